@@ -1,0 +1,164 @@
+"""The desk: a URL in, an endpoint out.
+
+Everything that can be wrong with the URL, the options and the files is said
+here, before anything is opened.
+"""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final
+
+from attrs import evolve
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.logger import Logger
+
+from txtransport import clients, servers
+from txtransport.datagrams import IDatagramEndpoint, UDPEndpoint
+from txtransport.errors import InvalidTransport, TransportUnavailable
+from txtransport.gate import ClientGate, Terms
+from txtransport.options import Settings, split
+from txtransport.schemes import SCHEMES, Kind, Scheme
+from txtransport.servers import ServerEndpoint
+from txtransport.sockets import Tuner, settings
+from txtransport.tls.creator import creator, linked
+from txtransport.tls.policy import Side, TLSPolicy, Verify
+from txtransport.url import Transport
+
+_log: Final = Logger()
+
+
+def client(
+    reactor: Any, url: str | Transport, port: int | None = None, **options: Any
+) -> IStreamClientEndpoint:
+    """An endpoint that connects.
+
+    Args:
+        reactor: Connects and keeps time.
+        url: For example ``tls://mail.example.com:465?cafile=ca.pem``.
+        port: The port, when the URL has none.
+        **options: The same vocabulary as the URL's query (``docs/options.md``).
+
+    Returns:
+        Its ``connect(factory)`` gives a Deferred that fires with the protocol
+        when it is connected and, for TLS, the peer is verified. It fails with
+        `HandshakeFailed`, `TransportTimeout` or Twisted's ``ConnectError``.
+
+    Raises:
+        InvalidTransport: The URL is not one of a client.
+        InvalidOption: An option, or a file that it names, cannot be used.
+        TransportUnavailable: The transport cannot be had here.
+    """
+    transport, scheme, read = _read(url, port, options, "client", Kind.STREAM)
+    plain = clients.plain(reactor, transport, read.sockets, read.deadlines.timeout)
+    terms = None
+    if read.tls is not None:
+        policy = _expecting(transport, read.tls)
+        _warn(transport, scheme, policy, Side.CLIENT)
+        place = transport.path or (transport.host, transport.port)
+        made = creator(policy, Side.CLIENT, place)
+        terms = Terms(reactor, transport.where, transport.port, made, read.deadlines)
+    tuner = Tuner(() if scheme.is_local else settings(read.sockets, socket.SOCK_STREAM))
+    return ClientGate(plain, tuner, reactor, transport.where, read.deadlines, terms)
+
+
+def server(
+    reactor: Any, url: str | Transport, port: int | None = None, **options: Any
+) -> IStreamServerEndpoint:
+    """An endpoint that listens.
+
+    Args:
+        reactor: Listens and keeps time.
+        url: For example ``tls://*:8443?local_cert=site.pem``; ``*`` is every
+            address, port 0 any port.
+        port: The port, when the URL has none.
+        **options: The same vocabulary as the URL's query.
+
+    Returns:
+        Its ``listen(factory)`` gives a Deferred of the port. The factory
+        builds a protocol for each peer that is through the handshake.
+
+    Raises:
+        InvalidTransport: The URL is not one of a server.
+        InvalidOption: An option, or a file that it names, cannot be used.
+        TransportUnavailable: The transport cannot be had here.
+    """
+    transport, scheme, read = _read(url, port, options, "server", Kind.STREAM)
+    plain = servers.plain(reactor, transport, read.sockets)
+    terms = None
+    if read.tls is not None:
+        _warn(transport, scheme, read.tls, Side.SERVER)
+        made = creator(read.tls, Side.SERVER)
+        terms = Terms(reactor, transport.where, transport.port, made, read.deadlines)
+    return ServerEndpoint(plain, read.serving, terms)
+
+
+def datagram(
+    reactor: Any, url: str | Transport, port: int | None = None, **options: Any
+) -> IDatagramEndpoint:
+    """An endpoint for datagrams.
+
+    Args:
+        reactor: Looks names up, and reads the socket.
+        url: For example ``udp://192.0.2.7:53``.
+        port: The port, when the URL has none.
+        **options: The same vocabulary as the URL's query.
+
+    Returns:
+        Its ``connect(protocol)`` and ``listen(protocol)`` give Deferreds.
+
+    Raises:
+        InvalidTransport: The URL is not one of a datagram transport.
+        InvalidOption: An option cannot be used.
+        TransportUnavailable: The transport cannot be had here.
+    """
+    transport, _, read = _read(url, port, options, "datagram", Kind.DATAGRAM)
+    return UDPEndpoint(reactor, transport, read)
+
+
+def _read(
+    url: str | Transport, port: int | None, options: dict[str, Any], side: str, kind: Kind
+) -> tuple[Transport, Scheme, Settings]:
+    if not isinstance(url, Transport):
+        transport = Transport.parse(url, port)
+    elif port is None or url.port == port:
+        transport = url
+    elif url.port is None:
+        transport = Transport.parse(str(url), port)
+    else:
+        raise InvalidTransport(f"{url.where}: the URL says port {url.port} and port= says {port}")
+    scheme = SCHEMES[transport.scheme]
+    if scheme.refusal is not None:
+        raise TransportUnavailable(scheme.name, f"{scheme.refusal} (linked here: {linked()})")
+    if scheme.kind is not kind:
+        right = "datagram(…)" if scheme.kind is Kind.DATAGRAM else "client(…) or server(…)"
+        raise InvalidTransport(
+            f"{transport.where}: {scheme.name} is made of {scheme.kind.value}s; "
+            f"use txtransport.{right}"
+        )
+    return transport, scheme, split(scheme, transport.options, options, side)
+
+
+def _expecting(transport: Transport, policy: TLSPolicy) -> TLSPolicy:
+    """The URL names the peer, unless the policy does. A path names no one."""
+    return policy.expecting(transport.name) if transport.host else policy
+
+
+_told: set[tuple[str, str]] = set()
+_TELL: Final = 1000
+
+
+def _warn(transport: Transport, scheme: Scheme, policy: TLSPolicy, side: Side) -> None:
+    """Say once what is weaker than it should be."""
+    weak = []
+    if scheme.is_weak:
+        weak.append(f"{scheme.meaning} is deprecated (RFC 8996) and can be broken")
+    if side is Side.CLIENT and policy.verifies(side) is Verify.NO:
+        weak.append("verify_peer=no: anyone can pose as the peer")
+    if side is Side.CLIENT and not policy.verifies_name(side):
+        weak.append("verify_peer_name=no: any trusted certificate will do")
+    for text in weak:
+        told = transport.where, text
+        if told not in _told and len(_told) < _TELL:
+            _told.add(told)
+            _log.warn("{where}: {weakness}", where=transport.where, weakness=text)

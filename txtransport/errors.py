@@ -1,0 +1,255 @@
+"""Every way in which a transport fails, named for who must act.
+
+    TransportError
+    ├── InvalidTransport (ValueError)      the URL: mend the text
+    ├── InvalidOption (ValueError)         an option: mend its name or value
+    │   └── BadCertificateFile             a file that an option names
+    ├── TransportUnavailable               known, but not to be had here
+    ├── TransportTimeout                   a stage took longer than allowed
+    ├── HandshakeFailed                    TLS began and did not come about
+    ├── NegotiationError                   the dialogue before TLS failed
+    │   ├── TLSNotOffered                  the peer speaks, but has no TLS
+    │   ├── TLSRefused                     it has TLS, and said no
+    │   ├── PreAuthenticated               it claims to know us already
+    │   └── PeerMisbehaved                 it broke the protocol's rules
+    │       └── PlaintextInjected          clear bytes where TLS begins
+    └── UpgradeError                       startTLS() was called wrongly
+        ├── AlreadySecure                  TLS is on, or is being set up
+        ├── ConversationOver               closing, closed or never begun
+        └── ProducerInTheWay               a pull producer would leak
+
+What TCP itself reports (refused, unreachable, no such name) stays Twisted's
+own: ``twisted.internet.error.ConnectError`` and its kind.
+
+This room knows nothing but words. Text that came over the wire is bounded and
+escaped (`shown`) before it becomes part of a message.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+CAUSES: Final = (
+    "plaintext-peer",
+    "wrong-name",
+    "unknown-issuer",
+    "self-signed",
+    "expired",
+    "not-yet-valid",
+    "wrong-purpose",
+    "fingerprint",
+    "no-common-version",
+    "no-common-cipher",
+    "no-common-protocol",
+    "client-certificate-required",
+    "peer-alert",
+    "closed",
+    "other",
+)
+"""What `HandshakeFailed.cause` may be."""
+
+
+def shown(said: bytes, limit: int = 64) -> str:
+    """Bytes of a stranger, fit for a message or a log.
+
+    Args:
+        said: What came over the wire.
+        limit: How many bytes to show at the most.
+
+    Returns:
+        The ``repr`` of the first `limit` bytes, marked where it was cut.
+    """
+    return repr(said) if len(said) <= limit else f"{said[:limit]!r}…"
+
+
+def seen(given: object, limit: int = 80) -> str:
+    """What a caller wrote, fit for a message or a log.
+
+    Args:
+        given: The value, of whatever type.
+        limit: How many characters to show at the most.
+
+    Returns:
+        The beginning of its ``repr``, marked where it was cut.
+    """
+    try:
+        text = repr(given)
+    except Exception:  # An int of 5000 digits has none, nor has many an object.
+        return f"something of type {type(given).__name__}"
+    return text if len(text) <= limit else f"{text[:limit]}…"
+
+
+class TransportError(Exception):
+    """Whatever goes wrong here is one of these."""
+
+
+class InvalidTransport(TransportError, ValueError):
+    """The text is not the URL of a transport."""
+
+
+class InvalidOption(TransportError, ValueError):
+    """An option is unknown, misplaced, contradictory or of the wrong type.
+
+    Attributes:
+        option: The option's name, as it was written.
+    """
+
+    def __init__(self, option: str, message: str) -> None:
+        super().__init__(message)
+        self.option = option
+
+
+class BadCertificateFile(InvalidOption):
+    """A file that an option names is missing or is not what it should be.
+
+    Attributes:
+        option: The option that names the file.
+        path: The file.
+    """
+
+    def __init__(self, option: str, path: str, problem: str) -> None:
+        super().__init__(option, f"{option}={path}: {problem}")
+        self.path = path
+
+
+class TransportUnavailable(TransportError):
+    """A transport that is known by name, and not to be had here.
+
+    Attributes:
+        scheme: The transport's name.
+    """
+
+    def __init__(self, scheme: str, reason: str) -> None:
+        super().__init__(f"{scheme}:// is not available: {reason}")
+        self.scheme = scheme
+
+
+class TransportTimeout(TransportError):
+    """A wait ended at its deadline.
+
+    Attributes:
+        stage: What was going on: ``look-up``, ``connect``, ``negotiation`` or
+            ``handshake``.
+        seconds: How long the whole was allowed to take.
+        received: The first bytes that had come by then, 64 at the most.
+    """
+
+    def __init__(
+        self, where: str, stage: str, seconds: float, received: bytes = b"", hint: str = ""
+    ) -> None:
+        heard = f" the peer had sent only {shown(received)};" if received else ""
+        super().__init__(
+            f"{where}: the {stage} had not finished after {seconds:g} seconds;{heard} "
+            + (hint or _TIMEOUT_REMEDIES.get(stage, "raise the deadline if the peer is only slow"))
+        )
+        self.stage = stage
+        self.seconds = seconds
+        self.received = received[:64]
+
+
+_TIMEOUT_REMEDIES: Final = {
+    "look-up": "is the name server reachable?",
+    "connect": "is a firewall dropping the packets, or the address wrong?",
+    "handshake": "does this port speak TLS at once, or does it wait for plain text first?",
+}
+
+
+class HandshakeFailed(TransportError):
+    """TLS began, and did not come about.
+
+    Attributes:
+        cause: One of `CAUSES`.
+        permanent: True when trying again cannot help until someone changes
+            something.
+        remedy: What to change, one sentence.
+        original: The exception underneath, or None.
+        received: The first bytes of the peer, 64 at the most.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        cause: str,
+        permanent: bool,
+        remedy: str,
+        original: BaseException | None = None,
+        received: bytes = b"",
+    ) -> None:
+        super().__init__(f"{message}. {remedy}" if remedy else message)
+        self.cause = cause
+        self.permanent = permanent
+        self.remedy = remedy
+        self.original = original
+        self.received = received[:64]
+
+
+class NegotiationError(TransportError):
+    """The dialogue that leads to TLS did not get there; nothing was sent after."""
+
+
+class TLSNotOffered(NegotiationError):
+    """The peer speaks the protocol, but will not start TLS.
+
+    Attributes:
+        reply: What it said instead, unauthenticated, 200 bytes at the most.
+    """
+
+    def __init__(self, reply: bytes) -> None:
+        super().__init__(f"the peer does not offer TLS; it said {shown(reply, 200)}")
+        self.reply = reply[:200]
+
+
+class TLSRefused(NegotiationError):
+    """The peer knows of TLS, and said no.
+
+    Attributes:
+        code: The protocol's own code for the refusal, 40 characters at the most.
+        text: What the peer said, unauthenticated, 200 bytes at the most.
+    """
+
+    def __init__(self, code: str, text: bytes) -> None:
+        self.code = "".join(filter(str.isprintable, code))[:40]
+        super().__init__(f"the peer refused to start TLS ({self.code}): {shown(text, 200)}")
+        self.text = text[:200]
+
+
+class PreAuthenticated(NegotiationError):
+    """The peer claims to know us already, which forbids the upgrade (RFC 9051, 7.1.4)."""
+
+
+class PeerMisbehaved(NegotiationError):
+    """The peer broke a rule of its own protocol before TLS began."""
+
+
+class PlaintextInjected(PeerMisbehaved):
+    """Clear bytes stood where TLS was to begin (CVE-2011-0411).
+
+    Attributes:
+        received: The first of those bytes, 64 at the most.
+    """
+
+    def __init__(self, where: str, received: bytes) -> None:
+        super().__init__(
+            f"{where}: plain text {shown(received)} stood where TLS was to begin; "
+            "none of it was delivered and the connection was ended. "
+            "Someone in the middle may have put it there, or the peer pipelines "
+            "behind its upgrade command, which the protocol forbids"
+        )
+        self.received = received[:64]
+
+
+class UpgradeError(TransportError):
+    """``startTLS()`` was called when it cannot be; the conversation is unharmed."""
+
+
+class AlreadySecure(UpgradeError):
+    """The conversation is under TLS already, or on its way there."""
+
+
+class ConversationOver(UpgradeError):
+    """The connection is closing, closed, or was never made."""
+
+
+class ProducerInTheWay(UpgradeError):
+    """A pull producer is registered, and would write its data in the clear."""

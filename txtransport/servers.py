@@ -1,0 +1,198 @@
+"""Transport to the plain endpoint that listens on it: TCP or a local socket.
+
+The sockets are made here, because Twisted's endpoints set no options on
+theirs. What is set on a listening socket holds for those that it accepts
+(tcp(7); on the BSDs as well), so that no one has to touch each of them.
+"""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any, Final, cast
+
+from attrs import frozen
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.endpoints import UNIXServerEndpoint
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IPushProducer,
+    IReactorSocket,
+    IStreamServerEndpoint,
+)
+from zope.interface import implementer
+
+from txtransport.clients import socket_path
+from txtransport.errors import InvalidTransport
+from txtransport.gate import ServerGate, Terms
+from txtransport.limits import Limited
+from txtransport.lookup import addresses
+from txtransport.options import ServingPolicy, SocketOptions
+from txtransport.sockets import bound
+from txtransport.url import Transport
+
+
+def plain(reactor: Any, transport: Transport, sockets: SocketOptions) -> IStreamServerEndpoint:
+    """The endpoint that listens, without TLS.
+
+    Args:
+        reactor: Listens.
+        transport: Where; the host ``*`` is every address, port 0 any port.
+        sockets: The options of the listening socket.
+
+    Raises:
+        InvalidTransport: The port is missing.
+    """
+    if transport.path:
+        path = socket_path(transport.path)
+        # The lock file tells a socket in use from one that a crash left.
+        return UNIXServerEndpoint(
+            reactor, path, backlog=sockets.backlog, wantPID=not path.startswith("\0")
+        )
+    if transport.port is None:
+        raise InvalidTransport(
+            f"{transport.where}: the port is missing; write {transport.where}:PORT, "
+            "0 for any, or give port="
+        )
+    return TCPListener(reactor, transport, transport.port, sockets)
+
+
+@implementer(IStreamServerEndpoint)
+@frozen
+class TCPListener:
+    """Listens on a host's addresses, with the options that were asked for.
+
+    Attributes:
+        reactor: Listens.
+        transport: ``*``, an address, or a name whose every address is listened on.
+        port: 0 to 65535.
+        sockets: The options.
+    """
+
+    reactor: Any
+    transport: Transport
+    port: int
+    sockets: SocketOptions
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen.
+
+        Returns:
+            The port. Fails with Twisted's ``CannotListenError``, or with
+            ``DNSLookupError`` for a name.
+        """
+        host = self.transport.host
+        if host == "*" or self.transport.is_literal:
+            return maybeDeferred(self._listen_on, [host], protocolFactory)
+        found = addresses(self.reactor, host, self.port, "TCP")
+        return found.addCallback(
+            lambda places: self._listen_on([place.host for place in places], protocolFactory)
+        )
+
+    def _listen_on(
+        self, hosts: list[str], guests: IProtocolFactory
+    ) -> IListeningPort:
+        ports: list[IListeningPort] = []
+        number = self.port
+        try:
+            for host in hosts:
+                ports.append(self._listen_at(host, number, guests))
+                # Port 0 is any, but the same one everywhere.
+                number = cast(IPv4Address, ports[0].getHost()).port
+        except BaseException:
+            for port in ports:
+                port.stopListening()
+            raise
+        return ports[0] if len(ports) == 1 else PortGroup(tuple(ports))
+
+    def _listen_at(self, host: str, number: int, guests: IProtocolFactory) -> IListeningPort:
+        try:
+            listening = bound(host, number, socket.SOCK_STREAM, self.sockets)
+        except OSError as problem:
+            raise CannotListenError(host, number, problem) from problem
+        with listening:
+            try:
+                listening.listen(self.sockets.backlog)
+            except OSError as problem:
+                raise CannotListenError(host, number, problem) from problem
+            # The reactor takes a copy; ours is closed on the way out.
+            return cast(IReactorSocket, self.reactor).adoptStreamPort(
+                listening.fileno(), listening.family, guests
+            )
+
+
+@implementer(IListeningPort)
+@frozen
+class PortGroup:
+    """The ports of one name with several addresses, as one.
+
+    Attributes:
+        ports: At least two, with the same number.
+    """
+
+    ports: tuple[IListeningPort, ...]
+
+    def startListening(self) -> None:
+        """Listen on all of them."""
+        for port in self.ports:
+            port.startListening()
+
+    def stopListening(self) -> Deferred[None]:
+        """Stop on all of them; fires when the last has stopped."""
+        stopping = gatherResults([maybeDeferred(port.stopListening) for port in self.ports])
+        return stopping.addCallback(lambda results: None)
+
+    def getHost(self) -> IAddress:
+        """The first port's address."""
+        return self.ports[0].getHost()
+
+    def pauseProducing(self) -> None:
+        """Accept no one for the time being."""
+        for port in self.ports:
+            cast(IPushProducer, port).pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Accept again."""
+        for port in self.ports:
+            cast(IPushProducer, port).resumeProducing()
+
+
+@implementer(IStreamServerEndpoint)
+@frozen
+class ServerEndpoint:
+    """A server endpoint with its limits, and TLS if it is to be.
+
+    Attributes:
+        plain: Listens.
+        serving: How many conversations at once.
+        terms: What TLS demands, or None for plain text.
+    """
+
+    plain: IStreamServerEndpoint
+    serving: ServingPolicy
+    terms: Terms | None
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen.
+
+        Returns:
+            The port. Under TLS, the factory builds a protocol for each peer
+            that is through the handshake, and hears of no other. Fails with
+            Twisted's ``CannotListenError``.
+        """
+        guests = protocolFactory
+        if self.terms is not None:
+            guests = ServerGate(self.terms, guests)
+        if self.serving == ServingPolicy():
+            return self.plain.listen(guests)
+        limited = Limited(guests, self.serving)
+
+        def listening(port: IListeningPort) -> IListeningPort:
+            limited.port = port
+            return port
+
+        return self.plain.listen(limited).addCallback(listening)

@@ -1,0 +1,1 @@
+"""TLS: the policy, its files, its contexts, and what came of a handshake."""

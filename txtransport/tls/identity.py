@@ -1,0 +1,116 @@
+"""Whether a certificate is the one that was expected: its name, its digest, its key.
+
+Every function answers with the problem, or None when there is none. Whatever
+goes wrong while looking is itself a problem: this room fails closed.
+(Twisted's own check accepts a certificate when the look raises anything but
+``VerificationError``, and with it one without any name.)
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import ipaddress
+from collections.abc import Iterable
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from service_identity.cryptography import (
+    verify_certificate_hostname,
+    verify_certificate_ip_address,
+)
+from service_identity.exceptions import VerificationError
+
+_SHOWN: Final = 8
+_DIGESTS: Final = {64: hashlib.sha256, 96: hashlib.sha384, 128: hashlib.sha512}
+
+
+def name_problem(certificate: x509.Certificate, name: str) -> str | None:
+    """Why the certificate is not for that name, or None when it is.
+
+    Args:
+        certificate: The peer's leaf.
+        name: A DNS name (ASCII, no trailing dot) or an address.
+
+    Source: RFC 9525, section 6; the common name is never looked at.
+    """
+    try:
+        if is_address(name):
+            verify_certificate_ip_address(certificate, name)
+        else:
+            verify_certificate_hostname(certificate, name)
+    except VerificationError:
+        return f"it is for {named(certificate)}, not for {name}"
+    except Exception as problem:
+        # A pattern that service_identity will not have ("*", an address
+        # as a dNSName, no name at all): never a reason to accept.
+        has = named(certificate)
+        return (
+            f"it is for {has}; the certificate is malformed: {str(problem)[:120]!a}"
+            if has != _NOBODY
+            else "it has no subject alternative name (SAN), and the common name does not count"
+        )
+    return None
+
+
+_NOBODY: Final = "nobody"
+
+
+def named(certificate: x509.Certificate) -> str:
+    """The names that a certificate is for, escaped and bounded, for messages."""
+    try:
+        names = certificate.extensions.get_extension_for_class(
+            x509.SubjectAlternativeName
+        ).value
+        values = [str(name.value) for name in names if not isinstance(name, x509.OtherName)]
+    except x509.ExtensionNotFound:
+        return _NOBODY
+    except Exception:
+        return "names that cannot be read"
+    shown = ", ".join(ascii(value[:80])[1:-1] for value in values[:_SHOWN])
+    return f"{shown}, …" if len(values) > _SHOWN else shown or _NOBODY
+
+
+def fingerprint_problem(certificate: x509.Certificate, accepted: Iterable[str]) -> str | None:
+    """Why the certificate's digest is not one of those, or None when it is.
+
+    Args:
+        certificate: The peer's leaf.
+        accepted: Hex digests; their length tells the algorithm.
+    """
+    der = certificate.public_bytes(Encoding.DER)
+    digests = {length: of(der).hexdigest() for length, of in _DIGESTS.items()}
+    if any(digests.get(len(wanted)) == wanted for wanted in accepted):
+        return None
+    return f"its SHA-256 fingerprint is {digests[64]}, which peer_fingerprint does not have"
+
+
+def pin_problem(chain: Iterable[x509.Certificate], accepted: Iterable[str]) -> str | None:
+    """Why none of the chain's public keys is pinned, or None when one is.
+
+    Args:
+        chain: The certificates that vouch for the peer, leaf first.
+        accepted: Base64 SHA-256 digests (RFC 7469, section 2.4).
+    """
+    pins = [spki_pin(certificate) for certificate in chain]
+    if set(pins).intersection(accepted):
+        return None
+    return f"its public keys are {', '.join(pins)}, none of which is in pin"
+
+
+def spki_pin(certificate: x509.Certificate) -> str:
+    """The base64 SHA-256 digest of a certificate's public key."""
+    spki = certificate.public_key().public_bytes(
+        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
+    )
+    return base64.b64encode(hashlib.sha256(spki).digest()).decode()
+
+
+def is_address(name: str) -> bool:
+    """Whether the name is an IPv4 or IPv6 literal."""
+    try:
+        ipaddress.ip_address(name)
+    except ValueError:
+        return False
+    return True

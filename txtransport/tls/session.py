@@ -1,0 +1,176 @@
+"""What came of a handshake.
+
+`Conversation` is OpenSSL's connection with a notebook: verification writes
+down what it saw while it ran, so that a failure can be explained and a
+success described. `session_of` reads it all out as one value.
+"""
+
+from __future__ import annotations
+
+from cryptography import x509
+from attrs import Factory, define, frozen
+from OpenSSL import SSL
+
+from txtransport.tls.policy import Side, TLSPolicy, Verify
+
+
+@frozen
+class Problem:
+    """One reason against a certificate.
+
+    Attributes:
+        cause: One of `txtransport.errors.CAUSES`.
+        code: X.509's number (``X509_V_ERR_…``), 0 for reasons of our own.
+        depth: Where in the chain, 0 being the leaf.
+        text: What is wrong, for people; ends a sentence.
+        certificate: The certificate at fault.
+    """
+
+    cause: str
+    code: int
+    depth: int
+    text: str
+    certificate: x509.Certificate | None
+
+
+@define
+class Evidence:
+    """What verification saw.
+
+    Attributes:
+        problems: The reasons for which the handshake was refused.
+        tolerated: The reasons that the policy lets pass.
+        chain: The certificates that were looked at, by depth.
+        is_leaf_good: Whether the leaf passed the checks of name, digest and key.
+        is_certificate_sent: On servers, whether the handshake showed our
+            certificate, which a resumed one does not.
+    """
+
+    problems: list[Problem] = Factory(list)
+    tolerated: list[Problem] = Factory(list)
+    chain: dict[int, x509.Certificate] = Factory(dict)
+    is_leaf_good: bool = False
+    is_certificate_sent: bool = False
+
+
+class Conversation(SSL.Connection):
+    """One connection of OpenSSL's, what it must keep to, and what was seen.
+
+    Args:
+        context: The context to speak by.
+        policy: What to demand of the peer.
+        side: Who we are in it.
+    """
+
+    def __init__(self, context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
+        super().__init__(context, None)
+        self.policy = policy
+        self.side = side
+        self.evidence = Evidence()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the handshake is over, for both sides."""
+        return _is_complete(self)
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether an earlier session was taken up again.
+
+        OpenSSL's own answer is not public in pyOpenSSL. A client whose
+        handshake was full has looked at a chain; a server has shown its
+        certificate.
+        """
+        evidence = self.evidence
+        if self.side is Side.CLIENT:
+            return not evidence.chain
+        return not evidence.is_certificate_sent
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the peer is who it must be: its chain, and on clients its name."""
+        policy, side = self.policy, self.side
+        return (
+            policy.verifies(side) is not Verify.NO
+            and (side is Side.SERVER or policy.verifies_name(side))
+            and not self.evidence.problems
+            and not self.evidence.tolerated
+            and self.evidence.is_leaf_good
+        )
+
+
+@frozen
+class Session:
+    """A secured conversation, described.
+
+    Attributes:
+        version: ``TLSv1.2``, ``TLSv1.3`` …
+        cipher: OpenSSL's name of the cipher.
+        bits: The cipher's strength, in bits.
+        group: The key exchange's group, such as ``X25519MLKEM768``; None where
+            there is none.
+        alpn_protocol: The application protocol agreed on, or None.
+        server_name: The name that the client asked for (SNI), or None.
+        resumed: Whether an earlier session was taken up again; None when that
+            cannot be told, because the connection is not of our making.
+        peer_certificate: The peer's leaf, or None.
+        peer_chain: What the peer sent, leaf first.
+        verified: Whether chain and, on clients, name were verified.
+    """
+
+    version: str
+    cipher: str
+    bits: int
+    group: str | None
+    alpn_protocol: str | None
+    server_name: str | None
+    resumed: bool | None
+    peer_certificate: x509.Certificate | None
+    peer_chain: tuple[x509.Certificate, ...]
+    verified: bool
+
+
+def session_of(transport: object) -> Session | None:
+    """The TLS session of a transport.
+
+    Args:
+        transport: A protocol's ``transport``.
+
+    Returns:
+        The session, or None in the clear, before the handshake is over and
+        after the connection is.
+    """
+    handle = getattr(transport, "getHandle", None)
+    connection = handle() if handle is not None else None
+    if not isinstance(connection, SSL.Connection) or not _is_complete(connection):
+        return None
+    leaf = connection.get_peer_certificate(as_cryptography=True)
+    chain = tuple(connection.get_peer_cert_chain(as_cryptography=True) or ())
+    if leaf is not None and chain[:1] != (leaf,):
+        # A server's OpenSSL keeps the client's leaf out of the chain.
+        chain = (leaf, *chain)
+    alpn = connection.get_alpn_proto_negotiated()
+    server_name = connection.get_servername()
+    ours = connection if isinstance(connection, Conversation) else None
+    return Session(
+        version=connection.get_protocol_version_name(),
+        cipher=connection.get_cipher_name() or "",
+        bits=connection.get_cipher_bits() or 0,
+        group=connection.get_group_name(),
+        alpn_protocol=alpn.decode("utf-8", "backslashreplace") if alpn else None,
+        server_name=server_name.decode("ascii", "backslashreplace") if server_name else None,
+        resumed=ours.is_resumed if ours else None,
+        peer_certificate=leaf,
+        peer_chain=chain,
+        verified=ours.is_verified if ours else False,
+    )
+
+
+def _is_complete(connection: SSL.Connection) -> bool:
+    # Each side's Finished has been seen (RFC 8446, 4.4.4). Before the
+    # handshake OpenSSL answers with nothing, and asserts when there is no
+    # session yet.
+    try:
+        return bool(connection.get_finished() and connection.get_peer_finished())
+    except SSL.Error:
+        return False

@@ -1,0 +1,167 @@
+"""Whether the peer is who the policy demands. Fails closed.
+
+`judge` sees each certificate while OpenSSL walks the chain and refuses there,
+so that the peer gets an alert and, in TLS 1.3, never learns who we are. What
+it cannot have seen (a resumed session shows no certificate, a cipher without
+authentication has none) `completed` looks at when the handshake is over. Both
+write down what they saw, for whoever has to explain it.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Final
+
+from cryptography import x509
+from OpenSSL import SSL, crypto
+
+from txtransport.tls.identity import fingerprint_problem, name_problem, pin_problem
+from txtransport.tls.policy import Side, TLSPolicy, Verify
+from txtransport.tls.session import Conversation, Problem
+
+_SELF_SIGNED: Final = 18
+_EXPIRED: Final = 10
+
+# X509_verify_cert_error_string(3) is not public in pyOpenSSL; these are the
+# numbers of x509_vfy.h that a peer's certificate can bring about.
+_X509: Final = {
+    2: ("unknown-issuer", "the certificate of its issuer is missing"),
+    3: ("other", "there is no revocation list of its issuer, which crl demands"),
+    7: ("unknown-issuer", "its signature is not its issuer's"),
+    9: ("not-yet-valid", "it is not valid yet"),
+    10: ("expired", "it has expired"),
+    12: ("other", "the revocation list of its issuer has expired"),
+    18: ("self-signed", "no one but itself vouches for it (self-signed)"),
+    19: ("unknown-issuer", "its chain ends at an authority that is not trusted here"),
+    20: ("unknown-issuer", "its issuer is not known here"),
+    21: ("unknown-issuer", "it came alone, and its issuer is not known here"),
+    22: ("other", "its chain is longer than verify_depth allows"),
+    23: ("other", "its issuer has revoked it"),
+    24: ("unknown-issuer", "it signed another certificate and is no authority"),
+    25: ("other", "an authority above it may not have so many below"),
+    26: ("wrong-purpose", "it is not made for this purpose (extended key usage)"),
+    32: ("wrong-purpose", "its key may not sign certificates"),
+    34: ("other", "it has a critical extension that OpenSSL does not know"),
+    47: ("wrong-name", "an authority above it may not vouch for its names"),
+    48: ("wrong-name", "an authority above it must not vouch for its names"),
+    66: ("other", "its key is too short for the security level"),
+    67: ("other", "an authority's key is too short for the security level"),
+    68: ("other", "its signature's digest is too weak for the security level"),
+    79: ("unknown-issuer", "it signed another certificate and is no authority"),
+}
+
+
+def judge(
+    connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int
+) -> bool:
+    """OpenSSL's verify callback (SSL_CTX_set_verify(3)): go on, or refuse?
+
+    Args:
+        connection: A `Conversation`; any other is refused.
+        certificate: The one that is looked at.
+        code: What OpenSSL holds against it, ``X509_V_ERR_…``.
+        depth: Where in the chain it stands, 0 being the leaf.
+        ok: Whether OpenSSL finds it good so far.
+    """
+    if not isinstance(connection, Conversation):
+        return False
+    evidence = connection.evidence
+    try:
+        seen = certificate.to_cryptography()
+        evidence.chain[depth] = seen
+        if not ok:
+            is_tolerated = _is_tolerated(connection, code, depth)
+            notes = evidence.tolerated if is_tolerated else evidence.problems
+            notes.append(_problem(code, depth, seen))
+            return is_tolerated
+        if depth == 0:
+            problems = _leaf_problems(connection, seen, list(evidence.chain.values()))
+            evidence.problems.extend(problems)
+            evidence.is_leaf_good = not problems
+            return not problems
+    except Exception as error:
+        # Whatever went wrong, it is no reason to accept.
+        text = f"it could not be examined: {str(error)[:120]!a}"
+        evidence.problems.append(Problem("other", code, depth, text, None))
+        return False
+    return True
+
+
+def completed(connection: Conversation) -> bool:
+    """The last word, when a handshake is over.
+
+    Returns:
+        Whether the peer is who the policy demands. If not, the connection's
+        evidence says why, and it must be ended.
+    """
+    evidence = connection.evidence
+    if evidence.problems or evidence.is_leaf_good:
+        return not evidence.problems
+    leaf = connection.get_peer_certificate(as_cryptography=True)
+    if leaf is None:
+        if _demands_certificate(connection.policy, connection.side):
+            text = "the peer showed no certificate at all"
+            evidence.problems.append(Problem("other", 0, 0, text, None))
+        return not evidence.problems
+    if _is_over(leaf) and connection.policy.verifies(connection.side) is not Verify.NO:
+        # What only time can do to a session that was good when it began.
+        evidence.problems.append(_problem(_EXPIRED, 0, leaf))
+    # A resumed session shows no chain: its key was pinned when it began.
+    chain = None if connection.is_resumed else [leaf]
+    evidence.problems.extend(_leaf_problems(connection, leaf, chain))
+    evidence.is_leaf_good = not evidence.problems
+    return evidence.is_leaf_good
+
+
+def note(connection: SSL.Connection, where: int, code: int) -> None:
+    """OpenSSL's info callback, on servers: was our certificate shown?
+
+    A resumed handshake does not show it, which is the only public sign of one.
+    """
+    if where == SSL.SSL_CB_ACCEPT_LOOP and connection.get_state_string() == _SHOWING:
+        if isinstance(connection, Conversation):
+            connection.evidence.is_certificate_sent = True
+
+
+_SHOWING: Final = b"SSLv3/TLS write certificate"
+
+
+def _is_tolerated(connection: Conversation, code: int, depth: int) -> bool:
+    policy = connection.policy
+    if policy.verifies(connection.side) is Verify.NO:
+        return True
+    return policy.allow_self_signed and code == _SELF_SIGNED and depth == 0
+
+
+def _leaf_problems(
+    connection: Conversation, leaf: x509.Certificate, chain: list[x509.Certificate] | None
+) -> list[Problem]:
+    """What the policy holds against a leaf; `chain` is None to let the pin pass."""
+    policy = connection.policy
+    found: list[tuple[str, str | None]] = []
+    if policy.verifies_name(connection.side):
+        found.append(("wrong-name", name_problem(leaf, policy.peer_name or "")))
+    if policy.peer_fingerprint:
+        found.append(("fingerprint", fingerprint_problem(leaf, policy.peer_fingerprint)))
+    if policy.pin and chain is not None:
+        # Where a bad signature was tolerated, anyone can put a pinned
+        # authority above a leaf of their own.
+        vouched = [leaf] if connection.evidence.tolerated else chain
+        found.append(("fingerprint", pin_problem(vouched, policy.pin)))
+    return [Problem(cause, 0, 0, text, leaf) for cause, text in found if text is not None]
+
+
+def _demands_certificate(policy: TLSPolicy, side: Side) -> bool:
+    if policy.verifies(side) is Verify.YES:
+        return True
+    is_picky = policy.verifies_name(side) or policy.peer_fingerprint or policy.pin
+    return side is Side.CLIENT and bool(is_picky)
+
+
+def _is_over(leaf: x509.Certificate) -> bool:
+    return leaf.not_valid_after_utc.timestamp() < time.time()
+
+
+def _problem(code: int, depth: int, certificate: x509.Certificate) -> Problem:
+    cause, text = _X509.get(code, ("other", f"OpenSSL refuses it with X509 error {code}"))
+    return Problem(cause, code, depth, text, certificate)
