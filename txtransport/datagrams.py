@@ -24,7 +24,7 @@ from txtransport.url import Transport
 class IDatagramEndpoint(Interface):
     """Where datagrams go to, or come to."""
 
-    def connect(protocol: DatagramProtocol) -> Deferred[IUDPTransport]:  # type: ignore[misc]
+    def connect(protocol: DatagramProtocol) -> Deferred[IUDPTransport]:
         """Send to the endpoint's place, and hear from no one else.
 
         Returns:
@@ -32,7 +32,7 @@ class IDatagramEndpoint(Interface):
             connected and the protocol started; it writes without an address.
         """
 
-    def listen(protocol: DatagramProtocol) -> Deferred[IListeningPort]:  # type: ignore[misc]
+    def listen(protocol: DatagramProtocol) -> Deferred[IListeningPort]:
         """Receive what comes to the endpoint's place.
 
         Returns:
@@ -83,9 +83,7 @@ class UDPEndpoint:
         if number is None:
             error = InvalidTransport(f"{self.transport.where}: the port is missing; 0 is any")
             return _failed(error)
-        return self._address().addCallback(
-            lambda host: self._adopt(host, number, protocol)
-        )
+        return self._address().addCallback(lambda host: self._adopt(host, number, protocol))
 
     def _address(self) -> Deferred[str]:
         host, port = self.transport.host, self.transport.port or 0
@@ -120,8 +118,12 @@ class UDPEndpoint:
         with made:
             # The reactor takes a copy; ours is closed on the way out.
             return cast(IReactorSocket, self.reactor).adoptDatagramPort(
-                made.fileno(), made.family, protocol
+                made.fileno(), made.family, protocol, _LARGEST
             )
+
+
+# A datagram of any size arrives whole.
+_LARGEST = 65536
 
 
 def _failed(error: Exception) -> Deferred[Any]:

@@ -9,14 +9,14 @@ from __future__ import annotations
 import socket
 from typing import Any, Final
 
-from attrs import evolve
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.logger import Logger
 
 from txtransport import clients, servers
+from txtransport.clients import ClientGate
 from txtransport.datagrams import IDatagramEndpoint, UDPEndpoint
 from txtransport.errors import InvalidTransport, TransportUnavailable
-from txtransport.gate import ClientGate, Terms
+from txtransport.gate import Terms
 from txtransport.options import Settings, split
 from txtransport.schemes import SCHEMES, Kind, Scheme
 from txtransport.servers import ServerEndpoint

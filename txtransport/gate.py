@@ -12,17 +12,12 @@ passed (`TransportTimeout`, with the stage), or the wait was cancelled.
 
 from __future__ import annotations
 
-import socket
-import struct
 from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final, cast
 
-from attrs import Factory as Made
-from attrs import define, field, frozen
-from OpenSSL import SSL
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.error import ConnectingCancelledError, ConnectionDone, NoProtocol
+from attrs import frozen
+from twisted.internet.error import ConnectionDone, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -32,19 +27,18 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IReactorTime,
-    IStreamClientEndpoint,
-    ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txtransport.errors import HandshakeFailed, TransportTimeout
+from txtransport.errors import TransportTimeout
 from txtransport.options import Deadlines
+from txtransport.sockets import acknowledged
 from txtransport.tls.creator import Creator
-from txtransport.tls.diagnosis import Attempt, explain, hint
+from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
 from txtransport.tls.policy import Side
 from txtransport.tls.session import Conversation
 from txtransport.tls.verification import completed
@@ -147,6 +141,10 @@ class _Ending(Protocol):
         self._above.connectionLost(self._gate.ended(reason))
 
 
+class HandshakeRefused(Exception):
+    """Verification refused what OpenSSL had let pass; the evidence says why."""
+
+
 class _State(Enum):
     HANDSHAKING = auto()
     SECURE = auto()
@@ -172,7 +170,7 @@ class Gate(Protocol):
         terms: Terms,
         tls: TLSMemoryBIOFactory,
         guests: IProtocolFactory,
-        address: IAddress,
+        address: IAddress | None,
         *,
         seconds: float,
         total: float,
@@ -192,6 +190,7 @@ class Gate(Protocol):
         self._verdict: Failure | None = None
         self._timer: IDelayedCall | None = None
         self._acknowledged: int | None = None
+        self._tls: Any = None
 
     # --- what the plain transport tells us ---
 
@@ -234,10 +233,10 @@ class Gate(Protocol):
         if self._verdict is not None:
             return
         if connection is None or not completed(connection):
-            self.refuse(Failure(SSL.Error([])))
+            self.refuse(Failure(HandshakeRefused()))
             return
         try:
-            guest = self._guests.buildProtocol(self._address)
+            guest = self._guests.buildProtocol(cast(IAddress, self._address))
             if guest is None:
                 raise NoProtocol()
         except Exception:
@@ -263,11 +262,12 @@ class Gate(Protocol):
         self._stop_timer()
         connection = self._connection()
         if state is _State.SECURE and connection is not None:
-            if connection.get_shutdown() & SSL.RECEIVED_SHUTDOWN:
+            if connection.is_ended_by_peer:
                 # The peer said goodbye; how the socket then went is no news.
                 reason = Failure(ConnectionDone())
-            if reason.check(SSL.Error):
-                return self._late_verdict(reason)
+            late = explain_late(self._attempt(reason))
+            if late is not None:
+                return Failure(late)
             self._terms.creator.ended(connection)
             return reason
         if state is _State.HANDSHAKING:
@@ -276,28 +276,19 @@ class Gate(Protocol):
             return verdict
         return reason
 
-    def _late_verdict(self, reason: Failure) -> Failure:
-        # In TLS 1.3 a server judges our certificate when our side of the
-        # handshake is over, and the guest has been built.
-        if self._terms.side is Side.CLIENT:
-            explained = self._explained(reason)
-            if explained.value.cause in _LATE:
-                return explained
-        return reason
-
     # --- closing ---
 
     def closing(self) -> None:
         """The guest has closed; wait for the peer, but not for ever."""
         if self._state is _State.SECURE and self._timer is None:
-            self._acknowledged = _acknowledged(self.transport)
+            self._acknowledged = acknowledged(self._plain.getHandle())
             self._timer = self._terms.clock.callLater(
                 self._terms.deadlines.close_timeout, self._close_expired
             )
 
     def _close_expired(self) -> None:
         self._timer = None
-        before, self._acknowledged = self._acknowledged, _acknowledged(self.transport)
+        before, self._acknowledged = self._acknowledged, acknowledged(self._plain.getHandle())
         if before is not None and before != self._acknowledged:
             # It still takes what was written before the close.
             self.closing()
@@ -315,22 +306,20 @@ class Gate(Protocol):
         )  # fmt: skip
         self.refuse(Failure(error), is_explained=True)
         # A connection that was refused for another reason and still lingers.
-        self.transport.abortConnection()
+        self._plain.abortConnection()
 
     def _explained(self, reason: Failure) -> Failure:
-        terms = self._terms
-        error = explain(
-            Attempt(
-                terms.where,
-                terms.side,
-                terms.port,
-                self._received,
-                reason.value,
-                self._connection(),
-            )
-        )
-        error.__cause__ = reason.value
-        return Failure(error)
+        return Failure(explain(self._attempt(reason)))
+
+    def _attempt(self, reason: Failure) -> Attempt:
+        terms, connection = self._terms, self._connection()
+        error = reason.value or Exception()
+        return Attempt(terms.where, terms.side, terms.port, self._received, error, connection)
+
+    @property
+    def _plain(self) -> Any:
+        # Twisted has no interface for all that a stream transport can do.
+        return self.transport
 
     def _connection(self) -> Conversation | None:
         handle = self._tls.getHandle()
@@ -342,9 +331,6 @@ class Gate(Protocol):
         self._timer = None
 
 
-_LATE: Final = ("client-certificate-required", "peer-alert")
-
-
 @implementer(IHandshakeListener)
 class _Threshold(Protocol):
     """Where the guest will stand; until then it listens for the handshake."""
@@ -354,211 +340,3 @@ class _Threshold(Protocol):
 
     def handshakeCompleted(self) -> None:
         self._gate.handshake_completed()
-
-
-# tcpi_bytes_acked in Linux's struct tcp_info (linux/tcp.h).
-_ACKED: Final = struct.Struct("120xQ")
-
-
-def _acknowledged(transport: Any) -> int | None:
-    """How many bytes the peer's kernel has taken, or None where that is not known."""
-    handle = transport.getHandle()
-    if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
-        return None
-    try:
-        return int(_ACKED.unpack(handle.getsockopt(6, socket.TCP_INFO, _ACKED.size))[0])
-    except (OSError, struct.error):
-        return None
-
-
-# --- clients ---------------------------------------------------------------------
-
-
-@implementer(IStreamClientEndpoint)
-@frozen
-class ClientGate:
-    """A client endpoint with one deadline, and TLS if it is to be.
-
-    Attributes:
-        plain: Connects.
-        tune: Is given the plain transport, to set the socket's options.
-        clock: For the deadline.
-        where: The endpoint, for people.
-        deadlines: How long things may take.
-        terms: What TLS demands, or None for plain text.
-    """
-
-    plain: IStreamClientEndpoint
-    tune: Callable[[ITransport], object] = field(repr=False)
-    clock: IReactorTime = field(repr=False)
-    where: str
-    deadlines: Deadlines
-    terms: Terms | None
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect, secure, verify; then build the guest.
-
-        Returns:
-            The guest, connected, under TLS when there is TLS. Fails with
-            `HandshakeFailed`, `TransportTimeout` or Twisted's ``ConnectError``;
-            cancelling ends the attempt.
-        """
-        return _Opening(self, protocolFactory).begin()
-
-
-@define(eq=False)
-class _Opening:
-    """One attempt of a `ClientGate`."""
-
-    endpoint: ClientGate
-    guests: IProtocolFactory
-    stage: str = "look-up"
-    done: Deferred[IProtocol] = Made(lambda self: Deferred(self._cancelled), takes_self=True)
-    _connecting: Deferred[IProtocol] | None = None
-    _timer: IDelayedCall | None = None
-    _deadline: float = 0.0
-    _gate: Gate | None = None
-    _is_late: bool = False
-
-    def begin(self) -> Deferred[IProtocol]:
-        clock, seconds = self.endpoint.clock, self.endpoint.deadlines.timeout
-        self._deadline = clock.seconds() + seconds
-        self._timer = clock.callLater(seconds, self._expired)
-        self._connecting = self.endpoint.plain.connect(_Watching(self))
-        self._connecting.addCallbacks(self._connected, self._not_connected)
-        return self.done
-
-    def build(self, address: IAddress) -> IProtocol | None:
-        """The protocol for the plain connection: a gate, or the guest itself."""
-        endpoint = self.endpoint
-        if endpoint.terms is None:
-            return self.guests.buildProtocol(address)
-        self.stage = "handshake"
-        self._gate = Gate(
-            endpoint.terms,
-            endpoint.terms.tls_factory(self.guests),
-            self.guests,
-            address,
-            seconds=max(0.0, self._deadline - endpoint.clock.seconds()),
-            total=endpoint.deadlines.timeout,
-            opened=self._succeed,
-            failed=self._fail,
-        )
-        return self._gate
-
-    def _connected(self, protocol: IProtocol) -> None:
-        self._stop_timer()
-        if self.endpoint.terms is None:
-            transport = cast(Protocol, protocol).transport
-            assert transport is not None
-            self.endpoint.tune(transport)
-            self._succeed(protocol)
-
-    def _not_connected(self, reason: Failure) -> None:
-        self._stop_timer()
-        if self._is_late:
-            endpoint = self.endpoint
-            error = TransportTimeout(endpoint.where, self.stage, endpoint.deadlines.timeout)
-            reason = Failure(error)
-        self._fail(reason)
-
-    def _expired(self) -> None:
-        self._timer = None
-        self._is_late = True
-        if self._connecting is not None:
-            self._connecting.cancel()
-
-    def _cancelled(self, done: Deferred[IProtocol]) -> None:
-        if self._gate is not None:
-            error = ConnectingCancelledError(self.endpoint.where)  # type: ignore[arg-type]
-            self._gate.refuse(Failure(error), is_explained=True)
-        elif self._connecting is not None:
-            self._connecting.cancel()
-
-    def _succeed(self, guest: IProtocol) -> None:
-        self.done.callback(guest)
-
-    def _fail(self, reason: Failure) -> None:
-        if reason.check(CancelledError):
-            reason = Failure(ConnectingCancelledError(self.endpoint.where))  # type: ignore[arg-type]
-        self.done.errback(reason)
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
-
-class _Watching(Factory):
-    """What the plain endpoint sees of the guest's factory."""
-
-    noisy = False
-
-    def __init__(self, opening: _Opening) -> None:
-        self._opening = opening
-
-    def doStart(self) -> None:
-        # The first attempt at an address: the look-up is over.
-        if self._opening.stage == "look-up":
-            self._opening.stage = "connect"
-        self._opening.guests.doStart()
-
-    def doStop(self) -> None:
-        self._opening.guests.doStop()
-
-    def buildProtocol(self, addr: IAddress) -> Any:
-        return self._opening.build(addr)
-
-
-# --- servers ---------------------------------------------------------------------
-
-
-class ServerGate(Factory):
-    """The factory that a listening port gets: a gate for each who knocks.
-
-    Args:
-        terms: What TLS demands.
-        guests: The application's factory.
-    """
-
-    noisy = False
-
-    def __init__(self, terms: Terms, guests: IProtocolFactory) -> None:
-        self._terms = terms
-        self._guests = guests
-        self._tls = terms.tls_factory(guests)
-
-    def doStart(self) -> None:
-        """The port listens."""
-        self._guests.doStart()
-
-    def doStop(self) -> None:
-        """The port is closed."""
-        self._guests.doStop()
-
-    def buildProtocol(self, addr: IAddress) -> Gate:
-        """A gate for a new connection."""
-        seconds = self._terms.deadlines.handshake_timeout
-        return Gate(
-            self._terms,
-            self._tls,
-            self._guests,
-            addr,
-            seconds=seconds,
-            total=seconds,
-            opened=lambda guest: None,
-            failed=lambda reason: self._tell(addr, reason),
-        )
-
-    def _tell(self, address: IAddress, reason: Failure) -> None:
-        error = reason.value
-        if isinstance(error, HandshakeFailed) and error.cause == "closed" and not error.received:
-            # A health check, or a port scan.
-            say = _log.debug
-        elif isinstance(error, (HandshakeFailed, TransportTimeout, NoProtocol)):
-            say = _log.info
-        else:
-            _log.failure("{peer}: building the protocol failed", reason, peer=address)
-            return
-        cause = getattr(error, "cause", type(error).__name__)
-        say("{peer}: {error}", peer=address, error=error, cause=cause, where=self._terms.where)

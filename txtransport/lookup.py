@@ -48,9 +48,7 @@ class _Collecting:
     kind: str
     found: list[Address] = Factory(list)
     resolution: IHostResolution | None = None
-    done: Deferred[list[Address]] = Factory(
-        lambda self: Deferred(self._cancelled), takes_self=True
-    )
+    done: Deferred[list[Address]] = Factory(lambda self: Deferred(self._cancelled), takes_self=True)
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
         self.resolution = resolutionInProgress

@@ -641,4 +641,3 @@ def _nearest(name: str, scheme: Scheme) -> str:
     there = {row.name.lower(): row.name for row in _ROWS if row.serves(scheme)}
     close = difflib.get_close_matches(name.lower(), there, n=1)
     return f"; did you mean {there[close[0]]}?" if close else f" for {scheme.name}://"
-

@@ -48,12 +48,8 @@ _ROWS: Final = (
     Scheme("tcp", Kind.STREAM, "plain TCP"),
     Scheme("tls", Kind.STREAM, "TLS over TCP, 1.2 or newer", is_secure=True),
     Scheme("ssl", Kind.STREAM, "the same as tls", is_secure=True),
-    Scheme(
-        "tlsv1.0", Kind.STREAM, "TLS 1.0 only", is_secure=True, version="1.0", is_weak=True
-    ),
-    Scheme(
-        "tlsv1.1", Kind.STREAM, "TLS 1.1 only", is_secure=True, version="1.1", is_weak=True
-    ),
+    Scheme("tlsv1.0", Kind.STREAM, "TLS 1.0 only", is_secure=True, version="1.0", is_weak=True),
+    Scheme("tlsv1.1", Kind.STREAM, "TLS 1.1 only", is_secure=True, version="1.1", is_weak=True),
     Scheme("tlsv1.2", Kind.STREAM, "TLS 1.2 only", is_secure=True, version="1.2"),
     Scheme("tlsv1.3", Kind.STREAM, "TLS 1.3 only", is_secure=True, version="1.3"),
     Scheme(

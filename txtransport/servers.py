@@ -1,4 +1,7 @@
-"""Transport to the plain endpoint that listens on it: TCP or a local socket.
+"""Servers: from a Transport to an endpoint that listens.
+
+`plain` is TCP or a local socket; `ServerEndpoint` adds the limits and, when
+there are terms, the gate to TLS.
 
 The sockets are made here, because Twisted's endpoints set no options on
 theirs. What is set on a listening socket holds for those that it accepts
@@ -7,7 +10,6 @@ theirs. What is set on a listening socket holds for those that it accepts
 
 from __future__ import annotations
 
-import errno
 import socket
 from typing import Any, Final, cast
 
@@ -15,7 +17,7 @@ from attrs import frozen
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.endpoints import UNIXServerEndpoint
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
@@ -24,16 +26,21 @@ from twisted.internet.interfaces import (
     IReactorSocket,
     IStreamServerEndpoint,
 )
+from twisted.internet.protocol import Factory, ServerFactory
+from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.clients import socket_path
-from txtransport.errors import InvalidTransport
-from txtransport.gate import ServerGate, Terms
+from txtransport.errors import HandshakeFailed, InvalidTransport, TransportTimeout
+from txtransport.gate import Gate, Terms
 from txtransport.limits import Limited
 from txtransport.lookup import addresses
 from txtransport.options import ServingPolicy, SocketOptions
 from txtransport.sockets import bound
 from txtransport.url import Transport
+
+_log: Final = Logger()
 
 
 def plain(reactor: Any, transport: Transport, sockets: SocketOptions) -> IStreamServerEndpoint:
@@ -93,9 +100,7 @@ class TCPListener:
             lambda places: self._listen_on([place.host for place in places], protocolFactory)
         )
 
-    def _listen_on(
-        self, hosts: list[str], guests: IProtocolFactory
-    ) -> IListeningPort:
+    def _listen_on(self, hosts: list[str], guests: IProtocolFactory) -> IListeningPort:
         ports: list[IListeningPort] = []
         number = self.port
         try:
@@ -121,7 +126,7 @@ class TCPListener:
                 raise CannotListenError(host, number, problem) from problem
             # The reactor takes a copy; ours is closed on the way out.
             return cast(IReactorSocket, self.reactor).adoptStreamPort(
-                listening.fileno(), listening.family, guests
+                listening.fileno(), listening.family, cast(ServerFactory, guests)
             )
 
 
@@ -159,6 +164,57 @@ class PortGroup:
         """Accept again."""
         for port in self.ports:
             cast(IPushProducer, port).resumeProducing()
+
+
+class ServerGate(Factory):
+    """The factory that a listening port gets: a gate for each who knocks.
+
+    Args:
+        terms: What TLS demands.
+        guests: The application's factory.
+    """
+
+    noisy = False
+
+    def __init__(self, terms: Terms, guests: IProtocolFactory) -> None:
+        self._terms = terms
+        self._guests = guests
+        self._tls = terms.tls_factory(guests)
+
+    def doStart(self) -> None:
+        """The port listens."""
+        self._guests.doStart()
+
+    def doStop(self) -> None:
+        """The port is closed."""
+        self._guests.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> Gate:
+        """A gate for a new connection."""
+        seconds = self._terms.deadlines.handshake_timeout
+        return Gate(
+            self._terms,
+            self._tls,
+            self._guests,
+            addr,
+            seconds=seconds,
+            total=seconds,
+            opened=lambda guest: None,
+            failed=lambda reason: self._tell(addr, reason),
+        )
+
+    def _tell(self, address: IAddress | None, reason: Failure) -> None:
+        error = reason.value
+        if isinstance(error, HandshakeFailed) and error.cause == "closed" and not error.received:
+            # A health check, or a port scan.
+            say = _log.debug
+        elif isinstance(error, (HandshakeFailed, TransportTimeout, NoProtocol)):
+            say = _log.info
+        else:
+            _log.failure("{peer}: building the protocol failed", reason, peer=address)
+            return
+        cause = getattr(error, "cause", type(error).__name__)
+        say("{peer}: {error}", peer=address, error=error, cause=cause, where=self._terms.where)
 
 
 @implementer(IStreamServerEndpoint)

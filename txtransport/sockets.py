@@ -76,9 +76,7 @@ def apply(handle: socket.socket, wanted: tuple[Setting, ...]) -> None:
         handle.setsockopt(level, number, value)
 
 
-def bound(
-    host: str, port: int, kind: socket.SocketKind, options: SocketOptions
-) -> socket.socket:
+def bound(host: str, port: int, kind: socket.SocketKind, options: SocketOptions) -> socket.socket:
     """A socket that is bound to an address, and not listening yet.
 
     Args:
@@ -128,3 +126,23 @@ def _bound(
         made.close()
         raise
     return made
+
+
+def acknowledged(handle: object) -> int | None:
+    """How many bytes the peer's kernel has taken so far, or None where that is not known.
+
+    Args:
+        handle: What a transport's ``getHandle()`` gives.
+
+    Source: ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), RFC 4898).
+    """
+    if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
+        return None
+    try:
+        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED.size)
+        return int(_ACKED.unpack(info)[0])
+    except (OSError, struct.error):
+        return None
+
+
+_ACKED: Final = struct.Struct("120xQ")

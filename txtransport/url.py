@@ -208,14 +208,14 @@ def _agreed(digits: str | None, port: int | None, text: str) -> int | None:
 def _bare6(authority: str, port: int | None, text: str) -> str:
     """An IPv6 literal without brackets, when it cannot be read two ways."""
     before, _, last = authority.rpartition(":")
-    if port is None and _PORT(last) and _is_ipv6(before):
-        raise _invalid(text, f"write [{before}]:{last} for port {last}, or [{authority}] "
-                       "for the whole as an address")  # fmt: skip
     if not _is_ipv6(authority):
         hint = f"; an IPv6 address stands in brackets: [{before}]:port" if _is_ipv6(before) else ""
         raise _invalid(
             text, f"{seen(authority, 60)} is neither host:port nor an IPv6 address{hint}"
         )
+    if port is None and _PORT(last) and _is_ipv6(before):
+        raise _invalid(text, f"write [{before}]:{last} for port {last}, or [{authority}] "
+                       "for the whole as an address")  # fmt: skip
     return _address6(authority, text)
 
 

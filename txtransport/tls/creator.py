@@ -15,7 +15,7 @@ import os
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Any, Final
 
 from attrs import field, frozen
 from OpenSSL import SSL, crypto
@@ -43,6 +43,7 @@ _MODES: Final = {
 # changes; a day is how long a stolen one may open old conversations.
 _A_DAY: Final = 86400.0
 _CONTEXTS: Final = 256
+
 
 @frozen
 class Creator:
@@ -310,16 +311,14 @@ def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
     context.set_tlsext_servername_callback(choose)
 
 
-def _choosing(
-    ours: list[bytes],
-) -> Callable[[SSL.Connection, list[bytes]], bytes | object]:
+def _choosing(ours: list[bytes]) -> Callable[[SSL.Connection, list[bytes]], Any]:
     """The server's choice of an application protocol.
 
     No overlap is no reason to end a handshake: the guest sees None and
     decides. Without any callback Twisted's own answers with an alert.
     """
 
-    def choose(connection: SSL.Connection, offered: list[bytes]) -> bytes | object:
+    def choose(connection: SSL.Connection, offered: list[bytes]) -> Any:
         return next((name for name in ours if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
     return choose

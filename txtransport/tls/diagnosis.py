@@ -56,7 +56,7 @@ class Finding:
 def explain(attempt: Attempt) -> HandshakeFailed:
     """The error that an attempt deserves."""
     finding = next(filter(None, (look(attempt) for look in _LOOKS)))
-    return HandshakeFailed(
+    error = HandshakeFailed(
         f"{attempt.where}: {finding.text}",
         cause=finding.cause,
         permanent=finding.permanent,
@@ -64,6 +64,23 @@ def explain(attempt: Attempt) -> HandshakeFailed:
         original=attempt.error,
         received=attempt.received,
     )
+    error.__cause__ = attempt.error
+    return error
+
+
+def explain_late(attempt: Attempt) -> HandshakeFailed | None:
+    """Why a conversation that had begun was ended, if it was a verdict on us.
+
+    In TLS 1.3 a server judges our certificate when our side of the handshake
+    is over, and the guest has been built.
+    """
+    if attempt.side is Side.SERVER or not isinstance(attempt.error, SSL.Error):
+        return None
+    explained = explain(attempt)
+    return explained if explained.cause in _LATE else None
+
+
+_LATE: Final = ("client-certificate-required", "peer-alert")
 
 
 def hint(received: bytes, side: Side, port: int | None, where: str) -> str:
@@ -141,13 +158,13 @@ _CLIENTS: Final = (
         rb"(?:GET|POST|PUT|HEAD|OPTIONS|DELETE|PATCH|TRACE|CONNECT) ",
         Plain("HTTP", "This port speaks TLS: the client's URL begins with https://"),
     ),
-    (rb"PRI \* ", Plain("HTTP/2 in the clear", "This port speaks TLS: the client's URL begins with https://")),
-    (rb"(?i:EHLO|HELO|LHLO) ", Plain("SMTP", "The client wants STARTTLS; this port is implicit TLS")),
+    (rb"PRI \* ", Plain("HTTP/2 in the clear", "This port speaks TLS: the client wants https://")),
+    (rb"(?i:EHLO|HELO|LHLO) ", Plain("SMTP", "This port is implicit TLS, without STARTTLS")),
     (rb"PROXY |\r\n\r\n\0\r\nQUIT\n", _PROXY),
     (rb"[\x80-\xff].\x01", Plain("an SSL 2.0 hello", "The client is too old; it needs TLS 1.2")),
     (
         rb"\0\0\0\x08\x04\xd2\x16[\x2f\x30]",
-        Plain("PostgreSQL", "The client wants starttls=postgres; sslnegotiation=direct comes without"),
+        Plain("PostgreSQL", "The client wants starttls=postgres, or sslnegotiation=direct"),
     ),
     (rb"\x05[\x01-\x0f]", Plain("SOCKS", "This port is no proxy")),
     (rb"SSH-", Plain("SSH", "This port speaks TLS, not SSH")),
@@ -229,7 +246,11 @@ def _plaintext(attempt: Attempt) -> Finding | None:
     if not received or is_tls(received):
         return None
     known = recognise(received, attempt.side, attempt.port)
-    who = f"a plain-text {known.name} " if known is not None and known is not _PROXY else "a plain-text "
+    who = (
+        f"a plain-text {known.name} "
+        if known is not None and known is not _PROXY
+        else "a plain-text "
+    )
     if known is _PROXY:
         who = "one with a PROXY header, a "
     role = "server" if attempt.side is Side.CLIENT else "client"
@@ -288,8 +309,10 @@ _IS_ALERT: Final = re.compile(r"(?:tls|sslv3|tlsv1|tlsv13)(?: alert)? (.*)").ful
 _VERSIONS_REMEDY: Final = "Compare the versions of both: min_version and max_version here"
 _OUR_CERTIFICATE: Final = frozenset({42, 43, 44, 45, 46, 48})
 _ALERT_FINDINGS: Final = {
-    70: Finding("no-common-version", "the peer speaks none of our versions of TLS", _VERSIONS_REMEDY),
-    71: Finding("no-common-cipher", "the peer finds our ciphers too weak", "Look at ciphers and security_level"),
+    70: Finding("no-common-version", "the peer speaks none of our versions of TLS",
+                _VERSIONS_REMEDY),
+    71: Finding("no-common-cipher", "the peer finds our ciphers too weak",
+                "Look at ciphers and security_level"),
     112: Finding("peer-alert", "the peer does not know the name that we asked for (SNI)",
                  "Use a name that it serves, or peer_name=NAME"),
     116: Finding("client-certificate-required", "the peer demands a client certificate",

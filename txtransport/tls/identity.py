@@ -60,9 +60,7 @@ _NOBODY: Final = "nobody"
 def named(certificate: x509.Certificate) -> str:
     """The names that a certificate is for, escaped and bounded, for messages."""
     try:
-        names = certificate.extensions.get_extension_for_class(
-            x509.SubjectAlternativeName
-        ).value
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         values = [str(name.value) for name in names if not isinstance(name, x509.OtherName)]
     except x509.ExtensionNotFound:
         return _NOBODY
@@ -101,9 +99,7 @@ def pin_problem(chain: Iterable[x509.Certificate], accepted: Iterable[str]) -> s
 
 def spki_pin(certificate: x509.Certificate) -> str:
     """The base64 SHA-256 digest of a certificate's public key."""
-    spki = certificate.public_key().public_bytes(
-        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    )
+    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 

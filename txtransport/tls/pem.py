@@ -216,7 +216,9 @@ def _key(option: str, path: str, content: bytes, passphrase: bytes | None) -> Pr
         raise BadCertificateFile(
             option,
             path,
-            "the passphrase does not open its key" if is_encrypted else f"its key is broken: {problem}",
+            "the passphrase does not open its key"
+            if is_encrypted
+            else f"its key is broken: {problem}",
         ) from problem
     if not isinstance(key, _KINDS):
         raise BadCertificateFile(option, path, "its key is of a kind that TLS has no use for")
@@ -230,7 +232,9 @@ def _passphrase(policy: TLSPolicy) -> bytes | None:
         return None
     line = _content("passphrase_file", policy.passphrase_file).splitlines()[0]
     if not line:
-        raise BadCertificateFile("passphrase_file", policy.passphrase_file, "its first line is empty")
+        raise BadCertificateFile(
+            "passphrase_file", policy.passphrase_file, "its first line is empty"
+        )
     return line
 
 

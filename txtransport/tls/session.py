@@ -7,8 +7,8 @@ success described. `session_of` reads it all out as one value.
 
 from __future__ import annotations
 
-from cryptography import x509
 from attrs import Factory, define, frozen
+from cryptography import x509
 from OpenSSL import SSL
 
 from txtransport.tls.policy import Side, TLSPolicy, Verify
@@ -72,6 +72,11 @@ class Conversation(SSL.Connection):
     def is_complete(self) -> bool:
         """Whether the handshake is over, for both sides."""
         return _is_complete(self)
+
+    @property
+    def is_ended_by_peer(self) -> bool:
+        """Whether the peer said goodbye (close_notify), so that nothing is missing."""
+        return bool(self.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
 
     @property
     def is_resumed(self) -> bool:

@@ -118,9 +118,9 @@ def note(connection: SSL.Connection, where: int, code: int) -> None:
 
     A resumed handshake does not show it, which is the only public sign of one.
     """
-    if where == SSL.SSL_CB_ACCEPT_LOOP and connection.get_state_string() == _SHOWING:
-        if isinstance(connection, Conversation):
-            connection.evidence.is_certificate_sent = True
+    is_showing = where == SSL.SSL_CB_ACCEPT_LOOP and connection.get_state_string() == _SHOWING
+    if is_showing and isinstance(connection, Conversation):
+        connection.evidence.is_certificate_sent = True
 
 
 _SHOWING: Final = b"SSLv3/TLS write certificate"
