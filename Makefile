@@ -1,0 +1,37 @@
+# make run     the demo
+# make test    every test
+# make check   style and types
+# make clean   everything that the others made
+
+PYTHON ?= python3
+PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: run test check clean
+
+run: .venv/.installed
+	.venv/bin/python -m txtransport demo
+
+# Twice, since both runners are Twisted's users' own. pytest comes last: its
+# closing line counts the tests, and fails below 95 % of branches (setup.cfg).
+test: .venv/.installed
+	.venv/bin/python -m twisted.trial --reporter=text tests
+	.venv/bin/python -m pytest --cov
+
+check: .venv/.installed-dev
+	.venv/bin/ruff check
+	.venv/bin/ruff format --check
+	.venv/bin/mypy
+
+.venv/.installed: setup.cfg pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(PIP) install --editable '.[test]'
+	touch $@
+
+.venv/.installed-dev: .venv/.installed
+	$(PIP) install --editable '.[test,dev]'
+	touch $@
+
+clean:
+	rm -rf .venv build dist txtransport.egg-info _trial_temp* .coverage .coverage.* \
+	    .hypothesis .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
+	find txtransport twisted tests -name __pycache__ -prune -exec rm -rf {} +
