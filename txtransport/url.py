@@ -57,12 +57,12 @@ class Transport:
             InvalidOption: An option is unknown, doubled, misplaced, or of the
                 wrong type.
         """
-        found = _COMMON(text) if type(text) is str else None
+        found = _COMMON(text) if port is None and type(text) is str else None
         if found is not None:
             name, host, digits = found.groups()
-            scheme = SCHEMES.get(name)
-            if scheme is not None and not scheme.is_local and not _NUMERIC_END(host):
-                parsed = cls(name, host, _agreed(digits, port, text))
+            scheme, number = SCHEMES.get(name), int(digits)
+            if scheme is not None and not scheme.is_local and number <= 65535:
+                parsed = cls(name, host, number)
                 return parsed if trusted else _for_strangers(parsed, scheme)
         parsed, scheme = _parse(cls, text, port)
         return parsed if trusted else _for_strangers(parsed, scheme)
@@ -114,13 +114,12 @@ class Transport:
 # ``\``, which Twisted's endpoint strings take apart.
 _SAFE: Final = "/,@*="
 
-# The usual case, which is most of what this room is asked for.
+# The usual case, which is most of what this room is asked for: a name whose
+# last label begins with a letter, and hence is no part of an address.
 _COMMON: Final = re.compile(
     r"([a-z][a-z0-9.+]*)://"
-    r"((?=.{1,253}[:])[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
-    r"(?:\.[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?)*)"
-    r":([0-9]{1,5})",
-    re.ASCII,
+    r"((?=.{1,253}:)(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*[a-z][a-z0-9-]{0,62}(?<!-))"
+    r":([0-9]{1,5})"
 ).fullmatch
 # A last label that reads as a number makes the whole an IPv4 address, or an
 # error: the C library would take 127.1 and 0x7f000001 for addresses.

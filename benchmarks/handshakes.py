@@ -1,0 +1,117 @@
+"""What a connection costs: ours and Twisted's own, interleaved, on loopback.
+
+    python benchmarks/handshakes.py [connections]
+
+Each connection shakes hands, sends 5 bytes, gets them back and closes. One
+process is both sides, so the CPU time is that of client and server together.
+Prints medians of CPU microseconds and milliseconds a connection, and ratios to
+Twisted's own with shared options.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from twisted.internet import task
+from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import HostnameEndpoint, SSL4ServerEndpoint, wrapClientTLS
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import (
+    Certificate,
+    PrivateCertificate,
+    optionsForClientTLS,
+    trustRootFromCertificates,
+)
+
+import txtransport
+from txtransport.devcert import Authority, write_private
+
+BATCH = 20
+
+
+class Echo(Protocol):
+    """Sends back what comes."""
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(data)
+
+
+class Once(Protocol):
+    """Says hello, waits for it to come back, closes."""
+
+    def __init__(self) -> None:
+        self.closed: Deferred[None] = Deferred()
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"hello")
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.closed.callback(None)
+
+
+async def main(reactor: Any, connections: int) -> None:
+    """Measure and print."""
+    with tempfile.TemporaryDirectory() as folder:
+        authority = Authority.create()
+        site = authority.issue("localhost")
+        cafile, pem = Path(folder, "ca.pem"), Path(folder, "site.pem")
+        cafile.write_bytes(authority.pem)
+        write_private(pem, site.pem)
+        echo = Factory.forProtocol(Echo)
+        ours = await txtransport.server(reactor, f"tls://127.0.0.1:0?local_cert={pem}").listen(echo)
+        stock = await SSL4ServerEndpoint(
+            reactor, 0, PrivateCertificate.loadPEM(site.pem).options(), interface="127.0.0.1"
+        ).listen(echo)
+        trust = trustRootFromCertificates([Certificate.loadPEM(authority.pem)])
+        shared = optionsForClientTLS("localhost", trustRoot=trust)
+        our_port, stock_port = ours.getHost().port, stock.getHost().port
+        url = f"tls://localhost:{our_port}?cafile={cafile}"
+
+        def by_stock() -> Any:
+            return wrapClientTLS(shared, HostnameEndpoint(reactor, "127.0.0.1", stock_port))
+
+        candidates = {
+            "Twisted, shared options": by_stock,
+            "txtransport, full": lambda: txtransport.client(
+                reactor,
+                f"tls://127.0.0.1:{our_port}?cafile={cafile}&no_ticket=yes&peer_name=localhost",
+            ),
+            "txtransport, resumed": lambda: txtransport.client(
+                reactor, f"tls://127.0.0.1:{our_port}?cafile={cafile}&peer_name=localhost"
+            ),
+            "txtransport, by name": lambda: txtransport.client(reactor, url),
+        }
+        cpu: dict[str, list[float]] = {name: [] for name in candidates}
+        wall: dict[str, list[float]] = {name: [] for name in candidates}
+        for _ in range(max(1, connections // BATCH)):
+            for name, endpoint in candidates.items():
+                began, clock = time.process_time(), time.perf_counter()
+                for _ in range(BATCH):
+                    once = await endpoint().connect(Factory.forProtocol(Once))
+                    await once.closed
+                cpu[name].append((time.process_time() - began) / BATCH * 1e6)
+                wall[name].append((time.perf_counter() - clock) / BATCH * 1e3)
+        base = statistics.median(cpu["Twisted, shared options"])
+        print(f"{'':28}{'CPU µs':>10}{'ms':>9}{'stock ÷ this':>15}")
+        for name in candidates:
+            median = statistics.median(cpu[name])
+            each = statistics.median(wall[name])
+            print(f"{name:28}{median:10.0f}{each:9.2f}{base / median:15.2f}")
+        await ours.stopListening()
+        await stock.stopListening()
+
+
+if __name__ == "__main__":
+    count = int(sys.argv[1]) if len(sys.argv) > 1 else 400
+    task.react(lambda reactor: Deferred.fromCoroutine(main(reactor, count)))
