@@ -1,0 +1,78 @@
+"""Prints the reference of transports and options, from the tables that the library reads.
+
+python docs/reference.py > docs/options.md
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from txtransport.options import OPTIONS, Option
+from txtransport.schemes import SCHEMES, Scheme
+
+HEAD = """\
+<!-- Made by `python docs/reference.py > docs/options.md`; change the tables in the code. -->
+
+# Transports and options
+
+A transport is written `[scheme://]host[:port][?name=value&…]`, a local socket \
+`scheme:///path[?…]`. An option has one name: in the URL, as a Python keyword and here. \
+In a URL its value is percent-encoded UTF-8, and `&` within it is `%26`."""
+
+
+def page() -> Iterator[str]:
+    """The whole page, paragraph by paragraph."""
+    yield HEAD
+    yield "## Transports"
+    yield table(("scheme", "what it is", "available"), map(transport, SCHEMES.values()))
+    yield "## Options"
+    yield (
+        "*Sides* are those that have the option: c is a client, s a server, d a datagram "
+        "endpoint. A URL that comes from a stranger (`trusted=False`) may carry those "
+        "marked *safe*."
+    )
+    by_schemes = sorted(OPTIONS.values(), key=lambda row: places().index(row.belongs))
+    for belongs, rows in groupby(by_schemes, key=lambda row: row.belongs):
+        yield f"### {heading(belongs)}"
+        yield table(("option", "takes", "default", "sides", "safe", "meaning"), map(option, rows))
+
+
+def transport(row: Scheme) -> tuple[str, ...]:
+    """One transport's cells."""
+    return f"`{row.name}`", row.meaning, f"no: {row.refusal}" if row.refusal else "yes"
+
+
+def option(row: Option) -> tuple[str, ...]:
+    """One option's cells."""
+    sides = " ".join(side[0] for side in sorted(row.sides))
+    later = f"; {row.refusal}" if row.refusal else ""
+    safe = "safe" if row.is_for_strangers else ""
+    return f"`{row.name}`", row.type.expects, row.default, sides, safe, f"{row.meaning}{later}"
+
+
+def places() -> list[str]:
+    """Where options belong, in the order of the table."""
+    return list(dict.fromkeys(row.belongs for row in OPTIONS.values()))
+
+
+def heading(belongs: str) -> str:
+    """The schemes that have what belongs there, of those that can be had."""
+    one = next(row for row in OPTIONS.values() if row.belongs == belongs)
+    there = [scheme for scheme in SCHEMES.values() if scheme.refusal is None]
+    having = [scheme.name for scheme in there if one.serves(scheme)]
+    return "Every transport" if len(having) == len(there) else ", ".join(having)
+
+
+def table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """A table in Markdown."""
+    return "\n".join(map(line, (head, ("---",) * len(head), *rows)))
+
+
+def line(cells: tuple[str, ...]) -> str:
+    """A table's row; a star or a bar within it is itself."""
+    return "| {} |".format(" | ".join(cell.translate({42: "\\*", 124: "\\|"}) for cell in cells))
+
+
+if __name__ == "__main__":
+    print("\n\n".join(page()))

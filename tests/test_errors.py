@@ -1,0 +1,192 @@
+"""What the exceptions promise: who must act, the facts, and texts fit for a log."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport import errors
+from txtransport.errors import (
+    AlreadySecure,
+    BadCertificateFile,
+    ConversationOver,
+    HandshakeFailed,
+    InvalidOption,
+    InvalidTransport,
+    NegotiationError,
+    PeerMisbehaved,
+    PlaintextInjected,
+    PreAuthenticated,
+    ProducerInTheWay,
+    TLSNotOffered,
+    TLSRefused,
+    TransportError,
+    TransportTimeout,
+    TransportUnavailable,
+    UpgradeError,
+    seen,
+    shown,
+)
+
+FLOOD: Final = b"\x1b[2J\r\n\0\xff" * 10_000
+"""What a hostile peer would say to whoever reads the log."""
+
+BY_STRANGERS: Final = (
+    TransportTimeout("tls://h:1", "handshake", 10, FLOOD),
+    TLSNotOffered(FLOOD),
+    TLSRefused(FLOOD.decode("latin-1"), FLOOD),
+    PlaintextInjected("tls://h:1", FLOOD),
+)
+"""Every error whose text repeats what came over the wire."""
+
+
+class TreeTests(SynchronousTestCase):
+    """The tree at the top of the file is the tree."""
+
+    def test_one_name_catches_all(self) -> None:
+        """``except TransportError`` catches whatever goes wrong here."""
+        ours = [kind for kind in vars(errors).values() if isinstance(kind, type)]
+        self.assertEqual([kind for kind in ours if not issubclass(kind, TransportError)], [])
+        self.assertGreater(len(ours), 15)
+
+    def test_the_tree_is_drawn_as_it_grows(self) -> None:
+        """The file's first page names every exception, each beneath its parent."""
+        lines = (errors.__doc__ or "").splitlines()
+        drawn = {
+            line.split("─ ")[-1].split()[0]: line.index("─ ") for line in lines if "─ " in line
+        }
+        drawn["TransportError"] = -1
+        for kind in vars(errors).values():
+            if isinstance(kind, type) and kind is not TransportError:
+                parent = kind.__bases__[0].__name__
+                self.assertGreater(drawn[kind.__name__], drawn[parent], kind)
+
+    def test_bad_text_is_a_value_error(self) -> None:
+        """Code that knows nothing of us catches our bad URLs and options as ValueError."""
+        for kind in (InvalidTransport, InvalidOption, BadCertificateFile):
+            self.assertTrue(issubclass(kind, ValueError), kind)
+
+    def test_a_refusal_is_told_from_a_breach(self) -> None:
+        """A peer that says no is not taken for one that breaks the rules."""
+        for kind in (TLSNotOffered, TLSRefused, PreAuthenticated):
+            self.assertTrue(issubclass(kind, NegotiationError), kind)
+            self.assertFalse(issubclass(kind, PeerMisbehaved), kind)
+        self.assertTrue(issubclass(PlaintextInjected, PeerMisbehaved))
+
+    def test_a_wrong_call_is_nobody_else_s_fault(self) -> None:
+        """What the caller did wrong is never taken for a failure of the peer."""
+        for kind in (AlreadySecure, ConversationOver, ProducerInTheWay):
+            self.assertTrue(issubclass(kind, UpgradeError), kind)
+            self.assertFalse(issubclass(kind, NegotiationError), kind)
+
+
+class FactsTests(SynchronousTestCase):
+    """An exception carries what a program needs, and says what a person needs."""
+
+    def test_an_option_is_named(self) -> None:
+        """A program can tell which option to ask for again."""
+        error = InvalidOption("verify_depth", "verify_depth takes a number")
+        self.assertEqual(
+            (error.option, str(error)), ("verify_depth", "verify_depth takes a number")
+        )
+
+    def test_a_file_is_named(self) -> None:
+        """A bad file is named together with the option that names it."""
+        error = BadCertificateFile("local_cert", "/etc/site.pem", "there is no such file")
+        self.assertEqual((error.option, error.path), ("local_cert", "/etc/site.pem"))
+        self.assertEqual(str(error), "local_cert=/etc/site.pem: there is no such file")
+
+    def test_a_transport_is_named(self) -> None:
+        """A transport that cannot be had says which and why."""
+        error = TransportUnavailable("sslv3", "RFC 7568 prohibits it")
+        self.assertEqual(error.scheme, "sslv3")
+        self.assertEqual(str(error), "sslv3:// is not available: RFC 7568 prohibits it")
+
+    def test_a_timeout_names_its_stage(self) -> None:
+        """An expired wait says what was going on, for how long, and what to look at."""
+        for stage in ("look-up", "connect", "negotiation", "handshake"):
+            error = TransportTimeout("tls://h:1", stage, 2.5)
+            self.assertEqual((error.stage, error.seconds, error.received), (stage, 2.5, b""))
+            self.assertRegex(str(error), f"tls://h:1: the {stage} .* 2.5 seconds; [a-z ,]+")
+
+    def test_a_timeout_tells_what_had_come(self) -> None:
+        """A peer that said half a word before it fell silent is quoted."""
+        error = TransportTimeout("h:1", "handshake", 10, b"220 ", hint="use ?starttls=smtp")
+        self.assertIn("the peer had sent only b'220 '; use ?starttls=smtp", str(error))
+
+    def test_a_failed_handshake_says_what_to_do(self) -> None:
+        """The remedy is the last sentence, and everything is an attribute as well."""
+        original = OSError()
+        error = HandshakeFailed(
+            "h:1: its certificate expired", cause="expired", permanent=True,
+            remedy="Renew it", original=original, received=b"\x15\x03",
+        )  # fmt: skip
+        self.assertEqual(str(error), "h:1: its certificate expired. Renew it")
+        self.assertIs(error.original, original)
+        self.assertEqual(
+            (error.cause, error.permanent, error.remedy, error.received),
+            ("expired", True, "Renew it", b"\x15\x03"),
+        )
+        self.assertIn(error.cause, errors.CAUSES)
+
+    def test_nothing_to_do_says_nothing(self) -> None:
+        """Without a remedy the text ends where the facts end."""
+        self.assertEqual(str(HandshakeFailed("x", cause="other", permanent=False, remedy="")), "x")
+
+    def test_a_refusal_repeats_the_peer(self) -> None:
+        """What the peer said, code and text, is in the message."""
+        error = TLSRefused("454", b"no TLS today")
+        self.assertEqual((error.code, error.text), ("454", b"no TLS today"))
+        self.assertEqual(str(error), "the peer refused to start TLS (454): b'no TLS today'")
+        self.assertIn("it said b'502'", str(TLSNotOffered(b"502")))
+
+    def test_an_injection_says_what_became_of_it(self) -> None:
+        """Whoever reads of injected text learns that none of it was used."""
+        error = PlaintextInjected("h:1", b"RSET\r\n")
+        self.assertEqual(error.received, b"RSET\r\n")
+        self.assertIn("none of it was delivered", str(error))
+
+
+class HostileTextTests(SynchronousTestCase):
+    """A stranger cannot write into our logs what he likes, nor as much as he likes."""
+
+    def test_messages_are_printable(self) -> None:
+        """No control character of a peer reaches a terminal by way of a message."""
+        for error in BY_STRANGERS:
+            self.assertTrue(str(error).isprintable(), type(error))
+
+    def test_messages_are_short(self) -> None:
+        """A peer that says a great deal is not quoted in full."""
+        for error in BY_STRANGERS:
+            self.assertLess(len(str(error)), 1200, type(error))
+
+    def test_attributes_are_short(self) -> None:
+        """An error that is kept does not keep what a peer flooded us with."""
+        handshake = HandshakeFailed("x", cause="other", permanent=False, remedy="", received=FLOOD)
+        for error in (*BY_STRANGERS, handshake):
+            kept = [value for value in vars(error).values() if isinstance(value, (bytes, str))]
+            self.assertLess(max(map(len, kept)), 201, type(error))
+
+    @settings(deadline=None)
+    @given(st.binary(max_size=300), st.integers(0, 100))
+    def test_bytes_are_shown_escaped(self, said: bytes, limit: int) -> None:
+        """Any bytes at all become printable text of bounded length, marked where cut."""
+        text = shown(said, limit)
+        self.assertTrue(text.isprintable())
+        self.assertLessEqual(len(text), 4 * limit + 4)
+        self.assertEqual(text.endswith("…"), len(said) > limit)
+
+    @settings(deadline=None)
+    @given(st.one_of(st.text(), st.binary(), st.floats(), st.lists(st.text())))
+    def test_values_are_shown_escaped(self, given_: object) -> None:
+        """Whatever a caller gave becomes printable text of bounded length."""
+        text = seen(given_, 40)
+        self.assertTrue(text.isprintable())
+        self.assertLessEqual(len(text), 41)
+
+    def test_what_cannot_be_shown_is_named(self) -> None:
+        """A number too long to be written does not break the message about it."""
+        self.assertEqual(seen(10**5000), "something of type int")
