@@ -88,6 +88,7 @@ PLAN: Final = (
             "sockets.py",
             "lookup.py",
             "limits.py",
+            "watch.py",
             "gate.py",
             "proxy_protocol.py",
             "clients.py",

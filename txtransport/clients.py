@@ -34,9 +34,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
-from txtransport.gate import Gate, Terms
+from txtransport.gate import Gate, tls_factory
 from txtransport.options import Deadlines, SocketOptions
 from txtransport.url import Transport
+from txtransport.watch import Terms
 
 # The deadline is the gate's; Twisted's own only stands behind it.
 _BEHIND = 5.0
@@ -180,7 +181,7 @@ class _Opening:
         self.stage = "handshake"
         self._gate = Gate(
             endpoint.terms,
-            endpoint.terms.tls_factory(self.guests),
+            tls_factory(endpoint.terms, self.guests),
             self.guests,
             address,
             seconds=max(0.0, self._deadline - endpoint.clock.seconds()),
@@ -215,7 +216,7 @@ class _Opening:
     def _cancelled(self, done: Deferred[IProtocol]) -> None:
         if self._gate is not None:
             error = ConnectingCancelledError(self.endpoint.where)
-            self._gate.refuse(Failure(error), is_explained=True)
+            self._gate.watch.refuse(Failure(error))
         elif self._connecting is not None:
             self._connecting.cancel()
 

@@ -16,7 +16,6 @@ from txtransport import clients, servers
 from txtransport.clients import ClientGate
 from txtransport.datagrams import IDatagramEndpoint, UDPEndpoint
 from txtransport.errors import InvalidTransport, TransportUnavailable
-from txtransport.gate import Terms
 from txtransport.options import Settings, split
 from txtransport.schemes import SCHEMES, Kind, Scheme
 from txtransport.servers import ServerEndpoint
@@ -24,6 +23,7 @@ from txtransport.sockets import Tuner, settings
 from txtransport.tls.creator import creator, linked
 from txtransport.tls.policy import Side, TLSPolicy, Verify
 from txtransport.url import Transport
+from txtransport.watch import Terms
 
 _log: Final = Logger()
 

@@ -33,12 +33,13 @@ from zope.interface import implementer
 
 from txtransport.clients import socket_path
 from txtransport.errors import HandshakeFailed, InvalidTransport, TransportTimeout
-from txtransport.gate import Gate, Terms
+from txtransport.gate import Gate, tls_factory
 from txtransport.limits import Limited
 from txtransport.lookup import addresses
 from txtransport.options import ServingPolicy, SocketOptions
 from txtransport.sockets import bound
 from txtransport.url import Transport
+from txtransport.watch import Terms
 
 _log: Final = Logger()
 
@@ -179,7 +180,7 @@ class ServerGate(Factory):
     def __init__(self, terms: Terms, guests: IProtocolFactory) -> None:
         self._terms = terms
         self._guests = guests
-        self._tls = terms.tls_factory(guests)
+        self._tls = tls_factory(terms, guests)
 
     def doStart(self) -> None:
         """The port listens."""

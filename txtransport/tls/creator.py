@@ -26,7 +26,7 @@ from txtransport.tls.identity import is_address
 from txtransport.tls.policy import Side, TLSPolicy, Verify
 from txtransport.tls.resumption import Sessions
 from txtransport.tls.session import Conversation
-from txtransport.tls.verification import judge, note
+from txtransport.tls.verification import completed, judge, note
 
 _VERSIONS: Final = {
     "1.0": SSL.TLS1_VERSION,
@@ -65,7 +65,7 @@ class Creator:
     def connection(self) -> Conversation:
         """A new connection, ready for its handshake."""
         context = self.shared.current()
-        made = Conversation(context, self.policy, self.side)
+        made = Conversation(context, self.policy, self.side, completed)
         if self.side is Side.CLIENT:
             name = self.policy.peer_name
             # No SNI for addresses (RFC 6066, section 3).

@@ -19,7 +19,7 @@ from txtransport.errors import HandshakeFailed, shown
 from txtransport.tls.identity import named
 from txtransport.tls.pem import shown_name
 from txtransport.tls.policy import Side
-from txtransport.tls.session import Conversation, Problem
+from txtransport.tls.session import GOODBYE, Conversation, Problem
 
 
 @frozen
@@ -33,6 +33,7 @@ class Attempt:
         received: The first bytes of the peer, 64 at the most.
         error: What ended it.
         connection: OpenSSL's side of it, or None when it never came to that.
+        is_upgrade: Whether the conversation had begun in the clear.
     """
 
     where: str
@@ -41,6 +42,7 @@ class Attempt:
     received: bytes
     error: BaseException
     connection: Conversation | None
+    is_upgrade: bool = False
 
 
 @frozen
@@ -124,7 +126,7 @@ _FTP: Final = _upgrade("FTP", "ftp", "port 990")
 _LOOK_AT_PORT: Final = "Use tcp:// with this port, or the protocol's own port for TLS"
 
 # First match wins. What a server says when a client expects TLS of it.
-_SERVERS: Final = (
+_SERVERS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
     (rb"220[ -].*(?:FTP|FileZilla)", _FTP),
     (rb"220[ -].*(?:SMTP|[Mm]ail|mx)", _SMTP),
     (rb"220[ -]|(?:421|554)[ -]", None),  # SMTP or FTP; the port decides
@@ -153,7 +155,7 @@ _PROXY: Final = Plain(
 )
 
 # What a client says when a server expects TLS of it.
-_CLIENTS: Final = (
+_CLIENTS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
     (
         rb"(?:GET|POST|PUT|HEAD|OPTIONS|DELETE|PATCH|TRACE|CONNECT) ",
         Plain("HTTP", "This port speaks TLS: the client's URL begins with https://"),
@@ -254,6 +256,13 @@ def _plaintext(attempt: Attempt) -> Finding | None:
     if known is _PROXY:
         who = "one with a PROXY header, a "
     role = "server" if attempt.side is Side.CLIENT else "client"
+    if attempt.is_upgrade:
+        return Finding(
+            "plaintext-peer",
+            f"the {role} sent plain text {shown(received)} where its TLS was to begin",
+            "None of it was delivered. Someone in the middle may have put it there, or the "
+            f"{role} did not switch to TLS after the go-ahead",
+        )
     return Finding(
         "plaintext-peer",
         f"expected a TLS handshake, but the peer is {who}{role}: it sent {shown(received)}",
@@ -261,12 +270,9 @@ def _plaintext(attempt: Attempt) -> Finding | None:
     )
 
 
-_ALERT_RECORD: Final = re.compile(rb"\x15\x03.\x00\x02\x01\x00", re.DOTALL).match
-
-
 def _goodbye(attempt: Attempt) -> Finding | None:
     """A close_notify where the handshake should be; OpenSSL has no words for it."""
-    if not _ALERT_RECORD(attempt.received):
+    if _reason(attempt.error) != GOODBYE:
         return None
     return Finding(
         "closed",

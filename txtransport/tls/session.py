@@ -7,11 +7,20 @@ success described. `session_of` reads it all out as one value.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Final
+
 from attrs import Factory, define, frozen
 from cryptography import x509
 from OpenSSL import SSL
 
 from txtransport.tls.policy import Side, TLSPolicy, Verify
+
+KEPT: Final = 64
+"""How many of a peer's first bytes are kept to explain a failure."""
+
+GOODBYE: Final = "close notify"
+"""OpenSSL's reason, as we word it, when the peer closes instead of shaking hands."""
 
 
 @frozen
@@ -56,17 +65,65 @@ class Evidence:
 class Conversation(SSL.Connection):
     """One connection of OpenSSL's, what it must keep to, and what was seen.
 
+    It also has the last word: whoever drives the handshake, be it the gate,
+    the mixin or Twisted itself, hears that it is complete only if the peer is
+    who it must be.
+
     Args:
         context: The context to speak by.
         policy: What to demand of the peer.
         side: Who we are in it.
+        is_acceptable: Is asked when the handshake is over.
+
+    Attributes:
+        received: The first bytes of the peer, `KEPT` at the most.
     """
 
-    def __init__(self, context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
+    def __init__(
+        self,
+        context: SSL.Context,
+        policy: TLSPolicy,
+        side: Side,
+        is_acceptable: Callable[[Conversation], bool],
+    ) -> None:
         super().__init__(context, None)
         self.policy = policy
         self.side = side
         self.evidence = Evidence()
+        self.received = b""
+        self._is_acceptable = is_acceptable
+
+    def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
+        """Take bytes of the peer, and remember the first."""
+        missing = KEPT - len(self.received)
+        if missing > 0:
+            self.received += bytes(buf[:missing])
+        return super().bio_write(buf)
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake.
+
+        Raises:
+            SSL.WantReadError: It is the peer's turn.
+            SSL.Error: The handshake failed, or the peer is not acceptable and
+                the evidence says why.
+        """
+        try:
+            super().do_handshake()
+        except SSL.ZeroReturnError as goodbye:
+            # Twisted takes this one's empty arguments apart, and falls over them.
+            raise SSL.Error([("txtransport", "", GOODBYE)]) from goodbye
+        if not self._is_acceptable(self):
+            self._withhold()
+            raise SSL.Error([("txtransport", "", "the peer is not acceptable")])
+
+    def _withhold(self) -> None:
+        """Throw away what would tell the peer that all is well."""
+        try:
+            while self.bio_read(KEPT):
+                pass
+        except SSL.Error:  # Nothing is left to read.
+            pass
 
     @property
     def is_complete(self) -> bool:

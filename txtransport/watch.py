@@ -1,0 +1,222 @@
+"""What watches over one TLS connection, whoever began it.
+
+The handshake has a deadline, and so has the close. The end is put into words:
+why the handshake failed, what the peer held against us later, or that it said
+goodbye. The gate and the mixin both stand on this, so that a connection ends
+the same way whether TLS was there from the start or came in mid-conversation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum, auto
+from typing import Any, Final
+
+from attrs import frozen
+from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import (
+    IDelayedCall,
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+    IReactorTime,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txtransport.errors import TransportTimeout
+from txtransport.options import Deadlines
+from txtransport.sockets import acknowledged
+from txtransport.tls.creator import Creator
+from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
+from txtransport.tls.policy import Side
+from txtransport.tls.session import Conversation
+
+_log: Final = Logger()
+
+
+@implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
+@frozen
+class Starting:
+    """A creator as Twisted asks for it."""
+
+    creator: Creator
+
+    def clientConnectionForTLS(self, tlsProtocol: object) -> Conversation:
+        """A connection for a client."""
+        return self._made()
+
+    def serverConnectionForTLS(self, tlsProtocol: object) -> Conversation:
+        """A connection for a server."""
+        return self._made()
+
+    def _made(self) -> Conversation:
+        made = self.creator.connection()
+        problem = self.creator.shared.news()
+        if problem is not None:
+            _log.error(
+                "A certificate file changed and cannot be used; the one from before goes on: "
+                "{problem}", problem=problem,
+            )  # fmt: skip
+        return made
+
+
+@frozen
+class Terms:
+    """What all the TLS connections of one endpoint have in common.
+
+    Attributes:
+        clock: For the deadlines.
+        where: The endpoint, for people: ``tls://mail.example.com:465``.
+        port: The peer's port (clients) or ours (servers), or None.
+        creator: Makes the TLS connections.
+        deadlines: How long things may take.
+        is_upgrade: Whether the conversation begins in the clear.
+    """
+
+    clock: IReactorTime
+    where: str
+    port: int | None
+    creator: Creator
+    deadlines: Deadlines
+    is_upgrade: bool = False
+
+    @property
+    def side(self) -> Side:
+        """Who we are."""
+        return self.creator.side
+
+
+class Stage(Enum):
+    """How far a connection is."""
+
+    HANDSHAKING = auto()
+    SECURE = auto()
+    OVER = auto()
+
+
+class Watch:
+    """Keeps one TLS connection to its deadlines, and explains its end.
+
+    Args:
+        terms: What the endpoint demands.
+        plain: The transport underneath.
+        tls: The TLS layer above it, not connected yet or just so.
+        seconds: How long the handshake may take from now.
+        total: How long the whole may take, for the error's text.
+        failed: Is called with the reason if the handshake comes to nothing.
+
+    Attributes:
+        stage: How far the connection is.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        plain: Any,
+        tls: Any,
+        *,
+        seconds: float,
+        total: float,
+        failed: Callable[[Failure], object],
+    ) -> None:
+        self.stage = Stage.HANDSHAKING
+        self._terms = terms
+        self._plain = plain
+        self._tls = tls
+        self._total = total
+        self._failed = failed
+        self._verdict: Failure | None = None
+        self._acknowledged: int | None = None
+        self._timer: IDelayedCall | None = terms.clock.callLater(seconds, self._expired)
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether there is a verdict already, and only the end is awaited."""
+        return self._verdict is not None
+
+    def secured(self) -> None:
+        """The handshake is over, and the peer is who it must be."""
+        self._stop_timer()
+        self.stage = Stage.SECURE
+
+    def refuse(self, verdict: Failure) -> None:
+        """End the connection for that reason, before it is secure."""
+        if self.stage is Stage.HANDSHAKING and self._verdict is None:
+            self._verdict = verdict
+            self._tls.abortConnection()
+
+    def closing(self) -> None:
+        """We have closed; wait for the peer, but not for ever."""
+        if self.stage is Stage.SECURE and self._timer is None:
+            self._acknowledged = acknowledged(self._plain.getHandle())
+            self._timer = self._terms.clock.callLater(
+                self._terms.deadlines.close_timeout, self._close_expired
+            )
+
+    def ended(self, reason: Failure) -> Failure:
+        """The connection is over.
+
+        Args:
+            reason: Why, in the words of the TLS layer.
+
+        Returns:
+            Why, as whoever is above the TLS layer shall hear it.
+        """
+        stage, self.stage = self.stage, Stage.OVER
+        self._stop_timer()
+        if stage is Stage.HANDSHAKING:
+            verdict = self._verdict or Failure(explain(self._attempt(reason)))
+            self._failed(verdict)
+            return verdict
+        connection = self._connection()
+        if stage is Stage.OVER or connection is None:
+            return reason
+        if connection.is_ended_by_peer:
+            # The peer said goodbye; how the socket then went is no news.
+            reason = Failure(ConnectionDone())
+        late = explain_late(self._attempt(reason))
+        if late is not None:
+            return Failure(late)
+        self._terms.creator.ended(connection)
+        return reason
+
+    def _expired(self) -> None:
+        self._timer = None
+        terms, connection = self._terms, self._connection()
+        received = connection.received if connection is not None else b""
+        advice = "" if terms.is_upgrade else hint(received, terms.side, terms.port, terms.where)
+        error = TransportTimeout(terms.where, "handshake", self._total, received, advice)
+        self.refuse(Failure(error))
+        # A connection that was refused for another reason and still lingers.
+        self._plain.abortConnection()
+
+    def _close_expired(self) -> None:
+        self._timer = None
+        before, self._acknowledged = self._acknowledged, acknowledged(self._plain.getHandle())
+        if before is not None and before != self._acknowledged:
+            # It still takes what was written before the close.
+            self.closing()
+        else:
+            self._tls.abortConnection()
+
+    def _attempt(self, reason: Failure) -> Attempt:
+        terms, connection = self._terms, self._connection()
+        return Attempt(
+            terms.where,
+            terms.side,
+            terms.port,
+            connection.received if connection is not None else b"",
+            reason.value or Exception(),
+            connection,
+            terms.is_upgrade,
+        )
+
+    def _connection(self) -> Conversation | None:
+        handle = self._tls.getHandle()
+        return handle if isinstance(handle, Conversation) else None
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
