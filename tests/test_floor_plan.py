@@ -95,6 +95,8 @@ PLAN: Final = (
             "servers.py",
             "datagrams.py",
             "dtls.py",
+            "units.py",
+            "upgrade.py",
             "mixin.py",
             "guard.py",
         ),

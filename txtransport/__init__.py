@@ -29,9 +29,10 @@ from txtransport.tls.policy import TLSPolicy
 if TYPE_CHECKING:
     from txtransport.endpoints import client, datagram, server
     from txtransport.guard import guard
-    from txtransport.mixin import StartTLSMixin, TLSState
+    from txtransport.mixin import StartTLSMixin
     from txtransport.strings import quote
     from txtransport.tls.session import Session, session_of
+    from txtransport.upgrade import TLSState
     from txtransport.url import Transport
 
 __all__ = [
@@ -61,7 +62,7 @@ __all__ = [
 _LATER = {
     "Session": "txtransport.tls.session",
     "StartTLSMixin": "txtransport.mixin",
-    "TLSState": "txtransport.mixin",
+    "TLSState": "txtransport.upgrade",
     "Transport": "txtransport.url",
     "client": "txtransport.endpoints",
     "datagram": "txtransport.endpoints",

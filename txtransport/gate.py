@@ -27,6 +27,7 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txtransport.tls.creator import Creator
 from txtransport.tls.policy import Side
 from txtransport.watch import Starting, Terms, Watch
 
@@ -61,6 +62,7 @@ def tls_factory(terms: Terms, guests: IProtocolFactory) -> TLSMemoryBIOFactory:
         terms: What the endpoint demands.
         guests: Builds the guests, and names them in the log.
     """
+    assert isinstance(terms.creator, Creator)
     return _TLSFactory(Starting(terms.creator), terms.side is Side.CLIENT, guests, terms.clock)
 
 

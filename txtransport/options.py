@@ -555,6 +555,27 @@ def policy(given: Mapping[str, Any], side: Side) -> TLSPolicy:
     return settled
 
 
+# The same policy serves one conversation after the other.
+@functools.lru_cache(maxsize=512)
+def checked(given: TLSPolicy, side: Side) -> TLSPolicy:
+    """A policy that a program made itself, held to the rules that options keep.
+
+    Raises:
+        InvalidOption: As for `split`.
+    """
+    default = TLSPolicy()
+    differing = {
+        name: meant
+        for name, index in _FIELDS.items()
+        if index == _PARTS.index(TLSPolicy)
+        and (meant := getattr(given, name)) != getattr(default, name)
+    }
+    # SNI_server_certs is a mapping where it is written.
+    if "SNI_server_certs" in differing:
+        differing["SNI_server_certs"] = dict(differing["SNI_server_certs"])
+    return policy(differing, side)
+
+
 _OWN: Final = ("local_cert", "SNI_server_certs")
 _NEEDS: Final = {
     "local_pk": ("local_cert",),

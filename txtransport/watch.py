@@ -30,7 +30,7 @@ from txtransport.sockets import acknowledged
 from txtransport.tls.creator import Creator
 from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
 from txtransport.tls.policy import Side
-from txtransport.tls.session import Conversation
+from txtransport.tls.session import KEPT, Conversation
 
 _log: Final = Logger()
 
@@ -62,6 +62,20 @@ class Starting:
 
 
 @frozen
+class Borrowed:
+    """In a creator's place, where a protocol brings a context of its own.
+
+    Attributes:
+        side: Who we are.
+    """
+
+    side: Side
+
+    def ended(self, connection: Conversation) -> None:
+        """Nothing is kept of a connection that is not of our making."""
+
+
+@frozen
 class Terms:
     """What all the TLS connections of one endpoint have in common.
 
@@ -69,7 +83,7 @@ class Terms:
         clock: For the deadlines.
         where: The endpoint, for people: ``tls://mail.example.com:465``.
         port: The peer's port (clients) or ours (servers), or None.
-        creator: Makes the TLS connections.
+        creator: Makes the TLS connections, or stands for what makes them.
         deadlines: How long things may take.
         is_upgrade: Whether the conversation begins in the clear.
     """
@@ -77,7 +91,7 @@ class Terms:
     clock: IReactorTime
     where: str
     port: int | None
-    creator: Creator
+    creator: Creator | Borrowed
     deadlines: Deadlines
     is_upgrade: bool = False
 
@@ -126,6 +140,7 @@ class Watch:
         self._tls = tls
         self._total = total
         self._failed = failed
+        self._heard = b""
         self._verdict: Failure | None = None
         self._acknowledged: int | None = None
         self._timer: IDelayedCall | None = terms.clock.callLater(seconds, self._expired)
@@ -134,6 +149,11 @@ class Watch:
     def is_refused(self) -> bool:
         """Whether there is a verdict already, and only the end is awaited."""
         return self._verdict is not None
+
+    def hear(self, data: bytes) -> None:
+        """Remember the peer's first bytes, for a connection that does not do so itself."""
+        if len(self._heard) < KEPT:
+            self._heard = (self._heard + data)[:KEPT]
 
     def secured(self) -> None:
         """The handshake is over, and the peer is who it must be."""
@@ -166,7 +186,7 @@ class Watch:
         stage, self.stage = self.stage, Stage.OVER
         self._stop_timer()
         if stage is Stage.HANDSHAKING:
-            verdict = self._verdict or Failure(explain(self._attempt(reason)))
+            verdict = self._verdict or self.explained(reason)
             self._failed(verdict)
             return verdict
         connection = self._connection()
@@ -181,11 +201,18 @@ class Watch:
         self._terms.creator.ended(connection)
         return reason
 
+    def explained(self, reason: Failure) -> Failure:
+        """Why the handshake failed, in our words."""
+        return Failure(explain(self._attempt(reason)))
+
     def _expired(self) -> None:
         self._timer = None
-        terms, connection = self._terms, self._connection()
-        received = connection.received if connection is not None else b""
-        advice = "" if terms.is_upgrade else hint(received, terms.side, terms.port, terms.where)
+        terms, received = self._terms, self._received
+        advice = (
+            "did the peer switch to TLS after the go-ahead?"
+            if terms.is_upgrade
+            else hint(received, terms.side, terms.port, terms.where)
+        )
         error = TransportTimeout(terms.where, "handshake", self._total, received, advice)
         self.refuse(Failure(error))
         # A connection that was refused for another reason and still lingers.
@@ -206,11 +233,16 @@ class Watch:
             terms.where,
             terms.side,
             terms.port,
-            connection.received if connection is not None else b"",
+            self._received,
             reason.value or Exception(),
             connection,
             terms.is_upgrade,
         )
+
+    @property
+    def _received(self) -> bytes:
+        connection = self._connection()
+        return connection.received if connection is not None else self._heard
 
     def _connection(self) -> Conversation | None:
         handle = self._tls.getHandle()
