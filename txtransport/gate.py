@@ -124,6 +124,7 @@ class Gate(Protocol):
             self._terms,
             self.transport,
             self._tls,
+            handle=cast(Any, self.transport).getHandle(),
             seconds=self._seconds,
             total=self._total,
             failed=self._failed,

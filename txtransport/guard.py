@@ -29,7 +29,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
 from txtransport.errors import PeerMisbehaved
-from txtransport.units import Held
+from txtransport.units import Held, is_paused
 from txtransport.upgrade import Policy, TLSState, Upgrade, is_client
 
 _log: Final = Logger()
@@ -83,7 +83,7 @@ class Guard(ProtocolWrapper):
             transport,
             deliver=guest.dataReceived,
             next_unit=self._next_unit,
-            is_paused=lambda: self._is_paused or bool(getattr(guest, "paused", False)),
+            is_paused=lambda: self._is_paused or is_paused(guest),
             unread=bytes,
             forget=self._secured,
         )

@@ -21,7 +21,7 @@ from twisted.python.failure import Failure
 
 from txtransport.errors import AlreadySecure, ConversationOver, UpgradeError
 from txtransport.tls.session import Session, session_of
-from txtransport.units import Held, next_unit
+from txtransport.units import Held, is_paused, next_unit
 from txtransport.upgrade import Policy, TLSState, Upgrade, is_under_tls
 
 
@@ -177,14 +177,14 @@ class StartTLSMixin(Protocol):
             transport,
             deliver=parse,
             next_unit=self.plaintext_unit,
-            is_paused=lambda: bool(getattr(self, "paused", False)),
+            is_paused=lambda: is_paused(self),
             unread=self._unread,
             forget=self._secured,
         )
 
         def connection_lost(reason: Failure) -> None:
             self._stand_aside()
-            del self.connectionLost
+            vars(self).pop("connectionLost", None)
             lost(upgrade.lost(reason))
 
         # On the instance and not in the class: a protocol that has a

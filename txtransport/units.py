@@ -43,6 +43,11 @@ def next_unit(parser: object, data: Held) -> int:
     return 1
 
 
+def is_paused(parser: object) -> bool:
+    """Whether a parser of Twisted's wants nothing for the moment."""
+    return isinstance(parser, (LineReceiver, IntNStringReceiver)) and bool(parser.paused)
+
+
 def _line(parser: Any, data: Held) -> int:
     end = data.find(parser.delimiter)
     if end >= 0:

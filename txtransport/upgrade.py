@@ -75,7 +75,7 @@ class Upgrade:
         transport: The protocol's.
         deliver: The parser's ``dataReceived``.
         next_unit: How many bytes the parser may have next; 0 is "not yet".
-        is_paused: Whether the parser wants nothing at the moment.
+        is_paused: Whether the parser wants nothing for the moment.
         unread: Takes back what the parser has not acted on, if it can tell.
         forget: Is called when the conversation is secure: what was learnt in
             the clear is void.
@@ -156,7 +156,8 @@ class Upgrade:
 
     def _bound(self) -> None:
         if len(self._held) > MOST_HELD:
-            self._end(PeerMisbehaved(f"a message of the peer has no end within {MOST_HELD} bytes"))
+            where = _where(self.transport)
+            self._end(PeerMisbehaved(f"{where}: a message has no end within {MOST_HELD} bytes"))
 
     # --- the switch ---
 
@@ -253,7 +254,7 @@ class Upgrade:
 
     def _switch(self, raw: Any, starting: object, terms: Terms, *, normal: bool) -> None:
         """Have Twisted put TLS onto the transport, and watch over it."""
-        above = raw.protocol
+        above, handle = raw.protocol, raw.getHandle()
         raw.startTLS(starting, normal)
         self.state = TLSState.HANDSHAKING
         self._is_holding = False
@@ -265,7 +266,7 @@ class Upgrade:
         if terms.side is Side.SERVER:
             seconds = deadlines.handshake_timeout
         self._watch = watch = Watch(
-            terms, raw, tls, seconds=seconds, total=seconds, failed=self._failed
+            terms, raw, tls, handle=handle, seconds=seconds, total=seconds, failed=self._failed
         )
         lose = tls.loseConnection
 
@@ -302,7 +303,7 @@ class Upgrade:
 
     def abort(self) -> None:
         """End the connection at once; the parser gets nothing more."""
-        if self.state in (TLSState.PLAINTEXT, TLSState.SECURE):
+        if self.state is not TLSState.HANDSHAKING and self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
         self._held.clear()
         self.transport.abortConnection()

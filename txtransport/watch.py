@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from attrs import frozen
-from twisted.internet.error import ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IOpenSSLClientConnectionCreator,
@@ -116,6 +116,7 @@ class Watch:
         terms: What the endpoint demands.
         plain: The transport underneath.
         tls: The TLS layer above it, not connected yet or just so.
+        handle: The socket, to see whether a peer still takes what we send.
         seconds: How long the handshake may take from now.
         total: How long the whole may take, for the error's text.
         failed: Is called with the reason if the handshake comes to nothing.
@@ -130,6 +131,7 @@ class Watch:
         plain: Any,
         tls: Any,
         *,
+        handle: object,
         seconds: float,
         total: float,
         failed: Callable[[Failure], object],
@@ -138,6 +140,7 @@ class Watch:
         self._terms = terms
         self._plain = plain
         self._tls = tls
+        self._handle = handle
         self._total = total
         self._failed = failed
         self._heard = b""
@@ -169,7 +172,7 @@ class Watch:
     def closing(self) -> None:
         """We have closed; wait for the peer, but not for ever."""
         if self.stage is Stage.SECURE and self._timer is None:
-            self._acknowledged = acknowledged(self._plain.getHandle())
+            self._acknowledged = acknowledged(self._handle)
             self._timer = self._terms.clock.callLater(
                 self._terms.deadlines.close_timeout, self._close_expired
             )
@@ -186,7 +189,8 @@ class Watch:
         stage, self.stage = self.stage, Stage.OVER
         self._stop_timer()
         if stage is Stage.HANDSHAKING:
-            verdict = self._verdict or self.explained(reason)
+            is_ours = reason.check(ConnectionAborted) is not None
+            verdict = self._verdict or (reason if is_ours else self.explained(reason))
             self._failed(verdict)
             return verdict
         connection = self._connection()
@@ -220,7 +224,7 @@ class Watch:
 
     def _close_expired(self) -> None:
         self._timer = None
-        before, self._acknowledged = self._acknowledged, acknowledged(self._plain.getHandle())
+        before, self._acknowledged = self._acknowledged, acknowledged(self._handle)
         if before is not None and before != self._acknowledged:
             # It still takes what was written before the close.
             self.closing()
