@@ -48,7 +48,14 @@ PLAN: Final = (
     Floor("1 words", ("schemes.py", "tls/policy.py", "starttls/wire.py"), VALUES),
     Floor(
         "2 tables and machines",
-        ("options.py", "starttls/negotiation.py", "starttls/replies.py"),
+        (
+            "options.py",
+            "tls/alerts.py",
+            "tls/banners.py",
+            "tls/findings.py",
+            "starttls/negotiation.py",
+            "starttls/replies.py",
+        ),
         VALUES,
     ),
     Floor(
@@ -76,6 +83,7 @@ PLAN: Final = (
             "tls/session.py",
             "tls/resumption.py",
             "tls/verification.py",
+            "tls/context.py",
             "tls/creator.py",
             "tls/diagnosis.py",
             "devcert.py",
@@ -87,6 +95,8 @@ PLAN: Final = (
         (
             "sockets.py",
             "lookup.py",
+            "race.py",
+            "passage.py",
             "limits.py",
             "watch.py",
             "gate.py",
@@ -122,7 +132,7 @@ ALSO_KNOWS: Final = {"url.py": {"idna"}}
 
 TOUCH_THE_REACTOR: Final = {"relay/tap.py", "probe.py", "demo.py"}
 START_TLS: Final = {"gate.py", "mixin.py", "guard.py"}
-BUILD_CONTEXTS: Final = {"tls/creator.py"}
+BUILD_CONTEXTS: Final = {"tls/context.py"}
 
 _PLACES: Final = {
     room: (level, place)

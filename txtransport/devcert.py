@@ -8,8 +8,6 @@ purpose. Nothing here is for the public internet; no one but the holder of
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import ipaddress
 import os
 import tempfile
@@ -27,9 +25,10 @@ from cryptography.hazmat.primitives.serialization import (
     KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
-    PublicFormat,
 )
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from txtransport.tls.identity import spki_pin
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 Purpose = Literal["server", "client", "both"]
@@ -87,10 +86,7 @@ class Issued:
     @property
     def spki_pin(self) -> str:
         """The digest of its public key: what ``pin`` takes."""
-        spki = self.certificate.public_key().public_bytes(
-            Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-        )
-        return base64.b64encode(hashlib.sha256(spki).digest()).decode()
+        return spki_pin(self.certificate)
 
 
 @frozen

@@ -9,21 +9,46 @@ goes wrong while looking is itself a problem: this room fails closed.
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
 import ipaddress
-from collections.abc import Iterable
+import re
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-from service_identity.cryptography import (
-    verify_certificate_hostname,
-    verify_certificate_ip_address,
-)
-from service_identity.exceptions import VerificationError
+from service_identity.exceptions import CertificateError
+from service_identity.hazmat import DNS_ID, DNSPattern
 
 _SHOWN: Final = 8
+_NOBODY: Final = "nobody"
+_NAME: Final = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}").fullmatch
 _DIGESTS: Final = {64: hashlib.sha256, 96: hashlib.sha384, 128: hashlib.sha512}
+
+
+@functools.lru_cache(maxsize=1024)
+def expected_name(given: str) -> str:
+    """The peer's name, as certificates and SNI have it.
+
+    Args:
+        given: A DNS name in any case, international or not, perhaps with a
+            trailing dot; or an address, perhaps with a zone.
+
+    Returns:
+        The name in ASCII (A-labels), lower case, without the dot; or the
+        address in its shortest form, without the zone.
+
+    Raises:
+        ValueError: It can be neither.
+    """
+    if is_address(given):
+        return str(ipaddress.ip_address(given.partition("%")[0]))
+    name = DNS_ID(given.removesuffix(".").lower()).hostname.decode("ascii")
+    # RFC 1035, section 2.3.4.
+    if len(name) > 253 or not _NAME(name):
+        raise ValueError(given)
+    return name
 
 
 def name_problem(certificate: x509.Certificate, name: str) -> str | None:
@@ -31,30 +56,32 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
 
     Args:
         certificate: The peer's leaf.
-        name: A DNS name (ASCII, no trailing dot) or an address.
+        name: As `expected_name` has it.
 
     Source: RFC 9525, section 6; the common name is never looked at.
     """
     try:
-        if is_address(name):
-            verify_certificate_ip_address(certificate, name)
-        else:
-            verify_certificate_hostname(certificate, name)
-    except VerificationError:
-        return f"it is for {named(certificate)}, not for {name}"
-    except Exception as problem:
-        # A pattern that service_identity will not have ("*", an address
-        # as a dNSName, no name at all): never a reason to accept.
-        has = named(certificate)
-        return (
-            f"it is for {has}; the certificate is malformed: {str(problem)[:120]!a}"
-            if has != _NOBODY
-            else "it has no subject alternative name (SAN), and the common name does not count"
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        is_for_it = (
+            ipaddress.ip_address(name) in names.get_values_for_type(x509.IPAddress)
+            if is_address(name)
+            else any(map(DNS_ID(name).verify, _patterns(names)))
         )
-    return None
+    except x509.ExtensionNotFound:
+        return "it has no subject alternative name (SAN), and the common name does not count"
+    except Exception as problem:
+        # Whatever it is that cannot be read: never a reason to accept.
+        return f"its names cannot be read: {str(problem)[:120]!a}"
+    return None if is_for_it else f"it is for {named(certificate)}, not for {name}"
 
 
-_NOBODY: Final = "nobody"
+def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:
+    """The DNS names that may be matched; ``*`` and addresses are none."""
+    for name in names.get_values_for_type(x509.DNSName):
+        try:
+            yield DNSPattern.from_bytes(name.encode())
+        except CertificateError:
+            continue
 
 
 def named(certificate: x509.Certificate) -> str:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import os
 import re
-from typing import Final
+import stat
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from attrs import field, frozen
 from cryptography import x509
@@ -37,10 +39,22 @@ PrivateKey = (
 Stamp = tuple[tuple[int, int, int] | None, ...]
 """What a list of files looked like: time (ns), size (bytes) and inode of each."""
 
+_Loaded = TypeVar("_Loaded")
+
 _LARGEST: Final = 16 * 2**20
 _KEY: Final = re.compile(
     rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL
 ).search
+_OWN: Final = "a PEM file with our certificate, then its chain, and its key"
+_EXPECTED: Final = {
+    "local_cert": _OWN,
+    "SNI_server_certs": _OWN,
+    "local_pk": "a PEM file with the key of local_cert",
+    "passphrase_file": "a file whose first line is the passphrase",
+    "cafile": "a PEM file with the certificates of authorities",
+    "capath": "a folder of authorities, as openssl rehash makes it",
+    "crl": "a PEM file with revocation lists",
+}
 _KINDS: Final = (
     rsa.RSAPrivateKey,
     ec.EllipticCurvePrivateKey,
@@ -55,11 +69,15 @@ class Identity:
     """Who we are: a certificate, its chain and its key.
 
     Attributes:
+        option: The option that names its file.
+        path: The file.
         leaf: The certificate.
         chain: The authorities between it and the root, as the file has them.
         key: The certificate's private key.
     """
 
+    option: str
+    path: str
     leaf: x509.Certificate
     chain: tuple[x509.Certificate, ...]
     key: PrivateKey = field(repr=False)
@@ -89,51 +107,36 @@ def read_identity(policy: TLSPolicy, option: str, path: str) -> Identity:
     Raises:
         BadCertificateFile: As for `identity`.
     """
-    content = _content(option, path)
-    certificates = _certificates(option, path, content)
+    ours = _File.read(option, path)
+    leaf, *chain = ours.certificates()
+    keys = ours
     if option == "local_cert" and policy.local_pk is not None:
-        key_option, key_path = "local_pk", policy.local_pk
-        content = _content(key_option, key_path)
-    else:
-        key_option, key_path = option, path
-    key = _key(key_option, key_path, content, _passphrase(policy))
-    ours = _spki(key.public_key())
-    if _spki(certificates[0].public_key()) != ours:
-        if any(_spki(one.public_key()) == ours for one in certificates[1:]):
-            problem = "the key belongs to a later certificate in it; the leaf stands first"
-        else:
-            problem = (
-                f"the key is not that of the certificate {shown_name(certificates[0].subject)}"
-            )
-        raise BadCertificateFile(key_option, key_path, problem)
-    return Identity(certificates[0], tuple(certificates[1:]), key)
+        keys = _File.read("local_pk", policy.local_pk)
+    key = keys.key(_passphrase(policy))
+    if _spki(leaf) != _spki(key):
+        if _spki(key) in map(_spki, chain):
+            raise ours.bad("its key belongs to a later certificate; the leaf stands first")
+        raise keys.bad(f"the key is not that of the certificate {shown_subject(leaf)}")
+    return Identity(option, path, leaf, tuple(chain), key)
 
 
 def read_authorities(option: str, path: str) -> list[x509.Certificate]:
     """The certificates of a PEM file.
 
     Raises:
-        BadCertificateFile: It is missing, empty, or holds none.
+        BadCertificateFile: It is missing, empty, broken, or holds none.
     """
-    return _certificates(option, path, _content(option, path))
+    return _File.read(option, path).certificates()
 
 
 def read_revocations(option: str, path: str) -> list[x509.CertificateRevocationList]:
     """The revocation lists of a PEM file.
 
     Raises:
-        BadCertificateFile: It is missing, empty, or holds none.
+        BadCertificateFile: It is missing, empty, broken, or holds none.
     """
-    content = _content(option, path)
-    blocks = re.findall(rb"-----BEGIN X509 CRL-----.*?-----END X509 CRL-----", content, re.DOTALL)
-    if not blocks:
-        raise BadCertificateFile(option, path, f"it holds no revocation list{_instead(content)}")
-    try:
-        return [x509.load_pem_x509_crl(block) for block in blocks]
-    except ValueError as problem:
-        raise BadCertificateFile(
-            option, path, f"a revocation list in it is broken: {problem}"
-        ) from problem
+    file = _File.read(option, path)
+    return file.all("revocation list", b"X509 CRL", x509.load_pem_x509_crl)
 
 
 def check_folder(option: str, path: str) -> None:
@@ -145,7 +148,7 @@ def check_folder(option: str, path: str) -> None:
     try:
         os.listdir(path)
     except OSError as problem:
-        raise BadCertificateFile(option, path, _reason(problem)) from problem
+        raise _bad(option, path, _reason(problem)) from problem
 
 
 def files(policy: TLSPolicy) -> tuple[str, ...]:
@@ -160,9 +163,23 @@ def stamp(paths: tuple[str, ...]) -> Stamp:
     return tuple(_stamp(path) for path in paths)
 
 
-def shown_name(name: x509.Name) -> str:
-    """A certificate's subject or issuer, escaped and bounded, for messages."""
-    return ascii(name.rfc4514_string()[:200])
+def shown_subject(certificate: x509.Certificate) -> str:
+    """Whom a certificate is about, escaped and bounded, for messages."""
+    return _shown(lambda: certificate.subject)
+
+
+def shown_issuer(certificate: x509.Certificate) -> str:
+    """Who vouches for a certificate, escaped and bounded, for messages."""
+    return _shown(lambda: certificate.issuer)
+
+
+def _shown(name: Callable[[], x509.Name]) -> str:
+    try:
+        return ascii(name().rfc4514_string()[:200])
+    except ValueError:
+        # OpenSSL reads names that are not in the character set they claim to
+        # be in (Latin-1 as T61String is common), cryptography does not.
+        return "unreadable"
 
 
 def _stamp(path: str) -> tuple[int, int, int] | None:
@@ -170,85 +187,116 @@ def _stamp(path: str) -> tuple[int, int, int] | None:
         status = os.stat(path)
     except OSError:
         return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
+    # The change time: chmod may be all that it took to make a file readable.
+    return status.st_ctime_ns, status.st_size, status.st_ino
 
 
-def _content(option: str, path: str) -> bytes:
-    try:
-        with open(path, "rb") as file:
-            content = file.read(_LARGEST + 1)
-    except (OSError, ValueError) as problem:
-        raise BadCertificateFile(option, path, _reason(problem)) from problem
-    if not content.strip():
-        raise BadCertificateFile(option, path, "it is empty")
-    if len(content) > _LARGEST:
-        raise BadCertificateFile(option, path, "it is larger than 16 MiB")
-    return content
+@frozen
+class _File:
+    """A file that an option names, and what it holds."""
+
+    option: str
+    path: str
+    content: bytes = field(repr=False)
+
+    @classmethod
+    def read(cls, option: str, path: str) -> _File:
+        try:
+            # To open a FIFO would wait for whoever writes into it, perhaps for ever.
+            content = _content(path) if stat.S_ISREG(os.stat(path).st_mode) else None
+        except (OSError, ValueError) as problem:
+            raise _bad(option, path, _reason(problem)) from problem
+        if content is None:
+            raise _bad(option, path, "it is a folder or a device, not a file")
+        if not content.strip():
+            raise _bad(option, path, "it is empty")
+        if len(content) > _LARGEST:
+            raise _bad(option, path, "it is larger than 16 MiB")
+        return cls(option, path, content)
+
+    def bad(self, problem: str) -> BadCertificateFile:
+        return _bad(self.option, self.path, problem)
+
+    def certificates(self) -> list[x509.Certificate]:
+        return self.all("certificate", b"CERTIFICATE", x509.load_pem_x509_certificate)
+
+    def all(self, word: str, label: bytes, load: Callable[[bytes], _Loaded]) -> list[_Loaded]:
+        """What each block of a kind holds; there must be one, and none may be broken."""
+        begin, end = b"-----BEGIN %b-----" % label, b"-----END %b-----" % label
+        loaded = []
+        for number, block in enumerate(self.content.split(begin)[1:], 1):
+            inside, found, _ = block.partition(end)
+            try:
+                if not found:
+                    raise ValueError("its end is missing")
+                loaded.append(load(begin + inside + end))
+            except ValueError as problem:
+                reason = str(problem)[:200]
+                raise self.bad(f"{word} {number} in it is broken ({reason})") from problem
+        if not loaded:
+            raise self.bad(f"it holds no {word}{self._instead()}")
+        return loaded
+
+    def key(self, passphrase: bytes) -> PrivateKey:
+        """The first key; `passphrase` is empty when there is none."""
+        found = _KEY(self.content)
+        if found is None and b"PRIVATE KEY-----" in self.content:
+            raise self.bad("its key is broken (its end is missing)")
+        if found is None:
+            raise self.bad(f"it holds no private key{self._instead()}")
+        is_encrypted = b"ENCRYPTED" in found[0]
+        if is_encrypted and not passphrase:
+            raise self.bad("its key is encrypted; give passphrase or passphrase_file")
+        try:
+            key = load_pem_private_key(found[0], passphrase if is_encrypted else None)
+        except (ValueError, UnsupportedAlgorithm) as problem:
+            if is_encrypted:
+                raise self.bad("the passphrase does not open its key") from problem
+            label, reason = found[1].decode().lower(), str(problem)[:200]
+            raise self.bad(f"its {label!r} is broken ({reason})") from problem
+        if not isinstance(key, _KINDS):
+            raise self.bad("its key is of a kind that TLS has no use for")
+        return key
+
+    def _instead(self) -> str:
+        """What it holds instead of what was expected, when that can be told."""
+        labels = dict.fromkeys(re.findall(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", self.content))
+        if labels:
+            names = " and ".join(repr(label.decode().lower()) for label in list(labels)[:4])
+            return f", but {names} (are the files swapped?)"
+        return " (it looks like DER)" if self.content[:1] == b"0" else ""
+
+
+def _content(path: str) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(_LARGEST + 1)
+
+
+def _bad(option: str, path: str, problem: str) -> BadCertificateFile:
+    return BadCertificateFile(option, path, f"{problem}; expected is {_EXPECTED[option]}")
 
 
 def _reason(problem: Exception) -> str:
     return getattr(problem, "strerror", None) or str(problem)
 
 
-def _certificates(option: str, path: str, content: bytes) -> list[x509.Certificate]:
-    if b"-----BEGIN CERTIFICATE-----" not in content:
-        raise BadCertificateFile(option, path, f"it holds no certificate{_instead(content)}")
-    try:
-        return x509.load_pem_x509_certificates(content)
-    except ValueError as problem:
-        raise BadCertificateFile(
-            option, path, f"a certificate in it is broken: {problem}"
-        ) from problem
-
-
-def _key(option: str, path: str, content: bytes, passphrase: bytes | None) -> PrivateKey:
-    found = _KEY(content)
-    if found is None:
-        raise BadCertificateFile(option, path, f"it holds no private key{_instead(content)}")
-    is_encrypted = b"ENCRYPTED" in found[0]
-    if is_encrypted and passphrase is None:
-        raise BadCertificateFile(
-            option, path, "its key is encrypted; give passphrase or passphrase_file"
-        )
-    try:
-        key = load_pem_private_key(found[0], passphrase if is_encrypted else None)
-    except (ValueError, UnsupportedAlgorithm) as problem:
-        raise BadCertificateFile(
-            option,
-            path,
-            "the passphrase does not open its key"
-            if is_encrypted
-            else f"its key is broken: {problem}",
-        ) from problem
-    if not isinstance(key, _KINDS):
-        raise BadCertificateFile(option, path, "its key is of a kind that TLS has no use for")
-    return key
-
-
-def _passphrase(policy: TLSPolicy) -> bytes | None:
+def _passphrase(policy: TLSPolicy) -> bytes:
+    """The passphrase, or nothing."""
     if policy.passphrase is not None:
-        return policy.passphrase.encode()
+        # Half a character opens no key; it shall not raise an error that quotes the rest.
+        return policy.passphrase.encode("utf-8", "surrogatepass")
     if policy.passphrase_file is None:
-        return None
-    line = _content("passphrase_file", policy.passphrase_file).splitlines()[0]
+        return b""
+    file = _File.read("passphrase_file", policy.passphrase_file)
+    line = file.content.splitlines()[0]
     if not line:
-        raise BadCertificateFile(
-            "passphrase_file", policy.passphrase_file, "its first line is empty"
-        )
+        raise file.bad("its first line is empty")
     return line
 
 
-def _instead(content: bytes) -> str:
-    """What a file holds instead of what was expected, when that can be told."""
-    found = re.search(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", content)
-    if found:
-        return f", but {found[1].decode().lower()!r}; are the files swapped?"
-    if content[:1] == b"0":
-        return "; it looks like DER, and PEM is expected"
-    return "; PEM is expected"
-
-
-def _spki(key: object) -> bytes:
-    return key.public_bytes(  # type: ignore[attr-defined,no-any-return]
-        Encoding.DER, PublicFormat.SubjectPublicKeyInfo
-    )
+def _spki(owner: PrivateKey | x509.Certificate) -> bytes | None:
+    """A public key, to compare; None for one of a kind that cryptography does not know."""
+    try:
+        return owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    except (ValueError, UnsupportedAlgorithm):
+        return None

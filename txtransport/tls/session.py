@@ -127,8 +127,8 @@ class Conversation(SSL.Connection):
 
     @property
     def is_complete(self) -> bool:
-        """Whether the handshake is over, for both sides."""
-        return _is_complete(self)
+        """Whether the handshake is over, for both sides, and the peer is acceptable."""
+        return _is_finished(self) and not self.evidence.problems
 
     @property
     def is_ended_by_peer(self) -> bool:
@@ -204,7 +204,10 @@ def session_of(transport: object) -> Session | None:
     """
     handle = getattr(transport, "getHandle", None)
     connection = handle() if handle is not None else None
-    if not isinstance(connection, SSL.Connection) or not _is_complete(connection):
+    ours = connection if isinstance(connection, Conversation) else None
+    if not isinstance(connection, SSL.Connection) or not (
+        ours.is_complete if ours else _is_finished(connection)
+    ):
         return None
     leaf = connection.get_peer_certificate(as_cryptography=True)
     chain = tuple(connection.get_peer_cert_chain(as_cryptography=True) or ())
@@ -213,7 +216,6 @@ def session_of(transport: object) -> Session | None:
         chain = (leaf, *chain)
     alpn = connection.get_alpn_proto_negotiated()
     server_name = connection.get_servername()
-    ours = connection if isinstance(connection, Conversation) else None
     return Session(
         version=connection.get_protocol_version_name(),
         cipher=connection.get_cipher_name() or "",
@@ -228,7 +230,7 @@ def session_of(transport: object) -> Session | None:
     )
 
 
-def _is_complete(connection: SSL.Connection) -> bool:
+def _is_finished(connection: SSL.Connection) -> bool:
     # Each side's Finished has been seen (RFC 8446, 4.4.4). Before the
     # handshake OpenSSL answers with nothing, and asserts when there is no
     # session yet.

@@ -75,14 +75,10 @@ def judge(
             notes.append(_problem(code, depth, seen))
             return is_tolerated
         if depth == 0:
-            problems = _leaf_problems(connection, seen, list(evidence.chain.values()))
-            evidence.problems.extend(problems)
-            evidence.is_leaf_good = not problems
-            return not problems
+            _look_at_leaf(connection, seen, list(evidence.chain.values()))
+            return evidence.is_leaf_good
     except Exception as error:
-        # Whatever went wrong, it is no reason to accept.
-        text = f"it could not be examined: {str(error)[:120]!a}"
-        evidence.problems.append(Problem("other", code, depth, text, None))
+        evidence.problems.append(_unexamined(code, depth, error))
         return False
     return True
 
@@ -97,20 +93,16 @@ def completed(connection: Conversation) -> bool:
     evidence = connection.evidence
     if evidence.problems or evidence.is_leaf_good:
         return not evidence.problems
-    leaf = connection.get_peer_certificate(as_cryptography=True)
-    if leaf is None:
-        if _demands_certificate(connection.policy, connection.side):
+    try:
+        leaf = connection.get_peer_certificate(as_cryptography=True)
+        if leaf is not None:
+            _look_again(connection, leaf)
+        elif _demands_certificate(connection.policy, connection.side):
             text = "the peer showed no certificate at all"
             evidence.problems.append(Problem("other", 0, 0, text, None))
-        return not evidence.problems
-    if _is_over(leaf) and connection.policy.verifies(connection.side) is not Verify.NO:
-        # What only time can do to a session that was good when it began.
-        evidence.problems.append(_problem(_EXPIRED, 0, leaf))
-    # A resumed session shows no chain: its key was pinned when it began.
-    chain = None if connection.is_resumed else [leaf]
-    evidence.problems.extend(_leaf_problems(connection, leaf, chain))
-    evidence.is_leaf_good = not evidence.problems
-    return evidence.is_leaf_good
+    except Exception as error:
+        evidence.problems.append(_unexamined(0, 0, error))
+    return not evidence.problems
 
 
 def note(connection: SSL.Connection, where: int, code: int) -> None:
@@ -133,10 +125,28 @@ def _is_tolerated(connection: Conversation, code: int, depth: int) -> bool:
     return policy.allow_self_signed and code == _SELF_SIGNED and depth == 0
 
 
+def _look_again(connection: Conversation, leaf: x509.Certificate) -> None:
+    """Look at the leaf of a handshake in which OpenSSL did not."""
+    evidence = connection.evidence
+    if _is_over(leaf) and connection.policy.verifies(connection.side) is not Verify.NO:
+        # What only time can do to a session that was good when it began.
+        evidence.problems.append(_problem(_EXPIRED, 0, leaf))
+    # A resumed session shows no chain: its key was pinned when it began.
+    _look_at_leaf(connection, leaf, None if connection.is_resumed else [leaf])
+
+
+def _look_at_leaf(
+    connection: Conversation, leaf: x509.Certificate, chain: list[x509.Certificate] | None
+) -> None:
+    """Whether the leaf is who it must be; `chain` is None to let the pin pass."""
+    evidence = connection.evidence
+    evidence.problems.extend(_leaf_problems(connection, leaf, chain))
+    evidence.is_leaf_good = not evidence.problems
+
+
 def _leaf_problems(
     connection: Conversation, leaf: x509.Certificate, chain: list[x509.Certificate] | None
 ) -> list[Problem]:
-    """What the policy holds against a leaf; `chain` is None to let the pin pass."""
     policy = connection.policy
     found: list[tuple[str, str | None]] = []
     if policy.verifies_name(connection.side):
@@ -160,6 +170,12 @@ def _demands_certificate(policy: TLSPolicy, side: Side) -> bool:
 
 def _is_over(leaf: x509.Certificate) -> bool:
     return leaf.not_valid_after_utc.timestamp() < time.time()
+
+
+def _unexamined(code: int, depth: int, error: Exception) -> Problem:
+    # Whatever went wrong, it is no reason to accept.
+    text = f"it could not be examined: {str(error)[:120]!a}"
+    return Problem("other", code, depth, text, None)
 
 
 def _problem(code: int, depth: int, certificate: x509.Certificate) -> Problem:

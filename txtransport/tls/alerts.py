@@ -1,0 +1,89 @@
+"""The alerts of TLS: what a peer says when it ends a handshake.
+
+OpenSSL has words for them, which differ from one release to the next; on the
+wire each is a number (RFC 8446, section 6).
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from attrs import frozen
+
+
+@frozen
+class Alert:
+    """An alert of the peer.
+
+    Attributes:
+        number: As it goes over the wire.
+        name: In OpenSSL's words.
+    """
+
+    number: int
+    name: str
+
+
+ALERTS: Final = tuple(
+    Alert(number, name)
+    for number, name in (
+        (0, "close notify"),
+        (10, "unexpected message"),
+        (20, "bad record mac"),
+        (22, "record overflow"),
+        (40, "handshake failure"),
+        (42, "bad certificate"),
+        (43, "unsupported certificate"),
+        (44, "certificate revoked"),
+        (45, "certificate expired"),
+        (46, "certificate unknown"),
+        (47, "illegal parameter"),
+        (48, "unknown ca"),
+        (49, "access denied"),
+        (50, "decode error"),
+        (51, "decrypt error"),
+        (70, "protocol version"),
+        (71, "insufficient security"),
+        (80, "internal error"),
+        (86, "inappropriate fallback"),
+        (90, "user canceled"),
+        (109, "missing extension"),
+        (110, "unsupported extension"),
+        (112, "unrecognized name"),
+        (113, "bad certificate status response"),
+        (115, "unknown psk identity"),
+        (116, "certificate required"),
+        (120, "no application protocol"),
+    )
+)
+"""Those that a peer may send."""
+
+_BY_NAME: Final = {alert.name: alert for alert in ALERTS}
+_BY_NUMBER: Final = {alert.number: alert for alert in ALERTS}
+
+# OpenSSL 4.0 says "tls alert …" for what 3.x called "sslv3 alert …".
+_REASON: Final = re.compile(r"(?:tls|sslv3|tlsv1|tlsv13)(?: alert)? (.*)").fullmatch
+
+# Type, version, length; level, number.
+_RECORD: Final = re.compile(rb"\x15\x03.\x00\x02[\x01\x02](.)", re.DOTALL).match
+
+
+def alert_of_reason(reason: str) -> Alert | None:
+    """The alert that OpenSSL means, or None when it means none.
+
+    Args:
+        reason: Such as ``tls alert handshake failure`` or ``tlsv1 unrecognized name``.
+    """
+    found = _REASON(reason)
+    return _BY_NAME.get(found[1]) if found else None
+
+
+def alert_of_record(received: bytes) -> Alert | None:
+    """The alert that a peer began with, or None when it began with anything else.
+
+    Args:
+        received: The first bytes of the peer.
+    """
+    found = _RECORD(received)
+    return _BY_NUMBER.get(found[1][0]) if found else None

@@ -1,0 +1,182 @@
+"""Policy to context: what OpenSSL has to be told. The one room that builds one.
+
+A context is built whole, from the policy and the files that it names, and
+never changed afterwards: OpenSSL and pyOpenSSL allow no change to one in use.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Any, Final
+
+from OpenSSL import SSL, crypto
+
+from txtransport.errors import BadCertificateFile, InvalidOption, seen
+from txtransport.tls import pem
+from txtransport.tls.policy import Side, TLSPolicy, Verify
+from txtransport.tls.verification import judge, note
+
+_VERSIONS: Final = {
+    "1.0": SSL.TLS1_VERSION,
+    "1.1": SSL.TLS1_1_VERSION,
+    "1.2": SSL.TLS1_2_VERSION,
+    "1.3": SSL.TLS1_3_VERSION,
+}
+_MODES: Final = {
+    Verify.NO: SSL.VERIFY_NONE,
+    Verify.OPTIONAL: SSL.VERIFY_PEER,
+    Verify.YES: SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
+}
+
+
+def build(policy: TLSPolicy, side: Side) -> SSL.Context:
+    """A context that keeps to a policy.
+
+    Args:
+        policy: Whoever the peer is, its name is not looked at.
+        side: Who will speak by it.
+
+    Raises:
+        BadCertificateFile: A file that the policy names cannot be used.
+        InvalidOption: OpenSSL will not have a cipher list or a certificate,
+            or a server has none.
+    """
+    own = pem.identity(policy)
+    context = _context(policy, side, own)
+    if side is Side.SERVER:
+        if own is None and not policy.SNI_server_certs:
+            raise InvalidOption("local_cert", "a TLS server needs local_cert, the PEM file of "
+                                "its certificate, chain and key (or SNI_server_certs)")  # fmt: skip
+        _serve_names(context, policy)
+    return context
+
+
+def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Context:
+    is_client = side is Side.CLIENT
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD if is_client else SSL.TLS_SERVER_METHOD)
+    context.set_min_proto_version(_VERSIONS[policy.min_version])
+    context.set_max_proto_version(_VERSIONS[policy.max_version])
+    context.set_options(_options(policy))
+    context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    # Tickets carry the session; OpenSSL's own cache would only hold memory.
+    context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    context.set_session_id(b"txtransport")
+    _set_ciphers(context, policy)
+    if own is not None:
+        _show(context, own)
+    context.set_verify(_MODES[policy.verifies(side)], judge)
+    context.set_verify_depth(policy.verify_depth)
+    if is_client or policy.verifies(side) is not Verify.NO:
+        _trust(context, policy, side)
+    protocols = [name.encode() for name in policy.alpn_protocols]
+    if is_client and protocols:
+        context.set_alpn_protos(protocols)
+    if not is_client:
+        context.set_alpn_select_callback(_choosing(protocols))
+        context.set_info_callback(note)
+    return context
+
+
+def _options(policy: TLSPolicy) -> int:
+    options = SSL.OP_NO_COMPRESSION | SSL.OP_NO_RENEGOTIATION
+    if policy.honor_cipher_order:
+        options |= SSL.OP_CIPHER_SERVER_PREFERENCE
+    if policy.no_ticket:
+        options |= SSL.OP_NO_TICKET
+    return options
+
+
+def _set_ciphers(context: SSL.Context, policy: TLSPolicy) -> None:
+    if policy.ciphers is None and policy.security_level is None:
+        return
+    # Ciphers without authentication or encryption are no TLS at all.
+    wanted = f"{policy.ciphers or 'DEFAULT'}:!aNULL:!eNULL"
+    if policy.security_level is not None:
+        wanted += f":@SECLEVEL={policy.security_level}"
+    try:
+        # For OpenSSL a NUL would be the end of the list.
+        context.set_cipher_list(wanted.replace("\0", "?").encode("ascii"))
+    except (SSL.Error, UnicodeEncodeError) as problem:
+        raise InvalidOption(
+            "ciphers", f"OpenSSL knows no cipher of ciphers={seen(policy.ciphers)}; "
+            "see openssl ciphers -v, and note that it is for TLS 1.2 and older",
+        ) from problem  # fmt: skip
+
+
+def _show(context: SSL.Context, own: pem.Identity) -> None:
+    try:
+        context.use_certificate(own.leaf)
+        for authority in own.chain:
+            context.add_extra_chain_cert(authority)
+        context.use_privatekey(own.key)
+        context.check_privatekey()
+    except (SSL.Error, crypto.Error) as problem:
+        raise BadCertificateFile(
+            own.option, own.path, f"OpenSSL will not use {pem.shown_subject(own.leaf)} "
+            f"({_reasons(problem)}); a weak key or digest needs a lower security_level",
+        ) from problem  # fmt: skip
+
+
+def _trust(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
+    store = context.get_cert_store()
+    assert store is not None
+    if policy.cafile is not None:
+        _trust_file(context, store, policy.cafile, side)
+    if policy.capath is not None:
+        pem.check_folder("capath", policy.capath)
+        context.load_verify_locations(None, os.fsencode(policy.capath))
+    if policy.cafile is None and policy.capath is None:
+        context.set_default_verify_paths()
+    if policy.crl is not None:
+        for revocations in pem.read_revocations("crl", policy.crl):
+            store.add_crl(revocations)
+        store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+
+
+def _trust_file(context: SSL.Context, store: crypto.X509Store, path: str, side: Side) -> None:
+    for authority in pem.read_authorities("cafile", path):
+        try:
+            store.add_cert(crypto.X509.from_cryptography(authority))
+        except crypto.Error as problem:
+            raise BadCertificateFile(
+                "cafile", path, f"OpenSSL cannot read {pem.shown_subject(authority)} in it "
+                f"({_reasons(problem)})",
+            ) from problem  # fmt: skip
+        if side is Side.SERVER:
+            context.add_client_ca(authority)
+
+
+def _reasons(problem: SSL.Error | crypto.Error) -> str:
+    return ", ".join(reason for *_, reason in problem.args[0])[:200] if problem.args else ""
+
+
+def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
+    """Choose the certificate by the name that the client asks for (RFC 6066, 3)."""
+    named = {
+        name: _context(policy, Side.SERVER, pem.read_identity(policy, "SNI_server_certs", path))
+        for name, path in policy.SNI_server_certs
+    }
+    if not named:
+        return
+
+    def choose(connection: SSL.Connection) -> None:
+        asked = (connection.get_servername() or b"").decode("ascii", "replace").lower()
+        chosen = named.get(asked) or named.get(f"*.{asked.partition('.')[2]}")
+        if chosen is not None:
+            connection.set_context(chosen)
+
+    context.set_tlsext_servername_callback(choose)
+
+
+def _choosing(ours: list[bytes]) -> Callable[[SSL.Connection, list[bytes]], Any]:
+    """The server's choice of an application protocol.
+
+    No overlap is no reason to end a handshake: the guest sees None and
+    decides. Without any callback Twisted's own answers with an alert.
+    """
+
+    def choose(connection: SSL.Connection, offered: list[bytes]) -> Any:
+        return next((name for name in ours if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
+
+    return choose
