@@ -105,7 +105,9 @@ PLAN: Final = (
             "servers.py",
             "datagrams.py",
             "dtls.py",
+            "bottom.py",
             "units.py",
+            "feed.py",
             "upgrade.py",
             "mixin.py",
             "guard.py",
@@ -131,7 +133,7 @@ ALSO_KNOWS: Final = {"url.py": {"idna"}}
 """What one room may know beyond its floor."""
 
 TOUCH_THE_REACTOR: Final = {"relay/tap.py", "probe.py", "demo.py"}
-START_TLS: Final = {"gate.py", "mixin.py", "guard.py"}
+START_TLS: Final = {"gate.py", "upgrade.py"}
 BUILD_CONTEXTS: Final = {"tls/context.py"}
 
 _PLACES: Final = {
@@ -209,7 +211,7 @@ class Room:
 
     def starts_tls(self) -> bool:
         """Whether it puts TLS onto a transport; ``self.startTLS()`` is our mixin's, and safe."""
-        return bool(_STARTERS & self._names()) or any(
+        return bool((_STARTERS & self._names()) - self._only_recognised()) or any(
             isinstance(node, ast.Attribute)
             and node.attr == "startTLS"
             and not (isinstance(node.value, ast.Name) and node.value.id == "self")
@@ -232,6 +234,17 @@ class Room:
             for name in self.imported()
             if _root(name) in _FOREIGN and any(part.startswith("_") for part in name.split("."))
         }
+
+    def _only_recognised(self) -> set[str]:
+        """Names that it uses to ask what something is, and for nothing else."""
+        asked = [
+            node.args[1]
+            for node in self.nodes
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance"
+        ]
+        used = [node for node in self.nodes if isinstance(node, ast.Name)]
+        names = {node.id for node in asked if isinstance(node, ast.Name)}
+        return names - {node.id for node in used if node not in asked}
 
     def _names(self) -> set[str]:
         """Every name that its code says; docstrings and comments are not code."""
@@ -429,6 +442,9 @@ class ReadingTests(SynchronousTestCase):
         self.assertTrue(
             Room("gate.py", "from twisted.protocols.tls import TLSMemoryBIOFactory").starts_tls()
         )
+        asking = "isinstance(transport, TLSMemoryBIOProtocol)"
+        self.assertFalse(Room("gate.py", asking).starts_tls())
+        self.assertTrue(Room("gate.py", f"{asking}; TLSMemoryBIOProtocol(x)").starts_tls())
         self.assertFalse(Room("demo.py", "self.startTLS(policy)  # startTLS").starts_tls())
 
     def test_a_context_is_seen(self) -> None:

@@ -28,9 +28,11 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
+from txtransport.bottom import is_client
 from txtransport.errors import PeerMisbehaved
+from txtransport.feed import Feed
 from txtransport.units import Held, is_paused
-from txtransport.upgrade import Policy, TLSState, Upgrade, is_client
+from txtransport.upgrade import Policy, TLSState, Upgrade
 
 _log: Final = Logger()
 
@@ -80,10 +82,12 @@ class Guard(ProtocolWrapper):
         """The connection is made."""
         guest = cast(Protocol, self.wrappedProtocol)
         self._upgrade = Upgrade(
-            transport,
-            deliver=guest.dataReceived,
-            next_unit=self._next_unit,
-            is_paused=lambda: self._is_paused or is_paused(guest),
+            Feed(
+                transport,
+                guest.dataReceived,
+                self._next_unit,
+                lambda: self._is_paused or is_paused(guest),
+            ),
             unread=bytes,
             forget=self._secured,
         )
@@ -147,7 +151,7 @@ class Guard(ProtocolWrapper):
         """The protocol wants more."""
         self._is_paused = False
         cast(Any, self.transport).resumeProducing()
-        self._upgrade.feed()
+        self._upgrade.feed.go_on()
 
     def abortConnection(self) -> None:
         """End the connection at once; the protocol receives nothing more."""

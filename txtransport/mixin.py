@@ -19,10 +19,12 @@ from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
+from txtransport.bottom import is_under_tls
 from txtransport.errors import AlreadySecure, ConversationOver, UpgradeError
+from txtransport.feed import Feed
 from txtransport.tls.session import Session, session_of
 from txtransport.units import Held, is_paused, next_unit
-from txtransport.upgrade import Policy, TLSState, Upgrade, is_under_tls
+from txtransport.upgrade import Policy, TLSState, Upgrade
 
 
 class StartTLSMixin(Protocol):
@@ -127,12 +129,12 @@ class StartTLSMixin(Protocol):
         upgrade, for example for a certificate.
         """
         if self._upgrade is not None:
-            self._upgrade.hold()
+            self._upgrade.feed.hold()
 
     def release_input(self) -> None:
         """Receive again; there will be no upgrade now."""
         if self._upgrade is not None:
-            self._upgrade.release()
+            self._upgrade.feed.release()
 
     def abort(self) -> None:
         """End the connection at once, and receive nothing more.
@@ -174,10 +176,7 @@ class StartTLSMixin(Protocol):
         """Take the place between the protocol and its transport."""
         parse, lost = self.dataReceived, self.connectionLost
         upgrade = self._upgrade = Upgrade(
-            transport,
-            deliver=parse,
-            next_unit=self.plaintext_unit,
-            is_paused=lambda: is_paused(self),
+            Feed(transport, parse, self.plaintext_unit, lambda: is_paused(self)),
             unread=self._unread,
             forget=self._secured,
         )

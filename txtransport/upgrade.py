@@ -21,40 +21,34 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any, Final
+from typing import Any
 
-from attrs import define, field
-from twisted.internet import tcp
+from attrs import define
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol
-from twisted.protocols.policies import ProtocolWrapper
-from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txtransport.bottom import bottom, is_client, ready, where
 from txtransport.errors import (
     AlreadySecure,
     ConversationOver,
     InvalidOption,
     PeerMisbehaved,
     PlaintextInjected,
-    ProducerInTheWay,
     UpgradeError,
 )
+from txtransport.feed import MOST, Feed
 from txtransport.options import OPTIONS, Deadlines, checked, value
 from txtransport.options import policy as policy_of
 from txtransport.tls.creator import Creator, creator
 from txtransport.tls.policy import Side, TLSPolicy
 from txtransport.tls.session import Session, session_of
-from txtransport.units import Held
 from txtransport.watch import Borrowed, Starting, Terms, Watch
 
 Policy = TLSPolicy | Mapping[str, Any] | str
 """What TLS is to be like: a policy, its options, or (clients) the peer's name."""
-
-MOST_HELD: Final = 2**20
-"""How many bytes of one unit are waited for, at the most."""
 
 
 class TLSState(Enum):
@@ -72,92 +66,38 @@ class Upgrade:
     """The bytes of one conversation on their way to its parser, and its switch to TLS.
 
     Attributes:
-        transport: The protocol's.
-        deliver: The parser's ``dataReceived``.
-        next_unit: How many bytes the parser may have next; 0 is "not yet".
-        is_paused: Whether the parser wants nothing for the moment.
+        feed: What has arrived, on its way to the parser.
         unread: Takes back what the parser has not acted on, if it can tell.
         forget: Is called when the conversation is secure: what was learnt in
             the clear is void.
         state: How far it is.
     """
 
-    transport: Any
-    deliver: Callable[[bytes], object]
-    next_unit: Callable[[Held], int]
-    is_paused: Callable[[], bool]
+    feed: Feed
     unread: Callable[[], bytes]
     forget: Callable[[], object]
     state: TLSState = TLSState.PLAINTEXT
-    _held: bytearray = field(factory=bytearray)
-    _is_holding: bool = False
-    _is_feeding: bool = False
     _verdict: Failure | None = None
     _watch: Watch | None = None
     _done: Deferred[Session] | None = None
 
-    # --- bytes ---
+    @property
+    def transport(self) -> Any:
+        """The protocol's transport."""
+        return self.feed.transport
 
     def received(self, data: bytes) -> None:
         """Bytes of the peer, or of a parser that gives some back."""
         if self.state is TLSState.SECURE:
-            self.deliver(data)
+            self.feed.deliver(data)
         elif self.state is TLSState.PLAINTEXT:
-            # A parser that leaves its raw mode gives back what came behind
-            # it, which is older than what waits here.
-            place = 0 if self._is_feeding else len(self._held)
-            self._held[place:place] = data
-            self.feed()
+            self.feed.add(data)
+            if self.feed.is_overfull:
+                error = f"{where(self.transport)}: a message has no end within {MOST} bytes"
+                self._end(PeerMisbehaved(error))
         elif self.state is TLSState.HANDSHAKING and data:
             # TLS delivers nothing yet: the parser had kept clear text.
             self._injected(data)
-
-    def feed(self) -> None:
-        """Give the parser what is whole, as long as it wants it."""
-        if self._is_feeding:
-            return
-        self._is_feeding = True
-        try:
-            while self._held and self._is_open:
-                size = self.next_unit(self._held)
-                if not 0 < size <= len(self._held):
-                    self._bound()
-                    break
-                unit = bytes(self._held[:size])
-                del self._held[:size]
-                self.deliver(unit)
-        finally:
-            self._is_feeding = False
-        if self.transport.disconnecting:
-            self._held.clear()
-
-    def hold(self) -> None:
-        """Give the parser nothing until `release`: it is thinking about an upgrade."""
-        if self.state is TLSState.PLAINTEXT and not self._is_holding:
-            self._is_holding = True
-            self.transport.pauseProducing()
-
-    def release(self) -> None:
-        """Go on, in the clear."""
-        if self._is_holding:
-            self._is_holding = False
-            if not self.is_paused():
-                self.transport.resumeProducing()
-            self.feed()
-
-    @property
-    def _is_open(self) -> bool:
-        return (
-            self.state is TLSState.PLAINTEXT
-            and not self._is_holding
-            and not self.is_paused()
-            and not self.transport.disconnecting
-        )
-
-    def _bound(self) -> None:
-        if len(self._held) > MOST_HELD:
-            where = _where(self.transport)
-            self._end(PeerMisbehaved(f"{where}: a message has no end within {MOST_HELD} bytes"))
 
     # --- the switch ---
 
@@ -202,10 +142,11 @@ class Upgrade:
         if not isinstance(reply, bytes):
             raise TypeError(f"reply is bytes, not {type(reply).__name__}")
         side = Side.CLIENT if is_ours else Side.SERVER
-        made, where = _creator(raw, policy, side)
-        terms = Terms(clock or raw.reactor, where, None, made, _deadlines(timeout), is_upgrade=True)
-        left = bytes(self.unread()) + bytes(self._held)
-        self._held.clear()
+        made, with_whom = _creator(raw, policy, side)
+        terms = Terms(
+            clock or raw.reactor, with_whom, None, made, _deadlines(timeout), is_upgrade=True
+        )
+        left = self.unread() + self.feed.close()
         is_hello = may_pipeline and not is_ours and _is_hello(left)
         if left and not is_hello:
             return fail(self._injected(left))
@@ -237,16 +178,17 @@ class Upgrade:
         """
         raw = self._ready()
         is_ours = is_client(raw) is normal
-        left = bytes(self.unread()) + bytes(self._held)
+        left = self.unread() + self.feed.close()
         if left:
             self._injected(left)
             return
         borrowed = Borrowed(Side.CLIENT if is_ours else Side.SERVER)
-        terms = Terms(raw.reactor, _where(raw), None, borrowed, Deadlines(), is_upgrade=True)
+        terms = Terms(raw.reactor, where(raw), None, borrowed, Deadlines(), is_upgrade=True)
         try:
             self._switch(raw, context, terms, normal=normal)
         except Exception:
             if not raw.TLS:
+                self.feed.is_open = True
                 raise
             self._give_up(Failure())
             return
@@ -257,7 +199,6 @@ class Upgrade:
         above, handle = raw.protocol, raw.getHandle()
         raw.startTLS(starting, normal)
         self.state = TLSState.HANDSHAKING
-        self._is_holding = False
         raw.resumeProducing()
         tls = raw.protocol
         tls.wrappedProtocol = _Witness(self, tls, above)
@@ -305,7 +246,9 @@ class Upgrade:
         """End the connection at once; the parser gets nothing more."""
         if self.state is not TLSState.HANDSHAKING and self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
-        self._held.clear()
+        self.feed.close()
+        if self._watch is not None:
+            self._watch.closing()
         self.transport.abortConnection()
 
     def lost(self, reason: Failure) -> Failure:
@@ -314,7 +257,7 @@ class Upgrade:
         Returns:
             Why, as the protocol shall hear it.
         """
-        self._held.clear()
+        self.feed.close()
         if self._watch is not None:
             reason = self._watch.ended(reason)
         if self.state is not TLSState.FAILED:
@@ -347,18 +290,10 @@ class Upgrade:
             raise AlreadySecure("TLS is on already, or on its way")
         if self.state is not TLSState.PLAINTEXT:
             raise ConversationOver("the connection is over")
-        raw = at_the_bottom(self.transport)
-        if raw.TLS:
-            raise AlreadySecure("TLS is on already: someone else called transport.startTLS()")
-        if raw.disconnecting or self.transport.disconnecting or not raw.connected:
-            raise ConversationOver("the connection is closing")
-        if raw.producer is not None and not raw.streamingProducer:
-            # Twisted would have it write at once, before the handshake.
-            raise ProducerInTheWay("a pull producer is registered; unregister it first")
-        return raw
+        return ready(self.transport)
 
     def _injected(self, data: bytes) -> Failure:
-        return self._end(PlaintextInjected(_where(self.transport), bytes(data)))
+        return self._end(PlaintextInjected(where(self.transport), bytes(data)))
 
     def _end(self, error: Exception) -> Failure:
         self._give_up(Failure(error))
@@ -367,9 +302,9 @@ class Upgrade:
 
     def _give_up(self, verdict: Failure) -> None:
         self.state, self._verdict = TLSState.FAILED, verdict
-        self._held.clear()
+        self.feed.close()
         self._tell(verdict)
-        at_the_bottom_or_itself(self.transport).abortConnection()
+        bottom(self.transport).abortConnection()
 
     def _failed(self, verdict: Failure) -> None:
         """The handshake came to nothing."""
@@ -405,47 +340,6 @@ class _Witness(Protocol):
         self._above.connectionLost(reason)
 
 
-def at_the_bottom(transport: Any) -> Any:
-    """The transport under all wrappers, if it is one that can start TLS.
-
-    Raises:
-        AlreadySecure: There is TLS among the wrappers.
-        UpgradeError: It cannot start TLS.
-    """
-    if is_under_tls(transport):
-        raise AlreadySecure("TLS has been there from the start (implicit TLS)")
-    raw = at_the_bottom_or_itself(transport)
-    if not isinstance(raw, tcp.Connection):
-        raise UpgradeError(
-            f"a transport of type {type(raw).__name__} cannot start TLS; TCP and local sockets can"
-        )
-    return raw
-
-
-def at_the_bottom_or_itself(transport: Any) -> Any:
-    """The transport under all wrappers, such as that of a factory's limits."""
-    while isinstance(transport, ProtocolWrapper):
-        transport = transport.transport
-    return transport
-
-
-def is_under_tls(transport: Any) -> bool:
-    """Whether a conversation has been under TLS from its beginning."""
-    while isinstance(transport, ProtocolWrapper):
-        if isinstance(transport, TLSMemoryBIOProtocol):
-            return True
-        transport = transport.transport
-    return False
-
-
-def is_client(transport: Any) -> bool | None:
-    """Whether we are TCP's client, or None where the transport does not tell."""
-    raw = at_the_bottom_or_itself(transport)
-    if isinstance(raw, tcp.BaseClient):
-        return True
-    return False if isinstance(raw, tcp.Server) else None
-
-
 def _is_hello(left: bytes) -> bool:
     # A record of type handshake, of any version (RFC 8446, 5.1).
     return left.startswith(b"\x16\x03") or left == b"\x16"
@@ -465,7 +359,7 @@ def _creator(raw: Any, given: Policy, side: Side) -> tuple[Creator, str]:
     # Of a local socket there is nothing to tell one peer from another by.
     place = (peer.host, peer.port) if hasattr(peer, "host") else None
     name = policy.peer_name if side is Side.CLIENT else None
-    return creator(policy, side, place), _where(raw, name)
+    return creator(policy, side, place), where(raw, name)
 
 
 def _policy(given: Policy, side: Side) -> TLSPolicy:
@@ -483,12 +377,3 @@ def _policy(given: Policy, side: Side) -> TLSPolicy:
         "startTLS() takes a TLSPolicy, a mapping of options or, on clients, the peer's name; "
         f"not {type(given).__name__}"
     )
-
-
-def _where(transport: Any, name: str | None = None) -> str:
-    """With whom, for people."""
-    peer = transport.getPeer()
-    host = getattr(peer, "host", None)
-    place = f"[{host}]" if ":" in (host or "") else host
-    address = f"{place}:{peer.port}" if host else "a local socket"
-    return f"STARTTLS with {name} ({address})" if name else f"STARTTLS with {address}"

@@ -13,7 +13,7 @@ from enum import Enum, auto
 from typing import Any, Final
 
 from attrs import frozen
-from twisted.internet.error import ConnectionAborted, ConnectionDone
+from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
     IOpenSSLClientConnectionCreator,
@@ -144,6 +144,7 @@ class Watch:
         self._total = total
         self._failed = failed
         self._heard = b""
+        self._is_leaving = False
         self._verdict: Failure | None = None
         self._acknowledged: int | None = None
         self._timer: IDelayedCall | None = terms.clock.callLater(seconds, self._expired)
@@ -162,6 +163,14 @@ class Watch:
         """The handshake is over, and the peer is who it must be."""
         self._stop_timer()
         self.stage = Stage.SECURE
+        if self._is_leaving:
+            # What was written before the close is sent now.
+            self.closing()
+
+    def stop(self) -> None:
+        """There is nothing to watch over after all."""
+        self.stage = Stage.OVER
+        self._stop_timer()
 
     def refuse(self, verdict: Failure) -> None:
         """End the connection for that reason, before it is secure."""
@@ -171,6 +180,7 @@ class Watch:
 
     def closing(self) -> None:
         """We have closed; wait for the peer, but not for ever."""
+        self._is_leaving = True
         if self.stage is Stage.SECURE and self._timer is None:
             self._acknowledged = acknowledged(self._handle)
             self._timer = self._terms.clock.callLater(
@@ -189,21 +199,25 @@ class Watch:
         stage, self.stage = self.stage, Stage.OVER
         self._stop_timer()
         if stage is Stage.HANDSHAKING:
-            is_ours = reason.check(ConnectionAborted) is not None
-            verdict = self._verdict or (reason if is_ours else self.explained(reason))
+            verdict = self._verdict or self._own_end(reason) or self.explained(reason)
             self._failed(verdict)
             return verdict
         connection = self._connection()
         if stage is Stage.OVER or connection is None:
             return reason
-        if connection.is_ended_by_peer:
-            # The peer said goodbye; how the socket then went is no news.
-            reason = Failure(ConnectionDone())
         late = explain_late(self._attempt(reason))
         if late is not None:
             return Failure(late)
+        if not reason.check(ConnectionClosed):
+            return reason
         self._terms.creator.ended(connection)
-        return reason
+        # When the peer has said goodbye, how the socket then went is no news.
+        return Failure(ConnectionDone()) if connection.is_ended_by_peer else reason
+
+    def _own_end(self, reason: Failure) -> Failure | None:
+        """That we closed in mid-handshake, if there is no other reason."""
+        is_ours = self._is_leaving and reason.check(ConnectionClosed)
+        return Failure(ConnectionAborted()) if is_ours else None
 
     def explained(self, reason: Failure) -> Failure:
         """Why the handshake failed, in our words."""
