@@ -9,7 +9,10 @@ import tempfile
 from pathlib import Path
 from typing import Any, Final
 
-from txtransport.devcert import Authority, Issued, write_private
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
+
+from txtransport.devcert import Authority, Issued, self_signed, write_private
 
 NAMES: Final = ("localhost", "good.example", "*.wild.example", "127.0.0.1", "::1")
 """Whom `site` is for."""
@@ -45,6 +48,18 @@ def site() -> str:
 def visitor() -> str:
     """PEM file of a good client."""
     return issued("visitor.pem", "visitor.example", purpose="client")
+
+
+@functools.cache
+def mislabelled() -> Issued:
+    """Signed by no one, with a subject that OpenSSL reads and cryptography does not.
+
+    It is Latin-1 and says that it is T.61, as that of many an old appliance.
+    """
+    made = self_signed("good.example", common_name="Buecher AG")
+    der = made.certificate.public_bytes(Encoding.DER)
+    broken = der.replace(b"\x0c\x0aBuecher AG", b"\x14\x0aB\xfccher Ltd")
+    return Issued(x509.load_der_x509_certificate(broken), made.key)
 
 
 def issued(file: str, *names: str, by: Authority | None = None, **keywords: Any) -> str:

@@ -115,7 +115,7 @@ class Authority:
         """A new root.
 
         Args:
-            common_name: Its name, 64 characters at the most.
+            common_name: Its name, cut after 64 bytes.
             now: When it begins to be valid; the present by default.
             days: How long it is valid.
         """
@@ -134,7 +134,7 @@ class Authority:
         """An authority below this one; what it issues carries it in its chain.
 
         Args:
-            common_name: Its name, 64 characters at the most.
+            common_name: Its name, cut after 64 bytes.
             now: When it begins to be valid; the present by default.
             days: How long it is valid.
         """
@@ -275,7 +275,9 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _named(common_name: str) -> x509.Name:
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:64])])
+    # ub-common-name (RFC 5280, appendix A); cryptography counts bytes.
+    fitting = common_name.encode()[:64].decode(errors="ignore")
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, fitting)])
 
 
 def _builder(

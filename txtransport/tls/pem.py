@@ -147,7 +147,7 @@ def check_folder(option: str, path: str) -> None:
     """
     try:
         os.listdir(path)
-    except OSError as problem:
+    except (OSError, ValueError) as problem:
         raise _bad(option, path, _reason(problem)) from problem
 
 
@@ -185,7 +185,7 @@ def _shown(name: Callable[[], x509.Name]) -> str:
 def _stamp(path: str) -> tuple[int, int, int] | None:
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):
         return None
     # The change time: chmod may be all that it took to make a file readable.
     return status.st_ctime_ns, status.st_size, status.st_ino
