@@ -164,13 +164,16 @@ class Upgrade:
                 raw.protocol.dataReceived(left)
         return done
 
-    def borrow(self, context: object, *, normal: bool = True) -> None:
+    def borrow(
+        self, context: object, *, normal: bool = True, clock: IReactorTime | None = None
+    ) -> None:
         """Switch to TLS with a protocol's own context.
 
         Args:
             context: As for Twisted's ``startTLS``. What it verifies is its
                 own affair.
             normal: Whether TLS's client is TCP's.
+            clock: Keeps the deadline; the transport's reactor by default.
 
         Raises:
             UpgradeError: It cannot be done now; the conversation is as it was.
@@ -183,7 +186,8 @@ class Upgrade:
             self._injected(left)
             return
         borrowed = Borrowed(Side.CLIENT if is_ours else Side.SERVER)
-        terms = Terms(raw.reactor, where(raw), None, borrowed, Deadlines(), is_upgrade=True)
+        clock = clock or raw.reactor
+        terms = Terms(clock, where(raw), None, borrowed, Deadlines(), is_upgrade=True)
         try:
             self._switch(raw, context, terms, normal=normal)
         except Exception:
