@@ -6,13 +6,29 @@ failed, so that no test leaves anything in the reactor.
 
 from __future__ import annotations
 
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterable, Mapping
 from typing import Any, cast
 
-from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory
+from attrs import frozen
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import (
+    IHostnameResolver,
+    IHostResolution,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IResolutionReceiver,
+)
 from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.internet.task import Clock, deferLater
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
+from zope.interface import directlyProvides, implementer, providedBy, provider
 
 import txtransport
 
@@ -65,6 +81,16 @@ class Recorder(Protocol):
         reason: Any = await self.lost
         return cast(Failure, reason[0])
 
+    @property
+    def socket(self) -> socket.socket:
+        """The socket underneath."""
+        transport: Any = self.transport
+        handle = transport.getHandle()
+        return cast(
+            socket.socket,
+            handle if isinstance(handle, socket.socket) else transport.transport.getHandle(),
+        )
+
     def say(self, data: bytes) -> None:
         """Write."""
         assert self.transport is not None
@@ -75,16 +101,19 @@ class Recorders(Factory):
     """A factory that keeps the recorders it made.
 
     Attributes:
-        all: Those built so far.
+        built: How many were asked for.
+        all: Those that are connected, or were.
     """
 
     noisy = False
 
     def __init__(self) -> None:
+        self.built = 0
         self.all: list[Recorder] = []
         self._next: list[Deferred[Recorder]] = []
 
     def buildProtocol(self, addr: object) -> Recorder:
+        self.built += 1
         recorder = Recorder()
         recorder.made.addCallback(self._arrived)
         return recorder
@@ -101,6 +130,90 @@ class Recorders(Factory):
         waiting: Deferred[Recorder] = Deferred()
         self._next.append(waiting)
         return waiting
+
+
+class Only(Factory):
+    """Builds one protocol, which is there already."""
+
+    noisy = False
+
+    def __init__(self, protocol: Protocol) -> None:
+        self._protocol = protocol
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        return self._protocol
+
+
+class ClockedReactor:
+    """The real reactor's sockets, and a clock that only the test turns.
+
+    Attributes:
+        clock: For everything that waits longer than not at all.
+    """
+
+    def __init__(self, reactor: Any) -> None:
+        self.clock = Clock()
+        self._reactor = reactor
+        directlyProvides(self, providedBy(reactor))
+
+    def callLater(self, delay: float, call: Any, *args: Any, **keywords: Any) -> Any:
+        """What must be done at once is the reactor's; the rest is the clock's."""
+        return (self.clock if delay else self._reactor).callLater(delay, call, *args, **keywords)
+
+    def seconds(self) -> float:
+        """What the clock says."""
+        return self.clock.seconds()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+
+@implementer(IHostnameResolver)
+class Resolver:
+    """What the reactor asks for the addresses of names.
+
+    Args:
+        names: Each name's addresses; None for one whose look-up does not end
+            before `answer`.
+    """
+
+    def __init__(self, names: Mapping[str, Iterable[str] | None]) -> None:
+        self._names = dict(names)
+        self._asked: list[tuple[IResolutionReceiver, str, int, str]] = []
+
+    def resolveHostName(
+        self,
+        resolutionReceiver: IResolutionReceiver,
+        hostName: str,
+        portNumber: int = 0,
+        addressTypes: object = None,
+        transportSemantics: str = "TCP",
+    ) -> IHostResolution:
+        resolution = _Resolution(hostName)
+        resolutionReceiver.resolutionBegan(resolution)
+        self._asked.append((resolutionReceiver, hostName, portNumber, transportSemantics))
+        addresses = self._names.get(hostName, ())
+        if addresses is not None:
+            self.answer(*addresses)
+        return resolution
+
+    def answer(self, *addresses: str) -> None:
+        """End the latest look-up."""
+        receiver, _, port, semantics = self._asked.pop()
+        for address in addresses:
+            over: Any = IPv6Address if ":" in address else IPv4Address
+            receiver.addressResolved(over(semantics, address, port))
+        receiver.resolutionComplete()
+
+
+@implementer(IHostResolution)
+@frozen
+class _Resolution:
+    name: str
+
+    def cancel(self) -> None:
+        # Nor can Twisted's own.
+        raise NotImplementedError()
 
 
 class LoopbackTestCase(TestCase):
@@ -143,8 +256,65 @@ class LoopbackTestCase(TestCase):
         self.addCleanup(self.end, recorder)
         return recorder
 
-    async def end(self, recorder: Recorder) -> None:
+    async def stop(self, port: IListeningPort) -> None:
+        """Listen no longer."""
+        await maybeDeferred(port.stopListening)
+
+    def resolving(self, **names: Iterable[str] | None) -> Resolver:
+        """Until the test is over, names have these addresses.
+
+        Args:
+            **names: As for `Resolver`.
+        """
+        resolver = Resolver(names)
+        before = self.reactor.installNameResolver(resolver)
+        self.addCleanup(self.reactor.installNameResolver, before)
+        return resolver
+
+    def overheard(self) -> list[LogEvent]:
+        """What txtransport logs from now on, until the test is over."""
+        events: list[LogEvent] = []
+
+        @provider(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if str(event.get("log_namespace", "")).startswith("txtransport"):
+                events.append(event)
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        return events
+
+    def turn(self) -> Deferred[None]:
+        """Fires in the reactor's next turn."""
+        return deferLater(self.reactor, 0, lambda: None)
+
+    def socket_path(self) -> str:
+        """A path for a local socket, in a folder that goes when the test is over."""
+        # A local socket's path must be short (unix(7)), which trial's are not.
+        folder = tempfile.mkdtemp(prefix="txtransport-")
+        self.addCleanup(shutil.rmtree, folder)
+        return f"{folder}/socket"
+
+    def free_port(self) -> int:
+        """The number of a port that was free just now."""
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            return int(probe.getsockname()[1])
+
+    def full_port(self) -> int:
+        """The number of a port that answers no one: its backlog is full."""
+        full = socket.socket()
+        self.addCleanup(full.close)
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        place: tuple[str, int] = full.getsockname()
+        filling = socket.create_connection(place)
+        self.addCleanup(filling.close)
+        return place[1]
+
+    async def end(self, protocol: IProtocol) -> None:
         """Abort a recorder's connection, if it is there, and wait for its end."""
+        recorder = cast(Recorder, protocol)
         if recorder.is_connected:
             cast(Any, recorder.transport).abortConnection()
             await recorder.gone()

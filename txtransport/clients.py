@@ -6,20 +6,19 @@ deadline and, when there are terms, with the gate to TLS.
 
 from __future__ import annotations
 
-import ipaddress
+from collections import deque
 from collections.abc import Callable
 from typing import Any, cast
 
 from attrs import Factory as Made
 from attrs import define, field, frozen
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import (
-    HostnameEndpoint,
     TCP4ClientEndpoint,
     TCP6ClientEndpoint,
     UNIXClientEndpoint,
 )
-from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.error import ConnectBindError, ConnectingCancelledError
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -29,13 +28,17 @@ from twisted.internet.interfaces import (
     IStreamClientEndpoint,
     ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
+from txtransport.errors import InvalidTransport, TransportTimeout
 from txtransport.gate import Gate, tls_factory
+from txtransport.lookup import Address, addresses
 from txtransport.options import Deadlines, SocketOptions
+from txtransport.passage import Passage
+from txtransport.race import Race, interleaved
+from txtransport.sockets import is_ipv6, refuse_other_family
 from txtransport.url import Transport
 from txtransport.watch import Terms
 
@@ -71,44 +74,54 @@ def plain(
     if port == 0:
         raise InvalidTransport(f"{transport.where}: port 0 is for servers; write 1 to 65535")
     if not transport.is_literal:
-        return ByName(reactor, host, port, waits, bindto)
-    is_ipv6 = ":" in host
-    if bindto is not None and is_ipv6 != (ipaddress.ip_address(bindto[0]).version == 6):
-        raise InvalidOption(
-            "bindto", f"bindto={bindto[0]} and {host} are not of the same address family"
-        )
-    over = TCP6ClientEndpoint if is_ipv6 else TCP4ClientEndpoint
+        return ByName(reactor, transport, port, waits, bindto)
+    refuse_other_family(host, bindto)
+    return _at(reactor, host, port, waits, bindto)
+
+
+def _at(
+    reactor: Any, host: str, port: int, waits: float, bindto: tuple[str, int] | None
+) -> IStreamClientEndpoint:
+    over = TCP6ClientEndpoint if is_ipv6(host) else TCP4ClientEndpoint
     return over(reactor, host, port, timeout=waits, bindAddress=bindto)
 
 
 @implementer(IStreamClientEndpoint)
 @frozen
 class ByName:
-    """Twisted's ``HostnameEndpoint``, made when it is needed.
-
-    Making one takes the name through IDNA once more, which costs more than
-    all the rest of an endpoint.
+    """A name and a port, whatever the name's addresses are today.
 
     Attributes:
-        reactor: Connects and keeps time.
-        host: The name.
+        reactor: Looks the name up, connects and keeps time.
+        transport: Has the name.
         port: 1 to 65535.
-        waits: Seconds for each attempt.
+        waits: Seconds for the look-up, and for each address.
         bindto: The local address, or None.
     """
 
     reactor: Any
-    host: str
+    transport: Transport
     port: int
     waits: float
     bindto: tuple[str, int] | None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Look the name up and connect to its addresses (RFC 8305)."""
-        endpoint = HostnameEndpoint(
-            self.reactor, self.host, self.port, timeout=self.waits, bindAddress=self.bindto
-        )
-        return endpoint.connect(protocolFactory)
+        """Look the name up, and connect to the first address that answers."""
+        found = addresses(
+            self.reactor, self.transport.host, self.port, "TCP",
+            seconds=self.waits, where=self.transport.where,
+        )  # fmt: skip
+        return found.addCallback(self._connect, protocolFactory)
+
+    def _connect(self, found: list[Address], guests: IProtocolFactory) -> Deferred[IProtocol]:
+        hosts = interleaved(place.host for place in found)
+        if self.bindto is not None:
+            wanted = is_ipv6(self.bindto[0])
+            hosts = [host for host in hosts if is_ipv6(host) is wanted]
+        if not hosts:
+            refuse_other_family(found[0].host, self.bindto)
+        endpoints = [_at(self.reactor, host, self.port, self.waits, self.bindto) for host in hosts]
+        return Race(self.reactor, deque(endpoints), guests).start()
 
 
 def socket_path(path: str) -> str:
@@ -131,6 +144,7 @@ class ClientGate:
         where: The endpoint, for people.
         deadlines: How long things may take.
         terms: What TLS demands, or None for plain text.
+        bindto: The local address that `plain` uses, or None.
     """
 
     plain: IStreamClientEndpoint
@@ -139,6 +153,7 @@ class ClientGate:
     where: str
     deadlines: Deadlines
     terms: Terms | None
+    bindto: tuple[str, int] | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect, secure, verify; then build the guest.
@@ -162,24 +177,29 @@ class _Opening:
     _connecting: Deferred[IProtocol] | None = None
     _timer: IDelayedCall | None = None
     _deadline: float = 0.0
-    _gate: Gate | None = None
+    _way: Gate | _Entrance | None = None
     _is_late: bool = False
 
     def begin(self) -> Deferred[IProtocol]:
         clock, seconds = self.endpoint.clock, self.endpoint.deadlines.timeout
         self._deadline = clock.seconds() + seconds
         self._timer = clock.callLater(seconds, self._expired)
-        self._connecting = self.endpoint.plain.connect(_Watching(self))
-        self._connecting.addCallbacks(self._connected, self._not_connected)
+        self._connecting = maybeDeferred(self.endpoint.plain.connect, _Watching(self))
+        self._connecting.addErrback(self._not_connected)
         return self.done
 
     def build(self, address: IAddress | None) -> IProtocol | None:
-        """The protocol for the plain connection: a gate, or the guest itself."""
+        """The protocol for the plain connection: the way to the guest."""
         endpoint = self.endpoint
         if endpoint.terms is None:
-            return self.guests.buildProtocol(cast(IAddress, address))
-        self.stage = "handshake"
-        self._gate = Gate(
+            guest = self.guests.buildProtocol(cast(IAddress, address))
+            if guest is None:
+                return None
+            self._way = _Entrance(guest, endpoint.tune, self._succeed, self._fail)
+            return self._way
+        # From here on the deadline is the gate's.
+        self._stop_timer()
+        self._way = Gate(
             endpoint.terms,
             tls_factory(endpoint.terms, self.guests),
             self.guests,
@@ -188,50 +208,84 @@ class _Opening:
             total=endpoint.deadlines.timeout,
             opened=self._succeed,
             failed=self._fail,
+            tune=endpoint.tune,
         )
-        return self._gate
-
-    def _connected(self, protocol: IProtocol) -> None:
-        self._stop_timer()
-        if self.endpoint.terms is None:
-            transport = cast(Protocol, protocol).transport
-            assert transport is not None
-            self.endpoint.tune(transport)
-            self._succeed(protocol)
+        return self._way
 
     def _not_connected(self, reason: Failure) -> None:
-        self._stop_timer()
+        endpoint = self.endpoint
         if self._is_late:
-            endpoint = self.endpoint
             error = TransportTimeout(endpoint.where, self.stage, endpoint.deadlines.timeout)
             reason = Failure(error)
+        elif endpoint.bindto is not None and reason.check(ConnectBindError):
+            host, port = endpoint.bindto
+            text = f"{endpoint.where} from bindto={host}, port {port or 'any'}"
+            reason = Failure(ConnectBindError(reason.value.osError, text))  # type: ignore[union-attr]
         self._fail(reason)
 
     def _expired(self) -> None:
         self._timer = None
         self._is_late = True
+        self._give_up()
+
+    def _cancelled(self, done: Deferred[IProtocol]) -> None:
+        error = ConnectingCancelledError(self.endpoint.where)
+        self._fail(Failure(error))
+        if self._way is None:
+            self._give_up()
+        else:
+            self._way.cancel(error)
+
+    def _give_up(self) -> None:
         if self._connecting is not None:
             self._connecting.cancel()
 
-    def _cancelled(self, done: Deferred[IProtocol]) -> None:
-        if self._gate is not None:
-            error = ConnectingCancelledError(self.endpoint.where)
-            self._gate.watch.refuse(Failure(error))
-        elif self._connecting is not None:
-            self._connecting.cancel()
-
     def _succeed(self, guest: IProtocol) -> None:
-        self.done.callback(guest)
+        self._stop_timer()
+        if not self.done.called:
+            self.done.callback(guest)
 
     def _fail(self, reason: Failure) -> None:
-        if reason.check(CancelledError):
-            reason = Failure(ConnectingCancelledError(self.endpoint.where))
-        self.done.errback(reason)
+        self._stop_timer()
+        # How it ends after it was cancelled is no news.
+        if not self.done.called:
+            self.done.errback(reason)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+
+class _Entrance(Passage):
+    """The way to a guest in the clear: first the socket's options, then the guest."""
+
+    def __init__(
+        self,
+        guest: IProtocol,
+        tune: Callable[[ITransport], object],
+        opened: Callable[[IProtocol], object],
+        failed: Callable[[Failure], object],
+    ) -> None:
+        self.expect(guest)
+        self._tune = tune
+        self._opened = opened
+        self._failed = failed
+
+    def connectionMade(self) -> None:
+        transport: Any = self.transport
+        try:
+            self._tune(transport)
+            self.let_in()
+        except Exception:
+            transport.abortConnection()
+            self._failed(Failure())
+        else:
+            self._opened(cast(IProtocol, self.guest))
+
+    def cancel(self, reason: BaseException) -> None:
+        transport: Any = self.transport
+        transport.abortConnection()
 
 
 class _Watching(Factory):
@@ -244,8 +298,7 @@ class _Watching(Factory):
 
     def doStart(self) -> None:
         # The first attempt at an address: the look-up is over.
-        if self._opening.stage == "look-up":
-            self._opening.stage = "connect"
+        self._opening.stage = "connect"
         self._opening.guests.doStart()
 
     def doStop(self) -> None:

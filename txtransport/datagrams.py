@@ -6,18 +6,16 @@ import socket
 from typing import Any, cast
 
 from attrs import frozen
-from twisted.internet.defer import Deferred, maybeDeferred, succeed
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import CannotListenError
+from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.error import CannotListenError, getConnectError
 from twisted.internet.interfaces import IListeningPort, IReactorSocket, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
-from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
-from txtransport.errors import InvalidTransport, TransportTimeout
-from txtransport.lookup import addresses
+from txtransport.errors import InvalidOption, InvalidTransport
+from txtransport.lookup import Address, addresses
 from txtransport.options import Settings
-from txtransport.sockets import bound
+from txtransport.sockets import bound, is_ipv6, place, refuse_other_family
 from txtransport.url import Transport
 
 
@@ -63,71 +61,120 @@ class UDPEndpoint:
                 comes back reaches its ``connectionRefused``.
 
         Returns:
-            The transport. Fails with Twisted's ``DNSLookupError`` or
-            ``CannotListenError``, with `TransportTimeout`, or with
-            `InvalidTransport` when this is no place to send to.
+            The transport. Fails with Twisted's ``DNSLookupError``,
+            ``ConnectError`` or ``CannotListenError`` (for ``bindto``), with
+            `TransportTimeout` for the look-up, or with `InvalidTransport`
+            when this is no place to send to.
         """
-        where = self.transport.where
-        if self.transport.host == "*" or not self.transport.port:
+        where, host = self.transport.where, self.transport.host
+        if host == "*" or not self.transport.port:
             error = InvalidTransport(f"{where}: a host and a port from 1 to 65535 are needed")
-            return _failed(error)
-        return self._address().addCallback(self._connect, protocol)
+            return fail(error)
+        if self.transport.is_literal:
+            return maybeDeferred(self._connect, [host], protocol)
+        return self._found().addCallback(self._connect, protocol)
 
     def listen(self, protocol: DatagramProtocol) -> Deferred[IListeningPort]:
         """Receive what comes to this place; of a name, its first address.
 
         Returns:
-            The port. Fails as `connect` does.
+            The port. Fails with `InvalidTransport` when the URL has no port,
+            with `InvalidOption` for ``bindto``, which is for `connect`, and
+            otherwise as `connect` does.
         """
-        number = self.transport.port
+        number, host = self.transport.port, self.transport.host
         if number is None:
             error = InvalidTransport(f"{self.transport.where}: the port is missing; 0 is any")
-            return _failed(error)
-        return self._address().addCallback(lambda host: self._adopt(host, number, protocol))
-
-    def _address(self) -> Deferred[str]:
-        host, port = self.transport.host, self.transport.port or 0
+            return fail(error)
+        if self._bindto is not None:
+            text = "bindto is where to send from; to listen there, put it into the URL"
+            return fail(InvalidOption("bindto", text))
         if host == "*" or self.transport.is_literal:
-            return succeed(host)
-        seconds = self.settings.deadlines.timeout
-        found = addresses(self.reactor, host, port, "UDP")
-        found.addTimeout(seconds, self.reactor)
-        found.addErrback(self._late, seconds)
-        return found.addCallback(lambda places: places[0].host)
+            return maybeDeferred(self._listen, [host], number, protocol)
+        return self._found().addCallback(self._listen, number, protocol)
 
-    def _late(self, reason: Failure, seconds: float) -> Any:
-        reason.trap(DeferredTimeout)
-        raise TransportTimeout(self.transport.where, "look-up", seconds)
+    @property
+    def _bindto(self) -> tuple[str, int] | None:
+        return self.settings.sockets.bindto
 
-    def _connect(self, host: str, protocol: DatagramProtocol) -> IUDPTransport:
-        wanted = self.settings.sockets.bindto
-        local, number = wanted or ("::" if ":" in host else "0.0.0.0", 0)
-        # The guest is started when what it would be told is true: the socket
-        # is connected. Until then a stranger holds its place.
-        port = self._adopt(local, number, DatagramProtocol())
-        port.connect(host, self.transport.port)
-        port.protocol = protocol
-        protocol.makeConnection(port)
-        return cast(IUDPTransport, port)
+    def _found(self) -> Deferred[list[str]]:
+        found = addresses(
+            self.reactor, self.transport.host, self.transport.port or 0, "UDP",
+            seconds=self.settings.deadlines.timeout, where=self.transport.where,
+        )  # fmt: skip
+        return found.addCallback(_hosts)
 
-    def _adopt(self, host: str, number: int, protocol: DatagramProtocol) -> Any:
+    def _connect(self, hosts: list[str], protocol: DatagramProtocol) -> IUDPTransport:
+        host, local = self._pair(hosts)
+        number = self.transport.port
+        made = self._bound(*local)
+        with made:
+            try:
+                made.connect(place(host, number or 0, socket.SOCK_DGRAM))
+            except OSError as problem:
+                raise getConnectError(problem) from problem
+            _forget(made)
+            port = self._adopt(made)
+        # For the system it is connected already; now Twisted knows as well.
+        port.connect(host, number)
+        return cast(IUDPTransport, _started(port, protocol))
+
+    def _listen(self, hosts: list[str], number: int, protocol: DatagramProtocol) -> IListeningPort:
+        made = self._bound(hosts[0], number)
+        with made:
+            port = self._adopt(made)
+        return cast(IListeningPort, _started(port, protocol))
+
+    def _pair(self, hosts: list[str]) -> tuple[str, tuple[str, int]]:
+        """Where to send, and from where."""
+        bindto = self._bindto
+        if bindto is None:
+            return hosts[0], ("::" if is_ipv6(hosts[0]) else "0.0.0.0", 0)
+        for host in hosts:
+            if is_ipv6(host) is is_ipv6(bindto[0]):
+                return host, bindto
+        refuse_other_family(hosts[0], bindto)
+        raise AssertionError  # Not reached.
+
+    def _bound(self, host: str, number: int) -> socket.socket:
         try:
-            made = bound(host, number, socket.SOCK_DGRAM, self.settings.sockets)
+            return bound(host, number, socket.SOCK_DGRAM, self.settings.sockets)
         except OSError as problem:
             raise CannotListenError(host, number, problem) from problem
-        with made:
-            # The reactor takes a copy; ours is closed on the way out.
-            return cast(IReactorSocket, self.reactor).adoptDatagramPort(
-                made.fileno(), made.family, protocol, _LARGEST
-            )
+
+    def _adopt(self, made: socket.socket) -> Any:
+        # The reactor takes a copy; ours is closed by whoever made it. The
+        # guest is started when what it would be told is true; until then a
+        # stranger holds its place.
+        return cast(IReactorSocket, self.reactor).adoptDatagramPort(
+            made.fileno(), made.family, DatagramProtocol(), _LARGEST
+        )
 
 
 # A datagram of any size arrives whole.
 _LARGEST = 65536
 
 
-def _failed(error: Exception) -> Deferred[Any]:
-    def fail() -> None:
-        raise error
+def _hosts(found: list[Address]) -> list[str]:
+    return [address.host for address in found]
 
-    return maybeDeferred(fail)
+
+def _forget(made: socket.socket) -> None:
+    """Drop what came between binding and connecting; anyone may have sent it."""
+    try:
+        while True:
+            made.recv(1)
+    except OSError:  # Nothing is left.
+        pass
+
+
+def _started(port: Any, protocol: DatagramProtocol) -> Any:
+    """The port, with the guest in its place."""
+    stranger, port.protocol = port.protocol, protocol
+    try:
+        protocol.makeConnection(port)
+    except BaseException:
+        port.protocol = stranger
+        port.stopListening()
+        raise
+    return port

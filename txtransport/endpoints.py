@@ -59,7 +59,8 @@ def client(
         made = creator(policy, Side.CLIENT, place)
         terms = Terms(reactor, transport.where, transport.port, made, read.deadlines)
     tuner = Tuner(() if scheme.is_local else settings(read.sockets, socket.SOCK_STREAM))
-    return ClientGate(plain, tuner, reactor, transport.where, read.deadlines, terms)
+    bindto = read.sockets.bindto
+    return ClientGate(plain, tuner, reactor, transport.where, read.deadlines, terms, bindto)
 
 
 def server(
@@ -84,7 +85,7 @@ def server(
         TransportUnavailable: The transport cannot be had here.
     """
     transport, scheme, read = _read(url, port, options, "server", Kind.STREAM)
-    plain = servers.plain(reactor, transport, read.sockets)
+    plain = servers.plain(reactor, transport, read.sockets, read.deadlines.timeout)
     terms = None
     if read.tls is not None:
         _warn(transport, scheme, read.tls, Side.SERVER)

@@ -21,15 +21,17 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IProtocol,
     IProtocolFactory,
+    ITransport,
 )
 from twisted.internet.protocol import Protocol
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txtransport.sockets import handle_of
 from txtransport.tls.creator import Creator
 from txtransport.tls.policy import Side
-from txtransport.watch import Starting, Terms, Watch
+from txtransport.watch import Stage, Starting, Terms, Watch
 
 
 class SecureTransport(BufferingTLSTransport):
@@ -91,7 +93,8 @@ class Gate(Protocol):
         seconds: How long the handshake may take from now.
         total: How long the whole may take, for the error's text.
         opened: Is called with the guest, once it is connected.
-        failed: Is called with the reason, when there will be no guest.
+        failed: Is called with the reason, when the guest cannot be used.
+        tune: Is given the plain transport before anything else.
     """
 
     watch: Watch
@@ -107,6 +110,7 @@ class Gate(Protocol):
         total: float,
         opened: Callable[[IProtocol], object],
         failed: Callable[[Failure], object],
+        tune: Callable[[ITransport], object] = lambda transport: None,
     ) -> None:
         self._terms = terms
         self._guests = guests
@@ -115,21 +119,37 @@ class Gate(Protocol):
         self._total = total
         self._opened = opened
         self._failed = failed
+        self._tune = tune
         self._tls: Any = SecureTransport(tls, _Threshold(self))
 
     def connectionMade(self) -> None:
         """Begin the handshake."""
+        transport: Any = self.transport
         self._tls.gate = self
         self.watch = Watch(
             self._terms,
-            self.transport,
+            transport,
             self._tls,
-            handle=cast(Any, self.transport).getHandle(),
+            handle=handle_of(transport),
             seconds=self._seconds,
             total=self._total,
             failed=self._failed,
         )
-        self._tls.makeConnection(self.transport)
+        try:
+            self._tune(transport)
+            self._tls.makeConnection(transport)
+        except Exception:
+            self.watch.stop()
+            self._tls = Protocol()  # Hears the rest, and does nothing.
+            transport.abortConnection()
+            self._failed(Failure())
+
+    def cancel(self, reason: BaseException) -> None:
+        """Whoever waits for the guest does so no longer."""
+        if self.watch.stage is Stage.SECURE:
+            self._tls.abortConnection()
+        else:
+            self.watch.refuse(Failure(reason))
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the peer, to be deciphered."""
@@ -152,10 +172,15 @@ class Gate(Protocol):
             return
         self.watch.secured()
         self._tls.wrappedProtocol = guest
-        guest.makeConnection(self._tls)
-        if IHandshakeListener.providedBy(guest):
-            cast(IHandshakeListener, guest).handshakeCompleted()
-        self._opened(guest)
+        try:
+            guest.makeConnection(self._tls)
+            if IHandshakeListener.providedBy(guest):
+                cast(IHandshakeListener, guest).handshakeCompleted()
+        except Exception:
+            self._tls.abortConnection()
+            self._failed(Failure())
+        else:
+            self._opened(guest)
 
 
 @implementer(IHandshakeListener)

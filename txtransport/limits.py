@@ -7,51 +7,46 @@ accepted, so that those in the middle of a handshake count as well.
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Any
+from typing import Any, Final, cast
 
+from twisted.internet.error import NoProtocol
 from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
-from twisted.internet.protocol import Protocol
-from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txtransport.options import ServingPolicy
+from txtransport.passage import Passage
+
+_log: Final = Logger()
 
 
-class _Place(ProtocolWrapper):
-    """One accepted connection; its guest comes when there is room."""
+class _Place(Passage):
+    """One accepted connection; its guest comes when there is room.
 
-    factory: Limited
+    Attributes:
+        address: The peer's.
+        is_waiting: Whether there was no room yet.
+    """
 
-    def __init__(self, limited: Limited, guest: IProtocol | None, address: Any) -> None:
-        super().__init__(limited, guest or Protocol())
+    def __init__(self, limited: Limited, address: IAddress | None) -> None:
         self.address = address
-        self.is_waiting = guest is None
-
-    def makeConnection(self, transport: Any) -> None:
-        """The connection was accepted."""
-        if self.is_waiting:
-            self.transport = transport
-            transport.pauseProducing()
-        else:
-            super().makeConnection(transport)
-
-    def admit(self, guest: IProtocol) -> None:
-        """There is room now."""
-        transport: Any = self.transport
         self.is_waiting = False
-        self.wrappedProtocol = guest
-        super().makeConnection(transport)
-        transport.resumeProducing()
+        self._limited = limited
+
+    def connectionMade(self) -> None:
+        """The connection was accepted."""
+        self._limited.arrived(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The connection is gone, perhaps before there was room."""
-        if self.is_waiting:
-            self.factory.gave_up(self)
-        else:
+        try:
             super().connectionLost(reason)
+        finally:
+            self._limited.left(self)
 
 
-class Limited(WrappingFactory[_Place]):
+class Limited(Factory):
     """A factory that admits so many and no more.
 
     Args:
@@ -64,64 +59,97 @@ class Limited(WrappingFactory[_Place]):
         port: The listening port, to pause and resume; set when it listens.
     """
 
-    protocol = _Place
     noisy = False
     port: Any = None
 
     def __init__(self, guests: IProtocolFactory, serving: ServingPolicy) -> None:
-        super().__init__(guests)
+        self._guests = guests
         self._serving = serving
+        self._inside = 0
         self._from: Counter[str] = Counter()
         self._waiting: deque[_Place] = deque()
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:
+    def doStart(self) -> None:
+        """The port listens."""
+        self._guests.doStart()
+
+    def doStop(self) -> None:
+        """The port is closed."""
+        self._guests.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> _Place | None:
         """A place for a newcomer, or None to close it."""
         most_each = self._serving.max_per_ip
         if most_each is not None and self._from[_host(addr)] >= most_each:
             return None
-        if not self._is_full:
-            guest = self.wrappedFactory.buildProtocol(addr)
-            return None if guest is None else _Place(self, guest, addr)
-        if self._serving.overflow == "close":
+        place = _Place(self, addr)
+        if self._is_full:
+            return None if self._serving.overflow == "close" else place
+        try:
+            place.expect(self._build(addr))
+        except NoProtocol:
             return None
-        place = _Place(self, None, addr)
-        self._waiting.append(place)
         return place
 
-    def registerProtocol(self, p: _Place) -> None:
-        """One more is inside."""
-        super().registerProtocol(p)
-        self._from[_host(p.address)] += 1
-        if self._is_full and self._serving.overflow == "pause" and self.port is not None:
-            self.port.pauseProducing()
+    def arrived(self, place: _Place) -> None:
+        """One more has been accepted, and comes in or waits."""
+        self._from[_host(place.address)] += 1
+        if place.guest is not None:
+            self._admit(place)
+            return
+        place.is_waiting = True
+        self._waiting.append(place)
+        transport: Any = place.transport
+        transport.pauseProducing()
 
-    def unregisterProtocol(self, p: _Place) -> None:
-        """One has left; whoever waits longest comes in."""
-        super().unregisterProtocol(p)
-        host = _host(p.address)
+    def left(self, place: _Place) -> None:
+        """One has gone; whoever waits longest comes in."""
+        host = _host(place.address)
         self._from[host] -= 1
         if not self._from[host]:
             del self._from[host]
+        if place.is_waiting:
+            self._waiting.remove(place)
+            return
+        self._inside -= 1
         while self._waiting and not self._is_full:
-            self._admit(self._waiting.popleft())
+            self._call(self._waiting.popleft())
         if not self._is_full and self.port is not None:
             self.port.resumeProducing()
-
-    def gave_up(self, place: _Place) -> None:
-        """One that waited is gone."""
-        self._waiting.remove(place)
 
     @property
     def _is_full(self) -> bool:
         most = self._serving.max_connections
-        return most is not None and len(self.protocols) >= most
+        return most is not None and self._inside >= most
+
+    def _call(self, place: _Place) -> None:
+        """It is the turn of one that waited."""
+        place.is_waiting = False
+        transport: Any = place.transport
+        transport.resumeProducing()
+        self._admit(place)
+
+    def _build(self, address: IAddress | None) -> IProtocol:
+        guest = self._guests.buildProtocol(cast(IAddress, address))
+        if guest is None:
+            raise NoProtocol()
+        return guest
 
     def _admit(self, place: _Place) -> None:
-        guest = self.wrappedFactory.buildProtocol(place.address)
-        if guest is not None:
-            place.admit(guest)
-        elif place.transport is not None:
-            place.transport.loseConnection()
+        self._inside += 1
+        if self._is_full and self._serving.overflow == "pause" and self.port is not None:
+            self.port.pauseProducing()
+        transport: Any = place.transport
+        try:
+            if place.guest is None:
+                place.expect(self._build(place.address))
+            place.let_in()
+        except NoProtocol:
+            transport.loseConnection()
+        except Exception:
+            # A bug of one guest's is no reason to fail whoever has just left.
+            _log.failure("{peer}: connecting the protocol failed", peer=place.address)
+            transport.abortConnection()
 
 
 def _host(address: Any) -> str:

@@ -1,51 +1,60 @@
-"""Names to addresses, for those doors where Twisted does not look them up itself."""
+"""Names to addresses, within a deadline."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 from attrs import Factory, define
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import DNSLookupError
-from twisted.internet.interfaces import (
-    IAddress,
-    IHostResolution,
-    IReactorPluggableNameResolver,
-    IResolutionReceiver,
-)
+from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
+from twisted.python.failure import Failure
 from zope.interface import implementer
+
+from txtransport.errors import TransportTimeout
 
 Address = IPv4Address | IPv6Address
 
 
 def addresses(
-    reactor: IReactorPluggableNameResolver, host: str, port: int, kind: str
+    reactor: Any, host: str, port: int, kind: str, *, seconds: float, where: str
 ) -> Deferred[list[Address]]:
     """Every address of a host, in the resolver's order.
 
     Args:
-        reactor: Has the resolver.
+        reactor: Has the resolver, and keeps time.
         host: A name or an address.
         port: What the addresses shall carry.
         kind: ``TCP`` or ``UDP``.
+        seconds: How long the look-up may take.
+        where: The endpoint, for people.
 
     Returns:
         At least one address. Fails with Twisted's ``DNSLookupError`` when
-        there is none; cancelling gives the look-up up.
+        there is none, and with `TransportTimeout`; cancelling gives the
+        look-up up.
     """
-    collecting = _Collecting(host, kind)
-    collecting.resolution = reactor.nameResolver.resolveHostName(
-        collecting, host, port, transportSemantics=kind
-    )
-    return collecting.done
+
+    def late(reason: Failure) -> Any:
+        reason.trap(DeferredTimeout)
+        raise TransportTimeout(where, "look-up", seconds)
+
+    collecting = _Collecting(host)
+    try:
+        reactor.nameResolver.resolveHostName(collecting, host, port, transportSemantics=kind)
+    except Exception:
+        # It could not even be begun, for want of a thread perhaps.
+        collecting.done.errback()
+    return collecting.done.addTimeout(seconds, reactor).addErrback(late)
 
 
 @implementer(IResolutionReceiver)
 @define(eq=False)
 class _Collecting:
     host: str
-    kind: str
     found: list[Address] = Factory(list)
     resolution: IHostResolution | None = None
     done: Deferred[list[Address]] = Factory(lambda self: Deferred(self._cancelled), takes_self=True)
@@ -65,6 +74,9 @@ class _Collecting:
         else:
             self.done.errback(DNSLookupError(f"there is no address of {self.host}"))
 
-    def _cancelled(self, done: Any) -> None:
+    def _cancelled(self, done: object) -> None:
         if self.resolution is not None:
-            self.resolution.cancel()
+            # Twisted's own cannot be cancelled: its thread ends some time,
+            # and no one hears.
+            with contextlib.suppress(NotImplementedError):
+                self.resolution.cancel()

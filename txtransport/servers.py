@@ -44,13 +44,16 @@ from txtransport.watch import Terms
 _log: Final = Logger()
 
 
-def plain(reactor: Any, transport: Transport, sockets: SocketOptions) -> IStreamServerEndpoint:
+def plain(
+    reactor: Any, transport: Transport, sockets: SocketOptions, timeout: float
+) -> IStreamServerEndpoint:
     """The endpoint that listens, without TLS.
 
     Args:
         reactor: Listens.
         transport: Where; the host ``*`` is every address, port 0 any port.
         sockets: The options of the listening socket.
+        timeout: Seconds that the look-up of a name may take.
 
     Raises:
         InvalidTransport: The port is missing.
@@ -66,7 +69,7 @@ def plain(reactor: Any, transport: Transport, sockets: SocketOptions) -> IStream
             f"{transport.where}: the port is missing; write {transport.where}:PORT, "
             "0 for any, or give port="
         )
-    return TCPListener(reactor, transport, transport.port, sockets)
+    return TCPListener(reactor, transport, transport.port, sockets, timeout)
 
 
 @implementer(IStreamServerEndpoint)
@@ -79,24 +82,29 @@ class TCPListener:
         transport: ``*``, an address, or a name whose every address is listened on.
         port: 0 to 65535.
         sockets: The options.
+        timeout: Seconds that the look-up of a name may take.
     """
 
     reactor: Any
     transport: Transport
     port: int
     sockets: SocketOptions
+    timeout: float
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Listen.
 
         Returns:
-            The port. Fails with Twisted's ``CannotListenError``, or with
-            ``DNSLookupError`` for a name.
+            The port. Fails with Twisted's ``CannotListenError``, and for a
+            name with ``DNSLookupError`` or `TransportTimeout`.
         """
         host = self.transport.host
         if host == "*" or self.transport.is_literal:
             return maybeDeferred(self._listen_on, [host], protocolFactory)
-        found = addresses(self.reactor, host, self.port, "TCP")
+        found = addresses(
+            self.reactor, host, self.port, "TCP",
+            seconds=self.timeout, where=self.transport.where,
+        )  # fmt: skip
         return found.addCallback(
             lambda places: self._listen_on([place.host for place in places], protocolFactory)
         )

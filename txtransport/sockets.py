@@ -9,10 +9,30 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from txtransport.errors import InvalidOption
 from txtransport.options import SocketOptions
 
-Setting = tuple[int, int, int | bytes]
-"""Level, option and value, as ``socket.setsockopt`` takes them."""
+
+@frozen
+class Setting:
+    """One option to be set on a socket.
+
+    Attributes:
+        name: The option's, for people.
+        level: As ``socket.setsockopt`` takes it, and so are the others.
+        number: The option.
+        value: What to set it to.
+    """
+
+    name: str
+    level: int
+    number: int
+    value: int | bytes
+
+
+def _number(name: str) -> int | None:
+    return getattr(socket, name, None)
+
 
 _ROWS: Final = (
     ("so_rcvbuf", socket.SOL_SOCKET, socket.SO_RCVBUF),
@@ -20,10 +40,10 @@ _ROWS: Final = (
     ("so_keepalive", socket.SOL_SOCKET, socket.SO_KEEPALIVE),
     ("so_broadcast", socket.SOL_SOCKET, socket.SO_BROADCAST),
     ("tcp_nodelay", socket.IPPROTO_TCP, socket.TCP_NODELAY),
-    # Not every system has these under the same names.
-    ("tcp_keepidle", socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPIDLE", None)),
-    ("tcp_keepintvl", socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPINTVL", None)),
-    ("tcp_keepcnt", socket.IPPROTO_TCP, getattr(socket, "TCP_KEEPCNT", None)),
+    # Not every system has these, and macOS calls the first TCP_KEEPALIVE.
+    ("tcp_keepidle", socket.IPPROTO_TCP, _number("TCP_KEEPIDLE") or _number("TCP_KEEPALIVE")),
+    ("tcp_keepintvl", socket.IPPROTO_TCP, _number("TCP_KEEPINTVL")),
+    ("tcp_keepcnt", socket.IPPROTO_TCP, _number("TCP_KEEPCNT")),
 )
 
 
@@ -33,15 +53,21 @@ def settings(options: SocketOptions, kind: socket.SocketKind) -> tuple[Setting, 
     Args:
         options: As read from the URL.
         kind: ``SOCK_STREAM`` or ``SOCK_DGRAM``, which has nothing of TCP.
+
+    Raises:
+        InvalidOption: This system does not have one of them.
     """
     found: list[Setting] = []
     for name, level, number in _ROWS:
         wanted = getattr(options, name)
-        is_there = level == socket.SOL_SOCKET or kind is socket.SOCK_STREAM
-        if wanted and number is not None and is_there:
-            found.append((level, number, int(wanted)))
+        if not wanted or (level == socket.IPPROTO_TCP and kind is socket.SOCK_DGRAM):
+            continue
+        if number is None:
+            raise InvalidOption(name, f"this system has no {name}")
+        found.append(Setting(name, level, number, int(wanted)))
     if options.so_linger is not None:
-        found.append((socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, options.so_linger)))
+        value = struct.pack("ii", 1, options.so_linger)
+        found.append(Setting("so_linger", socket.SOL_SOCKET, socket.SO_LINGER, value))
     return tuple(found)
 
 
@@ -55,25 +81,56 @@ class Tuner:
 
     settings: tuple[Setting, ...]
 
-    def __call__(self, transport: Any) -> None:
+    def __call__(self, transport: object) -> None:
         """Set them on the socket of `transport`, if it has one.
 
         Raises:
             OSError: The system refuses; the connection must not be used.
         """
-        handle = transport.getHandle()
+        handle = handle_of(transport)
         if isinstance(handle, socket.socket):
             apply(handle, self.settings)
+
+
+def handle_of(transport: object) -> object:
+    """What the system knows a transport by, or None when it has no such thing."""
+    handle = getattr(transport, "getHandle", None)
+    return None if handle is None else handle()
 
 
 def apply(handle: socket.socket, wanted: tuple[Setting, ...]) -> None:
     """Set options on a socket.
 
     Raises:
-        OSError: The system refuses one of them.
+        OSError: The system refuses one of them; the text names it.
     """
-    for level, number, value in wanted:
-        handle.setsockopt(level, number, value)
+    for setting in wanted:
+        try:
+            handle.setsockopt(setting.level, setting.number, setting.value)
+        except OSError as problem:
+            text = f"{setting.name} cannot be set: {problem.strerror}"
+            raise OSError(problem.errno, text) from problem
+
+
+def refuse_other_family(host: str, bindto: tuple[str, int] | None) -> None:
+    """Refuse a local address from which none of the host's can be reached.
+
+    Args:
+        host: An address.
+        bindto: The option.
+
+    Raises:
+        InvalidOption: They are not of the same family.
+    """
+    if bindto is not None and is_ipv6(bindto[0]) != is_ipv6(host):
+        raise InvalidOption(
+            "bindto", f"bindto={bindto[0]} and {host} are not of the same address family"
+        )
+
+
+def is_ipv6(address: str) -> bool:
+    """Whether an address is one of IPv6's."""
+    return ":" in address
 
 
 def bound(host: str, port: int, kind: socket.SocketKind, options: SocketOptions) -> socket.socket:
@@ -89,27 +146,39 @@ def bound(host: str, port: int, kind: socket.SocketKind, options: SocketOptions)
         OSError: It cannot be had.
     """
     if host != "*":
-        return _bound(host, port, kind, options, options.ipv6_v6only)
+        return _bound(host, port, kind, options)
     try:
-        return _bound("::", port, kind, options, bool(options.ipv6_v6only))
+        return _bound("::", port, kind, options)
     except OSError as problem:
         # A machine without IPv6 has IPv4 only; any other trouble, such as a
         # port in use, is no reason to listen on half.
         if problem.errno not in _NO_IPV6 or options.ipv6_v6only:
             raise
-    return _bound("0.0.0.0", port, kind, options, None)
+    return _bound("0.0.0.0", port, kind, options)
 
 
 # IPv6 is not built in, or switched off.
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
-def _bound(
-    host: str, port: int, kind: socket.SocketKind, options: SocketOptions, only: bool | None
-) -> socket.socket:
-    # Resolves a zone's name to its number; no look-up is made for a literal.
+def place(host: str, port: int, kind: socket.SocketKind) -> tuple[Any, ...]:
+    """An address as a socket takes it.
+
+    Args:
+        host: An address, perhaps with a zone, whose name is resolved to its number.
+        port: 0 to 65535.
+        kind: ``SOCK_STREAM`` or ``SOCK_DGRAM``.
+
+    Raises:
+        OSError: There is no such zone.
+    """
+    # No look-up is made for what is numeric.
     found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
-    family, *_, place = found[0]
+    return found[0][4]
+
+
+def _bound(host: str, port: int, kind: socket.SocketKind, options: SocketOptions) -> socket.socket:
+    family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
     made = socket.socket(family, kind)
     try:
         made.setblocking(False)
@@ -118,10 +187,12 @@ def _bound(
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if options.so_reuseport:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        if family == socket.AF_INET6 and only is not None:
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, int(only))
+        if family == socket.AF_INET6:
+            # Said either way: what holds otherwise differs between systems.
+            only = int(bool(options.ipv6_v6only))
+            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         apply(made, settings(options, kind))
-        made.bind(place)
+        made.bind(place(host, port, kind))
     except BaseException:
         made.close()
         raise
@@ -132,7 +203,7 @@ def acknowledged(handle: object) -> int | None:
     """How many bytes the peer's kernel has taken so far, or None where that is not known.
 
     Args:
-        handle: What a transport's ``getHandle()`` gives.
+        handle: What the system knows the connection by.
 
     Source: ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), RFC 4898).
     """

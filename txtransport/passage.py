@@ -1,0 +1,83 @@
+"""The way to a guest who is connected later than its transport.
+
+Twisted connects a protocol as soon as there is a transport. Where something
+else comes first, such as the socket's options or a free place, a passage
+stands there instead: it lets the guest in when it is time, and from then on
+passes on what the transport says. The guest speaks to the transport itself.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from twisted.internet.interfaces import (
+    IFileDescriptorReceiver,
+    IHalfCloseableProtocol,
+    IHandshakeListener,
+    ILoggingContext,
+    IProtocol,
+)
+from twisted.internet.protocol import Protocol
+from twisted.python.failure import Failure
+from zope.interface import alsoProvides
+
+_ALSO_HEARD: Final = (IFileDescriptorReceiver, IHalfCloseableProtocol, IHandshakeListener)
+
+
+class Passage(Protocol):
+    """Stands between a transport and a guest, who is yet to come.
+
+    Attributes:
+        guest: Who is expected or inside, or None while that is open.
+    """
+
+    guest: IProtocol | None = None
+    # Before the guest is in, what is said is said to no one.
+    _inside: Any = Protocol()
+
+    def expect(self, guest: IProtocol) -> None:
+        """That guest will come.
+
+        A transport says some things only to a protocol that wants to hear
+        them, and Twisted's endpoints ask before it is connected; so the
+        passage wants what the guest wants.
+        """
+        self.guest = guest
+        for interface in _ALSO_HEARD:
+            if interface.providedBy(guest):
+                alsoProvides(self, interface)
+
+    def let_in(self) -> None:
+        """Connect the guest that is expected.
+
+        Raises:
+            Exception: Whatever the guest raises; it hears of the end all the same.
+        """
+        guest: Any = self.guest
+        self._inside = guest
+        guest.makeConnection(self.transport)
+
+    def logPrefix(self) -> str:
+        """The guest's, whom a reader of the log knows."""
+        known = self if self.guest is None else self.guest
+        if known is not self and ILoggingContext.providedBy(known):
+            return str(cast(ILoggingContext, known).logPrefix())
+        return type(known).__name__
+
+    def dataReceived(self, data: bytes) -> None:
+        self._inside.dataReceived(data)
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self._inside.connectionLost(reason)
+
+    def readConnectionLost(self) -> None:
+        self._inside.readConnectionLost()
+
+    def writeConnectionLost(self) -> None:
+        self._inside.writeConnectionLost()
+
+    def fileDescriptorReceived(self, descriptor: int) -> None:
+        self._inside.fileDescriptorReceived(descriptor)
+
+    def handshakeCompleted(self) -> None:
+        self._inside.handshakeCompleted()
