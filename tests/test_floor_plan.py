@@ -121,7 +121,14 @@ PLAN: Final = (
             "relay/__init__.py",
             "relay/tap.py",
             "probe.py",
-            "demo.py",
+            "demo/__init__.py",
+            "demo/report.py",
+            "demo/text.py",
+            "demo/document.py",
+            "demo/stage.py",
+            "demo/table.py",
+            "demo/mail.py",
+            "demo/run.py",
             "__main__.py",
             "testing.py",
         ),
@@ -132,7 +139,7 @@ PLAN: Final = (
 ALSO_KNOWS: Final = {"url.py": {"idna"}}
 """What one room may know beyond its floor."""
 
-TOUCH_THE_REACTOR: Final = {"relay/tap.py", "probe.py", "demo.py"}
+TOUCH_THE_REACTOR: Final = {"relay/tap.py", "probe.py", "demo/run.py"}
 START_TLS: Final = {"gate.py", "upgrade.py"}
 BUILD_CONTEXTS: Final = {"tls/context.py"}
 
@@ -395,7 +402,7 @@ class ReadingTests(SynchronousTestCase):
     def test_all_ways_to_import_a_room_are_seen(self) -> None:
         """A room cannot be entered by a side door."""
         room = Room(
-            "demo.py",
+            "demo/run.py",
             "import txtransport\n"
             "import txtransport.tls.pem\n"
             "from txtransport import Transport, errors\n"
@@ -445,7 +452,7 @@ class ReadingTests(SynchronousTestCase):
         asking = "isinstance(transport, TLSMemoryBIOProtocol)"
         self.assertFalse(Room("gate.py", asking).starts_tls())
         self.assertTrue(Room("gate.py", f"{asking}; TLSMemoryBIOProtocol(x)").starts_tls())
-        self.assertFalse(Room("demo.py", "self.startTLS(policy)  # startTLS").starts_tls())
+        self.assertFalse(Room("demo/run.py", "self.startTLS(policy)  # startTLS").starts_tls())
 
     def test_a_context_is_seen(self) -> None:
         """Building a context is noticed; naming its type is not building one."""

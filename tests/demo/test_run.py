@@ -1,0 +1,201 @@
+"""The demo as a program: what it leaves behind, which is nothing."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import twisted.internet
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.demo.samples import REPORT, StageTestCase
+from txtransport.demo import run as program
+from txtransport.demo.report import Report
+from txtransport.demo.run import Interrupted, played, run
+from txtransport.demo.stage import Stage
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+class PlayedTests(StageTestCase):
+    """The whole, within a reactor that is there already."""
+
+    def elsewhere(self) -> Path:
+        """A folder that the demo takes for the system's temporary one."""
+        folder = self.folder()
+        self.patch(tempfile, "tempdir", str(folder))
+        return folder
+
+    async def test_all_is_as_it_should_be(self) -> None:
+        """Table and story are there, right, and soon told; no file is left."""
+        folder = self.elsewhere()
+        report = await played(self.reactor)
+        self.assertEqual((report.wrong, len(report.rows), len(report.scenes)), ((), 20, 3))
+        self.assertLess(report.seconds, 10)
+        self.assertEqual(list(folder.iterdir()), [])
+
+    async def test_cancelled_it_leaves_nothing(self) -> None:
+        """Wherever it is ended, no file is left, no server and no connection."""
+        for turns in (0, 1, 5, 20, 60):
+            folder = self.elsewhere()
+            playing = Deferred.fromCoroutine(played(self.reactor))
+            for _ in range(turns):
+                turn: Deferred[None] = Deferred()
+                self.reactor.callLater(0, turn.callback, None)
+                await turn
+            self.assertNotEqual((list(folder.iterdir()), playing.called), ([], False))
+            playing.cancel()
+            try:
+                await playing
+            except Exception as problem:
+                self.assertIn("Cancelled", type(problem).__name__)
+            self.assertEqual(list(folder.iterdir()), [])
+
+    async def test_a_failure_leaves_nothing(self) -> None:
+        """If the demo itself is at fault, its folder is removed all the same."""
+        folder = self.elsewhere()
+        seen: list[Path] = []
+
+        async def broken(stage: Stage) -> None:
+            seen.extend(folder.iterdir())
+            raise RuntimeError("broken")
+
+        self.patch(program, "story", broken)
+        with self.assertRaises(RuntimeError):
+            await played(self.reactor)
+        self.assertEqual((len(seen), list(folder.iterdir())), (1, []))
+
+
+class Reactor:
+    """As much of a reactor as `run` needs; it comes to rest at once.
+
+    Args:
+        meanwhile: Happens while it runs.
+    """
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self.is_stopped = False
+        self._begin: list[Callable[[], object]] = []
+        self._meanwhile = meanwhile
+
+    def callWhenRunning(self, call: Callable[[], object]) -> None:
+        self._begin.append(call)
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        call()
+
+    def run(self, installSignalHandlers: bool) -> None:
+        assert not installSignalHandlers
+        for call in self._begin:
+            call()
+        self._meanwhile()
+        assert self.is_stopped
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+
+class RunTests(SynchronousTestCase):
+    """The reactor, and the signals."""
+
+    def ran(self, playing: Deferred[Report], meanwhile: Callable[[], object] = str) -> Report:
+        """What `run` gives when the demo comes to that, while something happens."""
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+
+        async def played(reactor: Any) -> Report:
+            return await playing
+
+        self.patch(program, "played", played)
+        self.patch(twisted.internet, "reactor", Reactor(meanwhile))
+        try:
+            return run()
+        finally:
+            for number, handler in handlers.items():
+                self.assertEqual(signal.getsignal(number), handler)
+
+    def test_a_report(self) -> None:
+        """When the demo is over, the reactor stops, and there is the report."""
+        playing: Deferred[Report] = Deferred()
+        self.assertEqual(self.ran(playing, lambda: playing.callback(REPORT)), REPORT)
+
+    def test_a_failure(self) -> None:
+        """If the demo itself is at fault, the fault is seen."""
+        playing: Deferred[Report] = Deferred()
+        with self.assertRaises(OSError):
+            self.ran(playing, lambda: playing.errback(OSError("no room")))
+
+    def test_signals(self) -> None:
+        """Each signal that ends programs ends this one, and is named; a second changes nothing."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            cancelled: list[object] = []
+            playing: Deferred[Report] = Deferred(cancelled.append)
+
+            def twice(number: int = number) -> None:
+                signal.raise_signal(number)
+                signal.raise_signal(signal.SIGTERM)
+
+            with self.assertRaises(Interrupted) as caught:
+                self.ran(playing, twice)
+            self.assertEqual((caught.exception.number, cancelled), (number, [playing]))
+            self.assertIn(signal.Signals(number).name, str(caught.exception))
+
+    def test_what_is_ignored_stays_ignored(self) -> None:
+        """Under nohup the end of a terminal does not end the demo."""
+        playing: Deferred[Report] = Deferred()
+
+        def hang_up() -> None:
+            signal.raise_signal(signal.SIGHUP)
+            playing.callback(REPORT)
+
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        self.assertEqual(self.ran(playing, hang_up), REPORT)
+
+
+# Waits in the middle of the demo, when everything is open, until it is ended.
+WAITING = """
+import sys
+from twisted.internet.defer import Deferred
+import txtransport.demo.run
+from txtransport.__main__ import main
+
+async def story(stage):
+    print("in the middle", flush=True)
+    await Deferred()
+
+txtransport.demo.run.story = story
+sys.exit(main(["demo"]))
+"""
+
+
+class SignalTests(StageTestCase):
+    """Real signals, and a real process."""
+
+    async def test_a_signal_leaves_nothing(self) -> None:
+        """Ctrl-C and its kind end the demo at once, without a word and without a file."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            folder = self.folder()
+            process = subprocess.Popen(
+                [sys.executable, "-c", WAITING],
+                cwd=ROOT,
+                env={**os.environ, "TMPDIR": str(folder)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            with process:
+                assert process.stdout is not None
+                self.assertTrue(select.select([process.stdout], [], [], 20)[0])
+                self.assertEqual(process.stdout.readline(), b"in the middle\n")
+                self.assertEqual(len(list(folder.iterdir())), 1)
+                process.send_signal(number)
+                said = process.communicate(timeout=20)
+            self.assertEqual((process.returncode, said), (128 + number, (b"", b"")))
+            self.assertEqual(list(folder.iterdir()), [])
