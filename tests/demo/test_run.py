@@ -44,14 +44,15 @@ class PlayedTests(StageTestCase):
 
     async def test_cancelled_it_leaves_nothing(self) -> None:
         """Wherever it is ended, no file is left, no server and no connection."""
-        for turns in (0, 1, 5, 20, 60):
+        for turns in range(0, 120, 5):
             folder = self.elsewhere()
             playing = Deferred.fromCoroutine(played(self.reactor))
             for _ in range(turns):
                 turn: Deferred[None] = Deferred()
                 self.reactor.callLater(0, turn.callback, None)
                 await turn
-            self.assertNotEqual((list(folder.iterdir()), playing.called), ([], False))
+            # There is something to remove, or all is over already.
+            self.assertTrue(playing.called or list(folder.iterdir()))
             playing.cancel()
             try:
                 await playing
