@@ -28,7 +28,7 @@ from twisted.internet.task import Clock, deferLater
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import TestCase
-from zope.interface import directlyProvides, implementer, providedBy, provider
+from zope.interface import directlyProvides, implementer, providedBy
 
 import txtransport
 
@@ -128,6 +128,32 @@ class Recorders(Factory):
     def next(self) -> Deferred[Recorder]:
         """Fires with the next recorder that is connected."""
         waiting: Deferred[Recorder] = Deferred()
+        self._next.append(waiting)
+        return waiting
+
+
+@implementer(ILogObserver)
+class Overheard:
+    """Writes down what txtransport logs.
+
+    Attributes:
+        events: Those so far.
+    """
+
+    def __init__(self) -> None:
+        self.events: list[LogEvent] = []
+        self._next: list[Deferred[LogEvent]] = []
+
+    def __call__(self, event: LogEvent) -> None:
+        if str(event.get("log_namespace", "")).startswith("txtransport"):
+            self.events.append(event)
+            waiting, self._next = self._next, []
+            for one in waiting:
+                one.callback(event)
+
+    def next(self) -> Deferred[LogEvent]:
+        """Fires with the next event."""
+        waiting: Deferred[LogEvent] = Deferred()
         self._next.append(waiting)
         return waiting
 
@@ -271,18 +297,12 @@ class LoopbackTestCase(TestCase):
         self.addCleanup(self.reactor.installNameResolver, before)
         return resolver
 
-    def overheard(self) -> list[LogEvent]:
+    def overheard(self) -> Overheard:
         """What txtransport logs from now on, until the test is over."""
-        events: list[LogEvent] = []
-
-        @provider(ILogObserver)
-        def observe(event: LogEvent) -> None:
-            if str(event.get("log_namespace", "")).startswith("txtransport"):
-                events.append(event)
-
-        globalLogPublisher.addObserver(observe)
-        self.addCleanup(globalLogPublisher.removeObserver, observe)
-        return events
+        overheard = Overheard()
+        globalLogPublisher.addObserver(overheard)
+        self.addCleanup(globalLogPublisher.removeObserver, overheard)
+        return overheard
 
     def turn(self) -> Deferred[None]:
         """Fires in the reactor's next turn."""
