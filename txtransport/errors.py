@@ -11,6 +11,7 @@
     │   ├── TLSNotOffered                  the peer speaks, but has no TLS
     │   ├── TLSRefused                     it has TLS, and said no
     │   ├── PreAuthenticated               it claims to know us already
+    │   ├── PeerLeft                       it hung up before TLS
     │   └── PeerMisbehaved                 it broke the protocol's rules
     │       └── PlaintextInjected          clear bytes where TLS begins
     └── UpgradeError                       startTLS() was called wrongly
@@ -216,6 +217,19 @@ class TLSRefused(NegotiationError):
 
 class PreAuthenticated(NegotiationError):
     """The peer claims to know us already, which forbids the upgrade (RFC 9051, 7.1.4)."""
+
+
+class PeerLeft(NegotiationError):
+    """The connection ended in the middle of the dialogue, or the peer said goodbye.
+
+    Attributes:
+        received: What it had said last, 64 bytes at the most.
+    """
+
+    def __init__(self, received: bytes = b"") -> None:
+        last = f"; it had said {shown(received)}" if received else ""
+        super().__init__(f"the peer left before TLS began{last}")
+        self.received = received[:64]
 
 
 class PeerMisbehaved(NegotiationError):

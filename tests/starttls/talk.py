@@ -1,0 +1,93 @@
+"""Two sides of a dialogue in one room, and a peer that follows a script."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from attrs import define
+
+from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.wire import Speaker, Wire
+
+Cut = Callable[[bytes], list[bytes]]
+"""Takes what was said apart into segments."""
+
+
+def whole(said: bytes) -> list[bytes]:
+    """All in one segment."""
+    return [said]
+
+
+def bytewise(said: bytes) -> list[bytes]:
+    """A segment for each byte."""
+    return [said[place : place + 1] for place in range(len(said))]
+
+
+def split_at(place: int) -> Cut:
+    """Two segments, the first of that many bytes."""
+    return lambda said: [part for part in (said[:place], said[place:]) if part]
+
+
+@define
+class Talk:
+    """What two sides said to each other.
+
+    Attributes:
+        client: The client's side, over.
+        server: The server's side, over.
+        by_client: Each thing that the client said, in order.
+        by_server: Each thing that the server said.
+    """
+
+    client: Negotiation
+    server: Negotiation
+    by_client: list[bytes]
+    by_server: list[bytes]
+
+
+def wire() -> Wire:
+    """A wire with names that can be told apart in a transcript, and words that repeat."""
+    numbers = itertools.count(1)
+    return Wire(
+        us="[192.0.2.7]",
+        host="server.example",
+        name="server.example",
+        fresh=lambda: f"fresh{next(numbers)}",
+    )
+
+
+def talk(connect: Speaker, serve: Speaker, cut: Cut = whole) -> Talk:
+    """Let two sides talk until neither has anything to say.
+
+    Args:
+        connect: The client's side.
+        serve: The server's side.
+        cut: Takes what each says apart into segments.
+    """
+    client = Negotiation(connect, wire())
+    server = Negotiation(serve, Wire(us="server.example"))
+    result = Talk(client, server, [], [])
+    while True:
+        to_server, to_client = client.said(), server.said()
+        if not to_server and not to_client:
+            return result
+        for said, listener, record in (
+            (to_server, server, result.by_client),
+            (to_client, client, result.by_server),
+        ):
+            if said:
+                record.append(said)
+                for segment in cut(said):
+                    listener.receive(segment)
+
+
+def told(speaker: Speaker, *said: bytes) -> Negotiation:
+    """A side to which those things were said, one after the other.
+
+    What it answers is still in its wire, to be asked for with ``said()``.
+    """
+    negotiation = Negotiation(speaker, wire())
+    for each in said:
+        negotiation.receive(each)
+    return negotiation

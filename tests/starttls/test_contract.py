@@ -1,0 +1,157 @@
+"""What every dialogue promises, written once and run for all of them."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.starttls.talk import bytewise, split_at, talk, wire
+from txtransport.errors import NegotiationError, PeerLeft, PeerMisbehaved, PlaintextInjected
+from txtransport.starttls.catalogue import UPGRADABLE, Upgradable
+from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.wire import TOTAL, Speaker, Wire
+
+THOROUGHLY: Final = settings(deadline=None, max_examples=60)
+
+BOTH: Final[list[tuple[Upgradable, Speaker]]] = [
+    (row, row.serve) for row in UPGRADABLE.values() if row.serve is not None
+]
+"""Protocols of which both sides are here."""
+
+SIDES: Final[list[tuple[str, Speaker]]] = [
+    (f"{row.name} {side}", speaker)
+    for row in UPGRADABLE.values()
+    for side, speaker in (("client", row.connect), ("server", row.serve))
+    if speaker is not None
+]
+"""Every side of every protocol."""
+
+
+class ContractTests(SynchronousTestCase):
+    """What holds for every dialogue."""
+
+    def test_client_and_server_agree(self) -> None:
+        """Our client and our server come to TLS, and leave nothing behind."""
+        for row, serve in BOTH:
+            result = talk(row.connect, serve)
+            self.assertTrue(result.client.is_over and result.server.is_over, row.name)
+            self.assertEqual(result.server.wire.received, b"")
+            self.assertEqual(result.client.wire.received, b"")
+
+    def test_segments_do_not_matter(self) -> None:
+        """Byte by byte, or cut in two anywhere, a dialogue is the same."""
+        for row, serve in BOTH:
+            plain = talk(row.connect, serve)
+            longest = max(map(len, plain.by_client + plain.by_server))
+            for cut in (bytewise, *(split_at(place) for place in range(1, longest))):
+                again = talk(row.connect, serve, cut)
+                self.assertEqual(again.by_client, plain.by_client, row.name)
+                self.assertEqual(again.by_server, plain.by_server, row.name)
+                self.assertTrue(again.client.is_over and again.server.is_over)
+
+    def test_the_client_believes_no_one_who_speaks_behind_the_go_ahead(self) -> None:
+        """A byte behind the server's last word ends it (CVE-2011-0411)."""
+        for row, serve in BOTH:
+            plain = talk(row.connect, serve)
+            if not plain.by_server:
+                continue
+            *before, last = plain.by_server
+            for evil in (b"\x00", b"\n", b" ", b"evil\r\n", b"\x16\x03\x01"):
+                client = Negotiation(row.connect, wire())
+                for said in before:
+                    client.receive(said)
+                self.assertRaises(PlaintextInjected, client.receive, last + evil)
+
+    def test_the_server_believes_no_one_who_speaks_behind_the_request(self) -> None:
+        """Whatever is pipelined behind the request ends it, and no go-ahead is said."""
+        for row, serve in BOTH:
+            *before, last = talk(row.connect, serve).by_client
+            for evil in (b"\x00", b"\n", b"evil\r\n"):
+                server = Negotiation(serve, Wire())
+                for said in before:
+                    server.receive(said)
+                server.said()
+                self.assertRaises(PlaintextInjected, server.receive, last + evil)
+                self.assertEqual(server.said(), b"", row.name)
+
+    def test_answers_do_not_come_before_questions(self) -> None:
+        """A server's whole side, sent at once, leads nowhere."""
+        for row, serve in BOTH:
+            said = talk(row.connect, serve).by_server
+            if len(said) < 2:
+                continue
+            client = Negotiation(row.connect, wire())
+            self.assertRaises(NegotiationError, client.receive, b"".join(said))
+
+    def test_an_end_at_any_place(self) -> None:
+        """A peer may hang up after any byte: that is told, and nothing is over."""
+        for row, serve in BOTH:
+            plain = talk(row.connect, serve)
+            for speaker, said in ((row.connect, plain.by_server), (serve, plain.by_client)):
+                everything = bytewise(b"".join(said))
+                for count in range(len(everything)):
+                    side = Negotiation(speaker, wire())
+                    try:
+                        for byte in everything[:count]:
+                            side.receive(byte)
+                    except PeerMisbehaved:
+                        # The words belong to a conversation of their own, such
+                        # as an IMAP client's tags.
+                        break
+                    self.assertFalse(side.is_over, (row.name, count))
+                    self.assertIsInstance(side.lost(), PeerLeft)
+
+    def test_floods_end(self) -> None:
+        """Endless lines, a line without an end, and silence in many bytes come to an end."""
+        for name, speaker in SIDES:
+            for flood in (b"x", b"x\r\n", b"250-x\r\n", b"* x\r\n", b"\x00", b"\xff"):
+                side = Negotiation(speaker, wire())
+                chunk = flood * (4096 // len(flood))
+
+                def pour(side: Negotiation = side, chunk: bytes = chunk) -> None:
+                    for _ in range(TOTAL // 4096 + 1):
+                        side.receive(chunk)
+                        side.said()
+
+                self.assertRaises(NegotiationError, pour)
+                self.assertLessEqual(len(side.wire.received), TOTAL + 4096, name)
+
+    @THOROUGHLY
+    @given(segments=st.lists(st.binary(min_size=1, max_size=64), max_size=12))
+    def test_any_bytes(self, segments: list[bytes]) -> None:
+        """Whatever a peer says, only our errors come of it, and their texts can be shown."""
+        for _, speaker in SIDES:
+            side = Negotiation(speaker, wire())
+            try:
+                for segment in segments:
+                    if not side.is_over:
+                        side.receive(segment)
+            except NegotiationError as error:
+                self.assertTrue(str(error).isprintable())
+                self.assertLess(len(str(error)), 1200)
+
+    @THOROUGHLY
+    @given(data=st.data())
+    def test_a_dialogue_with_a_byte_changed(self, data: st.DataObject) -> None:
+        """A good dialogue with a byte changed comes to TLS, or to an error of ours."""
+        row, serve = data.draw(st.sampled_from(BOTH))
+        plain = talk(row.connect, serve)
+        for speaker, said in ((row.connect, plain.by_server), (serve, plain.by_client)):
+            if not said:
+                continue
+            which = data.draw(st.integers(0, len(said) - 1))
+            place = data.draw(st.integers(0, len(said[which]) - 1))
+            byte = data.draw(st.integers(0, 255))
+            side = Negotiation(speaker, wire())
+            try:
+                for number, each in enumerate(said):
+                    changed = bytearray(each)
+                    if number == which:
+                        changed[place] = byte
+                    if not side.is_over:
+                        side.receive(bytes(changed))
+            except NegotiationError:
+                pass

@@ -1,0 +1,1 @@
+"""The dialogues that lead from clear text to TLS, one file a protocol."""

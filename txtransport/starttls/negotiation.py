@@ -1,0 +1,85 @@
+"""The machine that runs a dialogue: bytes in, bytes out, an outcome.
+
+It keeps the rules that hold for all of them. A dialogue has so many bytes and
+no more. When it is over, nothing may be left: what follows the go-ahead in the
+clear is an attack (CVE-2011-0411) and never data, and only where a protocol
+allows it may the first bytes of TLS be there already.
+"""
+
+from __future__ import annotations
+
+from attrs import define, field
+
+from txtransport.errors import PeerLeft, PeerMisbehaved, PlaintextInjected
+from txtransport.starttls.wire import TOTAL, Dialogue, Speaker, Wire
+
+
+@define(eq=False)
+class Negotiation:
+    """One dialogue, from its first word to TLS.
+
+    Attributes:
+        speaker: The side of the dialogue that is ours.
+        wire: The conversation.
+        where: With whom, for errors.
+        is_over: Whether TLS is next.
+        outcome: What the dialogue returned, when it is over.
+        hello: The first bytes of TLS, if they have come already.
+    """
+
+    speaker: Speaker
+    wire: Wire = field(factory=Wire)
+    where: str = "the peer"
+    is_over: bool = field(default=False, init=False)
+    outcome: bytes = field(default=b"", init=False)
+    hello: bytes = field(default=b"", init=False)
+    _total: int = field(default=0, init=False)
+    _dialogue: Dialogue[bytes] = field(init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._dialogue = self.speaker(self.wire)
+        self._go_on()
+
+    def receive(self, data: bytes) -> None:
+        """Bytes of the peer.
+
+        Raises:
+            NegotiationError: The dialogue has failed; `said` may still hold an
+                answer that explains it to the peer.
+        """
+        self._total += len(data)
+        self.wire.received += data
+        self._go_on()
+        # A ClientHello that came along belongs to TLS, which has bounds of its own.
+        if self._total > TOTAL and not self.is_over:
+            raise PeerMisbehaved(f"the peer has sent {self._total} bytes, and not come to TLS")
+
+    def lost(self) -> PeerLeft:
+        """The connection ended; the error for it."""
+        return PeerLeft(bytes(self.wire.received))
+
+    def said(self) -> bytes:
+        """What is to be sent now; asking takes it."""
+        taken = bytes(self.wire.outgoing)
+        self.wire.outgoing.clear()
+        return taken
+
+    def _go_on(self) -> None:
+        try:
+            next(self._dialogue)
+        except StopIteration as end:
+            self.is_over, self.outcome = True, end.value or b""
+            self._settle()
+
+    def _settle(self) -> None:
+        left = bytes(self.wire.received)
+        self.wire.received.clear()
+        if not left:
+            return
+        # A record of TLS's handshake, of any version (RFC 8446, 5.1).
+        if self.wire.takes_hello and (left.startswith(b"\x16\x03") or left == b"\x16"):
+            self.hello = left
+            return
+        # The go-ahead is not said to someone who has not waited for it.
+        self.wire.outgoing.clear()
+        raise PlaintextInjected(self.where, left)
