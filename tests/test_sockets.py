@@ -13,7 +13,15 @@ from tests.memory import End
 from txtransport import sockets
 from txtransport.errors import InvalidOption
 from txtransport.options import SocketOptions
-from txtransport.sockets import Setting, Tuner, acknowledged, bound, place, refuse_other_family
+from txtransport.sockets import (
+    Setting,
+    Tuner,
+    acknowledged,
+    bound,
+    place,
+    refuse_ipv6_alone,
+    refuse_other_family,
+)
 
 STREAM: Final = socket.SOCK_STREAM
 DATAGRAM: Final = socket.SOCK_DGRAM
@@ -94,6 +102,15 @@ class FamilyTests(SynchronousTestCase):
             error = self.assertRaises(InvalidOption, refuse_other_family, host, (local, 0))
             self.assertEqual(error.option, "bindto")
             self.assertIn(f"bindto={local} and {host}", str(error))
+
+    def test_ipv6_alone_needs_ipv6(self) -> None:
+        """``ipv6_v6only`` for an IPv4 address would do nothing, and is refused."""
+        only = SocketOptions(ipv6_v6only=True)
+        for host in ("*", "::", "::1"):
+            refuse_ipv6_alone(host, only)
+        refuse_ipv6_alone("127.0.0.1", SocketOptions())
+        error = self.assertRaises(InvalidOption, refuse_ipv6_alone, "0.0.0.0", only)
+        self.assertEqual(error.option, "ipv6_v6only")
 
 
 class BoundTests(SynchronousTestCase):

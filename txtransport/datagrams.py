@@ -10,12 +10,19 @@ from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.error import CannotListenError, getConnectError
 from twisted.internet.interfaces import IListeningPort, IReactorSocket, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
+from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from txtransport.errors import InvalidOption, InvalidTransport
 from txtransport.lookup import Address, addresses
 from txtransport.options import Settings
-from txtransport.sockets import bound, is_ipv6, place, refuse_other_family
+from txtransport.sockets import (
+    bound,
+    is_ipv6,
+    place,
+    refuse_ipv6_alone,
+    refuse_other_family,
+)
 from txtransport.url import Transport
 
 
@@ -80,7 +87,7 @@ class UDPEndpoint:
         Returns:
             The port. Fails with `InvalidTransport` when the URL has no port,
             with `InvalidOption` for ``bindto``, which is for `connect`, and
-            otherwise as `connect` does.
+            for ``ipv6_v6only`` without IPv6; otherwise as `connect` does.
         """
         number, host = self.transport.port, self.transport.host
         if number is None:
@@ -120,6 +127,7 @@ class UDPEndpoint:
         return cast(IUDPTransport, _started(port, protocol))
 
     def _listen(self, hosts: list[str], number: int, protocol: DatagramProtocol) -> IListeningPort:
+        refuse_ipv6_alone(hosts[0], self.settings.sockets)
         made = self._bound(hosts[0], number)
         with made:
             port = self._adopt(made)
@@ -130,11 +138,10 @@ class UDPEndpoint:
         bindto = self._bindto
         if bindto is None:
             return hosts[0], ("::" if is_ipv6(hosts[0]) else "0.0.0.0", 0)
-        for host in hosts:
-            if is_ipv6(host) is is_ipv6(bindto[0]):
-                return host, bindto
-        refuse_other_family(hosts[0], bindto)
-        raise AssertionError  # Not reached.
+        fitting = [host for host in hosts if is_ipv6(host) is is_ipv6(bindto[0])]
+        if not fitting:
+            refuse_other_family(hosts[0], bindto)
+        return fitting[0], bindto
 
     def _bound(self, host: str, number: int) -> socket.socket:
         try:
@@ -146,9 +153,11 @@ class UDPEndpoint:
         # The reactor takes a copy; ours is closed by whoever made it. The
         # guest is started when what it would be told is true; until then a
         # stranger holds its place.
-        return cast(IReactorSocket, self.reactor).adoptDatagramPort(
+        port = cast(IReactorSocket, self.reactor).adoptDatagramPort(
             made.fileno(), made.family, DatagramProtocol(), _LARGEST
         )
+        _outlive_refusals(port)
+        return port
 
 
 # A datagram of any size arrives whole.
@@ -166,6 +175,26 @@ def _forget(made: socket.socket) -> None:
             made.recv(1)
     except OSError:  # Nothing is left.
         pass
+
+
+def _outlive_refusals(port: Any) -> None:
+    """Let a refusal reach the protocol, and not end the port.
+
+    What comes back as ICMP is an error of the connected socket (udp(7)).
+    select(2) wakes its reader, who finds it and calls ``connectionRefused``;
+    poll(2) and epoll(7) report it as an event of its own, which Twisted's
+    reactors take for the end of the connection.
+    """
+    end = port.connectionLost
+
+    def connectionLost(reason: Failure | None = None) -> None:
+        if reason is None or not port.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+            end(reason)
+        else:
+            port.startReading()
+            port.protocol.connectionRefused()
+
+    port.connectionLost = connectionLost
 
 
 def _started(port: Any, protocol: DatagramProtocol) -> Any:

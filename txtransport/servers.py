@@ -37,7 +37,7 @@ from txtransport.gate import Gate, tls_factory
 from txtransport.limits import Limited
 from txtransport.lookup import addresses
 from txtransport.options import ServingPolicy, SocketOptions
-from txtransport.sockets import bound
+from txtransport.sockets import bound, refuse_ipv6_alone
 from txtransport.url import Transport
 from txtransport.watch import Terms
 
@@ -57,6 +57,7 @@ def plain(
 
     Raises:
         InvalidTransport: The port is missing.
+        InvalidOption: ``ipv6_v6only`` is on for an address that is not IPv6's.
     """
     if transport.path:
         path = socket_path(transport.path)
@@ -69,6 +70,8 @@ def plain(
             f"{transport.where}: the port is missing; write {transport.where}:PORT, "
             "0 for any, or give port="
         )
+    if transport.is_literal:
+        refuse_ipv6_alone(transport.host, sockets)
     return TCPListener(reactor, transport, transport.port, sockets, timeout)
 
 

@@ -128,6 +128,22 @@ def refuse_other_family(host: str, bindto: tuple[str, int] | None) -> None:
         )
 
 
+def refuse_ipv6_alone(host: str, options: SocketOptions) -> None:
+    """Refuse ``ipv6_v6only`` where there is no IPv6.
+
+    Args:
+        host: An address, or ``*`` for every one.
+        options: As read from the URL.
+
+    Raises:
+        InvalidOption: The option is on, and the address is IPv4's.
+    """
+    if options.ipv6_v6only and host != "*" and not is_ipv6(host):
+        raise InvalidOption(
+            "ipv6_v6only", f"ipv6_v6only=yes is for IPv6 addresses, and {host} is not one"
+        )
+
+
 def is_ipv6(address: str) -> bool:
     """Whether an address is one of IPv6's."""
     return ":" in address
