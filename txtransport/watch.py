@@ -210,9 +210,11 @@ class Watch:
             return Failure(late)
         if not reason.check(ConnectionClosed):
             return reason
+        # Asked first: to keep the session is to set the flag that tells.
+        is_farewell = connection.is_ended_by_peer
         self._terms.creator.ended(connection)
         # When the peer has said goodbye, how the socket then went is no news.
-        return Failure(ConnectionDone()) if connection.is_ended_by_peer else reason
+        return Failure(ConnectionDone()) if is_farewell else reason
 
     def _own_end(self, reason: Failure) -> Failure | None:
         """That we closed in mid-handshake, if there is no other reason."""

@@ -38,6 +38,10 @@ OF_REASON: Final = {
     "version too low": Finding(
         "no-common-version", "the peer's version of TLS is too old", _VERSIONS
     ),
+    # Said of TLS records alone; plain text has been told apart by then.
+    "wrong version number": Finding(
+        "no-common-version", "the peer speaks another version of TLS", _VERSIONS
+    ),
     "no protocols available": Finding(
         "no-common-version",
         "no version of TLS is left to speak",

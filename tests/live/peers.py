@@ -1,0 +1,254 @@
+"""Foreign peers: programs of others, started for a test and gone after it.
+
+A peer is a child process. What it prints is kept, can be waited for, and is
+shown when the test fails; whatever happens, it is killed and reaped.
+
+Where a program is missing, a live test is skipped and says why. With
+TXTRANSPORT_REQUIRE_PEERS=1 in the environment it fails instead, so that a
+machine that is there to run these tests does not pass without them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Any, ClassVar, Final
+from unittest import SkipTest
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, ensureDeferred, maybeDeferred
+from twisted.internet.error import ProcessExitedAlready
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import ProcessProtocol
+from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
+from twisted.python.failure import Failure
+from zope.interface import provider
+
+from tests.loopback import LoopbackTestCase
+from txtransport.errors import HandshakeFailed
+
+REQUIRE: Final = "TXTRANSPORT_REQUIRE_PEERS"
+"""The environment's variable; ``1`` makes a missing peer a failure."""
+
+PATIENCE: Final = 8.0
+"""Seconds that a peer has for anything that a test waits for."""
+
+
+# --- is it there? ----------------------------------------------------------------
+
+
+@frozen
+class Program:
+    """A program of others.
+
+    Attributes:
+        command: Its name on the path.
+        question: Arguments upon which it prints what it is.
+        answer: What it must print then, as a regular expression.
+    """
+
+    command: str
+    question: tuple[str, ...]
+    answer: str
+
+
+OPENSSL: Final = Program("openssl", ("version",), r"OpenSSL [3-9]\.")
+PHP: Final = Program(
+    "php",
+    ("-r", 'echo "PHP ", PHP_VERSION, extension_loaded("openssl") ? " with" : " without", " TLS";'),
+    r"PHP (8\.[1-9]|9)\S* with TLS",
+)
+
+
+def path(program: Program, environ: Mapping[str, str] = os.environ) -> str:
+    """Where a program is.
+
+    Args:
+        program: Which.
+        environ: Decides by `REQUIRE` what it means when there is none.
+
+    Raises:
+        SkipTest: It is not to be had here.
+        AssertionError: The same, where peers are required.
+    """
+    found = shutil.which(program.command)
+    problem = _problem(program, found)
+    if problem is not None:
+        if environ.get(REQUIRE) == "1":
+            raise AssertionError(f"{problem}, and {REQUIRE}=1 demands it")
+        raise SkipTest(problem)
+    assert found is not None
+    return found
+
+
+@functools.cache
+def _problem(program: Program, found: str | None) -> str | None:
+    if found is None:
+        return f"there is no {program.command} here"
+    asked = subprocess.run([found, *program.question], capture_output=True, text=True, timeout=30)
+    if re.search(program.answer, asked.stdout):
+        return None
+    said = (asked.stdout or asked.stderr).strip()[:80]
+    return f"this {program.command} is not of use here; it says {said!r}"
+
+
+# --- while it runs ---------------------------------------------------------------
+
+
+class Peer(ProcessProtocol):
+    """A program, while a test has to do with it.
+
+    Args:
+        clock: For the bounds of the waits.
+        command: What was started, for people.
+
+    Attributes:
+        printed: What it has printed so far, errors included.
+    """
+
+    transport: Any
+
+    def __init__(self, clock: IReactorTime, command: str) -> None:
+        self.command = command
+        self.printed = b""
+        self._clock = clock
+        self._code: int | None = None
+        self._is_over = False
+        self._waits: dict[Deferred[Any], Callable[[], Any]] = {}
+
+    def prints(self, pattern: bytes) -> Deferred[re.Match[bytes]]:
+        """Fires with the match, once it has printed that.
+
+        Args:
+            pattern: A regular expression; ``^`` and ``$`` stand at lines' ends.
+        """
+        search = re.compile(pattern, re.MULTILINE).search
+        return self._wait(f"print {pattern!r}", lambda: search(self.printed))
+
+    async def exits(self) -> int | None:
+        """Its exit code, when it has come to its end; None after a signal."""
+        await self._wait("end", lambda: self._is_over)
+        return self._code
+
+    def type(self, data: bytes) -> None:
+        """Write to its standard input."""
+        self.transport.write(data)
+
+    def kill(self) -> None:
+        """End it at once, with no time for a farewell."""
+        with contextlib.suppress(ProcessExitedAlready):
+            self.transport.signalProcess("KILL")
+
+    async def reaped(self) -> None:
+        """Killed, if need be, and over."""
+        self.kill()
+        await self.exits()
+
+    def transcript(self) -> str:
+        """What it was and what it printed."""
+        return f"--- {self.command}\n{self.printed.decode(errors='backslashreplace')}\n---"
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self.printed += data
+        self._look()
+
+    def processEnded(self, reason: Failure) -> None:
+        ended: Any = reason.value
+        self._code = ended.exitCode
+        self._is_over = True
+        self._look()
+
+    def _wait(self, what: str, question: Callable[[], Any]) -> Deferred[Any]:
+        """Fires with the question's answer, once it is true."""
+        wait: Deferred[Any] = Deferred(lambda wait: self._in_vain(wait, what))
+        self._waits[wait] = question
+        wait.addTimeout(PATIENCE, self._clock, lambda failure, seconds: failure)
+        self._look()
+        return wait
+
+    def _look(self) -> None:
+        for wait, question in list(self._waits.items()):
+            answer = question()
+            if answer and self._waits.pop(wait, None):
+                wait.callback(answer)
+        for wait in list(self._waits) if self._is_over else ():
+            wait.cancel()
+
+    def _in_vain(self, wait: Deferred[Any], what: str) -> None:
+        del self._waits[wait]
+        how = f"ended with {self._code}" if self._is_over else f"had {PATIENCE:g} seconds"
+        wait.errback(AssertionError(f"{self.command.split()[0]} did not {what}; it {how}"))
+
+
+class PeerTestCase(LoopbackTestCase):
+    """A test with a foreign program.
+
+    Attributes:
+        program: Which.
+    """
+
+    program: ClassVar[Program]
+
+    def setUp(self) -> None:
+        """Find the program, and see to it that it is heard when the test fails."""
+        self._path = path(self.program)
+        self._untold: list[Peer] = []
+        self._is_well = False
+        # Cleanups run backwards: when this one's turn comes, the peers are over.
+        self.addCleanup(self._tell)
+        name = self.id().rpartition(".")[2]
+        setattr(self, name, self._watched(getattr(self, name)))
+
+    def start(self, *arguments: str) -> Peer:
+        """Start the program; when the test is over, so is it."""
+        command = [self.program.command, *arguments]
+        peer = Peer(self.reactor, " ".join(command))
+        self.reactor.spawnProcess(peer, self._path, command, env={**os.environ, "LC_ALL": "C"})
+        self.addCleanup(lambda: ensureDeferred(peer.reaped()))
+        self._untold.append(peer)
+        return peer
+
+    def refusal(self) -> Deferred[HandshakeFailed]:
+        """Fires with the next reason for which a server of ours turns a peer away, as logged."""
+        refused: Deferred[HandshakeFailed] = Deferred()
+
+        @provider(ILogObserver)
+        def observe(event: LogEvent) -> None:
+            if isinstance(event.get("error"), HandshakeFailed) and not refused.called:
+                refused.callback(event["error"])
+
+        globalLogPublisher.addObserver(observe)
+        self.addCleanup(globalLogPublisher.removeObserver, observe)
+        return refused
+
+    def folder(self) -> Path:
+        """A new folder with a short name, gone when the test is over."""
+        made = tempfile.mkdtemp(prefix="txt-")
+        self.addCleanup(shutil.rmtree, made)
+        return Path(made)
+
+    def tearDown(self) -> None:
+        """What the peers printed is of no interest if all was well."""
+        if self._is_well:
+            self._untold.clear()
+
+    def _watched(self, test: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+        """The test, whose end is noticed; at a timeout it has none."""
+
+        async def watched() -> None:
+            await maybeDeferred(test)
+            self._is_well = True
+
+        return watched
+
+    def _tell(self) -> None:
+        for peer in self._untold:
+            sys.stderr.write(f"\n{peer.transcript()}\n")
