@@ -46,12 +46,16 @@ class End:
     @classmethod
     def of(cls, made: Creator) -> End:
         """The end that a creator's connection makes."""
-        conversation = made.connection()
-        if made.side is Side.CLIENT:
-            conversation.set_connect_state()
+        end = cls(made.connection())
+        end.begin()
+        return end
+
+    def begin(self) -> None:
+        """Take one's part: to speak first, or to listen."""
+        if self.conversation.side is Side.CLIENT:
+            self.conversation.set_connect_state()
         else:
-            conversation.set_accept_state()
-        return cls(conversation)
+            self.conversation.set_accept_state()
 
     def getHandle(self) -> Conversation:
         """As Twisted's transports have it, for `session_of`."""

@@ -7,6 +7,7 @@ success described. `session_of` reads it all out as one value.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Final
 
@@ -21,6 +22,8 @@ KEPT: Final = 64
 
 GOODBYE: Final = "close notify"
 """OpenSSL's reason, as we word it, when the peer closes instead of shaking hands."""
+
+_SOME: Final = 2**14
 
 
 @frozen
@@ -119,11 +122,9 @@ class Conversation(SSL.Connection):
 
     def _withhold(self) -> None:
         """Throw away what would tell the peer that all is well."""
-        try:
-            while self.bio_read(KEPT):
-                pass
-        except SSL.Error:  # Nothing is left to read.
-            pass
+        with contextlib.suppress(SSL.WantReadError):  # Nothing is left to read.
+            while True:
+                self.bio_read(_SOME)
 
     @property
     def is_complete(self) -> bool:
@@ -231,10 +232,5 @@ def session_of(transport: object) -> Session | None:
 
 
 def _is_finished(connection: SSL.Connection) -> bool:
-    # Each side's Finished has been seen (RFC 8446, 4.4.4). Before the
-    # handshake OpenSSL answers with nothing, and asserts when there is no
-    # session yet.
-    try:
-        return bool(connection.get_finished() and connection.get_peer_finished())
-    except SSL.Error:
-        return False
+    # Each side's Finished has been seen (RFC 8446, 4.4.4).
+    return bool(connection.get_finished() and connection.get_peer_finished())

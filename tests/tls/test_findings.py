@@ -1,0 +1,35 @@
+"""The tables of findings: each says what happened, whose cause it is, and what to do."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.errors import CAUSES
+from txtransport.tls.alerts import ALERTS
+from txtransport.tls.findings import OF_ALERT, OF_CERTIFICATE, OF_REASON
+
+
+class TableTests(SynchronousTestCase):
+    """The rows fit the errors that are made of them."""
+
+    def test_causes_are_known(self) -> None:
+        """A program can tell failures apart by the documented causes alone."""
+        for finding in (*OF_REASON.values(), *OF_ALERT.values()):
+            self.assertIn(finding.cause, CAUSES)
+        self.assertEqual(set(OF_CERTIFICATE) - set(CAUSES), set())
+
+    def test_alerts_are_known(self) -> None:
+        """A row is for an alert that there is."""
+        self.assertEqual(set(OF_ALERT) - {alert.number for alert in ALERTS}, set())
+
+    def test_every_finding_has_a_remedy(self) -> None:
+        """Whoever reads what happened also reads what to do, in whole sentences."""
+        remedies = [finding.remedy for finding in (*OF_REASON.values(), *OF_ALERT.values())]
+        for remedy in (*remedies, *OF_CERTIFICATE.values()):
+            self.assertRegex(remedy, r"\A[A-Z].{10,}[^.!]\Z")
+
+    def test_texts_end_a_sentence(self) -> None:
+        """What happened follows the place, and the remedy follows it."""
+        for finding in (*OF_REASON.values(), *OF_ALERT.values()):
+            self.assertRegex(finding.text, r"\A[a-z].{10,}[^.!]\Z")
+            self.assertTrue(finding.permanent)

@@ -1,0 +1,312 @@
+"""Whether a certificate is the expected one: by name, by digest, by key. Fails closed."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Sequence
+from typing import Final
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.serialization import Encoding
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import certificates
+from txtransport.devcert import Issued, self_signed
+from txtransport.tls.identity import (
+    expected_name,
+    fingerprint_problem,
+    is_address,
+    name_problem,
+    named,
+    pin_problem,
+    spki_pin,
+)
+
+LONGEST_LIST: Final = 700
+
+
+def certificate(*names: x509.GeneralName | str) -> x509.Certificate:
+    """One with those alternative names; a string is a dNSName, whatever it holds."""
+    given_ = [x509.DNSName(name) if isinstance(name, str) else name for name in names]
+    return _issued(tuple(given_)).certificate
+
+
+@functools.cache
+def _issued(names: Sequence[x509.GeneralName]) -> Issued:
+    return certificates.authority().issue(common_name="good.example", alternative_names=names)
+
+
+def address(text: str) -> x509.IPAddress:
+    """The alternative name that is an address."""
+    return x509.IPAddress(ipaddress.ip_address(text))
+
+
+def unreadable() -> x509.Certificate:
+    """One whose alternative names are in no character set that they may be in."""
+    der = self_signed("good.example").certificate.public_bytes(Encoding.DER)
+    return x509.load_der_x509_certificate(der.replace(b"\x82\x0cgood.", b"\x82\x0cg\xff\xffd."))
+
+
+PERSONS: Final = (
+    x509.RFC822Name("good.example@good.example"),
+    x509.DirectoryName(x509.Name.from_rfc4514_string("CN=good.example")),
+    x509.UniformResourceIdentifier("https://good.example"),
+    x509.RegisteredID(x509.ObjectIdentifier("1.2.3")),
+    x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x0c\x0cgood.example"),
+)
+
+
+class ExpectedNameTests(SynchronousTestCase):
+    """The peer's name in the one form that certificates and SNI have it in."""
+
+    def test_names_of_hosts(self) -> None:
+        """Case, a trailing dot and white space around it do not count; letters become A-labels."""
+        for given_, expected in (
+            ("good.example", "good.example"),
+            ("Good.EXAMPLE", "good.example"),
+            ("good.example.", "good.example"),
+            (" good.example\n", "good.example"),
+            ("localhost", "localhost"),
+            ("_sip.good.example", "_sip.good.example"),
+            ("Bücher.example.", "xn--bcher-kva.example"),
+            ("XN--BCHER-KVA.example", "xn--bcher-kva.example"),
+            ("1and1.example", "1and1.example"),
+        ):
+            self.assertEqual(expected_name(given_), expected)
+
+    def test_addresses(self) -> None:
+        """Addresses take their shortest form and lose their zone."""
+        for given_, expected in (
+            ("127.0.0.1", "127.0.0.1"),
+            ("::1", "::1"),
+            ("0:0:0:0:0:0:0:1", "::1"),
+            ("FE80::1%eth0", "fe80::1"),
+            ("2001:DB8:0:0::1", "2001:db8::1"),
+        ):
+            self.assertEqual(expected_name(given_), expected)
+
+    def test_what_is_no_name(self) -> None:
+        """What can be the name of no host is refused, before anyone is asked for it."""
+        for given_ in (
+            "", ".", "..", "good..example", ".example", "good.example..", "good example",
+            "good.example/x", "good.example:443", "[::1]", "*.example", "1234", "1.2.3.4.",
+            "300.1.1.1%x", "::1%", "a" * 64 + ".example", "a." * 127 + "aa", "good\0.example",
+            "xn--ü.example", "\ud800", "\N{SNOWMAN}\u200d.example",
+        ):  # fmt: skip
+            self.assertRaises(ValueError, expected_name, given_)
+
+    @settings(deadline=None)
+    @given(st.text(max_size=80))
+    def test_it_is_one_form(self, text: str) -> None:
+        """A name that has been brought into its form stays as it is."""
+        try:
+            name = expected_name(text)
+        except ValueError:
+            return
+        self.assertEqual(expected_name(name), name)
+        self.assertTrue(name.isascii())
+
+    def test_addresses_are_told_from_names(self) -> None:
+        """Only literals are addresses."""
+        for literal in ("127.0.0.1", "::1", "fe80::1%eth0"):
+            self.assertTrue(is_address(literal))
+        for name in ("good.example", "127.1", "0x7f000001", "", "[::1]", "1234"):
+            self.assertFalse(is_address(name))
+
+
+class NameTests(SynchronousTestCase):
+    """Who the certificate is for."""
+
+    def is_for(self, name: str, *names: x509.GeneralName | str) -> None:
+        """A certificate with those names is for that peer."""
+        self.assertIsNone(name_problem(certificate(*names), name))
+
+    def is_not_for(self, name: str, *names: x509.GeneralName | str) -> str:
+        """It is not, and this is what is said."""
+        problem = name_problem(certificate(*names), name)
+        assert problem is not None, name
+        return problem
+
+    def test_the_same_name(self) -> None:
+        """A name is matched by itself, in any case, wherever it stands among others."""
+        self.is_for("good.example", "good.example")
+        self.is_for("good.example", "GOOD.Example")
+        self.is_for("good.example", "other.example", "127.0.0.1", "good.example")
+        self.is_for("xn--bcher-kva.example", "xn--bcher-kva.example")
+
+    def test_another_name(self) -> None:
+        """Neither a parent, nor a child, nor a sibling, nor a part of the name will do."""
+        for name in ("example", "a.good.example", "other.example", "ood.example", "good.exampl"):
+            text = self.is_not_for(name, "good.example")
+            self.assertEqual(text, f"it is for good.example, not for {name}")
+
+    def test_a_wildcard_is_one_label(self) -> None:
+        """``*`` stands for one whole label, the first, and for nothing else."""
+        self.is_for("a.wild.example", "*.wild.example")
+        for name in ("wild.example", "a.b.wild.example", "xn--bcher-kva.wild.example", "wild"):
+            self.is_not_for(name, "*.wild.example")
+        self.is_not_for("abc.wild.example", "a*.wild.example")
+        self.is_not_for("a.wild.example", "a.*.example")
+
+    def test_wildcards_that_are_too_wide(self) -> None:
+        """A certificate for everyone is for no one."""
+        for pattern in ("*", "*.", "*.example", "*.*.example", "*.*", "**.good.example", "g*.*"):
+            for name in ("good.example", "a.good.example", "example"):
+                self.is_not_for(name, pattern)
+
+    def test_addresses(self) -> None:
+        """An address is matched by itself, in whichever form it is written."""
+        self.is_for("127.0.0.1", address("127.0.0.1"))
+        self.is_for("::1", address("::1"))
+        self.is_for("0:0::1", address("::1"))
+        self.is_not_for("127.0.0.2", address("127.0.0.1"))
+        self.is_not_for("::2", address("::1"), address("127.0.0.1"))
+        self.is_not_for("::ffff:127.0.0.1", address("127.0.0.1"))
+
+    def test_an_address_is_no_name(self) -> None:
+        """An address among the DNS names counts for nothing, nor a name among the addresses."""
+        self.is_not_for("127.0.0.1", "127.0.0.1")
+        self.is_not_for("::1", "::1")
+        self.is_not_for("127.0.0.1", "*.0.0.1")
+        self.is_not_for("good.example", address("127.0.0.1"))
+
+    def test_odd_names_spoil_nothing(self) -> None:
+        """A certificate with odd names beside the right one is for the right one."""
+        odd = ("", "*", "127.0.0.1", "1234", "*.*.example", *PERSONS)
+        self.is_for("good.example", *odd, "good.example")
+        self.is_for("127.0.0.1", *odd, address("127.0.0.1"))
+        self.is_not_for("good.example", *odd, "other.example")
+
+    def test_an_empty_name(self) -> None:
+        """A certificate for nobody in particular is for nobody."""
+        for name in ("", " ", "."):
+            self.is_not_for("good.example", name)
+        self.assertEqual(self.is_not_for("good.example", ""), "it is for nobody, not for "
+                         "good.example")  # fmt: skip
+
+    def test_names_of_persons(self) -> None:
+        """A certificate for mail, a directory, a web page or an object is for no host."""
+        for person in PERSONS:
+            self.is_not_for("good.example", person)
+            self.is_not_for("127.0.0.1", person)
+        self.is_not_for("good.example", *PERSONS)
+
+    def test_the_common_name_does_not_count(self) -> None:
+        """A certificate without alternative names is for no one, whatever its subject says."""
+        alone = certificates.authority().issue(common_name="good.example").certificate
+        for name in ("good.example", "127.0.0.1"):
+            problem = name_problem(alone, name)
+            assert problem is not None
+            self.assertIn("no subject alternative name (SAN)", problem)
+            self.assertIn("the common name does not count", problem)
+
+    def test_names_that_cannot_be_read(self) -> None:
+        """What cannot be understood is never a reason to accept."""
+        for name in ("good.example", "127.0.0.1"):
+            problem = name_problem(unreadable(), name)
+            assert problem is not None
+            self.assertIn("its names cannot be read", problem)
+
+    def test_no_name_to_look_for(self) -> None:
+        """A peer that is expected by no proper name is no one that a certificate is for."""
+        for name in ("", "1234", "\ud800"):
+            self.is_not_for(name, "good.example", "*", "")
+
+    @settings(deadline=None, max_examples=60)
+    @given(st.text(max_size=30))
+    def test_no_other_name_is_good(self, name: str) -> None:
+        """Whatever is asked for, only the certificate's own names are found good."""
+        problem = name_problem(certificate("good.example", address("127.0.0.1")), name)
+        is_good = name.strip().lower() in ("good.example", "127.0.0.1")
+        self.assertEqual(problem is None, is_good)
+
+
+class ListTests(SynchronousTestCase):
+    """The names of a certificate, for people."""
+
+    def test_names_are_listed(self) -> None:
+        """DNS names, addresses and mail are shown as they stand there."""
+        self.assertEqual(
+            named(certificate("good.example", address("::1"), PERSONS[0])),
+            "good.example, ::1, good.example@good.example",
+        )
+
+    def test_a_long_list_is_cut(self) -> None:
+        """Of many names the first few are shown, and that there are more."""
+        many = certificate(*(f"host{number}.example" for number in range(500)))
+        self.assertEqual(named(many).count("example"), 8)
+        self.assertTrue(named(many).endswith(", …"))
+        self.assertLess(len(named(certificate(*("x" * 5000 for _ in range(20))))), LONGEST_LIST)
+
+    def test_nothing_strange_gets_through(self) -> None:
+        """A name with control characters is escaped."""
+        text = named(certificate("a\n\x1b[31mb", "ok.example"))
+        self.assertTrue(text.isprintable(), text)
+        self.assertIn("ok.example", text)
+
+    def test_no_names(self) -> None:
+        """A certificate without names is for nobody; unreadable ones are called so."""
+        self.assertEqual(named(certificate(PERSONS[-1])), "nobody")
+        self.assertEqual(named(certificates.authority().certificate), "nobody")
+        self.assertEqual(named(unreadable()), "names that cannot be read")
+
+
+class FingerprintTests(SynchronousTestCase):
+    """The digest of a certificate."""
+
+    def test_each_length_is_an_algorithm(self) -> None:
+        """SHA-256, SHA-384 and SHA-512 are told by their length."""
+        one = certificate("good.example")
+        for algorithm in (hashes.SHA256(), hashes.SHA384(), hashes.SHA512()):
+            digest = one.fingerprint(algorithm).hex()
+            self.assertIsNone(fingerprint_problem(one, (digest,)))
+            self.assertIsNone(fingerprint_problem(one, ("0" * 64, digest)))
+            self.assertIsNotNone(fingerprint_problem(one, (digest[:-1] + "x",)))
+            self.assertIsNotNone(fingerprint_problem(one, (digest[:-2],)))
+
+    def test_a_weak_digest_is_none(self) -> None:
+        """SHA-1 and MD5 match nothing, even when they are right."""
+        one = certificate("good.example")
+        for algorithm in (hashes.SHA1(), hashes.MD5()):
+            self.assertIsNotNone(fingerprint_problem(one, (one.fingerprint(algorithm).hex(),)))
+
+    def test_another_certificate(self) -> None:
+        """A digest that does not match is told, so that it can be compared."""
+        one, other = certificate("good.example"), certificate("other.example")
+        digest = other.fingerprint(hashes.SHA256()).hex()
+        self.assertEqual(
+            fingerprint_problem(other, (one.fingerprint(hashes.SHA256()).hex(),)),
+            f"its SHA-256 fingerprint is {digest}, which peer_fingerprint does not have",
+        )
+        self.assertIsNotNone(fingerprint_problem(one, ()))
+
+
+class PinTests(SynchronousTestCase):
+    """The digests of the public keys in a chain."""
+
+    def test_any_key_of_the_chain(self) -> None:
+        """A pin may be that of the leaf or of any authority above it."""
+        below = certificates.authority().intermediate()
+        chain = [below.issue("good.example").certificate, below.certificate]
+        for one in chain:
+            self.assertIsNone(pin_problem(chain, (spki_pin(one),)))
+            self.assertIsNone(pin_problem(chain, ("x" * 44, spki_pin(one))))
+
+    def test_no_key_of_the_chain(self) -> None:
+        """Another key is told, with those that there are."""
+        one, other = certificate("good.example"), certificate("other.example")
+        problem = pin_problem([one], (spki_pin(other),))
+        self.assertEqual(problem, f"its public keys are {spki_pin(one)}, none of which is in pin")
+        self.assertIsNotNone(pin_problem([one], ()))
+        self.assertIsNotNone(pin_problem([], (spki_pin(one),)))
+
+    def test_a_renewed_certificate_keeps_its_pin(self) -> None:
+        """The pin is of the key, not of the certificate."""
+        made = certificates.authority().issue("good.example")
+        self.assertEqual(made.spki_pin, spki_pin(made.certificate))
+        self.assertNotEqual(made.spki_pin, spki_pin(certificate("good.example")))
+        self.assertEqual(len(made.spki_pin), 44)
