@@ -16,7 +16,6 @@ from typing import Any, Final, cast
 from attrs import frozen
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
-from twisted.internet.endpoints import UNIXServerEndpoint
 from twisted.internet.error import CannotListenError, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
@@ -24,11 +23,13 @@ from twisted.internet.interfaces import (
     IProtocolFactory,
     IPushProducer,
     IReactorSocket,
+    IReactorUNIX,
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory, ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
 from txtransport.clients import socket_path
@@ -60,11 +61,7 @@ def plain(
         InvalidOption: ``ipv6_v6only`` is on for an address that is not IPv6's.
     """
     if transport.path:
-        path = socket_path(transport.path)
-        # The lock file tells a socket in use from one that a crash left.
-        return UNIXServerEndpoint(
-            reactor, path, backlog=sockets.backlog, wantPID=not path.startswith("\0")
-        )
+        return LocalListener(reactor, socket_path(transport.path), sockets.backlog)
     if transport.port is None:
         raise InvalidTransport(
             f"{transport.where}: the port is missing; write {transport.where}:PORT, "
@@ -73,6 +70,46 @@ def plain(
     if transport.is_literal:
         refuse_ipv6_alone(transport.host, sockets)
     return TCPListener(reactor, transport, transport.port, sockets, timeout)
+
+
+@implementer(IStreamServerEndpoint)
+@frozen
+class LocalListener:
+    """Listens on a local socket.
+
+    Attributes:
+        reactor: Listens.
+        path: As the system wants it; abstract names begin with NUL.
+        backlog: How many may wait to be accepted.
+    """
+
+    reactor: IReactorUNIX
+    path: str
+    backlog: int
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen.
+
+        Returns:
+            The port. Fails with Twisted's ``CannotListenError``.
+        """
+        return maybeDeferred(self._listen, protocolFactory)
+
+    def _listen(self, guests: IProtocolFactory) -> IListeningPort:
+        # The lock file tells a socket in use from one that a crash left.
+        wants_lock = not self.path.startswith("\0")
+        try:
+            return self.reactor.listenUNIX(
+                self.path, cast(ServerFactory, guests), self.backlog, wantPID=wants_lock
+            )
+        except OSError as problem:
+            # The lock could not be written.
+            raise CannotListenError(None, self.path, problem) from problem
+        except CannotListenError as error:
+            if wants_lock and isinstance(error.socketError, OSError):
+                # Twisted had the lock already, and forgets it.
+                FilesystemLock(f"{self.path}.lock").unlock()
+            raise
 
 
 @implementer(IStreamServerEndpoint)
