@@ -174,7 +174,7 @@ class Authority:
             ValueError: A name cannot be one.
         """
         private = _key(key)
-        subject = _named(common_name or (names[0] if names else "nobody"))
+        subject = _subject(common_name, names)
         builder = _builder(subject, private, now, days, not_before, not_after)
         builder = _leaf(self._below(builder), private, purpose, _general(names, alternative_names))
         return Issued(builder.sign(self.key, hashes.SHA256()), private, self.parents)
@@ -236,7 +236,7 @@ def self_signed(
         ValueError: A name cannot be one.
     """
     key = _key("ec")
-    subject = _named(common_name or (names[0] if names else "nobody"))
+    subject = _subject(common_name, names)
     builder = _builder(subject, key, now, days).issuer_name(subject)
     builder = _leaf(builder, key, purpose, _general(names, None))
     return Issued(builder.sign(key, hashes.SHA256()), key)
@@ -272,6 +272,10 @@ def _key(kind: str) -> Key:
 
 def _pem(certificate: x509.Certificate) -> bytes:
     return certificate.public_bytes(Encoding.PEM)
+
+
+def _subject(common_name: str | None, names: Sequence[str]) -> x509.Name:
+    return _named(common_name or "".join(names[:1]) or "nobody")
 
 
 def _named(common_name: str) -> x509.Name:
