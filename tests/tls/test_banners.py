@@ -145,7 +145,7 @@ class AdviceTests(SynchronousTestCase):
         assert plain is not None
         self.assertEqual(
             plain.advice_at(WHERE),
-            f"Use {WHERE}?starttls=smtp on this port, or TLS from the start on port 465",
+            f"Use {WHERE}?starttls=smtp on this port, or implicit TLS on port 465",
         )
         self.assertIn("Use tls://…?starttls=smtp", plain.advice_at("peer.example:1234"))
 
@@ -167,9 +167,11 @@ class AdviceTests(SynchronousTestCase):
             if plain is not None
             for found in re.findall("starttls=([a-z0-9]+)", plain.advice)
         }
-        self.assertEqual(
-            named, {"smtp", "ftp", "pop3", "imap", "nntp", "sieve", "xmpp", "ldap", "postgres"}
+        planned = (
+            "smtp ftp pop3 imap nntp sieve xmpp ldap postgres "
+            "vnc nats amqp nbd irc telnet rdp mysql"
         )
+        self.assertEqual(named, set(planned.split()))
 
 
 class TLSTests(SynchronousTestCase):

@@ -170,7 +170,7 @@ class PlaintextTests(DiagnosisTestCase):
         self.assertEqual(
             str(error),
             f"{WHERE}: expected a TLS handshake, but the peer is a plain-text SMTP server: it sent "
-            f"{greeting!r}. Use {WHERE}?starttls=smtp on this port, or TLS from the start on "
+            f"{greeting!r}. Use {WHERE}?starttls=smtp on this port, or implicit TLS on "
             "port 465",
         )
 

@@ -66,7 +66,7 @@ def is_tls(received: bytes) -> bool:
 
 
 def _upgrading(name: str, starttls: str, port: int | None = None) -> Plain:
-    other = f", or TLS from the start on port {port}" if port else ""
+    other = f", or implicit TLS on port {port}" if port else ""
     return Plain(
         f"a plain-text {name} server", f"Use {_HERE}?starttls={starttls} on this port{other}"
     )
@@ -94,17 +94,17 @@ _SERVERS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
     (rb"SSH-", Plain("an SSH server", "SSH encrypts for itself; use tcp:// with an SSH library")),
     (rb"HTTP/1\.|<(?i:html|!doc)", _elsewhere("HTTP", "the port of https (443)")),
     (rb"\x00\x00.\x04", _elsewhere("HTTP/2", "the port of https (443)")),
-    (rb"RFB 0", _elsewhere("VNC", "a tunnel")),
-    (rb"INFO \{", _elsewhere("NATS", "set handshake_first in the server's tls block")),
-    (rb"AMQP", _elsewhere("AMQP", "its port for TLS (5671)")),
-    (rb"NBDMAGIC", _elsewhere("NBD", "a tunnel")),
+    (rb"RFB 0", _upgrading("VNC", "vnc")),
+    (rb"INFO \{", _upgrading("NATS", "nats")),
+    (rb"AMQP", _upgrading("AMQP", "amqp", 5671)),
+    (rb"NBDMAGIC", _upgrading("NBD", "nbd")),
     (rb"-(?:NOAUTH|DENIED|ERR)|\+PONG", _elsewhere("Redis", "its tls-port")),
-    (rb":.* NOTICE |NOTICE |ERROR :", _elsewhere("IRC", "its port for TLS (6697)")),
+    (rb":.* NOTICE |NOTICE |ERROR :", _upgrading("IRC", "irc", 6697)),
     (rb"OK MPD", _elsewhere("MPD", "a tunnel")),
     (rb"Asterisk ", _elsewhere("Asterisk", "its tlsbindaddr (5039)")),
-    (rb"\xff[\xfb-\xfe]", _elsewhere("telnet", "its port for TLS (992)")),
-    (rb"..\x00\x00[\x0a\xff]", _elsewhere("MySQL", "a tunnel")),
-    (rb"\x03\x00..", _elsewhere("RDP", "a tunnel")),
+    (rb"\xff[\xfb-\xfe]", _upgrading("telnet", "telnet", 992)),
+    (rb"..\x00\x00[\x0a\xff]", _upgrading("MySQL", "mysql")),
+    (rb"\x03\x00..", _upgrading("RDP", "rdp")),
     (rb"\x04\x01", _elsewhere("SQL Server", "a tunnel")),
     (_LDAP, _upgrading("LDAP", "ldap", 636)),
     (rb"[NSE](?:\Z|\x00\x00)", _upgrading("PostgreSQL", "postgres")),
@@ -120,7 +120,9 @@ def _astray(name: str, advice: str) -> Plain:
     return Plain(f"a plain-text {name} client", advice)
 
 
-_IMPLICIT: Final = "This port speaks TLS from the start; the client wants that, not STARTTLS"
+_IMPLICIT: Final = (
+    "This port speaks TLS at once (implicit TLS); the client must not ask for STARTTLS"
+)
 
 _CLIENTS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
     (
