@@ -32,8 +32,9 @@ from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
 from twisted.python.failure import Failure
 from zope.interface import provider
 
-from tests.loopback import LoopbackTestCase
+from tests.loopback import LoopbackTestCase, Recorder
 from txtransport.errors import HandshakeFailed
+from txtransport.tls.session import Session, session_of
 
 REQUIRE: Final = "TXTRANSPORT_REQUIRE_PEERS"
 """The environment's variable; ``1`` makes a missing peer a failure."""
@@ -68,7 +69,7 @@ PHP: Final = Program(
 )
 
 
-def path(program: Program, environ: Mapping[str, str] = os.environ) -> str:
+def path(program: Program, environ: Mapping[str, str]) -> str:
     """Where a program is.
 
     Args:
@@ -128,7 +129,8 @@ class Peer(ProcessProtocol):
         """Fires with the match, once it has printed that.
 
         Args:
-            pattern: A regular expression; ``^`` and ``$`` stand at lines' ends.
+            pattern: A regular expression. ``^`` and ``$`` stand at lines' ends,
+                and ``$`` also where more of the line may come.
         """
         search = re.compile(pattern, re.MULTILINE).search
         return self._wait(f"print {pattern!r}", lambda: search(self.printed))
@@ -188,6 +190,13 @@ class Peer(ProcessProtocol):
         wait.errback(AssertionError(f"{self.command.split()[0]} did not {what}; it {how}"))
 
 
+def under_tls(recorder: Recorder) -> Session:
+    """The session of a conversation of ours that is under TLS."""
+    session = session_of(recorder.transport)
+    assert session is not None
+    return session
+
+
 class PeerTestCase(LoopbackTestCase):
     """A test with a foreign program.
 
@@ -199,13 +208,11 @@ class PeerTestCase(LoopbackTestCase):
 
     def setUp(self) -> None:
         """Find the program, and see to it that it is heard when the test fails."""
-        self._path = path(self.program)
-        self._untold: list[Peer] = []
+        self._path = path(self.program, os.environ)
+        self._peers: list[Peer] = []
         self._is_well = False
-        # Cleanups run backwards: when this one's turn comes, the peers are over.
-        self.addCleanup(self._tell)
         name = self.id().rpartition(".")[2]
-        setattr(self, name, self._watched(getattr(self, name)))
+        setattr(self, name, self._bounded(getattr(self, name)))
 
     def start(self, *arguments: str) -> Peer:
         """Start the program; when the test is over, so is it."""
@@ -213,7 +220,7 @@ class PeerTestCase(LoopbackTestCase):
         peer = Peer(self.reactor, " ".join(command))
         self.reactor.spawnProcess(peer, self._path, command, env={**os.environ, "LC_ALL": "C"})
         self.addCleanup(lambda: ensureDeferred(peer.reaped()))
-        self._untold.append(peer)
+        self._peers.append(peer)
         return peer
 
     def refusal(self) -> Deferred[HandshakeFailed]:
@@ -236,19 +243,18 @@ class PeerTestCase(LoopbackTestCase):
         return Path(made)
 
     def tearDown(self) -> None:
-        """What the peers printed is of no interest if all was well."""
-        if self._is_well:
-            self._untold.clear()
+        """Tell what the peers printed, which are over by now, unless all was well."""
+        for peer in () if self._is_well else self._peers:
+            sys.stderr.write(f"\n{peer.transcript()}\n")
 
-    def _watched(self, test: Callable[[], object]) -> Callable[[], Awaitable[None]]:
-        """The test, whose end is noticed; at a timeout it has none."""
+    def _bounded(self, test: Callable[[], object]) -> Callable[[], Awaitable[None]]:
+        """The test, which ends before trial's own timeout, and whose success is noted.
 
-        async def watched() -> None:
-            await maybeDeferred(test)
+        Trial would leave a coroutine behind that goes on while it cleans up.
+        """
+
+        async def bounded() -> None:
+            await maybeDeferred(test).addTimeout(self.timeout * 0.75, self.reactor)
             self._is_well = True
 
-        return watched
-
-    def _tell(self) -> None:
-        for peer in self._untold:
-            sys.stderr.write(f"\n{peer.transcript()}\n")
+        return bounded

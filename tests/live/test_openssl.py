@@ -13,11 +13,11 @@ from twisted.internet.protocol import Factory
 import txtransport
 from tests import certificates
 from tests.live.mail import MailServers, Meddler
-from tests.live.peers import OPENSSL, PATIENCE, Peer, PeerTestCase
+from tests.live.peers import OPENSSL, PATIENCE, Peer, PeerTestCase, under_tls
 from tests.loopback import Recorder, Recorders
 from txtransport.devcert import Authority, self_signed
 from txtransport.errors import HandshakeFailed, PlaintextInjected
-from txtransport.tls.session import Session, session_of
+from txtransport.tls.session import Session
 
 VERSIONS: Final = {"tlsv1.2": ("-tls1_2", "TLSv1.2"), "tlsv1.3": ("-tls1_3", "TLSv1.3")}
 """Each scheme of one version: OpenSSL's flag for it, and its name."""
@@ -26,13 +26,6 @@ OLD_VERSIONS: Final = {"tlsv1.0": ("-tls1", "TLSv1"), "tlsv1.1": ("-tls1_1", "TL
 
 AT_ANY_LEVEL: Final = ("-cipher", "DEFAULT@SECLEVEL=0")
 """What OpenSSL needs to speak an old version at all."""
-
-
-def session(recorder: Recorder) -> Session:
-    """The session of a conversation, which is under TLS."""
-    found = session_of(recorder.transport)
-    assert found is not None
-    return found
 
 
 class OpenSSLTestCase(PeerTestCase):
@@ -74,7 +67,7 @@ class ServerTestCase(OpenSSLTestCase):
         own = pem or certificates.site()
         peer = self.start("s_server", "-accept", "127.0.0.1:0", "-cert", own, "-key", own,
                           *arguments)  # fmt: skip
-        return peer, int((await peer.prints(rb"^ACCEPT 127\.0\.0\.1:(\d+)"))[1])
+        return peer, int((await peer.prints(rb"^ACCEPT 127\.0\.0\.1:(\d+)\n"))[1])
 
     async def visiting(self, url: str, **options: Any) -> Recorder:
         """A client of ours, which trusts the tests' root."""
@@ -104,7 +97,7 @@ class AgreementTests(ServerTestCase):
             peer, port = await self.serving("-rev")
             client = await self.visiting(f"{scheme}://localhost:{port}")
             await self.exchange(client)
-            agreed = session(client)
+            agreed = under_tls(client)
             await peer.prints(rb"^Protocol version: %b$" % agreed.version.encode())
             await peer.prints(rb"^Ciphersuite: %b$" % agreed.cipher.encode())
             self.assertEqual((agreed.version, agreed.verified), (version, True))
@@ -115,7 +108,7 @@ class AgreementTests(ServerTestCase):
             _, port = await self.serving("-rev", flag)
             client = await self.visiting(f"tls://localhost:{port}")
             await self.exchange(client)
-            self.assertEqual(session(client).version, version)
+            self.assertEqual(under_tls(client).version, version)
 
     async def test_a_version_that_is_not_there(self) -> None:
         """Where there is no common version the error says so, whoever is the older."""
@@ -131,7 +124,7 @@ class AgreementTests(ServerTestCase):
             client = await self.visiting(f"{scheme}://localhost:{port}")
             await self.exchange(client)
             await peer.prints(rb"^Protocol version: %b$" % version.encode())
-            self.assertEqual(session(client).version, version)
+            self.assertEqual(under_tls(client).version, version)
 
     async def test_a_group_that_comes_second(self) -> None:
         """A server may ask for another key exchange than the one that we began with."""
@@ -140,7 +133,7 @@ class AgreementTests(ServerTestCase):
                 _, port = await self.serving("-rev", "-groups", name)
                 client = await self.visiting(f"{scheme}://localhost:{port}")
                 await self.exchange(client)
-                self.assertEqual(session(client).group, group)
+                self.assertEqual(under_tls(client).group, group)
 
     async def test_no_cipher_in_common(self) -> None:
         """A server without any of our ciphers ends the handshake, and the error names them."""
@@ -156,7 +149,7 @@ class AgreementTests(ServerTestCase):
             peer, port = await self.serving("-alpn", "imap,http/1.1")
             client = await self.visiting(f"tls://localhost:{port}?alpn_protocols={offered}")
             await peer.prints(rb"^ALPN protocols selected: http/1\.1$")
-            self.assertEqual(session(client).alpn_protocol, "http/1.1")
+            self.assertEqual(under_tls(client).alpn_protocol, "http/1.1")
 
     async def test_no_application_protocol_in_common(self) -> None:
         """A server that insists on one of its own says so with an alert (RFC 7301, 3.2)."""
@@ -168,7 +161,7 @@ class AgreementTests(ServerTestCase):
         """A server that knows of none answers none, and that is no reason to part."""
         _, port = await self.serving()
         client = await self.visiting(f"tls://localhost:{port}?alpn_protocols=h2")
-        self.assertIsNone(session(client).alpn_protocol)
+        self.assertIsNone(under_tls(client).alpn_protocol)
 
     async def test_the_name_that_is_asked_for(self) -> None:
         """A server learns by which name we call it, and shows the certificate for that."""
@@ -176,7 +169,7 @@ class AgreementTests(ServerTestCase):
         peer, port = await self.serving("-servername", "localhost", "-cert2", own, "-key2", own)
         client = await self.visiting(f"tls://localhost:{port}")
         await peer.prints(rb'^Hostname in TLS extension: "localhost"$')
-        agreed = session(client)
+        agreed = under_tls(client)
         assert agreed.peer_certificate is not None
         self.assertEqual(agreed.peer_certificate.subject.rfc4514_string(), "CN=asked for")
         self.assertEqual(agreed.server_name, "localhost")
@@ -186,7 +179,7 @@ class AgreementTests(ServerTestCase):
         peer, port = await self.serving("-tlsextdebug")
         client = await self.visiting(f"tls://127.0.0.1:{port}")
         await peer.prints(rb"^CIPHER is ")
-        self.assertTrue(session(client).verified)
+        self.assertTrue(under_tls(client).verified)
         self.assertNotIn(b"server name", peer.printed)
 
 
@@ -227,7 +220,7 @@ class CertificateTests(ServerTestCase):
         chain = certificates.written("chain.pem", below.pem)
         _, port = await self.serving("-rev", "-cert_chain", chain, pem=pem)
         client = await self.visiting(f"tls://localhost:{port}")
-        self.assertEqual(len(session(client).peer_chain), 2)
+        self.assertEqual(len(under_tls(client).peer_chain), 2)
 
     async def test_the_server_is_told(self) -> None:
         """The server hears why it was refused, and nothing of ours is in its hands."""
@@ -244,10 +237,10 @@ class CertificateTests(ServerTestCase):
         pem = certificates.issued("other.pem", "other.example")
         _, port = await self.serving("-rev", pem=pem)
         client = await self.visiting(f"tls://localhost:{port}?peer_name=other.example")
-        self.assertTrue(session(client).verified)
+        self.assertTrue(under_tls(client).verified)
         await self.end(client)
         client = await self.visiting(f"tls://localhost:{port}?verify_peer_name=no")
-        self.assertFalse(session(client).verified)
+        self.assertFalse(under_tls(client).verified)
 
     async def test_revoked(self) -> None:
         """A revoked certificate is refused when there is a list to look it up in."""
@@ -327,7 +320,7 @@ class ResumptionTests(ServerTestCase):
             url = f"{scheme}://localhost:{port}?alpn_protocols=http/1.1"
             for resumed, word in (False, b"New"), (True, b"Reused"), (True, b"Reused"):
                 client = await self.visiting(url)
-                agreed = session(client)
+                agreed = under_tls(client)
                 client.say(b"GET / HTTP/1.0\r\n\r\n")
                 reason = await client.gone()
                 reason.trap(ConnectionDone)
@@ -342,7 +335,7 @@ class ResumptionTests(ServerTestCase):
             for _ in range(2):
                 client = await self.visiting(f"{scheme}://localhost:{port}?no_ticket=yes")
                 await self.exchange(client)
-                self.assertIs(session(client).resumed, False)
+                self.assertIs(under_tls(client).resumed, False)
                 client.say(b"CLOSE\n")
                 (await client.gone()).trap(ConnectionDone)
 
@@ -414,7 +407,7 @@ class EndingTests(ServerTestCase):
         await peer.prints(rb"^ACCEPT ")
         client = await self.visiting(f"tls+unix://{path}?peer_name=localhost")
         await self.exchange(client)
-        self.assertTrue(session(client).verified)
+        self.assertTrue(under_tls(client).verified)
 
 
 class ClientTestCase(OpenSSLTestCase):
@@ -468,7 +461,7 @@ class MeetingTests(ClientTestCase):
         for scheme, flag, version in rows:
             port = await self.offering(scheme)
             peer, guest = await self.conversing(port, flag, "-servername", "good.example")
-            agreed = session(guest)
+            agreed = under_tls(guest)
             await peer.prints(rb"^New, (\S+), Cipher is %b$" % agreed.cipher.encode())
             await peer.prints(rb"^Server Temp Key: X25519, ")
             self.assertEqual((agreed.version, agreed.server_name), (version, "good.example"))
@@ -508,10 +501,10 @@ class MeetingTests(ClientTestCase):
         for asked, shown in rows.items():
             peer, guest = await self.conversing(port, "-servername", asked)
             await peer.prints(rb"^subject=CN = %b$" % shown.replace("*", "\\*").encode())
-            self.assertEqual(session(guest).server_name, asked)
+            self.assertEqual(under_tls(guest).server_name, asked)
         peer, guest = await self.conversing(port, "-noservername")
         await peer.prints(rb"^subject=CN = localhost$")
-        self.assertIsNone(session(guest).server_name)
+        self.assertIsNone(under_tls(guest).server_name)
 
     async def test_application_protocols(self) -> None:
         """Ours is preferred; where nothing is common the handshake goes on without."""
@@ -526,7 +519,7 @@ class MeetingTests(ClientTestCase):
             peer, guest = await self.conversing(port, "-alpn", offered)
             said = f"ALPN protocol: {chosen}" if chosen else "No ALPN negotiated"
             await peer.prints(rb"^%b$" % said.encode())
-            self.assertEqual(session(guest).alpn_protocol, chosen)
+            self.assertEqual(under_tls(guest).alpn_protocol, chosen)
 
     async def test_old_versions_are_refused(self) -> None:
         """TLS 1.0 and 1.1 get an alert that names the version, and no guest hears of them."""
@@ -545,7 +538,7 @@ class MeetingTests(ClientTestCase):
             error = await self.turned_away(port, "-tls1_2")
             self.assertEqual(error.cause, "no-common-version", str(error))
             _, guest = await self.conversing(port, flag, *AT_ANY_LEVEL)
-            self.assertEqual(session(guest).version, version)
+            self.assertEqual(under_tls(guest).version, version)
             self.guests.all.clear()
 
     async def test_no_cipher_in_common(self) -> None:
@@ -587,7 +580,7 @@ class VisitorTests(ClientTestCase):
             for flag, _ in VERSIONS.values():
                 peer, guest = await self.conversing(port, flag, *self.known)
                 await peer.prints(rb"^Acceptable client certificate CA names$")
-                agreed = session(guest)
+                agreed = under_tls(guest)
                 assert agreed.peer_certificate is not None
                 subject = agreed.peer_certificate.subject.rfc4514_string()
                 self.assertEqual((subject, agreed.verified), ("CN=visitor.example", True))
@@ -604,7 +597,7 @@ class VisitorTests(ClientTestCase):
         port = await self.offering(verify_peer="optional", cafile=certificates.cafile())
         for flag, _ in VERSIONS.values():
             _, guest = await self.conversing(port, flag)
-            agreed = session(guest)
+            agreed = under_tls(guest)
             self.assertIsNone(agreed.peer_certificate)
             self.assertFalse(agreed.verified)
 
@@ -622,7 +615,7 @@ class VisitorTests(ClientTestCase):
         for flag, _ in VERSIONS.values():
             peer, guest = await self.conversing(port, flag, *self.known)
             await peer.prints(rb"^No client certificate CA names sent$")
-            self.assertIsNone(session(guest).peer_certificate)
+            self.assertIsNone(under_tls(guest).peer_certificate)
 
 
 class ReturningTests(ClientTestCase):
@@ -631,7 +624,7 @@ class ReturningTests(ClientTestCase):
     async def departed(self, port: int, *arguments: str) -> Session:
         """The session of a client that came, heard a word and took its leave."""
         peer, guest = await self.conversing(port, *arguments)
-        agreed = session(guest)
+        agreed = under_tls(guest)
         guest.say(b"word\n")
         # What comes before it, the tickets of TLS 1.3, the client has then read.
         await peer.prints(rb"word")
@@ -683,7 +676,7 @@ class ReturningTests(ClientTestCase):
         port = await self.offering()
         arrivals = [self.guests.next().addTimeout(PATIENCE, self.reactor) for _ in range(6)]
         peer = self.coming(port, "-tls1_2", "-reconnect")
-        resumed = [session(await arriving).resumed for arriving in arrivals]
+        resumed = [under_tls(await arriving).resumed for arriving in arrivals]
         self.assertEqual(resumed, [False, True, True, True, True, True])
         await peer.prints(rb"(?s)(\nReused, TLSv1\.2.*){5}")
 
