@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from attrs import define
 
+from txtransport.errors import NegotiationError
 from txtransport.starttls.negotiation import Negotiation
 from txtransport.starttls.wire import Speaker, Wire
 
@@ -46,11 +47,15 @@ class Talk:
     by_server: list[bytes]
 
 
-def wire() -> Wire:
-    """A wire with names that can be told apart in a transcript, and words that repeat."""
+def wire(us: str = "[192.0.2.7]") -> Wire:
+    """A wire with names that can be told apart in a transcript, and words that repeat.
+
+    Args:
+        us: Who we say we are; by default a client.
+    """
     numbers = itertools.count(1)
     return Wire(
-        us="[192.0.2.7]",
+        us=us,
         host="server.example",
         name="server.example",
         fresh=lambda: f"fresh{next(numbers)}",
@@ -66,7 +71,7 @@ def talk(connect: Speaker, serve: Speaker, cut: Cut = whole) -> Talk:
         cut: Takes what each says apart into segments.
     """
     client = Negotiation(connect, wire())
-    server = Negotiation(serve, Wire(us="server.example"))
+    server = Negotiation(serve, wire("server.example"))
     result = Talk(client, server, [], [])
     while True:
         to_server, to_client = client.said(), server.said()
@@ -91,3 +96,18 @@ def told(speaker: Speaker, *said: bytes) -> Negotiation:
     for each in said:
         negotiation.receive(each)
     return negotiation
+
+
+def farewell(speaker: Speaker, *said: bytes) -> tuple[NegotiationError, bytes]:
+    """How a side ends to which those things were said: its error, and all that it has said.
+
+    Raises:
+        AssertionError: It has not ended.
+    """
+    side = Negotiation(speaker, wire("server.example"))
+    try:
+        for each in said:
+            side.receive(each)
+    except NegotiationError as error:
+        return error, side.said()
+    raise AssertionError("the dialogue has not failed")

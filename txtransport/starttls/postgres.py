@@ -34,9 +34,9 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     if answer == b"N":
         raise TLSRefused("N", b"the server has no TLS, or not for this client")
     if answer == b"E":
-        # Nothing of an error message is shown: who sent it is not known
-        # (CVE-2024-10977).
-        raise TLSRefused("E", b"the server answered with an error message")
+        # An error, and then the end. Nothing of it is shown: who sent it is not
+        # known (CVE-2024-10977).
+        raise PeerLeft(answer)
     if answer != b"S":
         raise PeerMisbehaved(f"expected S or N, and the peer sent {shown(answer)}")
     return b""

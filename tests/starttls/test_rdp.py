@@ -1,0 +1,125 @@
+"""RDP's way to TLS, with the bytes of its specification."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.starttls.talk import bytewise, split_at, told
+from txtransport.errors import PeerMisbehaved, PlaintextInjected, TLSNotOffered, TLSRefused
+from txtransport.starttls import rdp
+
+REQUEST: Final = bytes.fromhex("03000013 0ee00000000000 01000800 01000000")
+REQUEST_NLA: Final = bytes.fromhex("03000013 0ee00000000000 01000800 03000000")
+CONFIRM: Final = bytes.fromhex("03000013 0ed00000123400 02000800 01000000")
+LEGACY: Final = bytes.fromhex("0300000b 06d00000123400")
+
+
+def chosen(value: int, kind: int = 2, flags: int = 0) -> bytes:
+    """A server's answer."""
+    return CONFIRM[:11] + bytes((kind, flags, 8, 0)) + value.to_bytes(4, "little")
+
+
+def changed(place: int, byte: int) -> bytes:
+    """The good answer with one byte changed."""
+    return CONFIRM[:place] + bytes([byte]) + CONFIRM[place + 1 :]
+
+
+class RDPTests(SynchronousTestCase):
+    """The client's side."""
+
+    def test_tls_alone(self) -> None:
+        """The client asks for TLS, hears yes, and the guest goes on with MCS."""
+        client = told(rdp.connect)
+        self.assertEqual(client.said(), REQUEST)
+        client.receive(CONFIRM)
+        self.assertTrue(client.is_over)
+        self.assertEqual((client.said(), client.outcome), (b"", b""))
+
+    def test_credssp(self) -> None:
+        """Asked for CredSSP, a server says so, and the guest goes on with it."""
+        client = told(rdp.connect_nla)
+        self.assertEqual(client.said(), REQUEST_NLA)
+        client.receive(chosen(2))
+        self.assertTrue(client.is_over)
+        self.assertEqual(client.outcome, b"")
+
+    def test_what_else_the_server_can_does_not_matter(self) -> None:
+        """The flags in the answer tell of later things."""
+        self.assertTrue(told(rdp.connect, chosen(1, flags=0x1F)).is_over)
+
+    def test_c11_segments_do_not_matter(self) -> None:
+        """Byte by byte, or cut in two anywhere, the answer is the same."""
+        for cut in (bytewise, *(split_at(place) for place in range(1, len(CONFIRM)))):
+            self.assertTrue(told(rdp.connect, *cut(CONFIRM)).is_over)
+
+    def test_c9_nothing_may_follow_the_answer(self) -> None:
+        """Clear bytes behind it are an attack."""
+        for evil in (b"\x00", b"\x16\x03\x03", CONFIRM):
+            self.assertRaises(PlaintextInjected, told(rdp.connect).receive, CONFIRM + evil)
+
+    def test_c14_a_server_without_negotiation(self) -> None:
+        """A server that knows only RDP's own encryption has no TLS."""
+        error = self.assertRaises(TLSNotOffered, told(rdp.connect).receive, LEGACY)
+        self.assertEqual(error.reply, LEGACY)
+
+    def test_c15_refusals_say_why(self) -> None:
+        """Each code of the specification has words, and one that is not known has some too."""
+        for code, word in (
+            (1, b"demands TLS"),
+            (2, b"switched off"),
+            (3, b"no certificate"),
+            (4, b"inconsistent"),
+            (5, b"rdp-nla"),
+            (6, b"client's"),
+            (99, b"not known"),
+        ):
+            error = self.assertRaises(TLSRefused, told(rdp.connect).receive, chosen(code, kind=3))
+            self.assertEqual(error.code, str(code))
+            self.assertIn(word, error.text)
+
+    def test_c15_less_than_was_asked_for(self) -> None:
+        """A choice that would leave the guest without what it expects is a refusal."""
+        for speaker, value, word in (
+            (rdp.connect, 0, b"own encryption"),
+            (rdp.connect_nla, 0, b"own encryption"),
+            (rdp.connect_nla, 1, b"starttls=rdp"),
+        ):
+            error = self.assertRaises(TLSRefused, told(speaker).receive, chosen(value))
+            self.assertEqual(error.code, str(value))
+            self.assertIn(word, error.text)
+
+    def test_c16_choices_that_were_not_offered(self) -> None:
+        """What was not asked for cannot be chosen."""
+        for speaker, value in (
+            (rdp.connect, 2),
+            (rdp.connect, 3),
+            (rdp.connect, 8),
+            (rdp.connect_nla, 4),
+            (rdp.connect_nla, 8),
+            (rdp.connect_nla, 0x01000000),
+        ):
+            error = self.assertRaises(PeerMisbehaved, told(speaker).receive, chosen(value))
+            self.assertIn(str(value), str(error))
+
+    def test_c16_what_is_no_answer(self) -> None:
+        """Other packets, other sizes and other kinds of answers never lead to TLS."""
+        for reply in (
+            changed(0, 2),
+            changed(3, 0x12),
+            changed(3, 0x14),
+            changed(2, 0xFF),
+            changed(3, 0),
+            changed(4, 0x0F),
+            changed(5, 0x80),
+            changed(5, 0xE0),
+            changed(11, 1),
+            changed(11, 4),
+            changed(13, 9),
+            chosen(5, kind=3)[:13] + b"\x07" + chosen(5, kind=3)[14:],
+            b"220 mail.example.com ESMTP\r\n",
+        ):
+            client = told(rdp.connect)
+            self.assertRaises(PeerMisbehaved, client.receive, reply)
+            self.assertFalse(client.is_over)

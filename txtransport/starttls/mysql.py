@@ -1,0 +1,117 @@
+r"""MySQL and MariaDB: the SSLRequest packet (client/server protocol, "Protocol::SSLRequest").
+
+    S: 55 00 00 00 0a "8.0.0-..." 00 ...  greeting: version, salt, what it can
+    C: 20 00 00 01 85 ae 7f 00 00 00 00 01 21 00 ... 00
+    TLS                                   at once: the request has no answer
+    C: .. .. 00 02 ...                    login, with the same capabilities
+
+The numbers of packets go on under TLS, and a login is made from the greeting's
+salt, so the guest has to know the greeting. It hears nothing of it by itself:
+it asks for the outcome, the whole packet as it came. A client's guest must not
+believe any of it, since anyone may have sent it, and sends its login as packet
+2 with our `CAPABILITIES`, to which the request has bound it. A server's guest
+sends no greeting of its own; it checks the login, packet 2, against the salt of
+the one that was sent, and answers with packet 3.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, shown
+from txtransport.starttls.wire import Dialogue, Wire
+
+CAPABILITIES: Final = 0x007FAE85
+"""What a client's guest can, as the request has it; MySQL's server reads it once."""
+
+_PROTOCOL_41: Final = 0x0200
+_SSL: Final = 0x0800
+_NEEDED: Final = _PROTOCOL_41 | _SSL
+
+_REQUEST: Final = struct.Struct("<IIB23x")
+_MOST: Final = 0x01000000
+"""Bytes of a packet."""
+_UTF8: Final = 33
+
+_LONGEST: Final = 1024
+"""Bytes of a greeting, at the most; real ones have about 80."""
+_PROTOCOL: Final = 10
+_ERROR: Final = 0xFF
+
+_VERSION: Final = b"8.0.0-txtransport"
+_OFFERED: Final = 0x0008AA0D
+"""Long password and flags, a database, 4.1's protocol, SSL, transactions, plug-ins."""
+_AUTOCOMMIT: Final = 2
+_SALT: Final = 20
+_PLUGIN: Final = b"caching_sha2_password"
+
+_REFUSAL: Final = b"\xff" + (3159).to_bytes(2, "little") + b"#HY000this server demands TLS"
+"""ER_SECURE_TRANSPORT_REQUIRED."""
+
+
+def connect(wire: Wire) -> Dialogue[bytes]:
+    """The client's side."""
+    head = yield from wire.exactly(4)
+    length = _length(head)
+    if not 0 < length <= _LONGEST or head[3] != 0:
+        raise PeerMisbehaved(f"expected MySQL's greeting, and the peer sent {shown(head)}")
+    greeting = yield from wire.exactly(length)
+    if greeting[0] == _ERROR:
+        # A code, and why it turns us away (host blocked, too many connections).
+        raise PeerLeft(greeting[3:])
+    version, end, rest = greeting[1:].partition(b"\0")
+    # Behind the version: a number, 8 bytes of salt, a zero, then what it can.
+    if greeting[0] != _PROTOCOL or not end or len(rest) < 15:
+        raise PeerMisbehaved(f"expected MySQL's greeting, and the peer sent {shown(greeting)}")
+    if int.from_bytes(rest[13:15], "little") & _NEEDED != _NEEDED:
+        raise TLSNotOffered(version)
+    wire.send(_packet(1, _REQUEST.pack(CAPABILITIES, _MOST, _UTF8)))
+    return head + greeting
+
+
+def serve(wire: Wire) -> Dialogue[bytes]:
+    """The server's side."""
+    wire.takes_hello = True
+    greeting = _packet(0, _greeting(_salt(wire)))
+    wire.send(greeting)
+    head = yield from wire.exactly(4)
+    # Of a login in the clear, which is longer, no more is read than its length.
+    if _length(head) == _REQUEST.size and head[3] == 1:
+        can, *_ = _REQUEST.unpack((yield from wire.exactly(_REQUEST.size)))
+        if can & _NEEDED == _NEEDED:
+            return greeting
+    wire.send(_packet(2, _REFUSAL))
+    raise PeerMisbehaved("the client did not ask for TLS (--ssl-mode=REQUIRED does)")
+
+
+def _length(head: bytes) -> int:
+    return int.from_bytes(head[:3], "little")
+
+
+def _packet(number: int, payload: bytes) -> bytes:
+    return len(payload).to_bytes(3, "little") + bytes([number]) + payload
+
+
+def _salt(wire: Wire) -> bytes:
+    """Words that no one can guess, and no zeroes, which would end it."""
+    salt = b""
+    while len(salt) < _SALT:
+        salt += wire.fresh().encode("ascii")
+    return salt[:_SALT]
+
+
+def _greeting(salt: bytes) -> bytes:
+    return b"".join(
+        (
+            bytes([_PROTOCOL]) + _VERSION + b"\0",
+            bytes(4),  # The connection's number; there is no guest yet to give it one.
+            salt[:8] + b"\0",
+            (_OFFERED & 0xFFFF).to_bytes(2, "little"),
+            bytes([_UTF8]) + _AUTOCOMMIT.to_bytes(2, "little"),
+            (_OFFERED >> 16).to_bytes(2, "little"),
+            bytes([_SALT + 1]) + bytes(10),
+            salt[8:] + b"\0",
+            _PLUGIN + b"\0",
+        )
+    )

@@ -1,0 +1,98 @@
+"""NBD: ``NBD_OPT_STARTTLS`` of the fixed newstyle negotiation (NBD's ``proto.md``).
+
+    S: "NBDMAGIC" "IHAVEOPT" 00 03      fixed newstyle, and no zeroes
+    C: 00 00 00 03                      of these, what the client knows too
+    C: "IHAVEOPT" 00 00 00 05 00 00 00 00
+    S: 00 03 e8 89 04 55 65 a9 00 00 00 05 00 00 00 01 00 00 00 00
+    TLS
+    C: "IHAVEOPT" 00 00 00 07 ...       every option anew (CVE-2021-3716)
+
+The greeting and the client's flags do not come again, so the guest has to know
+that they were said: it asks for the outcome, which on both sides is the
+client's flags, four bytes, big endian. Whoever stands in between may have
+cleared "no zeroes" for one side alone; it means nothing to ``NBD_OPT_GO``, so
+that is what to ask for an export with.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Final
+
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+
+_GREETING: Final = struct.Struct(">8s8sH")
+_REQUEST: Final = struct.Struct(">8sII")
+_REPLY: Final = struct.Struct(">8sIII")
+
+_SERVER: Final = b"NBDMAGIC"
+_OPTION: Final = b"IHAVEOPT"
+_OLDSTYLE: Final = bytes.fromhex("0000420281861253")
+_ANSWER: Final = bytes.fromhex("0003e889045565a9")
+
+_FIXED: Final = 1
+_FLAGS: Final = 3
+"""Fixed newstyle, without which there is no STARTTLS, and no zeroes."""
+
+_EXPORT_NAME: Final = 1
+_ABORT: Final = 2
+_STARTTLS: Final = 5
+
+_ACK: Final = 1
+_UNSUPPORTED: Final = 0x80000001
+_INVALID: Final = 0x80000003
+_TLS_REQUIRED: Final = 0x80000005
+
+
+def connect(wire: Wire) -> Dialogue[bytes]:
+    """The client's side."""
+    greeting = yield from wire.exactly(_GREETING.size)
+    server, style, flags = _GREETING.unpack(greeting)
+    if server != _SERVER or style not in (_OPTION, _OLDSTYLE):
+        raise PeerMisbehaved(f"expected NBD's greeting, and the peer sent {shown(greeting)}")
+    if style == _OLDSTYLE or not flags & _FIXED:
+        raise TLSNotOffered(greeting)
+    agreed: bytes = (flags & _FLAGS).to_bytes(4, "big")
+    wire.ask(agreed + _REQUEST.pack(_OPTION, _STARTTLS, 0))
+    reply = yield from wire.exactly(_REPLY.size)
+    magic, option, kind, length = _REPLY.unpack(reply)
+    if magic != _ANSWER or option != _STARTTLS:
+        raise PeerMisbehaved(f"expected a reply to STARTTLS, and the peer sent {shown(reply)}")
+    if kind == _ACK and length == 0:
+        return agreed
+    if kind < _UNSUPPORTED:
+        raise PeerMisbehaved(f"expected an acknowledgement, and the peer sent {shown(reply)}")
+    text = yield from wire.exactly(length)
+    if kind == _UNSUPPORTED:
+        raise TLSNotOffered(text)
+    raise TLSRefused(f"{kind:#010x}", text)
+
+
+def serve(wire: Wire) -> Dialogue[bytes]:
+    """The server's side."""
+    wire.send(_GREETING.pack(_SERVER, _OPTION, _FLAGS))
+    agreed = yield from wire.exactly(4)
+    if int.from_bytes(agreed, "big") & ~_FLAGS:
+        raise PeerMisbehaved(f"the client knows flags that it was not offered: {shown(agreed)}")
+    for _ in range(COMMANDS):
+        request = yield from wire.exactly(_REQUEST.size)
+        magic, option, length = _REQUEST.unpack(request)
+        if magic != _OPTION:
+            raise PeerMisbehaved(f"expected an option, and the peer sent {shown(request)}")
+        yield from wire.exactly(length)
+        if option == _STARTTLS and not length:
+            _answer(wire, option, _ACK)
+            return agreed
+        if option == _ABORT:
+            _answer(wire, option, _ACK)
+            raise PeerLeft()
+        if option == _EXPORT_NAME:
+            # There is no reply that says no to it.
+            raise PeerMisbehaved("the client asked for an export before TLS")
+        _answer(wire, option, _INVALID if option == _STARTTLS else _TLS_REQUIRED)
+    wire.give_up(b"")
+
+
+def _answer(wire: Wire, option: int, kind: int) -> None:
+    wire.send(_REPLY.pack(_ANSWER, option, kind, 0))
