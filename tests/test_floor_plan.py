@@ -45,7 +45,7 @@ PLAN: Final = (
         ("errors.py", "tls/__init__.py", "starttls/__init__.py"),
         frozenset({"__future__", "typing"}),
     ),
-    Floor("1 words", ("schemes.py", "tls/policy.py", "starttls/wire.py"), VALUES),
+    Floor("1 words", ("schemes.py", "tags.py", "tls/policy.py", "starttls/wire.py"), VALUES),
     Floor(
         "2 tables and machines",
         (
@@ -61,7 +61,6 @@ PLAN: Final = (
     Floor(
         "3 texts and dialogues",
         (
-            "url.py",
             "starttls/smtp.py",
             "starttls/pop3.py",
             "starttls/imap.py",
@@ -83,6 +82,8 @@ PLAN: Final = (
             "starttls/mysql.py",
             "starttls/vnc.py",
             "starttls/catalogue.py",
+            "options.py",
+            "url.py",
         ),
         VALUES,
     ),
@@ -111,6 +112,7 @@ PLAN: Final = (
             "limits.py",
             "watch.py",
             "gate.py",
+            "prelude.py",
             "proxy_protocol.py",
             "clients.py",
             "servers.py",
@@ -121,6 +123,7 @@ PLAN: Final = (
             "feed.py",
             "upgrade.py",
             "mixin.py",
+            "guests.py",
             "guard.py",
         ),
         TWISTED,

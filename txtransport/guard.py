@@ -1,42 +1,48 @@
 """`guard`: a safe switch to TLS for protocols that are not ours to change.
 
-    factory = txtransport.guard(smtp_factory)                    # Twisted's ESMTP, IMAP4 …
-    factory = txtransport.guard(xmpp_factory, boundary=b">")
+    factory = txtransport.guard(smtp_factory)           # Twisted's ESMTP, IMAP4, XMPP, AMP …
+    factory = txtransport.guard(others, boundary=b";")  # where a command ends in someone else's
 
 The guard stands between a protocol and its transport, and is the transport
 that the protocol sees. It gives the protocol one command at a time, and when
-the protocol calls ``transport.startTLS()``, nothing else has reached it.
+the protocol calls ``transport.startTLS()``, nothing else has reached it. What
+it must know of Twisted's protocols for that is in `txtransport.guests`.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable
 from typing import Any, Final, cast
 
+from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
     IProtocol,
     IProtocolFactory,
     ISSLTransport,
+    ITLSTransport,
     ITransport,
 )
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
-from zope.interface import alsoProvides
+from zope.interface import alsoProvides, directlyProvides, noLongerProvides, providedBy
 
-from txtransport.bottom import is_client
-from txtransport.errors import PeerMisbehaved
+from txtransport.bottom import is_client, is_under_tls, where
+from txtransport.errors import (
+    HandshakeFailed,
+    NegotiationError,
+    PeerMisbehaved,
+    TransportTimeout,
+)
 from txtransport.feed import Feed
+from txtransport.guests import Answers, forget, is_logged_in, next_unit
 from txtransport.units import Held, is_paused
 from txtransport.upgrade import Policy, TLSState, Upgrade
 
 _log: Final = Logger()
-
-_LONG: Final = 65536
 
 
 def guard(
@@ -44,13 +50,15 @@ def guard(
 ) -> GuardFactory:
     """Make protocols that call ``transport.startTLS()`` safe to use.
 
-    For Twisted's SMTP, IMAP4 and POP3 (the default boundary), XMPP (``b">"``),
-    AMP (``b"\\0"``), and whatever else calls it as they do: while it receives
-    the command, or the answer, that leads to TLS.
+    For Twisted's SMTP, IMAP4, POP3, XMPP and AMP, and whatever else calls it
+    as they do: while it receives the command, or the answer, that leads to
+    TLS.
 
     Args:
         factory: Builds the protocols; of a client or of a server.
         boundary: What ends a command, as bytes; it may occur elsewhere too.
+            Only for a protocol that has none of Twisted's parsers for lines,
+            messages or XML, where it is known.
         policy: What TLS is to be like, in place of the protocols' own context
             factories: a `TLSPolicy`, a mapping of options, or on clients the
             name that the peer's certificate must be for. Without it their own
@@ -59,8 +67,15 @@ def guard(
     Returns:
         The factory to use with any endpoint, in place of `factory`. Clear
         text where TLS begins ends the connection with `PlaintextInjected`, a
-        handshake has a deadline and an explained end, and a close ends.
+        handshake has a deadline and an explained end, and a close ends. A
+        client endpoint's Deferred fires with the `Guard`, whose
+        ``wrappedProtocol`` is the protocol.
+
+    Raises:
+        TypeError, ValueError: `boundary` is no bytes, or there are none.
     """
+    if not isinstance(boundary, bytes):
+        raise TypeError(f"boundary is bytes, not {type(boundary).__name__}")
     if not boundary:
         raise ValueError("boundary is empty: what ends a command?")
     return GuardFactory(factory, boundary, policy)
@@ -73,6 +88,8 @@ class Guard(ProtocolWrapper):
 
     def __init__(self, factory: GuardFactory, guest: IProtocol) -> None:
         super().__init__(factory, guest)
+        self._answers = Answers(guest)
+        self._verdict: Failure | None = None
         self._is_paused = False
         self._is_mute = False
 
@@ -80,18 +97,25 @@ class Guard(ProtocolWrapper):
 
     def makeConnection(self, transport: ITransport) -> None:
         """The connection is made."""
-        guest = cast(Protocol, self.wrappedProtocol)
+        guest = self._guest
         self._upgrade = Upgrade(
             Feed(
                 transport,
-                guest.dataReceived,
+                self._deliver,
                 self._next_unit,
                 lambda: self._is_paused or is_paused(guest),
             ),
             unread=bytes,
             forget=self._secured,
         )
-        ProtocolWrapper.makeConnection(self, transport)
+        directlyProvides(self, providedBy(transport))
+        if is_under_tls(transport):
+            # A server that is offered ITLSTransport offers STARTTLS.
+            noLongerProvides(self, ITLSTransport)
+            alsoProvides(self, ISSLTransport)
+        Protocol.makeConnection(self, transport)
+        self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]
+        guest.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the peer."""
@@ -99,15 +123,10 @@ class Guard(ProtocolWrapper):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is over."""
-        was = self._upgrade.state
         reason = self._upgrade.lost(reason)
-        if self._upgrade.state is TLSState.FAILED:
-            _log.info(
-                "{peer}: {error}",
-                peer=cast(Any, self.transport).getPeer(),
-                error=reason.value,
-                stage=was.value,
-            )
+        if self._verdict is not None:
+            reason = self._verdict
+        self._tell(reason)
         ProtocolWrapper.connectionLost(self, reason)
 
     # --- what the protocol calls ---
@@ -124,6 +143,12 @@ class Guard(ProtocolWrapper):
             UpgradeError: It cannot be done now; the conversation is as it was.
             InvalidOption: The guard's policy cannot be used.
         """
+        if is_logged_in(self._guest):
+            self._refuse("the client had logged in before it asked for TLS")
+            return
+        if self._answers.is_late:
+            self._refuse("the client did not wait for an answer before it asked for TLS")
+            return
         policy = self.factory.policy
         if policy is None:
             self._upgrade.borrow(ctx, normal=normal)
@@ -135,6 +160,7 @@ class Guard(ProtocolWrapper):
 
     def write(self, data: bytes) -> None:
         """The protocol writes."""
+        self._answers.answered()
         if not self._is_mute:
             ProtocolWrapper.write(self, data)
 
@@ -145,7 +171,9 @@ class Guard(ProtocolWrapper):
     def pauseProducing(self) -> None:
         """The protocol wants nothing for the moment."""
         self._is_paused = True
-        cast(Any, self.transport).pauseProducing()
+        # A handshake goes on, since its deadline does.
+        if self._upgrade.state is not TLSState.HANDSHAKING:
+            cast(Any, self.transport).pauseProducing()
 
     def resumeProducing(self) -> None:
         """The protocol wants more."""
@@ -155,28 +183,52 @@ class Guard(ProtocolWrapper):
 
     def abortConnection(self) -> None:
         """End the connection at once; the protocol receives nothing more."""
+        # Twisted's parsers of lines look at this before each.
+        self.disconnecting = True
         self._upgrade.abort()
 
     # --- inside ---
 
+    @property
+    def _guest(self) -> Protocol:
+        return cast(Protocol, self.wrappedProtocol)
+
     def _next_unit(self, data: Held) -> int:
-        boundary = self.factory.boundary
-        end = data.find(boundary)
-        if end >= 0:
-            return end + len(boundary)
-        return len(data) if len(data) > _LONG else 0
+        try:
+            return next_unit(self._guest, self.factory.boundary, data)
+        except PeerMisbehaved as error:
+            self._refuse(str(error))
+            return 0
+
+    def _deliver(self, data: bytes) -> None:
+        self._answers.asking()
+        self._guest.dataReceived(data)
+        self._answers.asked(data)
+
+    def _refuse(self, what: str) -> None:
+        self._verdict = Failure(PeerMisbehaved(f"{where(self.transport)}: {what}"))
+        self.abortConnection()
 
     def _secured(self) -> None:
-        guest = self.wrappedProtocol
-        # What a protocol says while it forgets, nobody has asked for.
+        guest = self._guest
         self._is_mute = True
         try:
-            _forget(guest)
+            forget(guest)
         finally:
             self._is_mute = False
         alsoProvides(self, ISSLTransport)
+        if self._is_paused:
+            cast(Any, self.transport).pauseProducing()
         if IHandshakeListener.providedBy(guest):
             cast(IHandshakeListener, guest).handshakeCompleted()
+
+    def _tell(self, reason: Failure) -> None:
+        error, peer = reason.value, cast(Any, self.transport).getPeer()
+        if isinstance(error, (NegotiationError, HandshakeFailed, TransportTimeout)):
+            cause = getattr(error, "cause", type(error).__name__)
+            _log.info("{peer}: {error}", peer=peer, error=error, cause=cause)
+        elif self._upgrade.state is TLSState.FAILED and not isinstance(error, ConnectionClosed):
+            _log.failure("{peer}: the protocol failed as TLS began", reason, peer=peer)
 
 
 class GuardFactory(WrappingFactory[Guard]):
@@ -199,17 +251,3 @@ class GuardFactory(WrappingFactory[Guard]):
         """A guarded protocol, or None if there is to be none."""
         guest = self.wrappedFactory.buildProtocol(addr)
         return None if guest is None else Guard(self, guest)
-
-
-def _forget(guest: object) -> None:
-    """Have a protocol forget what it learnt in the clear, where it does not do so itself.
-
-    Twisted's SMTP server keeps sender, recipients and log-in (RFC 3207, 4.2
-    wants them gone); its other protocols start anew.
-    """
-    smtp = sys.modules.get("twisted.mail.smtp")
-    if smtp is None or not isinstance(guest, smtp.SMTP):
-        return
-    if getattr(guest, "authenticated", False):
-        raise PeerMisbehaved("the client had logged in before it asked for TLS")
-    guest.do_RSET(b"")

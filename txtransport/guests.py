@@ -1,0 +1,147 @@
+"""What the guard must know of Twisted's own protocols, by their public attributes.
+
+Where their next command ends; what their mail servers still owe an answer for,
+or already believe, when a client asks for TLS; and how they forget it. None
+of them is imported here: who does not use them need not have them.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, Final
+
+from attrs import define
+from twisted.protocols.basic import (
+    IntNStringReceiver,
+    LineOnlyReceiver,
+    LineReceiver,
+    NetstringReceiver,
+)
+
+from txtransport.errors import PeerMisbehaved
+from txtransport.tags import next_tag
+from txtransport.units import Held
+from txtransport.units import next_unit as next_known
+
+LONG: Final = 65536
+"""How long a line may be, if its parser does not allow it to be longer; in bytes."""
+
+
+def next_unit(guest: object, boundary: bytes, data: Held) -> int:
+    """How many bytes a guest may have next.
+
+    Args:
+        guest: The protocol. One with a parser of Twisted's gets what that
+            parser takes for a line, a message or a tag.
+        boundary: What ends a command of any other.
+        data: What has arrived, not empty.
+
+    Returns:
+        A number of bytes, or 0 when the unit is not whole yet.
+
+    Raises:
+        PeerMisbehaved: The peer sends a line without an end, or XML in which
+            tags may hide.
+    """
+    if isinstance(guest, LineOnlyReceiver):
+        return _line(guest, data)
+    if _is_exact(guest):
+        return next_known(guest, data)
+    if boundary == b">" or _is_a(guest, "twisted.words.xish.xmlstream", "XmlStream"):
+        return next_tag(data)
+    if isinstance(guest, LineReceiver) and not guest.delimiter.endswith(boundary):
+        # Raw data, and there may be lines behind it.
+        return 1
+    end = data.find(boundary)
+    if end >= 0:
+        return end + len(boundary)
+    # What is too long is for the guest to know. The boundary's beginning stays
+    # here: given away, what follows its end would be given with it.
+    return len(data) - len(boundary) + 1 if len(data) > LONG else 0
+
+
+def _line(parser: LineOnlyReceiver, data: Held) -> int:
+    end = data.find(parser.delimiter)
+    if end >= 0:
+        return end + len(parser.delimiter)
+    # This parser keeps what is too long, and Twisted's mail server goes on.
+    if len(data) > max(LONG, parser.MAX_LENGTH):
+        raise PeerMisbehaved(f"a line has no end within {len(data)} bytes")
+    return 0
+
+
+def _is_exact(guest: Any) -> bool:
+    """Whether it is known exactly where the next unit of a guest ends."""
+    if isinstance(guest, LineReceiver):
+        # Where raw data ends only the protocol knows.
+        return bool(guest.line_mode)
+    if isinstance(guest, IntNStringReceiver):
+        # AMP can give its bytes to another protocol.
+        return getattr(guest, "innerProtocol", None) is None
+    return isinstance(guest, NetstringReceiver)
+
+
+@define(eq=False)
+class Answers:
+    """What a server of Twisted's has been asked in the clear, and has not answered yet.
+
+    A question that takes its time would be answered under TLS, and what comes
+    of it, a sender or a log-in, would count there.
+
+    Attributes:
+        guest: The protocol.
+        is_late: Whether it was ever asked something else before its answer.
+    """
+
+    guest: Any
+    is_late: bool = False
+    _is_awaited: bool = False
+
+    def asking(self) -> None:
+        """The guest is about to be given a unit."""
+        self.is_late = self.is_late or self._is_awaited
+        self._is_awaited = True
+
+    def asked(self, unit: bytes) -> None:
+        """The guest has been given it."""
+        self._is_awaited = self._is_awaited and self._is_question(unit)
+
+    def answered(self) -> None:
+        """The guest has written something."""
+        self._is_awaited = False
+
+    def _is_question(self, unit: bytes) -> bool:
+        guest = self.guest
+        if _is_a(guest, "twisted.mail.smtp", "SMTP"):
+            is_command = guest.mode != "DATA"
+        elif _is_a(guest, "twisted.mail.imap4", "IMAP4Server"):
+            is_command = bool(guest.line_mode)
+        else:
+            return False
+        return is_command and unit.endswith(guest.delimiter)
+
+
+def is_logged_in(guest: Any) -> bool:
+    """Whether a client of Twisted's mail server has logged in."""
+    return _is_a(guest, "twisted.mail.smtp", "ESMTP") and bool(guest.authenticated)
+
+
+def forget(guest: Any) -> None:
+    """Have a guest forget what it learnt in the clear, if it does not do so itself.
+
+    Twisted's mail server keeps name, sender and recipients, which RFC 3207
+    (section 4.2) wants gone. Its other protocols begin anew.
+
+    Args:
+        guest: The protocol; what it writes meanwhile, nobody has asked for.
+    """
+    if _is_a(guest, "twisted.mail.smtp", "SMTP"):
+        guest.do_RSET(b"")
+        # Twisted's own: what someone else makes of a greeting is not wanted.
+        sys.modules["twisted.mail.smtp"].SMTP.do_HELO(guest, b"")
+
+
+def _is_a(guest: object, module: str, name: str) -> bool:
+    """Whether a guest is of a class that may not have been imported."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(guest, kind)
