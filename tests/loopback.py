@@ -48,6 +48,7 @@ class Recorder(Protocol):
         self.made: Deferred[Recorder] = Deferred()
         self.lost: Deferred[Failure] = Deferred()
         self._waiting: list[tuple[bytes, Deferred[bytes]]] = []
+        self._growing: list[tuple[int, Deferred[None]]] = []
 
     def connectionMade(self) -> None:
         self.is_connected = True
@@ -59,6 +60,10 @@ class Recorder(Protocol):
             if text in self.received:
                 self._waiting.remove((text, heard))
                 heard.callback(self.received)
+        for size, grown in list(self._growing):
+            if len(self.received) >= size:
+                self._growing.remove((size, grown))
+                grown.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_connected = False
@@ -75,6 +80,12 @@ class Recorder(Protocol):
         else:
             self._waiting.append((text, heard))
         return heard
+
+    def grown(self, size: int) -> Deferred[None]:
+        """Fires once that many bytes have been received."""
+        grown: Deferred[None] = Deferred()
+        self._growing.append((size, grown))
+        return grown
 
     async def gone(self) -> Failure:
         """The reason, when the connection is over."""

@@ -43,8 +43,14 @@ class End(StringTransport):
         self.clear()
         return data
 
+    def write(self, data: bytes) -> None:
+        if not self.disconnected:
+            super().write(data)
+
     def abortConnection(self) -> None:
         super().abortConnection()
+        # What was not sent yet never is.
+        self.clear()
         self._clock.callLater(0, self.lose, ConnectionAborted())
 
     def lose(self, error: Exception | None = None) -> None:
@@ -67,10 +73,10 @@ def carry(one: End, other: End) -> None:
         moved = False
         for source, target in ((one, other), (other, one)):
             data = source.taken()
-            if data and not target.is_over:
+            if data and not target.is_over and not target.disconnected:
                 moved = True
                 target.hear(data)
     for end in (one, other):
-        if end.disconnecting:
+        if end.disconnecting and not end.disconnected:
             one.lose(ConnectionDone())
             other.lose(ConnectionDone())

@@ -397,9 +397,10 @@ class HandshakeTests(ServerTestCase):
 
     async def test_the_application_s_own_bugs(self) -> None:
         """A factory or a protocol that raises is logged once, and the connection ends."""
+        heard = self.overheard()
         for mood, count in (("build", 1), ("made", 1), ("none", 0)):
             port = await self.listening(self.url(), Moody(mood))
-            heard = self.overheard()
+            heard.events.clear()
             client = await self.connected(f"tls://127.0.0.1:{port}", cafile=certificates.cafile())
             await client.gone()
             self.assertEqual(len(self.flushLoggedErrors()), count)

@@ -13,9 +13,9 @@ passed (`TransportTimeout`, with the stage), or the wait was cancelled.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, cast
+from typing import Any, Final, cast
 
-from twisted.internet.error import NoProtocol
+from twisted.internet.error import ConnectionAborted, ConnectionLost, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
@@ -24,6 +24,7 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -32,6 +33,8 @@ from txtransport.sockets import handle_of
 from txtransport.tls.creator import Creator
 from txtransport.tls.policy import Side
 from txtransport.watch import Stage, Starting, Terms, Watch
+
+_log: Final = Logger()
 
 
 class SecureTransport(BufferingTLSTransport):
@@ -44,11 +47,18 @@ class SecureTransport(BufferingTLSTransport):
         super().loseConnection()
         self.gate.watch.closing()
 
+    def abortConnection(self) -> None:
+        """End the connection at once, if it has not ended yet."""
+        # Twisted's is lost for words when it has.
+        if self.connected:
+            super().abortConnection()  # type: ignore[no-untyped-call]
+
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The connection is gone."""
         # What OpenSSL still holds is delivered below, before the guest hears
         # the end; in which words it hears it is the watch's to say.
-        self.wrappedProtocol = _Ending(self.gate.watch, cast(Protocol, self.wrappedProtocol))
+        guest = cast(Protocol, self.wrappedProtocol)
+        self.wrappedProtocol = _Ending(self.gate.watch, guest, reason)
         super().connectionLost(reason)
 
 
@@ -69,16 +79,30 @@ def tls_factory(terms: Terms, guests: IProtocolFactory) -> TLSMemoryBIOFactory:
 
 
 class _Ending(Protocol):
-    """Stands in for the protocol above while the connection ends."""
+    """Stands in for the protocol above while the connection ends.
 
-    def __init__(self, watch: Watch, above: Protocol) -> None:
+    Args:
+        watch: Puts the end into words.
+        above: Hears the rest, and the end.
+        plain: Why the plain connection is gone.
+    """
+
+    def __init__(self, watch: Watch, above: Protocol, plain: Failure) -> None:
         self._watch = watch
         self._above = above
+        self._plain = plain
 
     def dataReceived(self, data: bytes) -> None:
-        self._above.dataReceived(data)
+        try:
+            self._above.dataReceived(data)
+        except Exception:
+            # The connection cannot be ended for it; it ends already.
+            _log.failure("{guest} failed", guest=self._above)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        if self._plain.check(ConnectionAborted) and reason.check(ConnectionLost):
+            # To OpenSSL our own abort looks as if the peer had cut the line.
+            reason = self._plain
         self._above.connectionLost(self._watch.ended(reason))
 
 
@@ -161,8 +185,6 @@ class Gate(Protocol):
 
     def handshake_completed(self) -> None:
         """The handshake is over, and the peer is who it must be."""
-        if self.watch.is_refused:
-            return
         try:
             guest = self._guests.buildProtocol(cast(IAddress, self._address))
             if guest is None:
