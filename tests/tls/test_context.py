@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import crypto
+from OpenSSL import SSL, crypto
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from tests.tls.handshake import NAME, Meeting, client, meet, server
+from tests.tls.handshake import NAME, Meeting, arranged, client, meet, server
 from txtransport.devcert import Authority, Issued, self_signed
 from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.tls.context import build
 from txtransport.tls.policy import VERSIONS, Side, TLSPolicy, Verify
+from txtransport.tls.session import Conversation
 
 AES128: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
 AES256: Final = "ECDHE-ECDSA-AES256-GCM-SHA384"
@@ -71,6 +72,29 @@ class VersionTests(ContextTestCase):
         error = meeting.client.explained()
         self.assertEqual(error.cause, "no-common-version")
         self.assertIn("security_level=0", str(error))
+
+
+class RenegotiationTests(ContextTestCase):
+    """What TLS 1.2 could do and must not."""
+
+    def test_nobody_negotiates_twice(self) -> None:
+        """Neither side begins another handshake within a conversation, and so changes who it is."""
+        meeting = self.accepted(client(max_version="1.2"))
+        for end in (meeting.client, meeting.server):
+            self.assertRaises(SSL.Error, end.conversation.renegotiate)
+
+    def test_nobody_is_made_to(self) -> None:
+        """A client that begins another one is turned away."""
+        theirs = SSL.Context(SSL.TLS_CLIENT_METHOD)
+        theirs.set_max_proto_version(SSL.TLS1_2_VERSION)
+        meeting = arranged()
+        meeting.client.conversation = cast(Conversation, SSL.Connection(theirs, None))
+        meeting.client.conversation.set_connect_state()
+        meeting.go_on()
+        meeting.client.is_secure = False
+        meeting.client.conversation.renegotiate()
+        meeting.go_on()
+        self.assertIn("no renegotiation", str(meeting.client.error))
 
 
 class CipherTests(ContextTestCase):

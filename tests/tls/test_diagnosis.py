@@ -22,6 +22,7 @@ from txtransport.tls.alerts import ALERTS
 from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
 from txtransport.tls.findings import OF_REASON
 from txtransport.tls.policy import Side, TLSPolicy, Verify
+from txtransport.tls.session import GOODBYE
 from txtransport.tls.verification import completed
 
 WHERE: Final = "tls://peer.example:1234"
@@ -295,6 +296,9 @@ class AlertTests(DiagnosisTestCase):
             error = self.well_said(side.explained())
             self.assertEqual((error.cause, error.permanent), ("closed", False))
             self.assertIn("said goodbye", str(error))
+        halfway = SSL.Error([("txtransport", "", GOODBYE)])
+        error = self.well_said(explain(attempt(halfway, b"\x16\x03\x03\x00\x7a\x02")))
+        self.assertEqual((error.cause, error.permanent), ("closed", False))
 
 
 class LateTests(DiagnosisTestCase):

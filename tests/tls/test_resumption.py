@@ -12,6 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import certificates
 from tests.tls.handshake import NAME, Meeting, arranged, client, meet, server
 from txtransport.tls.creator import Creator, creator
+from txtransport.tls.identity import spki_pin
 from txtransport.tls.policy import Side, TLSPolicy, Verify
 from txtransport.tls.resumption import Sessions
 from txtransport.tls.session import session_of
@@ -78,6 +79,14 @@ class TakingUpTests(ResumptionTestCase):
                 self.assertIs(after.verified, True)
                 leaf = before.conversation.get_peer_certificate(as_cryptography=True)
                 self.assertEqual(after.peer_certificate, leaf)
+
+    def test_a_pinned_authority(self) -> None:
+        """A session whose chain held the pinned key is taken up, though it shows no chain."""
+        between = certificates.authority().intermediate()
+        host = hosting(local_cert=certificates.issued("pinned.pem", NAME, by=between))
+        visitor = visiting(pin=spki_pin(between.certificate))
+        self.kept(visitor, host)
+        self.assertTrue(self.resumed(visitor, host))
 
     def test_a_chain_of_conversations(self) -> None:
         """Each conversation leaves a session for the next, a whole day long."""

@@ -156,6 +156,17 @@ class SessionTests(SynchronousTestCase):
             self.assertIsNone(session.server_name)
             self.assertIsNone(session.group)
 
+    def test_names_that_could_do_harm(self) -> None:
+        """A name that a stranger asks for can be shown: what is no text in it is escaped."""
+        for asked, told in (
+            (b"evil\n\x1b[2J.example", "evil\\n\\x1b[2J.example"),
+            (b"\xff.example", "\\xff.example"),
+            ("ü.example".encode(), "ü.example"),
+        ):
+            meeting = arranged(client(peer_name=None, verify_peer_name=False))
+            meeting.client.conversation.set_tlsext_host_name(asked)
+            self.assertEqual(meeting.go_on().server.session.server_name, told)
+
     def test_the_peer_s_certificate(self) -> None:
         """A client sees the server's leaf and chain; a server, the client's if it was shown."""
         below = certificates.authority().intermediate()

@@ -186,7 +186,7 @@ class GoodNameTests(VerificationTestCase):
             self.assertEqual(meeting.server.session.server_name, "xn--bcher-kva.example")
 
     def test_a_good_chain(self) -> None:
-        """A chain of authorities is good when it is whole, whoever of them is trusted."""
+        """A chain of any number of authorities is good when it is whole."""
         first = certificates.authority().intermediate("first")
         second = first.intermediate("second")
         path = certificates.issued("chain.pem", NAME, by=second)
@@ -479,6 +479,21 @@ class JudgeTests(SynchronousTestCase):
         problem = self.conversation.evidence.problems[0]
         self.assertEqual((problem.cause, problem.code, problem.depth), ("other", 12345, 1))
         self.assertIn("X509 error 12345", problem.text)
+
+    def test_every_number_of_openssl_s(self) -> None:
+        """Whatever OpenSSL holds against a certificate has a documented cause and a text."""
+        for code in range(1, 120):
+            conversation = arranged().client.conversation
+            self.assertIs(judge(conversation, self.leaf, code, 0, 0), False)
+            (problem,) = conversation.evidence.problems
+            self.assertIn(problem.cause, CAUSES)
+            self.assertRegex(problem.text, "[a-z].{10,}[^.]$")
+
+    def test_only_a_leaf_may_vouch_for_itself(self) -> None:
+        """With allow_self_signed, what is said of the leaf is not said of an authority."""
+        for depth in (0, 1):
+            conversation = arranged(client(allow_self_signed=True)).client.conversation
+            self.assertIs(judge(conversation, self.leaf, 18, depth, 0), depth == 0)
 
     def test_a_good_authority_is_not_the_end(self) -> None:
         """An authority that is found good makes no leaf good."""

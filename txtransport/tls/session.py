@@ -215,20 +215,24 @@ def session_of(transport: object) -> Session | None:
     if leaf is not None and chain[:1] != (leaf,):
         # A server's OpenSSL keeps the client's leaf out of the chain.
         chain = (leaf, *chain)
-    alpn = connection.get_alpn_proto_negotiated()
-    server_name = connection.get_servername()
     return Session(
         version=connection.get_protocol_version_name(),
         cipher=connection.get_cipher_name() or "",
         bits=connection.get_cipher_bits() or 0,
         group=connection.get_group_name(),
-        alpn_protocol=alpn.decode("utf-8", "backslashreplace") if alpn else None,
-        server_name=server_name.decode("ascii", "backslashreplace") if server_name else None,
+        alpn_protocol=_told(connection.get_alpn_proto_negotiated()),
+        server_name=_told(connection.get_servername()),
         resumed=ours.is_resumed if ours else None,
         peer_certificate=leaf,
         peer_chain=chain,
         verified=ours.is_verified if ours else False,
     )
+
+
+def _told(name: bytes | None) -> str | None:
+    """What the peer wrote, escaped if it could not be shown."""
+    text = (name or b"").decode("utf-8", "backslashreplace")
+    return (text if text.isprintable() else ascii(text)[1:-1]) or None
 
 
 def _is_finished(connection: SSL.Connection) -> bool:
