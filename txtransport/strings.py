@@ -15,7 +15,7 @@ from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 from txtransport import endpoints
-from txtransport.errors import InvalidTransport
+from txtransport.errors import InvalidTransport, seen
 from txtransport.url import Transport
 
 PREFIX = "transport"
@@ -85,9 +85,10 @@ def rejoined(prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tra
         transport = Transport.parse(text)
     except InvalidTransport as problem:
         raise InvalidTransport(f"{problem} ({_ADVICE})") from problem
-    if pairs and ":" in transport.host and transport.port is None:
-        # A raw ":" in a value would have become part of the address.
-        raise _unclear(transport.redacted())
+    if parts and pairs and ":" in transport.host and transport.port is None:
+        # A raw ":" in a value would have become part of the address. Where
+        # there is but one part, none was raw.
+        raise _unclear(text)
     return transport
 
 
@@ -98,7 +99,9 @@ _ADVICE = (
 
 
 def _unclear(text: str) -> InvalidTransport:
-    return InvalidTransport(f"{text[:120]!r} can be read in two ways: {_ADVICE}")
+    # Without the options, among which there may be a passphrase.
+    place = text.partition("?")[0].rpartition("@")[2]
+    return InvalidTransport(f"{seen(place)} and what follows can be read in two ways: {_ADVICE}")
 
 
 def _text(part: Any) -> str:
@@ -107,4 +110,4 @@ def _text(part: Any) -> str:
     try:
         return part.decode("utf-8")
     except UnicodeDecodeError:
-        raise InvalidTransport(f"{part[:80]!r} is not UTF-8") from None
+        raise InvalidTransport("the endpoint string is not UTF-8") from None
