@@ -3,15 +3,20 @@ r"""MySQL and MariaDB: the SSLRequest packet (client/server protocol, "Protocol:
     S: 55 00 00 00 0a "8.0.0-..." 00 ...  greeting: version, salt, what it can
     C: 20 00 00 01 85 ae 7f 00 00 00 00 01 21 00 ... 00
     TLS                                   at once: the request has no answer
-    C: .. .. 00 02 ...                    login, with the same capabilities
+    C: .. .. 00 02 ...                    login, which begins in the same way
 
 The numbers of packets go on under TLS, and a login is made from the greeting's
 salt, so the guest has to know the greeting. It hears nothing of it by itself:
-it asks for the outcome, the whole packet as it came. A client's guest must not
-believe any of it, since anyone may have sent it, and sends its login as packet
-2 with our `CAPABILITIES`, to which the request has bound it. A server's guest
-sends no greeting of its own; it checks the login, packet 2, against the salt of
-the one that was sent, and answers with packet 3.
+it asks for the outcome, the whole packet as it came. A server's guest sends no
+greeting of its own; it checks the login, packet 2, against the salt of the one
+that was sent, and answers with packet 3.
+
+A client's guest believes nothing of the greeting, since anyone may have sent it.
+Its login is packet 2 and begins with `REQUEST` again: MySQL reads the
+capabilities only once, and ends when the charset is another one. With these
+capabilities a login goes on with the user, 00, what proves the password behind
+its length, the plug-in's name, 00, and the attributes behind their length (00
+for none). A database is chosen afterwards.
 """
 
 from __future__ import annotations
@@ -22,17 +27,15 @@ from typing import Final
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, shown
 from txtransport.starttls.wire import Dialogue, Wire
 
-CAPABILITIES: Final = 0x007FAE85
-"""What a client's guest can, as the request has it; MySQL's server reads it once."""
-
 _PROTOCOL_41: Final = 0x0200
 _SSL: Final = 0x0800
 _NEEDED: Final = _PROTOCOL_41 | _SSL
 
 _REQUEST: Final = struct.Struct("<IIB23x")
-_MOST: Final = 0x01000000
-"""Bytes of a packet."""
 _UTF8: Final = 33
+
+REQUEST: Final = _REQUEST.pack(0x007FAE85, 0x01000000, _UTF8)
+"""Capabilities, bytes of a packet at the most, charset."""
 
 _LONGEST: Final = 1024
 """Bytes of a greeting, at the most; real ones have about 80."""
@@ -66,7 +69,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
         raise PeerMisbehaved(f"expected MySQL's greeting, and the peer sent {shown(greeting)}")
     if int.from_bytes(rest[13:15], "little") & _NEEDED != _NEEDED:
         raise TLSNotOffered(version)
-    wire.send(_packet(1, _REQUEST.pack(CAPABILITIES, _MOST, _UTF8)))
+    wire.send(_packet(1, REQUEST))
     return head + greeting
 
 
