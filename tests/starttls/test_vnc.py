@@ -169,12 +169,13 @@ class VNCServerTests(SynchronousTestCase):
             self.assertTrue(server.is_over)
             self.assertEqual(server.outcome, kind)
 
-    def test_clients_of_old_versions(self) -> None:
+    def test_clients_of_other_versions(self) -> None:
         """They hear why they are not let in, in the form of their version."""
         for version, none in (
             (b"RFB 003.003\n", b"\0\0\0\0"),
             (b"RFB 003.005\n", b"\0\0\0\0"),
             (b"RFB 003.007\n", b"\0"),
+            (b"RFB 003.889\n", b"\0"),
         ):
             server = told(vnc.serve)
             server.said()

@@ -81,8 +81,8 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     wire.send(_VERSION)
     version = yield from _version(wire)
     if version != _VERSION:
-        # 3.7 has a list of types, which is empty; before that, one type, which is 0.
-        none = b"\x00" if version == b"RFB 003.007\n" else bytes(4)
+        # Since 3.7 there is a list of types, which is empty; before, one type, which is 0.
+        none = b"\x00" if version >= b"RFB 003.007\n" else bytes(4)
         wire.send(none + _reason())
         raise PeerMisbehaved(f"the client speaks {shown(version)}, which has no VeNCrypt here")
     wire.send(b"\x01" + _VENCRYPT)
