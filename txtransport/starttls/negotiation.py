@@ -34,11 +34,10 @@ class Negotiation:
     outcome: bytes = field(default=b"", init=False)
     hello: bytes = field(default=b"", init=False)
     _total: int = field(default=0, init=False)
-    _dialogue: Dialogue[bytes] = field(init=False)
+    _dialogue: Dialogue[bytes] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._dialogue = self.speaker(self.wire)
-        self._go_on()
+        self._go_on(self.speaker(self.wire))
 
     def receive(self, data: bytes) -> None:
         """Bytes of the peer.
@@ -46,13 +45,13 @@ class Negotiation:
         Raises:
             NegotiationError: The dialogue has failed; `said` may still hold an
                 answer that explains it to the peer.
+            RuntimeError: It had ended before, well or badly.
         """
+        if self._dialogue is None:
+            raise RuntimeError("the dialogue has ended; what comes now is not for it to hear")
         self._total += len(data)
         self.wire.received += data
-        self._go_on()
-        # A ClientHello that came along belongs to TLS, which has bounds of its own.
-        if self._total > TOTAL and not self.is_over:
-            raise PeerMisbehaved(f"the peer has sent {self._total} bytes, and not come to TLS")
+        self._go_on(self._dialogue)
 
     def lost(self) -> PeerLeft:
         """The connection ended; the error for it."""
@@ -64,22 +63,31 @@ class Negotiation:
         self.wire.outgoing.clear()
         return taken
 
-    def _go_on(self) -> None:
+    def _go_on(self, dialogue: Dialogue[bytes]) -> None:
+        # Asked again, a generator that has failed looks like one that has
+        # returned: it is kept only while it waits.
+        self._dialogue = None
         try:
-            next(self._dialogue)
+            next(dialogue)
         except StopIteration as end:
-            self.is_over, self.outcome = True, end.value or b""
-            self._settle()
+            outcome = end.value or b""
+        else:
+            if self._total > TOTAL:
+                raise PeerMisbehaved(f"the peer has sent {self._total} bytes, and not come to TLS")
+            self._dialogue = dialogue
+            return
+        # A ClientHello that came along belongs to TLS, which has bounds of its own.
+        self.hello = self._left()
+        self.is_over, self.outcome = True, outcome
 
-    def _settle(self) -> None:
+    def _left(self) -> bytes:
+        """What has come behind the dialogue's last word; only TLS may."""
         left = bytes(self.wire.received)
         self.wire.received.clear()
-        if not left:
-            return
         # A record of TLS's handshake, of any version (RFC 8446, 5.1).
-        if self.wire.takes_hello and (left.startswith(b"\x16\x03") or left == b"\x16"):
-            self.hello = left
-            return
-        # The go-ahead is not said to someone who has not waited for it.
-        self.wire.outgoing.clear()
-        raise PlaintextInjected(self.where, left)
+        is_hello = left.startswith(b"\x16\x03") or left == b"\x16"
+        if left and not (self.wire.takes_hello and is_hello):
+            # The go-ahead is not said to someone who has not waited for it.
+            self.wire.outgoing.clear()
+            raise PlaintextInjected(self.where, left)
+        return left

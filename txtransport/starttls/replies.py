@@ -1,7 +1,7 @@
-"""Replies with a code, as mail, news and files have them, and texts that end with a dot.
+"""Replies with a code, texts that end with a dot, and lines that announce no literal.
 
-Knows how replies are put together; not what any code means, which is the
-dialogues' to say, nor how one fails: `refused` does that for all of them.
+Knows how replies are put together, and that 4xx and 5xx are refusals; what any
+other code means is the dialogues' to say.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Final
 
 from attrs import frozen
 
-from txtransport.errors import PeerMisbehaved, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused, shown
 from txtransport.starttls.wire import Dialogue, Wire
 
 
@@ -34,11 +34,22 @@ class Reply:
 
     @property
     def text(self) -> bytes:
-        """All of it, for messages."""
+        """All of it but the code, for messages."""
         return b" ".join(self.lines)
 
+    @property
+    def said(self) -> bytes:
+        """All of it, for messages."""
+        return self.code + b" " + self.text
 
-_LINE: Final = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?", re.DOTALL).fullmatch
+    @property
+    def is_negative(self) -> bool:
+        """Whether it says no, for now (4xx) or for good (5xx)."""
+        return self.code[:1] in (b"4", b"5")
+
+
+_LINE: Final = re.compile(rb"([1-5][0-9]{2})(?:([ -])(.*))?").fullmatch
+_LITERAL: Final = re.compile(rb"\{[0-9]+\+?\}\Z").search
 
 
 def reply(wire: Wire) -> Dialogue[Reply]:
@@ -84,16 +95,46 @@ def dotted(wire: Wire) -> Dialogue[list[bytes]]:
     return lines
 
 
-def expect(answer: Reply, code: bytes) -> None:
-    """See that the answer is the one that leads on.
+def whole_line(wire: Wire) -> Dialogue[bytes]:
+    """A line of IMAP or ManageSieve that does not go on in a literal.
+
+    Raises:
+        PeerMisbehaved: It announces one, and nothing in the clear needs any.
+    """
+    line = yield from wire.line()
+    if announces_literal(line):
+        raise PeerMisbehaved(f"the peer announced a literal before TLS: {shown(line)}")
+    return line
+
+
+def announces_literal(line: bytes) -> bool:
+    """Whether bytes that are no line follow: ``{20}``, ``{20+}`` (RFC 9051, 4.3; RFC 5804, 4)."""
+    return _LITERAL(line) is not None
+
+
+def welcome(greeting: Reply, *codes: bytes) -> None:
+    """See that a server lets us in.
+
+    Raises:
+        PeerLeft: It turns us away (4xx or 5xx).
+        PeerMisbehaved: It says something else.
+    """
+    # Nothing was asked for yet, so nothing about TLS was refused.
+    if greeting.is_negative:
+        raise PeerLeft(greeting.said)
+    expect(greeting, *codes)
+
+
+def expect(answer: Reply, *codes: bytes) -> None:
+    """See that the answer is one that leads on.
 
     Raises:
         TLSRefused: The answer is a refusal (4xx or 5xx).
         PeerMisbehaved: It is neither.
     """
-    if answer.code == code:
+    if answer.code in codes:
         return
-    if answer.code[:1] in (b"4", b"5"):
+    if answer.is_negative:
         raise TLSRefused(answer.code.decode("ascii"), answer.text)
-    said = shown(answer.code + b" " + answer.text)
-    raise PeerMisbehaved(f"expected reply {code.decode()}, and the peer sent {said}")
+    wanted = b" or ".join(codes).decode("ascii")
+    raise PeerMisbehaved(f"expected reply {wanted}, and the peer sent {shown(answer.said)}")

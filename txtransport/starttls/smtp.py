@@ -17,12 +17,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered
-from txtransport.starttls.replies import expect, reply
-from txtransport.starttls.wire import Dialogue, Wire
-
-_BAD: Final = 20
-"""How many commands in vain a client may send."""
+from txtransport.errors import PeerLeft, TLSNotOffered
+from txtransport.starttls.replies import expect, reply, welcome
+from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
@@ -46,22 +43,22 @@ def serve_lmtp(wire: Wire) -> Dialogue[bytes]:
 
 
 def _connect(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
-    expect((yield from reply(wire)), b"220")
+    welcome((yield from reply(wire)), b"220")
+    wire.greeting = b"220 " + wire.host.encode("ascii") + b" " + protocol + b"\r\n"
     wire.ask(hello + b" " + wire.us.encode("ascii") + b"\r\n")
     extensions = yield from reply(wire)
     if extensions.code != b"250" or b"STARTTLS" not in extensions.words:
-        raise TLSNotOffered(extensions.code + b" " + extensions.text)
+        raise TLSNotOffered(extensions.said)
     wire.ask(b"STARTTLS\r\n")
     expect((yield from reply(wire)), b"220")
-    return b"220 " + wire.host.encode("ascii") + b" " + protocol + b"\r\n"
+    return wire.greeting
 
 
 def _serve(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
     us = wire.us.encode("ascii")
     wire.send(b"220 " + us + b" " + protocol + b"\r\n")
-    for _ in range(_BAD):
-        command, _, argument = (yield from wire.line()).strip().partition(b" ")
-        command = command.upper()
+    for _ in range(COMMANDS):
+        command, argument = yield from wire.command()
         if command == b"STARTTLS" and not argument:
             wire.send(b"220 2.0.0 Ready to start TLS\r\n")
             return b""
@@ -74,8 +71,7 @@ def _serve(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
             wire.send(b"250 " + us + b"\r\n")
         else:
             wire.send(_ANSWERS.get(command, b"530 5.7.0 Must issue a STARTTLS command first\r\n"))
-    wire.send(b"421 4.7.0 Too many commands before STARTTLS\r\n")
-    raise PeerMisbehaved(f"the client sent {_BAD} commands, and none to start TLS")
+    wire.give_up(b"421 4.7.0 Too many commands before STARTTLS\r\n")
 
 
 _ANSWERS: Final = {

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Generator
-from typing import Final, TypeVar
+from typing import Final, NoReturn, TypeVar
 
 from attrs import Factory, define
 
@@ -27,6 +27,8 @@ LINES: Final = 200
 """Lines of a whole dialogue, at the most."""
 TOTAL: Final = 65536
 """Bytes of a whole dialogue, at the most."""
+COMMANDS: Final = 20
+"""Commands of a client before it starts TLS, at the most."""
 
 
 @define(eq=False)
@@ -41,6 +43,8 @@ class Wire:
         takes_hello: Whether TLS's first bytes may follow the dialogue's last
             ones at once. Dialogues of servers set it, where the protocol
             allows it.
+        greeting: What a client's guest hears first, where its protocol has
+            servers greet. Dialogues set it as soon as they know it.
         fresh: Makes words that no one can guess, such as IMAP's tags.
         received: What has come and was not taken yet.
         outgoing: What was said and is not on its way yet.
@@ -51,6 +55,7 @@ class Wire:
     host: str = "localhost"
     name: str = "localhost"
     takes_hello: bool = False
+    greeting: bytes = b""
     fresh: Callable[[], str] = lambda: secrets.token_hex(8)
     received: bytearray = Factory(bytearray)
     outgoing: bytearray = Factory(bytearray)
@@ -104,6 +109,21 @@ class Wire:
         if self.lines > LINES:
             raise PeerMisbehaved(f"the peer has sent more than {LINES} lines, and not come to TLS")
         return self.take(end + 1)[:-1].removesuffix(b"\r")
+
+    def command(self) -> Dialogue[tuple[bytes, bytes]]:
+        """A line as a command: its verb in upper case, and what stands behind it.
+
+        Raises:
+            PeerMisbehaved: It is too long, or there were too many.
+        """
+        # Spaces and nothing else: a CR too many makes it another word.
+        verb, _, argument = (yield from self.line()).strip(b" ").partition(b" ")
+        return verb.upper(), argument.lstrip(b" ")
+
+    def give_up(self, goodbye: bytes) -> NoReturn:
+        """Say goodbye to a client that has sent its `COMMANDS`, and not come to TLS."""
+        self.send(goodbye)
+        raise PeerMisbehaved(f"the client sent {COMMANDS} commands, and none to start TLS")
 
     def some(self) -> Dialogue[None]:
         """Wait until there is something at all."""

@@ -1,0 +1,193 @@
+"""The machine that runs a dialogue: what it lets through, and what it never forgets."""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import weakref
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.errors import NegotiationError, PeerLeft, PeerMisbehaved, PlaintextInjected
+from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.wire import TOTAL, Dialogue, Wire
+
+HELLO: Final = b"\x16\x03\x01\x02\x00"
+
+
+def silent(wire: Wire) -> Dialogue[bytes]:
+    """Nothing is said before TLS."""
+    yield from ()
+    return b""
+
+
+def polite(wire: Wire) -> Dialogue[bytes]:
+    """A word, an answer, and what the guest hears."""
+    wire.send(b"please\n")
+    line = yield from wire.line()
+    if line != b"yes":
+        wire.send(b"pity\n")
+        raise PeerMisbehaved("not yes")
+    wire.send(b"thanks\n")
+    return b"welcome\n"
+
+
+def hasty(wire: Wire) -> Dialogue[bytes]:
+    """The same, of a protocol whose clients need not wait for TLS."""
+    wire.takes_hello = True
+    return (yield from polite(wire))
+
+
+def broken(wire: Wire) -> Dialogue[bytes]:
+    """A dialogue with a bug."""
+    yield from wire.some()
+    raise ZeroDivisionError
+
+
+class NegotiationTests(SynchronousTestCase):
+    """From the first word to TLS."""
+
+    def test_an_empty_dialogue_is_over_at_once(self) -> None:
+        """TLS from the start is a dialogue in which no one says anything."""
+        negotiation = Negotiation(silent)
+        self.assertTrue(negotiation.is_over)
+        self.assertEqual((negotiation.outcome, negotiation.said()), (b"", b""))
+
+    def test_a_dialogue(self) -> None:
+        """What is said can be taken once; in the end there is what the guest hears."""
+        negotiation = Negotiation(polite)
+        self.assertEqual(negotiation.said(), b"please\n")
+        self.assertEqual(negotiation.said(), b"")
+        negotiation.receive(b"ye")
+        self.assertFalse(negotiation.is_over)
+        negotiation.receive(b"")
+        self.assertFalse(negotiation.is_over)
+        negotiation.receive(b"s\n")
+        self.assertTrue(negotiation.is_over)
+        self.assertEqual(negotiation.said(), b"thanks\n")
+        self.assertEqual((negotiation.outcome, negotiation.hello), (b"welcome\n", b""))
+
+    def test_the_end_stays_the_end(self) -> None:
+        """What comes afterwards belongs to TLS, and changes nothing here."""
+        for more in (b"", HELLO, b"evil\n"):
+            negotiation = Negotiation(hasty)
+            negotiation.receive(b"yes\n" + HELLO)
+            self.assertRaises(RuntimeError, negotiation.receive, more)
+            self.assertTrue(negotiation.is_over)
+            self.assertEqual((negotiation.outcome, negotiation.hello), (b"welcome\n", HELLO))
+
+
+class FailureTests(SynchronousTestCase):
+    """A dialogue that fails has failed for good."""
+
+    def fails(self, negotiation: Negotiation, said: bytes, kind: type[Exception]) -> None:
+        """Those bytes end a negotiation, and none after them make it good again."""
+        self.assertRaises(kind, negotiation.receive, said)
+        for more in (b"", b"yes\n", HELLO):
+            self.assertRaises(RuntimeError, negotiation.receive, more)
+            self.assertFalse(negotiation.is_over)
+            self.assertEqual((negotiation.outcome, negotiation.hello), (b"", b""))
+
+    def test_no_second_try(self) -> None:
+        """After a wrong word no right one leads to TLS, and the last word is still to be had."""
+        negotiation = Negotiation(hasty)
+        self.fails(negotiation, b"no\n", PeerMisbehaved)
+        self.assertEqual(negotiation.said(), b"please\npity\n")
+
+    def test_injected_text_is_never_forgiven(self) -> None:
+        """Who has put text where TLS begins does not get there by sending TLS."""
+        self.fails(Negotiation(hasty), b"yes\nevil\n", PlaintextInjected)
+
+    def test_a_dialogue_with_a_bug(self) -> None:
+        """A bug in a dialogue ends in no TLS, and not in TLS by mistake."""
+        self.fails(Negotiation(broken), b"x", ZeroDivisionError)
+
+    def test_too_much(self) -> None:
+        """So many bytes in the clear and no more, in many pieces or in one."""
+        said = b"x" * 1000 + b"\n"
+        for piece in (1, len(said)):
+            negotiation = Negotiation(lambda wire: _lines(wire))
+            pieces = [said[place : place + piece] for place in range(0, len(said), piece)] * 66
+            error = self.assertRaises(PeerMisbehaved, _all, negotiation, pieces)
+            self.assertIn("and not come to TLS", str(error))
+            self.assertLess(int(str(error).split()[4]), TOTAL + len(said))
+            self.assertRaises(RuntimeError, negotiation.receive, b"")
+            self.assertFalse(negotiation.is_over)
+
+    def test_the_most_there_may_be(self) -> None:
+        """A dialogue that fits just so comes to TLS."""
+        negotiation = Negotiation(lambda wire: wire.exactly(TOTAL))
+        negotiation.receive(b"x" * (TOTAL - 1))
+        negotiation.receive(b"x")
+        self.assertTrue(negotiation.is_over)
+
+    def test_hanging_up(self) -> None:
+        """A peer that leaves is remembered by its last words."""
+        negotiation = Negotiation(polite)
+        negotiation.receive(b"554 no")
+        error = negotiation.lost()
+        self.assertIsInstance(error, PeerLeft)
+        self.assertEqual(error.received, b"554 no")
+        self.assertFalse(negotiation.is_over)
+
+    def test_a_dialogue_that_is_dropped(self) -> None:
+        """A negotiation that no one needs any more is gone at once, however it has ended."""
+        for said in (b"", b"no\n", b"yes\n", b"yes\nevil\n"):
+            negotiation = Negotiation(polite)
+            with contextlib.suppress(NegotiationError):
+                negotiation.receive(said)
+            here = weakref.ref(negotiation)
+            # Not even the collector of cycles is needed.
+            gc.disable()
+            self.addCleanup(gc.enable)
+            del negotiation
+            self.assertIsNone(here(), said)
+
+
+class LeftoverTests(SynchronousTestCase):
+    """What stands where TLS is to begin."""
+
+    def test_clear_text_is_an_attack(self) -> None:
+        """A single byte behind the last word ends it, is named, and no go-ahead is said."""
+        for evil in (b"\0", b" ", b"\n", b"\r\n", b"EHLO evil\r\n", HELLO, b"x" * 60000):
+            negotiation = Negotiation(polite, where="smtp at mail.example")
+            negotiation.said()
+            error = self.assertRaises(PlaintextInjected, negotiation.receive, b"yes\n" + evil)
+            self.assertEqual(error.received, evil[:64])
+            self.assertIn("smtp at mail.example", str(error))
+            self.assertLess(len(str(error)), 700)
+            self.assertEqual(negotiation.said(), b"")
+            self.assertEqual(negotiation.wire.received, b"")
+
+    def test_a_hello_where_the_protocol_allows_it(self) -> None:
+        """TLS's first bytes, however few, are kept for TLS and not counted as clear text."""
+        for hello in (HELLO[:1], HELLO[:2], HELLO, HELLO + b"x" * TOTAL):
+            negotiation = Negotiation(hasty)
+            negotiation.receive(b"yes\n" + hello)
+            self.assertTrue(negotiation.is_over)
+            self.assertEqual(negotiation.hello, hello)
+            self.assertEqual(negotiation.said(), b"please\nthanks\n")
+            self.assertEqual(negotiation.wire.received, b"")
+
+    def test_what_only_resembles_a_hello(self) -> None:
+        """No other record of TLS, no older TLS and no clear text goes where a hello may."""
+        for evil in (b"\x17\x03\x03", b"\x15\x03\x01", b"\x16\x02\x00", b"\x80\x2e\x01", b"\0\0\0"):
+            negotiation = Negotiation(hasty)
+            self.assertRaises(PlaintextInjected, negotiation.receive, b"yes\n" + evil)
+
+    def test_only_the_dialogue_allows_it(self) -> None:
+        """A dialogue that fails before it has allowed a hello gets none."""
+        negotiation = Negotiation(polite)
+        self.assertRaises(NegotiationError, negotiation.receive, HELLO + b"\n")
+        self.assertEqual(negotiation.hello, b"")
+
+
+def _lines(wire: Wire) -> Dialogue[bytes]:
+    while True:
+        yield from wire.line()
+
+
+def _all(negotiation: Negotiation, pieces: list[bytes]) -> None:
+    for piece in pieces:
+        negotiation.receive(piece)

@@ -1,0 +1,161 @@
+"""Replies with a code, texts that end with a dot, and lines that announce no literal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
+from txtransport.starttls.replies import (
+    Reply,
+    announces_literal,
+    dotted,
+    expect,
+    ftp_reply,
+    reply,
+    welcome,
+    whole_line,
+)
+from txtransport.starttls.wire import LINES, Dialogue, Wire
+
+T = TypeVar("T")
+
+
+def read(reading: Callable[[Wire], Dialogue[T]], said: bytes) -> T:
+    """What those bytes are read as."""
+    try:
+        next(reading(Wire(received=bytearray(said))))
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    raise AssertionError("it waits for more")
+
+
+class ReplyTests(SynchronousTestCase):
+    """Replies whose every line has the code, and FTP's."""
+
+    def test_a_line(self) -> None:
+        """A code, and perhaps a text, are a reply."""
+        rows = {
+            b"220 ready\r\n": Reply(b"220", (b"ready",)),
+            b"220 \n": Reply(b"220", (b"",)),
+            b"220\r\n": Reply(b"220", (b"",)),
+            b"555 \x00\xff\r\r\n": Reply(b"555", (b"\x00\xff\r",)),
+        }
+        for said, expected in rows.items():
+            self.assertEqual(read(reply, said), expected)
+            self.assertEqual(read(ftp_reply, said), expected)
+
+    def test_several_lines(self) -> None:
+        """A hyphen behind the code says that it goes on."""
+        several = read(reply, b"250-mail\r\n250-\r\n250-SIZE 10\r\n250 starttls  now\r\n")
+        self.assertEqual(several.lines, (b"mail", b"", b"SIZE 10", b"starttls  now"))
+        self.assertEqual(several.words, [b"SIZE", b"STARTTLS"])
+        self.assertEqual(several.said, b"250 mail  SIZE 10 starttls  now")
+        self.assertEqual(read(reply, b"250-a\r\n250\r\n").lines, (b"a", b""))
+
+    def test_the_first_line_is_a_name(self) -> None:
+        """A server called STARTTLS does not offer it by that."""
+        self.assertEqual(read(reply, b"250 STARTTLS\r\n").words, [])
+
+    def test_what_is_no_reply(self) -> None:
+        """Codes are three digits, of the right kind, with a space, a hyphen or nothing behind."""
+        for said in (
+            b"", b"22", b"2200 x", b"220ok", b"220\tok", b"220_ok", b" 220 ok", b"* 220", b"620 x",
+            b"020 x", b"+OK", b"22O x", b"\xb2\xb2\xb0 x", b"\x16\x03\x01", b"HTTP/1.1 400 Bad",
+        ):  # fmt: skip
+            for reading in (reply, ftp_reply):
+                error = self.assertRaises(PeerMisbehaved, read, reading, said + b"\r\n")
+                self.assertIn(repr(said), str(error))
+
+    def test_codes_that_change(self) -> None:
+        """A reply has one code, or it is none."""
+        for said in (b"250-a\r\n220 b\r\n", b"250-a\r\n250-b\r\n550 c\r\n", b"250-a\r\nb\r\n"):
+            self.assertRaises(PeerMisbehaved, read, reply, said)
+
+    def test_anything_may_stand_in_the_middle_of_ftp_s(self) -> None:
+        """FTP's replies end with their own code and a space, whatever comes before it."""
+        said = b"211-Features:\r\n AUTH TLS\r\n211-x\r\n220 no end\r\n2110\r\n211 End\r\n"
+        self.assertEqual(
+            read(ftp_reply, said).lines,
+            (b"Features:", b" AUTH TLS", b"211-x", b"220 no end", b"2110", b"End"),
+        )
+        self.assertEqual(read(ftp_reply, b"211-a\r\n211\r\n").lines, (b"a", b""))
+
+    def test_c28_endless_replies(self) -> None:
+        """A reply that does not end is not waited for."""
+        flood = b"250-x\r\n" * (LINES + 1)
+        for reading in (reply, ftp_reply):
+            self.assertRaises(PeerMisbehaved, read, reading, flood)
+        self.assertRaises(PeerMisbehaved, read, dotted, flood)
+
+
+class ExpectTests(SynchronousTestCase):
+    """What an answer means."""
+
+    def test_the_right_code(self) -> None:
+        """One of the codes that lead on leads on."""
+        expect(Reply(b"220", (b"",)), b"220")
+        expect(Reply(b"334", (b"",)), b"234", b"334")
+        welcome(Reply(b"201", (b"",)), b"200", b"201")
+
+    def test_c15_a_refusal_has_its_code_and_text(self) -> None:
+        """A refusal is told with its code, and its text escaped and cut."""
+        for code in (b"421", b"454", b"502", b"580"):
+            answer = Reply(code, (b"not\x1b[2J\r", b"now" * 200))
+            error = self.assertRaises(TLSRefused, expect, answer, b"220")
+            self.assertEqual(error.code, code.decode())
+            self.assertEqual(error.text, (b"not\x1b[2J\r " + b"now" * 200)[:200])
+            self.assertTrue(str(error).isprintable())
+
+    def test_c16_neither_yes_nor_no(self) -> None:
+        """Any other code is a broken rule, be it as positive as it may."""
+        for code in (b"100", b"200", b"221", b"250", b"354"):
+            error = self.assertRaises(PeerMisbehaved, expect, Reply(code, (b"ok",)), b"220", b"234")
+            self.assertIn(
+                f"expected reply 220 or 234, and the peer sent b'{code.decode()} ok'", str(error)
+            )
+
+    def test_a_server_that_turns_us_away(self) -> None:
+        """A greeting that says no has refused everything, and not TLS."""
+        for code in (b"400", b"421", b"502", b"554"):
+            error = self.assertRaises(PeerLeft, welcome, Reply(code, (b"no",)), b"220")
+            self.assertEqual(error.received, code + b" no")
+        self.assertRaises(PeerMisbehaved, welcome, Reply(b"250", (b"no",)), b"220")
+
+
+class DottedTests(SynchronousTestCase):
+    """Texts that end with a dot."""
+
+    def test_dots_in_front_are_taken_off(self) -> None:
+        """A lone dot ends the text; a dot put in front of a line does not belong to it."""
+        self.assertEqual(
+            read(dotted, b"STLS\r\n..\r\n..x\r\n.y\r\n\r\n.\r\n"), [b"STLS", b".", b".x", b"y", b""]
+        )
+        self.assertEqual(read(dotted, b".\n"), [])
+
+
+class LiteralTests(SynchronousTestCase):
+    """Literals, which a dialogue in the clear does not need."""
+
+    def test_c20_lines_that_announce_a_literal(self) -> None:
+        """A line that goes on in bytes that are no line is refused, in every notation."""
+        for line in (
+            b"* 1 FETCH (BODY[] {28}",
+            b"x {0}",
+            b"x {5+}",
+            b"x ~{5}",
+            b'"A" {12345}',
+            b"{1}",
+        ):
+            self.assertTrue(announces_literal(line))
+            error = self.assertRaises(PeerMisbehaved, read, whole_line, line + b"\r\n")
+            self.assertIn("announced a literal", str(error))
+
+    def test_lines_that_announce_none(self) -> None:
+        """Braces elsewhere, or without a number, are text."""
+        for line in (b"", b"{5} x", b"{}", b"{x}", b"{+}", b"{5", b"{-1}", b"5}"):
+            self.assertFalse(announces_literal(line))
+            self.assertEqual(read(whole_line, line + b"\r\n"), line)

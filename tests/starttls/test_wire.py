@@ -1,0 +1,224 @@
+"""A conversation in the clear: how much may come, and what is an answer."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import Any, TypeVar
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.errors import PeerMisbehaved
+from txtransport.starttls.wire import COMMANDS, LINE, LINES, TOTAL, Dialogue, Wire
+
+T = TypeVar("T")
+
+
+def having(*received: bytes) -> Wire:
+    """A wire on which that has come."""
+    return Wire(received=bytearray(b"".join(received)))
+
+
+def result(dialogue: Dialogue[T]) -> T:
+    """What a dialogue returns that has all it needs."""
+    try:
+        next(dialogue)
+    except StopIteration as end:
+        value: T = end.value
+        return value
+    raise AssertionError("it waits for more")
+
+
+class WireTestCase(SynchronousTestCase):
+    """What the tests of this file share."""
+
+    def waits(self, dialogue: Dialogue[Any]) -> None:
+        """A dialogue needs more than has come."""
+        self.assertIsNone(next(dialogue))
+
+    def misbehaved(self, dialogue: Dialogue[Any]) -> str:
+        """What a dialogue complains of."""
+        return str(self.assertRaises(PeerMisbehaved, next, dialogue))
+
+
+class SayingTests(WireTestCase):
+    """What goes out."""
+
+    def test_things_are_said_in_order(self) -> None:
+        """Answers and questions go out as they were said."""
+        wire = Wire()
+        wire.send(b"one")
+        wire.ask(b"two")
+        self.assertEqual(wire.outgoing, b"onetwo")
+
+    def test_an_answer_before_its_question_is_none(self) -> None:
+        """A question is not asked of someone who has answered already (CVE-2026-42246)."""
+        for early in (b"a1 OK done\r\n", b"a", b"\0"):
+            wire = having(early)
+            error = self.assertRaises(PeerMisbehaved, wire.ask, b"a1 STARTTLS\r\n")
+            self.assertIn(f"before it was asked: {early!r}", str(error))
+            self.assertEqual(wire.outgoing, b"")
+
+    def test_servers_may_have_been_told_more(self) -> None:
+        """An answer is sent although more commands have come: clients may pipeline."""
+        wire = having(b"NOOP\r\n")
+        wire.send(b"250 Ok\r\n")
+        self.assertEqual(wire.outgoing, b"250 Ok\r\n")
+
+    def test_goodbye_to_who_talks_and_talks(self) -> None:
+        """Who sends commands in vain is told so, and how many it were is known."""
+        wire = Wire()
+        error = self.assertRaises(PeerMisbehaved, wire.give_up, b"421 Bye\r\n")
+        self.assertEqual(wire.outgoing, b"421 Bye\r\n")
+        self.assertIn(f"sent {COMMANDS} commands", str(error))
+
+    def test_private_words_cannot_be_guessed(self) -> None:
+        """Words such as tags are letters and digits, long, and never the same twice."""
+        wire = Wire()
+        words = {wire.fresh() for _ in range(100)}
+        self.assertEqual(len(words), 100)
+        for word in words:
+            self.assertTrue(word.isascii() and word.isalnum() and len(word) >= 16, word)
+
+    def test_every_conversation_has_its_own_bytes(self) -> None:
+        """What one peer says is not heard on another's wire."""
+        one, other = Wire(), Wire()
+        one.received += b"x"
+        one.send(b"y")
+        self.assertEqual((other.received, other.outgoing), (b"", b""))
+
+
+class LineTests(WireTestCase):
+    """Lines."""
+
+    def test_a_line_ends_with_lf_and_perhaps_a_cr(self) -> None:
+        """The end of a line is LF, or CR and LF; a second CR belongs to the line."""
+        rows = {
+            b"x\r\n": b"x",
+            b"x\n": b"x",
+            b"x\r\r\n": b"x\r",
+            b"x\ry\n": b"x\ry",
+            b"\r\n": b"",
+            b"\n": b"",
+            b" \0 \r\n": b" \0 ",
+        }
+        for received, line in rows.items():
+            wire = having(received, b"rest")
+            self.assertEqual(result(wire.line()), line)
+            self.assertEqual(wire.received, b"rest")
+
+    def test_half_a_line_is_waited_for(self) -> None:
+        """A line is a line when its end has come; a CR is no end."""
+        for half in (b"", b"x", b"x\r"):
+            wire = having(half)
+            dialogue = wire.line()
+            self.waits(dialogue)
+            wire.received += b"y\n"
+            self.assertEqual(result(dialogue), half + b"y")
+
+    def test_lines_are_bounded(self) -> None:
+        """A line has so many bytes with its end, and not one more."""
+        self.assertEqual(len(result(having(b"x" * (LINE - 1), b"\n").line())), LINE - 1)
+        self.waits(having(b"x" * (LINE - 1)).line())
+        for endless in (b"x" * LINE, b"x" * LINE + b"\n", b"x" * TOTAL):
+            message = self.misbehaved(having(endless).line())
+            self.assertIn(f"longer than {LINE} bytes", message)
+            self.assertLess(len(message), 200)
+
+    def test_a_dialogue_may_be_stricter(self) -> None:
+        """A protocol with shorter lines says so."""
+        self.assertEqual(result(having(b"xxx\n").line(4)), b"xxx")
+        self.assertIn("longer than 4 bytes", self.misbehaved(having(b"xxxx\n").line(4)))
+        self.assertIn("longer than 4 bytes", self.misbehaved(having(b"xxxx").line(4)))
+
+    def test_there_are_only_so_many(self) -> None:
+        """After so many lines a dialogue is not taken to lead anywhere."""
+        wire = having(b"x\n" * (LINES + 1))
+        for _ in range(LINES):
+            result(wire.line())
+        self.assertIn(f"more than {LINES} lines", self.misbehaved(wire.line()))
+
+    def test_a_line_that_drips_costs_no_more(self) -> None:
+        """A line that comes byte by byte is not searched from its beginning each time."""
+        wire = Wire()
+        dialogue = wire.line(TOTAL)
+        began = time.process_time()
+        for _ in range(TOTAL - 1):
+            self.waits(dialogue)
+            wire.received += b"x"
+        self.assertLess(time.process_time() - began, 2)
+        wire.received += b"\n"
+        self.assertEqual(len(result(dialogue)), TOTAL - 1)
+
+
+class CommandTests(WireTestCase):
+    """Lines of clients."""
+
+    def test_verb_and_argument(self) -> None:
+        """A verb is read in any case, an argument as it is; spaces around do not matter."""
+        rows = {
+            b"starttls\r\n": (b"STARTTLS", b""),
+            b"StartTLS \r\n": (b"STARTTLS", b""),
+            b" Auth  tls x \n": (b"AUTH", b"tls x"),
+            b"\r\n": (b"", b""),
+        }
+        for received, command in rows.items():
+            self.assertEqual(result(having(received).command()), command)
+
+    def test_nothing_but_spaces_is_trimmed(self) -> None:
+        """Control characters make a verb another one."""
+        for received in (b"STLS\r\r\n", b"STLS\t\n", b"\0STLS\n", b"\x0bSTLS\n", b"STLS\0\n"):
+            self.assertEqual(
+                result(having(received).command()), (received[:-1].removesuffix(b"\r"), b"")
+            )
+
+
+class BytesTests(WireTestCase):
+    """Messages without lines."""
+
+    def test_exactly_so_many(self) -> None:
+        """A message of a known length is taken when it is all there, and not a byte more."""
+        wire = having(b"abc")
+        dialogue = wire.exactly(4)
+        self.waits(dialogue)
+        wire.received += b"de"
+        self.assertEqual(result(dialogue), b"abcd")
+        self.assertEqual(wire.received, b"e")
+        self.assertEqual(result(wire.exactly(0)), b"")
+
+    def test_sizes_are_bounded(self) -> None:
+        """A message that could never come is not waited for."""
+        for count in (-1, TOTAL + 1, 1 << 64):
+            self.assertIn(f"of {count} bytes", self.misbehaved(Wire().exactly(count)))
+        self.waits(Wire().exactly(TOTAL))
+
+    def test_something(self) -> None:
+        """Whatever comes first is waited for, and left where it is."""
+        wire = Wire()
+        dialogue = wire.some()
+        self.waits(dialogue)
+        wire.received += b"x"
+        self.assertIsNone(result(dialogue))
+        self.assertEqual(wire.received, b"x")
+
+    @settings(deadline=None)
+    @given(said=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200), max_size=8))
+    def test_segments_do_not_matter(self, said: bytes, cuts: list[int]) -> None:
+        """The same lines come of the same bytes, however they are cut."""
+        wire, lines, dialogue = Wire(), [], None
+        places = [0, *sorted(cuts), 200]
+        for begin, end in itertools.pairwise(places):
+            wire.received += said[begin:end]
+            while True:
+                dialogue = dialogue or wire.line()
+                try:
+                    next(dialogue)
+                except StopIteration as line:
+                    lines.append(line.value)
+                    dialogue = None
+                else:
+                    break
+        expected = [line.removesuffix(b"\r") for line in said.split(b"\n")[:-1]]
+        self.assertEqual(lines, expected)
