@@ -1,0 +1,213 @@
+"""FTP's way to TLS."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.starttls.talk import farewell, talk, told
+from txtransport.errors import (
+    PeerLeft,
+    PeerMisbehaved,
+    PlaintextInjected,
+    TLSNotOffered,
+    TLSRefused,
+)
+from txtransport.starttls import ftp
+from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.wire import COMMANDS
+
+GREETING: Final = b"220 hi\r\n"
+
+
+class FTPTests(SynchronousTestCase):
+    """Both sides."""
+
+    def test_the_transcript(self) -> None:
+        """A client and a server say what RFC 4217 has them say."""
+        result = talk(ftp.connect, ftp.serve)
+        self.assertEqual(
+            result.by_server, [b"220 server.example FTP\r\n", b"234 Begin TLS negotiation\r\n"]
+        )
+        self.assertEqual(result.by_client, [b"AUTH TLS\r\n"])
+
+    def test_what_the_guests_hear(self) -> None:
+        """A client's guest hears a greeting of ours; a server's begins by itself."""
+        result = talk(ftp.connect, ftp.serve)
+        self.assertEqual(result.client.outcome, b"220 ready\r\n")
+        self.assertEqual(result.server.outcome, b"")
+
+    def test_the_row(self) -> None:
+        """The catalogue knows its ports, and that it may go on in the clear."""
+        row = UPGRADABLE["ftp"]
+        self.assertEqual((row.connect, row.serve), (ftp.connect, ftp.serve))
+        self.assertEqual((row.port, row.tls_port, row.verifies), (21, 990, "host"))
+        self.assertTrue(row.is_transparent and row.may_continue)
+
+    def test_the_greeting_that_is_kept_back(self) -> None:
+        """In the middle of FTP's greetings anything may stand; the code with a space ends them."""
+        end = UPGRADABLE["ftp"].greeting
+        assert end is not None
+        greeting = b"220-Welcome\r\n to\r\n230 files\r\nhere\r\n220 ready\r\n"
+        self.assertEqual(end(greeting + b"331 more\r\n"), len(greeting))
+        for place in range(len(greeting)):
+            self.assertEqual(end(greeting[:place]), 0, greeting[:place])
+
+
+class FTPClientTests(SynchronousTestCase):
+    """The client's side, told what a server might say."""
+
+    def test_both_go_aheads(self) -> None:
+        """Servers say 234; some from before the RFC say 334."""
+        for go_ahead in (b"234 go\r\n", b"334 go\r\n", b"234-a\r\n b\r\n234 go\r\n", b"234\r\n"):
+            self.assertTrue(told(ftp.connect, GREETING, go_ahead).is_over)
+
+    def test_a_server_that_needs_time(self) -> None:
+        """120 asks to wait, be it more than once; the greeting follows, at once or later."""
+        for said in (
+            (b"120 in 3 minutes\r\n", GREETING),
+            (b"120 wait\r\n" + GREETING,),
+            (b"120-a\r\n220 b\r\n120 wait\r\n", b"120 wait\r\n", GREETING),
+        ):
+            client = told(ftp.connect, *said)
+            self.assertEqual(client.said(), b"AUTH TLS\r\n")
+
+    def test_c28_a_server_that_always_needs_time(self) -> None:
+        """Waiting has an end."""
+        self.assertRaises(PeerMisbehaved, told, ftp.connect, b"120 wait\r\n" * 1000)
+
+    def test_greetings_of_several_lines(self) -> None:
+        """What stands in the middle of a greeting is no reply."""
+        client = told(ftp.connect, b"220-Welcome\r\n 220 not yet\r\n421 nor this\r\n220 ready\r\n")
+        self.assertEqual(client.said(), b"AUTH TLS\r\n")
+
+    def test_the_older_name(self) -> None:
+        """A server that does not know TLS by its name is asked for SSL, once."""
+        client = told(ftp.connect, GREETING, b"504 TLS?\r\n")
+        self.assertEqual(client.said(), b"AUTH TLS\r\nAUTH SSL\r\n")
+        client.receive(b"234 go\r\n")
+        self.assertTrue(client.is_over)
+        client = told(ftp.connect, GREETING, b"504 TLS?\r\n")
+        client.said()
+        error = self.assertRaises(TLSNotOffered, client.receive, b"504 SSL?\r\n")
+        self.assertEqual(error.reply, b"504 SSL?")
+        self.assertEqual(client.said(), b"")
+
+    def test_c14_not_offered(self) -> None:
+        """A server that does not know the command has no TLS, and hears nothing more."""
+        for code in (b"500", b"502"):
+            client = told(ftp.connect, GREETING)
+            client.said()
+            error = self.assertRaises(TLSNotOffered, client.receive, code + b" what?\r\n")
+            self.assertEqual(error.reply, code + b" what?")
+            self.assertEqual(client.said(), b"")
+
+    def test_c15_refused(self) -> None:
+        """Whatever refuses is told with its code and text, by either name."""
+        for code in (b"431", b"534", b"530", b"421"):
+            for before in ((GREETING,), (GREETING, b"504 TLS?\r\n")):
+                error = self.assertRaises(TLSRefused, told, ftp.connect, *before, code + b" no\r\n")
+                self.assertEqual((error.code, error.text), (code.decode(), b"no"))
+
+    def test_c32_going_on_in_the_clear(self) -> None:
+        """After a refusal there is still a greeting for the guest, if it is to go on."""
+        client = told(ftp.connect, GREETING)
+        self.assertRaises(TLSRefused, client.receive, b"431 not now\r\n")
+        self.assertEqual(client.wire.greeting, b"220 ready\r\n")
+
+    def test_c16_answers_that_are_none(self) -> None:
+        """Nothing but 234 and 334 leads to TLS, be it ever so positive."""
+        for said in (b"200 ok", b"230 in", b"235 x", b"331 x", b"234ok", b"2340 x", b"* 234", b""):
+            self.assertRaises(PeerMisbehaved, told, ftp.connect, GREETING, said + b"\r\n")
+
+    def test_a_server_that_turns_us_away(self) -> None:
+        """A greeting that says no is told, and nothing more is said."""
+        for said in ((b"421 busy\r\n",), (b"120 wait\r\n", b"530 not you\r\n")):
+            error, heard = farewell(ftp.connect, *said)
+            self.assertIsInstance(error, PeerLeft)
+            self.assertIn(repr(said[-1][:-2]), str(error))
+            self.assertEqual(heard, b"")
+        for other in (b"230 in\r\n", b"+OK hi\r\n", b"SSH-2.0-x\r\n"):
+            self.assertRaises(PeerMisbehaved, told, ftp.connect, other)
+
+    def test_c13_answers_before_their_questions(self) -> None:
+        """What comes with a greeting, or with a 504, is no answer to what was not asked yet."""
+        self.assertRaises(PeerMisbehaved, told, ftp.connect, GREETING + b"234 go\r\n")
+        self.assertRaises(PeerMisbehaved, told, ftp.connect, GREETING, b"504 x\r\n234 go\r\n")
+
+    def test_text_behind_the_go_ahead(self) -> None:
+        """What came with the go-ahead is an attack."""
+        client = told(ftp.connect, GREETING)
+        error = self.assertRaises(PlaintextInjected, client.receive, b"234 go\r\n230 in\r\n")
+        self.assertEqual(error.received, b"230 in\r\n")
+        self.assertEqual(client.outcome, b"")
+
+
+class FTPServerTests(SynchronousTestCase):
+    """The server's side, told what a client might say."""
+
+    def answer(self, said: bytes) -> bytes:
+        """What the server says to a line, and goes on."""
+        server = Negotiation(ftp.serve)
+        server.said()
+        server.receive(said)
+        self.assertFalse(server.is_over)
+        return server.said()
+
+    def test_what_it_answers(self) -> None:
+        """Before TLS there is TLS to be had and nothing else."""
+        required = b"530 Must use AUTH TLS first\r\n"
+        rows = {
+            b"FEAT\r\n": b"211-Features:\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n211 End\r\n",
+            b"AUTH GSSAPI\r\n": b"504 Use AUTH TLS\r\n",
+            b"AUTH\r\n": b"504 Use AUTH TLS\r\n",
+            b"AUTH TLS x\r\n": b"504 Use AUTH TLS\r\n",
+            b"AUTH TLS\r\r\n": b"504 Use AUTH TLS\r\n",
+            b"AUTHTLS\r\n": required,
+            b"USER joe\r\n": required,
+            b"PBSZ 0\r\n": required,
+            b"\r\n": required,
+        }
+        for said, answer in rows.items():
+            self.assertEqual(self.answer(said), answer, said)
+
+    def test_s19_the_command(self) -> None:
+        """Every name for TLS is known, in any case, and with a bare LF."""
+        for said in (
+            b"AUTH TLS\r\n",
+            b"auth tls\n",
+            b"AUTH TLS-C\r\n",
+            b"AUTH SSL\r\n",
+            b"Auth  Tls-P\n",
+        ):
+            server = told(ftp.serve, said)
+            self.assertTrue(server.is_over)
+            self.assertTrue(server.said().endswith(b"\r\n234 Begin TLS negotiation\r\n"))
+
+    def test_s7_commands_behind_auth_tls(self) -> None:
+        """What is pipelined behind AUTH TLS ends it, without a go-ahead."""
+        for evil in (b"USER a\r\n", b"X", b"\x16\x03\x01"):
+            error, said = farewell(ftp.serve, b"AUTH TLS\r\n" + evil)
+            self.assertIsInstance(error, PlaintextInjected)
+            self.assertEqual(said, b"")
+
+    def test_s20_passwords_are_not_heard(self) -> None:
+        """Credentials in the clear are turned down unread, and appear in no message."""
+        error, said = farewell(ftp.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
+        self.assertNotIn("hunter2", str(error))
+        self.assertEqual(said.count(b"530 Must use AUTH TLS first"), COMMANDS)
+
+    def test_goodbye(self) -> None:
+        """A client that leaves is seen off."""
+        error, said = farewell(ftp.serve, b"QUIT\r\n")
+        self.assertIsInstance(error, PeerLeft)
+        self.assertEqual(said, b"220 server.example FTP\r\n221 Bye\r\n")
+
+    def test_s25_a_client_that_never_starts_tls(self) -> None:
+        """After so many commands the server hangs up; the last of them may still start TLS."""
+        error, said = farewell(ftp.serve, *[b"SYST\r\n"] * COMMANDS)
+        self.assertIsInstance(error, PeerMisbehaved)
+        self.assertTrue(said.endswith(b"first\r\n421 Too many commands before AUTH TLS\r\n"))
+        self.assertTrue(told(ftp.serve, *[b"SYST\r\n"] * (COMMANDS - 1), b"AUTH TLS\r\n").is_over)

@@ -1,0 +1,179 @@
+"""IRC's way to TLS."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.starttls.talk import farewell, talk, told
+from txtransport.errors import (
+    PeerLeft,
+    PeerMisbehaved,
+    PlaintextInjected,
+    TLSNotOffered,
+    TLSRefused,
+)
+from txtransport.starttls import irc
+from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.wire import COMMANDS
+
+
+class IRCTests(SynchronousTestCase):
+    """Both sides."""
+
+    def test_the_transcript(self) -> None:
+        """A client and a server say what IRCv3 has them say."""
+        result = talk(irc.connect, irc.serve)
+        self.assertEqual(result.by_client, [b"STARTTLS\r\n"])
+        self.assertEqual(
+            result.by_server,
+            [b":server.example 670 * :STARTTLS successful, proceed with TLS handshake\r\n"],
+        )
+
+    def test_what_the_guests_hear(self) -> None:
+        """Nothing: it is the client who begins."""
+        result = talk(irc.connect, irc.serve)
+        self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
+
+    def test_the_row(self) -> None:
+        """The catalogue knows its ports, and after how many seconds silence means no."""
+        row = UPGRADABLE["irc"]
+        self.assertEqual((row.connect, row.serve), (irc.connect, irc.serve))
+        self.assertEqual((row.port, row.tls_port, row.verifies), (6667, 6697, "host"))
+        self.assertTrue(row.is_transparent and row.may_continue)
+        self.assertIsNone(row.greeting)
+        self.assertEqual(row.patience, 8.0)
+
+
+class IRCClientTests(SynchronousTestCase):
+    """The client's side, told what a server might say."""
+
+    def test_it_asks_at_once(self) -> None:
+        """The first thing said is STARTTLS, before any name."""
+        self.assertEqual(told(irc.connect).said(), b"STARTTLS\r\n")
+
+    def test_the_go_ahead(self) -> None:
+        """The number is what counts, whoever says it and however it is worded."""
+        for said in (
+            b":s 670 nick :go\r\n",
+            b":irc.example 670 * :STARTTLS erfolgreich\r\n",
+            b":s 670\n",
+            b"670 * :go\r\n",
+        ):
+            self.assertTrue(told(irc.connect, said).is_over, said)
+
+    def test_small_talk(self) -> None:
+        """What a server says while it looks up names is no answer, and not passed on."""
+        client = told(
+            irc.connect,
+            b":s NOTICE * :*** Looking up your hostname...\r\nNOTICE AUTH :*** 670 \r\n",
+            b":s CAP * LS :tls\r\n:s notice AUTH :*** Checking Ident\r\nPING :670\r\n",
+            b":s 020 * :Please wait while we process your connection.\r\n:s 439 * :Please wait\r\n",
+        )
+        self.assertFalse(client.is_over)
+        self.assertEqual(client.said(), b"STARTTLS\r\n")
+        client.receive(b":s 670 * :go\r\n")
+        self.assertTrue(client.is_over)
+        self.assertEqual(client.outcome, b"")
+
+    def test_c14_not_offered(self) -> None:
+        """Servers that do not know the command say so in one of two ways."""
+        for said in (b":s 421 * STARTTLS :Unknown command", b":s 451 * :You have not registered"):
+            error = self.assertRaises(TLSNotOffered, told, irc.connect, said + b"\r\n")
+            self.assertEqual(error.reply, said)
+
+    def test_c15_refused(self) -> None:
+        """A server that cannot do it at the moment has refused."""
+        error = self.assertRaises(
+            TLSRefused, told, irc.connect, b":s 691 * :STARTTLS failed (Wrong moon phase)\r\n"
+        )
+        self.assertEqual(
+            (error.code, error.text), ("691", b"* :STARTTLS failed (Wrong moon phase)")
+        )
+
+    def test_c16_answers_that_are_none(self) -> None:
+        """Only a whole number in the right place is an answer."""
+        for said in (
+            b":s 6700 * :go", b":s 67 * :go", b":s  670 * :go", b":670 * :go", b": :s 670", b"",
+            b"@a=b :s 670 * :go", b":s 001 nick :Welcome", b"220 hi", b"+OK", b"* OK", b":s",
+            b":s PRIVMSG you :670",
+        ):  # fmt: skip
+            self.assertRaises(PeerMisbehaved, told, irc.connect, said + b"\r\n")
+
+    def test_goodbye_of_the_server(self) -> None:
+        """A server that closes the link has left, and its reason is told."""
+        for said in (b"ERROR :Closing Link: (Throttled)", b":s error :no"):
+            error = self.assertRaises(PeerLeft, told, irc.connect, said + b"\r\n")
+            self.assertEqual(error.received, said)
+
+    def test_c28_endless_notices(self) -> None:
+        """A server that only talks is not listened to for ever."""
+        self.assertRaises(PeerMisbehaved, told, irc.connect, b":s NOTICE * :x\r\n" * 1000)
+
+    def test_text_behind_the_go_ahead(self) -> None:
+        """What came with the go-ahead is an attack."""
+        client = told(irc.connect)
+        evil = b":s 001 nick :Welcome\r\n"
+        error = self.assertRaises(PlaintextInjected, client.receive, b":s 670 * :go\r\n" + evil)
+        self.assertEqual(error.received, evil)
+
+
+class IRCServerTests(SynchronousTestCase):
+    """The server's side, told what a client might say."""
+
+    def answer(self, said: bytes) -> bytes:
+        """What the server says to a line, and goes on."""
+        server = Negotiation(irc.serve)
+        self.assertEqual(server.said(), b"")
+        server.receive(said)
+        self.assertFalse(server.is_over)
+        return server.said()
+
+    def test_what_it_answers(self) -> None:
+        """Before TLS there is TLS to be had and nothing else."""
+        required = b":localhost 451 * :TLS required, use STARTTLS\r\n"
+        rows = {
+            b"CAP LS\r\n": b":localhost CAP * LS :tls\r\n",
+            b"cap ls 302\n": b":localhost CAP * LS :tls\r\n",
+            b"CAP\r\n": required,
+            b"CAP LSX\r\n": required,
+            b"CAP END\r\n": required,
+            b"STARTTLS now\r\n": b":localhost 691 * :STARTTLS takes no parameters\r\n",
+            b"STARTTLS\r\r\n": required,
+            b"NICK joe\r\n": required,
+            b"USER joe 0 * :Joe\r\n": required,
+            b"\r\n": required,
+        }
+        for said, answer in rows.items():
+            self.assertEqual(self.answer(said), answer, said)
+
+    def test_s19_the_command(self) -> None:
+        """STARTTLS is heard in any case, and with a bare LF."""
+        for said in (b"STARTTLS\r\n", b"starttls\n"):
+            self.assertTrue(told(irc.serve, said).is_over)
+
+    def test_s7_commands_behind_starttls(self) -> None:
+        """What is pipelined behind STARTTLS ends it, without a go-ahead."""
+        for evil in (b"NICK evil\r\n", b"X", b"\x16\x03\x01"):
+            error, said = farewell(irc.serve, b"STARTTLS\r\n" + evil)
+            self.assertIsInstance(error, PlaintextInjected)
+            self.assertEqual(said, b"")
+
+    def test_s20_passwords_are_not_heard(self) -> None:
+        """Credentials in the clear are turned down unread, and appear in no message."""
+        error, said = farewell(irc.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
+        self.assertNotIn("hunter2", str(error))
+        self.assertEqual(said.count(b"TLS required"), COMMANDS)
+
+    def test_goodbye(self) -> None:
+        """A client that leaves is seen off."""
+        error, said = farewell(irc.serve, b"QUIT :bye\r\n")
+        self.assertIsInstance(error, PeerLeft)
+        self.assertEqual(said, b"ERROR :Bye\r\n")
+
+    def test_s25_a_client_that_never_starts_tls(self) -> None:
+        """After so many commands the server hangs up; the last of them may still start TLS."""
+        error, said = farewell(irc.serve, *[b"CAP LS\r\n"] * COMMANDS)
+        self.assertIsInstance(error, PeerMisbehaved)
+        self.assertTrue(said.endswith(b":tls\r\nERROR :Too many commands before STARTTLS\r\n"))
+        self.assertTrue(told(irc.serve, *[b"CAP LS\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_over)

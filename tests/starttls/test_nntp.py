@@ -1,0 +1,178 @@
+"""NNTP's way to TLS."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.starttls.talk import farewell, talk, told
+from txtransport.errors import (
+    PeerLeft,
+    PeerMisbehaved,
+    PlaintextInjected,
+    TLSNotOffered,
+    TLSRefused,
+)
+from txtransport.starttls import nntp
+from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.wire import COMMANDS
+
+GREETING: Final = b"200 hi\r\n"
+OFFER: Final = b"101 list\r\nVERSION 2\r\nREADER\r\nSTARTTLS\r\n.\r\n"
+
+
+class NNTPTests(SynchronousTestCase):
+    """Both sides."""
+
+    def test_the_transcript(self) -> None:
+        """A client and a server say what RFC 4642 has them say."""
+        result = talk(nntp.connect, nntp.serve)
+        self.assertEqual(
+            result.by_server,
+            [
+                b"200 ready\r\n",
+                b"101 capabilities\r\nVERSION 2\r\nSTARTTLS\r\n.\r\n",
+                b"382 Begin TLS negotiation\r\n",
+            ],
+        )
+        self.assertEqual(result.by_client, [b"CAPABILITIES\r\n", b"STARTTLS\r\n"])
+
+    def test_what_the_guests_hear(self) -> None:
+        """A client's guest learns in our words whether it may post; a server's begins by itself."""
+        for greeting, heard in (
+            (b"200 hi <script>\r\n", b"200 ready\r\n"),
+            (b"201 hi\r\n", b"201 ready\r\n"),
+        ):
+            client = told(nntp.connect, greeting, OFFER, b"382 go\r\n")
+            self.assertEqual(client.outcome, heard)
+        self.assertEqual(talk(nntp.connect, nntp.serve).server.outcome, b"")
+
+    def test_the_row(self) -> None:
+        """The catalogue knows its ports, and that it may go on in the clear."""
+        row = UPGRADABLE["nntp"]
+        self.assertEqual((row.connect, row.serve), (nntp.connect, nntp.serve))
+        self.assertEqual((row.port, row.tls_port, row.verifies), (119, 563, "host"))
+        self.assertTrue(row.is_transparent and row.may_continue)
+        assert row.greeting is not None
+        self.assertEqual(row.greeting(b"200 hi\r\n101 x\r\n"), 8)
+        self.assertEqual(row.greeting(b"200 hi"), 0)
+
+
+class NNTPClientTests(SynchronousTestCase):
+    """The client's side, told what a server might say."""
+
+    def test_c14_not_offered(self) -> None:
+        """A list without STARTTLS is an answer, and the command is not tried."""
+        for offer in (
+            b"101 STARTTLS\r\n.\r\n",
+            b"101 list\r\nVERSION 2\r\nXSTARTTLS\r\nSTARTTLSX\r\nSASL STARTTLS\r\n.\r\n",
+        ):
+            client = told(nntp.connect, GREETING)
+            client.said()
+            self.assertRaises(TLSNotOffered, client.receive, offer)
+            self.assertEqual(client.said(), b"")
+
+    def test_c17_old_servers(self) -> None:
+        """A server without CAPABILITIES is not asked for TLS."""
+        for code in (b"480", b"500", b"502"):
+            client = told(nntp.connect, GREETING)
+            client.said()
+            error = self.assertRaises(TLSNotOffered, client.receive, code + b" what?\r\n")
+            self.assertEqual(error.reply, code + b" what?")
+            self.assertEqual(client.said(), b"")
+
+    def test_c15_refused(self) -> None:
+        """Whatever refuses is told with its code and text."""
+        for code in (b"502", b"580", b"500", b"483", b"400"):
+            error = self.assertRaises(
+                TLSRefused, told, nntp.connect, GREETING, OFFER, code + b" no\r\n"
+            )
+            self.assertEqual((error.code, error.text), (code.decode(), b"no"))
+
+    def test_c32_going_on_in_the_clear(self) -> None:
+        """After a refusal there is still a greeting for the guest, if it is to go on."""
+        client = told(nntp.connect, b"201 hi\r\n", OFFER)
+        self.assertRaises(TLSRefused, client.receive, b"580 not now\r\n")
+        self.assertEqual(client.wire.greeting, b"201 ready\r\n")
+
+    def test_c16_answers_that_are_none(self) -> None:
+        """Nothing but 382 leads to TLS, and nothing but 101 to a list."""
+        for said in (b"381 x", b"200 ok", b"3820 x", b"382ok", b"* 382", b"+OK", b""):
+            self.assertRaises(PeerMisbehaved, told, nntp.connect, GREETING, OFFER, said + b"\r\n")
+            self.assertRaises(PeerMisbehaved, told, nntp.connect, GREETING, said + b"\r\n")
+
+    def test_a_server_that_turns_us_away(self) -> None:
+        """A greeting that says no is told, and nothing more is said."""
+        for greeting in (b"400 busy", b"502 not you"):
+            client = told(nntp.connect)
+            error = self.assertRaises(PeerLeft, client.receive, greeting + b"\r\n")
+            self.assertEqual(error.received, greeting)
+            self.assertEqual(client.said(), b"")
+        for other in (b"220 hi\r\n", b"+OK hi\r\n", b"202 hi\r\n"):
+            self.assertRaises(PeerMisbehaved, told, nntp.connect, other)
+
+    def test_c13_answers_before_their_questions(self) -> None:
+        """What comes with a greeting or a list is no answer to what was not asked yet."""
+        self.assertRaises(PeerMisbehaved, told, nntp.connect, GREETING + OFFER)
+        self.assertRaises(PeerMisbehaved, told, nntp.connect, GREETING, OFFER + b"382 go\r\n")
+
+    def test_text_behind_the_go_ahead(self) -> None:
+        """What came with the go-ahead is an attack."""
+        client = told(nntp.connect, GREETING, OFFER)
+        error = self.assertRaises(PlaintextInjected, client.receive, b"382 go\r\n101 evil\r\n")
+        self.assertEqual(error.received, b"101 evil\r\n")
+        self.assertEqual(client.outcome, b"")
+
+
+class NNTPServerTests(SynchronousTestCase):
+    """The server's side, told what a client might say."""
+
+    def test_what_it_answers(self) -> None:
+        """Before TLS there is TLS to be had and nothing else."""
+        required = b"483 Encryption required\r\n"
+        rows = {
+            b"capabilities\n": b"101 capabilities\r\nVERSION 2\r\nSTARTTLS\r\n.\r\n",
+            b"STARTTLS now\r\n": b"501 STARTTLS takes no arguments\r\n",
+            b"STARTTLS\r\r\n": required,
+            b"MODE READER\r\n": required,
+            b"AUTHINFO USER joe\r\n": required,
+            b"\r\n": required,
+        }
+        for said, answer in rows.items():
+            server = told(nntp.serve, said)
+            self.assertFalse(server.is_over)
+            self.assertEqual(server.said(), b"200 ready\r\n" + answer)
+
+    def test_s19_the_command(self) -> None:
+        """STARTTLS is heard in any case, and with a bare LF."""
+        for said in (b"STARTTLS\r\n", b"starttls\n"):
+            self.assertTrue(told(nntp.serve, said).is_over)
+
+    def test_s7_commands_behind_starttls(self) -> None:
+        """What is pipelined behind STARTTLS ends it, without a go-ahead."""
+        for evil in (b"CAPABILITIES\r\n", b"X", b"\x16\x03\x01"):
+            error, said = farewell(nntp.serve, b"STARTTLS\r\n" + evil)
+            self.assertIsInstance(error, PlaintextInjected)
+            self.assertEqual(said, b"")
+
+    def test_s20_passwords_are_not_heard(self) -> None:
+        """Credentials in the clear are turned down unread, and appear in no message."""
+        error, said = farewell(nntp.serve, *[b"AUTHINFO PASS hunter2\r\n"] * COMMANDS)
+        self.assertNotIn("hunter2", str(error))
+        self.assertEqual(said.count(b"483 Encryption required"), COMMANDS)
+
+    def test_goodbye(self) -> None:
+        """A client that leaves is seen off."""
+        error, said = farewell(nntp.serve, b"QUIT\r\n")
+        self.assertIsInstance(error, PeerLeft)
+        self.assertEqual(said, b"200 ready\r\n205 Bye\r\n")
+
+    def test_s25_a_client_that_never_starts_tls(self) -> None:
+        """After so many commands the server hangs up; the last of them may still start TLS."""
+        error, said = farewell(nntp.serve, *[b"HELP\r\n"] * COMMANDS)
+        self.assertIsInstance(error, PeerMisbehaved)
+        self.assertTrue(
+            said.endswith(b"483 Encryption required\r\n400 Too many commands before STARTTLS\r\n")
+        )
+        self.assertTrue(told(nntp.serve, *[b"HELP\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_over)

@@ -1,0 +1,78 @@
+r"""IRC: ``STARTTLS`` (IRCv3.1's ``tls`` extension, deprecated there; port 6697 is better).
+
+    C: STARTTLS                         at once, before NICK and USER
+    S: :irc.example NOTICE * :*** Looking up your hostname...
+    S: :irc.example 670 * :STARTTLS successful, proceed with TLS handshake
+    TLS
+    C: NICK ...
+
+The guest hears nothing: on both sides of the switch it is the client who
+begins. A server that does not know the command may say nothing at all; that
+silence means no is written in the catalogue (``patience``), since a dialogue
+does not see time.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+
+_GO_AHEAD: Final = b"670"
+_FAILED: Final = b"691"
+_UNKNOWN: Final = (b"421", b"451")
+"""No such command, and none before NICK and USER."""
+
+_REQUIRED: Final = b" 451 * :TLS required, use STARTTLS\r\n"
+_SMALL_TALK: Final = (b"NOTICE", b"CAP", b"PING", b"020", b"439")
+"""What servers say while they look up names: 020 and 439 are "please wait"."""
+
+
+def connect(wire: Wire) -> Dialogue[bytes]:
+    """The client's side."""
+    wire.ask(b"STARTTLS\r\n")
+    while True:
+        line = yield from wire.line()
+        command, text = _message(line)
+        if command == _GO_AHEAD:
+            return b""
+        if command == _FAILED:
+            raise TLSRefused("691", text)
+        if command in _UNKNOWN:
+            raise TLSNotOffered(line)
+        if command == b"ERROR":
+            raise PeerLeft(line)
+        if command not in _SMALL_TALK:
+            raise PeerMisbehaved(f"expected reply 670, and the peer sent {shown(line)}")
+
+
+def serve(wire: Wire) -> Dialogue[bytes]:
+    """The server's side."""
+    us = b":" + wire.us.encode("ascii")
+    for _ in range(COMMANDS):
+        command, argument = yield from wire.command()
+        if command == b"STARTTLS" and not argument:
+            wire.send(us + b" 670 * :STARTTLS successful, proceed with TLS handshake\r\n")
+            return b""
+        if command == b"QUIT":
+            wire.send(b"ERROR :Bye\r\n")
+            raise PeerLeft()
+        if command == b"CAP":
+            command += b" " + argument.partition(b" ")[0].upper()
+        wire.send(us + _ANSWERS.get(command, _REQUIRED))
+    wire.give_up(b"ERROR :Too many commands before STARTTLS\r\n")
+
+
+def _message(line: bytes) -> tuple[bytes, bytes]:
+    """A message's command, in upper case, and what stands behind it."""
+    if line.startswith(b":"):
+        _, _, line = line.partition(b" ")
+    command, _, text = line.partition(b" ")
+    return command.upper(), text
+
+
+_ANSWERS: Final = {
+    b"CAP LS": b" CAP * LS :tls\r\n",
+    b"STARTTLS": b" 691 * :STARTTLS takes no parameters\r\n",
+}

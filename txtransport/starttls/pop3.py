@@ -1,0 +1,75 @@
+r"""POP3: ``STLS`` (RFC 2595, section 4).
+
+    S: +OK ready
+    C: CAPA                             RFC 2449; -ERR leaves it open
+    S: +OK
+    S: STLS
+    S: .
+    C: STLS
+    S: +OK Begin TLS negotiation        or -ERR, which is a refusal
+    TLS
+    C: CAPA                             everything from before is forgotten
+
+The guest hears ``+OK ready``, without the time stamp that a server may put
+there: digests over a challenge that came in the clear (APOP) are for no one.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.starttls.replies import dotted
+from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+
+_READY: Final = b"+OK ready\r\n"
+_REQUIRED: Final = b"-ERR [SYS/PERM] TLS required\r\n"
+
+
+def connect(wire: Wire) -> Dialogue[bytes]:
+    """The client's side."""
+    is_ok, text = yield from _status(wire)
+    if not is_ok:
+        raise PeerLeft(b"-ERR " + text)
+    wire.greeting = _READY
+    wire.ask(b"CAPA\r\n")
+    is_listed, _ = yield from _status(wire)
+    if is_listed:
+        listed = yield from dotted(wire)
+        if b"STLS" not in (line.partition(b" ")[0].upper() for line in listed):
+            raise TLSNotOffered(b" ".join(listed))
+    wire.ask(b"STLS\r\n")
+    is_ok, text = yield from _status(wire)
+    if not is_ok:
+        raise TLSRefused("-ERR", text) if is_listed else TLSNotOffered(b"-ERR " + text)
+    return wire.greeting
+
+
+def serve(wire: Wire) -> Dialogue[bytes]:
+    """The server's side."""
+    wire.send(_READY)
+    for _ in range(COMMANDS):
+        command, argument = yield from wire.command()
+        if command == b"STLS" and not argument:
+            wire.send(b"+OK Begin TLS negotiation\r\n")
+            return b""
+        if command == b"QUIT":
+            wire.send(b"+OK\r\n")
+            raise PeerLeft()
+        wire.send(_ANSWERS.get(command, _REQUIRED))
+    wire.give_up(b"-ERR [SYS/PERM] Too many commands before STLS\r\n")
+
+
+def _status(wire: Wire) -> Dialogue[tuple[bool, bytes]]:
+    """Whether an answer is positive, and its text."""
+    line = yield from wire.line()
+    status, _, text = line.partition(b" ")
+    if status not in (b"+OK", b"-ERR"):
+        raise PeerMisbehaved(f"expected +OK or -ERR, and the peer sent {shown(line)}")
+    return status == b"+OK", text
+
+
+_ANSWERS: Final = {
+    b"CAPA": b"+OK\r\nSTLS\r\n.\r\n",
+    b"STLS": b"-ERR STLS takes no arguments\r\n",
+}
