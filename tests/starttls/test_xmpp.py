@@ -1,0 +1,336 @@
+"""XMPP: both sides, of clients and of servers, and what must not be taken for TLS's beginning."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.starttls.talk import farewell, talk, told, wire
+from txtransport.errors import (
+    NegotiationError,
+    PeerLeft,
+    PeerMisbehaved,
+    PlaintextInjected,
+    TLSNotOffered,
+    TLSRefused,
+)
+from txtransport.starttls import xmpp
+from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.wire import TOTAL, Wire
+
+XML: Final = b"<?xml version='1.0'?>"
+TO_SERVER: Final = (
+    XML + b"<stream:stream xmlns='jabber:client' "
+    b"xmlns:stream='http://etherx.jabber.org/streams' to='server.example' version='1.0'>"
+)
+TO_CLIENT: Final = (
+    XML + b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
+    b"from='server.example' id='fresh1' version='1.0'>"
+)
+FEATURES: Final = (
+    b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'>"
+    b"<required/></starttls></stream:features>"
+)
+STARTTLS: Final = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+PROCEED: Final = b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+FAILURE: Final = b"<failure xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></stream:stream>"
+POLICY: Final = (
+    b"<stream:error><policy-violation xmlns='urn:ietf:params:xml:ns:xmpp-streams'/>"
+    b"</stream:error></stream:stream>"
+)
+ELSEWHERE: Final = (
+    b"<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>"
+    b"evil.example</see-other-host></stream:error>"
+)
+
+
+class TranscriptTests(SynchronousTestCase):
+    """What is said when all is well."""
+
+    def test_the_transcript(self) -> None:
+        """A client and a server say what RFC 6120 has them say."""
+        result = talk(xmpp.connect, xmpp.serve)
+        self.assertEqual(result.by_client, [TO_SERVER, STARTTLS])
+        self.assertEqual(result.by_server, [TO_CLIENT + FEATURES, PROCEED])
+
+    def test_between_servers(self) -> None:
+        """A server that calls another says who it is, and hears that it was heard."""
+        result = talk(xmpp.connect_server, xmpp.serve_server)
+        self.assertEqual(
+            result.by_client[0],
+            XML + b"<stream:stream xmlns='jabber:server' "
+            b"xmlns:stream='http://etherx.jabber.org/streams' "
+            b"to='server.example' from='[192.0.2.7]' version='1.0'>",
+        )
+        self.assertEqual(
+            result.by_server[0],
+            XML + b"<stream:stream xmlns='jabber:server' "
+            b"xmlns:stream='http://etherx.jabber.org/streams' from='server.example' "
+            b"id='fresh1' to='[192.0.2.7]' version='1.0'>" + FEATURES,
+        )
+
+    def test_the_guest_hears_nothing(self) -> None:
+        """Under TLS a client begins a new stream, so nothing of the old one is told."""
+        for connect, serve in (
+            (xmpp.connect, xmpp.serve),
+            (xmpp.connect_server, xmpp.serve_server),
+        ):
+            result = talk(connect, serve)
+            self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
+
+    def test_names_are_escaped(self) -> None:
+        """A name cannot become a part of the XML around it."""
+        evil = Wire(name="'><a/>&\"", us="<us>")
+        said = Negotiation(xmpp.connect_server, evil).said()
+        self.assertIn(b" to='&#x27;&gt;&lt;a/&gt;&amp;&quot;' from='&lt;us&gt;' ", said)
+
+    def test_the_domain_is_verified(self) -> None:
+        """The certificate is for the domain that was asked for, not for the host that has it."""
+        asked = Negotiation(xmpp.connect, Wire(host="xmpp7.example", name="example.com")).said()
+        self.assertIn(b"to='example.com'", asked)
+        self.assertNotIn(b"xmpp7", asked)
+        self.assertEqual(
+            {UPGRADABLE[name].verifies for name in ("xmpp", "xmpp-server")}, {"domain"}
+        )
+
+
+class ClientTests(SynchronousTestCase):
+    """What a client makes of a server's words."""
+
+    def fails(self, kind: type[NegotiationError], *said: bytes) -> NegotiationError:
+        """How a client fails to whom a server has said its header, and that."""
+        error, _ = farewell(xmpp.connect, *said)
+        self.assertIs(type(error), kind, error)
+        return error
+
+    def test_every_spelling(self) -> None:
+        """Servers spell the same thing in many ways."""
+        for header in (
+            TO_CLIENT,
+            TO_CLIENT.removeprefix(XML),
+            TO_CLIENT.replace(b"'", b'"'),
+            TO_CLIENT.replace(b"stream:", b"s:").replace(b":stream=", b":s="),
+            TO_CLIENT.replace(b"version='1.0'>", b"xml:lang='en' version='1.10' a='>'>"),
+        ):
+            prefix = b"s:" if b"<s:" in header else b"stream:"
+            for features in (
+                FEATURES,
+                b"<stream:features><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+                b"</stream:features>",
+                b'<stream:features><a xmlns="b"><c/></a>\n'
+                b'<t:starttls xmlns:t="urn:ietf:params:xml:ns:xmpp-tls"></t:starttls>'
+                b"</stream:features >",
+            ):
+                for proceed in (PROCEED, PROCEED[:-2] + b"></proceed>", b"\n" + PROCEED):
+                    client = told(
+                        xmpp.connect, header + features.replace(b"stream:", prefix), proceed
+                    )
+                    self.assertTrue(client.is_over, header + features + proceed)
+
+    def test_c7_nothing_may_follow_proceed(self) -> None:
+        """C7: whatever stands behind the go-ahead ends it, be it a single space."""
+        for evil in (
+            b" ",
+            b"\n",
+            b"<message/>",
+            PROCEED,
+            FEATURES,
+            ELSEWHERE,
+            TO_CLIENT,
+            b"\x16\3",
+        ):
+            self.fails(PlaintextInjected, TO_CLIENT + FEATURES, PROCEED + evil)
+
+    def test_c7_nothing_in_place_of_proceed(self) -> None:
+        """C7: what is no go-ahead is none, however friendly."""
+        plain = (
+            b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
+            b"<mechanism>PLAIN</mechanism></mechanisms></stream:features>"
+        )
+        for other in (
+            plain,
+            FEATURES,
+            STARTTLS,
+            b"<message><body>x</body></message>",
+            b"<proceed/>",
+            b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-sasl'/>",
+            b"<stream:proceed/>",
+            b"text" + PROCEED,
+            b"<!-- " + PROCEED + b" -->",
+            TO_CLIENT,
+            TO_CLIENT.removeprefix(XML),
+        ):
+            self.fails(PeerMisbehaved, TO_CLIENT + FEATURES, other)
+
+    def test_c13_answers_before_the_question(self) -> None:
+        """C13: a go-ahead that came along with the features was made by someone who knew ours."""
+        for early in (PROCEED, FAILURE, b" "):
+            self.fails(PeerMisbehaved, TO_CLIENT + FEATURES + early)
+
+    def test_c14_not_offered(self) -> None:
+        """C14: TLS is not asked for where it is not among the features."""
+        for features in (
+            b"<stream:features/>",
+            b"<stream:features></stream:features>",
+            b"<stream:features><starttls/></stream:features>",
+            b"<stream:features><starttls xmlns='x'/></stream:features>",
+            b"<stream:features><a><starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/></a>"
+            b"</stream:features>",
+            b"<stream:features>&lt;starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
+            b"</stream:features>",
+        ):
+            error = self.fails(TLSNotOffered, TO_CLIENT + features)
+            self.assertIn(features[:30].decode(), str(error))
+            _, said = farewell(xmpp.connect, TO_CLIENT + features)
+            self.assertNotIn(b"starttls", said)
+
+    def test_c15_refused(self) -> None:
+        """C15: a failure is a refusal, and is told in the server's own words."""
+        error = self.fails(TLSRefused, TO_CLIENT + FEATURES, FAILURE)
+        self.assertIn("(failure)", str(error))
+        self.assertIn("urn:ietf:params:xml:ns:xmpp-tls", str(error))
+
+    def test_c17_old_servers(self) -> None:
+        """C17: a server older than XMPP 1.0 has no features, hence no upgrade."""
+        for version in (b"", b" version=''", b" version='0.9'", b" version='1'", b" version='x.1'"):
+            header = TO_CLIENT.removeprefix(XML).replace(b" version='1.0'", version)
+            self.fails(TLSNotOffered, XML + header + FEATURES)
+
+    def test_c19_other_hosts_are_not_called(self) -> None:
+        """C19: an error ends the stream, and the host that it may name is not called."""
+        self.fails(PeerLeft, TO_CLIENT + ELSEWHERE)
+        self.fails(PeerLeft, TO_CLIENT + FEATURES, ELSEWHERE)
+
+    def test_the_end_of_a_stream(self) -> None:
+        """A server may take its leave at any time."""
+        self.fails(PeerLeft, TO_CLIENT + b"</stream:stream>")
+        self.fails(PeerLeft, TO_CLIENT + FEATURES, b"</stream:stream>")
+        self.fails(PeerLeft, TO_CLIENT[:-1] + b"/>")
+
+    def test_c20_what_comes_before_the_features(self) -> None:
+        """C20: nothing but features may come first; nothing is delivered."""
+        for other in (b"<message/>", b"<iq/>", b"<features/>", PROCEED):
+            self.fails(PeerMisbehaved, TO_CLIENT + other + FEATURES)
+
+    def test_c21_texts_of_strangers(self) -> None:
+        """C21: what a server says is shown escaped, and in part."""
+        failure = FAILURE.replace(b"/></", b">\x1b[31m" + b"x" * 4000 + b"</failure></")
+        for control in ("\x1b", "\u202e", "\x85"):
+            said = failure.replace(b"\x1b", control.encode())
+            error, _ = farewell(xmpp.connect, TO_CLIENT + FEATURES, said)
+            self.assertTrue(str(error).isprintable())
+            self.assertLess(len(str(error)), 400)
+
+    def test_c28_floods(self) -> None:
+        """C28: endless features, and features without an end, come to an end."""
+        for flood in (b"<a/>", b"<a>", b"<a b='" + b"x" * 4000 + b"'/>"):
+            client = told(xmpp.connect, TO_CLIENT + b"<stream:features>")
+
+            def pour(
+                client: Negotiation = client, chunk: bytes = flood * (4096 // len(flood))
+            ) -> None:
+                for _ in range(TOTAL // 4096 + 1):
+                    client.receive(chunk)
+
+            self.assertRaises(PeerMisbehaved, pour)
+
+    def test_no_stream(self) -> None:
+        """A peer that sends other XML, or none, is no XMPP server."""
+        for other in (
+            b"<html xmlns='http://www.w3.org/1999/xhtml'>",
+            b"<stream:stream version='1.0'>",
+            b"<stream version='1.0'>",
+            TO_CLIENT.replace(b"etherx", b"other"),
+            b"HTTP/1.1 400 Bad Request\r\n\r\n<html>",
+            b"<!DOCTYPE html>",
+        ):
+            self.fails(PeerMisbehaved, other)
+
+
+class ServerTests(SynchronousTestCase):
+    """What a server makes of a client's words."""
+
+    def test_s8_nothing_may_follow_the_request(self) -> None:
+        """S8: whatever is pipelined behind the request ends it, be it a single space."""
+        for evil in (b"<iq/>", b" ", b"</stream:stream>", b"\x16\x03\x01"):
+            error, said = farewell(xmpp.serve, TO_SERVER, STARTTLS + evil)
+            self.assertIsInstance(error, PlaintextInjected)
+            self.assertNotIn(b"proceed", said)
+
+    def test_s19_every_spelling(self) -> None:
+        """S19: clients spell their request in many ways."""
+        for request in (
+            STARTTLS,
+            b'<starttls xmlns="urn:ietf:params:xml:ns:xmpp-tls"></starttls>',
+            b"\n <t:starttls xmlns:t='urn:ietf:params:xml:ns:xmpp-tls' />",
+        ):
+            self.assertTrue(told(xmpp.serve, TO_SERVER, request).is_over)
+
+    def test_s20_nothing_else_before_tls(self) -> None:
+        """S20: credentials are not looked at, nor is any other stanza; the stream ends."""
+        for stanza in (
+            b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>",
+            b"<iq type='get'/>",
+            b"<message/>",
+            b"<starttls/>",
+            PROCEED,
+        ):
+            error, said = farewell(xmpp.serve, TO_SERVER, stanza)
+            self.assertIs(type(error), PeerMisbehaved)
+            self.assertTrue(said.endswith(FEATURES + POLICY), said)
+
+    def test_nothing_but_tls_is_offered(self) -> None:
+        """The features are the upgrade, which is required, and no mechanism to log in."""
+        self.assertEqual(told(xmpp.serve, TO_SERVER).said(), server_header() + FEATURES)
+
+    def test_whom_the_client_calls(self) -> None:
+        """A server answers as the domain that was called, or as itself."""
+        for called, answered in (
+            (b" to='a.example'", b"from='a.example'"),
+            (b" to='a&apos;&lt;'", b"from='a&#x27;&lt;'"),
+            (b"", b"from='[192.0.2.7]'"),
+        ):
+            header = TO_SERVER.replace(b" to='server.example'", called)
+            self.assertIn(answered, told(xmpp.serve, header).said())
+
+    def test_streams_cannot_be_foretold(self) -> None:
+        """Every stream has an id of its own (RFC 6120, 4.7.3)."""
+        first, second = (Negotiation(xmpp.serve) for _ in range(2))
+        first.receive(TO_SERVER)
+        second.receive(TO_SERVER)
+        self.assertNotEqual(first.said(), second.said())
+
+    def test_old_clients(self) -> None:
+        """A client older than XMPP 1.0 cannot have TLS, and is told so."""
+        for version in (b"", b" version='0.9'"):
+            header = TO_SERVER.removeprefix(XML).replace(b" version='1.0'", version)
+            error, said = farewell(xmpp.serve, header)
+            self.assertIs(type(error), PeerMisbehaved)
+            self.assertIn(b"<stream:error><unsupported-version ", said)
+
+    def test_other_xml(self) -> None:
+        """A client that begins no stream is told so in one."""
+        error, said = farewell(xmpp.serve, b"<stream xmlns='jabber:client' version='1.0'>")
+        self.assertIs(type(error), PeerMisbehaved)
+        self.assertIn(b"<stream:error><invalid-namespace ", said)
+        self.assertTrue(said.startswith(XML + b"<stream:stream "))
+
+    def test_a_client_that_leaves(self) -> None:
+        """A client may end its stream, and then ours ends."""
+        error, said = farewell(xmpp.serve, TO_SERVER + b"</stream:stream>")
+        self.assertIsInstance(error, PeerLeft)
+        self.assertTrue(said.endswith(FEATURES + b"</stream:stream>"))
+
+    def test_s28_other_protocols(self) -> None:
+        """S28: a browser is turned away at its first tag or its last bearable byte."""
+        error, _ = farewell(xmpp.serve, b"GET /<script> HTTP/1.1\r\n\r\n")
+        self.assertIs(type(error), PeerMisbehaved)
+
+
+def server_header() -> bytes:
+    """What a server says first that talks on the wire of `told`."""
+    serving = Negotiation(xmpp.serve, wire())
+    serving.receive(TO_SERVER)
+    return serving.said().removesuffix(FEATURES)
