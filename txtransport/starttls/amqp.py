@@ -1,0 +1,41 @@
+"""AMQP 1.0: the header that asks for TLS (OASIS AMQP 1.0, part 5, 5.2).
+
+    C: 41 4d 51 50 02 01 00 00          "AMQP", TLS, version 1.0.0
+    S: 41 4d 51 50 02 01 00 00          or the header it would rather have
+    TLS
+    C: 41 4d 51 50 03 01 00 00          "AMQP", SASL
+
+AMQP 0-9-1 has no upgrade: its servers answer with ``00 00 09 01``, and hang up.
+The guest speaks first, so it hears nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txtransport.errors import PeerMisbehaved, TLSRefused, shown
+from txtransport.starttls.wire import Dialogue, Wire
+
+_TLS: Final = b"AMQP\x02\x01\x00\x00"
+
+
+def connect(wire: Wire) -> Dialogue[bytes]:
+    """The client's side."""
+    wire.ask(_TLS)
+    answer = yield from wire.exactly(len(_TLS))
+    if not answer.startswith(b"AMQP"):
+        raise PeerMisbehaved(f"expected a header of AMQP, and the peer sent {shown(answer)}")
+    if answer != _TLS:
+        protocol, *version = answer[4:]
+        raise TLSRefused(f"protocol {protocol}, version {'.'.join(map(str, version))}", answer)
+    return b""
+
+
+def serve(wire: Wire) -> Dialogue[bytes]:
+    """The server's side."""
+    header = yield from wire.exactly(len(_TLS))
+    wire.send(_TLS)
+    if header != _TLS:
+        # The header we would rather have, and the end (part 2, 2.2).
+        raise PeerMisbehaved(f"the client did not ask for TLS, and sent {shown(header)}")
+    return b""

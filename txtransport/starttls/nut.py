@@ -1,0 +1,50 @@
+r"""Network UPS Tools: ``STARTTLS`` (RFC 9271).
+
+    C: STARTTLS
+    S: OK STARTTLS                      or ERR FEATURE-NOT-CONFIGURED
+    TLS
+    C: USERNAME …
+
+The guest speaks first, so it hears nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+
+_UNKNOWN: Final = (b"FEATURE-NOT-SUPPORTED", b"UNKNOWN-COMMAND")
+"""What a server without TLS says."""
+
+
+def connect(wire: Wire) -> Dialogue[bytes]:
+    """The client's side."""
+    wire.ask(b"STARTTLS\n")
+    answer = yield from wire.line()
+    if answer == b"OK STARTTLS":
+        return b""
+    verdict, error, *_ = *answer.split(b" "), b""
+    if verdict != b"ERR":
+        raise PeerMisbehaved(f"expected OK STARTTLS, and the peer sent {shown(answer)}")
+    if error in _UNKNOWN:
+        raise TLSNotOffered(answer)
+    raise TLSRefused(error.decode("ascii", "replace"), answer)
+
+
+def serve(wire: Wire) -> Dialogue[bytes]:
+    """The server's side."""
+    for _ in range(COMMANDS):
+        command, argument = yield from wire.command()
+        if command == b"STARTTLS" and not argument:
+            wire.send(b"OK STARTTLS\n")
+            return b""
+        if command == b"LOGOUT":
+            wire.send(b"OK Goodbye\n")
+            raise PeerLeft()
+        wire.send(_ANSWERS.get(command, b"ERR ACCESS-DENIED\n"))
+    wire.give_up(b"")
+
+
+_ANSWERS: Final = {b"STARTTLS": b"ERR INVALID-ARGUMENT\n"}
