@@ -68,7 +68,10 @@ class ContractTests(SynchronousTestCase):
     def test_the_server_believes_no_one_who_speaks_behind_the_request(self) -> None:
         """Whatever is pipelined behind the request ends it, and no go-ahead is said."""
         for row, serve in BOTH:
-            *before, last = talk(row.connect, serve).by_client
+            by_client = talk(row.connect, serve).by_client
+            if not by_client:  # With NATS whatever a client says is TLS's already.
+                continue
+            *before, last = by_client
             for evil in (b"\x00", b"\n", b"evil\r\n"):
                 server = Negotiation(serve, Wire())
                 for said in before:
@@ -109,6 +112,8 @@ class ContractTests(SynchronousTestCase):
         for name, speaker in SIDES:
             for flood in (b"x", b"x\r\n", b"250-x\r\n", b"* x\r\n", b"\x00", b"\xff"):
                 side = Negotiation(speaker, wire())
+                if side.is_over:  # It only speaks.
+                    continue
                 chunk = flood * (4096 // len(flood))
 
                 def pour(side: Negotiation = side, chunk: bytes = chunk) -> None:
