@@ -49,7 +49,6 @@ PLAN: Final = (
     Floor(
         "2 tables and machines",
         (
-            "options.py",
             "tls/alerts.py",
             "tls/banners.py",
             "tls/findings.py",

@@ -24,12 +24,15 @@ from txtransport.options import (
     ServingPolicy,
     Settings,
     SocketOptions,
+    WayIn,
     known,
     policy,
     split,
     value,
 )
 from txtransport.schemes import SCHEMES, Kind
+from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.tls.policy import Side, TLSPolicy, Verify
 from txtransport.url import Transport
 
@@ -177,7 +180,16 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "timeout": SECONDS,
     "handshake_timeout": SECONDS,
     "close_timeout": SECONDS,
-    "starttls": TEXTS,
+    "starttls": Examples(
+        (("smtp", UPGRADABLE["smtp"], UPGRADABLE["smtp"]),
+         ("IMAP", UPGRADABLE["imap"], UPGRADABLE["imap"])),
+        ("", "x y", "stls", None, 1, b"smtp", ["smtp"], True),
+    ),
+    "starttls_name": TEXTS,
+    "starttls_policy": Examples(
+        (("must", "must", "must"), ("may", "may", "may")),
+        ("", "May", "maybe", None, 1, b"may", True),
+    ),
     "proxy_protocol": FLAGS,
     "proxy_from": TEXTS,
     "send_proxy": TEXTS,
@@ -211,7 +223,7 @@ class ValueTests(SynchronousTestCase):
                 error = self.assertRaises(InvalidOption, value, OPTIONS[name], bad)
                 self.assertEqual(error.option, name)
                 self.assertIn(f"{name} takes {OPTIONS[name].type.expects}", str(error))
-                self.assertTrue(str(error).isprintable() and len(str(error)) < 250, error)
+                self.assertTrue(str(error).isprintable() and len(str(error)) < 400, error)
 
     def test_a_bad_value_is_shown_unless_it_is_secret(self) -> None:
         """The message repeats what was written, but never a passphrase."""
@@ -241,7 +253,7 @@ class ValueTests(SynchronousTestCase):
         try:
             meant = value(option, given_)
         except InvalidOption as error:
-            self.assertTrue(str(error).isprintable() and len(str(error)) < 250, error)
+            self.assertTrue(str(error).isprintable() and len(str(error)) < 400, error)
         else:
             again = dict(meant) if name == "SNI_server_certs" else meant
             self.assertEqual(value(option, again), meant)
@@ -275,7 +287,7 @@ class TableTests(SynchronousTestCase):
 
     def test_an_option_becomes_a_field_or_says_why_not(self) -> None:
         """No option is read and then forgotten."""
-        parts = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy)
+        parts = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, WayIn)
         held = {attribute.name for part in parts for attribute in fields(part)}
         silent = {row.name for row in OPTIONS.values() if row.refusal is None} - held
         self.assertEqual(silent, {"capture_peer_cert"})
@@ -283,7 +295,7 @@ class TableTests(SynchronousTestCase):
 
     def test_what_is_said_to_be_the_default_is(self) -> None:
         """The reference's column of defaults is what the code does."""
-        holders = (SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy())
+        holders = (SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), WayIn())
         for holder in holders:
             for attribute in fields(type(holder)):
                 said, held = OPTIONS[attribute.name], getattr(holder, attribute.name)
@@ -384,8 +396,6 @@ class KnownTests(OptionsTestCase):
 
     def test_what_is_to_come(self) -> None:
         """An option of a later release is refused in so many words, and never ignored."""
-        self.refused("starttls", "not part of this release", "tls://h:587?starttls=smtp")
-        self.refused("starttls", "StartTLSMixin", "tls://h", "server", starttls="imap")
         self.refused(
             "proxy_protocol", "not part of this release", "tcp://h?proxy_protocol=1", "server"
         )
@@ -401,7 +411,8 @@ class SplitTests(OptionsTestCase):
     def test_nothing_is_the_default(self) -> None:
         """Without options everything has its default; TLS is there only where the scheme has it."""
         self.assertEqual(
-            settle("tls://h"), Settings(SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy())
+            settle("tls://h"),
+            Settings(SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), WayIn()),
         )
         self.assertIsNone(settle("tcp://h").tls)
         self.assertEqual(settle("tls+unix:///x").tls, TLSPolicy())
@@ -426,6 +437,7 @@ class SplitTests(OptionsTestCase):
             "tcp_keepidle": {"so_keepalive": True}, "tcp_keepintvl": {"so_keepalive": True},
             "tcp_keepcnt": {"so_keepalive": True}, "min_version": {"security_level": 0},
             "max_version": {"security_level": 0, "min_version": "1.0"},
+            "starttls_name": {"starttls": "xmpp"}, "starttls_policy": {"starttls": "smtp"},
         }  # fmt: skip
         for name, row in OPTIONS.items():
             if row.refusal is not None or name == "capture_peer_cert":
@@ -434,7 +446,8 @@ class SplitTests(OptionsTestCase):
             side = "client" if "client" in row.sides else min(row.sides)
             _, written, meant = EXAMPLES[name].good[0]
             settled = split(scheme, (), {name: written, **company.get(name, {})}, side)
-            parts = (settled.sockets, settled.tls, settled.deadlines, settled.serving)
+            parts = (settled.sockets, settled.tls, settled.deadlines, settled.serving,
+                     settled.way_in)  # fmt: skip
             held = [getattr(part, name) for part in parts if hasattr(part, name)]
             self.assertEqual(held, [meant], name)
 
@@ -468,6 +481,62 @@ class SplitTests(OptionsTestCase):
         one = settle("tls://h?passphrase=hunter2&local_cert=a")
         self.assertEqual(len({one, settle("tls://h", local_cert="a", passphrase="hunter2")}), 1)
         self.assertNotIn("hunter2", repr(one))
+
+
+class WayInTests(OptionsTestCase):
+    """What comes before TLS."""
+
+    def test_a_protocol_by_name(self) -> None:
+        """The name stands for both sides' dialogues, in any case."""
+        way_in = settle("tls://h:587?starttls=SMTP").way_in
+        self.assertEqual(way_in, WayIn(UPGRADABLE["smtp"], None, "must"))
+
+    def test_a_dialogue_of_one_s_own(self) -> None:
+        """In Python a function of a wire is a protocol."""
+
+        def knock(wire: Wire) -> Dialogue[bytes]:
+            wire.ask(b"knock")
+            return (yield from wire.exactly(4))
+
+        protocol = settle("tls://h:1", starttls=knock).way_in.starttls
+        assert protocol is not None
+        self.assertEqual((protocol.name, protocol.connect), ("knock", knock))
+
+    def test_an_unknown_protocol(self) -> None:
+        """The error lists the known ones."""
+        self.refused("starttls", "smtp, lmtp, pop3", "tls://h:587", starttls="stmp")
+
+    def test_a_server_s_side_that_is_not_here(self) -> None:
+        """Not every protocol has both sides."""
+        self.refused("starttls", "for clients only", "tls://h:3389?starttls=rdp", "server")
+
+    def test_a_domain_where_none_is_asked_for(self) -> None:
+        """Only some protocols ask for a domain; for the others peer_name says it."""
+        self.refused(
+            "starttls_name", "peer_name", "tls://h:587?starttls=smtp&starttls_name=example.com"
+        )
+        way_in = settle("tls://h:5222?starttls=xmpp&starttls_name=example.com").way_in
+        self.assertEqual(way_in.starttls_name, "example.com")
+
+    def test_going_on_in_the_clear(self) -> None:
+        """Where nothing is left to go on with, may is refused."""
+        way_in = settle("tls://h:587?starttls=smtp&starttls_policy=may").way_in
+        self.assertEqual(way_in.starttls_policy, "may")
+        self.refused(
+            "starttls_policy", "no conversation", "tls://h:5672?starttls=amqp&starttls_policy=may"
+        )
+
+    def test_alone_they_do_nothing(self) -> None:
+        """How to switch says nothing where there is no switch."""
+        for name, text in (("starttls_name", "x"), ("starttls_policy", "may")):
+            self.refused(name, "needs starttls", f"tls://h:1?{name}={text}")
+
+    def test_a_stranger_cannot_choose_clear_text(self) -> None:
+        """A URL from elsewhere may name a protocol, and not weaken it."""
+        Transport.parse("tls://h:587?starttls=smtp", trusted=False)
+        for option in ("starttls_policy=may", "starttls_name=x"):
+            text = f"tls://h:587?starttls=smtp&{option}"
+            self.assertRaises(InvalidOption, Transport.parse, text, trusted=False)
 
 
 class VersionTests(OptionsTestCase):

@@ -658,6 +658,8 @@ BY_NAME: Final = {
     "min_version": st.sampled_from(("1.0", "1.3")),
     "max_version": st.sampled_from(("1.0", "1.3")),
     "overflow": st.sampled_from(("pause", "close")),
+    "starttls": st.sampled_from(("smtp", "IMAP", "xmpp-server")),
+    "starttls_policy": st.sampled_from(("must", "may")),
 }
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from socket import gaierror
 from typing import Any, cast
 
 from attrs import Factory as Made
@@ -18,7 +19,11 @@ from twisted.internet.endpoints import (
     TCP6ClientEndpoint,
     UNIXClientEndpoint,
 )
-from twisted.internet.error import ConnectBindError, ConnectingCancelledError
+from twisted.internet.error import (
+    ConnectBindError,
+    ConnectingCancelledError,
+    getConnectError,
+)
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
@@ -37,6 +42,7 @@ from txtransport.gate import Gate, tls_factory
 from txtransport.lookup import Address, addresses
 from txtransport.options import Deadlines, SocketOptions
 from txtransport.passage import Passage
+from txtransport.prelude import Prelude, way
 from txtransport.race import Race, interleaved
 from txtransport.sockets import is_ipv6, refuse_other_family
 from txtransport.url import Transport
@@ -177,7 +183,7 @@ class _Opening:
     _connecting: Deferred[IProtocol] | None = None
     _timer: IDelayedCall | None = None
     _deadline: float = 0.0
-    _way: Gate | _Entrance | None = None
+    _way: Gate | Prelude | _Entrance | None = None
     _is_late: bool = False
 
     def begin(self) -> Deferred[IProtocol]:
@@ -199,7 +205,7 @@ class _Opening:
             return self._way
         # From here on the deadline is the gate's.
         self._stop_timer()
-        self._way = Gate(
+        self._way = way(
             endpoint.terms,
             tls_factory(endpoint.terms, self.guests),
             self.guests,
@@ -217,6 +223,9 @@ class _Opening:
         if self._is_late:
             error = TransportTimeout(endpoint.where, self.stage, endpoint.deadlines.timeout)
             reason = Failure(error)
+        elif reason.check(gaierror):
+            # An address in a zone that is not there is not even tried.
+            reason = Failure(getConnectError(reason.value))
         elif endpoint.bindto is not None and reason.check(ConnectBindError):
             host, port = endpoint.bindto
             text = f"{endpoint.where} from bindto={host}, port {port or 'any'}"

@@ -16,11 +16,11 @@ from txtransport import clients, servers
 from txtransport.clients import ClientGate
 from txtransport.datagrams import IDatagramEndpoint, UDPEndpoint
 from txtransport.errors import InvalidTransport, TransportUnavailable
-from txtransport.options import Settings, split
+from txtransport.options import Settings, WayIn, split
 from txtransport.schemes import SCHEMES, Kind, Scheme
 from txtransport.servers import ServerEndpoint
 from txtransport.sockets import Tuner, settings
-from txtransport.tls.creator import creator, linked
+from txtransport.tls.creator import Creator, creator, linked
 from txtransport.tls.policy import Side, TLSPolicy, Verify
 from txtransport.url import Transport
 from txtransport.watch import Terms
@@ -50,17 +50,18 @@ def client(
         TransportUnavailable: The transport cannot be had here.
     """
     transport, scheme, read = _read(url, port, options, "client", Kind.STREAM)
+    where = _where(transport, read.way_in)
     plain = clients.plain(reactor, transport, read.sockets, read.deadlines.timeout)
     terms = None
     if read.tls is not None:
-        policy = _expecting(transport, read.tls)
-        _warn(transport, scheme, policy, Side.CLIENT)
+        policy = _expecting(transport, read.tls, read.way_in)
+        _warn(transport, _weaknesses(policy, Side.CLIENT, read.way_in))
         place = transport.path or (transport.host, transport.port)
         made = creator(policy, Side.CLIENT, place)
-        terms = Terms(reactor, transport.where, transport.port, made, read.deadlines)
+        terms = _terms(reactor, transport, made, read, transport.name)
     tuner = Tuner(() if scheme.is_local else settings(read.sockets, socket.SOCK_STREAM))
     bindto = read.sockets.bindto
-    return ClientGate(plain, tuner, reactor, transport.where, read.deadlines, terms, bindto)
+    return ClientGate(plain, tuner, reactor, where, read.deadlines, terms, bindto)
 
 
 def server(
@@ -84,13 +85,15 @@ def server(
         InvalidOption: An option, or a file that it names, cannot be used.
         TransportUnavailable: The transport cannot be had here.
     """
-    transport, scheme, read = _read(url, port, options, "server", Kind.STREAM)
+    transport, _, read = _read(url, port, options, "server", Kind.STREAM)
     plain = servers.plain(reactor, transport, read.sockets, read.deadlines.timeout)
     terms = None
     if read.tls is not None:
-        _warn(transport, scheme, read.tls, Side.SERVER)
+        _warn(transport, _weaknesses(read.tls, Side.SERVER, read.way_in))
         made = creator(read.tls, Side.SERVER)
-        terms = Terms(reactor, transport.where, transport.port, made, read.deadlines)
+        is_name = transport.name not in ("", "*") and not transport.is_literal
+        us = transport.name if is_name else socket.gethostname()
+        terms = _terms(reactor, transport, made, read, us)
     return ServerEndpoint(plain, read.serving, terms)
 
 
@@ -140,26 +143,66 @@ def _read(
     return transport, scheme, split(scheme, transport.options, options, side)
 
 
-def _expecting(transport: Transport, policy: TLSPolicy) -> TLSPolicy:
-    """The URL names the peer, unless the policy does. A path names no one."""
-    return policy.expecting(transport.name) if transport.host else policy
+def _expecting(transport: Transport, policy: TLSPolicy, way_in: WayIn) -> TLSPolicy:
+    """The URL names the peer, unless an option does. A path names no one."""
+    name = way_in.starttls_name or transport.name
+    return policy.expecting(name) if name else policy
+
+
+def _where(transport: Transport, way_in: WayIn) -> str:
+    """The endpoint, for messages: with the dialogue that leads to TLS there."""
+    protocol = way_in.starttls
+    if protocol is None:
+        return transport.where
+    if transport.host and transport.port is None and protocol.port is not None:
+        raise InvalidTransport(
+            f"{transport.where}: the port is missing; the usual one of {protocol.name} "
+            f"is {protocol.port}"
+        )
+    return f"{transport.where}?starttls={protocol.name}"
+
+
+def _terms(reactor: Any, transport: Transport, made: Creator, read: Settings, host: str) -> Terms:
+    return Terms(
+        reactor,
+        _where(transport, read.way_in),
+        transport.port,
+        made,
+        read.deadlines,
+        is_upgrade=read.way_in.starttls is not None,
+        way_in=read.way_in,
+        host=host,
+    )
 
 
 _told: set[tuple[str, str]] = set()
 _TELL: Final = 1000
 
 
-def _warn(transport: Transport, scheme: Scheme, policy: TLSPolicy, side: Side) -> None:
+def _warn(transport: Transport, weaknesses: list[str]) -> None:
     """Say once what is weaker than it should be."""
-    weak = []
-    if scheme.is_weak:
-        weak.append(f"{scheme.meaning} is deprecated (RFC 8996) and can be broken")
-    if side is Side.CLIENT and policy.verifies(side) is Verify.NO:
-        weak.append("verify_peer=no: anyone can pose as the peer")
-    if side is Side.CLIENT and not policy.verifies_name(side):
-        weak.append("verify_peer_name=no: any trusted certificate will do")
-    for text in weak:
-        told = transport.where, text
+    for weakness in weaknesses:
+        told = transport.where, weakness
         if told not in _told and len(_told) < _TELL:
             _told.add(told)
-            _log.warn("{where}: {weakness}", where=transport.where, weakness=text)
+            _log.warn("{where}: {weakness}", where=transport.where, weakness=weakness)
+
+
+def _weaknesses(policy: TLSPolicy, side: Side, way_in: WayIn) -> list[str]:
+    weak = []
+    if way_in.starttls_policy == "may":
+        weak.append("starttls_policy=may: anyone in between can keep the peer from TLS")
+    if policy.min_version < "1.2":
+        weak.append(f"TLS {policy.min_version} is deprecated (RFC 8996) and can be broken")
+    if side is Side.SERVER or policy.peer_fingerprint:
+        # That one certificate and no other: whoever vouches for it, and for
+        # whichever name it is.
+        return weak
+    if not policy.verifies_name(side):
+        weak.append("verify_peer_name=no: any trusted certificate will do")
+    if not policy.pin and policy.verifies(side) is Verify.NO:
+        weak.append("verify_peer=no: anyone can pose as the peer")
+    elif not policy.pin and policy.allow_self_signed:
+        weak.append("allow_self_signed=yes: anyone can pose as the peer; peer_fingerprint or pin "
+                    "says which certificate is meant")  # fmt: skip
+    return weak

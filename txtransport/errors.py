@@ -151,6 +151,7 @@ class TransportTimeout(TransportError):
 _TIMEOUT_REMEDIES: Final = {
     "look-up": "is the name server reachable?",
     "connect": "is a firewall dropping the packets, or the address wrong?",
+    "negotiation": "a server that says nothing may wait for TLS at once: try without starttls",
     "handshake": "does this port speak TLS at once, or does it wait for plain text first?",
 }
 
@@ -187,6 +188,18 @@ class HandshakeFailed(TransportError):
 
 class NegotiationError(TransportError):
     """The dialogue that leads to TLS did not get there; nothing was sent after."""
+
+    def located(self, where: str, advice: str = "") -> NegotiationError:
+        """This error, with the place in its text.
+
+        Args:
+            where: With whom the dialogue was, for people.
+            advice: What to do about it, or nothing.
+        """
+        text = str(self)
+        told = text if text.startswith(where) else f"{where}: {text}"
+        self.args = (f"{told}. {advice}" if advice else told,)
+        return self
 
 
 class TLSNotOffered(NegotiationError):

@@ -12,7 +12,7 @@ passed (`TransportTimeout`, with the stage), or the wait was cancelled.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from twisted.internet.error import ConnectionAborted, ConnectionLost, NoProtocol
@@ -25,6 +25,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -36,11 +37,40 @@ from txtransport.watch import Stage, Starting, Terms, Watch
 
 _log: Final = Logger()
 
+_LONGEST: Final = 65536
+"""Bytes of a guest's greeting, at the most."""
+
 
 class SecureTransport(BufferingTLSTransport):
     """Twisted's TLS transport, with a close that ends and an end that explains itself."""
 
     gate: Gate
+
+    def writeSequence(self, sequence: Iterable[bytes]) -> None:
+        """Write several."""
+        # Twisted's goes past `write`, where `keep_back` may stand.
+        self.write(b"".join(sequence))  # type: ignore[no-untyped-call]
+
+    def keep_back(self, greeting: Callable[[bytes], int]) -> None:
+        """Do not send the guest's greeting, which the peer has heard in the clear.
+
+        Args:
+            greeting: Where it ends in what the guest says first; 0 if it has
+                not ended.
+        """
+        send: Callable[[bytes], object] = self.write
+        said = bytearray()
+
+        def write(data: bytes) -> None:
+            said.extend(data)
+            end = greeting(bytes(said))
+            if end:
+                self.write = send  # type: ignore[method-assign]
+                send(bytes(said[end:]))
+            elif len(said) > _LONGEST:
+                self.abortConnection()
+
+        self.write = write  # type: ignore[method-assign]
 
     def loseConnection(self) -> None:
         """Say goodbye, and wait for the peer's for ``close_timeout`` at the most."""
@@ -62,12 +92,14 @@ class SecureTransport(BufferingTLSTransport):
         super().connectionLost(reason)
 
 
-class _TLSFactory(TLSMemoryBIOFactory):
+class SecureTransports(TLSMemoryBIOFactory):
+    """Makes them."""
+
     protocol = SecureTransport
     noisy = False
 
 
-def tls_factory(terms: Terms, guests: IProtocolFactory) -> TLSMemoryBIOFactory:
+def tls_factory(terms: Terms, guests: IProtocolFactory) -> SecureTransports:
     """Twisted's factory for the TLS layer above a gate.
 
     Args:
@@ -75,7 +107,7 @@ def tls_factory(terms: Terms, guests: IProtocolFactory) -> TLSMemoryBIOFactory:
         guests: Builds the guests, and names them in the log.
     """
     assert isinstance(terms.creator, Creator)
-    return _TLSFactory(Starting(terms.creator), terms.side is Side.CLIENT, guests, terms.clock)
+    return SecureTransports(Starting(terms.creator), terms.side is Side.CLIENT, guests, terms.clock)
 
 
 class _Ending(Protocol):
@@ -119,6 +151,8 @@ class Gate(Protocol):
         opened: Is called with the guest, once it is connected.
         failed: Is called with the reason, when the guest cannot be used.
         tune: Is given the plain transport before anything else.
+        outcome: What came of the dialogue before TLS.
+        greeting: Where the guest's greeting ends, if it is to be kept back.
     """
 
     watch: Watch
@@ -126,7 +160,7 @@ class Gate(Protocol):
     def __init__(
         self,
         terms: Terms,
-        tls: TLSMemoryBIOFactory,
+        tls: SecureTransports,
         guests: IProtocolFactory,
         address: IAddress | None,
         *,
@@ -135,6 +169,8 @@ class Gate(Protocol):
         opened: Callable[[IProtocol], object],
         failed: Callable[[Failure], object],
         tune: Callable[[ITransport], object] = lambda transport: None,
+        outcome: bytes = b"",
+        greeting: Callable[[bytes], int] | None = None,
     ) -> None:
         self._terms = terms
         self._guests = guests
@@ -144,6 +180,8 @@ class Gate(Protocol):
         self._opened = opened
         self._failed = failed
         self._tune = tune
+        self.outcome = outcome
+        self._greeting = greeting
         self._tls: Any = SecureTransport(tls, _Threshold(self))
 
     def connectionMade(self) -> None:
@@ -194,6 +232,8 @@ class Gate(Protocol):
             return
         self.watch.secured()
         self._tls.wrappedProtocol = guest
+        if self._greeting is not None:
+            self._tls.keep_back(self._greeting)
         try:
             guest.makeConnection(self._tls)
             if IHandshakeListener.providedBy(guest):
@@ -214,3 +254,20 @@ class _Threshold(Protocol):
 
     def handshakeCompleted(self) -> None:
         self._gate.handshake_completed()
+
+
+def outcome_of(transport: object) -> bytes:
+    """What came of the dialogue before TLS (``starttls=``), for guests that must know.
+
+    Args:
+        transport: A protocol's ``transport``.
+
+    Returns:
+        What ``docs/starttls.md`` says of the protocol: of MySQL, for example,
+        the server's greeting packet. Empty where there was no dialogue.
+    """
+    while isinstance(transport, ProtocolWrapper):
+        if isinstance(transport, SecureTransport):
+            return transport.gate.outcome
+        transport = transport.transport
+    return b""

@@ -20,6 +20,7 @@ from attrs import field, frozen
 
 from txtransport.errors import InvalidOption, seen
 from txtransport.schemes import SCHEMES, Kind, Scheme
+from txtransport.starttls.catalogue import UPGRADABLE, Upgradable, upgradable
 from txtransport.tls.policy import VERSIONS, Side, TLSPolicy, Verify
 
 # --- how a value is read -------------------------------------------------------
@@ -201,6 +202,16 @@ def _is_address(host: str) -> bool:
 _PLACE: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?").fullmatch
 
 
+def _starttls(given: Any) -> Upgradable:
+    if isinstance(given, str):
+        return upgradable(given)
+    if isinstance(given, Upgradable):
+        return given
+    if not callable(given):
+        raise TypeError(given)
+    return Upgradable(getattr(given, "__name__", "dialogue"), given, given, None)
+
+
 FLAG: Final = Type("yes or no", _flag)
 TEXT: Final = Type("text without control characters", _text)
 FILE: Final = Type("the path of a file", _path)
@@ -357,10 +368,13 @@ _ROWS: Final = (
            "how long a close may wait for the peer, then the connection is aborted",
            is_for_strangers=True),
     # The way in.
-    Option("starttls", TEXT, "none", _BOTH, "tls",
-           "the protocol whose own dialogue leads to TLS", refusal=_LATER
-           + "; with a protocol of your own, use txtransport.StartTLSMixin over tcp://",
-           is_for_strangers=True),
+    Option("starttls", Type(f"one of {', '.join(UPGRADABLE)}, or in Python a dialogue", _starttls),
+           "none", _BOTH, "tls",
+           "the protocol whose own dialogue leads to TLS", is_for_strangers=True),
+    Option("starttls_name", TEXT, "the URL's host", _CLIENT, "tls",
+           "the domain that the dialogue asks for and the certificate is for (XMPP)"),
+    Option("starttls_policy", _choice("must", "may"), "must", _CLIENT, "tls",
+           "may: if the peer will not start TLS, go on in the clear"),
     Option("proxy_protocol", FLAG, "no", _SERVER, "stream",
            "expect HAProxy's header", refusal=_LATER),
     Option("proxy_from", TEXT, "none", _SERVER, "stream",
@@ -420,6 +434,21 @@ class ServingPolicy:
 
 
 @frozen
+class WayIn:
+    """What comes before TLS.
+
+    Attributes:
+        starttls: The protocol whose dialogue leads there.
+        starttls_name: The domain that is asked for, where it is not the host.
+        starttls_policy: ``must``, or ``may`` where clear text will do.
+    """
+
+    starttls: Upgradable | None = None
+    starttls_name: str | None = None
+    starttls_policy: str = "must"
+
+
+@frozen
 class Settings:
     """Everything that the options of one endpoint come to.
 
@@ -428,15 +457,17 @@ class Settings:
         tls: For TLS, or None where the scheme has none.
         deadlines: For the waits.
         serving: For servers.
+        way_in: For what comes before TLS.
     """
 
     sockets: SocketOptions
     tls: TLSPolicy | None
     deadlines: Deadlines
     serving: ServingPolicy
+    way_in: WayIn
 
 
-_PARTS: Final = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy)
+_PARTS: Final = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, WayIn)
 _FIELDS: Final = {
     attribute.name: index
     for index, part in enumerate(_PARTS)
@@ -585,6 +616,8 @@ _NEEDS: Final = {
     "tcp_keepintvl": ("so_keepalive",),
     "tcp_keepcnt": ("so_keepalive",),
     "overflow": ("max_connections",),
+    "starttls_name": ("starttls",),
+    "starttls_policy": ("starttls",),
 }
 """Options that do nothing without one of others."""
 
@@ -595,7 +628,7 @@ _ABOUT_THE_PEER: Final = (
 
 
 def _settle(scheme: Scheme, values: dict[str, Any], side: str) -> Settings:
-    parts: tuple[dict[str, Any], ...] = ({}, {}, {}, {})
+    parts: tuple[dict[str, Any], ...] = ({}, {}, {}, {}, {})
     for name, meant in values.items():
         if name in _FIELDS:
             parts[_FIELDS[name]][name] = meant
@@ -612,6 +645,7 @@ def _settle(scheme: Scheme, values: dict[str, Any], side: str) -> Settings:
         TLSPolicy(**parts[1]) if scheme.is_secure else None,
         Deadlines(**parts[2]),
         ServingPolicy(**parts[3]),
+        WayIn(**parts[4]),
     )
 
 
@@ -654,8 +688,24 @@ def _refuse_contradictions(values: dict[str, Any], side: str) -> None:
             if values.get(name):
                 raise InvalidOption(name, f"{name} on a server needs verify_peer=yes or optional, "
                                     "without which no client shows a certificate")  # fmt: skip
+    _refuse_way_in(values, side)
     if "passphrase" in values and "passphrase_file" in values:
         raise InvalidOption("passphrase", "passphrase and passphrase_file exclude each other")
+
+
+def _refuse_way_in(values: dict[str, Any], side: str) -> None:
+    protocol: Upgradable | None = values.get("starttls")
+    if protocol is None:
+        return
+    name = protocol.name
+    if side == "server" and protocol.serve is None:
+        raise InvalidOption("starttls", f"starttls={name} is for clients only")
+    if "starttls_name" in values and protocol.verifies != "domain":
+        raise InvalidOption("starttls_name", f"starttls={name} asks for no domain; "
+                            "peer_name says whom the certificate is for")  # fmt: skip
+    if values.get("starttls_policy") == "may" and not protocol.may_continue:
+        raise InvalidOption("starttls_policy", f"starttls={name} leaves no conversation to go on "
+                            "with when TLS is refused")  # fmt: skip
 
 
 def _nearest(name: str, scheme: Scheme) -> str:

@@ -33,11 +33,18 @@ from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
 from txtransport.clients import socket_path
-from txtransport.errors import HandshakeFailed, InvalidTransport, TransportTimeout
+from txtransport.errors import (
+    HandshakeFailed,
+    InvalidTransport,
+    NegotiationError,
+    PeerLeft,
+    TransportTimeout,
+)
 from txtransport.gate import Gate, tls_factory
 from txtransport.limits import Limited
 from txtransport.lookup import addresses
 from txtransport.options import ServingPolicy, SocketOptions
+from txtransport.prelude import Prelude, way
 from txtransport.sockets import bound, refuse_ipv6_alone
 from txtransport.url import Transport
 from txtransport.watch import Terms
@@ -230,6 +237,10 @@ class ServerGate(Factory):
         self._guests = guests
         self._tls = tls_factory(terms, guests)
 
+    def logPrefix(self) -> str:
+        """The application's factory, whom a reader of the log knows, and that it is under TLS."""
+        return str(self._tls.logPrefix())
+
     def doStart(self) -> None:
         """The port listens."""
         self._guests.doStart()
@@ -238,10 +249,10 @@ class ServerGate(Factory):
         """The port is closed."""
         self._guests.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> Gate:
-        """A gate for a new connection."""
+    def buildProtocol(self, addr: IAddress | None) -> Gate | Prelude:
+        """A way to a guest, for a new connection."""
         seconds = self._terms.deadlines.handshake_timeout
-        return Gate(
+        return way(
             self._terms,
             self._tls,
             self._guests,
@@ -254,10 +265,11 @@ class ServerGate(Factory):
 
     def _tell(self, address: IAddress | None, reason: Failure) -> None:
         error = reason.value
-        if isinstance(error, HandshakeFailed) and error.cause == "closed" and not error.received:
+        is_end = isinstance(error, PeerLeft) or getattr(error, "cause", "") == "closed"
+        if is_end and not getattr(error, "received", b""):
             # A health check, or a port scan.
             say = _log.debug
-        elif isinstance(error, (HandshakeFailed, TransportTimeout, NoProtocol)):
+        elif isinstance(error, (HandshakeFailed, NegotiationError, TransportTimeout, NoProtocol)):
             say = _log.info
         else:
             _log.failure("{peer}: building the protocol failed", reason, peer=address)

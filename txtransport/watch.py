@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import field, frozen
 from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import (
     IDelayedCall,
@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.errors import TransportTimeout
-from txtransport.options import Deadlines
+from txtransport.options import Deadlines, WayIn
 from txtransport.sockets import acknowledged
 from txtransport.tls.creator import Creator
 from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
@@ -86,6 +86,8 @@ class Terms:
         creator: Makes the TLS connections, or stands for what makes them.
         deadlines: How long things may take.
         is_upgrade: Whether the conversation begins in the clear.
+        way_in: What comes before TLS.
+        host: The peer's name (clients) or ours (servers), for that.
     """
 
     clock: IReactorTime
@@ -94,6 +96,8 @@ class Terms:
     creator: Creator | Borrowed
     deadlines: Deadlines
     is_upgrade: bool = False
+    way_in: WayIn = field(factory=WayIn)
+    host: str = ""
 
     @property
     def side(self) -> Side:

@@ -1,0 +1,297 @@
+"""What two sides say in the clear before the gate: the dialogue of ``starttls=``.
+
+A prelude stands on the plain transport and has a negotiation speak on it. When
+that comes to TLS, a gate takes its place, and all that the gate promises holds
+from there: the guest is built behind it, and hears what its protocol expects to
+hear first, in our words. When it does not come to TLS, the connection ends;
+nothing goes on in the clear, unless ``starttls_policy=may`` says so, and then
+only after a plain no.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from twisted.internet.error import NoProtocol
+from twisted.internet.interfaces import (
+    IAddress,
+    IDelayedCall,
+    IProtocol,
+    IProtocolFactory,
+    ITransport,
+)
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from txtransport.errors import (
+    NegotiationError,
+    PlaintextInjected,
+    TLSNotOffered,
+    TLSRefused,
+    TransportTimeout,
+)
+from txtransport.gate import Gate, SecureTransports
+from txtransport.passage import Passage
+from txtransport.starttls.catalogue import Upgradable
+from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.wire import Wire
+from txtransport.tls.banners import is_tls
+from txtransport.tls.policy import Side
+from txtransport.watch import Terms
+
+_log: Final = Logger()
+
+_IMPLICIT: Final = "This port speaks TLS from the start: leave starttls out"
+
+
+def way(
+    terms: Terms,
+    tls: SecureTransports,
+    guests: IProtocolFactory,
+    address: IAddress | None,
+    *,
+    seconds: float,
+    total: float,
+    opened: Callable[[IProtocol], object],
+    failed: Callable[[Failure], object],
+    tune: Callable[[ITransport], object] = lambda transport: None,
+) -> Gate | Prelude:
+    """The way to a guest: through a gate, and through a prelude if there is to be one.
+
+    Args:
+        terms: What the endpoint demands.
+        tls: Makes the TLS layer.
+        guests: Builds the guest when all is well.
+        address: The peer's, as ``buildProtocol`` wants it.
+        seconds: How long everything may take from now.
+        total: How long the whole may take, for the error's text.
+        opened: Is called with the guest, once it is connected.
+        failed: Is called with the reason, when the guest cannot be used.
+        tune: Is given the plain transport before anything else.
+    """
+    protocol = terms.way_in.starttls
+    if protocol is None:
+        return Gate(
+            terms, tls, guests, address,
+            seconds=seconds, total=total, opened=opened, failed=failed, tune=tune,
+        )  # fmt: skip
+
+    def gate(left: float, opened: Callable[[IProtocol], object], outcome: bytes) -> Gate:
+        return Gate(
+            terms, tls, guests, address,
+            seconds=left, total=total, opened=opened, failed=failed,
+            outcome=outcome, greeting=protocol.greeting if terms.side is Side.SERVER else None,
+        )  # fmt: skip
+
+    return Prelude(terms, protocol, guests, address, gate, seconds, total, opened, failed, tune)
+
+
+class Prelude(Passage):
+    """One dialogue, until a gate takes its place.
+
+    Args:
+        terms: What the endpoint demands.
+        protocol: Whose dialogue it is.
+        guests: Builds the guest, where it may come in the clear.
+        address: The peer's.
+        gate: Makes the gate, for so many seconds.
+        seconds: How long everything may take from now.
+        total: How long the whole may take, for the error's text.
+        opened: Is called with the guest, once it is connected.
+        failed: Is called with the reason, when there will be no guest.
+        tune: Is given the plain transport before anything else.
+    """
+
+    def __init__(
+        self,
+        terms: Terms,
+        protocol: Upgradable,
+        guests: IProtocolFactory,
+        address: IAddress | None,
+        gate: Callable[[float, Callable[[IProtocol], object], bytes], Gate],
+        seconds: float,
+        total: float,
+        opened: Callable[[IProtocol], object],
+        failed: Callable[[Failure], object],
+        tune: Callable[[ITransport], object],
+    ) -> None:
+        self._terms = terms
+        self._protocol = protocol
+        self._guests = guests
+        self._address = address
+        self._gate = gate
+        self._total = total
+        self._opened = opened
+        self._failed = failed
+        self._tune = tune
+        self._deadline = terms.clock.seconds() + seconds
+        self._timer: IDelayedCall | None = None
+        self._talk: Negotiation | None = None
+        self._verdict: Failure | None = None
+        self._first = b""
+
+    # --- what the transport tells us ---
+
+    def connectionMade(self) -> None:
+        """Begin the dialogue."""
+        transport: Any = self.transport
+        left = self._deadline - self._terms.clock.seconds()
+        patience = self._protocol.patience if self._terms.side is Side.CLIENT else None
+        seconds = left if patience is None else min(left, patience)
+        self._timer = self._terms.clock.callLater(max(0.0, seconds), self._expired)
+        try:
+            self._tune(transport)
+            speaker = self._protocol.connect
+            if self._terms.side is Side.SERVER:
+                speaker = self._protocol.serve or speaker
+            self._talk = Negotiation(speaker, self._wire(), self._terms.where)
+            self._go_on(self._talk)
+        except Exception:
+            self._end(Failure())
+
+    def dataReceived(self, data: bytes) -> None:
+        """Bytes of the peer: of the dialogue, and then for the gate."""
+        talk = self._talk
+        if talk is None:
+            if self._verdict is None:
+                super().dataReceived(data)
+            return
+        self._first = self._first or data[:8]
+        try:
+            talk.receive(data)
+            self._go_on(talk)
+        except NegotiationError as error:
+            self._not_to_be(error)
+        except Exception:
+            # A dialogue of the user's own.
+            self._end(Failure())
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """The plain connection is gone."""
+        self._stop_timer()
+        if self._talk is not None:
+            self._verdict = Failure(self._talk.lost().located(self._terms.where))
+            self._talk = None
+        if self._verdict is not None:
+            self._failed(self._verdict)
+        else:
+            super().connectionLost(reason)
+
+    def cancel(self, reason: BaseException) -> None:
+        """Whoever waits for the guest does so no longer."""
+        if isinstance(self.guest, Gate):
+            self.guest.cancel(reason)
+        else:
+            self._end(Failure(reason))
+
+    # --- the dialogue's ends ---
+
+    def _go_on(self, talk: Negotiation) -> None:
+        self._say(talk)
+        if not talk.is_over:
+            return
+        self._stop_timer()
+        self._talk = None
+        left = max(0.0, self._deadline - self._terms.clock.seconds())
+        gate = self._gate(left, self._greeted, talk.outcome)
+        self.expect(gate)
+        self.let_in()
+        if talk.hello:
+            gate.dataReceived(talk.hello)
+
+    def _greeted(self, guest: IProtocol) -> None:
+        """The guest is there, under TLS: let it hear what it waits for."""
+        self._opened(guest)
+        gate = cast(Gate, self.guest)
+        if self._terms.side is Side.CLIENT and self._protocol.is_transparent and gate.outcome:
+            guest.dataReceived(gate.outcome)
+
+    def _not_to_be(self, error: NegotiationError) -> None:
+        talk = cast(Negotiation, self._talk)
+        if self._may_go_on(error, talk):
+            self._go_on_in_the_clear(error, talk)
+            return
+        is_implicit = self._terms.side is Side.CLIENT and is_tls(self._first)
+        verdict = Failure(error.located(self._terms.where, _IMPLICIT if is_implicit else ""))
+        if isinstance(error, PlaintextInjected) or self._terms.side is Side.CLIENT:
+            self._end(verdict)
+            return
+        # The client is told in its protocol's own words; the timer goes on,
+        # in case that it does not want to hear them.
+        self._say(talk)
+        self._talk, self._verdict = None, verdict
+        cast(Any, self.transport).loseConnection()
+
+    def _may_go_on(self, error: NegotiationError, talk: Negotiation) -> bool:
+        return (
+            isinstance(error, (TLSNotOffered, TLSRefused))
+            and self._terms.side is Side.CLIENT
+            and self._terms.way_in.starttls_policy == "may"
+            and self._protocol.may_continue
+            and not talk.wire.received
+        )
+
+    def _go_on_in_the_clear(self, error: NegotiationError, talk: Negotiation) -> None:
+        self._stop_timer()
+        self._talk = None
+        _log.warn(
+            "{where}: {error}; it goes on in the clear, as starttls_policy=may allows",
+            where=self._terms.where, error=error,
+        )  # fmt: skip
+        try:
+            guest = self._guests.buildProtocol(cast(IAddress, self._address))
+            if guest is None:
+                raise NoProtocol()
+            self.expect(guest)
+            self.let_in()
+        except Exception:
+            self._end(Failure())
+            return
+        self._opened(guest)
+        if talk.wire.greeting:
+            guest.dataReceived(talk.wire.greeting)
+
+    def _end(self, verdict: Failure) -> None:
+        self._talk, self._verdict = None, self._verdict or verdict
+        cast(Any, self.transport).abortConnection()
+
+    def _expired(self) -> None:
+        self._timer = None
+        terms, talk = self._terms, self._talk
+        transport: Any = self.transport
+        if talk is None:
+            # It was told why, and lingers.
+            transport.abortConnection()
+        elif terms.clock.seconds() < self._deadline:
+            self._not_to_be(TLSNotOffered(b"nothing"))
+        else:
+            received = bytes(talk.wire.received) or self._first
+            self._end(Failure(TransportTimeout(terms.where, "negotiation", self._total, received)))
+
+    # --- the rest ---
+
+    def _say(self, talk: Negotiation) -> None:
+        said = talk.said()
+        if said:
+            cast(Any, self.transport).write(said)
+
+    def _wire(self) -> Wire:
+        host = self._terms.host or "localhost"
+        if self._terms.side is Side.SERVER:
+            return Wire(us=host)
+        name = self._terms.way_in.starttls_name or host
+        return Wire(us=_literal(self.transport), host=host, name=name)
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None and self._timer.active():
+            self._timer.cancel()
+        self._timer = None
+
+
+def _literal(transport: Any) -> str:
+    """Our own address, as mail has it (RFC 5321, 4.1.3)."""
+    host = str(getattr(transport.getHost(), "host", "")).partition("%")[0]
+    if not host:
+        return "localhost"
+    return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
