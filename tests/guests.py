@@ -17,7 +17,7 @@ from attrs import define, field
 from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet import ssl
-from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.defer import Deferred
 from twisted.internet.protocol import Factory, Protocol
 from twisted.mail import imap4, smtp
 from twisted.protocols import amp
@@ -223,12 +223,14 @@ class Postbox:
         senders: Who wanted to send.
         helos: By which name they had come.
         deciding: Who is kept waiting for the answer to MAIL, or None.
+        storing: Who is kept waiting for the answer to a mail, or None.
     """
 
     mails: list[list[bytes]] = field(factory=list)
     senders: list[bytes] = field(factory=list)
     helos: list[bytes | None] = field(factory=list)
     deciding: list[Deferred[Any]] | None = None
+    storing: list[Deferred[Any]] | None = None
 
     def receivedHeader(self, helo: Any, origin: object, recipients: object) -> bytes:
         self.helos.append(helo[0])
@@ -243,7 +245,7 @@ class Postbox:
         return decided.addCallback(lambda _: origin)
 
     def validateTo(self, user: object) -> Any:
-        return lambda: Mail(self.mails)
+        return lambda: Mail(self)
 
 
 @implementer(smtp.IMessage)
@@ -251,15 +253,20 @@ class Postbox:
 class Mail:
     """One mail on its way in."""
 
-    mails: list[list[bytes]]
+    postbox: Postbox
     lines: list[bytes] = field(factory=list)
 
     def lineReceived(self, line: bytes) -> None:
         self.lines.append(line)
 
     def eomReceived(self) -> Any:
-        self.mails.append(self.lines)
-        return maybeDeferred(lambda: None)
+        self.postbox.mails.append(self.lines)
+        stored: Deferred[Any] = Deferred()
+        if self.postbox.storing is None:
+            stored.callback(None)
+        else:
+            self.postbox.storing.append(stored)
+        return stored
 
     def connectionLost(self) -> None:
         pass

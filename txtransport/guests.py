@@ -45,19 +45,30 @@ def next_unit(guest: object, boundary: bytes, data: Held) -> int:
     """
     if isinstance(guest, LineOnlyReceiver):
         return _line(guest, data)
-    if _is_exact(guest):
-        return next_known(guest, data)
+    if isinstance(guest, (LineReceiver, IntNStringReceiver, NetstringReceiver)):
+        return _known(guest, data)
     if boundary == b">" or _is_a(guest, "twisted.words.xish.xmlstream", "XmlStream"):
         return next_tag(data)
-    if isinstance(guest, LineReceiver) and not guest.delimiter.endswith(boundary):
-        # Raw data, and there may be lines behind it.
-        return 1
+    return _by(boundary, data)
+
+
+def _by(boundary: bytes, data: Held) -> int:
     end = data.find(boundary)
     if end >= 0:
         return end + len(boundary)
     # What is too long is for the guest to know. The boundary's beginning stays
     # here: given away, what follows its end would be given with it.
     return len(data) - len(boundary) + 1 if len(data) > LONG else 0
+
+
+def _known(guest: Any, data: Held) -> int:
+    # AMP can give its bytes to another protocol.
+    guest = getattr(guest, "innerProtocol", None) or guest
+    if _is_imap(guest) and not guest.line_mode:
+        # Byte by byte is what raw data takes in general; of IMAP's, a line's
+        # end always follows.
+        return _by(b"\n", data)
+    return next_known(guest, data)
 
 
 def _line(parser: LineOnlyReceiver, data: Held) -> int:
@@ -68,17 +79,6 @@ def _line(parser: LineOnlyReceiver, data: Held) -> int:
     if len(data) > max(LONG, parser.MAX_LENGTH):
         raise PeerMisbehaved(f"a line has no end within {len(data)} bytes")
     return 0
-
-
-def _is_exact(guest: Any) -> bool:
-    """Whether it is known exactly where the next unit of a guest ends."""
-    if isinstance(guest, LineReceiver):
-        # Where raw data ends only the protocol knows.
-        return bool(guest.line_mode)
-    if isinstance(guest, IntNStringReceiver):
-        # AMP can give its bytes to another protocol.
-        return getattr(guest, "innerProtocol", None) is None
-    return isinstance(guest, NetstringReceiver)
 
 
 @define(eq=False)
@@ -139,6 +139,10 @@ def forget(guest: Any) -> None:
         guest.do_RSET(b"")
         # Twisted's own: what someone else makes of a greeting is not wanted.
         sys.modules["twisted.mail.smtp"].SMTP.do_HELO(guest, b"")
+
+
+def _is_imap(guest: object) -> bool:
+    return any(_is_a(guest, "twisted.mail.imap4", f"IMAP4{side}") for side in ("Server", "Client"))
 
 
 def _is_a(guest: object, module: str, name: str) -> bool:
