@@ -367,6 +367,26 @@ class ExceptionTests(ClientTestCase):
             endpoint = txtransport.client(self.reactor, f"{scheme}://127.0.0.1:{port}")
             await self.failure_of(endpoint.connect(Recorders()), ConnectionRefusedError)
 
+    async def test_a_zone_that_is_not_there(self) -> None:
+        """The name of a network interface must be one; that, too, is a ConnectError."""
+        endpoint = txtransport.client(self.reactor, "tcp://[fe80::1%25nowhere0]:1")
+        await self.failure_of(endpoint.connect(Recorders()), ConnectError)
+
+    async def test_the_factory_is_stopped_as_often_as_started(self) -> None:
+        """However an attempt ends, the application's factory hears of it in pairs."""
+        self.resolving(two=["127.0.0.2", "127.0.0.1"])
+        for scheme in SCHEMES:
+            url = (await self.served(scheme, Recorders())).replace("127.0.0.1", "two")
+            guests = Recorders()
+            connecting = txtransport.client(self.reactor, url).connect(guests)
+            if scheme == "tls":
+                # The certificate is for another name.
+                await self.failure_of(connecting, HandshakeFailed)
+            else:
+                await self.end(await connecting)
+            await self.turn()
+            self.assertEqual(guests.numPorts, 0)
+
     async def test_no_such_name(self) -> None:
         """A name without an address is Twisted's own error as well."""
         self.resolving()

@@ -191,6 +191,12 @@ class TotalTests(LimitsTestCase):
         first.lose()
         self.assertFalse(second.is_paused)
 
+    def test_the_log_names_the_application(self) -> None:
+        """Who listens is the application's factory, and not what stands in front of it."""
+        self.assertEqual(self.limited(max_connections=1).logPrefix(), "Guests")
+        nameless: Any = Gatekeeper()
+        self.assertEqual(Limited(nameless, ServingPolicy()).logPrefix(), "Gatekeeper")
+
     def test_starting_and_stopping(self) -> None:
         """The application's factory is started and stopped with its port."""
         limited = self.limited(max_connections=1)

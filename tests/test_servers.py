@@ -381,6 +381,12 @@ class HandshakeTests(ServerTestCase):
             self.assertEqual(event["error"].stage, "handshake")
             self.assertEqual(event["cause"], "TransportTimeout")
 
+    def test_the_log_names_the_application(self) -> None:
+        """Who listens is the application's factory, under TLS."""
+        endpoint: Any = txtransport.server(self.reactor, self.url())
+        gate = servers.ServerGate(endpoint.terms, Recorders())
+        self.assertEqual(gate.logPrefix(), "Recorders (TLS)")
+
     async def test_a_port_scan_is_no_news(self) -> None:
         """Who connects and leaves is in the log for those who look for it only."""
         guests = Recorders()

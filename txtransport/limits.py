@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txtransport.options import ServingPolicy
-from txtransport.passage import Passage
+from txtransport.passage import Passage, log_name
 
 _log: Final = Logger()
 
@@ -68,6 +68,10 @@ class Limited(Factory):
         self._inside = 0
         self._from: Counter[str] = Counter()
         self._waiting: deque[_Place] = deque()
+
+    def logPrefix(self) -> str:
+        """The factory behind it, whom a reader of the log knows."""
+        return log_name(self._guests)
 
     def doStart(self) -> None:
         """The port listens."""

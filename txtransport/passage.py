@@ -24,6 +24,13 @@ from zope.interface import alsoProvides
 _ALSO_HEARD: Final = (IFileDescriptorReceiver, IHalfCloseableProtocol, IHandshakeListener)
 
 
+def log_name(known: object) -> str:
+    """What a protocol or a factory calls itself in the log."""
+    if ILoggingContext.providedBy(known):
+        return str(cast(ILoggingContext, known).logPrefix())
+    return type(known).__name__
+
+
 class Passage(Protocol):
     """Stands between a transport and a guest, who is yet to come.
 
@@ -59,10 +66,7 @@ class Passage(Protocol):
 
     def logPrefix(self) -> str:
         """The guest's, whom a reader of the log knows."""
-        known = self if self.guest is None else self.guest
-        if known is not self and ILoggingContext.providedBy(known):
-            return str(cast(ILoggingContext, known).logPrefix())
-        return type(known).__name__
+        return type(self).__name__ if self.guest is None else log_name(self.guest)
 
     def dataReceived(self, data: bytes) -> None:
         self._inside.dataReceived(data)

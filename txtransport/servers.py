@@ -44,6 +44,7 @@ from txtransport.gate import Gate, tls_factory
 from txtransport.limits import Limited
 from txtransport.lookup import addresses
 from txtransport.options import ServingPolicy, SocketOptions
+from txtransport.passage import log_name
 from txtransport.prelude import Prelude, way
 from txtransport.sockets import bound, refuse_ipv6_alone
 from txtransport.url import Transport
@@ -239,7 +240,7 @@ class ServerGate(Factory):
 
     def logPrefix(self) -> str:
         """The application's factory, whom a reader of the log knows, and that it is under TLS."""
-        return str(self._tls.logPrefix())
+        return f"{log_name(self._guests)} (TLS)"
 
     def doStart(self) -> None:
         """The port listens."""
