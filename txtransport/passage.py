@@ -8,7 +8,7 @@ passes on what the transport says. The guest speaks to the transport itself.
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from twisted.internet.interfaces import (
     IFileDescriptorReceiver,
@@ -27,7 +27,7 @@ _ALSO_HEARD: Final = (IFileDescriptorReceiver, IHalfCloseableProtocol, IHandshak
 def log_name(known: object) -> str:
     """What a protocol or a factory calls itself in the log."""
     if ILoggingContext.providedBy(known):
-        return str(cast(ILoggingContext, known).logPrefix())
+        return str(known.logPrefix())
     return type(known).__name__
 
 
