@@ -180,7 +180,7 @@ class _Opening:
     guests: IProtocolFactory
     stage: str = "look-up"
     done: Deferred[IProtocol] = Made(lambda self: Deferred(self._cancelled), takes_self=True)
-    _connecting: Deferred[IProtocol] | None = None
+    _connecting: Deferred[Any] = Made(Deferred)
     _timer: IDelayedCall | None = None
     _deadline: float = 0.0
     _way: Gate | Prelude | _Entrance | None = None
@@ -235,19 +235,15 @@ class _Opening:
     def _expired(self) -> None:
         self._timer = None
         self._is_late = True
-        self._give_up()
+        self._connecting.cancel()
 
     def _cancelled(self, done: Deferred[IProtocol]) -> None:
         error = ConnectingCancelledError(self.endpoint.where)
         self._fail(Failure(error))
         if self._way is None:
-            self._give_up()
+            self._connecting.cancel()
         else:
             self._way.cancel(error)
-
-    def _give_up(self) -> None:
-        if self._connecting is not None:
-            self._connecting.cancel()
 
     def _succeed(self, guest: IProtocol) -> None:
         self._stop_timer()
