@@ -272,7 +272,7 @@ class ClientCertificateTests(ServerTestCase):
             url = f"{scheme}://localhost:{port}"
             client = await self.visiting(url, local_cert=certificates.visitor())
             await self.exchange(client)
-            await peer.prints(rb"^Peer certificate: CN = visitor\.example$")
+            await peer.prints(rb"^Peer certificate: CN ?= ?visitor\.example$")
 
     async def test_none_before_tls_1_3(self) -> None:
         """Without one, TLS 1.2 does not come about and the error says what is missing."""
@@ -460,10 +460,11 @@ class MeetingTests(ClientTestCase):
         rows += [(scheme, "-tlsextdebug", version) for scheme, (_, version) in VERSIONS.items()]
         for scheme, flag, version in rows:
             port = await self.offering(scheme)
-            peer, guest = await self.conversing(port, flag, "-servername", "good.example")
+            arguments = (flag, "-servername", "good.example", "-groups", "X25519")
+            peer, guest = await self.conversing(port, *arguments)
             agreed = under_tls(guest)
             await peer.prints(rb"^New, (\S+), Cipher is %b$" % agreed.cipher.encode())
-            await peer.prints(rb"^Server Temp Key: X25519, ")
+            await peer.prints(rb"^(Server|Peer) Temp Key: X25519, ")
             self.assertEqual((agreed.version, agreed.server_name), (version, "good.example"))
             self.assertEqual((agreed.group, agreed.resumed), ("x25519", False))
 
@@ -500,10 +501,10 @@ class MeetingTests(ClientTestCase):
         port = await self.offering(SNI_server_certs=certs)
         for asked, shown in rows.items():
             peer, guest = await self.conversing(port, "-servername", asked)
-            await peer.prints(rb"^subject=CN = %b$" % shown.replace("*", "\\*").encode())
+            await peer.prints(rb"^subject=CN ?= ?%b$" % shown.replace("*", "\\*").encode())
             self.assertEqual(under_tls(guest).server_name, asked)
         peer, guest = await self.conversing(port, "-noservername")
-        await peer.prints(rb"^subject=CN = localhost$")
+        await peer.prints(rb"^subject=CN ?= ?localhost$")
         self.assertIsNone(under_tls(guest).server_name)
 
     async def test_application_protocols(self) -> None:
@@ -671,7 +672,7 @@ class ReturningTests(ClientTestCase):
         again = await self.departed(port, "-tls1_3", "-sess_in", ticket)
         self.assertIs(again.resumed, False)
 
-    async def test_five_times_at_once(self) -> None:
+    async def test_a_client_that_keeps_returning(self) -> None:
         """A client that hangs up and returns, five times, is resumed each time."""
         port = await self.offering()
         arrivals = [self.guests.next().addTimeout(PATIENCE, self.reactor) for _ in range(6)]
