@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IHandshakeListener, IProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.logger import LogLevel
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -24,7 +25,7 @@ from tests.loopback import LoopbackTestCase, Overheard, Recorders
 from tests.memory import End, carry
 from txtransport.devcert import Authority, self_signed
 from txtransport.errors import HandshakeFailed, TransportTimeout
-from txtransport.gate import Gate, tls_factory
+from txtransport.gate import Gate, outcome_of, tls_factory
 from txtransport.options import Deadlines, policy
 from txtransport.tls.creator import Creator, creator
 from txtransport.tls.policy import Side
@@ -117,6 +118,7 @@ class Party:
         build: Callable[[], Any] = Guest,
         made: Creator | None = None,
         tune: Callable[[Any], object] = lambda transport: None,
+        **more: Any,
     ) -> None:
         address = IPv4Address("TCP", "192.0.2.1", 465)
         self.guests = Building(build)
@@ -127,7 +129,7 @@ class Party:
         self.gate = Gate(
             terms, tls_factory(terms, self.guests), self.guests, address,
             seconds=10, total=10,
-            opened=self.opened.append, failed=self.failures.append, tune=tune,
+            opened=self.opened.append, failed=self.failures.append, tune=tune, **more,
         )  # fmt: skip
 
     @property
@@ -494,6 +496,50 @@ class EndTests(GateTestCase):
         self.go_on(client, server)
         self.assertEqual(server.guest.heard, ["made", "lost"])
         self.assertNotIsInstance(server.guest.reason, ConnectionDone)
+
+
+class GreetingTests(GateTestCase):
+    """A guest that comes after a dialogue in the clear, in which the peer was greeted."""
+
+    def greeted(self, *words: bytes) -> tuple[str, Party]:
+        """What the client hears when the server's guest says that; and the server."""
+
+        class Greeting(Guest):
+            def connectionMade(self) -> None:
+                transport: Any = self.transport
+                for word in words:
+                    transport.write(word)
+
+        client, server = self.met(
+            server={"build": Greeting, "greeting": lambda said: said.find(b"\n") + 1}
+        )
+        server.guest.transport.writeSequence([b"and ", b"more"])
+        self.clock.advance(0)
+        self.go_on(client, server)
+        return "".join(client.guest.heard[1:]), server
+
+    def test_it_is_kept_back(self) -> None:
+        """What the peer has heard already is not said again; what follows it is."""
+        for words in ((b"220 hello\n",), (b"220 ", b"hello\n"), (b"220 ", b"", b"hello", b"\n")):
+            self.assertEqual(self.greeted(*words)[0], "and more")
+        self.assertEqual(self.greeted(b"220 hello\n250 yes\n")[0], "250 yes\nand more")
+
+    def test_a_greeting_without_an_end(self) -> None:
+        """Nothing is said until it has ended, and not for ever."""
+        for greeting, is_too_long in ((b"220 hello", False), (b"x" * 65537, True)):
+            heard, server = self.greeted(greeting)
+            self.assertEqual((heard, server.end.disconnected), ("", is_too_long))
+
+    def test_what_came_of_the_dialogue(self) -> None:
+        """A guest that must know finds it at its transport, however wrapped that is."""
+        client, _ = self.met(client={"outcome": b"salt"})
+        transport = client.guest.transport
+        self.assertEqual(outcome_of(transport), b"salt")
+        above = ProtocolWrapper(WrappingFactory(Factory()), Guest())
+        above.makeConnection(transport)
+        self.assertEqual(outcome_of(above), b"salt")
+        for other in (client.end, None, object()):
+            self.assertEqual(outcome_of(other), b"")
 
 
 class PassageTests(LoopbackTestCase):
