@@ -43,6 +43,7 @@ from txtransport.watch import Terms
 _log: Final = Logger()
 
 _IMPLICIT: Final = "This port speaks TLS from the start: leave starttls out"
+_MUTE: Final = "If this port speaks TLS from the start, leave starttls out"
 
 
 def way(
@@ -171,7 +172,9 @@ class Prelude(Passage):
         """The plain connection is gone."""
         self._stop_timer()
         if self._talk is not None:
-            self._verdict = Failure(self._talk.lost().located(self._terms.where))
+            is_mute = self._terms.side is Side.CLIENT and not self._first
+            error = self._talk.lost().located(self._terms.where, _MUTE if is_mute else "")
+            self._verdict = Failure(error)
             self._talk = None
         if self._verdict is not None:
             self._failed(self._verdict)
@@ -204,8 +207,8 @@ class Prelude(Passage):
         """The guest is there, under TLS: let it hear what it waits for."""
         self._opened(guest)
         gate = cast(Gate, self.guest)
-        if self._terms.side is Side.CLIENT and self._protocol.is_transparent and gate.outcome:
-            guest.dataReceived(gate.outcome)
+        if self._terms.side is Side.CLIENT and self._protocol.is_transparent:
+            _greet(guest, gate.outcome)
 
     def _not_to_be(self, error: NegotiationError) -> None:
         talk = cast(Negotiation, self._talk)
@@ -249,8 +252,7 @@ class Prelude(Passage):
             self._end(Failure())
             return
         self._opened(guest)
-        if talk.wire.greeting:
-            guest.dataReceived(talk.wire.greeting)
+        _greet(guest, talk.wire.greeting)
 
     def _end(self, verdict: Failure) -> None:
         self._talk, self._verdict = None, self._verdict or verdict
@@ -287,6 +289,12 @@ class Prelude(Passage):
         if self._timer is not None and self._timer.active():
             self._timer.cancel()
         self._timer = None
+
+
+def _greet(guest: Any, greeting: bytes) -> None:
+    """Let a guest hear what it waits for, unless it has left already."""
+    if greeting and not guest.transport.disconnecting:
+        guest.dataReceived(greeting)
 
 
 def _literal(transport: Any) -> str:
