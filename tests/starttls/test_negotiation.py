@@ -116,11 +116,15 @@ class FailureTests(SynchronousTestCase):
             self.assertFalse(negotiation.is_over)
 
     def test_the_most_there_may_be(self) -> None:
-        """A dialogue that fits just so comes to TLS."""
+        """A dialogue that fits just so comes to TLS, or may wait and hear nothing more."""
         negotiation = Negotiation(lambda wire: wire.exactly(TOTAL))
         negotiation.receive(b"x" * (TOTAL - 1))
         negotiation.receive(b"x")
         self.assertTrue(negotiation.is_over)
+        negotiation = Negotiation(lambda wire: _lines(wire))
+        negotiation.receive((b"x" * 4095 + b"\n") * (TOTAL // 4096))
+        negotiation.receive(b"")
+        self.assertRaises(PeerMisbehaved, negotiation.receive, b"x")
 
     def test_hanging_up(self) -> None:
         """A peer that leaves is remembered by its last words."""

@@ -55,6 +55,7 @@ class ReplyTests(SynchronousTestCase):
         self.assertEqual(several.words, [b"SIZE", b"STARTTLS"])
         self.assertEqual(several.said, b"250 mail  SIZE 10 starttls  now")
         self.assertEqual(read(reply, b"250-a\r\n250\r\n").lines, (b"a", b""))
+        self.assertEqual(read(reply, b"250-a\r\n250-b\r\n250 c d\r\n").words, [b"B", b"C"])
 
     def test_the_first_line_is_a_name(self) -> None:
         """A server called STARTTLS does not offer it by that."""

@@ -43,6 +43,14 @@ class WireTestCase(SynchronousTestCase):
         return str(self.assertRaises(PeerMisbehaved, next, dialogue))
 
 
+class BoundsTests(WireTestCase):
+    """How much there may be."""
+
+    def test_the_bounds(self) -> None:
+        """8 KiB a line, 200 lines and 64 KiB a dialogue, 20 commands before TLS."""
+        self.assertEqual((LINE, LINES, TOTAL, COMMANDS), (8192, 200, 65536, 20))
+
+
 class SayingTests(WireTestCase):
     """What goes out."""
 
@@ -186,6 +194,7 @@ class BytesTests(WireTestCase):
         wire.received += b"de"
         self.assertEqual(result(dialogue), b"abcd")
         self.assertEqual(wire.received, b"e")
+        self.assertEqual(result(having(b"abcd").exactly(4)), b"abcd")
         self.assertEqual(result(wire.exactly(0)), b"")
 
     def test_sizes_are_bounded(self) -> None:
