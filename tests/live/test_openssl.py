@@ -460,7 +460,7 @@ class MeetingTests(ClientTestCase):
         rows += [(scheme, "-tlsextdebug", version) for scheme, (_, version) in VERSIONS.items()]
         for scheme, flag, version in rows:
             port = await self.offering(scheme)
-            arguments = (flag, "-servername", "good.example", "-groups", "X25519")
+            arguments = (flag, "-servername", "good.example", "-groups", "X25519:P-256")
             peer, guest = await self.conversing(port, *arguments)
             agreed = under_tls(guest)
             await peer.prints(rb"^New, (\S+), Cipher is %b$" % agreed.cipher.encode())
