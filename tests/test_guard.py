@@ -32,6 +32,7 @@ from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.logger import formatEvent
 from twisted.mail import imap4, pop3
+from twisted.protocols import amp
 from twisted.protocols.basic import LineOnlyReceiver, LineReceiver
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
@@ -284,35 +285,34 @@ class ConversationTests(GuardTestCase):
 
         await self.over(TCP + LOCAL, guests.Peer, guests.Peer, talk)
 
-    async def test_a_boundary_for_someone_else_s_parser(self) -> None:
-        """A parser that is not Twisted's gets what ends with the boundary."""
+    async def test_someone_else_s_parser(self) -> None:
+        """A parser that is not Twisted's gets what ends with the boundary, or byte by byte."""
 
         class Words(Protocol):
             def connectionMade(self) -> None:
-                self.words: list[bytes] = []
+                self.words, self.rest = list[bytes](), b""
 
             def dataReceived(self, data: bytes) -> None:
-                for word in data.split(b";;")[:-1]:
+                *words, self.rest = (self.rest + data).split(b";;")
+                for word in words:
                     self.words.append(word)
                     if word == b"secure":
                         cast(Any, self.transport).write(b"go;;")
                         cast(Any, self.transport).startTLS(guests.as_server())
 
-        made = await self.serving(Words, boundary=b";;")
-        client = await self.raw(made)
-        client.say(b"one;;two;;secure;;")
-        await client.heard(b"go;;")
-        self.secure(client)
-        client.say(b"three;;end;;")
-        await client.heard(b"go;;")
-        await self.until(lambda: made.visit.guest.words[-1:] == [b"end"])
-        self.assertEqual(made.visit.guest.words, [b"one", b"two", b"secure", b"three", b"end"])
-        self.assertEqual(made.visit.given[:3], [b"one;;", b"two;;", b"secure;;"])
-
-    async def until(self, is_so: Callable[[], bool]) -> None:
-        """Wait for that; the test's own deadline bounds it."""
-        while not is_so():
-            await self.turn()
+        secret = [b"one", b"two", b"secure", b"three", b"end"]
+        for boundary, given in ((b";;", [b"one;;", b"two;;", b"secure;;"]), (None, [b"o", b"n"])):
+            made = await self.serving(Words, boundary=boundary)
+            client = await self.raw(made)
+            client.say(b"one;;two;;secure;;")
+            await client.heard(b"go;;")
+            self.secure(client)
+            client.say(b"three;;end;;")
+            words = made.visit.guest.words
+            while words[-1:] != [b"end"]:
+                await self.turn()
+            self.assertEqual(words, secret)
+            self.assertEqual(made.visit.given[: len(given)], given)
 
 
 @frozen
@@ -422,6 +422,27 @@ class ServerTests(GuardTestCase):
     async def test_a_box_behind_start_tls(self) -> None:
         """AMP: a question that was pipelined is neither asked nor answered."""
         await self.pipelined("amp", guests.box(_ask=b"2", _command=b"Ask", text=EVIL), b"\0")
+
+    async def test_half_a_box_behind_start_tls(self) -> None:
+        """AMP: if the answer takes its time, a box that began meanwhile does not go on in TLS."""
+
+        class Slow(guests.Peer):
+            def secure(self) -> Any:
+                self.answering: Deferred[Any] = Deferred()
+                answer = {"tls_localCertificate": guests.identity()}
+                return self.answering.addCallback(lambda _: answer)
+
+            amp.StartTLS.responder(secure)
+
+        made = await self.serving(Slow)
+        client = await self.raw(made)
+        half = guests.box(_ask=b"2", _command=b"Ask", text=EVIL)[:-2]
+        client.say(SERVERS["amp"].ask + half)
+        while not made.visits or not made.visit.heard.endswith(half):
+            await self.turn()
+        made.visit.guest.answering.callback(None)
+        self.assertEqual((await made.visit.reason()).received, half[:64])
+        await client.gone()
 
     async def test_s12_a_hello_behind_the_request(self) -> None:
         """A ClientHello that was pipelined ends the connection, instead of hanging."""
@@ -1494,7 +1515,7 @@ class FactoryTests(GuardTestCase):
         self.assertIn(
             "empty", str(self.assertRaises(ValueError, txtransport.guard, Factory(), b""))
         )
-        for wrong in ("\n", None, 10):
+        for wrong in ("\n", bytearray(b"\n"), 10):
             self.assertRaises(TypeError, txtransport.guard, Factory(), wrong)
 
     async def test_a_factory_that_builds_none(self) -> None:

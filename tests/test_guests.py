@@ -18,21 +18,22 @@ from twisted.trial.unittest import SynchronousTestCase
 from twisted.words.protocols.jabber import xmlstream
 
 from txtransport.errors import PeerMisbehaved
-from txtransport.guests import LONG, Answers, forget, is_logged_in, next_unit
+from txtransport.guests import LONG, Answers, Box, forget, is_logged_in, next_unit
 
 
 class UnitTests(SynchronousTestCase):
     """Where the next unit of a guest ends."""
 
-    def unit(self, guest: object, data: bytes, boundary: bytes = b"\n") -> bytes:
+    def unit(self, guest: object, data: bytes, boundary: bytes | None = None) -> bytes:
         """What a guest would be given."""
         return data[: next_unit(guest, boundary, data)]
 
     def test_the_boundary_is_for_a_stranger_s_parser(self) -> None:
         """A protocol without a parser of Twisted's gets what ends with the boundary."""
         guest = Protocol()
-        self.assertEqual(self.unit(guest, b"one\ntwo\n"), b"one\n")
-        self.assertEqual(self.unit(guest, b"one"), b"")
+        self.assertEqual(self.unit(guest, b"one\ntwo\n", b"\n"), b"one\n")
+        self.assertEqual(self.unit(guest, b"one", b"\n"), b"")
+        self.assertEqual(self.unit(guest, b"one\n"), b"o")
         self.assertEqual(self.unit(guest, b"one;;two", b";;"), b"one;;")
         self.assertEqual(self.unit(guest, b"<a b='>'>x", b">"), b"<a b='>'>")
 
@@ -40,13 +41,13 @@ class UnitTests(SynchronousTestCase):
         """Of what is too long, all is given away but what may be a boundary's beginning."""
         guest = Protocol()
         long = b"x" * LONG
-        self.assertEqual(self.unit(guest, long), b"")
-        self.assertEqual(self.unit(guest, long + b"x"), long + b"x")
+        self.assertEqual(self.unit(guest, long, b"\n"), b"")
+        self.assertEqual(self.unit(guest, long + b"x", b"\n"), long + b"x")
         self.assertEqual(self.unit(guest, long + b"\r", b"\r\n"), long)
 
     def test_twisted_s_parsers_are_known(self) -> None:
         """Their lines, messages and tags are theirs, whatever the boundary is."""
-        for boundary in (b"\n", b"\0", b";"):
+        for boundary in (None, b"\n", b"\0", b";"):
             for guest, data, unit in (
                 (LineReceiver(), b"a\nb\r\nc\r\n", b"a\nb\r\n"),
                 (pop3.AdvancedPOP3Client(), b"a\nb\r\nc\r\n", b"a\nb\r\n"),
@@ -89,22 +90,21 @@ class UnitTests(SynchronousTestCase):
 class AnswerTests(SynchronousTestCase):
     """Whether a client has waited for its answers."""
 
-    def ask(self, answers: Answers, *units: bytes) -> None:
+    def ask(self, answers: Answers, guest: object, *units: bytes) -> None:
         """Give these, and no answer."""
         for unit in units:
             answers.asking()
-            answers.asked(unit)
+            answers.asked(guest, unit)
 
     def test_a_question_behind_a_question(self) -> None:
         """Two commands without an answer in between are one too many, also later."""
         for guest in (smtp.ESMTP(), smtp.SMTP(), imap4.IMAP4Server()):
-            answers = Answers(guest)
-            self.ask(answers, b"NOOP\r\n")
-            self.assertFalse(answers.is_late)
-            answers.answered()
-            self.ask(answers, b"NOOP\r\n")
-            self.assertFalse(answers.is_late)
-            self.ask(answers, b"NOOP\r\n")
+            answers = Answers()
+            for _ in range(2):
+                self.ask(answers, guest, b"NOOP\r\n")
+                self.assertFalse(answers.is_late)
+                answers.answered()
+            self.ask(answers, guest, b"NOOP\r\n", b"NOOP\r\n")
             self.assertTrue(answers.is_late)
             answers.answered()
             self.assertTrue(answers.is_late)
@@ -122,9 +122,33 @@ class AnswerTests(SynchronousTestCase):
             (LineReceiver(), b"line\r\n"),
             (Protocol(), b"line\r\n"),
         ):
-            answers = Answers(guest)
-            self.ask(answers, unit, unit, unit)
+            answers = Answers()
+            self.ask(answers, guest, unit, unit, unit)
             self.assertFalse(answers.is_late, guest)
+
+
+class BoxTests(SynchronousTestCase):
+    """How far AMP is in a box."""
+
+    def begun(self, *units: bytes, guest: Any = None) -> bytes:
+        """What there is of a box after these."""
+        box = Box()
+        for unit in units:
+            box.given(guest or amp.AMP(), unit)
+        return box.begun
+
+    def test_a_box_ends_with_an_empty_key(self) -> None:
+        """An empty value is none; what has begun is bounded."""
+        self.assertEqual(self.begun(), b"")
+        self.assertEqual(self.begun(b"\0\1k"), b"\0\1k")
+        self.assertEqual(self.begun(b"\0\1k", b"\0\0"), b"\0\1k\0\0")
+        self.assertEqual(self.begun(b"\0\1k", b"\0\0", b"\0\0"), b"")
+        self.assertEqual(self.begun(b"\0\1k", b"\0\0", b"\0\0", b"\0\1l"), b"\0\1l")
+        self.assertEqual(len(self.begun(b"\0\1k", b"\4\0" + b"x" * 1024)), 64)
+
+    def test_others_have_no_boxes(self) -> None:
+        """It is of no matter what other protocols are given."""
+        self.assertEqual(self.begun(b"\0\1k", guest=Int32StringReceiver()), b"")
 
 
 class MemoryTests(SynchronousTestCase):

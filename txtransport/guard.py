@@ -38,7 +38,7 @@ from txtransport.errors import (
     TransportTimeout,
 )
 from txtransport.feed import Feed
-from txtransport.guests import Answers, forget, is_logged_in, next_unit
+from txtransport.guests import Answers, Box, forget, is_logged_in, next_unit
 from txtransport.units import Held, is_paused
 from txtransport.upgrade import Policy, TLSState, Upgrade
 
@@ -46,7 +46,7 @@ _log: Final = Logger()
 
 
 def guard(
-    factory: IProtocolFactory, boundary: bytes = b"\n", policy: Policy | None = None
+    factory: IProtocolFactory, boundary: bytes | None = None, policy: Policy | None = None
 ) -> GuardFactory:
     """Make protocols that call ``transport.startTLS()`` safe to use.
 
@@ -57,8 +57,9 @@ def guard(
     Args:
         factory: Builds the protocols; of a client or of a server.
         boundary: What ends a command, as bytes; it may occur elsewhere too.
-            Only for a protocol that has none of Twisted's parsers for lines,
-            messages or XML, where it is known.
+            Of use only with a protocol that has none of Twisted's parsers for
+            lines, messages and XML: it makes faster what without it comes
+            byte by byte. ``b">"`` means tags of XML.
         policy: What TLS is to be like, in place of the protocols' own context
             factories: a `TLSPolicy`, a mapping of options, or on clients the
             name that the peer's certificate must be for. Without it their own
@@ -74,9 +75,9 @@ def guard(
     Raises:
         TypeError, ValueError: `boundary` is no bytes, or there are none.
     """
-    if not isinstance(boundary, bytes):
+    if boundary is not None and not isinstance(boundary, bytes):
         raise TypeError(f"boundary is bytes, not {type(boundary).__name__}")
-    if not boundary:
+    if boundary == b"":
         raise ValueError("boundary is empty: what ends a command?")
     return GuardFactory(factory, boundary, policy)
 
@@ -88,7 +89,8 @@ class Guard(ProtocolWrapper):
 
     def __init__(self, factory: GuardFactory, guest: IProtocol) -> None:
         super().__init__(factory, guest)
-        self._answers = Answers(guest)
+        self._answers = Answers()
+        self._box = Box()
         self._verdict: Failure | None = None
         self._is_paused = False
         self._is_mute = False
@@ -97,25 +99,26 @@ class Guard(ProtocolWrapper):
 
     def makeConnection(self, transport: ITransport) -> None:
         """The connection is made."""
-        guest = self._guest
+        is_secure = is_under_tls(transport)
         self._upgrade = Upgrade(
             Feed(
                 transport,
                 self._deliver,
                 self._next_unit,
-                lambda: self._is_paused or is_paused(guest),
+                lambda: self._is_paused or is_paused(self.wrappedProtocol),
             ),
-            unread=bytes,
+            unread=lambda: self._box.begun,
             forget=self._secured,
+            state=TLSState.SECURE if is_secure else TLSState.PLAINTEXT,
         )
         directlyProvides(self, providedBy(transport))
-        if is_under_tls(transport):
+        if is_secure:
             # A server that is offered ITLSTransport offers STARTTLS.
             noLongerProvides(self, ITLSTransport)
             alsoProvides(self, ISSLTransport)
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]
-        guest.makeConnection(self)
+        self._guest.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the peer."""
@@ -201,9 +204,12 @@ class Guard(ProtocolWrapper):
             return 0
 
     def _deliver(self, data: bytes) -> None:
+        guest = self._guest
         self._answers.asking()
-        self._guest.dataReceived(data)
-        self._answers.asked(data)
+        # Before it acts on the end of a box, which may be by startTLS().
+        self._box.given(guest, data)
+        guest.dataReceived(data)
+        self._answers.asked(guest, data)
 
     def _refuse(self, what: str) -> None:
         self._verdict = Failure(PeerMisbehaved(f"{where(self.transport)}: {what}"))
@@ -235,14 +241,16 @@ class GuardFactory(WrappingFactory[Guard]):
     """Builds guarded protocols; `guard` makes it.
 
     Attributes:
-        boundary: What ends a command.
+        boundary: What ends a command, or None.
         policy: What TLS is to be like, or None for the protocols' own contexts.
     """
 
     protocol = Guard
     noisy = False
 
-    def __init__(self, factory: IProtocolFactory, boundary: bytes, policy: Policy | None) -> None:
+    def __init__(
+        self, factory: IProtocolFactory, boundary: bytes | None, policy: Policy | None
+    ) -> None:
         super().__init__(factory)  # type: ignore[no-untyped-call]
         self.boundary = boundary
         self.policy = policy

@@ -27,13 +27,13 @@ LONG: Final = 65536
 """How long a line may be, if its parser does not allow it to be longer; in bytes."""
 
 
-def next_unit(guest: object, boundary: bytes, data: Held) -> int:
+def next_unit(guest: object, boundary: bytes | None, data: Held) -> int:
     """How many bytes a guest may have next.
 
     Args:
         guest: The protocol. One with a parser of Twisted's gets what that
             parser takes for a line, a message or a tag.
-        boundary: What ends a command of any other.
+        boundary: What ends a command of any other; None is byte by byte.
         data: What has arrived, not empty.
 
     Returns:
@@ -49,7 +49,7 @@ def next_unit(guest: object, boundary: bytes, data: Held) -> int:
         return _known(guest, data)
     if boundary == b">" or _is_a(guest, "twisted.words.xish.xmlstream", "XmlStream"):
         return next_tag(data)
-    return _by(boundary, data)
+    return _by(boundary, data) if boundary is not None else 1
 
 
 def _by(boundary: bytes, data: Held) -> int:
@@ -83,42 +83,68 @@ def _line(parser: LineOnlyReceiver, data: Held) -> int:
 
 @define(eq=False)
 class Answers:
-    """What a server of Twisted's has been asked in the clear, and has not answered yet.
+    """Whether a client waits for the answers of Twisted's mail servers, in the clear.
 
     A question that takes its time would be answered under TLS, and what comes
     of it, a sender or a log-in, would count there.
 
     Attributes:
-        guest: The protocol.
-        is_late: Whether it was ever asked something else before its answer.
+        is_late: Whether something was ever asked before the last answer.
     """
 
-    guest: Any
     is_late: bool = False
     _is_awaited: bool = False
 
     def asking(self) -> None:
-        """The guest is about to be given a unit."""
+        """The server is about to be given a unit."""
         self.is_late = self.is_late or self._is_awaited
         self._is_awaited = True
 
-    def asked(self, unit: bytes) -> None:
-        """The guest has been given it."""
-        self._is_awaited = self._is_awaited and self._is_question(unit)
+    def asked(self, guest: object, unit: bytes) -> None:
+        """The server has been given it."""
+        self._is_awaited = self._is_awaited and _is_question(guest, unit)
 
     def answered(self) -> None:
-        """The guest has written something."""
+        """The server has written something."""
         self._is_awaited = False
 
-    def _is_question(self, unit: bytes) -> bool:
-        guest = self.guest
-        if _is_a(guest, "twisted.mail.smtp", "SMTP"):
-            is_command = guest.mode != "DATA"
-        elif _is_a(guest, "twisted.mail.imap4", "IMAP4Server"):
-            is_command = bool(guest.line_mode)
+
+def _is_question(guest: Any, unit: bytes) -> bool:
+    if _is_a(guest, "twisted.mail.smtp", "SMTP"):
+        is_command = guest.mode != "DATA"
+    elif _is_a(guest, "twisted.mail.imap4", "IMAP4Server"):
+        is_command = bool(guest.line_mode)
+    else:
+        return False
+    return is_command and unit.endswith(guest.delimiter)
+
+
+@define(eq=False)
+class Box:
+    """What AMP has of a box that is not whole yet.
+
+    It keeps the beginning, and would take the rest of the box from TLS.
+
+    Attributes:
+        begun: The first of its bytes; empty between two boxes.
+    """
+
+    begun: bytes = b""
+    _is_value_next: bool = False
+
+    def given(self, guest: object, unit: bytes) -> None:
+        """AMP has been given a key, a value, or the empty key that ends a box."""
+        if not _is_a(guest, "twisted.protocols.amp", "BinaryBoxProtocol"):
+            return
+        if unit == _NOTHING and not self._is_value_next:
+            self.begun = b""
         else:
-            return False
-        return is_command and unit.endswith(guest.delimiter)
+            self.begun = (self.begun + unit)[:_SHOWN]
+            self._is_value_next = not self._is_value_next
+
+
+_NOTHING: Final = b"\0\0"
+_SHOWN: Final = 64
 
 
 def is_logged_in(guest: Any) -> bool:
