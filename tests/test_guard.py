@@ -30,6 +30,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.internet.protocol import ClientFactory, Factory, Protocol
 from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.internet.testing import StringTransport
 from twisted.logger import formatEvent
 from twisted.mail import imap4, pop3
 from twisted.protocols import amp
@@ -54,6 +55,7 @@ from txtransport.errors import (
     PlaintextInjected,
     ProducerInTheWay,
     TransportTimeout,
+    UpgradeError,
 )
 
 EVIL: Final = b"mallory"
@@ -423,6 +425,26 @@ class ServerTests(GuardTestCase):
         """AMP: a question that was pipelined is neither asked nor answered."""
         await self.pipelined("amp", guests.box(_ask=b"2", _command=b"Ask", text=EVIL), b"\0")
 
+    async def test_over_a_local_socket(self) -> None:
+        """Where a peer has no address, it is held to the same, and forgotten as well."""
+        made: Any = Guests(SERVERS["smtp"].build)
+        path = self.socket_path()
+        await self.listening(f"unix://{path}", txtransport.guard(made))
+        client = await self.connected(f"unix://{path}")
+        overheard = self.overheard()
+        client.say(b"STARTTLS\r\nevil\r\n")
+        await client.gone()
+        self.assertIsInstance(await made.visit.reason(), PlaintextInjected)
+        self.assertIn("local socket", formatEvent(overheard.events[0]))
+        client = await self.connected(f"unix://{path}")
+        client.say(b"MAIL FROM:<mallory@x>\r\n")
+        await client.heard(b"250 Sender")
+        client.say(b"STARTTLS\r\n")
+        await client.heard(b"now\r\n")
+        self.secure(client)
+        client.say(b"RCPT TO:<bob@x>\r\n")
+        await client.heard(b"now\r\n503 ")
+
     async def test_half_a_box_behind_start_tls(self) -> None:
         """AMP: if the answer takes its time, a box that began meanwhile does not go on in TLS."""
 
@@ -696,6 +718,17 @@ class StateTests(GuardTestCase):
         factory = TLSMemoryBIOFactory(guests.as_server(), False, txtransport.guard(made))
         endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
         return self.adopt(await endpoint.listen(factory))
+
+    async def test_a_log_in_under_tls(self) -> None:
+        """Who logs in under TLS may, and need not wait; TLS is refused then as what it is."""
+        made, client = await self.mailing(guests.Postbox())
+        await self.secured(made, client, b"X\r\n")
+        client.say(b"EHLO a\r\nAUTH PLAIN " + LOGIN + b"\r\nNOOP\r\n")
+        await client.heard(b"235 ")
+        transport = made.visit.guest.transport
+        self.assertRaises(AlreadySecure, transport.startTLS, guests.as_server())
+        client.say(b"RSET\r\n")
+        await client.heard(b"250 I remember nothing")
 
     async def test_a_client_under_implicit_tls(self) -> None:
         """A guarded client knows that it is under TLS, and cannot begin it again."""
@@ -1299,6 +1332,36 @@ class GuestTests(GuardTestCase):
         client.say(b"one\r\nabort\r\ntwo\r\n")
         self.assertIsInstance(await made.visit.reason(), ConnectionClosed)
         self.assertEqual(made.visit.guest.heard, [b"STLS", b"one", b"abort"])
+
+    async def test_tls_from_the_first_byte(self) -> None:
+        """A guest may begin TLS when it is connected, under the limits of a server as well."""
+
+        class Server(guests.PostOffice):
+            def connectionMade(self) -> None:
+                cast(Any, self.transport).startTLS(guests.as_server())
+
+        class Client(Telling):
+            def connectionMade(self) -> None:
+                cast(Any, self.transport).startTLS(guests.as_client())
+                self.sendLine(b"NOOP")
+
+        for limits in ({}, {"max_connections": 3}):
+            made: Any = Guests(Server)
+            guarded = txtransport.guard(made)
+            made.port = await self.listening("tcp://127.0.0.1:0", guarded, **limits)
+            visit = await self.calling(Client, made)
+            self.assertEqual(await visit.guest.told, b"+OK")
+            self.assertEqual(made.visit.given, [b"NOOP\r\n"])
+
+    def test_a_transport_that_cannot(self) -> None:
+        """Over a transport without TLS a guest works as ever, and is told which have it."""
+        wrapper = txtransport.guard(Guests(guests.PostOffice)).buildProtocol(None)
+        transport = StringTransport()
+        wrapper.makeConnection(transport)
+        wrapper.dataReceived(b"NOOP\r\n")
+        self.assertEqual(transport.value(), b"+OK ready\r\n+OK\r\n")
+        refused = self.assertRaises(UpgradeError, wrapper.startTLS, guests.as_server())
+        self.assertIn("TCP and local sockets", str(refused))
 
     async def test_twice(self) -> None:
         """A second startTLS is refused, during the first and after it, and harms nothing."""

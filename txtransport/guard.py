@@ -146,11 +146,9 @@ class Guard(ProtocolWrapper):
             UpgradeError: It cannot be done now; the conversation is as it was.
             InvalidOption: The guard's policy cannot be used.
         """
-        if is_logged_in(self._guest):
-            self._refuse("the client had logged in before it asked for TLS")
-            return
-        if self._answers.is_late:
-            self._refuse("the client did not wait for an answer before it asked for TLS")
+        objection = self._objection()
+        if objection and self._upgrade.state is TLSState.PLAINTEXT:
+            self._refuse(objection)
             return
         policy = self.factory.policy
         if policy is None:
@@ -210,6 +208,14 @@ class Guard(ProtocolWrapper):
         self._box.given(guest, data)
         guest.dataReceived(data)
         self._answers.asked(guest, data)
+
+    def _objection(self) -> str:
+        """What the client has done in the clear that must not count under TLS."""
+        if is_logged_in(self._guest):
+            return "the client had logged in before it asked for TLS"
+        if self._answers.is_late:
+            return "the client did not wait for an answer before it asked for TLS"
+        return ""
 
     def _refuse(self, what: str) -> None:
         self._verdict = Failure(PeerMisbehaved(f"{where(self.transport)}: {what}"))
