@@ -190,3 +190,27 @@ class HostileTextTests(SynchronousTestCase):
     def test_what_cannot_be_shown_is_named(self) -> None:
         """A number too long to be written does not break the message about it."""
         self.assertEqual(seen(10**5000), "something of type int")
+
+
+class OpeningTests(SynchronousTestCase):
+    """What a log shows of how a client began."""
+
+    def test_two_words_and_no_password(self) -> None:
+        """Enough to tell what it is; what comes behind may be a secret."""
+        rows = {
+            b"GET / HTTP/1.1\r\n": "b'GET /'…",
+            b"a1 LOGIN alice secret\r\n": "b'a1 LOGIN'…",
+            b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n": "b'AUTH PLAIN'…",
+            b"EHLO x\r\n": "b'EHLO x\\r\\n'",
+            b"USER alice\r\nPASS secret\r\n": "b'USER alice\\r\\n'…",
+            b"  a  b  c": "b'  a  b'…",
+            b"": "b''",
+            b"\n": "b'\\n'",
+        }
+        for said, text in rows.items():
+            self.assertEqual(errors.opening(said), text, said)
+
+    def test_words_of_any_length_are_bounded(self) -> None:
+        """Bytes that are no words are shown as far as any."""
+        self.assertLess(len(errors.opening(b"\xff" * 100_000)), 300)
+        self.assertEqual(errors.opening(b"x" * 65), repr(b"x" * 64) + "…")

@@ -186,6 +186,7 @@ EXAMPLES: Final[dict[str, Examples]] = {
         ("", "x y", "stls", None, 1, b"smtp", ["smtp"], True),
     ),
     "starttls_name": TEXTS,
+    "starttls_from": TEXTS,
     "starttls_policy": Examples(
         (("must", "must", "must"), ("may", "may", "may")),
         ("", "May", "maybe", None, 1, b"may", True),
@@ -438,6 +439,7 @@ class SplitTests(OptionsTestCase):
             "tcp_keepcnt": {"so_keepalive": True}, "min_version": {"security_level": 0},
             "max_version": {"security_level": 0, "min_version": "1.0"},
             "starttls_name": {"starttls": "xmpp"}, "starttls_policy": {"starttls": "smtp"},
+            "starttls_from": {"starttls": "xmpp-server"},
         }  # fmt: skip
         for name, row in OPTIONS.items():
             if row.refusal is not None or name == "capture_peer_cert":
@@ -489,7 +491,7 @@ class WayInTests(OptionsTestCase):
     def test_a_protocol_by_name(self) -> None:
         """The name stands for both sides' dialogues, in any case."""
         way_in = settle("tls://h:587?starttls=SMTP").way_in
-        self.assertEqual(way_in, WayIn(UPGRADABLE["smtp"], None, "must"))
+        self.assertEqual(way_in, WayIn(UPGRADABLE["smtp"]))
 
     def test_a_dialogue_of_one_s_own(self) -> None:
         """In Python a function of a wire is a protocol."""
@@ -518,6 +520,17 @@ class WayInTests(OptionsTestCase):
         way_in = settle("tls://h:5222?starttls=xmpp&starttls_name=example.com").way_in
         self.assertEqual(way_in.starttls_name, "example.com")
 
+    def test_servers_among_themselves(self) -> None:
+        """Between servers both domains are named, and elsewhere neither speaks for one."""
+        self.refused("starttls_from", "the domain that we speak for",
+                     "tls://h:5269?starttls=xmpp-server&starttls_name=example.com")  # fmt: skip
+        self.refused(
+            "starttls_from", "speaks for no domain", "tls://h:587?starttls=smtp&starttls_from=x"
+        )
+        way_in = settle("tls://h:5269?starttls=xmpp-server&starttls_from=example.org").way_in
+        self.assertEqual(way_in.starttls_from, "example.org")
+        settle("tls://h:5269?starttls=xmpp-server&local_cert=a", "server")
+
     def test_going_on_in_the_clear(self) -> None:
         """Where nothing is left to go on with, may is refused."""
         way_in = settle("tls://h:587?starttls=smtp&starttls_policy=may").way_in
@@ -528,7 +541,11 @@ class WayInTests(OptionsTestCase):
 
     def test_alone_they_do_nothing(self) -> None:
         """How to switch says nothing where there is no switch."""
-        for name, text in (("starttls_name", "x"), ("starttls_policy", "may")):
+        for name, text in (
+            ("starttls_name", "x"),
+            ("starttls_from", "x"),
+            ("starttls_policy", "may"),
+        ):
             self.refused(name, "needs starttls", f"tls://h:1?{name}={text}")
 
     def test_a_stranger_cannot_choose_clear_text(self) -> None:

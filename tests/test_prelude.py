@@ -116,6 +116,8 @@ class PreludeTestCase(LoopbackTestCase):
     def dialled(self, name: str, port: int, guests: Any = None, **options: Any) -> Deferred[Any]:
         """A client's attempt."""
         options = {"cafile": certificates.cafile(), **options}
+        if UPGRADABLE[name].is_between_servers:
+            options["starttls_from"] = "example.org"
         url = f"tls://localhost:{port}?starttls={name}"
         endpoint = txtransport.client(self.reactor, url, **options)
         return cast("Deferred[Any]", endpoint.connect(guests or Recorders()))

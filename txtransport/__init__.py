@@ -28,6 +28,7 @@ from txtransport.tls.policy import TLSPolicy
 
 if TYPE_CHECKING:
     from txtransport.endpoints import client, datagram, server
+    from txtransport.gate import outcome_of
     from txtransport.guard import guard
     from txtransport.mixin import StartTLSMixin
     from txtransport.strings import quote
@@ -53,6 +54,7 @@ __all__ = [
     "datagram",
     "guard",
     "names",
+    "outcome_of",
     "quote",
     "server",
     "session_of",
@@ -67,6 +69,7 @@ _LATER = {
     "client": "txtransport.endpoints",
     "datagram": "txtransport.endpoints",
     "guard": "txtransport.guard",
+    "outcome_of": "txtransport.gate",
     "quote": "txtransport.strings",
     "server": "txtransport.endpoints",
     "session_of": "txtransport.tls.session",

@@ -6,6 +6,7 @@ here, before anything is opened.
 
 from __future__ import annotations
 
+import re
 import socket
 from typing import Any, Final
 
@@ -92,7 +93,7 @@ def server(
         _warn(transport, _weaknesses(read.tls, Side.SERVER, read.way_in))
         made = creator(read.tls, Side.SERVER)
         is_name = transport.name not in ("", "*") and not transport.is_literal
-        us = transport.name if is_name else socket.gethostname()
+        us = transport.name if is_name else _our_name()
         terms = _terms(reactor, transport, made, read, us)
     return ServerEndpoint(plain, read.serving, terms)
 
@@ -147,6 +148,12 @@ def _expecting(transport: Transport, policy: TLSPolicy, way_in: WayIn) -> TLSPol
     """The URL names the peer, unless an option does. A path names no one."""
     name = way_in.starttls_name or transport.name
     return policy.expecting(name) if name else policy
+
+
+def _our_name() -> str:
+    """This machine's name, if it is one that can be said in a dialogue."""
+    name = socket.gethostname()
+    return name if re.fullmatch("[A-Za-z0-9._-]{1,253}", name) else "localhost"
 
 
 def _where(transport: Transport, way_in: WayIn) -> str:

@@ -63,6 +63,23 @@ def shown(said: bytes, limit: int = 64) -> str:
     return repr(said) if len(said) <= limit else f"{said[:limit]!r}…"
 
 
+def opening(said: bytes) -> str:
+    """How a stranger began, fit for a log that others read.
+
+    Args:
+        said: What came over the wire.
+
+    Returns:
+        The first two words of its first line: enough to tell what it is, and
+        before any password (``a1 LOGIN``, ``AUTH PLAIN``).
+    """
+    line = said[: said.find(b"\n") + 1 or None]
+    rest = line.split(None, 2)[2:]
+    begun = line[: len(line) - len(rest[0])].rstrip() if rest else line
+    more = "…" if len(begun) < len(said) and len(begun) <= 64 else ""
+    return shown(begun) + more
+
+
 def seen(given: object, limit: int = 80) -> str:
     """What a caller wrote, fit for a message or a log.
 
@@ -258,7 +275,7 @@ class PlaintextInjected(PeerMisbehaved):
 
     def __init__(self, where: str, received: bytes) -> None:
         super().__init__(
-            f"{where}: plain text {shown(received)} stood where TLS was to begin; "
+            f"{where}: plain text {opening(received)} stood where TLS was to begin; "
             "none of it was delivered and the connection was ended. "
             "Someone in the middle may have put it there, or the peer pipelines "
             "behind its upgrade command, which the protocol forbids"

@@ -373,6 +373,8 @@ _ROWS: Final = (
            "the protocol whose own dialogue leads to TLS", is_for_strangers=True),
     Option("starttls_name", TEXT, "the URL's host", _CLIENT, "tls",
            "the domain that the dialogue asks for and the certificate is for (XMPP)"),
+    Option("starttls_from", TEXT, "none", _CLIENT, "tls",
+           "the domain that we speak for, between servers (XMPP)"),
     Option("starttls_policy", _choice("must", "may"), "must", _CLIENT, "tls",
            "may: if the peer will not start TLS, go on in the clear"),
     Option("proxy_protocol", FLAG, "no", _SERVER, "stream",
@@ -440,11 +442,13 @@ class WayIn:
     Attributes:
         starttls: The protocol whose dialogue leads there.
         starttls_name: The domain that is asked for, where it is not the host.
+        starttls_from: The domain that we speak for, between servers.
         starttls_policy: ``must``, or ``may`` where clear text will do.
     """
 
     starttls: Upgradable | None = None
     starttls_name: str | None = None
+    starttls_from: str | None = None
     starttls_policy: str = "must"
 
 
@@ -617,6 +621,7 @@ _NEEDS: Final = {
     "tcp_keepcnt": ("so_keepalive",),
     "overflow": ("max_connections",),
     "starttls_name": ("starttls",),
+    "starttls_from": ("starttls",),
     "starttls_policy": ("starttls",),
 }
 """Options that do nothing without one of others."""
@@ -703,6 +708,11 @@ def _refuse_way_in(values: dict[str, Any], side: str) -> None:
     if "starttls_name" in values and protocol.verifies != "domain":
         raise InvalidOption("starttls_name", f"starttls={name} asks for no domain; "
                             "peer_name says whom the certificate is for")  # fmt: skip
+    if side == "client" and protocol.is_between_servers is not ("starttls_from" in values):
+        demand = "speaks for no domain"
+        if protocol.is_between_servers:
+            demand = "needs starttls_from, the domain that we speak for"
+        raise InvalidOption("starttls_from", f"starttls={name} {demand}")
     if values.get("starttls_policy") == "may" and not protocol.may_continue:
         raise InvalidOption("starttls_policy", f"starttls={name} leaves no conversation to go on "
                             "with when TLS is refused")  # fmt: skip

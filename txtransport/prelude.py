@@ -26,6 +26,7 @@ from twisted.python.failure import Failure
 
 from txtransport.errors import (
     NegotiationError,
+    PeerLeft,
     PlaintextInjected,
     TLSNotOffered,
     TLSRefused,
@@ -78,14 +79,10 @@ def way(
             seconds=seconds, total=total, opened=opened, failed=failed, tune=tune,
         )  # fmt: skip
 
-    def gate(left: float, opened: Callable[[IProtocol], object], outcome: bytes) -> Gate:
-        return Gate(
-            terms, tls, guests, address,
-            seconds=left, total=total, opened=opened, failed=failed,
-            outcome=outcome, greeting=protocol.greeting if terms.side is Side.SERVER else None,
-        )  # fmt: skip
-
-    return Prelude(terms, protocol, guests, address, gate, seconds, total, opened, failed, tune)
+    return Prelude(
+        terms, protocol, tls, guests, address,
+        seconds=seconds, total=total, opened=opened, failed=failed, tune=tune,
+    )  # fmt: skip
 
 
 class Prelude(Passage):
@@ -94,9 +91,9 @@ class Prelude(Passage):
     Args:
         terms: What the endpoint demands.
         protocol: Whose dialogue it is.
-        guests: Builds the guest, where it may come in the clear.
-        address: The peer's.
-        gate: Makes the gate, for so many seconds.
+        tls: Makes the TLS layer.
+        guests: Builds the guest.
+        address: The peer's, as ``buildProtocol`` wants it.
         seconds: How long everything may take from now.
         total: How long the whole may take, for the error's text.
         opened: Is called with the guest, once it is connected.
@@ -108,9 +105,10 @@ class Prelude(Passage):
         self,
         terms: Terms,
         protocol: Upgradable,
+        tls: SecureTransports,
         guests: IProtocolFactory,
         address: IAddress | None,
-        gate: Callable[[float, Callable[[IProtocol], object], bytes], Gate],
+        *,
         seconds: float,
         total: float,
         opened: Callable[[IProtocol], object],
@@ -121,7 +119,7 @@ class Prelude(Passage):
         self._protocol = protocol
         self._guests = guests
         self._address = address
-        self._gate = gate
+        self._tls = tls
         self._total = total
         self._opened = opened
         self._failed = failed
@@ -172,9 +170,7 @@ class Prelude(Passage):
         """The plain connection is gone."""
         self._stop_timer()
         if self._talk is not None:
-            is_mute = self._terms.side is Side.CLIENT and not self._first
-            error = self._talk.lost().located(self._terms.where, _MUTE if is_mute else "")
-            self._verdict = Failure(error)
+            self._verdict = Failure(self._left(self._talk))
             self._talk = None
         if self._verdict is not None:
             self._failed(self._verdict)
@@ -197,7 +193,19 @@ class Prelude(Passage):
         self._stop_timer()
         self._talk = None
         left = max(0.0, self._deadline - self._terms.clock.seconds())
-        gate = self._gate(left, self._greeted, talk.outcome)
+        is_server = self._terms.side is Side.SERVER
+        gate = Gate(
+            self._terms,
+            self._tls,
+            self._guests,
+            self._address,
+            seconds=left,
+            total=self._total,
+            opened=self._greeted,
+            failed=self._failed,
+            outcome=talk.outcome,
+            greeting=self._protocol.greeting if is_server else None,
+        )
         self.expect(gate)
         self.let_in()
         if talk.hello:
@@ -268,10 +276,18 @@ class Prelude(Passage):
         elif terms.clock.seconds() < self._deadline:
             self._not_to_be(TLSNotOffered(b"nothing"))
         else:
-            received = bytes(talk.wire.received) or self._first
-            self._end(Failure(TransportTimeout(terms.where, "negotiation", self._total, received)))
+            heard = bytes(talk.wire.received) or self._first
+            # As in `_left`.
+            heard = heard if terms.side is Side.CLIENT else b""
+            self._end(Failure(TransportTimeout(terms.where, "negotiation", self._total, heard)))
 
     # --- the rest ---
+
+    def _left(self, talk: Negotiation) -> NegotiationError:
+        if self._terms.side is Side.SERVER:
+            # What a client had not finished may be its password.
+            return PeerLeft().located(self._terms.where)
+        return talk.lost().located(self._terms.where, "" if self._first else _MUTE)
 
     def _say(self, talk: Negotiation) -> None:
         said = talk.said()
@@ -282,8 +298,9 @@ class Prelude(Passage):
         host = self._terms.host or "localhost"
         if self._terms.side is Side.SERVER:
             return Wire(us=host)
-        name = self._terms.way_in.starttls_name or host
-        return Wire(us=_literal(self.transport), host=host, name=name)
+        way_in = self._terms.way_in
+        us = way_in.starttls_from or _literal(self.transport)
+        return Wire(us=us, host=host, name=way_in.starttls_name or host)
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():

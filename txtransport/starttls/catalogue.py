@@ -67,6 +67,7 @@ class Upgradable:
         may_continue: Whether a conversation whose upgrade was refused can go
             on in the clear (``starttls_policy=may``).
         verifies: Whom the certificate is for: ``host`` or ``domain``.
+        is_between_servers: Whether the client speaks for a domain of its own.
         patience: Seconds of silence after which TLS counts as not offered;
             None where the deadline alone counts.
     """
@@ -80,6 +81,7 @@ class Upgradable:
     is_transparent: bool = field(default=True, kw_only=True)
     may_continue: bool = field(default=False, kw_only=True)
     verifies: str = field(default="host", kw_only=True)
+    is_between_servers: bool = field(default=False, kw_only=True)
     patience: float | None = field(default=None, kw_only=True)
 
 
@@ -94,7 +96,13 @@ _ROWS: Final = (
     Upgradable("ftp", ftp.connect, ftp.serve, 21, 990, greeting=_reply, may_continue=True),
     Upgradable("xmpp", xmpp.connect, xmpp.serve, 5222, 5223, verifies="domain"),
     Upgradable(
-        "xmpp-server", xmpp.connect_server, xmpp.serve_server, 5269, 5270, verifies="domain"
+        "xmpp-server",
+        xmpp.connect_server,
+        xmpp.serve_server,
+        5269,
+        5270,
+        verifies="domain",
+        is_between_servers=True,
     ),
     Upgradable("ldap", ldap.connect, ldap.serve, 389, 636, may_continue=True),
     Upgradable("irc", irc.connect, irc.serve, 6667, 6697, may_continue=True, patience=8.0),

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import frozen
 from OpenSSL import SSL
 
-from txtransport.errors import HandshakeFailed, seen, shown
+from txtransport.errors import HandshakeFailed, opening, seen, shown
 from txtransport.tls.alerts import Alert, alert_of_reason, alert_of_record
 from txtransport.tls.banners import is_tls, recognise
 from txtransport.tls.findings import OF_ALERT, OF_CERTIFICATE, OF_REASON, Finding
@@ -133,10 +133,12 @@ def _plaintext(attempt: Attempt) -> Finding | None:
     received, peer = attempt.received, attempt.peer
     if not received or is_tls(received):
         return None
+    # Clients log in, and a server's log is read by others than they.
+    said = shown(received) if attempt.side is Side.CLIENT else opening(received)
     if attempt.is_upgrade:
         return Finding(
             "plaintext-peer",
-            f"the {peer} sent plain text {shown(received)} where its TLS was to begin",
+            f"the {peer} sent plain text {said} where its TLS was to begin",
             "None of it was delivered. Someone in the middle may have put it there, or the "
             f"{peer} did not switch to TLS after the go-ahead",
         )
@@ -144,7 +146,7 @@ def _plaintext(attempt: Attempt) -> Finding | None:
     who = f"the peer is {known.who}" if known is not None else f"the {peer} does not speak it"
     return Finding(
         "plaintext-peer",
-        f"expected a TLS handshake, but {who}: it sent {shown(received)}",
+        f"expected a TLS handshake, but {who}: it sent {said}",
         known.advice_at(attempt.where) if known is not None else "Is this the right port for TLS?",
     )
 
