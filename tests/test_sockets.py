@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import select
 import socket
 from typing import Any, Final
 
@@ -18,6 +19,7 @@ from txtransport.sockets import (
     Tuner,
     acknowledged,
     bound,
+    is_draining,
     place,
     refuse_ipv6_alone,
     refuse_other_family,
@@ -228,12 +230,34 @@ class AcknowledgedTests(SynchronousTestCase):
                 receiving.recv(5)
                 self.assertEqual(acknowledged(sending), before + 5)
 
+    def test_what_is_still_on_its_way(self) -> None:
+        """Something is on its way until the peer's kernel has taken all of it."""
+        with socket.create_server(("127.0.0.1", 0)) as listening:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            with (
+                socket.create_connection(listening.getsockname()) as sending,
+                listening.accept()[0] as receiving,
+            ):
+                self.assertFalse(is_draining(sending))
+                sending.setblocking(False)
+                sent = sending.send(bytes(2**22))
+                self.assertTrue(is_draining(sending))
+                while sent:
+                    sent -= len(receiving.recv(2**22))
+                # The last acknowledgement is on the loopback's way, too.
+                for _ in range(1000):
+                    if not is_draining(sending):
+                        break
+                    select.select([], [], [], 0.001)
+                self.assertFalse(is_draining(sending))
+
     def test_where_it_cannot_be_known(self) -> None:
         """For anything but a socket of TCP there is no such count."""
         with socket.socket(socket.AF_UNIX) as local, socket.socket() as gone:
             gone.close()
             for handle in (local, gone, None, "no socket"):
                 self.assertIsNone(acknowledged(handle))
+                self.assertFalse(is_draining(handle))
 
     def test_a_system_that_does_not_say(self) -> None:
         """Elsewhere than on Linux there may be no such count either."""

@@ -223,13 +223,31 @@ def acknowledged(handle: object) -> int | None:
 
     Source: ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), RFC 4898).
     """
+    return _tcp_info(handle, _ACKED)
+
+
+def is_draining(handle: object) -> bool:
+    """Whether some of what was written is still on its way to the peer's kernel.
+
+    Args:
+        handle: What the system knows the connection by.
+
+    Source: ``tcpi_unacked`` (packets) and ``tcpi_notsent_bytes`` of the same.
+    """
+    return bool(_tcp_info(handle, _UNACKED) or _tcp_info(handle, _UNSENT))
+
+
+def _tcp_info(handle: object, field: struct.Struct) -> int | None:
     if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
         return None
     try:
-        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED.size)
-        return int(_ACKED.unpack(info)[0])
+        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, field.size)
+        return int(field.unpack(info)[0])
     except (OSError, struct.error):
         return None
 
 
+# Where the numbers stand in struct tcp_info.
+_UNACKED: Final = struct.Struct("24xI")
 _ACKED: Final = struct.Struct("120xQ")
+_UNSENT: Final = struct.Struct("144xI")

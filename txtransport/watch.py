@@ -24,15 +24,18 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txtransport.errors import TransportTimeout
+from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.options import Deadlines, WayIn
-from txtransport.sockets import acknowledged
+from txtransport.sockets import acknowledged, is_draining
 from txtransport.tls.creator import Creator
 from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
 from txtransport.tls.policy import Side
 from txtransport.tls.session import KEPT, Conversation
 
 _log: Final = Logger()
+
+_GOODBYE: Final = 4096
+"""Bytes that a last small answer and a close_notify take on the wire, at the most."""
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
@@ -209,9 +212,9 @@ class Watch:
         connection = self._connection()
         if stage is Stage.OVER or connection is None:
             return reason
-        late = explain_late(self._attempt(reason))
+        late = self._worded(explain_late, reason)
         if late is not None:
-            return Failure(late)
+            return late
         if not reason.check(ConnectionClosed):
             return reason
         # Asked first: to keep the session is to set the flag that tells.
@@ -227,7 +230,18 @@ class Watch:
 
     def explained(self, reason: Failure) -> Failure:
         """Why the handshake failed, in our words."""
-        return Failure(explain(self._attempt(reason)))
+        return self._worded(explain, reason) or reason
+
+    def _worded(
+        self, explain: Callable[[Attempt], HandshakeFailed | None], reason: Failure
+    ) -> Failure | None:
+        try:
+            error = explain(self._attempt(reason))
+        except Exception:
+            # Whoever waits must hear of the end, be it in other words.
+            _log.failure("{where}: the end could not be explained", where=self._terms.where)
+            return None
+        return None if error is None else Failure(error)
 
     def _expired(self) -> None:
         self._timer = None
@@ -244,9 +258,11 @@ class Watch:
 
     def _close_expired(self) -> None:
         self._timer = None
-        before, self._acknowledged = self._acknowledged, acknowledged(self._handle)
-        if before is not None and before != self._acknowledged:
-            # It still takes what was written before the close.
+        before, now = self._acknowledged, acknowledged(self._handle)
+        taken = 0 if before is None or now is None else now - before
+        # It still takes what was written before the close; its kernel's word
+        # for our goodbye alone is no sign of that.
+        if taken > _GOODBYE or (taken and is_draining(self._handle)):
             self.closing()
         else:
             self._tls.abortConnection()
