@@ -210,19 +210,6 @@ class ClientTests(ClientTestCase):
         self.assertEqual(guest.received, b"encrypted\n")
 
 
-class CloseTests(ClientTestCase):
-    """PHP never answers a goodbye of its own accord."""
-
-    async def test_a_client_that_does_not_close(self) -> None:
-        """A client that has heard our goodbye and stays is left after close_timeout."""
-        port = await self.offering("tls", local_cert=certificates.site(), close_timeout=1)
-        _, guest = await self.conversing(f"tls://localhost:{port}")
-        begin = self.reactor.seconds()
-        guest.transport.loseConnection()
-        await guest.gone()
-        self.assertLess(self.reactor.seconds() - begin, 1.9)
-
-
 class ServerTests(PHPTestCase):
     """PHP's stream_socket_server and our clients."""
 
