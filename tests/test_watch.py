@@ -18,6 +18,7 @@ from zope.interface.verify import verifyObject
 import txtransport
 from tests import certificates
 from tests.loopback import ClockedReactor, LoopbackTestCase, Recorders
+from txtransport import watch
 from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.options import Deadlines
 from txtransport.tls.creator import creator
@@ -187,6 +188,18 @@ class HandshakeTests(WatchTestCase):
         watch.ended(Failure(ConnectionLost()))
         self.assertIsInstance(self.failure(), ConnectionAborted)
 
+    def test_an_end_that_cannot_be_explained(self) -> None:
+        """Whoever waits hears of it all the same, and the log of what went wrong."""
+
+        def explain(attempt: object) -> None:
+            raise ZeroDivisionError
+
+        self.patch(watch, "explain", explain)
+        reason = Failure(ConnectionLost())
+        self.assertIs(self.watch().ended(reason), reason)
+        self.assertIsInstance(self.failure(), ConnectionLost)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_nothing_to_watch_over(self) -> None:
         """Where TLS did not even begin, the watch ends without a word."""
         watch = self.watch()
@@ -281,10 +294,11 @@ class SlowPeerTests(LoopbackTestCase):
         server.say(b"x" * 4_000_000)
         tls: Any = server.transport
         tls.loseConnection()
-        for count in (1, 2, 3):
+        for _ in range(3):
             clocked.clock.advance(4.9)
             transport.resumeProducing()
-            await client.grown(count * 100_000)
+            # More than its system's buffers hold.
+            await client.grown(len(client.received) + 100_000)
             transport.pauseProducing()
             clocked.clock.advance(0.2)
             await self.turn()
