@@ -700,18 +700,18 @@ class StateTests(GuardTestCase):
 
     async def test_under_implicit_tls(self) -> None:
         """Where TLS was first, it is not offered."""
+        made = [Guests(lambda: guests.mail_server(guests.Postbox())) for _ in range(2)]
         ours = self.listening(
-            "tls://127.0.0.1:0",
-            txtransport.guard(Guests(lambda: guests.mail_server(guests.Postbox()))),
-            local_cert=certificates.site(),
+            "tls://127.0.0.1:0", txtransport.guard(made[0]), local_cert=certificates.site()
         )
-        twisted = self.wrapped(Guests(lambda: guests.mail_server(guests.Postbox())))
-        for listening in (ours, twisted):
+        for servers, listening in zip(made, (ours, self.wrapped(made[1])), strict=True):
             url = f"tls://localhost:{await listening}"
             client = await self.connected(url, cafile=certificates.cafile())
             client.say(b"EHLO a\r\nSTARTTLS\r\n")
             said = await client.heard(b"454 TLS not available")
             self.assertNotIn(b"STARTTLS", said)
+            # Nor is there any need to cut what comes.
+            self.assertEqual(servers.visit.given, [b"EHLO a\r\nSTARTTLS\r\n"])
 
     async def wrapped(self, made: Guests) -> int:
         """Guarded servers under TLS of Twisted's; the port's number."""
@@ -1261,7 +1261,11 @@ class GuestTests(GuardTestCase):
             def resumeProducing(self) -> None:
                 cast(Any, self.transport).resumeProducing()
 
-        for build in (Pausing, PausingItsTransport):
+        class PausingItself(Pausing):
+            def pauseProducing(self) -> None:
+                self.paused = True
+
+        for build in (Pausing, PausingItsTransport, PausingItself):
             made = await self.serving(build)
             client = await self.raw(made)
             client.say(b"wait\r\none\r\nSTLS\r\nevil\r\n")

@@ -113,6 +113,7 @@ class TagTests(SynchronousTestCase):
     def test_a_tag_has_an_end(self) -> None:
         """Text may be long, a tag may not."""
         self.assertEqual(next_tag(b"x" * 10 * MOST), 0)
+        self.assertEqual(next_tag(b"x" * 10 * MOST + b"<a"), 0)
         self.assertEqual(next_tag(b"<" + b"a" * (MOST - 1)), 0)
         self.assertRaises(PeerMisbehaved, next_tag, b"<" + b"a" * MOST)
 

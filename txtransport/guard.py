@@ -115,7 +115,6 @@ class Guard(ProtocolWrapper):
         if is_secure:
             # A server that is offered ITLSTransport offers STARTTLS.
             noLongerProvides(self, ITLSTransport)
-            alsoProvides(self, ISSLTransport)
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]
         self._guest.makeConnection(self)
