@@ -122,6 +122,14 @@ class PortTests(DeskTestCase):
                 error = self.refusal(side, url, InvalidTransport, port=81)
                 self.assertIn("the URL says port 80 and port= says 81", str(error))
 
+    def test_a_protocol_s_usual_port_is_named(self) -> None:
+        """Whoever leaves the port out of ``starttls=`` is told which it usually is."""
+        error = self.refusal("client", "tls://h?starttls=smtp", InvalidTransport)
+        self.assertIn("the usual one of smtp is 587", str(error))
+        endpoint = self.client("tls://h:587?starttls=smtp")
+        self.assertEqual(endpoint.where, "tls://h:587?starttls=smtp")
+        self.assertTrue(endpoint.terms.is_upgrade)
+
     def test_it_must_be_one(self) -> None:
         """A port is a number in its range, wherever it is given."""
         for port in (-1, 65536, "80", 80.0, True):
@@ -277,6 +285,7 @@ class WarningTests(LoopbackTestCase):
             "?verify_peer_name=no": ["verify_peer_name=no"],
             "?verify_peer=no&verify_peer_name=no": ["verify_peer_name=no", "verify_peer=no"],
             "?allow_self_signed=yes": ["allow_self_signed=yes"],
+            "?starttls=smtp&starttls_policy=may": ["starttls_policy=may"],
             "?min_version=1.0&security_level=0": ["TLS 1.0 is deprecated (RFC 8996)"],
             # Whoever knows the certificate needs no one to vouch for it.
             f"?verify_peer=no&verify_peer_name=no&{print_}": [],
