@@ -23,6 +23,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionRefusedError
 from twisted.internet.interfaces import (
     IHandshakeListener,
+    IOpenSSLServerConnectionCreator,
     IProtocolFactory,
     IPushProducer,
     ISSLTransport,
@@ -1238,6 +1239,16 @@ class EndTests(GuardTestCase):
         transport.unregisterProducer()
 
 
+@implementer(IPushProducer)
+class Quiet:
+    """A producer that has nothing to say."""
+
+    def pauseProducing(self) -> None:
+        """It did not speak anyhow."""
+
+    resumeProducing = stopProducing = pauseProducing
+
+
 class GuestTests(GuardTestCase):
     """A guest's own ways open no gap."""
 
@@ -1399,6 +1410,37 @@ class GuestTests(GuardTestCase):
         self.secure(client)
         client.say(b"NOOP\r\n")
         await client.heard(b"+OK\r\n+OK\r\n+OK\r\n")
+
+    async def test_s21_a_context_that_breaks(self) -> None:
+        """A context that cannot make its connection is an end, and the guest hears which."""
+
+        @implementer(IOpenSSLServerConnectionCreator)
+        class Broken:
+            def serverConnectionForTLS(self, tlsProtocol: object) -> Any:
+                raise ZeroDivisionError("no key today")
+
+        for door in TCP:
+            made = Guests(lambda: guests.mail_server(guests.Postbox(), Broken()))
+            port = self.adopt(await door.listen(self.reactor, "").listen(txtransport.guard(made)))
+            client = await self.connected(f"tcp://127.0.0.1:{port}")
+            client.say(b"STARTTLS\r\n")
+            await client.gone()
+            self.assertIsInstance(await made.visit.reason(), ZeroDivisionError)
+            self.assertEqual(made.visit.heard, b"STARTTLS\r\n")
+            self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    async def test_s21_a_producer_outlives_a_context_that_is_none(self) -> None:
+        """A refused context costs a guest neither the conversation nor its producer."""
+        made = await self.serving(guests.PostOffice)
+        client = await self.raw(made)
+        await client.heard(b"+OK ready")
+        transport = made.visit.guest.transport
+        producer = Quiet()
+        transport.registerProducer(producer, True)
+        warnings.filterwarnings("ignore", ".* does not explicitly provide")
+        self.assertRaises(TypeError, transport.startTLS, object())
+        self.assertIs(bottom(transport).producer, producer)
+        transport.unregisterProducer()
 
     async def test_a_guest_that_hooks_what_it_is_given(self) -> None:
         """A guest which has a StartTLSMixin, that stands before its parser, is guarded as well."""

@@ -14,12 +14,13 @@ from twisted.internet import error
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
 from twisted.internet.interfaces import IHandshakeListener, IPushProducer
-from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.protocols.basic import NetstringReceiver
 from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
+from twisted.words.xish import xmlstream
 from zope.interface import implementer
 
 import txtransport
@@ -663,6 +664,56 @@ class ParserTests(MixinTestCase):
         await client.gone()
         self.assertIsInstance(await self.reason(servers.all[0]), ZeroDivisionError)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class XMLTests(MixinTestCase):
+    """A parser that nobody can ask for what it has."""
+
+    async def told(self, *said: bytes) -> tuple[Any, Recorder]:
+        """A server of XMPP's parser, and a client that said that to it."""
+        server: Any = None
+
+        class Stream(txtransport.StartTLSMixin, xmlstream.XmlStream):
+            def __init__(self) -> None:
+                nonlocal server
+                super().__init__()
+                server = self
+                self.stanzas: list[str] = []
+                self.ended: Deferred[list[Failure]] = Deferred()
+                self.addObserver("/*", self.stanza)
+
+            def stanza(self, element: Any) -> None:
+                self.stanzas.append(element.name)
+                if element.name == "starttls":
+                    self.startTLS(as_server(), reply=b"<proceed/>").addErrback(lambda reason: None)
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                self.ended.callback([reason])
+
+        port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Stream))
+        client = await self.raw(port)
+        for each in said:
+            client.say(each)
+        await client.gone()
+        return server, client
+
+    async def test_c7_s8_stanzas_behind_the_request(self) -> None:
+        """Whatever follows the tag, be it white space, ends it; a > within quotes is no end."""
+        for evil in (b"<message/>", b" ", b"<message"):
+            server, client = await self.told(b"<stream><starttls a='>'/>" + evil)
+            (reason,) = await server.ended
+            self.assertIsInstance(reason.value, PlaintextInjected)
+            self.assertEqual(server.stanzas, ["starttls"])
+            self.assertEqual(client.received, b"")
+
+    async def test_texts_that_hold_tags(self) -> None:
+        """An entity that stands for several stanzas at once is refused with its document type."""
+        entity = b"<!DOCTYPE s [<!ENTITY e \"<starttls/><message to='evil'/>\">]>"
+        server, _ = await self.told(entity + b"<stream>&e;</stream>")
+        (reason,) = await server.ended
+        self.assertIsInstance(reason.value, PeerMisbehaved)
+        self.assertIn("STARTTLS with 127.0.0.1", str(reason.value))
+        self.assertEqual(server.stanzas, [])
 
 
 class PipelinedHelloTests(MixinTestCase):

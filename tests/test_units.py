@@ -18,7 +18,9 @@ from twisted.protocols.basic import (
     NetstringReceiver,
 )
 from twisted.trial.unittest import SynchronousTestCase
+from twisted.words.xish.xmlstream import XmlStream
 
+from txtransport.errors import PeerMisbehaved
 from txtransport.units import is_paused, next_unit
 
 THOROUGHLY: Final = settings(deadline=None, max_examples=200)
@@ -168,6 +170,13 @@ class RowTests(SynchronousTestCase):
         parser = Netstrings()
         parser.MAX_LENGTH = 10
         self.assertEqual(next_unit(parser, b"11:rest"), 3)
+
+    def test_a_tag(self) -> None:
+        """A parser of XML gets whole tags, and no declaration of a document type."""
+        stream = XmlStream()
+        self.assertEqual(next_unit(stream, b"<a b='>'/>rest>"), 10)
+        self.assertEqual(next_unit(stream, b"<a b='>"), 0)
+        self.assertRaises(PeerMisbehaved, next_unit, stream, b"<!DOCTYPE a>")
 
     def test_any_other_parser(self) -> None:
         """A parser that is not known gets byte by byte."""

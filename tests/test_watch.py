@@ -19,6 +19,7 @@ import txtransport
 from tests import certificates
 from tests.loopback import ClockedReactor, LoopbackTestCase, Recorders
 from txtransport import watch
+from txtransport.bottom import bottom
 from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.options import Deadlines
 from txtransport.tls.creator import creator
@@ -307,6 +308,31 @@ class SlowPeerTests(LoopbackTestCase):
         # What was on its way when it was looked at last.
         clocked.clock.advance(5.1)
         self.assertIsInstance((await server.gone()).value, ConnectionAborted)
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+
+class GoodbyeTests(LoopbackTestCase):
+    """A peer that says goodbye and takes nothing more."""
+
+    async def test_it_does_not_hold_the_connection(self) -> None:
+        """What it will not take is dropped, close_timeout after its goodbye."""
+        clocked = ClockedReactor(self.reactor)
+        guests = Recorders()
+        arriving = guests.next()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = self.adopt(await txtransport.server(clocked, url).listen(guests))
+        client = await self.connected(f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}")
+        server = await arriving
+        transport: Any = client.transport
+        bottom(transport).pauseProducing()
+        server.say(bytes(20_000_000))
+        transport.loseConnection()
+        while not clocked.clock.getDelayedCalls():
+            await self.turn()
+        for _ in range(4):
+            clocked.clock.advance(5.01)
+            await self.turn()
+        await server.gone()
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
 

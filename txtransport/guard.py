@@ -30,7 +30,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, directlyProvides, noLongerProvides, providedBy
 
-from txtransport.bottom import is_client, is_under_tls, where
+from txtransport.bottom import is_client, is_under_tls
 from txtransport.errors import (
     HandshakeFailed,
     NegotiationError,
@@ -91,7 +91,6 @@ class Guard(ProtocolWrapper):
         super().__init__(factory, guest)
         self._answers = Answers()
         self._box = Box()
-        self._verdict: Failure | None = None
         self._is_paused = False
         self._is_mute = False
 
@@ -126,8 +125,6 @@ class Guard(ProtocolWrapper):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is over."""
         reason = self._upgrade.lost(reason)
-        if self._verdict is not None:
-            reason = self._verdict
         self._tell(reason)
         ProtocolWrapper.connectionLost(self, reason)
 
@@ -217,8 +214,9 @@ class Guard(ProtocolWrapper):
         return ""
 
     def _refuse(self, what: str) -> None:
-        self._verdict = Failure(PeerMisbehaved(f"{where(self.transport)}: {what}"))
-        self.abortConnection()
+        # As in `abortConnection`.
+        self.disconnecting = True
+        self._upgrade.end(PeerMisbehaved(what))
 
     def _secured(self) -> None:
         guest = self._guest

@@ -20,7 +20,7 @@ from twisted.protocols.basic import (
 
 from txtransport.errors import PeerMisbehaved
 from txtransport.tags import next_tag
-from txtransport.units import Held
+from txtransport.units import Held, is_a
 from txtransport.units import next_unit as next_known
 
 LONG: Final = 65536
@@ -47,9 +47,9 @@ def next_unit(guest: object, boundary: bytes | None, data: Held) -> int:
         return _line(guest, data)
     if isinstance(guest, (LineReceiver, IntNStringReceiver, NetstringReceiver)):
         return _known(guest, data)
-    if boundary == b">" or _is_a(guest, "twisted.words.xish.xmlstream", "XmlStream"):
-        return next_tag(data)
-    return _by(boundary, data) if boundary is not None else 1
+    if boundary is None or is_a(guest, "twisted.words.xish.xmlstream", "XmlStream"):
+        return next_known(guest, data)
+    return next_tag(data) if boundary == b">" else _by(boundary, data)
 
 
 def _by(boundary: bytes, data: Held) -> int:
@@ -110,9 +110,9 @@ class Answers:
 
 
 def _is_question(guest: Any, unit: bytes) -> bool:
-    if _is_a(guest, "twisted.mail.smtp", "SMTP"):
+    if is_a(guest, "twisted.mail.smtp", "SMTP"):
         is_command = guest.mode != "DATA"
-    elif _is_a(guest, "twisted.mail.imap4", "IMAP4Server"):
+    elif is_a(guest, "twisted.mail.imap4", "IMAP4Server"):
         is_command = bool(guest.line_mode)
     else:
         return False
@@ -134,7 +134,7 @@ class Box:
 
     def given(self, guest: object, unit: bytes) -> None:
         """AMP has been given a key, a value, or the empty key that ends a box."""
-        if not _is_a(guest, "twisted.protocols.amp", "BinaryBoxProtocol"):
+        if not is_a(guest, "twisted.protocols.amp", "BinaryBoxProtocol"):
             return
         if unit == _NOTHING and not self._is_value_next:
             self.begun = b""
@@ -149,7 +149,7 @@ _SHOWN: Final = 64
 
 def is_logged_in(guest: Any) -> bool:
     """Whether a client of Twisted's mail server has logged in."""
-    return _is_a(guest, "twisted.mail.smtp", "ESMTP") and bool(guest.authenticated)
+    return is_a(guest, "twisted.mail.smtp", "ESMTP") and bool(guest.authenticated)
 
 
 def forget(guest: Any) -> None:
@@ -161,17 +161,11 @@ def forget(guest: Any) -> None:
     Args:
         guest: The protocol; what it writes meanwhile, nobody has asked for.
     """
-    if _is_a(guest, "twisted.mail.smtp", "SMTP"):
+    if is_a(guest, "twisted.mail.smtp", "SMTP"):
         guest.do_RSET(b"")
         # Twisted's own: what someone else makes of a greeting is not wanted.
         sys.modules["twisted.mail.smtp"].SMTP.do_HELO(guest, b"")
 
 
 def _is_imap(guest: object) -> bool:
-    return any(_is_a(guest, "twisted.mail.imap4", f"IMAP4{side}") for side in ("Server", "Client"))
-
-
-def _is_a(guest: object, module: str, name: str) -> bool:
-    """Whether a guest is of a class that may not have been imported."""
-    kind = getattr(sys.modules.get(module), name, None)
-    return kind is not None and isinstance(guest, kind)
+    return any(is_a(guest, "twisted.mail.imap4", f"IMAP4{side}") for side in ("Server", "Client"))

@@ -20,7 +20,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from txtransport.bottom import is_under_tls
-from txtransport.errors import AlreadySecure, ConversationOver, UpgradeError
+from txtransport.errors import AlreadySecure, ConversationOver, PeerMisbehaved, UpgradeError
 from txtransport.feed import Feed
 from txtransport.tls.session import Session, session_of
 from txtransport.units import Held, is_paused, next_unit
@@ -160,6 +160,9 @@ class StartTLSMixin(Protocol):
 
         Returns:
             1 to ``len(data)``, or 0 to wait for more.
+
+        Raises:
+            PeerMisbehaved: The peer breaks the protocol; the conversation ends.
         """
         return next_unit(self, data)
 
@@ -176,7 +179,7 @@ class StartTLSMixin(Protocol):
         """Take the place between the protocol and its transport."""
         parse, lost = self.dataReceived, self.connectionLost
         upgrade = self._upgrade = Upgrade(
-            Feed(transport, parse, self.plaintext_unit, lambda: is_paused(self)),
+            Feed(transport, parse, self._next_unit, lambda: is_paused(self)),
             unread=self._unread,
             forget=self._secured,
         )
@@ -199,6 +202,14 @@ class StartTLSMixin(Protocol):
 
     def _stand_aside(self) -> None:
         vars(self).pop("dataReceived", None)
+
+    def _next_unit(self, data: Held) -> int:
+        try:
+            return self.plaintext_unit(data)
+        except PeerMisbehaved as error:
+            if self._upgrade is not None:
+                self._upgrade.end(error)
+            return 0
 
     def _unread(self) -> bytes:
         take_back: Any = getattr(self, "clearLineBuffer", bytes)

@@ -4,13 +4,14 @@ What follows a command to switch to TLS must not be in the parser's hands when
 the command is carried out, and a parser gives nothing back. So it is fed one
 unit at a time: the most bytes after which it acts at the last of them, and at
 none before. Knows Twisted's own parsers by their public attributes; any other
-gets byte by byte, which is slow and always right.
+gets byte by byte, which is slow, and right for whatever acts on a byte.
 """
 
 from __future__ import annotations
 
 import re
 import struct
+import sys
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -20,6 +21,8 @@ from twisted.protocols.basic import (
     LineReceiver,
     NetstringReceiver,
 )
+
+from txtransport.tags import next_tag
 
 Held = bytes | bytearray
 """What has arrived and was not delivered yet."""
@@ -36,11 +39,20 @@ def next_unit(parser: object, data: Held) -> int:
         A number of bytes, or 0 when the unit is not whole yet. What a parser
         will refuse anyhow (a line or a message that is too long) is given to
         it at once, so that nothing piles up in front of it.
+
+    Raises:
+        PeerMisbehaved: The peer sends XML in which tags may hide.
     """
     for kind, unit in _UNITS:
         if isinstance(parser, kind):
             return unit(parser, data)
-    return 1
+    return next_tag(data) if is_a(parser, "twisted.words.xish.xmlstream", "XmlStream") else 1
+
+
+def is_a(parser: object, module: str, name: str) -> bool:
+    """Whether a protocol is of a class that may not have been imported."""
+    kind = getattr(sys.modules.get(module), name, None)
+    return kind is not None and isinstance(parser, kind)
 
 
 def is_paused(parser: object) -> bool:

@@ -35,6 +35,7 @@ from txtransport.errors import (
     AlreadySecure,
     ConversationOver,
     InvalidOption,
+    NegotiationError,
     PeerMisbehaved,
     PlaintextInjected,
     UpgradeError,
@@ -45,7 +46,7 @@ from txtransport.options import policy as policy_of
 from txtransport.tls.creator import Creator, creator
 from txtransport.tls.policy import Side, TLSPolicy
 from txtransport.tls.session import Session, session_of
-from txtransport.watch import Borrowed, Starting, Terms, Watch
+from txtransport.watch import Borrowed, Stage, Starting, Terms, Watch
 
 Policy = TLSPolicy | Mapping[str, Any] | str
 """What TLS is to be like: a policy, its options, or (clients) the peer's name."""
@@ -93,8 +94,7 @@ class Upgrade:
         elif self.state is TLSState.PLAINTEXT:
             self.feed.add(data)
             if self.feed.is_overfull:
-                error = f"{where(self.transport)}: a message has no end within {MOST} bytes"
-                self._end(PeerMisbehaved(error))
+                self.end(PeerMisbehaved(f"a message has no end within {MOST} bytes"))
         elif self.state is TLSState.HANDSHAKING and data:
             # TLS delivers nothing yet: the parser had kept clear text.
             self._injected(data)
@@ -158,7 +158,8 @@ class Upgrade:
             self._switch(raw, Starting(made), terms, normal=is_ours is is_by_default)
         except Exception:
             # The peer has been told to go ahead: there is no way back.
-            self._give_up(Failure())
+            if self.state is not TLSState.FAILED:
+                self._give_up(Failure())
         else:
             if left:
                 raw.protocol.dataReceived(left)
@@ -191,17 +192,28 @@ class Upgrade:
         try:
             self._switch(raw, context, terms, normal=normal)
         except Exception:
-            if not raw.TLS:
-                self.feed.is_open = True
-                raise
-            self._give_up(Failure())
-            return
+            if self.state is TLSState.FAILED:
+                return
+            self.feed.is_open = True
+            raise
         self._listen_in(raw.protocol)
 
     def _switch(self, raw: Any, starting: object, terms: Terms, *, normal: bool) -> None:
         """Have Twisted put TLS onto the transport, and watch over it."""
         above, handle = raw.protocol, raw.getHandle()
-        raw.startTLS(starting, normal)
+        producer, is_streaming = raw.producer, raw.streamingProducer
+        try:
+            raw.startTLS(starting, normal)
+        except Exception:
+            if raw.TLS:
+                # A TLS layer without a connection would keep the end to
+                # itself; and there is no way back, the peer goes ahead.
+                raw.protocol, raw.TLS = above, False
+                self._give_up(Failure())
+            elif producer is not None:
+                # Twisted takes it off before it looks at the context.
+                raw.registerProducer(producer, is_streaming)
+            raise
         self.state = TLSState.HANDSHAKING
         raw.resumeProducing()
         tls = raw.protocol
@@ -240,11 +252,30 @@ class Upgrade:
                 watch.refuse(watch.explained(Failure()))
 
         tls.dataReceived = data_received
+        lose = tls.transport.loseConnection
+
+        def lose_connection() -> None:
+            lose()
+            if watch.stage is Stage.SECURE:
+                watch.closing()
+
+        # The peer has said goodbye; it may not take what is still to go.
+        tls.transport.loseConnection = lose_connection
 
     def refuse(self, verdict: Failure) -> None:
         """End the connection for that reason, unless it is secure or over."""
         if self._watch is not None:
             self._watch.refuse(verdict)
+
+    def end(self, error: NegotiationError) -> Failure:
+        """End the connection for what the peer has done in the clear.
+
+        Returns:
+            The error, as the protocol will hear it.
+        """
+        verdict = Failure(error.located(where(self.transport)))
+        self._give_up(verdict)
+        return verdict
 
     def abort(self) -> None:
         """End the connection at once; the parser gets nothing more."""
@@ -297,12 +328,7 @@ class Upgrade:
         return ready(self.transport)
 
     def _injected(self, data: bytes) -> Failure:
-        return self._end(PlaintextInjected(where(self.transport), bytes(data)))
-
-    def _end(self, error: Exception) -> Failure:
-        self._give_up(Failure(error))
-        assert self._verdict is not None
-        return self._verdict
+        return self.end(PlaintextInjected(where(self.transport), bytes(data)))
 
     def _give_up(self, verdict: Failure) -> None:
         self.state, self._verdict = TLSState.FAILED, verdict

@@ -170,6 +170,10 @@ class Watch:
         """The handshake is over, and the peer is who it must be."""
         self._stop_timer()
         self.stage = Stage.SECURE
+        connection = self._connection()
+        if connection is not None:
+            # A peer that says goodbye first may not take what is still to go.
+            connection.closing = self.closing
         if self._is_leaving:
             # What was written before the close is sent now.
             self.closing()
@@ -186,7 +190,7 @@ class Watch:
             self._tls.abortConnection()
 
     def closing(self) -> None:
-        """We have closed; wait for the peer, but not for ever."""
+        """One of us has closed; wait for what is still to come, but not for ever."""
         self._is_leaving = True
         if self.stage is Stage.SECURE and self._timer is None:
             self._acknowledged = acknowledged(self._handle)

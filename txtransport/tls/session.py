@@ -80,7 +80,11 @@ class Conversation(SSL.Connection):
 
     Attributes:
         received: The first bytes of the peer, `KEPT` at the most.
+        closing: Is called when a goodbye is said, be it ours or the answer to
+            the peer's.
     """
+
+    closing: Callable[[], object] | None = None
 
     def __init__(
         self,
@@ -119,6 +123,14 @@ class Conversation(SSL.Connection):
         if not self._is_acceptable(self):
             self._withhold()
             raise SSL.Error([("txtransport", "", "the peer is not acceptable")])
+
+    def shutdown(self) -> bool:
+        """Say goodbye; whether both sides have."""
+        try:
+            return super().shutdown()
+        finally:
+            if self.closing is not None:
+                self.closing()
 
     def _withhold(self) -> None:
         """Throw away what would tell the peer that all is well."""
