@@ -6,9 +6,12 @@ The dialogues are held in memory, without a reactor, a socket or TLS. Prints the
 median of microseconds a dialogue, of both sides together and of the client alone
 (whose server's words are known), and the bytes that each of 10,000 clients holds
 that wait for the last answer: of Python's objects (tracemalloc) and of the
-process (resident, measured in a process of its own for each protocol).
+process (resident, measured in a process of its own for each protocol). Below
+that, what each of 10,000 whole attempts at SMTP holds beside its transport: with
+endpoint, deadline and Deferred, on both sides.
 
-The goals are those of SMTP's client: under 100 µs, and under 4 KiB.
+The goals are those of SMTP's client: under 100 µs, and under 4 KiB. What a
+dialogue adds to a real connection is in handshakes.py.
 """
 
 from __future__ import annotations
@@ -18,6 +21,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -25,6 +29,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.testing import MemoryReactorClock, StringTransport
+
+import txtransport
+from txtransport.devcert import Authority, write_private
 from txtransport.starttls.catalogue import UPGRADABLE, Upgradable
 from txtransport.starttls.negotiation import Negotiation
 from txtransport.starttls.wire import Speaker, Wire
@@ -117,6 +126,47 @@ def apart(name: str) -> float:
     return float(done.stdout)
 
 
+def attempts() -> float:
+    """Bytes of a client's whole attempt that waits, beside its transport."""
+    reactor = MemoryReactorClock()
+    endpoint = txtransport.client(reactor, "tls://127.0.0.1:587?starttls=smtp")
+    guests = Factory.forProtocol(Protocol)
+    transports = [StringTransport() for _ in range(WAITING)]
+    before, _ = tracemalloc.get_traced_memory()
+    waiting = []
+    for transport in transports:
+        attempt = endpoint.connect(guests)
+        *_, factory, _, _ = reactor.tcpClients.pop()
+        protocol = factory.buildProtocol(None)
+        protocol.makeConnection(transport)
+        protocol.dataReceived(b"220 mail.example.com ESMTP\r\n")
+        transport.clear()
+        waiting.append((attempt, protocol))
+    after, _ = tracemalloc.get_traced_memory()
+    return (after - before) / len(waiting)
+
+
+def arrivals() -> float:
+    """Bytes of a server's connection that waits, beside its transport."""
+    reactor = MemoryReactorClock()
+    with tempfile.TemporaryDirectory() as folder:
+        pem = Path(folder, "site.pem")
+        write_private(pem, Authority.create().issue("localhost").pem)
+        url = f"tls+unix://{folder}/socket?starttls=smtp&local_cert={pem}"
+        txtransport.server(reactor, url).listen(Factory.forProtocol(Protocol))
+    factory = reactor.unixServers[0][1]
+    transports = [StringTransport() for _ in range(WAITING)]
+    before, _ = tracemalloc.get_traced_memory()
+    waiting = []
+    for transport in transports:
+        protocol = factory.buildProtocol(None)
+        protocol.makeConnection(transport)
+        transport.clear()
+        waiting.append(protocol)
+    after, _ = tracemalloc.get_traced_memory()
+    return (after - before) / len(waiting)
+
+
 def main(rounds: int) -> None:
     """Measure and print."""
     print(f"{'':14}{'both, µs':>10}{'client, µs':>12}{'traced, B':>11}{'resident, B':>13}")
@@ -129,6 +179,9 @@ def main(rounds: int) -> None:
         memory = statistics.median(traced(row, words) for _ in range(3))
         process = statistics.median(apart(name) for _ in range(3))
         print(f"{name:14}{both:10.1f}{alone:12.1f}{memory:11.0f}{process:13.0f}")
+    tracemalloc.start()
+    print(f"\n{'a whole attempt, client':36}{attempts():11.0f}")
+    print(f"{'a whole attempt, server':36}{arrivals():11.0f}")
 
 
 if __name__ == "__main__":
