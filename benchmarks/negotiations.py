@@ -132,6 +132,7 @@ def attempts() -> float:
     endpoint = txtransport.client(reactor, "tls://127.0.0.1:587?starttls=smtp")
     guests = Factory.forProtocol(Protocol)
     transports = [StringTransport() for _ in range(WAITING)]
+    gc.collect()
     before, _ = tracemalloc.get_traced_memory()
     waiting = []
     for transport in transports:
@@ -156,6 +157,7 @@ def arrivals() -> float:
         txtransport.server(reactor, url).listen(Factory.forProtocol(Protocol))
     factory = reactor.unixServers[0][1]
     transports = [StringTransport() for _ in range(WAITING)]
+    gc.collect()
     before, _ = tracemalloc.get_traced_memory()
     waiting = []
     for transport in transports:
@@ -181,6 +183,7 @@ def main(rounds: int) -> None:
         print(f"{name:14}{both:10.1f}{alone:12.1f}{memory:11.0f}{process:13.0f}")
     tracemalloc.start()
     print(f"\n{'a whole attempt, client':36}{attempts():11.0f}")
+    gc.collect()
     print(f"{'a whole attempt, server':36}{arrivals():11.0f}")
 
 

@@ -8,6 +8,7 @@ own and, on its own floor, from the rooms written before it in the table. What
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -332,6 +333,17 @@ class FloorPlanTests(SynchronousTestCase):
     def test_no_file_has_two_places(self) -> None:
         """A file stands on one floor."""
         self.assertEqual(len(_PLACES), sum(len(floor.rooms) for floor in PLAN))
+
+    def test_the_design_page_has_the_same_plan(self) -> None:
+        """Whoever reads the page finds every room on its floor."""
+        page = (ROOT / "docs" / "design.md").read_text(encoding="utf-8")
+        drawn = {
+            cells[1].strip(): set(re.findall("`([a-z0-9_/]+[.]py)`", cells[2]))
+            for cells in (line.split("|") for line in page.splitlines() if line.count("|") == 4)
+        }
+        there = {room.path for room in HOUSE if not room.path.endswith("__init__.py")}
+        for floor in PLAN:
+            self.assertEqual(drawn[floor.name], there & set(floor.rooms), floor.name)
 
     def test_imports_lead_down(self) -> None:
         """A room can be understood with nothing but what lies beneath it."""
