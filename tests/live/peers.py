@@ -12,7 +12,9 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import glob
 import os
+import pwd
 import re
 import shutil
 import subprocess
@@ -20,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, Final
 from unittest import SkipTest
 
@@ -52,16 +55,21 @@ class Program:
 
     Attributes:
         command: Its name on the path.
-        question: Arguments upon which it prints what it is.
+        question: Arguments upon which it prints what it is, if it does.
         answer: What it must print then, as a regular expression.
+        elsewhere: Folders that are not on everyone's path, as a glob pattern.
     """
 
     command: str
     question: tuple[str, ...]
     answer: str
+    elsewhere: str = "/usr/sbin"
 
 
 OPENSSL: Final = Program("openssl", ("version",), r"OpenSSL [3-9]\.")
+CURL: Final = Program(
+    "curl", ("--version",), r"(?m)^Protocols: .*\bftp .*\bimap .*\bpop3 .*\bsmtp\b"
+)
 PHP: Final = Program(
     "php",
     ("-r", 'echo "PHP ", PHP_VERSION, extension_loaded("openssl") ? " with" : " without", " TLS";'),
@@ -80,22 +88,39 @@ def path(program: Program, environ: Mapping[str, str]) -> str:
         SkipTest: It is not to be had here.
         AssertionError: The same, where peers are required.
     """
-    found = shutil.which(program.command)
-    problem = _problem(program, found)
-    if problem is not None:
-        if environ.get(REQUIRE) == "1":
-            raise AssertionError(f"{problem}, and {REQUIRE}=1 demands it")
-        raise SkipTest(problem)
+    folders = [environ.get("PATH", os.defpath), *glob.glob(program.elsewhere)]
+    found = shutil.which(program.command, path=os.pathsep.join(folders))
+    demand(_problem(program, found), environ)
     assert found is not None
     return found
+
+
+def demand(problem: str | None, environ: Mapping[str, str]) -> None:
+    """See that nothing is lacking.
+
+    Args:
+        problem: What is, or None.
+        environ: Decides by `REQUIRE` what that means.
+
+    Raises:
+        SkipTest: Something is.
+        AssertionError: The same, where peers are required.
+    """
+    if problem is None:
+        return
+    if environ.get(REQUIRE) == "1":
+        raise AssertionError(f"{problem}, and {REQUIRE}=1 demands it")
+    raise SkipTest(problem)
 
 
 @functools.cache
 def _problem(program: Program, found: str | None) -> str | None:
     if found is None:
         return f"there is no {program.command} here"
+    if not program.question:
+        return None
     asked = subprocess.run([found, *program.question], capture_output=True, text=True, timeout=30)
-    if re.search(program.answer, asked.stdout):
+    if re.search(program.answer, asked.stdout + asked.stderr):
         return None
     said = (asked.stdout or asked.stderr).strip()[:80]
     return f"this {program.command} is not of use here; it says {said!r}"
@@ -110,6 +135,8 @@ class Peer(ProcessProtocol):
     Args:
         clock: For the bounds of the waits.
         command: What was started, for people.
+        farewell: The signal that ends it. A program with processes of its own
+            takes ``TERM`` as word to end those first.
 
     Attributes:
         printed: What it has printed so far, errors included.
@@ -117,10 +144,11 @@ class Peer(ProcessProtocol):
 
     transport: Any
 
-    def __init__(self, clock: IReactorTime, command: str) -> None:
+    def __init__(self, clock: IReactorTime, command: str, farewell: str = "KILL") -> None:
         self.command = command
         self.printed = b""
         self._clock = clock
+        self._farewell = farewell
         self._code: int | None = None
         self._is_over = False
         self._waits: dict[Deferred[Any], Callable[[], Any]] = {}
@@ -144,15 +172,18 @@ class Peer(ProcessProtocol):
         """Write to its standard input."""
         self.transport.write(data)
 
-    def kill(self) -> None:
-        """End it at once, with no time for a farewell."""
+    def kill(self, signal: str = "KILL") -> None:
+        """End it at once, with no time for a farewell unless the signal leaves it some."""
         with contextlib.suppress(ProcessExitedAlready):
-            self.transport.signalProcess("KILL")
+            self.transport.signalProcess(signal)
 
     async def reaped(self) -> None:
-        """Killed, if need be, and over."""
-        self.kill()
-        await self.exits()
+        """Ended, if need be, and over, with whatever it had started that can still print."""
+        self.kill(self._farewell)
+        try:
+            await self.exits()
+        finally:
+            self.kill()
 
     def transcript(self) -> str:
         """What it was and what it printed."""
@@ -208,17 +239,37 @@ class PeerTestCase(LoopbackTestCase):
 
     def setUp(self) -> None:
         """Find the program, and see to it that it is heard when the test fails."""
-        self._path = path(self.program, os.environ)
+        path(self.program, os.environ)
         self._peers: list[Peer] = []
         self._is_well = False
         name = self.id().rpartition(".")[2]
         setattr(self, name, self._bounded(getattr(self, name)))
 
-    def start(self, *arguments: str) -> Peer:
-        """Start the program; when the test is over, so is it."""
-        command = [self.program.command, *arguments]
-        peer = Peer(self.reactor, " ".join(command))
-        self.reactor.spawnProcess(peer, self._path, command, env={**os.environ, "LC_ALL": "C"})
+    def start(
+        self,
+        *arguments: str,
+        program: Program | None = None,
+        farewell: str = "KILL",
+        user: str | None = None,
+        environ: Mapping[str, str] = MappingProxyType({}),
+    ) -> Peer:
+        """Start a program; when the test is over, so is it.
+
+        Args:
+            *arguments: As its command line has them.
+            program: Which, if not the one that the test is about.
+            farewell: As for `Peer`.
+            user: Whose rights it has when we are root; the very same by default.
+            environ: Added to its environment.
+        """
+        found = path(program or self.program, os.environ)
+        command = [(program or self.program).command, *arguments]
+        peer = Peer(self.reactor, " ".join(command), farewell)
+        environ = {**os.environ, "LC_ALL": "C", **environ}
+        rights = pwd.getpwnam(user)[2:4] if user and not os.geteuid() else (None, None)
+        # From here, where the working folder may be root's alone.
+        folder = "/" if user else None
+        self.reactor.spawnProcess(peer, found, command, environ, folder, *rights)
         self.addCleanup(lambda: ensureDeferred(peer.reaped()))
         self._peers.append(peer)
         return peer

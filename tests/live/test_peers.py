@@ -149,6 +149,25 @@ class LeavingTests(SynchronousTestCase):
         self.assertIn("hello\n", told)
         self.assertReaped(pid)
 
+    def test_a_farewell(self) -> None:
+        """A peer with processes of its own is given the time to end them."""
+        peers: list[Peer] = []
+
+        class Live(PeerTestCase):
+            program = SHELL
+
+            async def test(self) -> None:
+                """Starts one that has a child."""
+                peers.append(self.start("-c", self.script, farewell="TERM"))
+                await peers[0].prints(b"hello")
+
+            script = "trap 'kill $!; wait; echo goodbye; exit' TERM; sleep 60 & echo hello; wait"
+
+        result = Outcome()
+        Live("test").run(result)
+        self.assertEqual((result.errors, result.failures), ([], []))
+        self.assertEqual(peers[0].printed, b"hello\ngoodbye\n")
+
     def test_a_peer_that_dies(self) -> None:
         """Who waits for a peer that has come to its end is told so at once."""
 

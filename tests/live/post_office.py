@@ -1,0 +1,208 @@
+"""A post office of others: Postfix takes mails, and Dovecot keeps and hands them out.
+
+Both are started on free ports of loopback, with all that they read and write in
+a folder of the test's. They drop root's rights by themselves, so that it takes
+root to start them, and both work as users that Debian's packages have made.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Final
+
+from attrs import frozen
+
+from tests import certificates
+from tests.live.peers import Peer, PeerTestCase, Program, demand, path
+
+DOVECOT: Final = Program("dovecot", ("--version",), r"^2\.3\.")
+DOVECOT_PARTS: Final = tuple(
+    Program(part, (), "", "/usr/lib/dovecot")
+    for part in ("imap-login", "pop3-login", "lmtp", "managesieve-login")
+)
+POSTFIX: Final = Program("postconf", ("-d", "mail_version"), r"= 3\.([5-9]|\d\d)")
+SHELL: Final = Program("sh", ("-c", "echo a shell"), "a shell")
+
+PASSWORD: Final = "open-sesame"
+"""Everyone's."""
+
+DOVECOT_CONF: Final = """
+base_dir = {folder}/run
+state_dir = {folder}/state
+log_path = /dev/stderr
+listen = 127.0.0.1
+protocols = imap pop3 lmtp sieve
+ssl = {tls}
+ssl_cert = <{pem}
+ssl_key = <{pem}
+auth_mechanisms = plain login
+mail_location = maildir:~/Maildir
+passdb {{
+  driver = static
+  args = password={password}
+}}
+userdb {{
+  driver = static
+  args = uid=nobody gid=nogroup home={folder}/home/%n allow_all_users=yes
+}}
+service imap-login {{
+  inet_listener imap {{
+    port = {imap}
+  }}
+  inet_listener imaps {{
+    port = {imaps}
+  }}
+}}
+service pop3-login {{
+  inet_listener pop3 {{
+    port = {pop3}
+  }}
+  inet_listener pop3s {{
+    port = {pop3s}
+  }}
+}}
+service managesieve-login {{
+  inet_listener sieve {{
+    port = {sieve}
+  }}
+}}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp}
+  }}
+}}
+"""
+
+MAIN_CF: Final = """
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file = /dev/stdout
+inet_interfaces = 127.0.0.1
+myhostname = post.example
+mydestination =
+alias_maps =
+smtpd_peername_lookup = no
+smtpd_tls_security_level = {tls}
+smtpd_tls_chain_files = {pem}
+virtual_mailbox_domains = example.com
+virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
+"""
+
+MASTER_CF: Final = """
+127.0.0.1:{smtp}  inet  n - n - - smtpd
+127.0.0.1:{smtps} inet  n - n - - smtpd -o smtpd_tls_wrappermode=yes
+anvil             unix  - - n - 1 anvil
+bounce            unix  - - n - 0 bounce
+cleanup           unix  n - n - 0 cleanup
+defer             unix  - - n - 0 bounce
+lmtp              unix  - - n - - lmtp
+postlog     unix-dgram  n - n - 1 postlogd
+proxymap          unix  - - n - - proxymap
+qmgr              unix  n - n 300 1 qmgr
+retry             unix  - - n - - error
+rewrite           unix  - - n - - trivial-rewrite
+tlsmgr            unix  - - n 1000? 1 tlsmgr
+"""
+
+START_POSTFIX: Final = """
+PATH="$PATH:/usr/sbin"
+postfix check && exec "$(postconf -h daemon_directory)/master" -s
+"""
+"""``postfix start-fg`` would leave a shell between us and the master."""
+
+
+@frozen
+class Server:
+    """One of the two.
+
+    Attributes:
+        peer: Its process.
+        ports: Its ports, by protocol. Those with an ``s`` at the end have TLS
+            from the start.
+    """
+
+    peer: Peer
+    ports: dict[str, int]
+
+
+class PostOfficeTestCase(PeerTestCase):
+    """A test with a post office."""
+
+    program = DOVECOT
+
+    def setUp(self) -> None:
+        """See that all its parts are there."""
+        super().setUp()
+        for program in (POSTFIX, *DOVECOT_PARTS):
+            path(program, os.environ)
+        demand("only root can start Postfix and Dovecot" if os.geteuid() else None, os.environ)
+
+    async def dovecot(self, *, tls: bool = True, pem: str | None = None) -> Server:
+        """Start Dovecot.
+
+        Args:
+            tls: Whether it has any.
+            pem: Its certificate and key; the good one by default.
+        """
+        ports = _free_ports("imap", "imaps", "pop3", "pop3s", "sieve", "lmtp")
+        folder = self._public_folder()
+        shutil.chown(_made(folder / "home"), "nobody")
+        conf = DOVECOT_CONF.format(
+            folder=folder, tls="yes" if tls else "no", pem=pem or certificates.site(),
+            password=PASSWORD, **ports,
+        )  # fmt: skip
+        (folder / "dovecot.conf").write_text(conf)
+        peer = self.start("-F", "-c", f"{folder}/dovecot.conf", farewell="TERM")
+        await peer.prints(rb"starting up for imap, pop3, lmtp, sieve")
+        return Server(peer, ports)
+
+    async def postfix(self, lmtp: int, *, tls: bool = True, pem: str | None = None) -> Server:
+        """Start Postfix.
+
+        Args:
+            lmtp: The port to which mails for example.com go on.
+            tls: As for `dovecot`, and so is `pem`.
+            pem: As there.
+        """
+        ports = _free_ports("smtp", "smtps")
+        folder = self._public_folder()
+        shutil.chown(_made(folder / "data"), "postfix")
+        etc = _made(folder / "etc")
+        main = MAIN_CF.format(
+            folder=folder, tls="may" if tls else "none", pem=pem or certificates.site(), lmtp=lmtp
+        )
+        (etc / "main.cf").write_text(main)
+        # What was written this very second Postfix takes for unfinished, and reads later.
+        os.utime(etc / "main.cf", (0, 0))
+        (etc / "master.cf").write_text(MASTER_CF.format(**ports))
+        _made(folder / "queue")
+        peer = self.start(
+            "-c", START_POSTFIX, program=SHELL, farewell="TERM", environ={"MAIL_CONFIG": str(etc)}
+        )
+        await peer.prints(rb"daemon started")
+        return Server(peer, ports)
+
+    def _public_folder(self) -> Path:
+        """A folder into which others than root find their way."""
+        folder = self.folder()
+        folder.chmod(0o711)
+        return folder
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def _free_ports(*names: str) -> dict[str, int]:
+    """A port for each, and none twice."""
+    with contextlib.ExitStack() as held:
+        probes = [held.enter_context(socket.socket()) for _ in names]
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return {name: probe.getsockname()[1] for name, probe in zip(names, probes, strict=True)}
