@@ -172,8 +172,7 @@ class Watch:
         self.stage = Stage.SECURE
         connection = self._connection()
         if connection is not None:
-            # A peer that says goodbye first may not take what is still to go.
-            connection.closing = self.closing
+            connection.closing = self._answering
         if self._is_leaving:
             # What was written before the close is sent now.
             self.closing()
@@ -197,6 +196,12 @@ class Watch:
             self._timer = self._terms.clock.callLater(
                 self._terms.deadlines.close_timeout, self._close_expired
             )
+
+    def _answering(self) -> None:
+        """A goodbye is said: ours, of which we know, or the answer to the peer's."""
+        if not self._tls.disconnecting:
+            # It has closed first, and may not take what is still to go.
+            self.closing()
 
     def ended(self, reason: Failure) -> Failure:
         """The connection is over.
