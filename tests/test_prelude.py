@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta, timezone
 from typing import Any, Final, cast
 
 from twisted.internet.defer import CancelledError, Deferred
@@ -11,6 +12,7 @@ from twisted.internet.task import Clock
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorder, Recorders
+from txtransport.devcert import Authority, self_signed
 from txtransport.errors import (
     HandshakeFailed,
     InvalidOption,
@@ -154,18 +156,68 @@ class EveryProtocolTests(PreludeTestCase):
                 self.assertEqual(session.version, "TLSv1.3", row.name)
             self.assertTrue(cast(Any, txtransport.session_of(client.transport)).verified)
 
-    async def test_a_certificate_for_someone_else(self) -> None:
-        """Whatever the protocol, the certificate is for the host, or there is no guest."""
-        elsewhere = certificates.issued("prelude-elsewhere.pem", "elsewhere.example")
+    async def test_c23_certificates(self) -> None:
+        """Whatever the protocol, a certificate that is not right is refused with its own cause."""
+        past = datetime(2020, 1, 1, tzinfo=timezone.utc)
+        future = datetime(2100, 1, 1, tzinfo=timezone.utc)
+        day = timedelta(days=1)
+        stranger = Authority.create("a stranger")
+        rows = {
+            "wrong-name": certificates.issued("c23-name.pem", "elsewhere.example"),
+            "wrong-name ": certificates.issued("c23-nobody.pem", common_name="localhost"),
+            "unknown-issuer": certificates.issued("c23-ca.pem", "localhost", by=stranger),
+            "self-signed": certificates.written("c23-self.pem", self_signed("localhost").pem),
+            "expired": certificates.issued(
+                "c23-old.pem", "localhost", not_before=past, not_after=past + day
+            ),
+            "not-yet-valid": certificates.issued(
+                "c23-new.pem", "localhost", not_before=future, not_after=future + day
+            ),
+            "wrong-purpose": certificates.issued("c23-use.pem", "localhost", purpose="client"),
+        }
         for row in UPGRADABLE.values():
             if row.serve is None:
                 continue
-            port, applications = await self.fronted(row.name, local_cert=elsewhere)
-            guests = Recorders()
-            failed = await self.refused(HandshakeFailed, self.dialled(row.name, port, guests))
-            self.assertEqual(failed.cause, "wrong-name", row.name)
-            self.assertIn(f"?starttls={row.name}", str(failed))
-            self.assertEqual((guests.all, applications), ([], []))
+            for cause, file in rows.items():
+                port, applications = await self.fronted(row.name, local_cert=file)
+                guests = Recorders()
+                failed = await self.refused(HandshakeFailed, self.dialled(row.name, port, guests))
+                self.assertEqual(failed.cause, cause.strip(), row.name)
+                self.assertIn(f"?starttls={row.name}", str(failed))
+                self.assertEqual((guests.all, applications), ([], []))
+
+    async def test_c24_whom_the_certificate_is_for(self) -> None:
+        """The URL says whom, in any case; an address is verified as one, and never sent as SNI."""
+        rows = {"LOCALHOST": "localhost", "localhost": "localhost", "127.0.0.1": None}
+        port, _ = await self.fronted("smtp")
+        for host, asked in rows.items():
+            url = f"tls://{host}:{port}?starttls=smtp"
+            client = await self.connected(url, cafile=certificates.cafile())
+            session = cast(Any, txtransport.session_of(client.transport))
+            self.assertEqual((session.verified, session.server_name), (True, asked), host)
+
+    async def test_c22_capabilities_of_before(self) -> None:
+        """What was offered in the clear is never heard; the guest hears what is offered now."""
+
+        def boasting(wire: Wire) -> Dialogue[bytes]:
+            wire.send(b"220 BEFORE\r\n")
+            yield from wire.line()
+            wire.send(b"250-BEFORE\r\n250-AUTH BEFORE\r\n250 STARTTLS\r\n")
+            yield from wire.line()
+            wire.send(b"220 BEFORE\r\n")
+            return b""
+
+        port = await self.listening(
+            "tls://127.0.0.1:0",
+            Factory.forProtocol(Application),
+            local_cert=certificates.site(),
+            starttls=boasting,
+        )
+        client = await self.dialled("smtp", port)
+        self.addCleanup(self.end, client)
+        client.say(b"NOW")
+        await client.heard(b"NOW")
+        self.assertEqual(client.received, b"220 localhost ESMTP\r\napp>NOW")
 
     async def test_what_the_guest_must_ask_for(self) -> None:
         """Where a protocol goes on from what was said in the clear, both guests can have it."""
