@@ -18,7 +18,8 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.demo.samples import REPORT, UNREAD_ROW
-from txtransport.__main__ import PACKAGES, main
+from txtransport.__main__ import main
+from txtransport.commands.output import PACKAGES
 from txtransport.demo import run as program
 from txtransport.demo.report import Report
 from txtransport.demo.run import Interrupted
