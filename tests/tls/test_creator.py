@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import resource
 import traceback
+import weakref
 from collections.abc import Iterator
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from tests.tls.handshake import NAME, client, meet, server
+from tests.tls.handshake import NAME, arranged, client, meet, server
 from txtransport.devcert import Issued
 from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.tls.creator import Creator, SharedContext, creator, linked
@@ -293,6 +295,19 @@ class RenewalTests(SynchronousTestCase):
         self.assertIs(self.shared.current(), after)
         self.clock.advance(1)
         self.assertIsNot(self.shared.current(), after)
+
+    def test_a_handshake_keeps_the_context_that_it_began_with(self) -> None:
+        """A renewal in mid-handshake takes away nothing that OpenSSL will call again."""
+        policy = TLSPolicy(SNI_server_certs={NAME: self.path})
+        shared = SharedContext(policy, Side.SERVER, self.clock.seconds)
+        meeting = arranged(None, Creator(policy, Side.SERVER, None, shared))
+        before = weakref.ref(shared.current())
+        meeting.server.hear(meeting.client.hear(b""))
+        self.assertIsNot(meeting.server.conversation.get_context(), before())
+        self.written(self.made().pem)
+        self.assertIsNot(shared.current(), before())
+        gc.collect()
+        self.assertIsNotNone(before())
 
     def test_sessions_go_with_their_context(self) -> None:
         """What was agreed on under the old files is not taken up under the new ones."""

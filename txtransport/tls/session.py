@@ -94,6 +94,10 @@ class Conversation(SSL.Connection):
         is_acceptable: Callable[[Conversation], bool],
     ) -> None:
         super().__init__(context, None)
+        # A server that has changed to a name's own context is still asked by
+        # the first one for the name of a second ClientHello (RFC 8446, 4.1.4).
+        # Renewed meanwhile, it would be gone, and with it what OpenSSL calls.
+        self._first_context = context
         self.policy = policy
         self.side = side
         self.evidence = Evidence()
