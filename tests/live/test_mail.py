@@ -144,7 +144,7 @@ class PortTests(MailTestCase):
             error = await self.failing(HandshakeFailed, f"tls://localhost:{ports[name]}")
             self.assertEqual(error.cause, "plaintext-peer", name)
             self.assertIn(f"starttls={name}", str(error))
-            url = f"tls://localhost:{ports[name + 's']}?starttls={name}&timeout=0.3"
+            url = f"tls://localhost:{ports[name + 's']}?starttls={name}&timeout=0.5"
             error = await self.failing(TransportTimeout, url)
             self.assertIn("try without starttls", str(error))
 
