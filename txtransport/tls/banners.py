@@ -78,6 +78,7 @@ def _elsewhere(name: str, place: str) -> Plain:
 
 _SMTP: Final = _upgrading("SMTP", "smtp", 465)
 _FTP: Final = _upgrading("FTP", "ftp", 990)
+_POP3: Final = _upgrading("POP3", "pop3", 995)
 
 # First match wins; None leaves it to the port.
 _SERVERS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
@@ -85,7 +86,7 @@ _SERVERS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
     (rb"220[ -].*(?i:ftp|filezilla)", _FTP),
     (rb"220[ -].*(?i:mail|mx)", _SMTP),
     (rb"220[ -]|(?:421|554)[ -]", None),
-    (rb"\+OK", _upgrading("POP3", "pop3", 995)),
+    (rb"\+OK", _POP3),
     (rb"\* (?:OK|PREAUTH|BYE)", _upgrading("IMAP", "imap", 993)),
     (rb"\* ACAP", _elsewhere("ACAP", "a tunnel")),
     (rb"20[01] |(?:400|502) ", _upgrading("NNTP", "nntp", 563)),
@@ -98,7 +99,12 @@ _SERVERS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
     (rb"INFO \{", _upgrading("NATS", "nats")),
     (rb"AMQP", _upgrading("AMQP", "amqp", 5671)),
     (rb"NBDMAGIC", _upgrading("NBD", "nbd")),
-    (rb"-(?:NOAUTH|DENIED|ERR)|\+PONG", _elsewhere("Redis", "its tls-port")),
+    (
+        rb"-(?:NOAUTH|DENIED|ERR (?:unknown|Protocol|max|wrong))|\+PONG",
+        _elsewhere("Redis", "its tls-port"),
+    ),
+    # What a server says that is startled before it has greeted.
+    (rb"-ERR", _POP3),
     (rb":.* NOTICE |NOTICE |ERROR :", _upgrading("IRC", "irc", 6697)),
     (rb"OK MPD", _elsewhere("MPD", "a tunnel")),
     (rb"Asterisk ", _elsewhere("Asterisk", "its tlsbindaddr (5039)")),
