@@ -262,13 +262,15 @@ class PeerTestCase(LoopbackTestCase):
             user: Whose rights it has when we are root; the very same by default.
             environ: Added to its environment.
         """
-        found = path(program or self.program, os.environ)
-        command = [(program or self.program).command, *arguments]
-        peer = Peer(self.reactor, " ".join(command), farewell)
+        program = program or self.program
+        found = path(program, os.environ)
+        peer = Peer(self.reactor, " ".join((program.command, *arguments)), farewell)
         environ = {**os.environ, "LC_ALL": "C", **environ}
         rights = pwd.getpwnam(user)[2:4] if user and not os.geteuid() else (None, None)
         # From here, where the working folder may be root's alone.
         folder = "/" if user else None
+        # By its whole path, from which some find what belongs to them.
+        command = [found, *arguments]
         self.reactor.spawnProcess(peer, found, command, environ, folder, *rights)
         self.addCleanup(lambda: ensureDeferred(peer.reaped()))
         self._peers.append(peer)

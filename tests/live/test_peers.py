@@ -28,6 +28,11 @@ class MissingTests(SynchronousTestCase):
         for environ in ({}, {REQUIRE: "1"}):
             self.assertTrue(os.access(path(SHELL, environ), os.X_OK))
 
+    def test_a_program_that_is_hidden(self) -> None:
+        """It may stand off the path, and need not say what it is."""
+        mute = Program("sh", (), "never said", "/b[i]n")
+        self.assertEqual(path(mute, {"PATH": "/nowhere", REQUIRE: "1"}), "/bin/sh")
+
     def test_a_missing_program_is_a_reason_to_skip(self) -> None:
         """Where it is not, or is another one, the test is skipped and says why."""
         rows = {MISSING: "there is no no-such-program here", STRANGE: "it says 'something else'"}
