@@ -9,7 +9,9 @@ The numbers of packets go on under TLS, and a login is made from the greeting's
 salt, so the guest has to know the greeting. It hears nothing of it by itself:
 it asks for the outcome, the whole packet as it came. A server's guest sends no
 greeting of its own; it checks the login, packet 2, against the salt of the one
-that was sent, and answers with packet 3.
+that was sent, and answers with packet 3. Where the proof in it is of the plug-in
+that our greeting names, ``01 03`` ("proven") comes before the OK: a client takes
+an OK alone for a demand to send the password itself.
 
 A client's guest believes nothing of the greeting, since anyone may have sent it.
 Its login is packet 2 and begins with `REQUEST` again: MySQL reads the
