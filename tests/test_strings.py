@@ -172,6 +172,7 @@ class ReadingTests(StringsTestCase):
             "tlsv1.2://h?bindto=1.2.3.4:5000",
             "transport:tls://h:443?local_cert=C:\\site.pem",
             "transport:tls://h?a=b:c=d",
+            "transport:tls://h:443?peer_fingerprint=aa:bb",
         ):
             for given_ in (description, description.encode()):
                 message = self.refusal(given_)
@@ -231,6 +232,8 @@ class ReadingTests(StringsTestCase):
             "transport:tls://user:hunter2@h?timeout=1:a=b",
             "transport:tls://user:hunter2@h:1?timeout=1",
             "transport:tls://h?passphrase=hunter2:1",
+            "transport:tls://h:1?passphrase=swordfish:hunter2",
+            "transport:tls://h:1?cafile=x&passphrase=:hunter2",
             "tlsv1.2://[::1]?passphrase=hunter2",
         ):
             for given_ in (description, description.encode()):

@@ -82,8 +82,15 @@ def rejoined(prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tra
     if len(pairs) > 1:
         raise _unclear(text)
     try:
+        # The place first: a raw ":" in a value puts the rest of that value there.
+        Transport.parse(text.partition("?")[0])
         transport = Transport.parse(text)
     except InvalidTransport as problem:
+        if "passphrase=" in text:
+            # The rest may be half of it.
+            raise InvalidTransport(
+                f"the endpoint string is no URL, and not shown for its passphrase: {_ADVICE}"
+            ) from None
         raise InvalidTransport(f"{problem} ({_ADVICE})") from problem
     if parts and pairs and ":" in transport.host and transport.port is None:
         # A raw ":" in a value would have become part of the address. Where
