@@ -506,7 +506,8 @@ class WayInTests(OptionsTestCase):
 
     def test_an_unknown_protocol(self) -> None:
         """The error lists the known ones."""
-        self.refused("starttls", "smtp, lmtp, pop3", "tls://h:587", starttls="stmp")
+        self.refused("starttls", "smtp, lmtp, pop3", "tls://h:587", starttls="smpt")
+        self.refused("starttls", "did you mean smtp?", "tls://h:587", starttls="smpt")
 
     def test_a_server_s_side_that_is_not_here(self) -> None:
         """Not every protocol has both sides."""

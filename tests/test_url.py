@@ -136,11 +136,17 @@ class SchemeTests(UrlTestCase):
             self.assertEqual(str(parse(f"{name}://{rest}")), f"{name}://{rest}")
 
     def test_an_unknown_one_lists_the_known(self) -> None:
-        """A scheme that does not exist never becomes plain TCP; the message lists all that do."""
+        """A scheme that does not exist never becomes plain TCP; the message lists what does."""
+        available = ", ".join(row.name for row in SCHEMES.values() if row.refusal is None)
         for name in ("http", "tlsv1.4", "tcp6", "tls-unix", "t"):
             message = self.refusal(f"{name}://h:1")
             self.assertIn(f"there is no transport {name!r}", message)
-            self.assertIn(", ".join(SCHEMES), message)
+            self.assertIn(f"there are {available}", message)
+
+    def test_a_mistyped_one_is_recognised(self) -> None:
+        """``tsl://`` is told that there is tls."""
+        self.assertIn("did you mean tls?", self.refusal("tsl://h:1"))
+        self.assertNotIn("did you mean", self.refusal("gopher://h:1"))
 
     def test_what_is_no_name_is_refused(self) -> None:
         """Not even letters of other alphabets that look like tcp make a scheme."""
@@ -149,7 +155,9 @@ class SchemeTests(UrlTestCase):
     def test_a_slip_of_the_pen_is_not_a_host(self) -> None:
         """``tcp:h:1`` and ``//h:1`` are refused; PHP dials hosts named tcp and //h."""
         self.refused("neither host:port nor an IPv6 address", "tcp:h:1")
+        self.refused("did you mean tls://h:1?", "tls:h:1")
         self.refused("has no path", "//h:1 tcp:/h:1 tcp:///h:1")
+        self.refused("a transport is written scheme://host:port", "//h:1 tls:/h:1 unix:/run/x")
         self.refused("is not a port", "tcp:h")
 
 

@@ -34,10 +34,12 @@ class Type:
         expects: What to write, for people.
         read: Takes what was written, returns what it means; raises ValueError
             or TypeError for anything else.
+        words: What may be written, where that is one of a few words.
     """
 
     expects: str
     read: Callable[[Any], Any]
+    words: tuple[str, ...] = ()
 
 
 _FLAGS: Final = {
@@ -368,7 +370,8 @@ _ROWS: Final = (
            "how long a close may wait for the peer, then the connection is aborted",
            is_for_strangers=True),
     # The way in.
-    Option("starttls", Type(f"one of {', '.join(UPGRADABLE)}, or in Python a dialogue", _starttls),
+    Option("starttls", Type(f"one of {', '.join(UPGRADABLE)}, or in Python a dialogue", _starttls,
+                            tuple(UPGRADABLE)),
            "none", _BOTH, "tls",
            "the protocol whose own dialogue leads to TLS", is_for_strangers=True),
     Option("starttls_name", TEXT, "the URL's host", _CLIENT, "tls",
@@ -494,7 +497,9 @@ def known(name: str, scheme: Scheme) -> Option:
             written, f"there is no option {seen(name)}{_nearest(written[:80], scheme)}"
         )
     if not option.serves(scheme):
-        having = [row.name for row in SCHEMES.values() if option.serves(row)]
+        having = [
+            row.name for row in SCHEMES.values() if row.refusal is None and option.serves(row)
+        ]
         raise InvalidOption(
             name, f"{scheme.name}:// has no option {name}; it belongs to {', '.join(having)}"
         )
@@ -511,8 +516,9 @@ def value(option: Option, given: Any) -> Any:
         return option.type.read(given)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
         saw = "" if option.is_secret else f", not {seen(given)}"
+        meant = _meant(given, option.type.words)
         raise InvalidOption(
-            option.name, f"{option.name} takes {option.type.expects}{saw}"
+            option.name, f"{option.name} takes {option.type.expects}{saw}{meant}"
         ) from None
 
 
@@ -719,6 +725,14 @@ def _refuse_way_in(values: dict[str, Any], side: str) -> None:
 
 
 def _nearest(name: str, scheme: Scheme) -> str:
-    there = {row.name.lower(): row.name for row in _ROWS if row.serves(scheme)}
-    close = difflib.get_close_matches(name.lower(), there, n=1)
-    return f"; did you mean {there[close[0]]}?" if close else f" for {scheme.name}://"
+    there = [row.name for row in _ROWS if row.serves(scheme)]
+    return _meant(name, there) or f" for {scheme.name}://"
+
+
+def _meant(written: object, words: Iterable[str]) -> str:
+    """The word that was meant, if that can be told."""
+    if not isinstance(written, str):
+        return ""
+    there = {word.lower(): word for word in words}
+    close = difflib.get_close_matches(written[:80].lower(), there, n=1)
+    return f"; did you mean {there[close[0]]}?" if close else ""

@@ -7,6 +7,7 @@ is guessed, since a guess would dial somewhere else.
 
 from __future__ import annotations
 
+import difflib
 import ipaddress
 import re
 from typing import Final
@@ -124,6 +125,7 @@ _COMMON: Final = re.compile(
 # A last label that reads as a number makes the whole an IPv4 address, or an
 # error: the C library would take 127.1 and 0x7f000001 for addresses.
 _NUMERIC_END: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE).fullmatch
+_AVAILABLE: Final = [row.name for row in SCHEMES.values() if row.refusal is None]
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)").fullmatch
 _ZONE: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}").fullmatch
@@ -152,7 +154,7 @@ def _parse(cls: type[Transport], text: str, port: int | None) -> tuple[Transport
     scheme = SCHEMES.get(name.lower())
     if scheme is None:
         raise _invalid(text, f"there is no transport {seen(name, 40)}; "
-                       f"there are {', '.join(SCHEMES)}")  # fmt: skip
+                       f"{_nearest(name)}there are {', '.join(_AVAILABLE)}")  # fmt: skip
     if not scheme.is_local and ("@" in rest or _is_password(query)):
         raise _invalid(text, "a transport has no user name and no password; the protocol "
                        "above it authenticates")  # fmt: skip
@@ -165,11 +167,18 @@ def _parse(cls: type[Transport], text: str, port: int | None) -> tuple[Transport
         return cls(scheme.name, path=_local(rest, text), options=options), scheme
     authority, slash, path = rest.partition("/")
     if path:
-        raise _invalid(text, f"{scheme.name}:// has no path")
+        hint = "" if mark else "; a transport is written scheme://host:port, or unix:///path"
+        raise _invalid(text, f"{scheme.name}:// has no path{hint}")
     if slash and not authority:
         raise _invalid(text, "the host is missing")
     host, number = _place(authority, port, text)
     return cls(scheme.name, host, number, options=options), scheme
+
+
+def _nearest(name: str) -> str:
+    """The transport that was meant, if that can be told."""
+    close = difflib.get_close_matches(name[:40].lower(), _AVAILABLE, n=1)
+    return f"did you mean {close[0]}? " if close else ""
 
 
 def _place(authority: str, port: int | None, text: str) -> tuple[str, int | None]:
@@ -208,7 +217,10 @@ def _bare6(authority: str, port: int | None, text: str) -> str:
     """An IPv6 literal without brackets, when it cannot be read two ways."""
     before, _, last = authority.rpartition(":")
     if not _is_ipv6(authority):
-        hint = f"; an IPv6 address stands in brackets: [{before}]:port" if _is_ipv6(before) else ""
+        first, _, rest = authority.partition(":")
+        hint = f"; did you mean {first}://{rest}?" if first in SCHEMES else ""
+        if _is_ipv6(before):
+            hint = f"; an IPv6 address stands in brackets: [{before}]:port"
         raise _invalid(
             text, f"{seen(authority, 60)} is neither host:port nor an IPv6 address{hint}"
         )
