@@ -172,7 +172,7 @@ class BrokenFileTests(PemTestCase):
 
     def test_the_key_is_missing(self) -> None:
         """A certificate without a key is refused, in one file and in two."""
-        self.refused(made().cert_pem, "it holds no private key, but 'certificate'")
+        self.refused(made().cert_pem, "it holds no private key; local_pk names the key's file")
         leaf = certificates.written("leaf.pem", made().cert_pem)
         error = self.refusal(local_cert=leaf, local_pk=leaf)
         self.assertEqual((error.option, error.path), ("local_pk", leaf))

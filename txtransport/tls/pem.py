@@ -243,7 +243,10 @@ class _File:
         if found is None and b"PRIVATE KEY-----" in self.content:
             raise self.bad("its key is broken (its end is missing)")
         if found is None:
-            raise self.bad(f"it holds no private key{self._instead()}")
+            elsewhere = ""
+            if self.option == "local_cert" and b"-----BEGIN CERTIFICATE-----" in self.content:
+                elsewhere = "; local_pk names the key's file if it has one of its own"
+            raise self.bad(f"it holds no private key{elsewhere or self._instead()}")
         is_encrypted = b"ENCRYPTED" in found[0]
         if is_encrypted and not passphrase:
             raise self.bad("its key is encrypted; give passphrase or passphrase_file")
