@@ -13,10 +13,12 @@ from txtransport.errors import (
     AlreadySecure,
     BadCertificateFile,
     ConversationOver,
+    Diagnosis,
     HandshakeFailed,
     InvalidOption,
     InvalidTransport,
     NegotiationError,
+    PeerLeft,
     PeerMisbehaved,
     PlaintextInjected,
     PreAuthenticated,
@@ -43,14 +45,19 @@ BY_STRANGERS: Final = (
 """Every error whose text repeats what came over the wire."""
 
 
+KINDS: Final = [
+    kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, Exception)
+]
+"""Every exception of ours."""
+
+
 class TreeTests(SynchronousTestCase):
     """The tree at the top of the file is the tree."""
 
     def test_one_name_catches_all(self) -> None:
         """``except TransportError`` catches whatever goes wrong here."""
-        ours = [kind for kind in vars(errors).values() if isinstance(kind, type)]
-        self.assertEqual([kind for kind in ours if not issubclass(kind, TransportError)], [])
-        self.assertGreater(len(ours), 15)
+        self.assertEqual([kind for kind in KINDS if not issubclass(kind, TransportError)], [])
+        self.assertGreater(len(KINDS), 15)
 
     def test_the_tree_is_drawn_as_it_grows(self) -> None:
         """The file's first page names every exception, each beneath its parent."""
@@ -59,8 +66,8 @@ class TreeTests(SynchronousTestCase):
             line.split("─ ")[-1].split()[0]: line.index("─ ") for line in lines if "─ " in line
         }
         drawn["TransportError"] = -1
-        for kind in vars(errors).values():
-            if isinstance(kind, type) and kind is not TransportError:
+        for kind in KINDS:
+            if kind is not TransportError:
                 parent = kind.__bases__[0].__name__
                 self.assertGreater(drawn[kind.__name__], drawn[parent], kind)
 
@@ -214,3 +221,38 @@ class OpeningTests(SynchronousTestCase):
         """Bytes that are no words are shown as far as any."""
         self.assertLess(len(errors.opening(b"\xff" * 100_000)), 300)
         self.assertEqual(errors.opening(b"x" * 65), repr(b"x" * 64) + "…")
+
+
+class DiagnosisTests(SynchronousTestCase):
+    """What programs get of an error."""
+
+    def test_every_error_has_one(self) -> None:
+        """Cause, fault and remedy are there whatever went wrong, and fit for a log."""
+        for error in (*BY_STRANGERS, PeerLeft(FLOOD), PreAuthenticated("x"), UpgradeError("x"),
+                      InvalidTransport("x"), InvalidOption("ciphers", "x"),
+                      TransportUnavailable("sslv2", "x")):  # fmt: skip
+            diagnosis = error.diagnosis
+            self.assertIn(diagnosis.fault, errors.FAULTS)
+            self.assertNotIn(diagnosis.cause, ("", "other"))
+            self.assertIsInstance(diagnosis.permanent, bool)
+            for text in (diagnosis.summary, diagnosis.remedy, *diagnosis.evidence):
+                self.assertTrue(text.isprintable() and len(text) < 1500, text)
+
+    def test_what_happened_and_what_to_do_are_two_things(self) -> None:
+        """The summary does not say what to do, and the remedy does."""
+        failed = HandshakeFailed("it failed", cause="closed", permanent=False, remedy="Look again")
+        self.assertEqual(
+            failed.diagnosis, Diagnosis("closed", "peer", False, "it failed", (), "Look again")
+        )
+        late = TransportTimeout("tcp://h:1", "connect", 3)
+        self.assertEqual(late.summary, "tcp://h:1: the connect had not finished after 3 seconds")
+        self.assertEqual((late.fault, late.permanent), ("network", False))
+        self.assertIn("firewall", late.remedy)
+        located = TLSNotOffered(b"250 hi").located("tls://h:587?starttls=smtp", "Ask the owner")
+        self.assertTrue(located.summary.endswith("it said b'250 hi'"))
+        self.assertEqual(located.remedy, "Ask the owner")
+
+    def test_a_refusal_may_be_for_now(self) -> None:
+        """A code that begins with 4 says that another time may be better."""
+        self.assertFalse(TLSRefused("454", b"later").permanent)
+        self.assertTrue(TLSRefused("502", b"never").permanent)

@@ -26,7 +26,11 @@ from cryptography.hazmat.primitives.serialization import (
     NoEncryption,
     PrivateFormat,
 )
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+from cryptography.x509.oid import (
+    AuthorityInformationAccessOID,
+    ExtendedKeyUsageOID,
+    NameOID,
+)
 
 from txtransport.tls.identity import spki_pin
 
@@ -154,6 +158,7 @@ class Authority:
         days: float = 90,
         key: Literal["ec", "rsa"] = "ec",
         alternative_names: Sequence[x509.GeneralName] | None = None,
+        issuer_place: str | None = None,
     ) -> Issued:
         """A certificate.
 
@@ -169,6 +174,7 @@ class Authority:
             days: How long it is valid.
             key: The kind of its key.
             alternative_names: In place of `names`, for odd ones.
+            issuer_place: The URL at which the issuer's certificate is to be had.
 
         Raises:
             ValueError: A name cannot be one.
@@ -177,6 +183,10 @@ class Authority:
         subject = _subject(common_name, names)
         builder = _builder(subject, private, now, days, not_before, not_after)
         builder = _leaf(self._below(builder), private, purpose, _general(names, alternative_names))
+        if issuer_place is not None:
+            place = x509.UniformResourceIdentifier(issuer_place)
+            access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)
+            builder = builder.add_extension(x509.AuthorityInformationAccess([access]), False)
         return Issued(builder.sign(self.key, hashes.SHA256()), private, self.parents)
 
     def revocation_list(

@@ -28,7 +28,7 @@ escaped (`shown`) before it becomes part of a message.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 CAUSES: Final = (
     "plaintext-peer",
@@ -38,6 +38,7 @@ CAUSES: Final = (
     "expired",
     "not-yet-valid",
     "wrong-purpose",
+    "revoked",
     "fingerprint",
     "no-common-version",
     "no-common-cipher",
@@ -48,6 +49,30 @@ CAUSES: Final = (
     "other",
 )
 """What `HandshakeFailed.cause` may be."""
+
+FAULTS: Final = ("peer", "ours", "network", "someone-between")
+"""Whose fault a failure may be."""
+
+
+class Diagnosis(NamedTuple):
+    """Why something failed, whose fault it is, and what to do.
+
+    Attributes:
+        cause: A word for programs.
+        fault: One of `FAULTS`, as far as it can be told from here.
+        permanent: Whether trying again cannot help until someone changes
+            something.
+        summary: What happened, a sentence for people.
+        evidence: What was seen, a line each.
+        remedy: What to do, a sentence without its full stop; or nothing.
+    """
+
+    cause: str
+    fault: str
+    permanent: bool
+    summary: str
+    evidence: tuple[str, ...] = ()
+    remedy: str = ""
 
 
 def shown(said: bytes, limit: int = 64) -> str:
@@ -98,11 +123,40 @@ def seen(given: object, limit: int = 80) -> str:
 
 
 class TransportError(Exception):
-    """Whatever goes wrong here is one of these."""
+    """Whatever goes wrong here is one of these.
+
+    Attributes:
+        cause: A word for programs.
+        fault: Whose fault it is, one of `FAULTS`.
+        permanent: Whether trying again cannot help until someone changes
+            something.
+        evidence: What was seen, a line each.
+        remedy: What to do, a sentence; or nothing.
+    """
+
+    cause: str = "other"
+    fault: str = "ours"
+    permanent: bool = True
+    evidence: tuple[str, ...] = ()
+    remedy: str = ""
+
+    @property
+    def summary(self) -> str:
+        """What happened, a sentence for people."""
+        return str(self)
+
+    @property
+    def diagnosis(self) -> Diagnosis:
+        """All of that as one value."""
+        return Diagnosis(
+            self.cause, self.fault, self.permanent, self.summary, self.evidence, self.remedy
+        )
 
 
 class InvalidTransport(TransportError, ValueError):
     """The text is not the URL of a transport."""
+
+    cause = "invalid-url"
 
 
 class InvalidOption(TransportError, ValueError):
@@ -111,6 +165,8 @@ class InvalidOption(TransportError, ValueError):
     Attributes:
         option: The option's name, as it was written.
     """
+
+    cause = "invalid-option"
 
     def __init__(self, option: str, message: str) -> None:
         super().__init__(message)
@@ -125,6 +181,8 @@ class BadCertificateFile(InvalidOption):
         path: The file.
     """
 
+    cause = "bad-file"
+
     def __init__(self, option: str, path: str, problem: str) -> None:
         super().__init__(option, f"{option}={path}: {problem}")
         self.path = path
@@ -136,6 +194,8 @@ class TransportUnavailable(TransportError):
     Attributes:
         scheme: The transport's name.
     """
+
+    cause = "unavailable"
 
     def __init__(self, scheme: str, reason: str) -> None:
         super().__init__(f"{scheme}:// is not available: {reason}")
@@ -152,17 +212,28 @@ class TransportTimeout(TransportError):
         received: The first bytes that had come by then, 64 at the most.
     """
 
+    cause = "timeout"
+    permanent = False
+
     def __init__(
         self, where: str, stage: str, seconds: float, received: bytes = b"", hint: str = ""
     ) -> None:
         heard = f" the peer had sent only {shown(received)};" if received else ""
-        super().__init__(
-            f"{where}: the {stage} had not finished after {seconds:g} seconds;{heard} "
-            + (hint or _TIMEOUT_REMEDIES.get(stage, "raise the deadline if the peer is only slow"))
+        self._summary = f"{where}: the {stage} had not finished after {seconds:g} seconds"
+        self.remedy = hint or _TIMEOUT_REMEDIES.get(
+            stage, "raise the deadline if the peer is only slow"
         )
+        super().__init__(f"{self._summary};{heard} {self.remedy}")
+        self.fault = "network" if stage in ("look-up", "connect") else "peer"
         self.stage = stage
         self.seconds = seconds
         self.received = received[:64]
+        self.evidence = (f"the peer sent {shown(received)}",) if received else ()
+
+    @property
+    def summary(self) -> str:
+        """What took too long."""
+        return self._summary
 
 
 _TIMEOUT_REMEDIES: Final = {
@@ -192,19 +263,38 @@ class HandshakeFailed(TransportError):
         cause: str,
         permanent: bool,
         remedy: str,
+        fault: str = "peer",
+        evidence: tuple[str, ...] = (),
         original: BaseException | None = None,
         received: bytes = b"",
     ) -> None:
         super().__init__(f"{message}. {remedy}" if remedy else message)
+        self._summary = message
         self.cause = cause
+        self.fault = fault
         self.permanent = permanent
+        self.evidence = evidence
         self.remedy = remedy
         self.original = original
         self.received = received[:64]
 
+    @property
+    def summary(self) -> str:
+        """What happened, without what to do."""
+        return self._summary
+
 
 class NegotiationError(TransportError):
     """The dialogue that leads to TLS did not get there; nothing was sent after."""
+
+    fault = "peer"
+
+    @property
+    def summary(self) -> str:
+        """What happened, without what to do."""
+        return str(self).removesuffix(f". {self._advice}") if self._advice else str(self)
+
+    _advice: str = ""
 
     def located(self, where: str, advice: str = "") -> NegotiationError:
         """This error, with the place in its text.
@@ -216,6 +306,7 @@ class NegotiationError(TransportError):
         text = str(self)
         told = text if text.startswith(where) else f"{where}: {text}"
         self.args = (f"{told}. {advice}" if advice else told,)
+        self._advice, self.remedy = advice, advice or self.remedy
         return self
 
 
@@ -226,9 +317,16 @@ class TLSNotOffered(NegotiationError):
         reply: What it said instead, unauthenticated, 200 bytes at the most.
     """
 
+    cause = "tls-not-offered"
+    remedy = (
+        "Have TLS switched on at the peer, or use its port with TLS from the start; someone in "
+        "between can also take the offer away"
+    )
+
     def __init__(self, reply: bytes) -> None:
         super().__init__(f"the peer does not offer TLS; it said {shown(reply, 200)}")
         self.reply = reply[:200]
+        self.evidence = (f"it said {shown(reply, 200)}",)
 
 
 class TLSRefused(NegotiationError):
@@ -239,14 +337,23 @@ class TLSRefused(NegotiationError):
         text: What the peer said, unauthenticated, 200 bytes at the most.
     """
 
+    cause = "tls-refused"
+    remedy = "Look at the peer's log: its certificate may be missing, or TLS not for us"
+
     def __init__(self, code: str, text: bytes) -> None:
         self.code = "".join(filter(str.isprintable, code))[:40]
         super().__init__(f"the peer refused to start TLS ({self.code}): {shown(text, 200)}")
         self.text = text[:200]
+        self.permanent = not self.code.startswith("4")
+        self.evidence = (f"it said {self.code}: {shown(text, 200)}",)
 
 
 class PreAuthenticated(NegotiationError):
     """The peer claims to know us already, which forbids the upgrade (RFC 9051, 7.1.4)."""
+
+    cause = "pre-authenticated"
+    fault = "someone-between"
+    remedy = "No server does that to a stranger: look who answers at that port"
 
 
 class PeerLeft(NegotiationError):
@@ -256,14 +363,20 @@ class PeerLeft(NegotiationError):
         received: What it had said last, 64 bytes at the most.
     """
 
+    cause = "peer-left"
+    permanent = False
+
     def __init__(self, received: bytes = b"") -> None:
-        last = f"; it had said {shown(received)}" if received else ""
+        last = f"; it had said {shown(received, 200)}" if received else ""
         super().__init__(f"the peer left before TLS began{last}")
         self.received = received[:64]
 
 
 class PeerMisbehaved(NegotiationError):
     """The peer broke a rule of its own protocol before TLS began."""
+
+    cause = "peer-misbehaved"
+    remedy = "Is it the right protocol for this port?"
 
 
 class PlaintextInjected(PeerMisbehaved):
@@ -272,6 +385,10 @@ class PlaintextInjected(PeerMisbehaved):
     Attributes:
         received: The first of those bytes, 64 at the most.
     """
+
+    cause = "plaintext-injected"
+    fault = "someone-between"
+    remedy = "Look who is between, and whether the peer pipelines behind its upgrade command"
 
     def __init__(self, where: str, received: bytes) -> None:
         super().__init__(
@@ -285,6 +402,8 @@ class PlaintextInjected(PeerMisbehaved):
 
 class UpgradeError(TransportError):
     """``startTLS()`` was called when it cannot be; the conversation is unharmed."""
+
+    cause = "upgrade"
 
 
 class AlreadySecure(UpgradeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
+from datetime import datetime, timezone
 from typing import Any, Final
 
 from cryptography import x509
@@ -16,8 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import certificates
 from tests.tls.handshake import NAME, End, arranged, client, meet, server
 from tests.tls.test_banners import CLIENTS, SERVERS
-from txtransport.devcert import Authority, self_signed
-from txtransport.errors import CAUSES, HandshakeFailed
+from txtransport.devcert import Authority, Issued, self_signed
+from txtransport.errors import CAUSES, FAULTS, HandshakeFailed
 from txtransport.tls.alerts import ALERTS
 from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
 from txtransport.tls.findings import OF_REASON
@@ -55,6 +56,11 @@ def told(number: int, policy: TLSPolicy | None = None) -> HandshakeFailed:
     return end.explained()
 
 
+def _alone(issued: Issued) -> bytes:
+    """A key and its certificate, without the authorities between."""
+    return Issued(issued.certificate, issued.key).pem
+
+
 class DiagnosisTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
@@ -63,6 +69,10 @@ class DiagnosisTestCase(SynchronousTestCase):
         self.assertIn(error.cause, CAUSES)
         self.assertLess(len(str(error)), LONGEST_MESSAGE)
         self.assertTrue(str(error).isprintable(), str(error))
+        self.assertIn(error.fault, FAULTS)
+        for line in error.evidence:
+            self.assertTrue(line.isprintable() and len(line) < LONGEST_MESSAGE, line)
+        self.assertLess(len(error.evidence), 20)
         self.assertIs(error.__cause__, error.original)
         self.assertIsInstance(error.original, BaseException)
         return error
@@ -117,6 +127,38 @@ class CertificateTests(DiagnosisTestCase):
         error = self.well_said(meet(None, server(local_cert=path)).client.explained())
         self.assertEqual(error.cause, "self-signed")
         self.assertIn("subject unreadable, issuer unreadable", str(error))
+
+    def test_a_missing_intermediate(self) -> None:
+        """Where the leaf says where its issuer is to be had, the peer has forgotten to send it."""
+        place = "http://ca.example/between.crt"
+        between = certificates.authority().intermediate()
+        leaf = between.issue(NAME, issuer_place=place)
+        alone = certificates.written("alone.pem", _alone(leaf))
+        error = self.well_said(meet(client(), server(local_cert=alone)).client.explained())
+        self.assertEqual((error.cause, error.fault), ("unknown-issuer", "peer"))
+        self.assertIn(place, error.remedy)
+        nowhere = certificates.written("nowhere.pem", _alone(between.issue(NAME)))
+        error = self.well_said(meet(client(), server(local_cert=nowhere)).client.explained())
+        self.assertEqual((error.cause, error.fault), ("unknown-issuer", "ours"))
+        self.assertIn("cafile", error.remedy)
+
+    def test_what_was_seen(self) -> None:
+        """The evidence has what was asked, every certificate, and what is held against them."""
+        error = meet(client(peer_name="other.example", alpn_protocols=("h2",))).client.explained()
+        evidence = "\n".join(self.well_said(error).evidence)
+        for fact in ("asked for the name b'other.example' (SNI)", "'h2' (ALPN)", "certificate 0:",
+                     "certificate 1:", "against certificate 0: it is for localhost",
+                     "the server sent b'\\x16\\x03"):  # fmt: skip
+            self.assertIn(fact, evidence)
+
+    def test_the_time(self) -> None:
+        """Where dates decide, the time that is taken for now is told: the clock may be wrong."""
+        past = datetime(2020, 1, 1, tzinfo=timezone.utc)
+        old = certificates.issued(
+            "old-time.pem", NAME, not_before=past, not_after=past.replace(day=2)
+        )
+        error = self.well_said(meet(client(), server(local_cert=old)).client.explained())
+        self.assertIn(f"now it is {datetime.now(timezone.utc):%Y-}", str(error))
 
     def test_a_certificate_that_swears(self) -> None:
         """What a stranger wrote into a certificate is escaped and bounded."""

@@ -352,7 +352,7 @@ class RevocationTests(VerificationTestCase):
         lists = certificates.authority().revocation_list(made.certificate)
         for version in VERSIONS:
             policy = client(crl=certificates.written("lists.pem", lists), max_version=version)
-            refusing = self.refused("other", meet(policy, host))
+            refusing = self.refused("revoked", meet(policy, host))
             self.assertIn("its issuer has revoked it", str(refusing.explained()))
 
     def test_a_missing_list(self) -> None:

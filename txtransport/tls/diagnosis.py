@@ -9,16 +9,24 @@ cause and the remedy. What the tables do not know keeps its original text.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import datetime, timezone
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from OpenSSL import SSL
 
 from txtransport.errors import HandshakeFailed, opening, seen, shown
 from txtransport.tls.alerts import Alert, alert_of_reason, alert_of_record
 from txtransport.tls.banners import is_tls, recognise
-from txtransport.tls.findings import OF_ALERT, OF_CERTIFICATE, OF_REASON, Finding
-from txtransport.tls.identity import named
+from txtransport.tls.findings import (
+    FAULT_OF_CERTIFICATE,
+    MISSING_INTERMEDIATE,
+    OF_ALERT,
+    OF_CERTIFICATE,
+    OF_REASON,
+    Finding,
+)
+from txtransport.tls.identity import issuer_place, named
 from txtransport.tls.pem import shown_issuer, shown_subject
 from txtransport.tls.policy import Side
 from txtransport.tls.session import GOODBYE, Conversation, Problem
@@ -75,6 +83,8 @@ def explain(attempt: Attempt) -> HandshakeFailed:
         cause=finding.cause,
         permanent=finding.permanent,
         remedy=finding.remedy,
+        fault=finding.fault,
+        evidence=_evidence(attempt),
         original=attempt.error,
         received=attempt.received,
     )
@@ -113,7 +123,29 @@ def _certificate(attempt: Attempt) -> Finding | None:
     whose = "peer's" if attempt.side is Side.CLIENT else "client's"
     place = "" if problem.depth == 0 else f" (an authority, depth {problem.depth})"
     text = f"the {whose} certificate{place} was refused: {problem.text}{_described(problem)}"
-    return Finding(problem.cause, text, OF_CERTIFICATE.get(problem.cause, ""))
+    return Finding(
+        problem.cause,
+        text,
+        _remedy_for(problem),
+        fault="peer"
+        if _missing_issuer(problem)
+        else FAULT_OF_CERTIFICATE.get(problem.cause, "peer"),
+    )
+
+
+def _remedy_for(problem: Problem) -> str:
+    place = _missing_issuer(problem)
+    if place:
+        return MISSING_INTERMEDIATE.format(place=place)
+    return OF_CERTIFICATE.get(problem.cause, "")
+
+
+def _missing_issuer(problem: Problem) -> str | None:
+    """Where the certificate that the peer should have sent is to be had, if one is missing."""
+    # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, and of a leaf that came alone.
+    if problem.code not in (20, 21) or problem.certificate is None:
+        return None
+    return issuer_place(problem.certificate)
 
 
 def _described(problem: Problem) -> str:
@@ -124,8 +156,45 @@ def _described(problem: Problem) -> str:
     return (
         f" (subject {shown_subject(certificate)}, issuer {shown_issuer(certificate)}, "
         f"names {named(certificate)}, valid {certificate.not_valid_before_utc:%Y-%m-%d} "
-        f"to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC{number})"
+        f"to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC{_now(problem)}{number})"
     )
+
+
+def _now(problem: Problem) -> str:
+    """What time it is, where that matters."""
+    if problem.cause not in ("expired", "not-yet-valid"):
+        return ""
+    return f", and now it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
+
+
+def _evidence(attempt: Attempt) -> tuple[str, ...]:
+    """What was seen, a line each."""
+    lines = []
+    connection = attempt.connection
+    if connection is not None:
+        asked = connection.get_servername() if attempt.side is Side.CLIENT else None
+        if asked:
+            lines.append(f"asked for the name {shown(asked, 80)} (SNI)")
+        if connection.policy.alpn_protocols:
+            ours = ", ".join(connection.policy.alpn_protocols)
+            lines.append(f"our application protocols: {seen(ours)} (ALPN)")
+        found = connection.evidence
+        for depth, certificate in sorted(found.chain.items())[:_CERTIFICATES]:
+            problem = Problem("", 0, depth, "", certificate)
+            lines.append(f"certificate {depth}:{_described(problem)}")
+        lines += [f"against certificate {each.depth}: {each.text}" for each in found.problems[:4]]
+    if attempt.received:
+        is_ours_to_show = attempt.side is Side.CLIENT or is_tls(attempt.received)
+        said = shown(attempt.received) if is_ours_to_show else opening(attempt.received)
+        lines.append(f"the {attempt.peer} sent {said}")
+    reason = attempt.reason[:200]
+    if reason:
+        lines.append(f"OpenSSL says {seen(reason, 200)}")
+    return tuple(lines)
+
+
+_CERTIFICATES: Final = 6
+"""Certificates of a chain that are shown."""
 
 
 def _plaintext(attempt: Attempt) -> Finding | None:
@@ -141,6 +210,7 @@ def _plaintext(attempt: Attempt) -> Finding | None:
             f"the {peer} sent plain text {said} where its TLS was to begin",
             "None of it was delivered. Someone in the middle may have put it there, or the "
             f"{peer} did not switch to TLS after the go-ahead",
+            fault="someone-between",
         )
     known = recognise(received, attempt.side, attempt.port)
     who = f"the peer is {known.who}" if known is not None else f"the {peer} does not speak it"
@@ -148,6 +218,7 @@ def _plaintext(attempt: Attempt) -> Finding | None:
         "plaintext-peer",
         f"expected a TLS handshake, but {who}: it sent {said}",
         known.advice_at(attempt.where) if known is not None else "Is this the right port for TLS?",
+        fault="ours" if attempt.side is Side.CLIENT else "peer",
     )
 
 
@@ -199,6 +270,7 @@ def _end(attempt: Attempt) -> Finding | None:
         if attempt.side is Side.CLIENT
         else "Health checks and port scans look like this",
         permanent=False,
+        fault="network" if attempt.side is Side.CLIENT else "peer",
     )
 
 
@@ -255,7 +327,7 @@ def _of_alert(attempt: Attempt, alert: Alert) -> Finding:
 
 
 def _because(finding: Finding, said: str) -> Finding:
-    return Finding(finding.cause, f"{finding.text}; {said}", finding.remedy)
+    return evolve(finding, text=f"{finding.text}; {said}")
 
 
 def _handshake_failure(attempt: Attempt, said: str) -> Finding:
@@ -282,6 +354,7 @@ def _certificate_refused(attempt: Attempt, said: str) -> Finding:
             f"the client refused our certificate; {said}",
             "The client must trust the authority of local_cert and ask for a name that it is "
             "for; see that local_cert holds the intermediate certificates",
+            fault="ours",
         )
     if not attempt.has_certificate:
         return _because(OF_ALERT[116], said)
@@ -289,4 +362,5 @@ def _certificate_refused(attempt: Attempt, said: str) -> Finding:
         "peer-alert",
         f"the peer refused our certificate; {said}",
         "It must trust the authority of local_cert, and the certificate must be for clients",
+        fault="ours",
     )

@@ -20,12 +20,14 @@ class Finding:
         text: What happened, the rest of a sentence.
         remedy: What to do, a sentence without its full stop; or nothing.
         permanent: Whether trying again cannot help.
+        fault: Whose it is, one of `txtransport.errors.FAULTS`.
     """
 
     cause: str
     text: str
     remedy: str
     permanent: bool = True
+    fault: str = "peer"
 
 
 _VERSIONS: Final = "Compare the versions of both: min_version and max_version here"
@@ -46,6 +48,7 @@ OF_REASON: Final = {
         "no-common-version",
         "no version of TLS is left to speak",
         "Look at min_version and max_version; those before 1.2 need security_level=0",
+        fault="ours",
     ),
     "no shared cipher": Finding(
         "no-common-cipher",
@@ -57,8 +60,11 @@ OF_REASON: Final = {
         "there is no certificate that the client can make use of",
         "Look whether there is one for the name that was asked for (local_cert, "
         "SNI_server_certs), at the kind of its key, and at the security_level of both",
+        fault="ours",
     ),
-    "no ciphers available": Finding("no-common-cipher", "no cipher is left to offer", _CIPHERS),
+    "no ciphers available": Finding(
+        "no-common-cipher", "no cipher is left to offer", _CIPHERS, fault="ours"
+    ),
     "no suitable key share": Finding(
         "no-common-cipher", "no group for the key exchange is left to offer", _CIPHERS
     ),
@@ -101,11 +107,13 @@ OF_ALERT: Final = {
         "peer-alert",
         "the peer does not know the name that we asked for (SNI)",
         "Use a name that it serves, or peer_name=NAME",
+        fault="ours",
     ),
     116: Finding(
         "client-certificate-required",
         "the peer demands a client certificate",
         "Give one with local_cert=FILE",
+        fault="ours",
     ),
     120: Finding(
         "no-common-protocol",
@@ -124,6 +132,20 @@ OF_CERTIFICATE: Final = {
     "not-yet-valid": "Check this machine's clock and the peer's",
     "wrong-purpose": "It needs the extended key usage for servers (serverAuth), or on a "
     "client for clients (clientAuth)",
+    "revoked": "The peer must get a new one; do not trust it meanwhile",
     "fingerprint": "If the change is expected, renew the digest; if not, someone is in between",
 }
 """What to do about a certificate that was refused, by cause."""
+
+FAULT_OF_CERTIFICATE: Final = {
+    "unknown-issuer": "ours",
+    "self-signed": "ours",
+    "not-yet-valid": "ours",
+    "fingerprint": "someone-between",
+}
+"""Whose fault it is, where it is not the peer's."""
+
+MISSING_INTERMEDIATE: Final = (
+    "The peer forgets to send its intermediate certificate, which is to be had at {place}: it "
+    "belongs into the server's file behind the leaf. Until then cafile=FILE with it will do"
+)

@@ -18,6 +18,7 @@ from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from cryptography.x509.oid import AuthorityInformationAccessOID
 from service_identity.exceptions import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern
 
@@ -137,3 +138,21 @@ def is_address(name: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def issuer_place(certificate: x509.Certificate) -> str | None:
+    """Where a certificate says that its issuer's is to be had, escaped and bounded, or None.
+
+    Source: RFC 5280, section 4.2.2.1 (authority information access, caIssuers).
+    """
+    try:
+        access = certificate.extensions.get_extension_for_class(x509.AuthorityInformationAccess)
+        places = [
+            str(each.access_location.value)
+            for each in access.value
+            if each.access_method == AuthorityInformationAccessOID.CA_ISSUERS
+        ]
+    except Exception:
+        # It is no more than a hint, and may be malformed in any way.
+        return None
+    return ascii(places[0][:200])[1:-1] if places else None

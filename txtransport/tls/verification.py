@@ -36,7 +36,7 @@ _X509: Final = {
     20: ("unknown-issuer", "its issuer is not known here"),
     21: ("unknown-issuer", "it came alone, and its issuer is not known here"),
     22: ("other", "its chain is longer than verify_depth allows"),
-    23: ("other", "its issuer has revoked it"),
+    23: ("revoked", "its issuer has revoked it"),
     24: ("unknown-issuer", "it signed another certificate and is no authority"),
     25: ("other", "an authority above it may not have so many below"),
     26: ("wrong-purpose", "it is not made for this purpose (extended key usage)"),
@@ -131,6 +131,9 @@ def _look_again(connection: Conversation, leaf: x509.Certificate) -> None:
     if _is_over(leaf) and connection.policy.verifies(connection.side) is not Verify.NO:
         # What only time can do to a session that was good when it began.
         evidence.problems.append(_problem(_EXPIRED, 0, leaf))
+    if connection.is_resumed and connection.policy.allow_self_signed and _is_own_issuer(leaf):
+        # What was tolerated when the session began is so still.
+        evidence.tolerated.append(_problem(_SELF_SIGNED, 0, leaf))
     # A resumed session shows no chain: its key was pinned when it began.
     _look_at_leaf(connection, leaf, None if connection.is_resumed else [leaf])
 
@@ -170,6 +173,14 @@ def _demands_certificate(policy: TLSPolicy, side: Side) -> bool:
 
 def _is_over(leaf: x509.Certificate) -> bool:
     return leaf.not_valid_after_utc.timestamp() < time.time()
+
+
+def _is_own_issuer(leaf: x509.Certificate) -> bool:
+    try:
+        return leaf.issuer == leaf.subject
+    except ValueError:
+        # Names that cryptography cannot read vouch for no one.
+        return True
 
 
 def _unexamined(code: int, depth: int, error: Exception) -> Problem:
