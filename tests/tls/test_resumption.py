@@ -11,6 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.tls.handshake import NAME, Meeting, arranged, client, meet, server
+from txtransport.devcert import self_signed
 from txtransport.tls.creator import Creator, creator
 from txtransport.tls.identity import spki_pin
 from txtransport.tls.policy import Side, TLSPolicy, Verify
@@ -79,6 +80,21 @@ class TakingUpTests(ResumptionTestCase):
                 self.assertIs(after.verified, True)
                 leaf = before.conversation.get_peer_certificate(as_cryptography=True)
                 self.assertEqual(after.peer_certificate, leaf)
+
+    def test_what_was_tolerated_is_not_verified_later(self) -> None:
+        """A leaf that only allow_self_signed let pass is none the better for a resumption."""
+        ours = certificates.written("tolerated.pem", self_signed(NAME).pem)
+        guest = self_signed("visitor.example", purpose="client")
+        theirs = certificates.written("tolerated-visitor.pem", guest.pem)
+        trusting = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
+        for version in VERSIONS:
+            visitor = visiting(allow_self_signed=True, local_cert=theirs, max_version=version)
+            host = hosting(allow_self_signed=True, local_cert=ours, **trusting)
+            for is_resumed in (False, True):
+                meeting = self.kept(visitor, host)
+                for end in (meeting.client, meeting.server):
+                    session = end.session
+                    self.assertEqual((session.resumed, session.verified), (is_resumed, False))
 
     def test_a_pinned_authority(self) -> None:
         """A session whose chain held the pinned key is taken up, though it shows no chain."""
