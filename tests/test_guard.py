@@ -1567,7 +1567,7 @@ class PolicyTests(GuardTestCase):
         reason = await made.visit.reason()
         self.assertIsInstance(reason, PlaintextInjected)
         (event,) = overheard.events
-        self.assertEqual((event["error"], event["cause"]), (reason, "PlaintextInjected"))
+        self.assertEqual((event["error"], event["cause"]), (reason, "plaintext-injected"))
         self.assertEqual(event["peer"].host, "127.0.0.1")
         self.assertIn(r"evil\x1b", formatEvent(event))
 

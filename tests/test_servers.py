@@ -379,7 +379,7 @@ class HandshakeTests(ServerTestCase):
         for event in telling.events:
             self.assertIsInstance(event["error"], TransportTimeout)
             self.assertEqual(event["error"].stage, "handshake")
-            self.assertEqual(event["cause"], "TransportTimeout")
+            self.assertEqual(event["cause"], "timeout")
 
     def test_the_log_names_the_application(self) -> None:
         """Who listens is the application's factory, under TLS."""

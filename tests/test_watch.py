@@ -36,15 +36,19 @@ class Layer:
 
     Attributes:
         aborted: How often it was aborted.
+        resumed: How often it was told to read on.
         handle: What OpenSSL makes of the connection.
     """
 
     def __init__(self, handle: object = None) -> None:
-        self.aborted = 0
+        self.aborted = self.resumed = 0
         self.handle = handle
 
     def abortConnection(self) -> None:
         self.aborted += 1
+
+    def resumeProducing(self) -> None:
+        self.resumed += 1
 
     def getHandle(self) -> object:
         return self.handle
@@ -333,6 +337,27 @@ class GoodbyeTests(LoopbackTestCase):
             clocked.clock.advance(5.01)
             await self.turn()
         await server.gone()
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+
+class PausedTests(LoopbackTestCase):
+    """A guest that reads nothing more, and closes."""
+
+    async def test_the_peer_s_goodbye_is_heard(self) -> None:
+        """Twisted's FTP server pauses before it closes; that is a clean end, and at once."""
+        clocked = ClockedReactor(self.reactor)
+        guests = Recorders()
+        arriving = guests.next()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = self.adopt(await txtransport.server(clocked, url).listen(guests))
+        client = await self.connected(f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}")
+        server = await arriving
+        client.say(b"QUIT")
+        await server.heard(b"QUIT")
+        transport: Any = server.transport
+        transport.pauseProducing()
+        transport.loseConnection()
+        self.assertIsInstance((await server.gone()).value, ConnectionDone)
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
 

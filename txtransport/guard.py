@@ -30,17 +30,13 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, directlyProvides, noLongerProvides, providedBy
 
-from txtransport.bottom import is_client, is_under_tls
-from txtransport.errors import (
-    HandshakeFailed,
-    NegotiationError,
-    PeerMisbehaved,
-    TransportTimeout,
-)
+from txtransport.bottom import is_client, is_under_tls, where
+from txtransport.errors import PeerMisbehaved
 from txtransport.feed import Feed
 from txtransport.guests import Answers, Box, forget, is_logged_in, next_unit
 from txtransport.units import Held, is_paused
 from txtransport.upgrade import Policy, TLSState, Upgrade
+from txtransport.watch import report
 
 _log: Final = Logger()
 
@@ -232,11 +228,10 @@ class Guard(ProtocolWrapper):
             cast(IHandshakeListener, guest).handshakeCompleted()
 
     def _tell(self, reason: Failure) -> None:
-        error, peer = reason.value, cast(Any, self.transport).getPeer()
-        if isinstance(error, (NegotiationError, HandshakeFailed, TransportTimeout)):
-            cause = getattr(error, "cause", type(error).__name__)
-            _log.info("{peer}: {error}", peer=peer, error=error, cause=cause)
-        elif self._upgrade.state is TLSState.FAILED and not isinstance(error, ConnectionClosed):
+        peer = cast(Any, self.transport).getPeer()
+        if report(peer, reason.value, where(self.transport)):
+            return
+        if self._upgrade.state is TLSState.FAILED and not reason.check(ConnectionClosed):
             _log.failure("{peer}: the protocol failed as TLS began", reason, peer=peer)
 
 

@@ -34,11 +34,7 @@ from zope.interface import implementer
 
 from txtransport.clients import socket_path
 from txtransport.errors import (
-    HandshakeFailed,
     InvalidTransport,
-    NegotiationError,
-    PeerLeft,
-    TransportTimeout,
 )
 from txtransport.gate import Gate, tls_factory
 from txtransport.limits import Limited
@@ -48,7 +44,7 @@ from txtransport.passage import log_name
 from txtransport.prelude import Prelude, way
 from txtransport.sockets import bound, refuse_ipv6_alone
 from txtransport.url import Transport
-from txtransport.watch import Terms
+from txtransport.watch import Terms, report
 
 _log: Final = Logger()
 
@@ -265,18 +261,11 @@ class ServerGate(Factory):
         )
 
     def _tell(self, address: IAddress | None, reason: Failure) -> None:
-        error = reason.value
-        is_end = isinstance(error, PeerLeft) or getattr(error, "cause", "") == "closed"
-        if is_end and not getattr(error, "received", b""):
-            # A health check, or a port scan.
-            say = _log.debug
-        elif isinstance(error, (HandshakeFailed, NegotiationError, TransportTimeout, NoProtocol)):
-            say = _log.info
-        else:
+        where = self._terms.where
+        if reason.check(NoProtocol):
+            _log.info("{peer}: the factory wants none", peer=address, where=where)
+        elif not report(address, reason.value, where):
             _log.failure("{peer}: building the protocol failed", reason, peer=address)
-            return
-        cause = getattr(error, "cause", type(error).__name__)
-        say("{peer}: {error}", peer=address, error=error, cause=cause, where=self._terms.where)
 
 
 @implementer(IStreamServerEndpoint)

@@ -24,7 +24,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txtransport.errors import HandshakeFailed, TransportTimeout
+from txtransport.errors import HandshakeFailed, NegotiationError, PeerLeft, TransportTimeout
 from txtransport.options import Deadlines, WayIn
 from txtransport.sockets import acknowledged, is_draining
 from txtransport.tls.creator import Creator
@@ -106,6 +106,29 @@ class Terms:
     def side(self) -> Side:
         """Who we are."""
         return self.creator.side
+
+
+def report(peer: object, error: BaseException | None, where: str) -> bool:
+    """Say in the log, in one event, that a connection did not come to TLS.
+
+    Args:
+        peer: Its address.
+        error: Why not.
+        where: The endpoint, for people.
+
+    Returns:
+        Whether the error is one that this is about.
+    """
+    if not isinstance(error, (HandshakeFailed, NegotiationError, TransportTimeout)):
+        return False
+    is_end = isinstance(error, PeerLeft) or error.cause == "closed"
+    # Health checks and port scans leave without a word.
+    say = _log.debug if is_end and not getattr(error, "received", b"") else _log.info
+    say(
+        "{peer}: {error}",
+        peer=peer, error=error, cause=error.cause, diagnosis=error.diagnosis, where=where,
+    )  # fmt: skip
+    return True
 
 
 class Stage(Enum):
@@ -192,6 +215,8 @@ class Watch:
         """One of us has closed; wait for what is still to come, but not for ever."""
         self._is_leaving = True
         if self.stage is Stage.SECURE and self._timer is None:
+            # Someone who wanted nothing more would not hear the goodbye either.
+            self._plain.resumeProducing()
             self._acknowledged = acknowledged(self._handle)
             self._timer = self._terms.clock.callLater(
                 self._terms.deadlines.close_timeout, self._close_expired
