@@ -9,6 +9,7 @@ from typing import Any, Final
 from attrs import evolve, field, frozen
 from cryptography import x509
 from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
 from twisted.internet.protocol import Factory, Protocol
@@ -30,7 +31,7 @@ from txtransport.options import Deadlines, policy
 from txtransport.tls.creator import Creator, creator
 from txtransport.tls.policy import Side
 from txtransport.tls.session import Conversation, session_of
-from txtransport.watch import Terms
+from txtransport.watch import Stage, Terms
 
 
 class Guest(Protocol):
@@ -275,6 +276,22 @@ class ThresholdTests(GateTestCase):
             self.assertTrue(server.end.disconnected)
             client.end.lose()
             self.assert_nothing_is_left()
+
+    def test_given_up_while_the_guest_is_built(self) -> None:
+        """Whoever gives up in the factory has a guest that is never connected."""
+        guest = Guest()
+
+        def build() -> Guest:
+            client.gate.cancel(CancelledError())
+            return guest
+
+        client, server = self.pair(client={"build": build})
+        self.meet(client, server)
+        self.assertEqual((guest.heard, client.opened), ([], []))
+        self.assertIsInstance(client.failure, CancelledError)
+        self.assertIs(client.gate.watch.stage, Stage.OVER)
+        server.end.lose()
+        self.assert_nothing_is_left()
 
     def test_refused_in_time(self) -> None:
         """Who was refused during the handshake gets no guest, even if it then is complete."""

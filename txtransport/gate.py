@@ -213,6 +213,11 @@ class Gate(Protocol):
         else:
             self.watch.refuse(Failure(reason))
 
+    @property
+    def is_leaving(self) -> bool:
+        """Whether the guest has closed the connection."""
+        return bool(self._tls.disconnecting)
+
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the peer, to be deciphered."""
         self._tls.dataReceived(data)
@@ -229,6 +234,9 @@ class Gate(Protocol):
                 raise NoProtocol()
         except Exception:
             self.watch.refuse(Failure())
+            return
+        if self.watch.is_refused:
+            # Whoever waited has given up, in the factory.
             return
         self.watch.secured()
         self._tls.wrappedProtocol = guest
