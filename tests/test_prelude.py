@@ -6,12 +6,16 @@ from datetime import datetime, timedelta, timezone
 from typing import Any, Final, cast
 
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.interfaces import IProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from zope.interface import implementer
 
 import txtransport
 from tests import certificates
-from tests.loopback import LoopbackTestCase, Recorder, Recorders
+from tests.loopback import LoopbackTestCase, Only, Recorder, Recorders
 from txtransport.devcert import Authority, self_signed
 from txtransport.errors import (
     HandshakeFailed,
@@ -356,6 +360,31 @@ class ClientTests(PreludeTestCase):
         await guest.gone()
         self.assertEqual(guest.received, b"")
 
+    async def test_a_guest_that_keeps_its_transport_to_itself(self) -> None:
+        """Of a guest, the greeting wants no more than what every protocol has."""
+
+        @implementer(IProtocol)
+        class Private:
+            def makeConnection(self, transport: Any) -> None:
+                self.end = transport.abortConnection
+
+            def connectionMade(self) -> None:
+                raise AssertionError("makeConnection is ours")
+
+            def dataReceived(self, data: bytes) -> None:
+                heard.callback(data)
+
+            def connectionLost(self, reason: Failure) -> None:
+                gone.callback(None)
+
+        heard: Deferred[bytes] = Deferred()
+        gone: Deferred[None] = Deferred()
+        port, _ = await self.fronted("smtp")
+        guest = await self.dialled("smtp", port, Only(cast(Protocol, Private())))
+        self.assertEqual(await heard, b"220 localhost ESMTP\r\n")
+        guest.end()
+        await gone
+
     async def test_a_reconnecting_client_resumes(self) -> None:
         """The second dialogue with a server leads to the session of the first."""
         port, _ = await self.fronted("smtp")
@@ -444,6 +473,27 @@ class ClearTextTests(PreludeTestCase):
 
         connecting = self.dialled("smtp", port, Broken(), starttls_policy="may")
         await self.refused(ZeroDivisionError, connecting)
+
+    async def test_whoever_is_connected_hears_of_the_end(self) -> None:
+        """A guest that fails, or gives up, when it is connected is told of the end, and no more."""
+        port = await self.scripted(b"220 hi\r\n", b"250 hi\r\n")
+
+        class Leaving(Recorder):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                connecting.cancel()
+
+        class Failing(Recorder):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                raise ZeroDivisionError("not now")
+
+        for kind, error in ((Leaving, ConnectingCancelledError), (Failing, ZeroDivisionError)):
+            guests = [kind()]
+            connecting = self.dialled("smtp", port, Only(guests[0]), starttls_policy="may")
+            await self.refused(error, connecting)
+            await guests[0].gone()
+            self.assertEqual(guests[0].received, b"")
 
 
 class ServerTests(PreludeTestCase):

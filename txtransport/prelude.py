@@ -174,8 +174,8 @@ class Prelude(Passage):
             self._talk = None
         if self._verdict is not None:
             self._failed(self._verdict)
-        else:
-            super().connectionLost(reason)
+        # A guest that was let in hears of it, even if it failed or gave up then.
+        super().connectionLost(reason)
 
     def cancel(self, reason: BaseException) -> None:
         """Whoever waits for the guest does so no longer."""
@@ -216,7 +216,7 @@ class Prelude(Passage):
         self._opened(guest)
         gate = cast(Gate, self.guest)
         if self._terms.side is Side.CLIENT and self._protocol.is_transparent:
-            _greet(guest, gate.outcome)
+            _greet(guest, gate.outcome, is_leaving=gate.is_leaving)
 
     def _not_to_be(self, error: NegotiationError) -> None:
         talk = cast(Negotiation, self._talk)
@@ -260,7 +260,8 @@ class Prelude(Passage):
             self._end(Failure())
             return
         self._opened(guest)
-        _greet(guest, talk.wire.greeting)
+        is_leaving = self._verdict is not None or cast(Any, self.transport).disconnecting
+        _greet(guest, talk.wire.greeting, is_leaving=is_leaving)
 
     def _end(self, verdict: Failure) -> None:
         self._talk, self._verdict = None, self._verdict or verdict
@@ -308,9 +309,9 @@ class Prelude(Passage):
         self._timer = None
 
 
-def _greet(guest: Any, greeting: bytes) -> None:
+def _greet(guest: IProtocol, greeting: bytes, *, is_leaving: bool) -> None:
     """Let a guest hear what it waits for, unless it has left already."""
-    if greeting and not guest.transport.disconnecting:
+    if greeting and not is_leaving:
         guest.dataReceived(greeting)
 
 
