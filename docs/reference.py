@@ -29,8 +29,9 @@ def page() -> Iterator[str]:
     yield "## Options"
     yield (
         "*Sides* are those that have the option: c is a client, s a server, d a datagram "
-        "endpoint. A URL that comes from a stranger (`trusted=False`) may carry those "
-        "marked *safe*."
+        "endpoint. A URL that comes from a stranger "
+        "(`txtransport.Transport.parse(url, trusted=False)`) may carry those marked *safe*, "
+        "and no others."
     )
     by_schemes = sorted(OPTIONS.values(), key=lambda row: places().index(row.belongs))
     for belongs, rows in groupby(by_schemes, key=lambda row: row.belongs):
