@@ -122,6 +122,9 @@ class Authority:
             common_name: Its name, cut after 64 bytes.
             now: When it begins to be valid; the present by default.
             days: How long it is valid.
+
+        Returns:
+            The authority, with a key of its own; nothing is written anywhere.
         """
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(_named(common_name), key, now, days)
@@ -175,6 +178,9 @@ class Authority:
             key: The kind of its key.
             alternative_names: In place of `names`, for odd ones.
             issuer_place: The URL at which the issuer's certificate is to be had.
+
+        Returns:
+            The certificate with its key; its ``pem`` is what ``local_cert`` takes.
 
         Raises:
             ValueError: A name cannot be one.

@@ -43,7 +43,8 @@ def client(
     Returns:
         Its ``connect(factory)`` gives a Deferred that fires with the protocol
         when it is connected and, for TLS, the peer is verified. It fails with
-        `HandshakeFailed`, `TransportTimeout` or Twisted's ``ConnectError``.
+        `HandshakeFailed`, `TransportTimeout`, Twisted's ``ConnectError`` or,
+        with ``starttls=``, `NegotiationError`.
 
     Raises:
         InvalidTransport: The URL is not one of a client.
@@ -79,7 +80,9 @@ def server(
 
     Returns:
         Its ``listen(factory)`` gives a Deferred of the port. The factory
-        builds a protocol for each peer that is through the handshake.
+        builds a protocol for each peer that is through the handshake. It
+        fails with Twisted's ``CannotListenError`` and, for a name, with
+        ``DNSLookupError`` or `TransportTimeout`.
 
     Raises:
         InvalidTransport: The URL is not one of a server.
@@ -110,7 +113,11 @@ def datagram(
         **options: The same vocabulary as the URL's query.
 
     Returns:
-        Its ``connect(protocol)`` and ``listen(protocol)`` give Deferreds.
+        Its ``connect(protocol)`` gives a Deferred of the transport, which
+        writes to the URL's place alone, and its ``listen(protocol)`` one of
+        the port. They fail with Twisted's ``ConnectError`` or
+        ``CannotListenError`` and, for a name, with ``DNSLookupError`` or
+        `TransportTimeout`.
 
     Raises:
         InvalidTransport: The URL is not one of a datagram transport.

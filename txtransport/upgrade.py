@@ -53,7 +53,15 @@ Policy = TLSPolicy | Mapping[str, Any] | str
 
 
 class TLSState(Enum):
-    """How far a conversation is that began in the clear."""
+    """How far a conversation is that began in the clear.
+
+    Attributes:
+        PLAINTEXT: In the clear, and may switch.
+        HANDSHAKING: TLS has begun; nothing is known of the peer yet.
+        SECURE: Under TLS, and the peer is verified as the policy demands.
+        FAILED: TLS did not come about, and the connection is ending.
+        CLOSED: The connection is over, or was never made.
+    """
 
     PLAINTEXT = "plaintext"
     HANDSHAKING = "handshaking"

@@ -53,6 +53,9 @@ class Transport:
                 name files or weaken checks are refused, and so are local
                 sockets and deprecated versions.
 
+        Returns:
+            The transport, whether it can be had here or not.
+
         Raises:
             InvalidTransport: The text is not in the grammar.
             InvalidOption: An option is unknown, doubled, misplaced, or of the
