@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from txtransport.commands.output import say, version
 
-COMMANDS: Final = ("demo",)
+COMMANDS: Final = ("demo", "transports", "options")
 """In the order of the help; each is a room under ``commands/``."""
 
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator
 from typing import Final
 
 from txtransport import Session, Transport
+from txtransport.commands.table import wrapped
 from txtransport.demo.report import Line, Outcome, Report, Row, Scene
 
 _HEADINGS: Final = ("asked for", "read as", "dialled", "result", "ms")
 _GAP: Final = " "
 _NOTE: Final = "  "
-# Prose that is wider than this is hard to read.
-_PROSE: Final = 96
 _NARROWEST: Final = 24
 
 
@@ -30,11 +28,11 @@ def as_text(report: Report, title: str, width: int) -> str:
     """
     width = max(width, _NARROWEST)
     paragraphs = [
-        [*_wrapped(title, width)],
-        [*_wrapped(_PREFACE, width)],
+        [*wrapped(title, width)],
+        [*wrapped(_PREFACE, width)],
         [*_table(report.rows, width)],
         *([*_scene(scene, width)] for scene in report.scenes),
-        [line for text in _verdict(report) for line in _wrapped(text, width)],
+        [line for text in _verdict(report) for line in wrapped(text, width)],
     ]
     return "\n\n".join("\n".join(lines) for lines in paragraphs) + "\n"
 
@@ -60,7 +58,7 @@ def _table(rows: tuple[Row, ...], width: int) -> Iterator[str]:
     yield "-" * total
     for row, line in zip(rows, cells, strict=True):
         yield _aligned(line, widths)
-        yield from _wrapped(_note(row), width, _NOTE)
+        yield from wrapped(_note(row), width, _NOTE)
 
 
 def _stacked(rows: tuple[Row, ...], width: int) -> Iterator[str]:
@@ -69,7 +67,7 @@ def _stacked(rows: tuple[Row, ...], width: int) -> Iterator[str]:
     for row in rows:
         for heading, cell in zip(_HEADINGS, _cells(row), strict=True):
             yield f"{heading:{label}}{cell}"
-        yield from _wrapped(_note(row), width, _NOTE)
+        yield from wrapped(_note(row), width, _NOTE)
         yield ""
 
 
@@ -128,19 +126,19 @@ def _yes_or_no(answer: bool | None) -> str:
 
 
 def _scene(scene: Scene, width: int) -> Iterator[str]:
-    yield from _wrapped(scene.title, width)
-    yield from _wrapped(f"{scene.asked}, dialled at {_place(scene.dialled)}", width, _NOTE)
+    yield from wrapped(scene.title, width)
+    yield from wrapped(f"{scene.asked}, dialled at {_place(scene.dialled)}", width, _NOTE)
     was_secure = False
     for line in scene.lines:
         if line.is_secure and not was_secure and scene.session is not None:
             session = scene.session
-            yield from _wrapped(f"== {session.version}, {_described(session)}", width, _NOTE)
+            yield from wrapped(f"== {session.version}, {_described(session)}", width, _NOTE)
         was_secure = line.is_secure
-        yield from _wrapped(_said(line), width, _NOTE, 12)
+        yield from wrapped(_said(line), width, _NOTE, 12)
     if scene.cause:
-        yield from _wrapped(f"{scene.cause}: {scene.explanation}", width, _NOTE)
+        yield from wrapped(f"{scene.cause}: {scene.explanation}", width, _NOTE)
     if not scene.is_right:
-        yield from _wrapped(f"NOT AS IT SHOULD BE: {scene.expected} was expected", width, _NOTE)
+        yield from wrapped(f"NOT AS IT SHOULD BE: {scene.expected} was expected", width, _NOTE)
 
 
 def _said(line: Line) -> str:
@@ -157,15 +155,3 @@ def _verdict(report: Report) -> Iterator[str]:
     yield f"{count}, in {report.seconds:.1f} seconds{end}"
     if report.wrong:
         yield f"NOT as they should be: {', '.join(report.wrong)}."
-
-
-def _wrapped(text: str, width: int, indent: str = "", hanging: int = 0) -> list[str]:
-    return textwrap.wrap(
-        text,
-        min(width, _PROSE),
-        initial_indent=indent,
-        subsequent_indent=indent + " " * hanging,
-        # URLs are to be copied whole.
-        break_long_words=False,
-        break_on_hyphens=False,
-    )
