@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from attrs.exceptions import FrozenInstanceError
-from OpenSSL import SSL
+from cryptography.hazmat.primitives.serialization import Encoding
+from OpenSSL import SSL, crypto
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
@@ -155,6 +156,25 @@ class SessionTests(SynchronousTestCase):
             self.assertIsNone(session.alpn_protocol)
             self.assertIsNone(session.server_name)
             self.assertIsNone(session.group)
+
+    def test_a_certificate_that_no_one_can_read(self) -> None:
+        """What a peer sends beside its chain may be rubbish, and is left out."""
+        der = self_signed("beside.example").certificate.public_bytes(Encoding.DER)
+        version_4 = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+        meeting = arranged()
+        context = SSL.Context(SSL.TLS_SERVER_METHOD)
+        context.use_certificate_chain_file(certificates.site())
+        context.use_privatekey_file(certificates.site())
+        context.add_extra_chain_cert(crypto.load_certificate(crypto.FILETYPE_ASN1, version_4))
+        before = meeting.server.conversation
+        meeting.server.conversation = Conversation(
+            context, before.policy, before.side, lambda conversation: True
+        )
+        meeting.server.begin()
+        meeting.go_on()
+        session = meeting.client.session
+        self.assertIs(session.verified, True)
+        self.assertEqual(session.peer_chain, (session.peer_certificate,))
 
     def test_names_that_could_do_harm(self) -> None:
         """A name that a stranger asks for can be shown: what is no text in it is escaped."""

@@ -193,7 +193,7 @@ class Session:
         resumed: Whether an earlier session was taken up again; None when that
             cannot be told, because the connection is not of our making.
         peer_certificate: The peer's leaf, or None.
-        peer_chain: What the peer sent, leaf first.
+        peer_chain: What the peer sent, leaf first, but for what cannot be read.
         verified: Whether chain and, on clients, name were verified.
     """
 
@@ -227,7 +227,7 @@ def session_of(transport: object) -> Session | None:
     ):
         return None
     leaf = connection.get_peer_certificate(as_cryptography=True)
-    chain = tuple(connection.get_peer_cert_chain(as_cryptography=True) or ())
+    chain = _chain(connection)
     if leaf is not None and chain[:1] != (leaf,):
         # A server's OpenSSL keeps the client's leaf out of the chain.
         chain = (leaf, *chain)
@@ -243,6 +243,16 @@ def session_of(transport: object) -> Session | None:
         peer_chain=chain,
         verified=ours.is_verified if ours else False,
     )
+
+
+def _chain(connection: SSL.Connection) -> tuple[x509.Certificate, ...]:
+    chain = []
+    for sent in connection.get_peer_cert_chain() or ():
+        # OpenSSL reads more than cryptography does, and looks at none of what
+        # it did not need to verify the leaf.
+        with contextlib.suppress(ValueError, x509.InvalidVersion):
+            chain.append(sent.to_cryptography())
+    return tuple(chain)
 
 
 def _told(name: bytes | None) -> str | None:
