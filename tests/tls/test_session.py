@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final, cast
 
 from attrs.exceptions import FrozenInstanceError
 from cryptography.hazmat.primitives.serialization import Encoding
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
@@ -161,11 +163,12 @@ class SessionTests(SynchronousTestCase):
         """What a peer sends beside its chain may be rubbish, and is left out."""
         der = self_signed("beside.example").certificate.public_bytes(Encoding.DER)
         version_4 = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+        rubbish = ssl.DER_cert_to_PEM_cert(version_4).encode()
+        path = certificates.written("beside.pem", Path(certificates.site()).read_bytes() + rubbish)
         meeting = arranged()
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
-        context.use_certificate_chain_file(certificates.site())
-        context.use_privatekey_file(certificates.site())
-        context.add_extra_chain_cert(crypto.load_certificate(crypto.FILETYPE_ASN1, version_4))
+        context.use_certificate_chain_file(path)
+        context.use_privatekey_file(path)
         before = meeting.server.conversation
         meeting.server.conversation = Conversation(
             context, before.policy, before.side, lambda conversation: True
