@@ -45,6 +45,7 @@ from txtransport.passage import Passage
 from txtransport.prelude import Prelude, way
 from txtransport.race import Race, interleaved
 from txtransport.sockets import is_ipv6, refuse_other_family
+from txtransport.steps import Event, Step, Trace, traced
 from txtransport.url import Transport
 from txtransport.watch import Terms
 
@@ -53,7 +54,11 @@ _BEHIND = 5.0
 
 
 def plain(
-    reactor: Any, transport: Transport, sockets: SocketOptions, timeout: float
+    reactor: Any,
+    transport: Transport,
+    sockets: SocketOptions,
+    timeout: float,
+    trace: Trace | None = None,
 ) -> IStreamClientEndpoint:
     """The endpoint that connects, without TLS.
 
@@ -62,6 +67,7 @@ def plain(
         transport: Where to.
         sockets: ``bindto`` is used here.
         timeout: Seconds that the caller will wait at the most.
+        trace: Is told of each address that is tried.
 
     Raises:
         InvalidTransport: A host or port is missing, or is one for servers.
@@ -69,7 +75,8 @@ def plain(
     """
     waits = timeout + _BEHIND
     if transport.path:
-        return UNIXClientEndpoint(reactor, socket_path(transport.path), timeout=waits)
+        local = UNIXClientEndpoint(reactor, socket_path(transport.path), timeout=waits)
+        return traced(local, transport.path, trace)
     host, port, bindto = transport.host, transport.port, sockets.bindto
     if host == "*":
         raise InvalidTransport(f"{transport.where}: * is for servers; name the host to connect to")
@@ -80,9 +87,9 @@ def plain(
     if port == 0:
         raise InvalidTransport(f"{transport.where}: port 0 is for servers; write 1 to 65535")
     if not transport.is_literal:
-        return ByName(reactor, transport, port, waits, bindto)
+        return ByName(reactor, transport, port, waits, bindto, trace)
     refuse_other_family(host, bindto)
-    return _at(reactor, host, port, waits, bindto)
+    return traced(_at(reactor, host, port, waits, bindto), host, trace)
 
 
 def _at(
@@ -103,6 +110,7 @@ class ByName:
         port: 1 to 65535.
         waits: Seconds for the look-up, and for each address.
         bindto: The local address, or None.
+        trace: Is told of each address that is tried, or None.
     """
 
     reactor: Any
@@ -110,6 +118,7 @@ class ByName:
     port: int
     waits: float
     bindto: tuple[str, int] | None
+    trace: Trace | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Look the name up, and connect to the first address that answers."""
@@ -126,7 +135,10 @@ class ByName:
             hosts = [host for host in hosts if is_ipv6(host) is wanted]
         if not hosts:
             refuse_other_family(found[0].host, self.bindto)
-        endpoints = [_at(self.reactor, host, self.port, self.waits, self.bindto) for host in hosts]
+        endpoints = [
+            traced(_at(self.reactor, host, self.port, self.waits, self.bindto), host, self.trace)
+            for host in hosts
+        ]
         return Race(self.reactor, deque(endpoints), guests).start()
 
 
@@ -151,6 +163,7 @@ class ClientGate:
         deadlines: How long things may take.
         terms: What TLS demands, or None for plain text.
         bindto: The local address that `plain` uses, or None.
+        trace: Is told of the steps that are taken, or None.
     """
 
     plain: IStreamClientEndpoint
@@ -160,6 +173,7 @@ class ClientGate:
     deadlines: Deadlines
     terms: Terms | None
     bindto: tuple[str, int] | None = None
+    trace: Trace | None = field(default=None, repr=False)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect, secure, verify; then build the guest.
@@ -197,6 +211,8 @@ class _Opening:
     def build(self, address: IAddress | None) -> IProtocol | None:
         """The protocol for the plain connection: the way to the guest."""
         endpoint = self.endpoint
+        if endpoint.trace is not None:
+            endpoint.trace(Event(Step.CONNECTED, str(getattr(address, "host", ""))))
         if endpoint.terms is None:
             guest = self.guests.buildProtocol(cast(IAddress, address))
             if guest is None:

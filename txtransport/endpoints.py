@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import socket
+from collections.abc import Hashable
 from typing import Any, Final
 
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
@@ -16,11 +17,12 @@ from twisted.logger import Logger
 from txtransport import clients, servers
 from txtransport.clients import ClientGate
 from txtransport.datagrams import IDatagramEndpoint, UDPEndpoint
-from txtransport.errors import InvalidTransport, TransportUnavailable
+from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
 from txtransport.options import Settings, WayIn, split
 from txtransport.schemes import SCHEMES, Kind, Scheme
 from txtransport.servers import ServerEndpoint
 from txtransport.sockets import Tuner, settings
+from txtransport.steps import Trace
 from txtransport.tls.creator import Creator, creator, linked
 from txtransport.tls.policy import Side, TLSPolicy, Verify
 from txtransport.url import Transport
@@ -30,7 +32,12 @@ _log: Final = Logger()
 
 
 def client(
-    reactor: Any, url: str | Transport, port: int | None = None, **options: Any
+    reactor: Any,
+    url: str | Transport,
+    port: int | None = None,
+    *,
+    trace: Trace | None = None,
+    **options: Any,
 ) -> IStreamClientEndpoint:
     """An endpoint that connects.
 
@@ -38,6 +45,7 @@ def client(
         reactor: Connects and keeps time.
         url: For example ``tls://mail.example.com:465?cafile=ca.pem``.
         port: The port, when the URL has none.
+        trace: Is told of each step of an attempt (`txtransport.steps`).
         **options: The same vocabulary as the URL's query (``docs/options.md``).
 
     Returns:
@@ -53,17 +61,17 @@ def client(
     """
     transport, scheme, read = _read(url, port, options, "client", Kind.STREAM)
     where = _where(transport, read.way_in)
-    plain = clients.plain(reactor, transport, read.sockets, read.deadlines.timeout)
+    plain = clients.plain(reactor, transport, read.sockets, read.deadlines.timeout, trace)
     terms = None
     if read.tls is not None:
         policy = _expecting(transport, read.tls, read.way_in)
         _warn(transport, _weaknesses(policy, Side.CLIENT, read.way_in))
         place = transport.path or (transport.host, transport.port)
-        made = creator(policy, Side.CLIENT, place)
-        terms = _terms(reactor, transport, made, read, transport.name)
+        made = _created(transport, policy, Side.CLIENT, place)
+        terms = _terms(reactor, transport, made, read, transport.name, trace)
     tuner = Tuner(() if scheme.is_local else settings(read.sockets, socket.SOCK_STREAM))
     bindto = read.sockets.bindto
-    return ClientGate(plain, tuner, reactor, where, read.deadlines, terms, bindto)
+    return ClientGate(plain, tuner, reactor, where, read.deadlines, terms, bindto, trace)
 
 
 def server(
@@ -94,7 +102,7 @@ def server(
     terms = None
     if read.tls is not None:
         _warn(transport, _weaknesses(read.tls, Side.SERVER, read.way_in))
-        made = creator(read.tls, Side.SERVER)
+        made = _created(transport, read.tls, Side.SERVER)
         is_name = transport.name not in ("", "*") and not transport.is_literal
         us = transport.name if is_name else _our_name()
         terms = _terms(reactor, transport, made, read, us)
@@ -148,7 +156,19 @@ def _read(
             f"{transport.where}: {scheme.name} is made of {scheme.kind.value}s; "
             f"use txtransport.{right}"
         )
-    return transport, scheme, split(scheme, transport.options, options, side)
+    try:
+        return transport, scheme, split(scheme, transport.options, options, side)
+    except InvalidOption as error:
+        raise error.located(transport.where) from error.__cause__
+
+
+def _created(
+    transport: Transport, policy: TLSPolicy, side: Side, place: Hashable = None
+) -> Creator:
+    try:
+        return creator(policy, side, place)
+    except InvalidOption as error:
+        raise error.located(transport.where) from error.__cause__
 
 
 def _expecting(transport: Transport, policy: TLSPolicy, way_in: WayIn) -> TLSPolicy:
@@ -176,7 +196,14 @@ def _where(transport: Transport, way_in: WayIn) -> str:
     return f"{transport.where}?starttls={protocol.name}"
 
 
-def _terms(reactor: Any, transport: Transport, made: Creator, read: Settings, host: str) -> Terms:
+def _terms(
+    reactor: Any,
+    transport: Transport,
+    made: Creator,
+    read: Settings,
+    host: str,
+    trace: Trace | None = None,
+) -> Terms:
     return Terms(
         reactor,
         _where(transport, read.way_in),
@@ -186,6 +213,7 @@ def _terms(reactor: Any, transport: Transport, made: Creator, read: Settings, ho
         is_upgrade=read.way_in.starttls is not None,
         way_in=read.way_in,
         host=host,
+        trace=trace,
     )
 
 

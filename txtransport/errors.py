@@ -28,7 +28,7 @@ escaped (`shown`) before it becomes part of a message.
 
 from __future__ import annotations
 
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 CAUSES: Final = (
     "plaintext-peer",
@@ -172,6 +172,18 @@ class InvalidOption(TransportError, ValueError):
         super().__init__(message)
         self.option = option
 
+    def located(self, where: str) -> InvalidOption:
+        """The same error, which says of which endpoint it is.
+
+        Args:
+            where: The endpoint, for people.
+        """
+        # Several endpoints may share what is wrong, and this very error.
+        made = type(self).__new__(type(self))
+        made.__dict__.update(self.__dict__)
+        made.args = (f"{where}: {self}",)
+        return made
+
 
 class BadCertificateFile(InvalidOption):
     """A file that an option names is missing or is not what it should be.
@@ -219,7 +231,7 @@ class TransportTimeout(TransportError):
         self, where: str, stage: str, seconds: float, received: bytes = b"", hint: str = ""
     ) -> None:
         heard = f" the peer had sent only {shown(received)};" if received else ""
-        self._summary = f"{where}: the {stage} had not finished after {seconds:g} seconds"
+        self._summary = f"{where}: the {stage} took longer than {seconds:g} s"
         self.remedy = hint or _TIMEOUT_REMEDIES.get(
             stage, "raise the deadline if the peer is only slow"
         )
@@ -254,6 +266,8 @@ class HandshakeFailed(TransportError):
         remedy: What to change, one sentence.
         original: The exception underneath, or None.
         received: The first bytes of the peer, 64 at the most.
+        chain: The certificates that the peer showed, leaf first; nothing
+            vouches for them.
     """
 
     def __init__(
@@ -267,6 +281,7 @@ class HandshakeFailed(TransportError):
         evidence: tuple[str, ...] = (),
         original: BaseException | None = None,
         received: bytes = b"",
+        chain: tuple[Any, ...] = (),
     ) -> None:
         super().__init__(f"{message}. {remedy}" if remedy else message)
         self._summary = message
@@ -277,6 +292,7 @@ class HandshakeFailed(TransportError):
         self.remedy = remedy
         self.original = original
         self.received = received[:64]
+        self.chain = chain
 
     @property
     def summary(self) -> str:

@@ -27,6 +27,7 @@ from twisted.python.failure import Failure
 from txtransport.errors import (
     NegotiationError,
     PeerLeft,
+    PeerMisbehaved,
     PlaintextInjected,
     TLSNotOffered,
     TLSRefused,
@@ -37,8 +38,10 @@ from txtransport.passage import Passage
 from txtransport.starttls.catalogue import Upgradable
 from txtransport.starttls.negotiation import Negotiation
 from txtransport.starttls.wire import Wire
-from txtransport.tls.banners import is_tls
+from txtransport.steps import Event, Step
+from txtransport.tls.banners import is_tls, recognise
 from txtransport.tls.policy import Side
+from txtransport.tls.session import KEPT
 from txtransport.watch import Terms
 
 _log: Final = Logger()
@@ -156,7 +159,7 @@ class Prelude(Passage):
             if self._verdict is None:
                 super().dataReceived(data)
             return
-        self._first = self._first or data[:8]
+        self._first = self._first or data[:KEPT]
         try:
             talk.receive(data)
             self._go_on(talk)
@@ -192,6 +195,8 @@ class Prelude(Passage):
             return
         self._stop_timer()
         self._talk = None
+        if self._terms.trace is not None:
+            self._terms.trace(Event(Step.NEGOTIATED))
         left = max(0.0, self._deadline - self._terms.clock.seconds())
         is_server = self._terms.side is Side.SERVER
         gate = Gate(
@@ -223,8 +228,7 @@ class Prelude(Passage):
         if self._may_go_on(error, talk):
             self._go_on_in_the_clear(error, talk)
             return
-        is_implicit = self._terms.side is Side.CLIENT and is_tls(self._first)
-        verdict = Failure(error.located(self._terms.where, _IMPLICIT if is_implicit else ""))
+        verdict = Failure(error.located(self._terms.where, self._advice(error)))
         if isinstance(error, PlaintextInjected) or self._terms.side is Side.CLIENT:
             self._end(verdict)
             return
@@ -283,6 +287,16 @@ class Prelude(Passage):
             self._end(Failure(TransportTimeout(terms.where, "negotiation", self._total, heard)))
 
     # --- the rest ---
+
+    def _advice(self, error: NegotiationError) -> str:
+        """What the peer's first bytes suggest to a client that did not expect them."""
+        if self._terms.side is Side.SERVER or not isinstance(error, PeerMisbehaved):
+            return ""
+        if is_tls(self._first):
+            return _IMPLICIT
+        known = recognise(self._first, Side.CLIENT, self._terms.port)
+        advice = "" if known is None else known.advice_at(self._terms.where.partition("?")[0])
+        return "" if f"starttls={self._protocol.name} " in f"{advice} " else advice
 
     def _left(self, talk: Negotiation) -> NegotiationError:
         if self._terms.side is Side.SERVER:

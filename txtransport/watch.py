@@ -27,6 +27,7 @@ from zope.interface import implementer
 from txtransport.errors import HandshakeFailed, NegotiationError, PeerLeft, TransportTimeout
 from txtransport.options import Deadlines, WayIn
 from txtransport.sockets import acknowledged, is_draining
+from txtransport.steps import Trace
 from txtransport.tls.creator import Creator
 from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
 from txtransport.tls.policy import Side
@@ -91,6 +92,7 @@ class Terms:
         is_upgrade: Whether the conversation begins in the clear.
         way_in: What comes before TLS.
         host: The peer's name (clients) or ours (servers), for that.
+        trace: Is told of the steps that are taken, or None.
     """
 
     clock: IReactorTime
@@ -101,6 +103,7 @@ class Terms:
     is_upgrade: bool = False
     way_in: WayIn = field(factory=WayIn)
     host: str = ""
+    trace: Trace | None = field(default=None, repr=False)
 
     @property
     def side(self) -> Side:

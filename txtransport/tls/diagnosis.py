@@ -87,6 +87,7 @@ def explain(attempt: Attempt) -> HandshakeFailed:
         evidence=_evidence(attempt),
         original=attempt.error,
         received=attempt.received,
+        chain=attempt.connection.shown_chain if attempt.connection is not None else (),
     )
     error.__cause__ = attempt.error
     return error

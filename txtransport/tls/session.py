@@ -148,6 +148,11 @@ class Conversation(SSL.Connection):
         return _is_finished(self) and not self.evidence.problems
 
     @property
+    def shown_chain(self) -> tuple[x509.Certificate, ...]:
+        """The certificates that the peer sent, leaf first, be it that it was refused."""
+        return _chain(self)
+
+    @property
     def is_ended_by_peer(self) -> bool:
         """Whether the peer said goodbye (close_notify), so that nothing is missing."""
         return bool(self.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
