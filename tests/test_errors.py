@@ -117,7 +117,7 @@ class FactsTests(SynchronousTestCase):
         for stage in ("look-up", "connect", "negotiation", "handshake"):
             error = TransportTimeout("tls://h:1", stage, 2.5)
             self.assertEqual((error.stage, error.seconds, error.received), (stage, 2.5, b""))
-            self.assertRegex(str(error), f"tls://h:1: the {stage} .* 2.5 seconds; [a-z ,]+")
+            self.assertRegex(str(error), f"tls://h:1: the {stage} .* 2.5 s; [a-z ,]+")
 
     def test_a_timeout_tells_what_had_come(self) -> None:
         """A peer that said half a word before it fell silent is quoted."""
@@ -245,7 +245,7 @@ class DiagnosisTests(SynchronousTestCase):
             failed.diagnosis, Diagnosis("closed", "peer", False, "it failed", (), "Look again")
         )
         late = TransportTimeout("tcp://h:1", "connect", 3)
-        self.assertEqual(late.summary, "tcp://h:1: the connect had not finished after 3 seconds")
+        self.assertEqual(late.summary, "tcp://h:1: the connect took longer than 3 s")
         self.assertEqual((late.fault, late.permanent), ("network", False))
         self.assertIn("firewall", late.remedy)
         located = TLSNotOffered(b"250 hi").located("tls://h:587?starttls=smtp", "Ask the owner")

@@ -307,6 +307,12 @@ class ClientTests(PreludeTestCase):
         error = await self.refused(NegotiationError, self.dialled("postgres", port))
         self.assertIn("leave starttls out", str(error))
 
+    async def test_another_protocol_s_port(self) -> None:
+        """A server that speaks another protocol is recognised, and its URL is given."""
+        port = await self.scripted(b"220 mail.example.com ESMTP\r\n")
+        error = await self.refused(PeerMisbehaved, self.dialled("imap", port))
+        self.assertIn(f"tls://localhost:{port}?starttls=smtp on this port", str(error))
+
     async def test_a_deadline_for_the_whole(self) -> None:
         """A server that says nothing, or drips, ends the attempt at its deadline."""
         for script in ((b"",), (b"220-and so on\r\n",)):

@@ -109,7 +109,7 @@ class HandshakeTests(WatchTestCase):
         self.assertIs(reason.value, error)
         self.assertIsInstance(error, TransportTimeout)
         self.assertEqual((error.stage, error.seconds), ("handshake", 30))
-        self.assertIn(f"{WHERE}: the handshake had not finished after 30 seconds", str(error))
+        self.assertIn(f"{WHERE}: the handshake took longer than 30 s", str(error))
         self.assertIn("does this port speak TLS at once", str(error))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
