@@ -110,6 +110,7 @@ PLAN: Final = (
             "race.py",
             "passage.py",
             "limits.py",
+            "faults.py",
             "steps.py",
             "watch.py",
             "gate.py",
