@@ -50,6 +50,7 @@ PLAN: Final = (
     Floor(
         "2 tables and machines",
         (
+            "directions.py",
             "tls/alerts.py",
             "tls/banners.py",
             "tls/findings.py",
@@ -97,6 +98,7 @@ PLAN: Final = (
             "tls/verification.py",
             "tls/context.py",
             "tls/creator.py",
+            "tls/platform.py",
             "tls/diagnosis.py",
             "devcert.py",
         ),
@@ -137,6 +139,7 @@ PLAN: Final = (
             "relay/__init__.py",
             "relay/tap.py",
             "probe.py",
+            "doctor.py",
             "commands/__init__.py",
             "commands/table.py",
             "demo/__init__.py",
@@ -151,6 +154,7 @@ PLAN: Final = (
             "commands/demo.py",
             "commands/transports.py",
             "commands/options.py",
+            "commands/doctor.py",
             "__main__.py",
             "testing.py",
         ),

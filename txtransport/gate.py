@@ -30,6 +30,7 @@ from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txtransport.directions import directions
 from txtransport.sockets import handle_of
 from txtransport.tls.creator import Creator
 from txtransport.tls.policy import Side
@@ -156,6 +157,7 @@ class Gate(Protocol):
     """
 
     watch: Watch
+    _has_heard = False
 
     def __init__(
         self,
@@ -220,7 +222,16 @@ class Gate(Protocol):
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the peer, to be deciphered."""
+        if not self._has_heard:
+            self._has_heard = True
+            self._direct(data)
         self._tls.dataReceived(data)
+
+    def _direct(self, data: bytes) -> None:
+        """Tell a client that has lost its way where to go; TLS will end the connection."""
+        answer = directions(data) if self._terms.side is Side.SERVER else b""
+        if answer:
+            cast(ITransport, self.transport).write(answer)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The plain connection is gone."""
