@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from txtransport.commands.output import say, version
 
-COMMANDS: Final = ("demo", "transports", "options")
+COMMANDS: Final = ("demo", "transports", "options", "doctor")
 """In the order of the help; each is a room under ``commands/``."""
 
 

@@ -24,10 +24,10 @@ class TableTests(SynchronousTestCase):
         )
 
     def test_a_narrow_window(self) -> None:
-        """Where the last column would have no room, the cells stand one below the other."""
+        """Where the last column would have no room, it stands below the others."""
         self.assertEqual(
             [*laid_out(ROWS, 30)],
-            ["a", "  short", "  one two three four five six", "  seven", "longer", "  b"],
+            ["a  short", "  one two three four five six", "  seven", "longer  b"],
         )
 
     def test_no_window_is_too_narrow(self) -> None:

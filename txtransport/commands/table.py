@@ -36,8 +36,8 @@ def wrapped(text: str, width: int, indent: str = "", hanging: int = 0) -> list[s
 def laid_out(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     """Rows as lines: columns side by side, the last one wrapped.
 
-    Where the last column would be too narrow, each row's first cell has a line
-    of its own, and the others stand below it.
+    Where the last column would be too narrow, a row's last cell stands below
+    the others.
 
     Args:
         rows: All of the same number of cells.
@@ -48,13 +48,10 @@ def laid_out(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     beside = sum(widths) + len(_GAP) * len(widths)
     for *cells, last in rows:
         if width - beside < _NARROWEST:
-            yield cells[0]
-            for cell in (*cells[1:], last):
-                yield from wrapped(cell, width, _GAP)
+            yield from wrapped(_GAP.join(cells), width, hanging=len(_GAP))
+            yield from wrapped(last, width, _GAP)
             continue
+        lines = wrapped(last, width, " " * beside) or [""]
         words = (f"{cell:{room}}" for cell, room in zip(cells, widths, strict=True))
-        lines = textwrap.wrap(
-            last, min(width - beside, _PROSE), break_long_words=False, break_on_hyphens=False
-        )
-        yield (_GAP.join([*words, *lines[:1]])).rstrip()
-        yield from (" " * beside + line for line in lines[1:])
+        yield _GAP.join([*words, lines[0][beside:]]).rstrip()
+        yield from lines[1:]
