@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hypothesis import given
 from hypothesis import strategies as st
+from twisted.internet.protocol import Factory
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from tests.loopback import LoopbackTestCase, Recorders
+from tests.loopback import LoopbackTestCase, Recorder, Recorders
 from txtransport.directions import directions
 
 
@@ -57,3 +59,39 @@ class PortTests(LoopbackTestCase):
         await client.gone()
         self.assertIn(b"use https://localhost/\n", client.received)
         self.assertEqual(guests.all, [])
+
+    async def test_tls_at_a_port_in_the_clear(self) -> None:
+        """The log says it once, and the guest hears the bytes: it may pass TLS on."""
+        with capturedLogs() as events:
+            guests = Recorders()
+            port = await self.listening("tcp://127.0.0.1:0", guests)
+            for _ in range(2):
+                arriving = guests.next()
+                client = await self.connected(f"tcp://127.0.0.1:{port}")
+                client.say(b"\x16\x03\x01")
+                server = await arriving
+                await server.heard(b"\x16\x03\x01")
+                await self.end(client)
+        told = [formatEvent(event) for event in events if "in the clear" in str(formatEvent(event))]
+        self.assertEqual(len(told), 1, told)
+        self.assertIn("it wants tls:// there", str(told[0]))
+
+    async def test_an_alert_where_plain_text_was_expected(self) -> None:
+        """A client in the clear hears of TLS's alert in the log, whatever its guest makes of it."""
+        port = await self.listening("tcp://127.0.0.1:0", Alerting())
+        with capturedLogs() as events:
+            client = await self.connected(f"tcp://127.0.0.1:{port}")
+            await client.heard(b"\x15\x03")
+        told = [str(formatEvent(event)) for event in events]
+        self.assertTrue(any("this port wants tls://" in text for text in told), told)
+
+
+class Alerting(Factory):
+    """A server of TLS that refuses whoever comes."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: object) -> Recorder:
+        recorder = Recorder()
+        recorder.made.addCallback(lambda _: recorder.say(b"\x15\x03\x01\x00\x02\x02\x46"))
+        return recorder

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from socket import gaierror
-from typing import Any, cast
+from typing import Any, Final, cast
 
 from attrs import Factory as Made
 from attrs import define, field, frozen
@@ -34,6 +34,7 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.internet.protocol import Factory
+from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -49,6 +50,10 @@ from txtransport.steps import Event, Step, Trace, traced
 from txtransport.url import Transport
 from txtransport.watch import Terms
 
+_log: Final = Logger()
+
+# A record of TLS with an alert (RFC 8446, 5.1).
+_ALERT: Final = b"\x15\x03"
 # The deadline is the gate's; Twisted's own only stands behind it.
 _BEHIND = 5.0
 
@@ -217,7 +222,7 @@ class _Opening:
             guest = self.guests.buildProtocol(cast(IAddress, address))
             if guest is None:
                 return None
-            self._way = _Entrance(guest, endpoint.tune, self._succeed, self._fail)
+            self._way = _Entrance(guest, endpoint.where, endpoint.tune, self._succeed, self._fail)
             return self._way
         # From here on the deadline is the gate's.
         self._stop_timer()
@@ -281,14 +286,18 @@ class _Opening:
 class _Entrance(Passage):
     """The way to a guest in the clear: first the socket's options, then the guest."""
 
+    _has_heard = False
+
     def __init__(
         self,
         guest: IProtocol,
+        where: str,
         tune: Callable[[ITransport], object],
         opened: Callable[[IProtocol], object],
         failed: Callable[[Failure], object],
     ) -> None:
         self.expect(guest)
+        self._where = where
         self._tune = tune
         self._opened = opened
         self._failed = failed
@@ -303,6 +312,16 @@ class _Entrance(Passage):
             self._failed(Failure())
         else:
             self._opened(cast(IProtocol, self.guest))
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._has_heard:
+            self._has_heard = True
+            if data[:2] == _ALERT:
+                _log.info(
+                    "{where}: the peer answered with an alert of TLS: this port wants tls://",
+                    where=self._where,
+                )
+        super().dataReceived(data)
 
     def cancel(self, reason: BaseException) -> None:
         transport: Any = self.transport

@@ -106,7 +106,7 @@ def server(
         is_name = transport.name not in ("", "*") and not transport.is_literal
         us = transport.name if is_name else _our_name()
         terms = _terms(reactor, transport, made, read, us)
-    return ServerEndpoint(plain, read.serving, terms)
+    return ServerEndpoint(plain, read.serving, terms, transport.where)
 
 
 def datagram(

@@ -20,6 +20,7 @@ from twisted.internet.error import CannotListenError, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IListeningPort,
+    IProtocol,
     IProtocolFactory,
     IPushProducer,
     IReactorSocket,
@@ -40,7 +41,7 @@ from txtransport.gate import Gate, tls_factory
 from txtransport.limits import Limited
 from txtransport.lookup import addresses
 from txtransport.options import ServingPolicy, SocketOptions
-from txtransport.passage import log_name
+from txtransport.passage import Passage, log_name
 from txtransport.prelude import Prelude, way
 from txtransport.sockets import bound, refuse_ipv6_alone
 from txtransport.url import Transport
@@ -268,6 +269,70 @@ class ServerGate(Factory):
             _log.failure("{peer}: building the protocol failed", reason, peer=address)
 
 
+class ClearFactory(Factory):
+    """The factory that a listening port in the clear gets.
+
+    Says once if a client speaks TLS to it: it may want ``tls://``, or be in
+    good hands, where the guest passes TLS on.
+
+    Args:
+        where: The endpoint, for people.
+        guests: The application's factory.
+    """
+
+    noisy = False
+
+    def __init__(self, where: str, guests: IProtocolFactory) -> None:
+        self._where = where
+        self._guests = guests
+        self._is_told = False
+
+    def doStart(self) -> None:
+        """The port listens."""
+        self._guests.doStart()
+
+    def doStop(self) -> None:
+        """The port is closed."""
+        self._guests.doStop()
+
+    def buildProtocol(self, addr: IAddress | None) -> _Clear | None:
+        """A way to a guest, for a new connection."""
+        guest = self._guests.buildProtocol(cast(IAddress, addr))
+        return None if guest is None else _Clear(self, guest)
+
+    def hear(self, peer: object, data: bytes) -> None:
+        """The first bytes of a client."""
+        if data[:2] == _HELLO and not self._is_told:
+            self._is_told = True
+            _log.info(
+                "{peer}: the client began with TLS at {where}, which is in the clear: if it gets "
+                "no answer, it wants tls:// there", peer=peer, where=self._where,
+            )  # fmt: skip
+
+
+# A record of TLS's handshake (RFC 8446, 5.1).
+_HELLO: Final = b"\x16\x03"
+
+
+class _Clear(Passage):
+    """The way to a guest in the clear, who has come already."""
+
+    _has_heard = False
+
+    def __init__(self, clear: ClearFactory, guest: IProtocol) -> None:
+        self._clear = clear
+        self.expect(guest)
+
+    def connectionMade(self) -> None:
+        self.let_in()
+
+    def dataReceived(self, data: bytes) -> None:
+        if not self._has_heard:
+            self._has_heard = True
+            self._clear.hear(cast(Any, self.transport).getPeer(), data)
+        super().dataReceived(data)
+
+
 @implementer(IStreamServerEndpoint)
 @frozen
 class ServerEndpoint:
@@ -277,11 +342,13 @@ class ServerEndpoint:
         plain: Listens.
         serving: How many conversations at once.
         terms: What TLS demands, or None for plain text.
+        where: The endpoint, for people.
     """
 
     plain: IStreamServerEndpoint
     serving: ServingPolicy
     terms: Terms | None
+    where: str
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Listen.
@@ -291,9 +358,11 @@ class ServerEndpoint:
             that is through the handshake, and hears of no other. Fails with
             Twisted's ``CannotListenError``.
         """
-        guests = protocolFactory
+        guests: IProtocolFactory
         if self.terms is not None:
-            guests = ServerGate(self.terms, guests)
+            guests = ServerGate(self.terms, protocolFactory)
+        else:
+            guests = ClearFactory(self.where, protocolFactory)
         if self.serving == ServingPolicy():
             return self.plain.listen(guests)
         limited = Limited(guests, self.serving)
