@@ -20,11 +20,11 @@ from txtransport.errors import PeerMisbehaved
 MOST: Final = 8192
 """How long a tag may be, in bytes: as much as looking for its end again and again allows."""
 
-# Text, and the tag, comment, CDATA or instruction behind it. Each ends at the
-# first place that its kind can end at (XML 1.0, sections 2.5 to 2.7 and 3.1);
-# where the two could differ, the document is malformed and a parser stops.
+# A tag, a comment, CDATA or an instruction. Each ends at the first place that
+# its kind can end at (XML 1.0, sections 2.5 to 2.7 and 3.1); where the two
+# could differ, the document is malformed and a parser stops.
 _PIECE: Final = re.compile(
-    rb"""[^<]*<(?:
+    rb"""<(?:
         !--.*?--> | !\[CDATA\[.*?\]\]> | \?.*?\?> |
         [^!?] [^"'>]* (?: (?: "[^"]*" | '[^']*' ) [^"'>]* )* >
     )""",
@@ -45,12 +45,13 @@ def next_tag(data: bytes | bytearray) -> int:
     Raises:
         PeerMisbehaved: The tag is too long, or declares a document type.
     """
-    piece = _PIECE.match(data)
-    if piece is not None:
-        return piece.end()
+    # The text before it may be long, and is looked at whenever more has come.
     begun = data.find(b"<")
     if begun < 0:
         return 0
+    piece = _PIECE.match(data, begun)
+    if piece is not None:
+        return piece.end()
     head = bytes(data[begun : begun + len(_KINDS[-1])])
     if head.startswith(b"<!") and not any(kind.startswith(head[: len(kind)]) for kind in _KINDS):
         raise PeerMisbehaved("the peer declares a document type, which may hide tags in text")
