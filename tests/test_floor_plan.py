@@ -100,6 +100,7 @@ PLAN: Final = (
             "tls/creator.py",
             "tls/platform.py",
             "tls/diagnosis.py",
+            "tls/described.py",
             "devcert.py",
         ),
         VALUES | {"OpenSSL", "cryptography", "service_identity"},
@@ -138,10 +139,10 @@ PLAN: Final = (
         (
             "relay/__init__.py",
             "relay/tap.py",
-            "probe.py",
             "doctor.py",
             "commands/__init__.py",
             "commands/table.py",
+            "commands/program.py",
             "demo/__init__.py",
             "demo/report.py",
             "demo/text.py",
@@ -165,7 +166,7 @@ PLAN: Final = (
 ALSO_KNOWS: Final = {"url.py": {"idna"}}
 """What one room may know beyond its floor."""
 
-TOUCH_THE_REACTOR: Final = {"relay/tap.py", "probe.py", "demo/run.py"}
+TOUCH_THE_REACTOR: Final = {"relay/tap.py", "commands/program.py"}
 START_TLS: Final = {"gate.py", "upgrade.py"}
 BUILD_CONTEXTS: Final = {"tls/context.py"}
 

@@ -20,9 +20,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.demo.samples import REPORT, UNREAD_ROW
 from txtransport.__main__ import main
 from txtransport.commands.output import PACKAGES
+from txtransport.commands.program import Interrupted
 from txtransport.demo import run as program
 from txtransport.demo.report import Report
-from txtransport.demo.run import Interrupted
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 FULL: Final = Path("/dev/full")

@@ -8,18 +8,13 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import twisted.internet
 from twisted.internet.defer import Deferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from tests.demo.samples import REPORT, StageTestCase
+from tests.demo.samples import StageTestCase
 from txtransport.demo import run as program
-from txtransport.demo.report import Report
-from txtransport.demo.run import Interrupted, played, run
+from txtransport.demo.run import played
 from txtransport.demo.stage import Stage
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -73,92 +68,6 @@ class PlayedTests(StageTestCase):
         with self.assertRaises(RuntimeError):
             await played(self.reactor)
         self.assertEqual((len(seen), list(folder.iterdir())), (1, []))
-
-
-class Reactor:
-    """As much of a reactor as `run` needs; it comes to rest at once.
-
-    Args:
-        meanwhile: Happens while it runs.
-    """
-
-    def __init__(self, meanwhile: Callable[[], object]) -> None:
-        self.is_stopped = False
-        self._begin: list[Callable[[], object]] = []
-        self._meanwhile = meanwhile
-
-    def callWhenRunning(self, call: Callable[[], object]) -> None:
-        self._begin.append(call)
-
-    def callFromThread(self, call: Callable[[], object]) -> None:
-        call()
-
-    def run(self, installSignalHandlers: bool) -> None:
-        assert not installSignalHandlers
-        for call in self._begin:
-            call()
-        self._meanwhile()
-        assert self.is_stopped
-
-    def stop(self) -> None:
-        self.is_stopped = True
-
-
-class RunTests(SynchronousTestCase):
-    """The reactor, and the signals."""
-
-    def ran(self, playing: Deferred[Report], meanwhile: Callable[[], object] = str) -> Report:
-        """What `run` gives when the demo comes to that, while something happens."""
-        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
-
-        async def played(reactor: Any) -> Report:
-            return await playing
-
-        self.patch(program, "played", played)
-        self.patch(twisted.internet, "reactor", Reactor(meanwhile))
-        try:
-            return run()
-        finally:
-            for number, handler in handlers.items():
-                self.assertEqual(signal.getsignal(number), handler)
-
-    def test_a_report(self) -> None:
-        """When the demo is over, the reactor stops, and there is the report."""
-        playing: Deferred[Report] = Deferred()
-        self.assertEqual(self.ran(playing, lambda: playing.callback(REPORT)), REPORT)
-
-    def test_a_failure(self) -> None:
-        """If the demo itself is at fault, the fault is seen."""
-        playing: Deferred[Report] = Deferred()
-        with self.assertRaises(OSError):
-            self.ran(playing, lambda: playing.errback(OSError("no room")))
-
-    def test_signals(self) -> None:
-        """Each signal that ends programs ends this one, and is named; a second changes nothing."""
-        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            cancelled: list[object] = []
-            playing: Deferred[Report] = Deferred(cancelled.append)
-
-            def twice(number: int = number) -> None:
-                signal.raise_signal(number)
-                signal.raise_signal(signal.SIGTERM)
-
-            with self.assertRaises(Interrupted) as caught:
-                self.ran(playing, twice)
-            self.assertEqual((caught.exception.number, cancelled), (number, [playing]))
-            self.assertIn(signal.Signals(number).name, str(caught.exception))
-
-    def test_what_is_ignored_stays_ignored(self) -> None:
-        """Under nohup the end of a terminal does not end the demo."""
-        playing: Deferred[Report] = Deferred()
-
-        def hang_up() -> None:
-            signal.raise_signal(signal.SIGHUP)
-            playing.callback(REPORT)
-
-        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        self.addCleanup(signal.signal, signal.SIGHUP, before)
-        self.assertEqual(self.ran(playing, hang_up), REPORT)
 
 
 # Waits in the middle of the demo, when everything is open, until it is ended.

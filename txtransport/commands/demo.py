@@ -33,13 +33,14 @@ def run(chosen: argparse.Namespace) -> int:
         The exit status.
     """
     # What they need takes a third of a second to import.
+    from txtransport.commands.program import Interrupted
     from txtransport.demo import run as program
     from txtransport.demo.document import as_document
     from txtransport.demo.text import as_text
 
     try:
         report = program.run()
-    except program.Interrupted as end:
+    except Interrupted as end:
         return 128 + end.number
     versions = {package: version(package) for package in PACKAGES}
     if chosen.json:
