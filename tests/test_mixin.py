@@ -6,6 +6,7 @@ server may do to a client, S… the other way round).
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any, Final, cast
 
@@ -945,12 +946,14 @@ class EndTests(MixinTestCase):
 
     async def test_closing_in_the_handshake(self) -> None:
         """Our own close in mid-handshake is an end like any, and no one else's fault."""
-        for end in ("loseConnection", "abort"):
+        ends: tuple[Callable[[Any], object], ...] = (
+            lambda server: server.abort(),
+            lambda server: server.transport.loseConnection(),
+            lambda server: server.transport.abortConnection(),
+        )
+        for end in ends:
             server, client = await self.upgrading()
-            if end == "abort":
-                server.abort()
-            else:
-                server.transport.loseConnection()
+            end(server)
             self.assertIsInstance(await self.failure(server), error.ConnectionAborted)
             await client.gone()
 
@@ -990,7 +993,8 @@ class EndTests(MixinTestCase):
         await client.secured
         client.say(b"after")
         await client.hears(b"heard after")
-        client.abort()
+        client.transport.abortConnection()
+        self.assertIsInstance(await self.reason(client), error.ConnectionAborted)
         self.assertIsInstance(await self.reason(servers.all[1]), error.ConnectionLost)
 
     async def test_forgetting_that_fails(self) -> None:

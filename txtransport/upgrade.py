@@ -25,6 +25,7 @@ from typing import Any
 
 from attrs import define
 from twisted.internet.defer import CancelledError, Deferred, fail
+from twisted.internet.error import ConnectionAborted, ConnectionClosed
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
@@ -89,6 +90,7 @@ class Upgrade:
     _verdict: Failure | None = None
     _watch: Watch | None = None
     _done: Deferred[Session] | None = None
+    _is_aborted: bool = False
 
     @property
     def transport(self) -> Any:
@@ -239,9 +241,15 @@ class Upgrade:
             lose()
             watch.closing()
 
+        end = tls.connectionLost
+
+        def connection_lost(reason: Failure) -> None:
+            self._is_aborted = reason.check(ConnectionAborted) is not None
+            end(reason)
+
         # Twisted chooses the class of its TLS layer, so what we must know of
         # is put onto the instance.
-        tls.loseConnection = lose_connection
+        tls.loseConnection, tls.connectionLost = lose_connection, connection_lost
 
     def _listen_in(self, tls: Any) -> None:
         """Do for a borrowed connection what ours does for itself."""
@@ -302,6 +310,10 @@ class Upgrade:
         """
         self.feed.close()
         if self._watch is not None:
+            if self._is_aborted and reason.check(ConnectionClosed):
+                # To OpenSSL our own abort looks as if the peer had cut the line.
+                self._watch.closing()
+                reason = Failure(ConnectionAborted())
             reason = self._watch.ended(reason)
         if self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
