@@ -188,6 +188,13 @@ class NameTests(SynchronousTestCase):
         self.assertEqual(self.is_not_for("good.example", ""), "it is for nobody, not for "
                          "good.example")  # fmt: skip
 
+    def test_white_space_makes_another_name(self) -> None:
+        """With white space around it, a name has passed an authority's constraints as another."""
+        for name in (" good.example", "good.example ", "good.example\n", "\t*.example.org"):
+            self.is_not_for("good.example", name)
+            self.is_not_for("a.example.org", name)
+            self.is_for("good.example", name, "good.example")
+
     def test_names_of_persons(self) -> None:
         """A certificate for mail, a directory, a web page or an object is for no host."""
         for person in PERSONS:

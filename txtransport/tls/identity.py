@@ -79,6 +79,10 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
 def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:
     """The DNS names that may be matched; ``*`` and addresses are none."""
     for name in names.get_values_for_type(x509.DNSName):
+        if name != name.strip():
+            # It would be stripped, and is then not the name that OpenSSL has
+            # held against the constraints of the authorities (RFC 5280, 4.2.1.10).
+            continue
         try:
             yield DNSPattern.from_bytes(name.encode())
         except CertificateError:
