@@ -8,6 +8,7 @@ is guessed, since a guess would dial somewhere else.
 from __future__ import annotations
 
 import difflib
+import functools
 import ipaddress
 import re
 from typing import Final
@@ -63,11 +64,13 @@ class Transport:
         """
         found = _COMMON(text) if port is None and type(text) is str else None
         if found is not None:
-            name, host, digits = found.groups()
+            name, host, digits, query = found.groups()
             scheme, number = SCHEMES.get(name), int(digits)
             if scheme is not None and not scheme.is_local and number <= 65535:
-                parsed = cls(name, host, number)
-                return parsed if trusted else _for_strangers(parsed, scheme)
+                options = () if query is None else _common_options(query, name)
+                if options is not None:
+                    parsed = cls(name, host, number, options=options)
+                    return parsed if trusted else _for_strangers(parsed, scheme)
         parsed, scheme = _parse(cls, text, port)
         return parsed if trusted else _for_strangers(parsed, scheme)
 
@@ -124,6 +127,7 @@ _COMMON: Final = re.compile(
     r"([a-z][a-z0-9.+]*)://"
     r"((?=.{1,253}:)(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*[a-z][a-z0-9-]{0,62}(?<!-))"
     r":([0-9]{1,5})"
+    r"(?:\?([A-Za-z0-9_]+=[A-Za-z0-9_./,+*-]*(?:&[A-Za-z0-9_]+=[A-Za-z0-9_./,+*-]*)*))?"
 ).fullmatch
 # A last label that reads as a number makes the whole an IPv4 address, or an
 # error: the C library would take 127.1 and 0x7f000001 for addresses.
@@ -301,6 +305,16 @@ def _local(rest: str, text: str) -> str:
     if len(path.encode()) > 107:
         raise _invalid(text, "the path of a local socket is longer than 107 bytes")
     return path
+
+
+# The same options come again and again, and what they say never changes.
+@functools.lru_cache(maxsize=512)
+def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None:
+    """The options of a query without escapes, or None to have the trouble told in full."""
+    try:
+        return _options(query, SCHEMES[name], query)
+    except (InvalidTransport, InvalidOption):
+        return None
 
 
 def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ...]:
