@@ -26,7 +26,7 @@ from tests.loopback import LoopbackTestCase, Overheard, Recorders
 from tests.memory import End, carry
 from txtransport.devcert import Authority, self_signed
 from txtransport.errors import HandshakeFailed, TransportTimeout
-from txtransport.gate import Gate, outcome_of, tls_factory
+from txtransport.gate import Gate, Visit, outcome_of, tls_factory
 from txtransport.options import Deadlines, policy
 from txtransport.tls.creator import Creator, creator
 from txtransport.tls.policy import Side
@@ -127,11 +127,11 @@ class Party:
         self.opened: list[IProtocol] = []
         self.failures: list[Failure] = []
         terms = Terms(clock, "tls://localhost:465", 465, made or fit(side), Deadlines())
-        self.gate = Gate(
-            terms, tls_factory(terms, self.guests), self.guests, address,
-            seconds=10, total=10,
-            opened=self.opened.append, failed=self.failures.append, tune=tune, **more,
+        visit = Visit(
+            terms, tls_factory(terms, self.guests), self.guests, address, 10,
+            self.opened.append, self.failures.append, tune,
         )  # fmt: skip
+        self.gate = Gate(visit, 10, **more)
 
     @property
     def guest(self) -> Any:

@@ -39,7 +39,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.errors import InvalidTransport, TransportTimeout
-from txtransport.gate import Gate, tls_factory
+from txtransport.gate import Gate, Visit, tls_factory
 from txtransport.lookup import Address, addresses
 from txtransport.options import Deadlines, SocketOptions
 from txtransport.passage import Passage
@@ -226,17 +226,17 @@ class _Opening:
             return self._way
         # From here on the deadline is the gate's.
         self._stop_timer()
-        self._way = way(
+        visit = Visit(
             endpoint.terms,
             tls_factory(endpoint.terms, self.guests),
             self.guests,
             address,
-            seconds=max(0.0, self._deadline - endpoint.clock.seconds()),
-            total=endpoint.deadlines.timeout,
-            opened=self._succeed,
-            failed=self._fail,
-            tune=endpoint.tune,
+            endpoint.deadlines.timeout,
+            self._succeed,
+            self._fail,
+            endpoint.tune,
         )
+        self._way = way(visit, max(0.0, self._deadline - endpoint.clock.seconds()))
         return self._way
 
     def _not_connected(self, reason: Failure) -> None:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
+from attrs import frozen
 from twisted.internet.error import ConnectionAborted, ConnectionLost, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
@@ -139,19 +140,37 @@ class _Ending(Protocol):
         self._above.connectionLost(self._watch.ended(reason))
 
 
-class Gate(Protocol):
-    """One connection on its way to TLS, and the passage once it is there.
+@frozen
+class Visit:
+    """One connection on its way to a guest, and who waits for that.
 
-    Args:
+    Attributes:
         terms: What the endpoint demands.
         tls: Makes the TLS layer.
         guests: Builds the guest when all is well.
         address: The peer's, as ``buildProtocol`` wants it.
-        seconds: How long the handshake may take from now.
-        total: How long the whole may take, for the error's text.
+        total: How long the whole may take, for the error's text; in seconds.
         opened: Is called with the guest, once it is connected.
         failed: Is called with the reason, when the guest cannot be used.
         tune: Is given the plain transport before anything else.
+    """
+
+    terms: Terms
+    tls: SecureTransports
+    guests: IProtocolFactory
+    address: IAddress | None
+    total: float
+    opened: Callable[[IProtocol], object]
+    failed: Callable[[Failure], object]
+    tune: Callable[[ITransport], object] = lambda transport: None
+
+
+class Gate(Protocol):
+    """One connection on its way to TLS, and the passage once it is there.
+
+    Args:
+        visit: Whose way it is.
+        seconds: How long the handshake may take from now.
         outcome: What came of the dialogue before TLS.
         greeting: Where the guest's greeting ends, if it is to be kept back.
     """
@@ -161,52 +180,38 @@ class Gate(Protocol):
 
     def __init__(
         self,
-        terms: Terms,
-        tls: SecureTransports,
-        guests: IProtocolFactory,
-        address: IAddress | None,
-        *,
+        visit: Visit,
         seconds: float,
-        total: float,
-        opened: Callable[[IProtocol], object],
-        failed: Callable[[Failure], object],
-        tune: Callable[[ITransport], object] = lambda transport: None,
         outcome: bytes = b"",
         greeting: Callable[[bytes], int] | None = None,
     ) -> None:
-        self._terms = terms
-        self._guests = guests
-        self._address = address
+        self._visit = visit
         self._seconds = seconds
-        self._total = total
-        self._opened = opened
-        self._failed = failed
-        self._tune = tune
         self.outcome = outcome
         self._greeting = greeting
-        self._tls: Any = SecureTransport(tls, _Threshold(self))
+        self._tls: Any = SecureTransport(visit.tls, _Threshold(self))
 
     def connectionMade(self) -> None:
         """Begin the handshake."""
         transport: Any = self.transport
         self._tls.gate = self
         self.watch = Watch(
-            self._terms,
+            self._visit.terms,
             transport,
             self._tls,
             handle=handle_of(transport),
             seconds=self._seconds,
-            total=self._total,
-            failed=self._failed,
+            total=self._visit.total,
+            failed=self._visit.failed,
         )
         try:
-            self._tune(transport)
+            self._visit.tune(transport)
             self._tls.makeConnection(transport)
         except Exception:
             self.watch.stop()
             self._tls = Protocol()  # Hears the rest, and does nothing.
             transport.abortConnection()
-            self._failed(Failure())
+            self._visit.failed(Failure())
 
     def cancel(self, reason: BaseException) -> None:
         """Whoever waits for the guest does so no longer."""
@@ -229,7 +234,7 @@ class Gate(Protocol):
 
     def _direct(self, data: bytes) -> None:
         """Tell a client that has lost its way where to go; TLS will end the connection."""
-        answer = directions(data) if self._terms.side is Side.SERVER else b""
+        answer = directions(data) if self._visit.terms.side is Side.SERVER else b""
         if answer:
             cast(ITransport, self.transport).write(answer)
 
@@ -240,7 +245,7 @@ class Gate(Protocol):
     def handshake_completed(self) -> None:
         """The handshake is over, and the peer is who it must be."""
         try:
-            guest = self._guests.buildProtocol(cast(IAddress, self._address))
+            guest = self._visit.guests.buildProtocol(cast(IAddress, self._visit.address))
             if guest is None:
                 raise NoProtocol()
         except Exception:
@@ -259,9 +264,9 @@ class Gate(Protocol):
                 cast(IHandshakeListener, guest).handshakeCompleted()
         except Exception:
             self._tls.abortConnection()
-            self._failed(Failure())
+            self._visit.failed(Failure())
         else:
-            self._opened(guest)
+            self._visit.opened(guest)
 
 
 @implementer(IHandshakeListener)

@@ -10,16 +10,14 @@ only after a plain no.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Final, cast
 
+from attrs import evolve
 from twisted.internet.error import NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IDelayedCall,
     IProtocol,
-    IProtocolFactory,
-    ITransport,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -33,7 +31,7 @@ from txtransport.errors import (
     TLSRefused,
     TransportTimeout,
 )
-from txtransport.gate import Gate, SecureTransports
+from txtransport.gate import Gate, Visit
 from txtransport.passage import Passage
 from txtransport.starttls.catalogue import Upgradable
 from txtransport.starttls.negotiation import Negotiation
@@ -42,7 +40,6 @@ from txtransport.steps import Event, Step
 from txtransport.tls.banners import is_tls, recognise
 from txtransport.tls.policy import Side
 from txtransport.tls.session import KEPT
-from txtransport.watch import Terms
 
 _log: Final = Logger()
 
@@ -50,84 +47,31 @@ _IMPLICIT: Final = "This port speaks TLS from the start: leave starttls out"
 _MUTE: Final = "If this port speaks TLS from the start, leave starttls out"
 
 
-def way(
-    terms: Terms,
-    tls: SecureTransports,
-    guests: IProtocolFactory,
-    address: IAddress | None,
-    *,
-    seconds: float,
-    total: float,
-    opened: Callable[[IProtocol], object],
-    failed: Callable[[Failure], object],
-    tune: Callable[[ITransport], object] = lambda transport: None,
-) -> Gate | Prelude:
+def way(visit: Visit, seconds: float) -> Gate | Prelude:
     """The way to a guest: through a gate, and through a prelude if there is to be one.
 
     Args:
-        terms: What the endpoint demands.
-        tls: Makes the TLS layer.
-        guests: Builds the guest when all is well.
-        address: The peer's, as ``buildProtocol`` wants it.
+        visit: Whose way it is.
         seconds: How long everything may take from now.
-        total: How long the whole may take, for the error's text.
-        opened: Is called with the guest, once it is connected.
-        failed: Is called with the reason, when the guest cannot be used.
-        tune: Is given the plain transport before anything else.
     """
-    protocol = terms.way_in.starttls
-    if protocol is None:
-        return Gate(
-            terms, tls, guests, address,
-            seconds=seconds, total=total, opened=opened, failed=failed, tune=tune,
-        )  # fmt: skip
-
-    return Prelude(
-        terms, protocol, tls, guests, address,
-        seconds=seconds, total=total, opened=opened, failed=failed, tune=tune,
-    )  # fmt: skip
+    protocol = visit.terms.way_in.starttls
+    return Gate(visit, seconds) if protocol is None else Prelude(visit, protocol, seconds)
 
 
 class Prelude(Passage):
     """One dialogue, until a gate takes its place.
 
     Args:
-        terms: What the endpoint demands.
+        visit: Whose way it is.
         protocol: Whose dialogue it is.
-        tls: Makes the TLS layer.
-        guests: Builds the guest.
-        address: The peer's, as ``buildProtocol`` wants it.
         seconds: How long everything may take from now.
-        total: How long the whole may take, for the error's text.
-        opened: Is called with the guest, once it is connected.
-        failed: Is called with the reason, when there will be no guest.
-        tune: Is given the plain transport before anything else.
     """
 
-    def __init__(
-        self,
-        terms: Terms,
-        protocol: Upgradable,
-        tls: SecureTransports,
-        guests: IProtocolFactory,
-        address: IAddress | None,
-        *,
-        seconds: float,
-        total: float,
-        opened: Callable[[IProtocol], object],
-        failed: Callable[[Failure], object],
-        tune: Callable[[ITransport], object],
-    ) -> None:
-        self._terms = terms
+    def __init__(self, visit: Visit, protocol: Upgradable, seconds: float) -> None:
+        self._visit = visit
+        self._terms = visit.terms
         self._protocol = protocol
-        self._guests = guests
-        self._address = address
-        self._tls = tls
-        self._total = total
-        self._opened = opened
-        self._failed = failed
-        self._tune = tune
-        self._deadline = terms.clock.seconds() + seconds
+        self._deadline = visit.terms.clock.seconds() + seconds
         self._timer: IDelayedCall | None = None
         self._talk: Negotiation | None = None
         self._verdict: Failure | None = None
@@ -143,7 +87,7 @@ class Prelude(Passage):
         seconds = left if patience is None else min(left, patience)
         self._timer = self._terms.clock.callLater(max(0.0, seconds), self._expired)
         try:
-            self._tune(transport)
+            self._visit.tune(transport)
             speaker = self._protocol.connect
             if self._terms.side is Side.SERVER:
                 speaker = self._protocol.serve or speaker
@@ -176,7 +120,7 @@ class Prelude(Passage):
             self._verdict = Failure(self._left(self._talk))
             self._talk = None
         if self._verdict is not None:
-            self._failed(self._verdict)
+            self._visit.failed(self._verdict)
         # A guest that was let in hears of it, even if it failed or gave up then.
         super().connectionLost(reason)
 
@@ -200,16 +144,10 @@ class Prelude(Passage):
         left = max(0.0, self._deadline - self._terms.clock.seconds())
         is_server = self._terms.side is Side.SERVER
         gate = Gate(
-            self._terms,
-            self._tls,
-            self._guests,
-            self._address,
-            seconds=left,
-            total=self._total,
-            opened=self._greeted,
-            failed=self._failed,
-            outcome=talk.outcome,
-            greeting=self._protocol.greeting if is_server else None,
+            evolve(self._visit, opened=self._greeted, tune=lambda transport: None),
+            left,
+            talk.outcome,
+            self._protocol.greeting if is_server else None,
         )
         self.expect(gate)
         self.let_in()
@@ -218,7 +156,7 @@ class Prelude(Passage):
 
     def _greeted(self, guest: IProtocol) -> None:
         """The guest is there, under TLS: let it hear what it waits for."""
-        self._opened(guest)
+        self._visit.opened(guest)
         gate = cast(Gate, self.guest)
         if self._terms.side is Side.CLIENT and self._protocol.is_transparent:
             _greet(guest, gate.outcome, is_leaving=gate.is_leaving)
@@ -255,7 +193,7 @@ class Prelude(Passage):
             where=self._terms.where, error=error,
         )  # fmt: skip
         try:
-            guest = self._guests.buildProtocol(cast(IAddress, self._address))
+            guest = self._visit.guests.buildProtocol(cast(IAddress, self._visit.address))
             if guest is None:
                 raise NoProtocol()
             self.expect(guest)
@@ -263,7 +201,7 @@ class Prelude(Passage):
         except Exception:
             self._end(Failure())
             return
-        self._opened(guest)
+        self._visit.opened(guest)
         is_leaving = self._verdict is not None or cast(Any, self.transport).disconnecting
         _greet(guest, talk.wire.greeting, is_leaving=is_leaving)
 
@@ -284,7 +222,9 @@ class Prelude(Passage):
             heard = bytes(talk.wire.received) or self._first
             # As in `_left`.
             heard = heard if terms.side is Side.CLIENT else b""
-            self._end(Failure(TransportTimeout(terms.where, "negotiation", self._total, heard)))
+            self._end(
+                Failure(TransportTimeout(terms.where, "negotiation", self._visit.total, heard))
+            )
 
     # --- the rest ---
 

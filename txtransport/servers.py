@@ -37,7 +37,7 @@ from txtransport.clients import socket_path
 from txtransport.errors import (
     InvalidTransport,
 )
-from txtransport.gate import Gate, tls_factory
+from txtransport.gate import Gate, Visit, tls_factory
 from txtransport.limits import Limited
 from txtransport.lookup import addresses
 from txtransport.options import ServingPolicy, SocketOptions
@@ -250,16 +250,16 @@ class ServerGate(Factory):
     def buildProtocol(self, addr: IAddress | None) -> Gate | Prelude:
         """A way to a guest, for a new connection."""
         seconds = self._terms.deadlines.handshake_timeout
-        return way(
+        visit = Visit(
             self._terms,
             self._tls,
             self._guests,
             addr,
-            seconds=seconds,
-            total=seconds,
+            seconds,
             opened=lambda guest: None,
             failed=lambda reason: self._tell(addr, reason),
         )
+        return way(visit, seconds)
 
     def _tell(self, address: IAddress | None, reason: Failure) -> None:
         where = self._terms.where
