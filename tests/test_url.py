@@ -579,6 +579,18 @@ class SecretTests(UrlTestCase):
         ):  # fmt: skip
             self.assertNotIn(SECRET, self.refusal(place.format(SECRET)), place)
 
+    def test_a_question_mark_that_was_forgotten(self) -> None:
+        """Options that stand where the host or the port should are not shown."""
+        for place in (
+            "h:1&passphrase={}", "h&passphrase={}", "h:1;passphrase={}", "h:1/&passphrase={}",
+            "[::1]:1&passphrase={}", "[::1]&passphrase={}", "passphrase={}",
+            "a=b&passphrase={}?c=d", "h:1&verify_peer=no?passphrase={}", "::1&passphrase={}",
+        ):  # fmt: skip
+            for scheme in ("tls://", "", "TLS://"):
+                text = self.refusal(scheme + place.format(SECRET))
+                self.assertNotIn(SECRET, text, place)
+                self.assertIn("options begin with ?", text, place)
+
     def test_what_is_no_secret_is_shown(self) -> None:
         """The message shows which URL is meant; an abstract name is no user name."""
         self.assertIn("'tls://***@h:1/x?…'", self.refusal("tls://u:p@h:1/x?timeout=1"))

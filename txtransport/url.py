@@ -139,6 +139,8 @@ _ZONE: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}").fullmatch
 _PORT: Final = re.compile("[0-9]{1,5}").fullmatch
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0]|\s").search
 _BAD_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})").search
+# What no host and no port has, and many an option.
+_OPTION: Final = re.compile("[&=]").search
 # Room for the names and files of several hundred certificates.
 _LONGEST: Final = 65536
 
@@ -165,6 +167,11 @@ def _parse(cls: type[Transport], text: str, port: int | None) -> tuple[Transport
     if not scheme.is_local and ("@" in rest or _is_password(query)):
         raise _invalid(text, "a transport has no user name and no password; the protocol "
                        "above it authenticates")  # fmt: skip
+    misplaced = _OPTION(rest)
+    if misplaced is not None and not scheme.is_local:
+        # Perhaps a passphrase: not to be shown.
+        place = head.removesuffix(rest) + rest[: misplaced.start()]
+        raise _invalid(place, "what follows is neither host nor port; options begin with ?")
     if "#" in text:
         raise _invalid(text, "a transport has no fragment; a # in an option's value is %23")
     options = _options(query, scheme, text) if query else ()
