@@ -1,0 +1,188 @@
+"""``txtransport explain``: what it takes, says, and exits with."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.__main__ import main
+
+EXPIRED = "curl: (60) SSL certificate problem: certificate has expired"
+
+
+class Terminal(io.StringIO):
+    """A standard input at which someone sits."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+class ExplainTestCase(SynchronousTestCase):
+    """What the tests of this file share."""
+
+    def does(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit status, output and complaints of a command line."""
+        output, complaints = io.StringIO(), io.StringIO()
+        with redirect_stdout(output), redirect_stderr(complaints):
+            try:
+                status = main(["explain", *arguments])
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return status, output.getvalue(), complaints.getvalue()
+
+    def given(self, raw: bytes) -> None:
+        """Standard input holds those bytes."""
+        self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
+
+
+class TextTests(ExplainTestCase):
+    """For people."""
+
+    def test_a_known_line(self) -> None:
+        """It says what the line means, whose fault it is and what to do, and exits with 0."""
+        self.patch(os, "environ", {**os.environ, "COLUMNS": "80"})
+        status, output, complaints = self.does(EXPIRED)
+        self.assertEqual((status, complaints), (0, ""))
+        self.assertEqual(
+            output,
+            "line   certificate has expired (curl)\n"
+            "means  The certificate, or one above it, has expired.\n"
+            "fault  usually the other side's\n"
+            "do     The peer must renew it; check this machine's clock if the dates look\n"
+            "       right.\n"
+            "cause  expired\n",
+        )
+
+    def test_words_without_quotes(self) -> None:
+        """Whoever forgets the quotes is understood too."""
+        self.assertEqual(self.does(*EXPIRED.split())[:2], self.does(EXPIRED)[:2])
+
+    def test_all_that_is_there(self) -> None:
+        """Names, the way of the tool, whether to try again, and what else stands there."""
+        _, output, _ = self.does(
+            "Error: read ECONNRESET; x509: certificate is valid for a.example, not b.example"
+        )
+        for words in ("seen   asked for: b.example", "In Go: ServerName", "also   ECONNRESET: "):
+            self.assertIn(words, output)
+        _, output, _ = self.does("read ECONNRESET")
+        self.assertIn("again  It may pass", output)
+
+    def test_an_unknown_line(self) -> None:
+        """It says so, shows what it can tell, and exits with 1."""
+        status, output, complaints = self.does("error:05800001 at a.example:587")
+        self.assertEqual((status, complaints), (1, ""))
+        self.assertTrue(output.startswith("line  No line that is known"))
+        self.assertIn("05800001", output)
+        self.assertIn("a.example:587", output)
+
+    def test_no_text(self) -> None:
+        """An empty text is not explained."""
+        self.given(b"")
+        for arguments in ((), ("",)):
+            self.assertEqual(self.does(*arguments), (1, "line  There is no text to explain.\n", ""))
+
+
+class InputTests(ExplainTestCase):
+    """Standard input."""
+
+    def test_a_log(self) -> None:
+        """Without a text it reads standard input, without a word."""
+        self.given(f"some\nlog\n{EXPIRED}\nmore".encode())
+        status, output, complaints = self.does()
+        self.assertEqual((status, complaints), (0, ""))
+        self.assertIn("has expired", output)
+
+    def test_someone_sits_there(self) -> None:
+        """At a terminal it says that it waits, where it does not disturb the answer."""
+        self.patch(sys, "stdin", Terminal(EXPIRED))
+        status, output, complaints = self.does()
+        self.assertEqual(status, 0)
+        self.assertIn("Ctrl-D", complaints)
+        self.assertNotIn("Ctrl-D", output)
+
+    def test_none(self) -> None:
+        """Without a standard input there is no text."""
+        self.patch(sys, "stdin", None)
+        self.assertEqual(self.does()[0], 1)
+
+    def test_any_bytes(self) -> None:
+        """What is not UTF-8 is read all the same, and nothing drives the terminal."""
+        self.given(b"\xff\xfe\x1b[31m " + EXPIRED.encode() + b"\x00")
+        status, output, _ = self.does()
+        self.assertEqual(status, 0)
+        self.assertNotIn("\x1b", output)
+
+    def test_endless(self) -> None:
+        """It reads 64 KiB and no more."""
+
+        class Endless(io.RawIOBase):
+            def readable(self) -> bool:
+                return True
+
+            def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+                buffer[:] = b"x" * len(buffer)
+                return len(buffer)
+
+        self.patch(sys, "stdin", io.TextIOWrapper(io.BufferedReader(Endless())))
+        self.assertEqual(self.does()[0], 1)
+
+
+class DocumentTests(ExplainTestCase):
+    """``--json``, for programs."""
+
+    def test_a_known_line(self) -> None:
+        """Each explanation has the keys of the library's diagnoses, and the tool's."""
+        status, output, _ = self.does("--json", EXPIRED)
+        document = json.loads(output)
+        self.assertEqual((status, document["ok"], document["traces"]), (0, True, []))
+        (one,) = document["explanations"]
+        self.assertEqual(
+            [*one],
+            ["tool", "said", "cause", "fault", "permanent", "summary", "evidence", "remedy",
+             "in_tool"],
+        )  # fmt: skip
+        self.assertEqual((one["tool"], one["cause"], one["in_tool"]), ("curl", "expired", None))
+
+    def test_an_unknown_line(self) -> None:
+        """The traces stand alone."""
+        status, output, _ = self.does("--json", "at a.example:587")
+        self.assertEqual(status, 1)
+        self.assertEqual(
+            json.loads(output),
+            {"ok": False, "explanations": [], "traces": ["the place a.example:587"]},
+        )
+
+
+class UsageTests(ExplainTestCase):
+    """What users expect of any command."""
+
+    def test_help(self) -> None:
+        """--help says what it takes and what the exit status means."""
+        status, output, _ = self.does("--help")
+        self.assertEqual(status, 0)
+        for words in ("--json", "TEXT", "exit status"):
+            self.assertIn(words, output)
+
+    def test_a_wrong_command_line(self) -> None:
+        """What it does not know is answered with the usage and status 2."""
+        status, output, complaints = self.does("--nonsense")
+        self.assertEqual((status, output), (2, ""))
+        self.assertTrue(complaints.startswith("usage: "))
+
+    def test_a_line_that_begins_with_a_hyphen(self) -> None:
+        """Behind -- any text is taken as one."""
+        self.assertEqual(self.does("--", f"--- {EXPIRED}")[0], 0)
+
+    @given(st.lists(st.text(max_size=30), min_size=1, max_size=3))
+    def test_any_text(self, words: list[str]) -> None:
+        """Whatever the text, it is explained or not, in printable lines."""
+        status, output, _ = self.does("--", *words)
+        self.assertIn(status, (0, 1))
+        self.assertTrue(all(line.isprintable() for line in output.splitlines()))
