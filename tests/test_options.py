@@ -616,6 +616,13 @@ class ContradictionTests(OptionsTestCase):
         self.refused("verify_peer_name", "needs peer_name", text, "server")
         self.assertIsNotNone(settle(f"{text}&peer_name=x", "server").tls)
 
+    def test_a_name_that_no_one_checks(self) -> None:
+        """A server that names its client and does not check the name would admit any other."""
+        for more in ("", "&verify_peer=yes", "&verify_peer=optional&verify_peer_name=no"):
+            text = f"tls://h?peer_name=x{more}"
+            self.refused("peer_name", "needs verify_peer_name=yes", text, "server")
+        self.assertIsNotNone(settle("tls://h?peer_name=x&verify_peer_name=no", "client").tls)
+
     def test_a_server_that_does_not_ask(self) -> None:
         """A check of a certificate that no client is asked for is refused, not ignored."""
         for query in (

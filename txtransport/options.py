@@ -694,6 +694,9 @@ def _refuse_contradictions(values: dict[str, Any], side: str) -> None:
     if side == "server" and values.get("verify_peer_name") and "peer_name" not in values:
         raise InvalidOption("verify_peer_name", "verify_peer_name=yes on a server needs "
                             "peer_name, the name that clients' certificates are for")  # fmt: skip
+    if side == "server" and "peer_name" in values and not values.get("verify_peer_name"):
+        raise InvalidOption("peer_name", "peer_name on a server needs verify_peer_name=yes, "
+                            "without which every trusted client is let in")  # fmt: skip
     if side == "server" and values.get("verify_peer", Verify.NO) is Verify.NO:
         for name in _ABOUT_THE_PEER:
             if values.get(name):
