@@ -11,7 +11,7 @@ from typing import Final, NoReturn
 
 from txtransport.commands.output import say, version
 
-COMMANDS: Final = ("demo", "transports", "options", "devcert", "doctor", "explain")
+COMMANDS: Final = ("demo", "probe", "transports", "options", "devcert", "doctor", "explain")
 """In the order of the help; each is a room under ``commands/``."""
 
 
