@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.test_known_lines import known_lines
+from tests.lines.test_known import known_lines
 from txtransport.errors import CAUSES, Diagnosis
 from txtransport.explanations import Explained, explained, printable, traced
 from txtransport.traces import LONGEST

@@ -14,7 +14,10 @@ from typing import Final
 from attrs import frozen
 
 from txtransport.errors import Diagnosis
-from txtransport.known_lines import IN_TOOL, TELLING, VAGUE, Explanation
+from txtransport.lines.in_tool import IN_TOOL
+from txtransport.lines.known import TELLING
+from txtransport.lines.row import Explanation
+from txtransport.lines.vague import VAGUE
 from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.tls.banners import recognise
 from txtransport.tls.policy import Side

@@ -7,12 +7,14 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from txtransport.commands.output import say
 from txtransport.commands.table import laid_out
-from txtransport.explanations import Explained, explained, traced
 from txtransport.traces import LONGEST
+
+if TYPE_CHECKING:
+    from txtransport.explanations import Explained
 
 _FAULTS: Final = {
     "peer": "usually the other side's",
@@ -45,6 +47,9 @@ def run(chosen: argparse.Namespace) -> int:
     Returns:
         The exit status.
     """
+    # The tables are not needed for the help of all commands.
+    from txtransport.explanations import explained, traced
+
     text = " ".join(chosen.text) if chosen.text else _read()
     found = explained(text)
     traces = () if found else traced(text)

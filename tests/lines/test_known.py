@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from txtransport import errors
 from txtransport.errors import CAUSES, FAULTS, TransportError
 from txtransport.explanations import explained
-from txtransport.known_lines import IN_TOOL, TELLING, VAGUE
+from txtransport.lines.in_tool import IN_TOOL
+from txtransport.lines.known import ALL, TELLING
 from txtransport.tls.alerts import ALERTS
 from txtransport.tls.findings import OF_REASON
 from txtransport.traces import folded
@@ -448,7 +449,7 @@ class RowTests(SynchronousTestCase):
         made = {row.pattern for row in TELLING if _is_made(row.pattern)}
         unseen = [
             row.pattern
-            for row in (*TELLING, *VAGUE)
+            for row in ALL
             if row.pattern not in made and not any(re.search(row.pattern, line) for line in lines)
         ]
         self.assertEqual(unseen, [])
@@ -465,7 +466,7 @@ class RowTests(SynchronousTestCase):
         """A cause is one of the library's own; a fault is always one of four words."""
         kinds = [kind for kind in vars(errors).values() if _is_error(kind)]
         causes = {*CAUSES, *(kind.cause for kind in kinds), "refused", "no-such-name"}
-        for row in (*TELLING, *VAGUE):
+        for row in ALL:
             self.assertIn(row.cause, causes)
             self.assertIn(row.fault, FAULTS)
         self.assertLess({*IN_TOOL}, causes)
@@ -473,14 +474,14 @@ class RowTests(SynchronousTestCase):
 
     def test_sentences(self) -> None:
         """A meaning and a remedy can be read out: of one line, not long, without a full stop."""
-        for row in (*TELLING, *VAGUE):
+        for row in ALL:
             for text in (row.meaning, row.remedy):
                 self.assertTrue(text.isprintable() and text[-1] != "." and text.strip() == text)
                 self.assertTrue(7 <= len(text) <= 260, text)
 
     def test_patterns_need_no_patience(self) -> None:
         """No pattern repeats a repetition, nor anything without a bound."""
-        for row in (*TELLING, *VAGUE):
+        for row in ALL:
             self.assertNotRegex(row.pattern, r"[^\\][*+](?![^\[]*\])|\)[{*+]", row.pattern)
             self.assertEqual(row.pattern, row.pattern.replace("_", " "))
 

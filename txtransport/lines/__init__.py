@@ -1,0 +1,1 @@
+"""The known error lines of other tools; `txtransport.lines.known` has all of them."""
