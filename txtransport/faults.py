@@ -141,6 +141,8 @@ FAULTS: Final = (
         "the address did not answer",
         "Is a firewall dropping the packets, or the address wrong?",
     ),
+    # To Twisted, a loss of another kind.
+    Fault((ConnectionAborted,), "aborted", "ours", False, "we ended the connection"),
     Fault(
         (ConnectionLost, ConnectError),
         "reset", "peer", False,
@@ -155,7 +157,6 @@ FAULTS: Final = (
         "Look at the peer's log; a firewall between can do it as well",
     ),
     Fault((ConnectionDone,), "closed", "peer", False, "the peer closed the connection"),
-    Fault((ConnectionAborted,), "aborted", "ours", False, "we ended the connection"),
     Fault(
         (ConnectingCancelledError, CancelledError),
         "cancelled", "ours", False, "the attempt was given up",
