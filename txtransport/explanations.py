@@ -14,7 +14,7 @@ from typing import Final
 from attrs import frozen
 
 from txtransport.errors import Diagnosis
-from txtransport.lines.in_tool import IN_TOOL
+from txtransport.lines.in_tool import in_tool
 from txtransport.lines.known import TELLING
 from txtransport.lines.row import Explanation
 from txtransport.lines.vague import VAGUE
@@ -129,7 +129,7 @@ def _explained(
         tool,
         printable(line[slice(*match.span())]),
         diagnosis,
-        IN_TOOL.get(row.cause, {}).get(tool, ""),
+        in_tool(row.remedy, tool),
     )
 
 

@@ -17,7 +17,6 @@ from twisted.trial.unittest import SynchronousTestCase
 from txtransport import errors
 from txtransport.errors import CAUSES, FAULTS, TransportError
 from txtransport.explanations import explained
-from txtransport.lines.in_tool import IN_TOOL
 from txtransport.lines.known import ALL, TELLING
 from txtransport.tls.alerts import ALERTS
 from txtransport.tls.findings import OF_REASON
@@ -469,8 +468,6 @@ class RowTests(SynchronousTestCase):
         for row in ALL:
             self.assertIn(row.cause, causes)
             self.assertIn(row.fault, FAULTS)
-        self.assertLess({*IN_TOOL}, causes)
-        self.assertLessEqual({tool for ways in IN_TOOL.values() for tool in ways}, {*LINES})
 
     def test_sentences(self) -> None:
         """A meaning and a remedy can be read out: of one line, not long, without a full stop."""

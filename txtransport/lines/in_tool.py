@@ -54,11 +54,21 @@ _VERSION: Final = {
 }
 
 IN_TOOL: Final = {
-    "unknown-issuer": _TRUST,
-    "self-signed": _TRUST,
-    "wrong-name": _NAME,
-    "client-certificate-required": _IDENTITY,
-    "plaintext-peer": _BY_COMMAND,
-    "no-common-version": _VERSION,
+    "starttls=smtp": _BY_COMMAND,
+    "cafile=FILE": _TRUST,
+    "peer_name=NAME": _NAME,
+    "local_cert=FILE": _IDENTITY,
+    "min_version": _VERSION,
 }
-"""By cause and tool: where the tool has what the remedy calls by our name."""
+"""By the option that a remedy names, and the tool."""
+
+
+def in_tool(remedy: str, tool: str) -> str:
+    """How a tool is told what a remedy says, or nothing.
+
+    Args:
+        remedy: Of an `txtransport.lines.row.Explanation`.
+        tool: Its name as in the rows.
+    """
+    ways = next((ways for option, ways in IN_TOOL.items() if option in remedy), {})
+    return ways.get(tool, "")
