@@ -154,6 +154,8 @@ LINES: Final = {
         ("closed", "ssl.SSLEOFError: [SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation "
          "of protocol (_ssl.c:1006)"),
         ("closed", "ssl.SSLEOFError: EOF occurred in violation of protocol (_ssl.c:2427)"),
+        ("closed", "ssl.SSLZeroReturnError: TLS/SSL connection has been closed (EOF) "
+         "(_ssl.c:992)"),
         ("timeout", "socket.timeout: _ssl.c:1112: The handshake operation timed out"),
         ("no-such-name", "socket.gaierror: [Errno -2] Name or service not known"),
         ("bad-file", "ssl.SSLError: [X509: KEY_VALUES_MISMATCH] key values mismatch "

@@ -92,7 +92,7 @@ class DescribedTests(SynchronousTestCase):
         self.assertTrue(leaf.subject.isprintable() and leaf.subject.isascii(), leaf.subject)
         many = x509.SubjectAlternativeName(
             [
-                x509.RFC822Name("a@\x1b[2J"),
+                x509.UniformResourceIdentifier("a:\x1b[2J"),
                 x509.OtherName(x509.ObjectIdentifier("1.2.3"), b"\x05\x00"),
                 *(x509.DNSName(f"n{number}.example") for number in range(200)),
             ]

@@ -46,7 +46,7 @@ ENDS: Final = (
     *said(
         _CLOSED,
         OpenSSL=r"unexpected eof while reading|no peer certificate available",
-        Python=r"eof occurred in violation of protocol",
+        Python=r"eof occurred in violation of protocol|tls/ssl connection has been closed \(eof\)",
         Node=r"disconnected before secure tls connection was established|socket hang up",
         Go=r"tls handshake error from \S{1,80} eof|tls: unexpected eof",
         GnuTLS=r"the tls connection was non-properly terminated",
