@@ -105,7 +105,9 @@ _SERVERS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
     ),
     # What a server says that is startled before it has greeted.
     (rb"-ERR", _POP3),
-    (rb":.* NOTICE |NOTICE |ERROR :", _upgrading("IRC", "irc", 6697)),
+    # A numeric reply, such as 451 (not registered): RFC 1459, section 6.1.
+    (rb":.* NOTICE |NOTICE |ERROR :|:[^ ]+ [45]\d\d ", _upgrading("IRC", "irc", 6697)),
+    (rb"ERR (?:UNKNOWN|ACCESS|INVALID|USERNAME|FEATURE)-", _upgrading("NUT", "nut")),
     (rb"OK MPD", _elsewhere("MPD", "a tunnel")),
     (rb"Asterisk ", _elsewhere("Asterisk", "its tlsbindaddr (5039)")),
     (rb"\xff[\xfb-\xfe]", _upgrading("telnet", "telnet", 992)),

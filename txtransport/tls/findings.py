@@ -147,5 +147,6 @@ FAULT_OF_CERTIFICATE: Final = {
 
 MISSING_INTERMEDIATE: Final = (
     "The peer forgets to send its intermediate certificate, which is to be had at {place}: it "
-    "belongs into the server's file behind the leaf. Until then cafile=FILE with it will do"
+    "belongs into the server's file behind the leaf. Until then cafile=FILE with it and with the "
+    "authority above it will do"
 )
