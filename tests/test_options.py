@@ -623,6 +623,15 @@ class ContradictionTests(OptionsTestCase):
             self.refused("peer_name", "needs verify_peer_name=yes", text, "server")
         self.assertIsNotNone(settle("tls://h?peer_name=x&verify_peer_name=no", "client").tls)
 
+    def test_a_chain_that_no_one_looks_at(self) -> None:
+        """With verify_peer=no whom to trust means nothing, and is refused rather than ignored."""
+        for option in ("cafile=a", "capath=a", "crl=a", "verify_depth=3", "allow_self_signed=yes"):
+            name = option.partition("=")[0]
+            self.refused(
+                name, "does nothing with verify_peer=no", f"tls://h?verify_peer=no&{option}"
+            )
+        self.assertIsNotNone(settle(f"tls://h?verify_peer=no&pin={PIN}").tls)
+
     def test_a_server_that_does_not_ask(self) -> None:
         """A check of a certificate that no client is asked for is refused, not ignored."""
         for query in (

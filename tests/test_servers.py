@@ -7,9 +7,9 @@ import os
 import socket
 import struct
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from twisted.internet.defer import CancelledError
+from twisted.internet.defer import CancelledError, maybeDeferred
 from twisted.internet.error import CannotListenError, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
 from twisted.internet.protocol import Factory
@@ -434,6 +434,41 @@ class Broken(Recorder):
 
     def connectionMade(self) -> None:
         raise RuntimeError("made")
+
+
+class StoppingTests(ServerTestCase):
+    """A port that is closed while someone is in the handshake."""
+
+    async def test_the_factory_stops_last(self) -> None:
+        """Whoever was accepted before is built by a factory that has not been stopped yet."""
+        told: list[str] = []
+
+        class Telling(Recorders):
+            def startFactory(self) -> None:
+                told.append("start")
+
+            def stopFactory(self) -> None:
+                told.append("stop")
+
+            def buildProtocol(self, addr: object) -> Recorder:
+                told.append("build")
+                return super().buildProtocol(addr)
+
+        guests = Telling()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = await txtransport.server(self.reactor, url).listen(guests)
+        number = cast(Any, port.getHost()).port
+        early = await self.connected(f"tcp://127.0.0.1:{number}")
+        arriving = guests.next()
+        client = await self.connected(f"tls://127.0.0.1:{number}?cafile={certificates.cafile()}")
+        await arriving
+        await maybeDeferred(port.stopListening)
+        self.assertEqual(told, ["start", "build"])
+        await self.end(early)
+        await self.end(client)
+        while "stop" not in told:
+            await self.turn()
+        self.assertEqual(told, ["start", "build", "stop"])
 
 
 class ReloadTests(ServerTestCase):

@@ -468,13 +468,20 @@ class QueryTests(UrlTestCase):
     def test_values_are_decoded_once(self) -> None:
         """%25 is a percent sign and stays one; a plus is a plus."""
         rows = {
-            "a%2525b": "a%25b", "a+b": "a+b", "%C3%A9": "é", "é": "é", "a=b": "a=b", "a?b": "a?b",
-            "%3a%3A:": ":::", "%5c": "\\", "%26": "&", "a@b": "a@b", "/?@:": "/?@:",
+            "a%2525b": "a%25b", "a+b": "a+b", "%C3%A9": "é", "é": "é", "a=b": "a=b", "a%3Fb": "a?b",
+            "%3a%3A:": ":::", "%5c": "\\", "%26": "&", "a@b": "a@b", "/%3f@:": "/?@:",
         }  # fmt: skip
         for written, value in rows.items():
             transport = parse(f"tls://h:1?peer_name={written}")
             self.assertEqual(transport.options, (("peer_name", value),))
             self.assertEqual(parse(str(transport)), transport)
+
+    def test_a_separator_that_is_none(self) -> None:
+        """Options separated by another sign would be one value, and shown with the passphrase."""
+        for sign in "?;":
+            error = self.refusal(f"tls://h:1?local_cert=a.pem{sign}passphrase={SECRET}")
+            self.assertIn("separated by &", error)
+            self.assertNotIn(SECRET, error)
 
     def test_what_twisted_takes_apart_is_escaped(self) -> None:
         """The canonical query has neither : nor \\, which endpoint strings split at."""

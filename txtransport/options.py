@@ -637,6 +637,9 @@ _ABOUT_THE_PEER: Final = (
 )  # fmt: skip
 """Options about a certificate that a server must first ask for."""
 
+_ABOUT_THE_CHAIN: Final = ("allow_self_signed", "cafile", "capath", "verify_depth", "crl")
+"""Options about the chain of a peer's certificate."""
+
 
 def _settle(scheme: Scheme, values: dict[str, Any], side: str) -> Settings:
     parts: tuple[dict[str, Any], ...] = ({}, {}, {}, {}, {})
@@ -702,6 +705,11 @@ def _refuse_contradictions(values: dict[str, Any], side: str) -> None:
             if values.get(name):
                 raise InvalidOption(name, f"{name} on a server needs verify_peer=yes or optional, "
                                     "without which no client shows a certificate")  # fmt: skip
+    if values.get("verify_peer") is Verify.NO:
+        for name in _ABOUT_THE_CHAIN:
+            if values.get(name):
+                raise InvalidOption(name, f"{name} does nothing with verify_peer=no, which looks "
+                                    "at no chain")  # fmt: skip
     _refuse_way_in(values, side)
     if "passphrase" in values and "passphrase_file" in values:
         raise InvalidOption("passphrase", "passphrase and passphrase_file exclude each other")

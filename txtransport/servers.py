@@ -234,6 +234,8 @@ class ServerGate(Factory):
         self._terms = terms
         self._guests = guests
         self._tls = tls_factory(terms, guests)
+        self._under_way = 0
+        self._stopping = 0
 
     def logPrefix(self) -> str:
         """The application's factory, whom a reader of the log knows, and that it is under TLS."""
@@ -244,22 +246,38 @@ class ServerGate(Factory):
         self._guests.doStart()
 
     def doStop(self) -> None:
-        """The port is closed."""
-        self._guests.doStop()
+        """The port is closed; the application's factory may still be asked for a guest or two."""
+        self._stopping += 1
+        self._stop()
 
     def buildProtocol(self, addr: IAddress | None) -> Gate | Prelude:
         """A way to a guest, for a new connection."""
         seconds = self._terms.deadlines.handshake_timeout
+        self._under_way += 1
         visit = Visit(
             self._terms,
             self._tls,
             self._guests,
             addr,
             seconds,
-            opened=lambda guest: None,
-            failed=lambda reason: self._tell(addr, reason),
+            opened=lambda guest: self._over(),
+            failed=lambda reason: self._over(addr, reason),
         )
         return way(visit, seconds)
+
+    def _over(self, address: IAddress | None = None, reason: Failure | None = None) -> None:
+        """A visitor is through the gate, or will not be."""
+        self._under_way -= 1
+        if reason is not None:
+            self._tell(address, reason)
+        self._stop()
+
+    def _stop(self) -> None:
+        # Whoever has been accepted before the port was closed is waited for,
+        # as it would be without TLS.
+        while self._stopping and not self._under_way:
+            self._stopping -= 1
+            self._guests.doStop()
 
     def _tell(self, address: IAddress | None, reason: Failure) -> None:
         where = self._terms.where

@@ -334,6 +334,9 @@ def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ..
         if name not in OPTIONS and any(OPTIONS[before].is_secret for before in options):
             # Perhaps the rest of a passphrase: not to be shown.
             raise _invalid(text, "what follows the passphrase is no option; & in a value is %26")
+        if "?" in raw or ";" in raw:
+            raise _invalid(text, f"option {len(options) + 1} holds a raw ? or ;: options are "
+                           "separated by &, and in a value these are %3F and %3B")  # fmt: skip
         option = known(name, scheme)
         if name in options:
             raise InvalidOption(name, f"{name} is given twice")

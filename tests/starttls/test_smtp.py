@@ -114,7 +114,7 @@ class SMTPClientTests(SynchronousTestCase):
 
     def test_c17_no_extensions_at_all(self) -> None:
         """A server that does not know EHLO has no TLS; HELO would not help."""
-        for code in (b"500", b"502", b"554", b"421", b"354"):
+        for code in (b"500", b"502", b"554", b"421"):
             error = self.assertRaises(
                 TLSNotOffered,
                 told,
@@ -137,6 +137,12 @@ class SMTPClientTests(SynchronousTestCase):
         client = told(smtp.connect, GREETING, OFFER)
         self.assertRaises(TLSRefused, client.receive, b"454 not now\r\n")
         self.assertEqual(client.wire.greeting, b"220 server.example ESMTP\r\n")
+
+    def test_c16_an_answer_to_ehlo_that_is_neither(self) -> None:
+        """Neither yes nor no is no reason to go on in the clear."""
+        for code in (b"220", b"251", b"354"):
+            told_ = code + b"-mail\r\n" + code + b" STARTTLS\r\n"
+            self.assertRaises(PeerMisbehaved, told, smtp.connect, GREETING, told_)
 
     def test_c16_answers_that_are_none(self) -> None:
         """Nothing but 220 leads to TLS, be it ever so positive."""

@@ -358,3 +358,20 @@ class ServedNameTests(ContextTestCase):
         )
         self.assertEqual(meeting.server.session.server_name, "a.example")
         self.assertIs(meeting.server.session.resumed, False)
+
+
+class PlatformTests(SynchronousTestCase):
+    """The platform's own trust."""
+
+    def test_a_store_that_cannot_be_read(self) -> None:
+        """It is an error of the option that would help, and no crash of OpenSSL's."""
+
+        def broken(context: SSL.Context) -> None:
+            raise SSL.Error([("PEM routines", "", "bad base64 decode")])
+
+        self.patch(SSL.Context, "set_default_verify_paths", broken)
+        error = self.assertRaises(
+            InvalidOption, build, TLSPolicy(peer_name="localhost"), Side.CLIENT
+        )
+        self.assertEqual(error.option, "cafile")
+        self.assertIn("bad base64 decode", str(error))

@@ -47,7 +47,10 @@ def _connect(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
     wire.greeting = b"220 " + wire.host.encode("ascii") + b" " + protocol + b"\r\n"
     wire.ask(hello + b" " + wire.us.encode("ascii") + b"\r\n")
     extensions = yield from reply(wire)
-    if extensions.code != b"250" or b"STARTTLS" not in extensions.words:
+    if extensions.is_negative:
+        raise TLSNotOffered(extensions.said)
+    expect(extensions, b"250")
+    if b"STARTTLS" not in extensions.words:
         raise TLSNotOffered(extensions.said)
     wire.ask(b"STARTTLS\r\n")
     expect((yield from reply(wire)), b"220")

@@ -127,7 +127,12 @@ def _trust(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
         pem.check_folder("capath", policy.capath)
         context.load_verify_locations(None, os.fsencode(policy.capath))
     if policy.cafile is None and policy.capath is None:
-        context.set_default_verify_paths()
+        try:
+            context.set_default_verify_paths()
+        except SSL.Error as problem:
+            raise InvalidOption("cafile", "the platform's trust store cannot be read "
+                                f"({_reasons(problem)}); name authorities with cafile=FILE",
+            ) from problem  # fmt: skip
     if policy.crl is not None:
         for revocations in pem.read_revocations("crl", policy.crl):
             store.add_crl(revocations)
