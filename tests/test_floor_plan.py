@@ -170,6 +170,8 @@ PLAN: Final = (
             "probe/look.py",
             "probe/progress.py",
             "probe/probing.py",
+            "probe/versions.py",
+            "probe/survey.py",
             "probe/text.py",
             "probe/document.py",
             "commands/output.py",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import io
 import json
 import os
 import pty
@@ -10,17 +11,28 @@ import re
 import struct
 import sys
 import termios
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ProcessDone
-from twisted.internet.protocol import ProcessProtocol
+from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
 from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from tests.loopback import LoopbackTestCase, Recorders
+from tests.loopback import LoopbackTestCase
+from tests.probe.samples import BAD, CLEAR, GOOD
+from txtransport import InvalidOption
+from txtransport.__main__ import main
+from txtransport.commands import program
+from txtransport.commands.program import Interrupted
+from txtransport.probe import probing
+from txtransport.probe import survey as surveying
+from txtransport.probe import versions as offering
+from txtransport.probe.report import Survey, Version
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
@@ -38,6 +50,14 @@ class Ended:
     status: int
     output: str
     complaints: str
+
+
+class Greeter(Protocol):
+    """Says something at once, so that no one has to wait for it."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"hello\r\n")
 
 
 class Process(ProcessProtocol):
@@ -103,7 +123,8 @@ class ProbeTestCase(LoopbackTestCase):
 
     async def serving(self, url: str = "tls://127.0.0.1:0") -> str:
         """A good server; the URL to probe."""
-        port = await self.listening(url, Recorders(), local_cert=certificates.site())
+        guests = Factory.forProtocol(Greeter)
+        port = await self.listening(url, guests, local_cert=certificates.site())
         scheme, _, rest = url.partition("://")
         return f"{scheme}://localhost:{port}{rest[rest.find('?') :] if '?' in rest else ''}"
 
@@ -145,6 +166,33 @@ class StatusTests(ProbeTestCase):
         self.assertEqual(ended.status, 1)
         self.assertEqual(json.loads(ended.output)["diagnosis"]["cause"], "unknown-issuer")
 
+    async def test_versions(self) -> None:
+        """``--versions`` tells of each version, in words and in JSON."""
+        url = await self.serving()
+        ended = await self.does(url, "--versions", "-o", TRUST)
+        self.assertEqual(ended.status, 0, ended)
+        self.assertIn("  TLSv1.0  refused (no-common-version): ", ended.output)
+        self.assertIn("  TLSv1.3  accepted\n", ended.output)
+        ended = await self.does(url, "--versions", "--json", "-o", TRUST)
+        versions = json.loads(ended.output)["versions"]
+        self.assertEqual([each["accepted"] for each in versions], [False, False, True, True])
+
+    async def test_a_host(self) -> None:
+        """Without scheme and port the usual ways are tried; that none answers is status 1."""
+        # Loopback too, and no one listens there alone.
+        ended = await self.does("127.83.20.9", "-o", TRUST)
+        self.assertEqual(ended.complaints, "")
+        self.assertRegex(ended.output, r"\A127\.83\.20\.9\n(.*\n)*.* usual ways are silent\n\Z")
+        self.assertEqual(ended.status, 1 if "none works" in ended.output else 0)
+        ended = await self.does("127.83.20.9", "-o", TRUST, "--json")
+        self.assertEqual(json.loads(ended.output)["host"], "127.83.20.9")
+
+    async def test_timeout(self) -> None:
+        """``--timeout`` ends the attempt."""
+        ended = await self.does(f"tls://127.0.0.1:{self.full_port()}", "--timeout", "0.2")
+        self.assertEqual(ended.status, 1)
+        self.assertIn("cause: timeout", ended.output)
+
     async def test_quiet(self) -> None:
         """The verdict and no more."""
         url = await self.serving()
@@ -153,20 +201,18 @@ class StatusTests(ProbeTestCase):
 
     async def test_usage(self) -> None:
         """A URL or an option that is wrong: status 2, one line on what is wrong, no output."""
-        for arguments, complaint in (
+        cases: tuple[tuple[list[str], str], ...] = (
             (["tls://localhost"], "port is missing"),
-            (["tls://localhost:1", "-o", "cafil=x"], "did you mean cafile?"),
-            (["tls://localhost:1", "-o", "cafile"], "write NAME=VALUE"),
-            (["tls://localhost:1", "-o", "reactor=1"], "no option 'reactor'"),
-            (["tls://localhost:1", "-o", "trace=1"], "no option 'trace'"),
-            (["tls://localhost:1", "-o", "alpn_protocols=a", "-o", "alpn_protocols=b"], "twice"),
             (["tls://localhost:1?cafile=/no/such"], "/no/such"),
-            (["nonsense://localhost:1"], "nonsense"),
+            (["tls://localhost:1", "--timeout", "soon"], "timeout takes seconds"),
             (["udp://localhost:1"], "datagrams"),
             (["tls://\x1b[2J:1"], "\\x1b"),
             ([], "required"),
-        ):
-            ended = await self.does(*arguments)
+        )
+        for process, complaint in [
+            (self.start(*arguments), complaint) for arguments, complaint in cases
+        ]:
+            ended = await process.ended
             self.assertEqual((ended.status, ended.output), (2, ""), ended)
             self.assertIn(complaint, ended.complaints)
             self.assertNotIn("\x1b", ended.complaints)
@@ -240,3 +286,109 @@ class TerminalTests(ProbeTestCase):
         process.transport.signalProcess("INT")  # type: ignore[union-attr]
         ended = await process.ended
         self.assertEqual((ended.status, self.settled(ended.output)), (130, ""))
+
+
+class CommandTests(SynchronousTestCase):
+    """The command within this process, whatever the probe comes to."""
+
+    def does(self, *arguments: str, seen: Any = GOOD) -> tuple[int, str, str]:
+        """Exit status, output and complaints, when the probe sees that.
+
+        Args:
+            *arguments: Behind ``txtransport probe``.
+            seen: The report, or what is raised.
+        """
+
+        def completed(work: Any) -> Any:
+            if isinstance(seen, BaseException):
+                raise seen
+            came: list[Any] = []
+            Deferred.fromCoroutine(work(None)).addCallback(came.append)
+            return came[0]
+
+        async def probe(*arguments: Any, **keywords: Any) -> Any:
+            return seen
+
+        async def versions(*arguments: Any, **keywords: Any) -> tuple[Version, ...]:
+            return (Version("TLSv1.9", True),)
+
+        self.patch(program, "completed", completed)
+        self.patch(probing, "probe", probe)
+        self.patch(surveying, "survey", probe)
+        self.patch(offering, "versions", versions)
+        output, complaints = io.StringIO(), io.StringIO()
+        with redirect_stdout(output), redirect_stderr(complaints):
+            try:
+                status = main(["probe", *arguments])
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return status, output.getvalue(), complaints.getvalue()
+
+    def test_statuses(self) -> None:
+        """0 when it is verified, 1 when it is not, in text and in JSON."""
+        for report, expected in ((GOOD, 0), (BAD, 1), (CLEAR, 1)):
+            status, text, complaints = self.does("tls://a.example:1", seen=report)
+            self.assertEqual((status, complaints), (expected, ""))
+            self.assertTrue(text.startswith(str(report.transport)))
+            status, text, _ = self.does("tls://a.example:1", "--json", seen=report)
+            self.assertEqual((status, json.loads(text)["verified"]), (expected, expected == 0))
+
+    def test_quiet(self) -> None:
+        """The verdict alone."""
+        self.assertEqual(self.does("tls://a.example:1", "--quiet")[1], "connected, verified\n")
+
+    def test_a_host(self) -> None:
+        """A host is surveyed: 0 when any URL works."""
+        for reports, expected in (((GOOD, BAD), 0), ((BAD,), 1)):
+            seen = Survey("a.example", reports)
+            self.assertEqual(self.does("a.example", seen=seen)[0], expected)
+            status, text, _ = self.does("a.example", "--json", "--timeout", "1", seen=seen)
+            self.assertEqual((status, json.loads(text)["host"]), (expected, "a.example"))
+        self.assertEqual(
+            self.does("a.example", "--quiet", seen=Survey("a.example", (GOOD,)))[1],
+            f"{GOOD.transport}\n",
+        )
+
+    def test_what_has_a_port_or_a_scheme_is_a_url(self) -> None:
+        """Only a bare host is surveyed; host:port is tcp, as everywhere."""
+        for url in ("a.example:1", "tcp://a.example:1", "unix:///a"):
+            self.assertIn("connected", self.does(url)[1], url)
+
+    def test_versions(self) -> None:
+        """Versions are offered if that is asked for, and only to a peer that is there."""
+        self.assertIn("TLSv1.9", self.does("tls://a.example:1", "--versions")[1])
+        self.assertIn("TLSv1.9", self.does("tls://a.example:1", "--versions", seen=BAD)[1])
+        gone = evolve(BAD, spans=BAD.spans[:2])
+        self.assertNotIn("TLSv1.9", self.does("tls://a.example:1", "--versions", seen=gone)[1])
+
+    def test_usage(self) -> None:
+        """Status 2, and one line of what is wrong."""
+        for arguments in (
+            ["nonsense://a.example:1"],
+            ["tls://a.example:1", "-o", "cafil=x"],
+            ["tls://a.example:1", "-o", "reactor=1"],
+            ["tls://a.example:1", "-o", "trace=1"],
+            ["tls://a.example:1", "-o", "cafile"],
+            ["tls://a.example:1", "-o", "pin=a", "-o", "pin=b"],
+            ["a.example", "--versions"],
+            ["tcp://a.example:1", "--versions"],
+        ):
+            status, output, complaints = self.does(*arguments)
+            self.assertEqual((status, output), (2, ""), arguments)
+            self.assertIn("txtransport probe: error: ", complaints)
+
+    def test_what_the_probe_raises(self) -> None:
+        """An option that turns out to be wrong is usage; a signal ends with its own status."""
+        wrong = InvalidOption("cafile", "cafile=x: is not there")
+        status, output, complaints = self.does("tls://a.example:1", seen=wrong)
+        self.assertEqual((status, output), (2, ""))
+        self.assertIn("is not there", complaints)
+        self.assertEqual(self.does("tls://a.example:1", seen=Interrupted(15)), (143, "", ""))
+
+    def test_without_standard_error(self) -> None:
+        """A process whose standard error is closed works as well."""
+        self.patch(sys, "stderr", None)
+        self.patch(program, "completed", lambda work: GOOD)
+        with redirect_stdout(io.StringIO()) as output:
+            self.assertEqual(main(["probe", "tls://a.example:1"]), 0)
+        self.assertIn("connected, verified", output.getvalue())

@@ -7,9 +7,11 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable
 from datetime import datetime, timezone
 from typing import Any
+
+from attrs import evolve
 
 from txtransport.commands.output import say
 
@@ -18,17 +20,18 @@ def add(commands: Any) -> None:
     """Add the command's parser to argparse's subparsers."""
     parser = commands.add_parser(
         "probe",
-        help="connect to a URL, and show how each step went",
+        help="connect to a URL or a host, and show how each step went",
         description="Connects as any client of the URL would, and shows the addresses that were "
         "tried, where the time went, what was agreed on, the peer's certificates, and either "
-        "that all is well or what is wrong and what to do.",
+        "that all is well or what is wrong and what to do. A host without scheme and port is "
+        "tried at the usual ports of mail, web, directories and databases.",
         epilog="The exit status is 0 when it is connected and verified, 1 when it is not, and 2 "
         "when the URL or an option is wrong.",
     )
     parser.add_argument(
         "url",
         metavar="URL",
-        help="such as tls://mail.example.com:587?starttls=smtp",
+        help="such as tls://mail.example.com:587?starttls=smtp, or mail.example.com",
     )
     parser.add_argument(
         "-o",
@@ -38,9 +41,19 @@ def add(commands: Any) -> None:
         metavar="NAME=VALUE",
         help="an option of the transport, such as cafile=ca.pem; may be given several times",
     )
+    parser.add_argument(
+        "--timeout",
+        metavar="SECONDS",
+        help="for the whole attempt; of a host, for each port (5)",
+    )
+    parser.add_argument(
+        "--versions", action="store_true", help="offer each version of TLS alone, too"
+    )
     parser.add_argument("--json", action="store_true", help="write one object of JSON")
     parser.add_argument(
-        "--quiet", action="store_true", help="write the verdict alone, and no progress"
+        "--quiet",
+        action="store_true",
+        help="write the verdict alone (of a host: the URLs that work), and no progress",
     )
     parser.set_defaults(command=run, refuse=parser.error)
 
@@ -54,36 +67,70 @@ def run(chosen: argparse.Namespace) -> int:
     Raises:
         SystemExit: The URL or an option is wrong (2).
     """
-    from txtransport import InvalidOption, InvalidTransport, Transport
-    from txtransport.commands.program import Interrupted, completed
-    from txtransport.probe.document import as_document
-    from txtransport.probe.look import is_terminal, look_of
-    from txtransport.probe.probing import probe
+    # What they need takes a third of a second to import.
+    from txtransport import InvalidOption, InvalidTransport
+    from txtransport.commands.program import Interrupted
+    from txtransport.probe.look import is_terminal
     from txtransport.probe.progress import Progress
-    from txtransport.probe.text import as_text
 
     width = shutil.get_terminal_size().columns
-    is_watched = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb" and not chosen.quiet
-    progress = Progress(sys.stderr if is_watched else None, width)
+    is_shown = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+    progress = Progress(sys.stderr if is_shown and not chosen.quiet else None, width)
     try:
-        transport = Transport.parse(chosen.url)
-        options = _options(chosen.option, transport)
-        report = completed(lambda reactor: probe(reactor, transport, options, told=progress.told))
+        is_good, document, text = _seen(chosen, width, progress.told)
     except (InvalidTransport, InvalidOption) as wrong:
+        progress.done()
         chosen.refuse(str(wrong))
     except Interrupted as end:
-        return 128 + end.number
-    finally:
         progress.done()
+        return 128 + end.number
+    progress.done()
+    say(json.dumps(document, indent=2) + "\n" if chosen.json else text)
+    return 0 if is_good else 1
+
+
+def _seen(
+    chosen: argparse.Namespace, width: int, told: Callable[[str], object]
+) -> tuple[bool, dict[str, Any], str]:
+    """Whether all is well, and the report for machines and for people."""
+    from txtransport import InvalidTransport, Transport
+    from txtransport.commands.program import completed
+    from txtransport.probe.document import as_document, as_survey_document
+    from txtransport.probe.look import look_of
+    from txtransport.probe.probing import probe
+    from txtransport.probe.report import Report
+    from txtransport.probe.survey import survey
+    from txtransport.probe.text import as_survey_text, as_text
+    from txtransport.probe.versions import check, versions
+
+    transport = Transport.parse(chosen.url)
+    is_host = "://" not in chosen.url and transport.port is None
+    options = _options(chosen, "tls" if is_host else transport.scheme)
+    look = look_of(sys.stdout, width=width)
+    if is_host:
+        if chosen.versions:
+            raise InvalidTransport(f"--versions is for a URL, such as tls://{chosen.url}:443")
+        found = completed(lambda reactor: survey(reactor, transport.host, options, told=told))
+        now = datetime.now(timezone.utc)
+        text = as_survey_text(found, look, is_brief=chosen.quiet)
+        return bool(found.working), as_survey_document(found, now), text
+
+    if chosen.versions:
+        check(transport)
+
+    async def probed(reactor: Any) -> Report:
+        report = await probe(reactor, transport, options, told=told)
+        if not chosen.versions or report.is_silent:
+            return report
+        return evolve(report, versions=await versions(reactor, transport, options, told))
+
+    seen = completed(probed)
     now = datetime.now(timezone.utc)
-    if chosen.json:
-        say(json.dumps(as_document(report, now), indent=2) + "\n")
-    else:
-        say(as_text(report, look_of(sys.stdout, width=width), now, is_brief=chosen.quiet))
-    return 0 if report.is_verified else 1
+    text = as_text(seen, look, now, is_brief=chosen.quiet)
+    return seen.is_verified, as_document(seen, now), text
 
 
-def _options(given: list[str], transport: Any) -> Mapping[str, str]:
+def _options(chosen: argparse.Namespace, scheme: str) -> dict[str, str]:
     """The options of the command line.
 
     Raises:
@@ -94,11 +141,12 @@ def _options(given: list[str], transport: Any) -> Mapping[str, str]:
     from txtransport.schemes import SCHEMES
 
     options: dict[str, str] = {}
-    for each in given:
+    last = [] if chosen.timeout is None else [f"timeout={chosen.timeout}"]
+    for each in (*chosen.option, *last):
         name, equals, value = each.partition("=")
         if not equals:
             raise InvalidOption(name, f"--option {seen(each)}: write NAME=VALUE")
-        known(name, SCHEMES[transport.scheme])
+        known(name, SCHEMES[scheme])
         if name in options:
             raise InvalidOption(name, f"{name} is given twice")
         options[name] = value

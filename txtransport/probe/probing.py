@@ -19,7 +19,7 @@ from twisted.python.failure import Failure
 
 import txtransport
 from txtransport import Session, Transport
-from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport
+from txtransport.errors import HandshakeFailed, TransportUnavailable
 from txtransport.faults import diagnosis_of
 from txtransport.gate import outcome_of
 from txtransport.probe.report import Address, FirstByte, Outcome, Report, Span, Stage, stages
@@ -69,10 +69,13 @@ async def probe(
     trail = Trail(reactor, transport, told)
     try:
         endpoint = txtransport.client(reactor, transport, trace=trail.on, **options)
-        trail.is_negotiated = "starttls" in {*dict(transport.options), *options}
-        trail.begin()
+    except TransportUnavailable as error:
+        return Report(transport, diagnosis=diagnosis_of(error))
+    trail.is_negotiated = "starttls" in {*dict(transport.options), *options}
+    trail.begin()
+    try:
         guest = cast(_Guest, await endpoint.connect(_Guests(reactor)))
-    except (InvalidTransport, InvalidOption, CancelledError, ConnectingCancelledError):
+    except (CancelledError, ConnectingCancelledError):
         raise
     except Exception as error:
         return trail.failed(error)

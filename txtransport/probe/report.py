@@ -22,6 +22,9 @@ class Stage(Enum):
     HANDSHAKE = "handshake"
 
 
+_IN_THE_CLEAR: Final = (Stage.LOOK_UP, Stage.CONNECT)
+
+
 class Outcome(Enum):
     """How an address did."""
 
@@ -145,6 +148,11 @@ class Report:
         return self.spans[-1].stage if self.spans and not self.is_connected else None
 
     @property
+    def is_silent(self) -> bool:
+        """Whether no one was there: it did not even come to a connection."""
+        return self.failed_stage in _IN_THE_CLEAR
+
+    @property
     def milliseconds(self) -> float:
         """How long it took to be connected, or to fail."""
         return self.spans[-1].end if self.spans else 0.0
@@ -180,9 +188,6 @@ class Survey:
             for report in self.answering
             if not report.is_verified and report.transport.port not in ports
         )
-
-
-_IN_THE_CLEAR: Final = (Stage.LOOK_UP, Stage.CONNECT)
 
 
 def stages(transport: Transport, is_negotiated: bool) -> tuple[Stage, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -14,7 +14,7 @@ from txtransport.commands.table import wrapped
 from txtransport.errors import Diagnosis
 from txtransport.errors import shown as quoted
 from txtransport.probe.look import Look, harmless
-from txtransport.probe.report import Address, FirstByte, Outcome, Report, Span, Stage
+from txtransport.probe.report import Address, FirstByte, Outcome, Report, Span, Stage, Survey
 from txtransport.tls.described import Described
 
 _INDENT: Final = "  "
@@ -50,7 +50,67 @@ def as_text(report: Report, look: Look, now: datetime, *, is_brief: bool = False
             [*_chain(report, look, now)],
             *parts,
         ]  # fmt: skip
+    return _paragraphs(parts)
+
+
+def _paragraphs(parts: Sequence[Sequence[str]]) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
+
+
+def as_survey_text(survey: Survey, look: Look, *, is_brief: bool = False) -> str:
+    """What answers at a host, laid out.
+
+    Args:
+        survey: What was seen.
+        look: How it may look.
+        is_brief: Whether the URLs that work are enough.
+
+    Returns:
+        Lines, the last one ended as well.
+    """
+    look = evolve(look, width=max(look.width, _NARROWEST))
+    working = [harmless(report.transport.redacted()) for report in survey.working]
+    if is_brief and working:
+        return "\n".join(working) + "\n"
+    parts = [[*_surveyed(survey, working, look)]]
+    if not is_brief:
+        title = look.painted(harmless(survey.host), "heading")
+        works = [look.painted(f"{_INDENT}{url}", "good") for url in working]
+        parts = [
+            [title],
+            [look.painted("works, verified", "heading"), *works] if works else [],
+            [*_failing(survey, look)],
+            *parts,
+        ]
+    return _paragraphs(parts)
+
+
+def _surveyed(survey: Survey, working: list[str], look: Look) -> Iterator[str]:
+    """What a survey comes to."""
+    if survey.diagnosis is not None:
+        yield from diagnosed(survey.diagnosis, look)
+        return
+    total = len(survey.answering) + len(survey.silent)
+    silence = f"{len(survey.silent)} of {total} usual ways are silent"
+    kind = "good" if working else "bad"
+    count = {0: "none works", 1: "1 URL works"}.get(len(working), f"{len(working)} URLs work")
+    for line in wrapped(f"{count}; {silence}", look.width):
+        yield look.painted(line, kind)
+
+
+def _failing(survey: Survey, look: Look) -> Iterator[str]:
+    for number, report in enumerate(survey.failing):
+        if not number:
+            yield look.painted("answers, and fails", "heading")
+        yield from _lines(report.transport.redacted(), look, "bad")
+        diagnosis = report.diagnosis
+        cause, why = ("not-verified", "the options let anyone pose as the peer")
+        if diagnosis is not None:
+            cause, why = diagnosis.cause, diagnosis.summary
+        why = why.removeprefix(f"{report.transport.redacted()}: ")
+        yield from _lines(f"{cause}: {why.removeprefix(report.transport.where + ': ')}", look)
+        if diagnosis is not None and diagnosis.remedy:
+            yield from _lines(diagnosis.remedy, look)
 
 
 # --- the verdict -----------------------------------------------------------------
