@@ -15,6 +15,7 @@ from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
 from txtransport import Transport
 from txtransport.devcert import Authority, self_signed
+from txtransport.probe import probing
 from txtransport.probe.look import Look
 from txtransport.probe.probing import probe
 from txtransport.probe.report import Report
@@ -166,8 +167,20 @@ class PlainPeerTests(CausesTestCase):
 
     async def test_postgres_leaves(self) -> None:
         """PostgreSQL takes a ClientHello for a bad packet, and hangs up without a word."""
-        report = await self.probed(await self.raw(says(b"", b"", end="close")))
-        self.told(report, "closed", "Is this port for TLS?")
+        url = await self.raw(says(b"", b"", end="close"))
+        self.assertEqual((await self.probed(url)).hint, "")
+        port = Transport.parse(url).port
+        self.patch(probing, "USUAL", {port: "postgres"})
+        right = f"{url}?starttls=postgres"
+        self.told(
+            await self.probed(url), "closed", "Is this port for TLS?", f"try {right} instead."
+        )
+        # Nor is it told what it does already.
+        self.assertEqual((await self.probed(right)).hint, "")
+
+    async def test_the_usual_protocol_of_a_port(self) -> None:
+        """Where several protocols share a port, the one that most speak is named."""
+        self.assertEqual((probing.USUAL[5432], probing.USUAL[3389]), ("postgres", "rdp"))
 
     async def test_a_silent_port(self) -> None:
         """A peer that says nothing is asked whether it waits for plain text."""

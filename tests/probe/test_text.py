@@ -57,6 +57,12 @@ class TextTests(SynchronousTestCase):
         root = evolve(CHAIN[1], issuer=CHAIN[1].subject)
         self.assertNotIn("not sent", shown(evolve(GOOD, chain=(CHAIN[0], root))))
 
+    def test_an_endless_chain(self) -> None:
+        """A peer that sends a hundred certificates does not push the tree out of the window."""
+        lines = shown(evolve(GOOD, chain=CHAIN[:1] * 100), Look(40)).splitlines()
+        self.assertEqual(sum("`- CN=mail.example.com" in line for line in lines), 100)
+        self.assertLessEqual(max(map(len, lines)), 40)
+
     def test_the_waterfall(self) -> None:
         """Each stage's bar begins where the one before it ends, and is as long as it took."""
         lines = shown(GOOD).splitlines()

@@ -19,11 +19,12 @@ from twisted.python.failure import Failure
 
 import txtransport
 from txtransport import Session, Transport
-from txtransport.errors import HandshakeFailed, TransportUnavailable
+from txtransport.errors import HandshakeFailed, TransportTimeout, TransportUnavailable
 from txtransport.faults import diagnosis_of
 from txtransport.gate import outcome_of
 from txtransport.probe.report import Address, FirstByte, Outcome, Report, Span, Stage, stages
 from txtransport.schemes import SCHEMES
+from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.steps import Event, Step
 from txtransport.tls.banners import recognise
 from txtransport.tls.described import described
@@ -228,6 +229,7 @@ class Trail:
             self._spans(),
             chain=described(chain),
             diagnosis=diagnosis_of(error, self.transport.where),
+            hint="" if self.is_negotiated else _usual(self.transport, error),
         )
 
     def seen(self, guest: _Guest, first_byte: FirstByte) -> Report:
@@ -307,6 +309,29 @@ class Trail:
             return ""
         secure = evolve(self.transport, scheme="tls", options=())
         return f"The peer is {known.who}. {known.advice_at(secure.where)}"
+
+
+# The first row of a port is the one that most speak there.
+USUAL: Final = {
+    protocol.port: protocol.name
+    for protocol in reversed(UPGRADABLE.values())
+    if protocol.port is not None
+}
+"""Ports at which a peer usually begins in the clear, and its protocol."""
+
+
+def _usual(transport: Transport, error: BaseException) -> str:
+    """What usually stands at the port of a peer that left, or waits, without a word."""
+    if not isinstance(error, (HandshakeFailed, TransportTimeout)) or error.received:
+        return ""
+    name = USUAL.get(transport.port or 0)
+    if name is None or error.cause not in ("closed", "timeout"):
+        return ""
+    there = evolve(transport, options=(("starttls", name), *transport.options))
+    return (
+        f"Port {transport.port} is usually that of {name}, which begins in the clear: try "
+        f"{there.redacted()} instead"
+    )
 
 
 _DOING: Final = {Stage.NEGOTIATION: "negotiating", Stage.HANDSHAKE: "shaking hands"}

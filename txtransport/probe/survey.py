@@ -34,6 +34,10 @@ EACH: Final = 5.0
 """Seconds for each way."""
 
 
+SETTLED: Final = 0.5
+"""Seconds in which a peer can take back what it has accepted (TLS 1.3, client certificates)."""
+
+
 @frozen
 class Way:
     """One way in.
@@ -134,7 +138,7 @@ async def _all(
 
     async def one(transport: Transport) -> Report:
         nonlocal done
-        report = await probe(reactor, transport, options, wait=0.0, is_again=False)
+        report = await probe(reactor, transport, options, wait=SETTLED, is_again=False)
         done += 1
         told(f"tried {done} of {len(there)} ways")
         return report

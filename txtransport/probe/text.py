@@ -19,6 +19,7 @@ from txtransport.tls.described import Described
 
 _INDENT: Final = "  "
 _NARROWEST: Final = 24
+_DEEPEST: Final = 4
 # A date, and no less.
 _SHORTEST: Final = 10
 _SOON: Final = 21
@@ -104,7 +105,7 @@ def _failing(survey: Survey, look: Look) -> Iterator[str]:
             yield look.painted("answers, and fails", "heading")
         yield from _lines(report.transport.redacted(), look, "bad")
         diagnosis = report.diagnosis
-        cause, why = ("not-verified", "the options let anyone pose as the peer")
+        cause, why = ("not-verified", "the options do not demand chain and name")
         if diagnosis is not None:
             cause, why = diagnosis.cause, diagnosis.summary
         why = why.removeprefix(f"{report.transport.redacted()}: ")
@@ -120,12 +121,11 @@ def verdict(report: Report, look: Look) -> Iterator[str]:
     """What it comes to, and what to do."""
     if report.diagnosis is not None:
         yield from diagnosed(report.diagnosis, look)
-        return
-    if report.is_verified:
+    elif report.is_verified:
         yield look.painted("connected, verified", "good")
     elif report.session is not None:
         yield look.painted("connected, NOT verified", "bad")
-        yield from _lines("The options let anyone pose as the peer.", look)
+        yield from _lines("The options do not demand a trusted chain and the right name.", look)
     else:
         for line in wrapped("connected, in the clear: nothing is verified", look.width):
             yield look.painted(line, "doubtful")
@@ -291,6 +291,8 @@ def _chain(report: Report, look: Look, now: datetime) -> Iterator[str]:
 
 
 def _certificate(certificate: Described, depth: int, look: Look, now: datetime) -> Iterator[str]:
+    # A peer may send a hundred of them.
+    depth = min(depth, _DEEPEST)
     before = "" if depth == 0 else " " * (len(look.branch) * (depth - 1)) + look.branch
     beneath = " " * len(before)
     yield from _indented(f"{before}{certificate.subject}", look, beneath)
