@@ -155,7 +155,7 @@ class SchemeTests(UrlTestCase):
     def test_a_slip_of_the_pen_is_not_a_host(self) -> None:
         """``tcp:h:1`` and ``//h:1`` are refused; PHP dials hosts named tcp and //h."""
         self.refused("neither host:port nor an IPv6 address", "tcp:h:1")
-        self.refused("did you mean tls://h:1?", "tls:h:1")
+        self.refused("did you mean 'tls://h:1'?", "tls:h:1")
         self.refused("has no path", "//h:1 tcp:/h:1 tcp:///h:1")
         self.refused("a transport is written scheme://host:port", "//h:1 tls:/h:1 unix:/run/x")
         self.refused("is not a port", "tcp:h")
@@ -774,6 +774,7 @@ class AnyTextTests(SynchronousTestCase):
 
     @THOROUGHLY
     @given(mutated())
+    @example("ssl:\ud7fc[::]")
     def test_nearly_everything_in_the_grammar(self, text: str) -> None:
         """A slip of the pen is read or refused like anything else."""
         self.kept(text)

@@ -232,7 +232,7 @@ def _bare6(authority: str, port: int | None, text: str) -> str:
     before, _, last = authority.rpartition(":")
     if not _is_ipv6(authority):
         first, _, rest = authority.partition(":")
-        hint = f"; did you mean {first}://{rest}?" if first in SCHEMES else ""
+        hint = f"; did you mean {seen(f'{first}://{rest}', 60)}?" if first in SCHEMES else ""
         if _is_ipv6(before):
             hint = f"; an IPv6 address stands in brackets: [{before}]:port"
         raise _invalid(
