@@ -19,12 +19,13 @@ from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from txtransport.bottom import is_under_tls
+from txtransport.bottom import is_client, is_under_tls, where
 from txtransport.errors import AlreadySecure, ConversationOver, PeerMisbehaved, UpgradeError
 from txtransport.feed import Feed
 from txtransport.tls.session import Session, session_of
 from txtransport.units import Held, is_paused, next_unit
 from txtransport.upgrade import Policy, TLSState, Upgrade
+from txtransport.watch import report
 
 
 class StartTLSMixin(Protocol):
@@ -187,7 +188,10 @@ class StartTLSMixin(Protocol):
         def connection_lost(reason: Failure) -> None:
             self._stand_aside()
             vars(self).pop("connectionLost", None)
-            lost(upgrade.lost(reason))
+            verdict = upgrade.lost(reason)
+            if upgrade.state is TLSState.FAILED:
+                _tell(transport, verdict)
+            lost(verdict)
 
         # On the instance and not in the class: a protocol that has a
         # dataReceived or connectionLost of its own would hide ours.
@@ -214,3 +218,9 @@ class StartTLSMixin(Protocol):
     def _unread(self) -> bytes:
         take_back: Any = getattr(self, "clearLineBuffer", bytes)
         return bytes(take_back())
+
+
+def _tell(transport: Any, verdict: Failure) -> None:
+    """Say in a server's log why TLS did not come about; a client has its Deferred for that."""
+    if is_client(transport) is False:
+        report(transport.getPeer(), verdict.value, where(transport))
