@@ -29,7 +29,7 @@ from tests import certificates
 from tests.loopback import ClockedReactor, LoopbackTestCase, Only, Recorder, Recorders
 from txtransport import clients
 from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
-from txtransport.options import SocketOptions
+from txtransport.settings import SocketOptions
 from txtransport.tls.session import session_of
 from txtransport.url import Transport
 

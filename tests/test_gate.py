@@ -27,7 +27,7 @@ from tests.memory import End, carry
 from txtransport.devcert import Authority, self_signed
 from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.gate import Gate, Visit, outcome_of, tls_factory
-from txtransport.options import Deadlines, policy
+from txtransport.settings import Deadlines, policy
 from txtransport.tls.creator import Creator, creator
 from txtransport.tls.policy import Side
 from txtransport.tls.session import Conversation, session_of

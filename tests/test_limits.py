@@ -16,7 +16,7 @@ from tests.loopback import LoopbackTestCase, Recorder, Recorders
 from tests.memory import End
 from txtransport.errors import HandshakeFailed
 from txtransport.limits import Limited
-from txtransport.options import ServingPolicy
+from txtransport.settings import ServingPolicy
 
 
 class Gatekeeper:

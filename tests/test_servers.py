@@ -23,7 +23,7 @@ from tests import certificates
 from tests.loopback import ClockedReactor, LoopbackTestCase, Recorder, Recorders
 from txtransport import servers, sockets
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
-from txtransport.options import SocketOptions
+from txtransport.settings import SocketOptions
 from txtransport.tls.session import session_of
 from txtransport.url import Transport
 

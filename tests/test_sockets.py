@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.memory import End
 from txtransport import sockets
 from txtransport.errors import InvalidOption
-from txtransport.options import SocketOptions
+from txtransport.settings import SocketOptions
 from txtransport.sockets import (
     Setting,
     Tuner,

@@ -21,7 +21,7 @@ from tests.loopback import ClockedReactor, LoopbackTestCase, Recorders
 from txtransport import watch
 from txtransport.bottom import bottom
 from txtransport.errors import HandshakeFailed, TransportTimeout
-from txtransport.options import Deadlines
+from txtransport.settings import Deadlines
 from txtransport.tls.creator import creator
 from txtransport.tls.policy import Side, TLSPolicy
 from txtransport.tls.session import Conversation

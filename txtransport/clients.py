@@ -41,10 +41,10 @@ from zope.interface import implementer
 from txtransport.errors import InvalidTransport, TransportTimeout
 from txtransport.gate import Gate, Visit, tls_factory
 from txtransport.lookup import Address, addresses
-from txtransport.options import Deadlines, SocketOptions
 from txtransport.passage import Passage
 from txtransport.prelude import Prelude, way
 from txtransport.race import Race, interleaved
+from txtransport.settings import Deadlines, SocketOptions
 from txtransport.sockets import is_ipv6, refuse_other_family
 from txtransport.steps import Event, Step, Trace, traced
 from txtransport.url import Transport

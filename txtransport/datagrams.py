@@ -15,7 +15,7 @@ from zope.interface import Interface, implementer
 
 from txtransport.errors import InvalidOption, InvalidTransport
 from txtransport.lookup import Address, addresses
-from txtransport.options import Settings
+from txtransport.settings import Settings
 from txtransport.sockets import (
     bound,
     is_ipv6,

@@ -111,8 +111,8 @@ _NECESSARY: Final = frozenset({"1.2", "1.3"})
 
 
 def _versions_of_tls() -> Finding:
-    from txtransport.options import split
     from txtransport.schemes import SCHEMES
+    from txtransport.settings import split
     from txtransport.tls.platform import refusal
 
     spoken, refused = [], {}

@@ -18,9 +18,9 @@ from txtransport import clients, servers
 from txtransport.clients import ClientGate
 from txtransport.datagrams import IDatagramEndpoint, UDPEndpoint
 from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
-from txtransport.options import Settings, WayIn, split
 from txtransport.schemes import SCHEMES, Kind, Scheme
 from txtransport.servers import ServerEndpoint
+from txtransport.settings import Settings, WayIn, split
 from txtransport.sockets import Tuner, settings
 from txtransport.steps import Trace
 from txtransport.tls.creator import Creator, creator, linked

@@ -15,8 +15,8 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from txtransport.options import ServingPolicy
 from txtransport.passage import Passage, log_name
+from txtransport.settings import ServingPolicy
 
 _log: Final = Logger()
 

@@ -40,9 +40,9 @@ from txtransport.errors import (
 from txtransport.gate import Gate, Visit, tls_factory
 from txtransport.limits import Limited
 from txtransport.lookup import addresses
-from txtransport.options import ServingPolicy, SocketOptions
 from txtransport.passage import Passage, log_name
 from txtransport.prelude import Prelude, way
+from txtransport.settings import ServingPolicy, SocketOptions
 from txtransport.sockets import bound, refuse_ipv6_alone
 from txtransport.url import Transport
 from txtransport.watch import Terms, report

@@ -10,7 +10,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from txtransport.errors import InvalidOption
-from txtransport.options import SocketOptions
+from txtransport.settings import SocketOptions
 
 
 @frozen

@@ -42,8 +42,9 @@ from txtransport.errors import (
     UpgradeError,
 )
 from txtransport.feed import MOST, Feed
-from txtransport.options import OPTIONS, Deadlines, checked, value
-from txtransport.options import policy as policy_of
+from txtransport.options import OPTIONS, value
+from txtransport.settings import Deadlines, checked
+from txtransport.settings import policy as policy_of
 from txtransport.tls.creator import Creator, creator
 from txtransport.tls.policy import Side, TLSPolicy
 from txtransport.tls.session import Session, session_of

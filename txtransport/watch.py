@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.errors import HandshakeFailed, NegotiationError, PeerLeft, TransportTimeout
-from txtransport.options import Deadlines, WayIn
+from txtransport.settings import Deadlines, WayIn
 from txtransport.sockets import acknowledged, is_draining
 from txtransport.steps import Trace
 from txtransport.tls.creator import Creator

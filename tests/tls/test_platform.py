@@ -14,8 +14,8 @@ from OpenSSL import crypto
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.devcert import Authority
-from txtransport.options import split
 from txtransport.schemes import SCHEMES
+from txtransport.settings import split
 from txtransport.tls.platform import Trust, refusal, trust
 from txtransport.tls.policy import TLSPolicy
 

@@ -1,0 +1,204 @@
+"""Values of every option, good ones and bad, and what tests of options share."""
+
+# Letters that look like others are what some of these tests are about.
+# ruff: noqa: RUF001
+
+from __future__ import annotations
+
+import base64
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
+
+from attrs import frozen
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.errors import InvalidOption
+from txtransport.schemes import SCHEMES
+from txtransport.settings import (
+    Settings,
+    split,
+)
+from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.tls.policy import Verify
+from txtransport.url import Transport
+
+HEX: Final = "0123456789abcdef" * 4
+COLONS: Final = ":".join(HEX[place : place + 2].upper() for place in range(0, 64, 2))
+PIN: Final = base64.b64encode(bytes(range(32))).decode()
+SLASHED: Final = base64.b64encode(b"\xff" * 32).decode()
+
+
+class Word(str, Enum):
+    """Words of a program's own."""
+
+    CLOSE = "close"
+    PATH = "/etc/site.pem"
+
+
+@frozen
+class Examples:
+    """Values of an option: good ones as text and in Python, and bad ones."""
+
+    good: tuple[tuple[str, Any, Any], ...]
+    bad: tuple[Any, ...]
+
+
+def numbers(low: int, high: int) -> Examples:
+    """Examples of whole numbers, the ends of their range among them."""
+    return Examples(
+        ((str(low), low, low), (f"0{high}", high, high)),
+        (str(high + 1), high + 1, low - 1, "-1", "+1", " 1", "1 ", "1_0", "0x1", "1.0", "1e1", "",
+         "²", "٣", "１", 1.0, True, None, b"1", 10**5000, -(10**5000), "9" * 5000, [1]),
+    )  # fmt: skip
+
+
+FLAGS: Final = Examples(
+    (("yes", True, True), ("TRUE", True, True), ("on", True, True), ("1", True, True),
+     ("no", False, False), ("False", False, False), ("OFF", False, False), ("0", False, False)),
+    ("", "y", "maybe", " yes", "2", 1, 0, None, b"yes", [], {}, 10**5000),
+)  # fmt: skip
+TEXTS: Final = Examples(
+    (("x y", "x y", "x y"), ("é:\\", "é:\\", "é:\\")),
+    ("", "\0", "a\nb", "a\u202eb", "\ud800", b"x", 1, None, ["x"], True),
+)
+PATHS: Final = Examples(
+    (("/etc/a b.pem", Path("/etc/a b.pem"), "/etc/a b.pem"),
+     ("a.pem", PurePosixPath("a.pem"), "a.pem"),
+     ("/etc/site.pem", Word.PATH, "/etc/site.pem")),
+    (*TEXTS.bad, "a" * 4097, Path("a\nb")),
+)  # fmt: skip
+SECONDS: Final = Examples(
+    (("2.5", 2.5, 2.5), ("86400", 86400, 86400.0), ("0.001", 0.001, 0.001), ("05", 5, 5.0)),
+    ("0", "0.0", "-1", "86400.1", "1e3", "inf", "nan", "1.", ".5", "1,5", " 1", "", "1s", "²", 0,
+     -1, float("nan"), float("inf"), 10**400, 10**5000, True, None, b"1", Decimal(1)),
+)  # fmt: skip
+VERSIONS: Final = Examples(
+    (("1.0", "1.0", "1.0"), ("1.3", "1.3", "1.3")),
+    ("", "1", "1.4", "TLSv1.2", "1.20", "٢", 1.2, 12, None, b"1.2", ["1.2"]),
+)
+
+EXAMPLES: Final[dict[str, Examples]] = {
+    "bindto": Examples(
+        (("192.0.2.7", "192.0.2.7", ("192.0.2.7", 0)),
+         ("192.0.2.7:80", ("192.0.2.7", 80), ("192.0.2.7", 80)),
+         ("[::1]:0", ("::1", 0), ("::1", 0)),
+         ("::1", ("0:0::1", "0"), ("::1", 0)),
+         ("[fe80::1%eth0]:65535", ("fe80::1%eth0", 65535), ("fe80::1%eth0", 65535)),
+         ("2001:db8::a:b", "[2001:DB8::A:B]", ("2001:db8::a:b", 0))),
+        ("", "invalid", "localhost:1", "*", "0:8080", ":80", "[::1]:", "[::1", "::1]",
+         "[127.0.0.1]:80", "127.0.0.1:65536", "127.0.0.1:x", "127.0.0.1:-1", "127.1:80",
+         "2001:db8::1:80", "[::1]:٣", "[]:1", "[::1%]:1", "127.0.0.1:1:2", 80, None, b"127.0.0.1",
+         ("127.0.0.1",), (2130706433, 0), (b"\x7f\0\0\1", 0), ("127.0.0.1", -1),
+         ("127.0.0.1", None), ("fe80::1%\0", 0), ["::1", 0]),
+    ),
+    "backlog": numbers(1, 65535),
+    "ipv6_v6only": FLAGS,
+    "so_reuseport": FLAGS,
+    "so_broadcast": FLAGS,
+    "tcp_nodelay": FLAGS,
+    "so_keepalive": FLAGS,
+    "tcp_keepidle": numbers(1, 32767),
+    "tcp_keepintvl": numbers(1, 32767),
+    "tcp_keepcnt": numbers(1, 127),
+    "so_linger": numbers(0, 32767),
+    "so_rcvbuf": numbers(1, 2**31 - 1),
+    "so_sndbuf": numbers(1, 2**31 - 1),
+    "verify_peer": Examples(
+        (("yes", True, Verify.YES), ("0", False, Verify.NO), ("no", Verify.NO, Verify.NO),
+         ("optional", "optional", Verify.OPTIONAL), ("Optional", Verify.OPTIONAL, Verify.OPTIONAL)),
+        FLAGS.bad,
+    ),
+    "verify_peer_name": FLAGS,
+    "peer_name": TEXTS,
+    "allow_self_signed": FLAGS,
+    "cafile": PATHS,
+    "capath": PATHS,
+    "verify_depth": numbers(0, 100),
+    "peer_fingerprint": Examples(
+        ((HEX, COLONS, (HEX,)), (COLONS, [HEX], (HEX,)),
+         (f"{COLONS},{HEX * 2}", (COLONS, HEX * 2), (HEX, HEX * 2)),
+         ("0" * 96, {"0" * 96}, ("0" * 96,))),
+        ("", ",", "x", HEX[:32], HEX[:40], f"{HEX}0", f"sha256:{HEX}", f"{HEX},", "g" * 64,
+         "１" * 64, f"{HEX[:-1]}\n", "ſ" * 64, bytes.fromhex(HEX), [bytes.fromhex(HEX)], [], None,
+         1, [HEX, 1]),
+    ),
+    "pin": Examples(
+        ((PIN, PIN, (PIN,)), (f"sha256/{PIN}", [f"sha256//{PIN}"], (PIN,)),
+         (f"sha256//{PIN},{SLASHED}", (PIN, f"sha256/{SLASHED}"), (PIN, SLASHED)),
+         (f"sha256//{SLASHED}", SLASHED, (SLASHED,)),
+         # The last character carries two bits that do not count.
+         (f"{PIN[:-2]}9=", PIN, (PIN,))),
+        ("", ",", "x", PIN[:-1], f"{PIN}=", f"{PIN},", f"sha1/{PIN}", f"sha256///{PIN}",
+         PIN.replace("A", "*"), base64.b64encode(b"x" * 20).decode(), HEX, f"{PIN};{PIN}",
+         bytes(32), [], None, 1),
+    ),
+    "crl": PATHS,
+    "local_cert": PATHS,
+    "local_pk": PATHS,
+    "passphrase": TEXTS,
+    "passphrase_file": PATHS,
+    "SNI_enabled": FLAGS,
+    "SNI_server_certs": Examples(
+        (("a.example=/a.pem", {"a.example": Path("/a.pem")}, (("a.example", "/a.pem"),)),
+         ("A=x,*.b.c=C:\\y=z", {"a": "x", "*.B.c": "C:\\y=z"}, (("a", "x"), ("*.b.c", "C:\\y=z")))),
+        ("", ",", "a", "a=", "=x", "a=x,", "a=x,A=y", "*=x", "*.=x", "a.*=x", "*.*.a=x", "a..b=x",
+         "a b=x", "é=x", {}, {"a": ""}, {"a": None}, {"a": b"x"}, {1: "x"}, {"A": "x", "a": "y"},
+         {"a": {"local_cert": "x"}}, [("a", "x")], None, 1),
+    ),
+    "min_version": VERSIONS,
+    "max_version": VERSIONS,
+    "ciphers": TEXTS,
+    "security_level": numbers(0, 5),
+    "alpn_protocols": Examples(
+        (("h2,http/1.1", ["h2", "http/1.1"], ("h2", "http/1.1")), ("h2", ("h2",), ("h2",)),
+         ("a" * 255, "a" * 255, ("a" * 255,))),
+        ("", ",", "h2,", "h2,,h3", "a" * 256, "é" * 128, ["a" * 255] * 256, b"h2", [b"h2"],
+         [], [""], None, 1),
+    ),
+    "honor_cipher_order": FLAGS,
+    "no_ticket": FLAGS,
+    "capture_peer_cert": FLAGS,
+    "timeout": SECONDS,
+    "handshake_timeout": SECONDS,
+    "close_timeout": SECONDS,
+    "starttls": Examples(
+        (("smtp", UPGRADABLE["smtp"], UPGRADABLE["smtp"]),
+         ("IMAP", UPGRADABLE["imap"], UPGRADABLE["imap"])),
+        ("", "x y", "stls", None, 1, b"smtp", ["smtp"], True),
+    ),
+    "starttls_name": TEXTS,
+    "starttls_from": TEXTS,
+    "starttls_policy": Examples(
+        (("must", "must", "must"), ("may", "may", "may")),
+        ("", "May", "maybe", None, 1, b"may", True),
+    ),
+    "proxy_protocol": FLAGS,
+    "proxy_from": TEXTS,
+    "send_proxy": TEXTS,
+    "max_connections": numbers(1, 10**6),
+    "max_per_ip": numbers(1, 10**6),
+    "overflow": Examples(
+        (("pause", "pause", "pause"), ("close", Word.CLOSE, "close")),
+        ("", "Pause", "drop", None, 1, b"close", True),
+    ),
+}  # fmt: skip
+
+
+def settle(text: str, side: str = "client", **keywords: Any) -> Settings:
+    """What a URL and keywords come to."""
+    transport = Transport.parse(text)
+    return split(SCHEMES[transport.scheme], transport.options, keywords, side)
+
+
+class OptionsTestCase(SynchronousTestCase):
+    """What the tests of this file share."""
+
+    def refused(
+        self, option: str, reason: str, text: str, side: str = "client", **keywords: Any
+    ) -> None:
+        """The options are refused, for that one and for that reason."""
+        error = self.assertRaises(InvalidOption, settle, text, side, **keywords)
+        self.assertEqual(error.option, option, error)
+        self.assertIn(reason, str(error))
