@@ -166,6 +166,16 @@ class AdviceTests(SynchronousTestCase):
                 self.assertRegex(plain.advice, r"\A[A-Z].{10,120}[^.!]\Z")
                 self.assertRegex(plain.who, r"\Aan? [A-Za-z0-9 ./-]+\Z")
 
+    def test_every_server_has_a_way(self) -> None:
+        """More than 25 protocols of servers are known, each with a URL to use, or its own way."""
+        self.assertGreater(len(SERVERS), 25)
+        for name, greetings in SERVERS.items():
+            for greeting in greetings:
+                plain = recognise(greeting, Side.CLIENT, None)
+                assert plain is not None
+                way = r"tls://peer\.example:1234\?starttls=\w+ on this port|tcp://|as a proxy"
+                self.assertRegex(plain.advice_at(WHERE), way, name)
+
     def test_dialogues_that_there_are(self) -> None:
         """No one is sent to a starttls= that is not there."""
         named = {

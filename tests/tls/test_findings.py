@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.errors import CAUSES
+from txtransport.errors import CAUSES, FAULTS
 from txtransport.tls.alerts import ALERTS
-from txtransport.tls.findings import OF_ALERT, OF_CERTIFICATE, OF_REASON
+from txtransport.tls.findings import (
+    EXPIRED_AUTHORITY,
+    FAULT_OF_CERTIFICATE,
+    OF_ALERT,
+    OF_CERTIFICATE,
+    OF_REASON,
+    OF_X509,
+)
 
 
 class TableTests(SynchronousTestCase):
@@ -25,8 +32,15 @@ class TableTests(SynchronousTestCase):
     def test_every_finding_has_a_remedy(self) -> None:
         """Whoever reads what happened also reads what to do, in whole sentences."""
         remedies = [finding.remedy for finding in (*OF_REASON.values(), *OF_ALERT.values())]
-        for remedy in (*remedies, *OF_CERTIFICATE.values()):
+        certificates = [EXPIRED_AUTHORITY, *(advice.remedy for advice in OF_X509.values())]
+        for remedy in (*remedies, *OF_CERTIFICATE.values(), *certificates):
             self.assertRegex(remedy, r"\A[A-Z].{10,}[^.!]\Z")
+
+    def test_every_fault_is_someone_s(self) -> None:
+        """Whose a failure is, is one of the documented words."""
+        for row in (*OF_REASON.values(), *OF_ALERT.values(), *OF_X509.values()):
+            self.assertIn(row.fault, FAULTS)
+        self.assertEqual(set(FAULT_OF_CERTIFICATE.values()) - set(FAULTS), set())
 
     def test_texts_end_a_sentence(self) -> None:
         """What happened follows the place, and the remedy follows it."""

@@ -19,11 +19,14 @@ from txtransport.errors import HandshakeFailed, opening, seen, shown
 from txtransport.tls.alerts import Alert, alert_of_reason, alert_of_record
 from txtransport.tls.banners import is_tls, recognise
 from txtransport.tls.findings import (
+    EXPIRED_AUTHORITY,
     FAULT_OF_CERTIFICATE,
     MISSING_INTERMEDIATE,
     OF_ALERT,
     OF_CERTIFICATE,
     OF_REASON,
+    OF_X509,
+    Advice,
     Finding,
 )
 from txtransport.tls.identity import issuer_place, named
@@ -124,21 +127,20 @@ def _certificate(attempt: Attempt) -> Finding | None:
     whose = "peer's" if attempt.side is Side.CLIENT else "client's"
     place = "" if problem.depth == 0 else f" (an authority, depth {problem.depth})"
     text = f"the {whose} certificate{place} was refused: {problem.text}{_described(problem)}"
-    return Finding(
-        problem.cause,
-        text,
-        _remedy_for(problem),
-        fault="peer"
-        if _missing_issuer(problem)
-        else FAULT_OF_CERTIFICATE.get(problem.cause, "peer"),
-    )
+    advice = _advice_for(problem)
+    return Finding(problem.cause, text, advice.remedy, fault=advice.fault)
 
 
-def _remedy_for(problem: Problem) -> str:
+def _advice_for(problem: Problem) -> Advice:
     place = _missing_issuer(problem)
     if place:
-        return MISSING_INTERMEDIATE.format(place=place)
-    return OF_CERTIFICATE.get(problem.cause, "")
+        return Advice(MISSING_INTERMEDIATE.format(place=place))
+    if problem.code in OF_X509:
+        return OF_X509[problem.code]
+    if problem.cause == "expired" and problem.depth:
+        return Advice(EXPIRED_AUTHORITY)
+    fault = FAULT_OF_CERTIFICATE.get(problem.cause, "peer")
+    return Advice(OF_CERTIFICATE.get(problem.cause, ""), fault)
 
 
 def _missing_issuer(problem: Problem) -> str | None:

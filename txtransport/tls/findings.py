@@ -30,6 +30,19 @@ class Finding:
     fault: str = "peer"
 
 
+@frozen
+class Advice:
+    """What to do about a certificate.
+
+    Attributes:
+        remedy: A sentence without its full stop.
+        fault: Whose it is, one of `txtransport.errors.FAULTS`.
+    """
+
+    remedy: str
+    fault: str = "peer"
+
+
 _VERSIONS: Final = "Compare the versions of both: min_version and max_version here"
 _CIPHERS: Final = "Look at ciphers and security_level"
 
@@ -131,7 +144,7 @@ OF_CERTIFICATE: Final = {
     "expired": "The peer must renew it; check this machine's clock if the dates look right",
     "not-yet-valid": "Check this machine's clock and the peer's",
     "wrong-purpose": "It needs the extended key usage for servers (serverAuth), or on a "
-    "client for clients (clientAuth)",
+    "client for clients (clientAuth), and a key usage for handshakes (digitalSignature)",
     "revoked": "The peer must get a new one; do not trust it meanwhile",
     "fingerprint": "If the change is expected, renew the digest; if not, someone is in between",
 }
@@ -150,3 +163,42 @@ MISSING_INTERMEDIATE: Final = (
     "belongs into the server's file behind the leaf. Until then cafile=FILE with it and with the "
     "authority above it will do"
 )
+
+EXPIRED_AUTHORITY: Final = (
+    "An authority must be renewed: the peer must send the new one behind its leaf or, if it is a "
+    "root, cafile needs it here; check this machine's clock if the dates look right"
+)
+
+_STRONGER: Final = "The peer must renew it with {what}; security_level={level} lets it pass"
+_NO_AUTHORITY: Final = Advice(
+    "The peer must get one from a real authority, which has CA:TRUE (basicConstraints) and the "
+    "key usage keyCertSign"
+)
+_CONSTRAINED: Final = Advice(
+    "The peer must get one from an authority that may vouch for its names (nameConstraints)"
+)
+_LONG_KEY: Final = "a key of at least 2048 bits (RSA) or 256 (EC)"
+
+OF_X509: Final = {
+    3: Advice("Put the list of its issuer into the file of crl, or leave crl out", "ours"),
+    7: Advice(
+        "Two authorities have the same name: the peer's is another than the one in cafile, or "
+        "someone pretends to be it"
+    ),
+    12: Advice("Fetch the present list of its issuer for the file of crl", "ours"),
+    22: Advice("Raise verify_depth if the chain is as it should be", "ours"),
+    24: _NO_AUTHORITY,
+    25: Advice(
+        "The peer must get one from an authority nearer to the root, or that authority must be "
+        "issued anew with a greater pathlen (basicConstraints)"
+    ),
+    32: _NO_AUTHORITY,
+    34: Advice("The peer must get one without that extension, or in which it is not critical"),
+    47: _CONSTRAINED,
+    48: _CONSTRAINED,
+    66: Advice(_STRONGER.format(what=_LONG_KEY, level=0)),
+    67: Advice(_STRONGER.format(what="an authority that has " + _LONG_KEY, level=0)),
+    68: Advice(_STRONGER.format(what="a signature of SHA-256", level=0)),
+    79: _NO_AUTHORITY,
+}
+"""What to do, by OpenSSL's number (x509_vfy.h), where the cause alone says too little."""

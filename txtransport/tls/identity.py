@@ -73,7 +73,11 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
     except Exception as problem:
         # Whatever it is that cannot be read: never a reason to accept.
         return f"its names cannot be read: {str(problem)[:120]!a}"
-    return None if is_for_it else f"it is for {named(certificate)}, not for {name}"
+    if is_for_it:
+        return None
+    if is_address(name) and name in names.get_values_for_type(x509.DNSName):
+        return f"it has the address {name} among its DNS names, where none counts"
+    return f"it is for {named(certificate)}, not for {name}"
 
 
 def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:

@@ -1,0 +1,357 @@
+"""Certificates in every broken shape: each is refused, says why, and what to do."""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+from attrs import field, frozen
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import certificates
+from tests.tls.handshake import NAME, client, meet, server
+from txtransport.devcert import Authority, Issued, self_signed
+
+NOW: Final = datetime.now(timezone.utc)
+A_DAY: Final = timedelta(days=1)
+PLACE: Final = "http://ca.example/between.crt"
+USES: Final = (
+    "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
+    "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
+)  # fmt: skip
+
+Private = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+Extension = tuple[x509.ExtensionType, bool]
+
+
+def usage(*uses: str) -> Extension:
+    """What a key may be used for."""
+    return x509.KeyUsage(**{use: use in uses for use in USES}), True
+
+
+def constraint(length: int | None = None) -> Extension:
+    """That a certificate is an authority's, perhaps with few below."""
+    return x509.BasicConstraints(True, length), True
+
+
+FOR_CERTIFICATES: Final = usage("key_cert_sign", "crl_sign")
+FOR_HANDSHAKES: Final = usage("digital_signature", "key_encipherment")
+FOR_SERVERS: Final[Extension] = x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), False
+NAMED: Final[Extension] = x509.SubjectAlternativeName([x509.DNSName(NAME)]), False
+
+
+@functools.cache
+def stranger() -> Authority:
+    """An authority that no one trusts."""
+    return Authority.create("a stranger")
+
+
+@functools.cache
+def short_key() -> rsa.RSAPrivateKey:
+    """A key that was long enough when the century was young."""
+    return rsa.generate_private_key(65537, 1024)
+
+
+def root() -> Authority:
+    """The root that the client trusts."""
+    return certificates.authority()
+
+
+def built(
+    name: str,
+    *extensions: Extension,
+    key: Private | None = None,
+    digest: hashes.SHA224 | hashes.SHA256 | None = None,
+    by: Authority | None = None,
+) -> Issued:
+    """A certificate with these extensions and no others, by the root unless it says otherwise."""
+    issuer, private = by or root(), key or ec.generate_private_key(ec.SECP256R1())
+    above = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
+    own = x509.SubjectKeyIdentifier.from_public_key(private.public_key())
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)]))
+        .issuer_name(issuer.certificate.subject)
+        .public_key(private.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - A_DAY)
+        .not_valid_after(NOW + 90 * A_DAY)
+        .add_extension(own, False)
+        .add_extension(x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(above), False)
+    )
+    for extension, is_critical in extensions:
+        builder = builder.add_extension(extension, is_critical)
+    return Issued(builder.sign(issuer.key, digest or hashes.SHA256()), private, issuer.parents)
+
+
+def leaf(*extensions: Extension, **keywords: Any) -> bytes:
+    """A server's certificate with something besides."""
+    return built(NAME, NAMED, FOR_SERVERS, *extensions, **keywords).pem
+
+
+def between(*extensions: Extension, by: Authority | None = None) -> Authority:
+    """An authority with these extensions and no others, below the root or another."""
+    made = built("between", *extensions, by=by)
+    assert isinstance(made.key, ec.EllipticCurvePrivateKey)
+    return Authority(made.certificate, made.key, (made.certificate, *made.chain))
+
+
+def constrained(**names: list[x509.GeneralName]) -> bytes:
+    """One by an authority that may vouch for some names only."""
+    both = {"permitted_subtrees": None, "excluded_subtrees": None, **names}
+    limits = x509.NameConstraints(**both)
+    return between(constraint(), FOR_CERTIFICATES, (limits, True)).issue(NAME).pem
+
+
+def named(*names: x509.GeneralName) -> bytes:
+    """One with those alternative names."""
+    return root().issue(common_name=NAME, alternative_names=names).pem
+
+
+def alone(place: str | None = None) -> bytes:
+    """A leaf whose intermediate was left at home."""
+    made = root().intermediate().issue(NAME, issuer_place=place)
+    return Issued(made.certificate, made.key).pem
+
+
+def below_a_leaf() -> bytes:
+    """One that was issued by a certificate that is no authority."""
+    made = root().issue(NAME)
+    assert isinstance(made.key, ec.EllipticCurvePrivateKey)
+    return Authority(made.certificate, made.key, (made.certificate,)).issue(NAME).pem
+
+
+def forged() -> bytes:
+    """One that claims the root's name and was signed with another key."""
+    return Authority(root().certificate, stranger().key).issue(NAME).pem
+
+
+def two_below_one() -> bytes:
+    """One below two authorities, of which the upper may have none below."""
+    upper = between(constraint(0), FOR_CERTIFICATES)
+    return upper.intermediate().issue(NAME).pem
+
+
+@functools.cache
+def old_root() -> Authority:
+    """A root that has expired, and is in the client's file still."""
+    return Authority.create("an old root", now=NOW - 99 * A_DAY, days=90)
+
+
+def with_a_short_key_above() -> bytes:
+    """One by an authority whose key is too short."""
+    above = built("short", constraint(), FOR_CERTIFICATES, key=short_key())
+    weak: Any = Authority(above.certificate, above.key, (above.certificate,))  # type: ignore[arg-type]
+    return leaf(FOR_HANDSHAKES, by=weak)
+
+
+@functools.cache
+def revoked() -> Issued:
+    """One that was taken back."""
+    return root().issue(NAME)
+
+
+def lists() -> dict[str, str]:
+    """The files of revocation lists, by what is in them."""
+    made = {
+        "its own": root().revocation_list(revoked().certificate),
+        "another's": stranger().revocation_list(),
+        "an old one": root().revocation_list(now=NOW - 9 * A_DAY, days=1),
+    }
+    return {name: certificates.written(f"shapes-{name}.pem", pem) for name, pem in made.items()}
+
+
+Given = Callable[[], Mapping[str, object]]
+
+
+def nothing() -> Mapping[str, object]:
+    """No options."""
+    return {}
+
+
+@frozen
+class Shape:
+    """One broken shape.
+
+    Attributes:
+        what: What is the matter with it.
+        make: Makes the server's PEM file.
+        cause: What the client calls it.
+        evidence: A part of what it saw.
+        remedy: A part of what it says to do.
+        fault: Whose it is.
+        given: The client's options.
+        host: The server's.
+    """
+
+    what: str
+    make: Callable[[], bytes]
+    cause: str
+    evidence: str
+    remedy: str
+    fault: str = "peer"
+    given: Given = field(default=nothing)
+    host: Mapping[str, object] = field(factory=dict)
+
+
+WEAK: Final[Mapping[str, object]] = {"security_level": 0}
+AN_ADDRESS: Final = x509.IPAddress(ipaddress.ip_address("192.0.2.7"))
+DIRECTORY: Final = x509.DirectoryName(x509.Name.from_rfc4514_string(f"CN={NAME}"))
+UNKNOWN: Final[Extension] = (
+    x509.UnrecognizedExtension(ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\x05\x00"), True
+)  # fmt: skip
+
+RENEW: Final = "must renew it"
+BY_A_NAME: Final = "Connect by a name that it is for"
+OF_SERVERS: Final = "serverAuth"
+AUTHORITY: Final = "cafile=FILE"
+
+SHAPES: Final = (
+    # Whom to trust.
+    Shape("self-signed", lambda: self_signed(NAME).pem,
+          "self-signed", "no one but itself", "a copy of the certificate", "ours"),
+    Shape("of an unknown authority", lambda: stranger().issue(NAME).pem,
+          "unknown-issuer", "its issuer is not known", AUTHORITY, "ours"),
+    Shape("of an unknown root that is shown", lambda: stranger().issue(NAME).pem + stranger().pem,
+          "unknown-issuer", "is not trusted here", AUTHORITY, "ours"),
+    Shape("without its intermediate", alone,
+          "unknown-issuer", "its issuer is not known", "intermediate", "ours"),
+    Shape("without its intermediate, which is to be had", lambda: alone(PLACE),
+          "unknown-issuer", "its issuer is not known", PLACE),
+    Shape("signed with another key", forged,
+          "unknown-issuer", "its signature is not its issuer's", "same name"),
+    # When.
+    Shape("expired", lambda: root().issue(NAME, now=NOW - 99 * A_DAY).pem,
+          "expired", "certificate 0: it has expired", RENEW),
+    Shape("of an expired intermediate",
+          lambda: root().intermediate(now=NOW - 99 * A_DAY, days=90).issue(NAME).pem,
+          "expired", "certificate 1: it has expired", "authority"),
+    Shape("of an expired root", lambda: old_root().issue(NAME).pem,
+          "expired", "certificate 1: it has expired", "cafile",
+          given=lambda: {"cafile": certificates.written("old-root.pem", old_root().pem)}),
+    Shape("not valid yet", lambda: root().issue(NAME, now=NOW + 9 * A_DAY).pem,
+          "not-yet-valid", "not valid yet", "clock", "ours"),
+    # For whom.
+    Shape("for another name", lambda: root().issue("other.example").pem,
+          "wrong-name", "it is for other.example, not for good.example", BY_A_NAME),
+    Shape("for another address", lambda: root().issue("127.0.0.1").pem,
+          "wrong-name", "it is for 127.0.0.1, not for 127.0.0.2", BY_A_NAME,
+          given=lambda: {"peer_name": "127.0.0.2"}),
+    Shape("without SAN", lambda: root().issue(common_name=NAME).pem,
+          "wrong-name", "no subject alternative name", BY_A_NAME),
+    Shape("for *", lambda: named(x509.DNSName("*")),
+          "wrong-name", "it is for *, not", BY_A_NAME),
+    Shape("for *.*.example", lambda: named(x509.DNSName("*.*.example")),
+          "wrong-name", "it is for *.*.example", BY_A_NAME),
+    Shape("for a whole domain", lambda: named(x509.DNSName("*.example")),
+          "wrong-name", "it is for *.example", BY_A_NAME),
+    Shape("for an empty name", lambda: named(x509.DNSName("")),
+          "wrong-name", "it is for nobody", BY_A_NAME),
+    Shape("for an address as a name", lambda: named(x509.DNSName("192.0.2.7")),
+          "wrong-name", "address 192.0.2.7 among its DNS names, where none counts", BY_A_NAME,
+          given=lambda: {"peer_name": "192.0.2.7"}),
+    Shape("for an address, not a name", lambda: named(AN_ADDRESS),
+          "wrong-name", "it is for 192.0.2.7", BY_A_NAME),
+    Shape("for mail", lambda: named(x509.RFC822Name(f"me@{NAME}")),
+          "wrong-name", f"it is for me@{NAME}", BY_A_NAME),
+    Shape("for a directory", lambda: named(DIRECTORY),
+          "wrong-name", f"CN={NAME}", BY_A_NAME),
+    Shape("for names beyond its authority", lambda: constrained(
+              permitted_subtrees=[x509.DNSName("other.example")]),
+          "wrong-name", "may not vouch for its names", "nameConstraints"),
+    Shape("for names that its authority must not vouch for", lambda: constrained(
+              excluded_subtrees=[x509.DNSName(NAME)]),
+          "wrong-name", "must not vouch for its names", "nameConstraints"),
+    # For what.
+    Shape("for clients", lambda: root().issue(NAME, purpose="client").pem,
+          "wrong-purpose", "extended key usage", OF_SERVERS),
+    Shape("with a key for other uses", lambda: leaf(FOR_CERTIFICATES),
+          "wrong-purpose", "not made for this purpose", "digitalSignature"),
+    Shape("with an extension that no one knows", lambda: leaf(FOR_HANDSHAKES, UNKNOWN),
+          "other", "critical extension", "without that extension"),
+    # By whom.
+    Shape("of a leaf", below_a_leaf,
+          "unknown-issuer", "is no authority", "basicConstraints"),
+    Shape("of an intermediate that is no authority",
+          lambda: between(FOR_CERTIFICATES).issue(NAME).pem,
+          "unknown-issuer", "is no authority", "basicConstraints"),
+    Shape("of an authority whose key may not sign",
+          lambda: between(constraint(), FOR_HANDSHAKES).issue(NAME).pem,
+          "unknown-issuer", "is no authority", "keyCertSign"),
+    Shape("below more authorities than one of them allows", two_below_one,
+          "other", "may not have so many below", "pathlen"),
+    Shape("below more authorities than we allow",
+          lambda: root().intermediate().issue(NAME).pem,
+          "other", "longer than verify_depth allows", "verify_depth", "ours",
+          given=lambda: {"verify_depth": 0}),
+    # How strong.
+    Shape("with a key that is too short", lambda: leaf(FOR_HANDSHAKES, key=short_key()),
+          "other", "its key is too short", "security_level", host=WEAK),
+    Shape("of an authority with a key that is too short", with_a_short_key_above,
+          "other", "an authority's key is too short", "security_level", host=WEAK),
+    # What SHA-1 is to level 2; cryptography signs with it no longer.
+    Shape("signed with a digest that is too weak",
+          lambda: leaf(FOR_HANDSHAKES, digest=hashes.SHA224()),
+          "other", "digest is too weak", "SHA-256",
+          given=lambda: {"security_level": 3}),
+    # What we know besides.
+    Shape("revoked", lambda: revoked().pem,
+          "revoked", "its issuer has revoked it", "must get a new one",
+          given=lambda: {"crl": lists()["its own"]}),
+    Shape("without a revocation list", lambda: root().issue(NAME).pem,
+          "other", "no revocation list of its issuer", "crl", "ours",
+          given=lambda: {"crl": lists()["another's"]}),
+    Shape("with an old revocation list", lambda: root().issue(NAME).pem,
+          "other", "revocation list of its issuer has expired", "crl", "ours",
+          given=lambda: {"crl": lists()["an old one"]}),
+    Shape("with another fingerprint", lambda: root().issue(NAME).pem,
+          "fingerprint", "its SHA-256 fingerprint is", "renew the digest", "someone-between",
+          given=lambda: {"peer_fingerprint": "0" * 64}),
+    Shape("with another key than the pinned one", lambda: root().issue(NAME).pem,
+          "fingerprint", "pin", "renew the digest", "someone-between",
+          given=lambda: {"pin": stranger().issue(NAME).spki_pin}),
+)  # fmt: skip
+"""Every broken shape."""
+
+
+class ShapeTests(SynchronousTestCase):
+    """A client and a server with a certificate that is not as it should be."""
+
+    def test_each_is_refused_with_its_own_words(self) -> None:
+        """Each shape has its cause, what was seen of it, whose fault it is and a remedy."""
+        for shape in SHAPES:
+            path = certificates.written("shape.pem", shape.make())
+            meeting = meet(client(**shape.given()), server(local_cert=path, **shape.host))
+            self.assertFalse(meeting.client.is_secure or meeting.server.is_secure, shape.what)
+            error = meeting.client.explained()
+            self.assertEqual((error.cause, error.fault), (shape.cause, shape.fault), shape.what)
+            self.assertIn(shape.evidence, "\n".join(error.evidence), shape.what)
+            self.assertIn(shape.remedy, error.remedy, shape.what)
+            self.assertTrue(error.permanent, shape.what)
+            self.assertTrue(str(error).endswith(error.remedy), shape.what)
+
+    def test_there_are_enough(self) -> None:
+        """No shape is there twice, and those that are met in the wild are there."""
+        self.assertEqual(len({shape.what for shape in SHAPES}), len(SHAPES))
+        self.assertGreater(len(SHAPES), 35)
+
+    def test_the_same_without_what_is_broken_is_good(self) -> None:
+        """What the shapes are built with is no reason to refuse."""
+        good = (
+            leaf(FOR_HANDSHAKES),
+            between(constraint(), FOR_CERTIFICATES).issue(NAME).pem,
+            between(constraint(1), FOR_CERTIFICATES).intermediate().issue(NAME).pem,
+            constrained(permitted_subtrees=[x509.DNSName("example")]),
+            named(x509.DNSName(NAME), AN_ADDRESS, DIRECTORY),
+        )
+        for pem in good:
+            meeting = meet(client(), server(local_cert=certificates.written("shape.pem", pem)))
+            self.assertEqual(meeting.errors, [])
+            self.assertTrue(meeting.client.session.verified)
