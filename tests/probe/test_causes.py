@@ -13,7 +13,7 @@ from twisted.internet.protocol import Factory, Protocol
 
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
-from txtransport import Transport
+from txtransport import StartTLSMixin, Transport
 from txtransport.devcert import Authority, self_signed
 from txtransport.probe import probing
 from txtransport.probe.look import Look
@@ -70,6 +70,23 @@ def says(banner: bytes = b"", *answers: bytes, end: str = "stay") -> IProtocolFa
             return Says(banner, answers, end)
 
     return cast(IProtocolFactory, Saying())
+
+
+class Desktop(StartTLSMixin):
+    """An RDP server: confirms a connection request with TLS, and anything else with a no."""
+
+    _asked = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        head = b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x124\x00"
+        before, self._asked = self._asked, self._asked + data
+        if self._asked[0] != 3:
+            if not before:
+                cast(Any, self.transport).write(head + b"\x03\x00\x08\x00\x01\x00\x00\x00")
+        elif len(self._asked) == 19:
+            confirm = head + b"\x02\x00\x08\x00\x01\x00\x00\x00"
+            secured = self.startTLS({"local_cert": certificates.site()}, reply=confirm)
+            secured.addErrback(lambda reason: None)
 
 
 class Leaving(Protocol):
@@ -164,6 +181,22 @@ class PlainPeerTests(CausesTestCase):
             assert found is not None, remedy
             self.assertEqual(found[0], f"tls://localhost:{port}?starttls={protocol}")
             await self.is_good(found[0], cafile=certificates.cafile())
+
+    async def test_the_remedy_for_rdp_works(self) -> None:
+        """A desktop that answers a ClientHello in its own words is reached by the URL named."""
+        desktops: Callable[[type[Protocol]], Any] = Factory.forProtocol
+        url = await self.raw(desktops(Desktop))
+        remedy = self.told(await self.probed(url), "plaintext-peer", "RDP")
+        self.assertIn(f"{url}?starttls=rdp", remedy)
+        await self.is_good(f"{url}?starttls=rdp", cafile=certificates.cafile())
+
+    async def test_in_the_clear_works_where_it_is_the_remedy(self) -> None:
+        """Where nothing but tcp:// can be had at a port, tcp:// is connected there."""
+        for kind in ("HTTP", "Redis", "SSH"):
+            url = await self.raw(says(*BANNERS[kind]))
+            remedy = self.told(await self.probed(url), "plaintext-peer", kind)
+            self.assertIn("tcp://", remedy)
+            self.assertTrue((await self.probed(url.replace("tls://", "tcp://"))).is_connected)
 
     async def test_postgres_leaves(self) -> None:
         """PostgreSQL takes a ClientHello for a bad packet, and hangs up without a word."""
@@ -339,13 +372,17 @@ class AgreementTests(CausesTestCase):
     async def test_a_client_certificate_is_not_trusted(self) -> None:
         """That the peer refuses our certificate is told, and whom it must trust."""
         cafile = certificates.cafile()
+        another = Authority.create("another")
         strange = certificates.issued(
-            "strange.pem", "visitor.example", purpose="client", by=Authority.create("another")
+            "strange.pem", "visitor.example", purpose="client", by=another
         )
+        both = certificates.written("trusted.pem", another.pem + certificates.authority().pem)
         for version in ("1.2", "1.3"):
             url = await self.secure(verify_peer="yes", cafile=cafile, max_version=version)
             report = await self.probed(url, wait=5, cafile=cafile, local_cert=strange)
-            self.assertIn("local_cert", self.told(report, "peer-alert"))
+            self.assertIn("trust the authority of local_cert", self.told(report, "peer-alert"))
+            url = await self.secure(verify_peer="yes", cafile=both, max_version=version)
+            await self.is_good(url, cafile=cafile, local_cert=strange)
 
 
 class EndTests(CausesTestCase):
