@@ -381,6 +381,19 @@ class HandshakeTests(ServerTestCase):
             self.assertEqual(event["error"].stage, "handshake")
             self.assertEqual(event["cause"], "timeout")
 
+    async def test_a_few_bytes(self) -> None:
+        """Less than the head of a TLS record is shown at the deadline, with what it suggests."""
+        for said, advice in ((b"abc", ""), (b"\r\n", ""), (b"\x05\x01\x00", "no proxy")):
+            endpoint = txtransport.server(self.reactor, self.url(), handshake_timeout=0.3)
+            port = self.adopt(await endpoint.listen(Recorders()))
+            telling = self.overheard().next()
+            client = await self.connected(f"tcp://127.0.0.1:{port}")
+            client.say(said)
+            event = await telling
+            self.assertEqual((event["cause"], event["error"].received), ("timeout", said))
+            self.assertIn(advice, event["diagnosis"].remedy)
+            await client.gone()
+
     def test_the_log_names_the_application(self) -> None:
         """Who listens is the application's factory, under TLS."""
         endpoint: Any = txtransport.server(self.reactor, self.url())
@@ -400,6 +413,15 @@ class HandshakeTests(ServerTestCase):
         self.assertEqual(event["peer"].host, "127.0.0.1")
         self.assertEqual(len(heard.events), 1)
         self.assertEqual(guests.built, 0)
+
+    async def test_a_reset_is_no_news(self) -> None:
+        """Nor is who cuts the line in place of a hello."""
+        port = self.adopt(await txtransport.server(self.reactor, self.url()).listen(Recorders()))
+        telling = self.overheard().next()
+        client = await self.connected(f"tcp://127.0.0.1:{port}")
+        cast(Any, client.transport).abortConnection()
+        event = await telling
+        self.assertEqual((event["log_level"], event["cause"]), (LogLevel.debug, "closed"))
 
     async def test_the_application_s_own_bugs(self) -> None:
         """A factory or a protocol that raises is logged once, and the connection ends."""

@@ -220,6 +220,13 @@ class PlainPeerTests(CausesTestCase):
         report = await self.probed(await self.raw(says()), timeout=0.2)
         self.told(report, "timeout", "the handshake", "wait for plain text")
 
+    async def test_a_few_bytes(self) -> None:
+        """Fewer bytes than a TLS record's head keep OpenSSL waiting, and may be enough for us."""
+        for said, protocol in ((b"S", "postgres"), (b"N", "postgres"), (b"220 ", "smtp")):
+            url = await self.raw(says(b"", said))
+            report = await self.probed(url, timeout=0.3)
+            self.told(report, "timeout", f"{url}?starttls={protocol}")
+
     async def test_a_mute_dialogue(self) -> None:
         """With STARTTLS, a peer that says nothing may want TLS at once: so it is."""
         url = await self.secure()
