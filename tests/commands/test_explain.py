@@ -60,6 +60,20 @@ class TextTests(ExplainTestCase):
             "cause  expired\n",
         )
 
+    def test_what_brings_people_here(self) -> None:
+        """The three lines that say least are answered with what to type next."""
+        for line, said in (
+            ("wrong version number on port 587", "tls://HOST:587?starttls=smtp"),
+            ("tls://mail.example.com:587: wrong version number",
+             "tls://mail.example.com:587?starttls=smtp"),
+            ("certificate verify failed", "txtransport probe tls://HOST:PORT"),
+            ("PHP Warning:  stream_socket_client(): Failed to enable crypto in a.php on line 3",
+             "txtransport probe tls://HOST:PORT"),
+        ):  # fmt: skip
+            status, output, complaints = self.does(line)
+            self.assertEqual((status, complaints), (0, ""))
+            self.assertIn(said, " ".join(output.split()))
+
     def test_words_without_quotes(self) -> None:
         """Whoever forgets the quotes is understood too."""
         self.assertEqual(self.does(*EXPIRED.split())[:2], self.does(EXPIRED)[:2])

@@ -51,6 +51,19 @@ class DocumentTests(SynchronousTestCase):
         }
         self.assertEqual({owner: [*keys] for owner, keys in objects.items()}, explained())
 
+    def test_what_was_promised(self) -> None:
+        """The keys that programs may rely on are there, and a diagnosis has these and no others."""
+        promised = {
+            "url", "connected", "verified", "session", "addresses", "timing", "chain", "diagnosis",
+        }  # fmt: skip
+        for report in (GOOD, BAD, CLEAR):
+            self.assertEqual(promised - as_document(report, NOW).keys(), set())
+        self.assertIsNone(as_document(GOOD, NOW)["diagnosis"])
+        self.assertEqual(
+            [*as_document(BAD, NOW)["diagnosis"]],
+            ["cause", "fault", "permanent", "summary", "evidence", "remedy"],
+        )
+
     def test_keys_are_always_there(self) -> None:
         """Programs need not ask whether a key exists: what does not apply is null."""
         for report in (BAD, CLEAR):

@@ -14,13 +14,13 @@ _UNVERIFIED: Final = Finding(
     "other",
     "the certificate was refused, and the line does not say why: untrusted, expired, without "
     "its intermediate, or for another name",
-    "Ask for the reason: openssl s_client -connect HOST:PORT -servername HOST prints it behind "
-    "'verify error'",
+    "Ask for the reason: txtransport probe tls://HOST:PORT tells it, and shows the certificates",
 )
 _FAILED: Final = Finding(
     "other",
     "TLS did not come about, and the line does not say why",
-    "Look at the lines before it: the reason stands there, or in the other side's log",
+    "Look at the lines before it: the reason stands there, or in the other side's log; or ask "
+    "txtransport probe tls://HOST:PORT",
 )
 _NOT_SENT: Final = Finding(
     "closed",
