@@ -5,6 +5,7 @@ Either ours goes to its server, or its client comes to a front of ours.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any, ClassVar, Final, cast
 
@@ -15,13 +16,15 @@ from twisted.internet.task import deferLater
 
 import txtransport
 from tests import certificates
-from tests.live.peers import Peer, PeerTestCase
+from tests.live.peers import PATIENCE, Peer, PeerTestCase
 from tests.loopback import Recorder, Recorders
 from txtransport.devcert import Authority
 from txtransport.errors import HandshakeFailed
 from txtransport.gate import outcome_of
+from txtransport.probe.probing import probe
 from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.tls.session import Session, session_of
+from txtransport.url import Transport
 
 ELSEWHERE: Final = "elsewhere.example"
 """Someone for whom the good certificate is not."""
@@ -76,6 +79,19 @@ class ServerTestCase(PeerTestCase):
             for policy in policies:
                 error = await self.failing(HandshakeFailed, port, starttls_policy=policy, **wrong)
                 self.assertEqual((error.cause, error.permanent), (cause, True), str(error))
+
+    async def advised(self, port: int) -> None:
+        """A probe that takes the port for one of implicit TLS is sent where it is verified."""
+        options = {"cafile": certificates.cafile(), "timeout": PATIENCE}
+        astray = Transport.parse(f"tls://localhost:{port}")
+        report = await probe(self.reactor, astray, options, is_again=False)
+        assert report.diagnosis is not None
+        found = re.search(r"tls://localhost:\S+", f"{report.hint} {report.diagnosis.remedy}")
+        assert found is not None, report
+        self.assertEqual(found[0], self.url(port))
+        right = Transport.parse(found[0])
+        report = await probe(self.reactor, right, {**options, **self.options}, is_again=False)
+        self.assertTrue(report.is_verified, report.diagnosis)
 
     async def asked(self, client: Recorder, question: bytes, end: bytes) -> bytes:
         """What a guest hears to its question, at least up to that."""

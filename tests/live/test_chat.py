@@ -93,6 +93,10 @@ class ProsodyTests(ProsodyTestCase):
         self.assertIn(b"<mechanism>PLAIN</mechanism>", heard)
         self.assertNotIn(b"urn:ietf:params:xml:ns:xmpp-tls", heard)
 
+    async def test_tls_at_once(self) -> None:
+        """Who begins with TLS is told where it begins in the clear, and that works."""
+        await self.advised(await self.serving())
+
     async def test_a_certificate_that_is_not_good(self) -> None:
         """A certificate for the host alone does not make it the server of a domain."""
         await self.distrusting(await self.serving(), starttls_name=ELSEWHERE)
@@ -122,6 +126,10 @@ class FederationTests(ProsodyTestCase):
         self.assertIn(b"urn:xmpp:features:dialback", heard)
         self.assertNotIn(b"urn:ietf:params:xml:ns:xmpp-tls", heard)
 
+    async def test_tls_at_once(self) -> None:
+        """Who begins with TLS is told where it begins in the clear, and that works."""
+        await self.advised(await self.serving())
+
 
 class NATSTests(ServerTestCase):
     """Ours goes to nats-server."""
@@ -148,6 +156,10 @@ class NATSTests(ServerTestCase):
         self.assertNotIn("tls_required", json.loads(info))
         await self.asked(client, LOGIN + b"PING\r\n", b"PONG\r\n")
         await self.asked(client, b"SUB a 1\r\nPUB a 5\r\nhello\r\n", b"MSG a 1 5\r\nhello\r\n")
+
+    async def test_tls_at_once(self) -> None:
+        """Who begins with TLS is told where it begins in the clear, and that works."""
+        await self.advised(await self.serving())
 
     async def test_a_login_that_is_refused(self) -> None:
         """With another password, the guest hears so, under TLS."""

@@ -14,6 +14,7 @@ from tests.live.switching import ELSEWHERE, ClientTestCase, ServerTestCase
 from tests.loopback import Recorder
 from txtransport.errors import TLSNotOffered, TLSRefused
 from txtransport.gate import outcome_of
+from txtransport.probe import probing
 from txtransport.starttls import mysql
 
 _WHERE: Final = "/usr/lib/postgresql/*/bin"
@@ -92,6 +93,12 @@ class PostgresTests(ServerTestCase):
         self.assertTrue(under_tls(client).verified)
         self.assertEqual(client.received, b"")
         await self.assertAnswered(client, tls=b"TLSv1.3")
+
+    async def test_tls_at_once(self) -> None:
+        """It leaves without a word; on its usual port who begins with TLS is told what it is."""
+        port = await self.serving()
+        self.patch(probing, "USUAL", {port: self.protocol})
+        await self.advised(port)
 
     async def test_a_certificate_that_is_not_good(self) -> None:
         """There is no guest for a server that is another, or that no one vouches for."""
@@ -247,6 +254,10 @@ class MariaDBTests(ServerTestCase):
         client = await self.visiting(await self.serving())
         heard = await self.asked(client, self.login(client, b"wrong"), b"Access denied")
         self.assertEqual((heard[3], heard[4:7]), (3, DENIED[:3]))
+
+    async def test_tls_at_once(self) -> None:
+        """Who begins with TLS is told where it begins in the clear, and that works."""
+        await self.advised(await self.serving())
 
     async def test_a_certificate_that_is_not_good(self) -> None:
         """There is no guest for a server that is another, or that no one vouches for."""

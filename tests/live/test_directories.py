@@ -9,6 +9,7 @@ from tests.live.peers import Peer, Program, under_tls
 from tests.live.switching import ELSEWHERE, ClientTestCase, ServerTestCase
 from tests.loopback import Recorder
 from txtransport.errors import TLSRefused
+from txtransport.probe import probing
 from txtransport.starttls.ber import elements, encoded
 
 SLAPD: Final = Program("slapd", ("-VV",), r"OpenLDAP: slapd 2\.")
@@ -101,6 +102,12 @@ class SlapdTests(ServerTestCase):
         await self.asked(client, bind(2, b"wrong"), bound(2, INVALID_CREDENTIALS))
         await self.asked(client, bind(3, PASSWORD), bound(3, SUCCESS))
         await self.read(client)
+
+    async def test_tls_at_once(self) -> None:
+        """It leaves without a word; on its usual port who begins with TLS is told what it is."""
+        port = await self.serving()
+        self.patch(probing, "USUAL", {port: self.protocol})
+        await self.advised(port)
 
     async def test_a_certificate_that_is_not_good(self) -> None:
         """There is no guest for a server that is another, or that no one vouches for."""

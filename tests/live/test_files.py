@@ -70,6 +70,10 @@ class VsftpdTests(ServerTestCase):
                 break
             await deferLater(self.reactor, 0.02, lambda: None)
 
+    async def test_tls_at_once(self) -> None:
+        """Who begins with TLS is told where it begins in the clear, and that works."""
+        await self.advised(await self.serving())
+
     async def test_a_file_under_tls(self) -> None:
         """Server and name are verified; the guest is greeted, logs in and fetches a file.
 

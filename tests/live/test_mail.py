@@ -18,6 +18,8 @@ from tests.live.post_office import PASSWORD, PostOfficeTestCase, Server
 from tests.loopback import Recorder, Recorders
 from txtransport.devcert import Authority
 from txtransport.errors import HandshakeFailed, TLSNotOffered, TransportTimeout
+from txtransport.probe.probing import probe
+from txtransport.url import Transport
 
 GREETINGS: Final = {
     "smtp": b"220 localhost ESMTP\r\n",
@@ -85,6 +87,22 @@ class DialogueTests(MailTestCase):
             self.assertNotIn(b"STLS", heard)
             session = under_tls(client)
             self.assertEqual((session.version, session.verified), ("TLSv1.3", True), name)
+
+    async def test_tls_at_once(self) -> None:
+        """A probe that begins with TLS is told where it begins in the clear, and that works.
+
+        A server for LMTP says in its greeting that it takes mail, and no more.
+        """
+        ports = await self.opened()
+        options = {"cafile": certificates.cafile()}
+        for name in ("smtp", "imap", "pop3", "sieve"):
+            astray = Transport.parse(f"tls://localhost:{ports[name]}")
+            report = await probe(self.reactor, astray, options, is_again=False)
+            assert report.diagnosis is not None
+            right = f"{astray}?starttls={name}"
+            self.assertIn(f"Use {right} ", f"{report.diagnosis.remedy} ")
+            report = await probe(self.reactor, Transport.parse(right), options, is_again=False)
+            self.assertTrue(report.is_verified, report.diagnosis)
 
     async def test_the_certificate_is_for_someone_else(self) -> None:
         """A server that shows another's certificate gets no guest, whatever the protocol."""

@@ -14,6 +14,7 @@ from tests.loopback import LoopbackTestCase, Recorders
 from txtransport import InvalidOption, InvalidTransport, Transport
 from txtransport.probe.probing import probe
 from txtransport.probe.report import Outcome, Report, Stage
+from txtransport.tls.session import KEPT
 
 
 class Greeter(Protocol):
@@ -60,12 +61,12 @@ class ProbingTests(LoopbackTestCase):
                                          "negotiating", "shaking hands"])  # fmt: skip
 
     async def test_the_first_byte(self) -> None:
-        """What the peer says of its own accord is kept, 64 bytes of it, and no echo of ours."""
+        """What the peer says of its own accord is kept, 128 bytes of it, and no echo of ours."""
         report = await self.probed(
             await self.serving("?starttls=smtp"), cafile=certificates.cafile()
         )
         assert report.first_byte is not None
-        self.assertEqual(report.first_byte.data, (b"hello\r\n" * 20)[:64])
+        self.assertEqual(report.first_byte.data, (b"hello\r\n" * 20)[:KEPT])
 
     async def test_resumption(self) -> None:
         """A second connection takes up the session, unless there are no tickets."""

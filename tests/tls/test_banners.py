@@ -15,6 +15,12 @@ from txtransport.tls.policy import Side
 
 WHERE: Final = "tls://peer.example:1234"
 
+FEDERATED: Final = (
+    b"<?xml version='1.0'?><stream:stream from='' xml:lang='en' xmlns='jabber:server' "
+    b"version='1.0' xmlns:db='jabber:server:dialback'"
+)
+"""What Prosody says to a ClientHello on its port for other servers."""
+
 SERVERS: Final = {
     "SMTP": (
         b"220 mx1.example.org ESMTP Postfix\r\n",
@@ -38,7 +44,7 @@ SERVERS: Final = {
     "ACAP": (b'* ACAP (IMPLEMENTATION "x")\r\n',),
     "NNTP": (b"200 news\r\n", b"201 news, no posting\r\n", b"400 later\r\n", b"502 no\r\n"),
     "ManageSieve": (b'"IMPLEMENTATION" "Dovecot"\r\n',),
-    "XMPP": (b"<?xml version='1.0'?><stream:stream", b"<stream:error/>"),
+    "XMPP": (b"<?xml version='1.0'?><stream:stream", b"<stream:error/>", FEDERATED),
     "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n",),
     "HTTP": (b"HTTP/1.1 400 Bad Request\r\n", b"<html><head>", b"<!DOCTYPE html>", b"<HTML>"),
     "HTTP/2": (b"\x00\x00\x0c\x04\x00\x00\x00\x00\x00", b"\x00\x00\x06\x04\x00\x00\x00\x00\x00"),
@@ -108,6 +114,10 @@ class RecogniseTests(SynchronousTestCase):
             for greeting in greetings:
                 self.assertIn(f" {name} ", self.known(greeting, Side.CLIENT).who, greeting)
 
+    def test_servers_among_themselves(self) -> None:
+        """A port for other XMPP servers has a name of its own in ``starttls=``."""
+        self.assertIn("?starttls=xmpp-server ", self.known(FEDERATED, Side.CLIENT).advice)
+
     def test_clients(self) -> None:
         """Each protocol that a client may speak is known by its first words."""
         for name, openings in CLIENTS.items():
@@ -173,7 +183,7 @@ class AdviceTests(SynchronousTestCase):
             for greeting in greetings:
                 plain = recognise(greeting, Side.CLIENT, None)
                 assert plain is not None
-                way = r"tls://peer\.example:1234\?starttls=\w+ on this port|tcp://|as a proxy"
+                way = r"tls://peer\.example:1234\?starttls=[\w-]+ on this port|tcp://|as a proxy"
                 self.assertRegex(plain.advice_at(WHERE), way, name)
 
     def test_dialogues_that_there_are(self) -> None:

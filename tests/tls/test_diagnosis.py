@@ -23,7 +23,7 @@ from txtransport.tls.alerts import ALERTS
 from txtransport.tls.diagnosis import Attempt, explain, explain_late, hint
 from txtransport.tls.findings import OF_REASON
 from txtransport.tls.policy import Side, TLSPolicy, Verify
-from txtransport.tls.session import GOODBYE
+from txtransport.tls.session import GOODBYE, KEPT
 from txtransport.tls.verification import completed
 
 WHERE: Final = "tls://peer.example:1234"
@@ -449,9 +449,9 @@ class EndTests(DiagnosisTestCase):
         for count, words in (
             (1, "after 1 byte"),
             (5, "after 5 bytes"),
-            (64, "after more than 63 bytes"),
+            (KEPT, "after more than 127 bytes"),
         ):
-            error = explain(attempt(ConnectionLost(), (b"\x16\x03\x03" + b"\x00" * 64)[:count]))
+            error = explain(attempt(ConnectionLost(), (b"\x16\x03\x03" + b"\x00" * KEPT)[:count]))
             self.assertEqual(self.well_said(error).cause, "closed")
             self.assertIn(f"during the TLS handshake, {words}. ", str(error))
 

@@ -29,10 +29,7 @@ from txtransport.steps import Event, Step
 from txtransport.tls.banners import recognise
 from txtransport.tls.described import described
 from txtransport.tls.policy import Side
-from txtransport.tls.session import session_of
-
-KEPT: Final = 64
-"""How many of the peer's first bytes are kept."""
+from txtransport.tls.session import KEPT, session_of
 
 FIRST_BYTE: Final = 1.0
 """Seconds to wait for the peer's first byte; many wait for the client's."""

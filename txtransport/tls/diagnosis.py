@@ -32,7 +32,7 @@ from txtransport.tls.findings import (
 from txtransport.tls.identity import issuer_place, named
 from txtransport.tls.pem import shown_issuer, shown_subject
 from txtransport.tls.policy import Side
-from txtransport.tls.session import GOODBYE, Conversation, Problem
+from txtransport.tls.session import GOODBYE, KEPT, Conversation, Problem
 
 
 @frozen
@@ -43,7 +43,7 @@ class Attempt:
         where: With whom, for people: ``tls://mail.example.com:587``.
         side: Who we were in it.
         port: The peer's port (clients) or ours (servers), or None.
-        received: The first bytes of the peer, 64 at the most.
+        received: The first bytes of the peer, 128 at the most.
         error: What ended it.
         connection: OpenSSL's side of it, or None when it never came to that.
         is_upgrade: Whether the conversation had begun in the clear.
@@ -261,7 +261,7 @@ def _end(attempt: Attempt) -> Finding | None:
         return None
     count = len(attempt.received)
     if count:
-        sent = "more than 63 bytes" if count > 63 else f"{count} byte{'s'[: count > 1]}"
+        sent = f"more than {KEPT - 1} bytes" if count >= KEPT else f"{count} byte{'s'[: count > 1]}"
         text = f"the peer closed the connection during the TLS handshake, after {sent}"
     else:
         text = "the peer closed the connection without a byte of TLS"
