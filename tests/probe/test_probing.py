@@ -22,7 +22,7 @@ class Greeter(Protocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self.transport.write(b"hello\r\n" * 20)
+        self.transport.write(b"hello\r\n" * 40)
 
 
 class ProbingTests(LoopbackTestCase):
@@ -55,18 +55,20 @@ class ProbingTests(LoopbackTestCase):
         self.assertEqual([span.stage for span in report.spans], [*Stage])
         ends = [span.end for span in report.spans]
         self.assertEqual(ends, sorted(ends))
-        (address,) = report.addresses
+        # Where localhost is ::1, too, that comes first, and no one listens there.
+        address = report.addresses[-1]
         self.assertEqual((address.host, address.outcome), ("127.0.0.1", Outcome.CONNECTED))
-        self.assertEqual(self.told[:4], ["looking up localhost", "connecting to 127.0.0.1",
-                                         "negotiating", "shaking hands"])  # fmt: skip
+        told = [doing for doing in self.told if doing != "connecting to ::1"]
+        self.assertEqual(told[:4], ["looking up localhost", "connecting to 127.0.0.1",
+                                    "negotiating", "shaking hands"])  # fmt: skip
 
     async def test_the_first_byte(self) -> None:
-        """What the peer says of its own accord is kept, 128 bytes of it, and no echo of ours."""
+        """What the peer says of its own accord is kept up to a bound, and no echo of ours."""
         report = await self.probed(
             await self.serving("?starttls=smtp"), cafile=certificates.cafile()
         )
         assert report.first_byte is not None
-        self.assertEqual(report.first_byte.data, (b"hello\r\n" * 20)[:KEPT])
+        self.assertEqual(report.first_byte.data, (b"hello\r\n" * 40)[:KEPT])
 
     async def test_resumption(self) -> None:
         """A second connection takes up the session, unless there are no tickets."""

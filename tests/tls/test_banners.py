@@ -43,7 +43,11 @@ SERVERS: Final = {
     "IMAP": (b"* OK IMAP4rev1\r\n", b"* PREAUTH hello\r\n", b"* BYE busy\r\n"),
     "ACAP": (b'* ACAP (IMPLEMENTATION "x")\r\n',),
     "NNTP": (b"200 news\r\n", b"201 news, no posting\r\n", b"400 later\r\n", b"502 no\r\n"),
-    "ManageSieve": (b'"IMPLEMENTATION" "Dovecot"\r\n',),
+    "ManageSieve": (
+        b'"IMPLEMENTATION" "Dovecot"\r\n',
+        b'BYE "Input buffer full, aborting"\r\n',
+        b'NO (TRYLATER) "later"\r\n',
+    ),
     "XMPP": (b"<?xml version='1.0'?><stream:stream", b"<stream:error/>", FEDERATED),
     "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n",),
     "HTTP": (b"HTTP/1.1 400 Bad Request\r\n", b"<html><head>", b"<!DOCTYPE html>", b"<HTML>"),

@@ -449,7 +449,7 @@ class EndTests(DiagnosisTestCase):
         for count, words in (
             (1, "after 1 byte"),
             (5, "after 5 bytes"),
-            (KEPT, "after more than 127 bytes"),
+            (KEPT, "after more than 255 bytes"),
         ):
             error = explain(attempt(ConnectionLost(), (b"\x16\x03\x03" + b"\x00" * KEPT)[:count]))
             self.assertEqual(self.well_said(error).cause, "closed")

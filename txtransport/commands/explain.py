@@ -107,8 +107,8 @@ def _untold(text: str, traces: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     yield (
         "do",
         (
-            "Look for the lines before it, or ask the other side: openssl s_client -connect "
-            "HOST:PORT -servername HOST shows what it says."
+            "Look for the lines before it, or ask the other side: txtransport probe "
+            "tls://HOST:PORT shows what it says, and what to change."
         ),
     )
 

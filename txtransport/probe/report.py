@@ -78,7 +78,7 @@ class FirstByte:
     Attributes:
         waited: Milliseconds from the end of the last stage until it said
             something, hung up, or was given up.
-        data: The first bytes, 128 at the most; empty when there were none.
+        data: The first bytes, 256 at the most; empty when there were none.
         is_goodbye: Whether it hung up without a word.
     """
 

@@ -47,7 +47,7 @@ def recognise(received: bytes, side: Side, port: int | None) -> Plain | None:
     """The peer that such first bytes belong to, or None.
 
     Args:
-        received: The first bytes, 128 are enough.
+        received: The first bytes, 256 are enough.
         side: Who we are; servers and clients open differently.
         port: Decides between protocols with the same greeting.
     """
@@ -90,7 +90,7 @@ _SERVERS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
     (rb"\* (?:OK|PREAUTH|BYE)", _upgrading("IMAP", "imap", 993)),
     (rb"\* ACAP", _elsewhere("ACAP", "a tunnel")),
     (rb"20[01] |(?:400|502) ", _upgrading("NNTP", "nntp", 563)),
-    (rb'"IMPLEMENTATION"', _upgrading("ManageSieve", "sieve")),
+    (rb'"IMPLEMENTATION"|(?:BYE|NO) [("]', _upgrading("ManageSieve", "sieve")),
     (rb"(?:<\?xml|<stream:).*jabber:server", _upgrading("XMPP", "xmpp-server", 5270)),
     (rb"<\?xml|<stream:", _upgrading("XMPP", "xmpp", 5223)),
     (rb"SSH-", Plain("an SSH server", "SSH encrypts for itself; use tcp:// with an SSH library")),

@@ -43,7 +43,7 @@ class Attempt:
         where: With whom, for people: ``tls://mail.example.com:587``.
         side: Who we were in it.
         port: The peer's port (clients) or ours (servers), or None.
-        received: The first bytes of the peer, 128 at the most.
+        received: The first bytes of the peer, 256 at the most.
         error: What ended it.
         connection: OpenSSL's side of it, or None when it never came to that.
         is_upgrade: Whether the conversation had begun in the clear.

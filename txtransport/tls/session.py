@@ -17,7 +17,7 @@ from OpenSSL import SSL
 
 from txtransport.tls.policy import Side, TLSPolicy, Verify
 
-KEPT: Final = 128
+KEPT: Final = 256
 """How many of a peer's first bytes are kept to explain a failure."""
 
 GOODBYE: Final = "close notify"
