@@ -168,7 +168,7 @@ class PlainPeerTests(CausesTestCase):
 
     async def test_the_url_of_the_remedy_works(self) -> None:
         """Where the probe names a URL, that URL is connected and verified."""
-        protocols = "smtp imap pop3 ftp vnc mysql nntp ldap sieve nats irc nut amqp nbd telnet"
+        protocols = "smtp imap pop3 ftp vnc xmpp mysql nntp ldap sieve nats irc nut amqp nbd telnet"
         for protocol in protocols.split():
             port = await self.listening(
                 f"tls://127.0.0.1:0?starttls={protocol}",

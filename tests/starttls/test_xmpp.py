@@ -99,6 +99,11 @@ class TranscriptTests(SynchronousTestCase):
 class ClientTests(SynchronousTestCase):
     """What a client makes of a server's words."""
 
+    def test_another_protocol_is_known_at_once(self) -> None:
+        """A greeting that is not XML is an answer, before any deadline."""
+        error = self.fails(PeerMisbehaved, b"220 mail.example.com ESMTP\r\n")
+        self.assertIn("does not begin with XML", str(error))
+
     def fails(self, kind: type[NegotiationError], *said: bytes) -> NegotiationError:
         """How a client fails to whom a server has said its header, and that."""
         error, _ = farewell(xmpp.connect, *said)
@@ -280,6 +285,14 @@ class ServerTests(SynchronousTestCase):
             error, said = farewell(xmpp.serve, TO_SERVER, stanza)
             self.assertIs(type(error), PeerMisbehaved)
             self.assertTrue(said.endswith(FEATURES + POLICY), said)
+
+    def test_another_protocol_is_told_at_once(self) -> None:
+        """What cannot become XML is not waited for, and is told why in a stream's own words."""
+        for said in (b"\x16\x03\x01\x02\x00\x01", b"EHLO me\r\n", b"<a b></c>"):
+            error, answer = farewell(xmpp.serve, said)
+            self.assertIs(type(error), PeerMisbehaved)
+            self.assertTrue(answer.startswith(server_header()), answer)
+            self.assertIn(b"<stream:error><not-well-formed ", answer)
 
     def test_nothing_but_tls_is_offered(self) -> None:
         """The features are the upgrade, which is required, and no mechanism to log in."""

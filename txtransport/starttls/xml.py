@@ -70,6 +70,7 @@ class Stream:
         Raises:
             PeerMisbehaved: What has come is no XML, or not the XML of a stream.
         """
+        yield from _begun(self.wire)
         while not self._root:
             yield from self._read()
         return self._element()
@@ -122,6 +123,9 @@ class Stream:
             raise PeerMisbehaved(f"text stands between a stream's elements: {shown(text.encode())}")
 
 
+_FIRST: Final = b"< \t\r\n\xef"
+"""White space and a byte order mark may stand before the first tag."""
+
 # NUL is how UTF-16 would come in, whose `>` is another one.
 _NO_TAG: Final = re.compile(rb"\0|<(?:!|\?(?!xml\s))").search
 
@@ -133,6 +137,14 @@ _INTO: Final = {
     (b'"', b'"'): b"<",
 }
 """Where one is in a tag: before it, in it, or in either kind of quotes; where a byte leads."""
+
+
+def _begun(wire: Wire) -> Dialogue[None]:
+    """Wait for the first byte: a peer of another protocol may never say the rest of a tag."""
+    while not wire.received:
+        yield
+    if wire.received[0] not in _FIRST:
+        raise PeerMisbehaved(f"the peer does not begin with XML: {shown(bytes(wire.received))}")
 
 
 def _tag(wire: Wire) -> Dialogue[bytes]:

@@ -105,7 +105,12 @@ def _element(stream: Stream, name: str) -> Dialogue[Element]:
 
 def _serve(wire: Wire, kind: str) -> Dialogue[bytes]:
     stream = Stream(wire)
-    header = yield from stream.header()
+    try:
+        header = yield from stream.header()
+    except PeerMisbehaved:
+        # Who is told why has to be sent a stream first (RFC 6120, 4.9.1.2).
+        wire.send(_header(kind, {"from": wire.us, "id": wire.fresh()}) + _error(b"not-well-formed"))
+        raise
     # A server has many domains; which of them we are, the caller has said.
     names = {"from": header.attributes.get("to", wire.us), "id": wire.fresh()}
     if "from" in header.attributes:
@@ -135,8 +140,12 @@ def _header(kind: str, names: dict[str, str]) -> bytes:
 
 
 def _end(wire: Wire, condition: bytes, said: bytes) -> NoReturn:
-    wire.send(
+    wire.send(_error(condition))
+    raise PeerMisbehaved(f"the peer did not ask for TLS, and sent {shown(said)}")
+
+
+def _error(condition: bytes) -> bytes:
+    return (
         b"<stream:error><%s xmlns='urn:ietf:params:xml:ns:xmpp-streams'/></stream:error>"
         b"</stream:stream>" % condition
     )
-    raise PeerMisbehaved(f"the peer did not ask for TLS, and sent {shown(said)}")
