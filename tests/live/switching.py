@@ -21,6 +21,7 @@ from tests.loopback import Recorder, Recorders
 from txtransport.devcert import Authority
 from txtransport.errors import HandshakeFailed
 from txtransport.gate import outcome_of
+from txtransport.probe import probing
 from txtransport.probe.probing import probe
 from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.tls.session import Session, session_of
@@ -81,7 +82,12 @@ class ServerTestCase(PeerTestCase):
                 self.assertEqual((error.cause, error.permanent), (cause, True), str(error))
 
     async def advised(self, port: int) -> None:
-        """A probe that takes the port for one of implicit TLS is sent where it is verified."""
+        """A probe that takes the port for one of implicit TLS is sent where it is verified.
+
+        Args:
+            port: The server's, which counts as the usual one of its protocol.
+        """
+        self.patch(probing, "USUAL", {port: self.protocol})
         options = {"cafile": certificates.cafile(), "timeout": PATIENCE}
         astray = Transport.parse(f"tls://localhost:{port}")
         report = await probe(self.reactor, astray, options, is_again=False)

@@ -14,7 +14,6 @@ from tests.live.switching import ELSEWHERE, ClientTestCase, ServerTestCase
 from tests.loopback import Recorder
 from txtransport.errors import TLSNotOffered, TLSRefused
 from txtransport.gate import outcome_of
-from txtransport.probe import probing
 from txtransport.starttls import mysql
 
 _WHERE: Final = "/usr/lib/postgresql/*/bin"
@@ -96,9 +95,7 @@ class PostgresTests(ServerTestCase):
 
     async def test_tls_at_once(self) -> None:
         """It leaves without a word; on its usual port who begins with TLS is told what it is."""
-        port = await self.serving()
-        self.patch(probing, "USUAL", {port: self.protocol})
-        await self.advised(port)
+        await self.advised(await self.serving())
 
     async def test_a_certificate_that_is_not_good(self) -> None:
         """There is no guest for a server that is another, or that no one vouches for."""

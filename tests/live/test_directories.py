@@ -9,7 +9,6 @@ from tests.live.peers import Peer, Program, under_tls
 from tests.live.switching import ELSEWHERE, ClientTestCase, ServerTestCase
 from tests.loopback import Recorder
 from txtransport.errors import TLSRefused
-from txtransport.probe import probing
 from txtransport.starttls.ber import elements, encoded
 
 SLAPD: Final = Program("slapd", ("-VV",), r"OpenLDAP: slapd 2\.")
@@ -105,9 +104,7 @@ class SlapdTests(ServerTestCase):
 
     async def test_tls_at_once(self) -> None:
         """It leaves without a word; on its usual port who begins with TLS is told what it is."""
-        port = await self.serving()
-        self.patch(probing, "USUAL", {port: self.protocol})
-        await self.advised(port)
+        await self.advised(await self.serving())
 
     async def test_a_certificate_that_is_not_good(self) -> None:
         """There is no guest for a server that is another, or that no one vouches for."""
