@@ -20,7 +20,7 @@ from twisted.internet.ssl import optionsForClientTLS
 from twisted.internet.testing import MemoryReactorClock
 
 import txtransport
-from txtransport.devcert import Authority
+from txtransport.testing.devcert import Authority
 
 CALLS = 50
 

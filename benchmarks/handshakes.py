@@ -29,7 +29,7 @@ from twisted.internet.ssl import (
 )
 
 import txtransport
-from txtransport.devcert import Authority, write_private
+from txtransport.testing.devcert import Authority, write_private
 
 BATCH = 20
 

@@ -33,10 +33,10 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 import txtransport
-from txtransport.devcert import Authority, write_private
-from txtransport.starttls.catalogue import UPGRADABLE, Upgradable
 from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.protocols import UPGRADABLE, Upgradable
 from txtransport.starttls.wire import Speaker, Wire
+from txtransport.testing.devcert import Authority, write_private
 
 NAMES: Final = ("smtp", "imap", "xmpp", "ldap", "postgres", "vnc")
 DIALOGUES: Final = 200

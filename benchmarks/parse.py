@@ -20,7 +20,7 @@ import hyperlink
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.testing import MemoryReactorClock
 
-from txtransport.url import Transport
+from txtransport.config.url import Transport
 
 CALLS = 500
 

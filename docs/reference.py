@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from txtransport.options import OPTIONS, Option
-from txtransport.schemes import SCHEMES, Scheme
+from txtransport.config.options import OPTIONS, Option
+from txtransport.config.schemes import SCHEMES, Scheme
 
 HEAD = """\
 <!-- Made by `python docs/reference.py > docs/options.md`; change the tables in the code. -->

@@ -12,7 +12,7 @@ from typing import Any, Final
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from txtransport.devcert import Authority, Issued, self_signed, write_private
+from txtransport.testing.devcert import Authority, Issued, self_signed, write_private
 
 NAMES: Final = ("localhost", "good.example", "*.wild.example", "127.0.0.1", "::1")
 """Whom `site` is for."""

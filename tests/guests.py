@@ -1,4 +1,4 @@
-"""Twisted's own protocols, unmodified, for `txtransport.guard` to stand around.
+"""Twisted's own protocols, unmodified, for `txtransport.upgrade.guard` to stand around.
 
 Servers and clients for SMTP, IMAP, POP3, XMPP and AMP, with contexts of
 Twisted's making. What a guest is given, and how its conversation ends, is

@@ -29,9 +29,8 @@ from txtransport.errors import (
     TransportTimeout,
     TransportUnavailable,
     UpgradeError,
-    seen,
-    shown,
 )
+from txtransport.text import opening, seen, shown
 
 FLOOD: Final = b"\x1b[2J\r\n\0\xff" * 10_000
 """What a hostile peer would say to whoever reads the log."""
@@ -215,12 +214,12 @@ class OpeningTests(SynchronousTestCase):
             b"\n": "b'\\n'",
         }
         for said, text in rows.items():
-            self.assertEqual(errors.opening(said), text, said)
+            self.assertEqual(opening(said), text, said)
 
     def test_words_of_any_length_are_bounded(self) -> None:
         """Bytes that are no words are shown as far as any."""
-        self.assertLess(len(errors.opening(b"\xff" * 100_000)), 300)
-        self.assertEqual(errors.opening(b"x" * 65), repr(b"x" * 64) + "…")
+        self.assertLess(len(opening(b"\xff" * 100_000)), 300)
+        self.assertEqual(opening(b"x" * 65), repr(b"x" * 64) + "…")
 
 
 class DiagnosisTests(SynchronousTestCase):

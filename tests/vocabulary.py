@@ -14,15 +14,15 @@ from typing import Any, Final
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.errors import InvalidOption
-from txtransport.schemes import SCHEMES
-from txtransport.settings import (
+from txtransport.config.policy import Verify
+from txtransport.config.schemes import SCHEMES
+from txtransport.config.settings import (
     Settings,
     split,
 )
-from txtransport.starttls.catalogue import UPGRADABLE
-from txtransport.tls.policy import Verify
-from txtransport.url import Transport
+from txtransport.config.url import Transport
+from txtransport.errors import InvalidOption
+from txtransport.starttls.protocols import UPGRADABLE
 
 HEX: Final = "0123456789abcdef" * 4
 COLONS: Final = ":".join(HEX[place : place + 2].upper() for place in range(0, 64, 2))

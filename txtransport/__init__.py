@@ -13,6 +13,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from txtransport.config.policy import TLSPolicy
+from txtransport.config.schemes import names
 from txtransport.errors import (
     HandshakeFailed,
     InvalidOption,
@@ -23,18 +25,16 @@ from txtransport.errors import (
     TransportUnavailable,
     UpgradeError,
 )
-from txtransport.schemes import names
-from txtransport.tls.policy import TLSPolicy
 
 if TYPE_CHECKING:
-    from txtransport.endpoints import client, datagram, server
-    from txtransport.gate import outcome_of
-    from txtransport.guard import guard
-    from txtransport.mixin import StartTLSMixin
-    from txtransport.strings import quote
+    from txtransport.config.url import Transport
+    from txtransport.connection.handshake import outcome_of
+    from txtransport.endpoints.api import client, datagram, server
+    from txtransport.endpoints.strings import quote
     from txtransport.tls.session import Session, session_of
-    from txtransport.upgrade import TLSState
-    from txtransport.url import Transport
+    from txtransport.upgrade.guard import guard
+    from txtransport.upgrade.mixin import StartTLSMixin
+    from txtransport.upgrade.switch import TLSState
 
 __all__ = [
     "HandshakeFailed",
@@ -63,15 +63,15 @@ __all__ = [
 # OpenSSL and Twisted's endpoints take a quarter of a second to import.
 _LATER = {
     "Session": "txtransport.tls.session",
-    "StartTLSMixin": "txtransport.mixin",
-    "TLSState": "txtransport.upgrade",
-    "Transport": "txtransport.url",
-    "client": "txtransport.endpoints",
-    "datagram": "txtransport.endpoints",
-    "guard": "txtransport.guard",
-    "outcome_of": "txtransport.gate",
-    "quote": "txtransport.strings",
-    "server": "txtransport.endpoints",
+    "StartTLSMixin": "txtransport.upgrade.mixin",
+    "TLSState": "txtransport.upgrade.switch",
+    "Transport": "txtransport.config.url",
+    "client": "txtransport.endpoints.api",
+    "datagram": "txtransport.endpoints.api",
+    "guard": "txtransport.upgrade.guard",
+    "outcome_of": "txtransport.connection.handshake",
+    "quote": "txtransport.endpoints.strings",
+    "server": "txtransport.endpoints.api",
     "session_of": "txtransport.tls.session",
 }
 

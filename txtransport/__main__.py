@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
-from txtransport.commands.output import say, version
+from txtransport.cli.terminal import say, version
 
 COMMANDS: Final = ("demo", "probe", "transports", "options", "devcert", "doctor", "explain")
 """In the order of the help; each is a room under ``commands/``."""
@@ -53,7 +53,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
-        import_module(f"txtransport.commands.{name}").add(commands)
+        import_module(f"txtransport.cli.commands.{name}").add(commands)
     return parser
 
 

@@ -30,6 +30,8 @@ from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
+from txtransport.text import opening, shown
+
 CAUSES: Final = (
     "plaintext-peer",
     "wrong-name",
@@ -73,53 +75,6 @@ class Diagnosis(NamedTuple):
     summary: str
     evidence: tuple[str, ...] = ()
     remedy: str = ""
-
-
-def shown(said: bytes, limit: int = 64) -> str:
-    """Bytes of a stranger, fit for a message or a log.
-
-    Args:
-        said: What came over the wire.
-        limit: How many bytes to show at the most.
-
-    Returns:
-        The ``repr`` of the first `limit` bytes, marked where it was cut.
-    """
-    return repr(said) if len(said) <= limit else f"{said[:limit]!r}…"
-
-
-def opening(said: bytes) -> str:
-    """How a stranger began, fit for a log that others read.
-
-    Args:
-        said: What came over the wire.
-
-    Returns:
-        The first two words of its first line: enough to tell what it is, and
-        before any password (``a1 LOGIN``, ``AUTH PLAIN``).
-    """
-    line = said[: said.find(b"\n") + 1 or None]
-    rest = line.split(None, 2)[2:]
-    begun = line[: len(line) - len(rest[0])].rstrip() if rest else line
-    more = "…" if len(begun) < len(said) and len(begun) <= 64 else ""
-    return shown(begun) + more
-
-
-def seen(given: object, limit: int = 80) -> str:
-    """What a caller wrote, fit for a message or a log.
-
-    Args:
-        given: The value, of whatever type.
-        limit: How many characters to show at the most.
-
-    Returns:
-        The beginning of its ``repr``, marked where it was cut.
-    """
-    try:
-        text = repr(given)
-    except Exception:  # An int of 5000 digits has none, nor has many an object.
-        return f"something of type {type(given).__name__}"
-    return text if len(text) <= limit else f"{text[:limit]}…"
 
 
 class TransportError(Exception):

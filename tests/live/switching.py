@@ -18,14 +18,14 @@ import txtransport
 from tests import certificates
 from tests.live.peers import PATIENCE, Peer, PeerTestCase
 from tests.loopback import Recorder, Recorders
-from txtransport.devcert import Authority
+from txtransport.cli.probe import probing
+from txtransport.cli.probe.probing import probe
+from txtransport.config.url import Transport
+from txtransport.connection.handshake import outcome_of
 from txtransport.errors import HandshakeFailed
-from txtransport.gate import outcome_of
-from txtransport.probe import probing
-from txtransport.probe.probing import probe
-from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.testing.devcert import Authority
 from txtransport.tls.session import Session, session_of
-from txtransport.url import Transport
 
 ELSEWHERE: Final = "elsewhere.example"
 """Someone for whom the good certificate is not."""

@@ -12,8 +12,8 @@ from tests import certificates
 from tests.live.peers import Peer, Program, under_tls
 from tests.live.switching import ELSEWHERE, ClientTestCase, ServerTestCase
 from tests.loopback import Recorder
+from txtransport.connection.handshake import outcome_of
 from txtransport.errors import TLSNotOffered, TLSRefused
-from txtransport.gate import outcome_of
 from txtransport.starttls import mysql
 
 _WHERE: Final = "/usr/lib/postgresql/*/bin"

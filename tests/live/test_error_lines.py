@@ -17,8 +17,8 @@ from twisted.internet.protocol import Factory, Protocol
 from tests import certificates
 from tests.live.peers import CURL, OPENSSL, PHP, PeerTestCase, Program
 from tests.loopback import Recorders
-from txtransport.devcert import Authority, self_signed
-from txtransport.explanations import explained
+from txtransport.diagnosis.explain import explained
+from txtransport.testing.devcert import Authority, self_signed
 
 _PYTHON: Final = Program(sys.executable, (), "")
 _NODE: Final = Program("node", (), "")

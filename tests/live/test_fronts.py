@@ -28,10 +28,10 @@ from zope.interface import implementer
 
 import txtransport
 from tests import certificates
+from tests.connection.test_negotiation import GREETINGS, Application
 from tests.live.peers import CURL, OPENSSL, PATIENCE, Peer, PeerTestCase
-from tests.test_prelude import GREETINGS, Application
-from txtransport.devcert import Authority
-from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.testing.devcert import Authority
 from txtransport.tls.session import Session
 
 PASSWORD: Final = "open sesame"

@@ -16,10 +16,10 @@ from tests import certificates
 from tests.live.peers import under_tls
 from tests.live.post_office import PASSWORD, PostOfficeTestCase, Server
 from tests.loopback import Recorder, Recorders
-from txtransport.devcert import Authority
+from txtransport.cli.probe.probing import probe
+from txtransport.config.url import Transport
 from txtransport.errors import HandshakeFailed, TLSNotOffered, TransportTimeout
-from txtransport.probe.probing import probe
-from txtransport.url import Transport
+from txtransport.testing.devcert import Authority
 
 GREETINGS: Final = {
     "smtp": b"220 localhost ESMTP\r\n",

@@ -15,8 +15,8 @@ from tests import certificates
 from tests.live.mail import MailServers, Meddler
 from tests.live.peers import OPENSSL, PATIENCE, Peer, PeerTestCase, under_tls
 from tests.loopback import Recorder, Recorders
-from txtransport.devcert import Authority, self_signed
 from txtransport.errors import HandshakeFailed, PlaintextInjected
+from txtransport.testing.devcert import Authority, self_signed
 from txtransport.tls.session import Session
 
 VERSIONS: Final = {"tlsv1.2": ("-tls1_2", "TLSv1.2"), "tlsv1.3": ("-tls1_3", "TLSv1.3")}

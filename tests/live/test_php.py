@@ -14,8 +14,8 @@ from tests import certificates
 from tests.live.mail import MailClient, MailServer, MailServers
 from tests.live.peers import PATIENCE, PHP, Peer, PeerTestCase, under_tls
 from tests.loopback import Recorder, Recorders
-from txtransport.devcert import Authority
 from txtransport.errors import HandshakeFailed, PlaintextInjected, TransportError, TransportTimeout
+from txtransport.testing.devcert import Authority
 
 SCHEMES: Final = {
     "tls": "TLSv1.3",

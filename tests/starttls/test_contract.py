@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.starttls.talk import bytewise, split_at, talk, wire
 from txtransport.errors import NegotiationError, PeerLeft, PeerMisbehaved, PlaintextInjected
-from txtransport.starttls.catalogue import UPGRADABLE, Upgradable
 from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.protocols import UPGRADABLE, Upgradable
 from txtransport.starttls.wire import TOTAL, Speaker, Wire
 
 THOROUGHLY: Final = settings(deadline=None, max_examples=60)

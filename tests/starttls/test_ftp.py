@@ -15,8 +15,8 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import ftp
-from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.protocols import UPGRADABLE
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"220 hi\r\n"

@@ -16,8 +16,8 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import imap
-from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.protocols import UPGRADABLE
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"* OK hi\r\n"

@@ -13,8 +13,8 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import irc
-from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.protocols import UPGRADABLE
 from txtransport.starttls.wire import COMMANDS
 
 

@@ -16,8 +16,8 @@ from txtransport.errors import (
     TLSNotOffered,
 )
 from txtransport.starttls import nats
-from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.protocols import UPGRADABLE
 from txtransport.starttls.wire import TOTAL
 
 SERVER: Final[dict[str, Any]] = {

@@ -15,7 +15,7 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import nntp
-from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.protocols import UPGRADABLE
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"200 hi\r\n"

@@ -15,7 +15,7 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import pop3
-from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.protocols import UPGRADABLE
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"+OK hi\r\n"

@@ -15,7 +15,7 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import sieve
-from txtransport.starttls.catalogue import UPGRADABLE
+from txtransport.starttls.protocols import UPGRADABLE
 from txtransport.starttls.wire import COMMANDS
 
 OFFER: Final = b'"IMPLEMENTATION" "x"\r\n"SIEVE" "fileinto vacation"\r\n"STARTTLS"\r\nOK\r\n'

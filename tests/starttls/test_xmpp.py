@@ -16,8 +16,8 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import xmpp
-from txtransport.starttls.catalogue import UPGRADABLE
 from txtransport.starttls.negotiation import Negotiation
+from txtransport.starttls.protocols import UPGRADABLE
 from txtransport.starttls.wire import TOTAL, Wire
 
 XML: Final = b"<?xml version='1.0'?>"

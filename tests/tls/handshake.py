@@ -12,11 +12,12 @@ from attrs import define, field, frozen
 from OpenSSL import SSL
 
 from tests import certificates
+from txtransport.config.policy import Side, TLSPolicy
 from txtransport.errors import HandshakeFailed
+from txtransport.tls.connection import Conversation
 from txtransport.tls.creator import Creator, creator
-from txtransport.tls.diagnosis import Attempt, explain
-from txtransport.tls.policy import Side, TLSPolicy
-from txtransport.tls.session import Conversation, Session, session_of
+from txtransport.tls.failure import Attempt, explain
+from txtransport.tls.session import Session, session_of
 
 NAME: Final = "good.example"
 """Whom clients ask for unless a test says otherwise."""

@@ -11,11 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.tls.handshake import NAME, Meeting, arranged, client, meet, server
-from txtransport.devcert import Authority, Issued, self_signed
+from txtransport.config.policy import VERSIONS, Side, TLSPolicy, Verify
 from txtransport.errors import BadCertificateFile, InvalidOption
+from txtransport.testing.devcert import Authority, Issued, self_signed
+from txtransport.tls.connection import Conversation
 from txtransport.tls.context import build
-from txtransport.tls.policy import VERSIONS, Side, TLSPolicy, Verify
-from txtransport.tls.session import Conversation
 
 AES128: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
 AES256: Final = "ECDHE-ECDSA-AES256-GCM-SHA384"

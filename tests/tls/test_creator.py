@@ -16,11 +16,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.tls.handshake import NAME, arranged, client, meet, server
-from txtransport.devcert import Issued
+from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import BadCertificateFile, InvalidOption
+from txtransport.testing.devcert import Issued
+from txtransport.tls.connection import Conversation
 from txtransport.tls.creator import Creator, SharedContext, creator, linked
-from txtransport.tls.policy import Side, TLSPolicy, Verify
-from txtransport.tls.session import Conversation
 
 A_DAY: Final = 86400.0
 MINUTE: Final = 60.0

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from txtransport.devcert import Issued, self_signed
+from txtransport.testing.devcert import Issued, self_signed
 from txtransport.tls.identity import (
     expected_name,
     fingerprint_problem,

@@ -12,9 +12,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.tls.handshake import NAME, arranged, client, meet, server
-from txtransport.devcert import Authority
+from txtransport.config.policy import TLSPolicy
 from txtransport.errors import HandshakeFailed
-from txtransport.tls.policy import TLSPolicy
+from txtransport.testing.devcert import Authority
 
 Answer = Callable[[bytes], bytes]
 

@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from txtransport.devcert import Issued
+from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
+from txtransport.testing.devcert import Issued
 from txtransport.tls import pem
-from txtransport.tls.policy import TLSPolicy
 
 SECRET: Final = "hunter2 ünd mehr"
 LONGEST_MESSAGE: Final = 800

@@ -15,9 +15,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.tls.handshake import NAME, End, Meeting, arranged, client, meet, server
-from txtransport.devcert import self_signed
-from txtransport.tls.policy import Side, Verify
-from txtransport.tls.session import GOODBYE, KEPT, Conversation, Problem, Session, session_of
+from txtransport.config.policy import Side, Verify
+from txtransport.testing.devcert import self_signed
+from txtransport.tls.connection import GOODBYE, KEPT, Conversation, Problem
+from txtransport.tls.session import Session, session_of
 
 VERSIONS: Final = ("1.2", "1.3")
 

@@ -17,7 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.tls.handshake import NAME, client, meet, server
-from txtransport.devcert import Authority, Issued, self_signed
+from txtransport.testing.devcert import Authority, Issued, self_signed
 
 NOW: Final = datetime.now(timezone.utc)
 A_DAY: Final = timedelta(days=1)

@@ -17,9 +17,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.tls.handshake import NAME, End, Meeting, arranged, client, meet, server
-from txtransport.devcert import Authority, Issued, self_signed
+from txtransport.config.policy import TLSPolicy, Verify
 from txtransport.errors import CAUSES
-from txtransport.tls.policy import TLSPolicy, Verify
+from txtransport.testing.devcert import Authority, Issued, self_signed
 from txtransport.tls.verification import completed, judge
 
 VERSIONS: Final = ("1.2", "1.3")

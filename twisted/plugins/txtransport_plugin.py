@@ -37,7 +37,7 @@ class _Prefix:
         self, reactor: IReactorCore, /, *args: object, **kwargs: object
     ) -> IStreamClientEndpoint:
         """The endpoint that ``clientFromString`` gives."""
-        from txtransport import strings
+        from txtransport.endpoints import strings
 
         return strings.parse_client(reactor, self.prefix, args, kwargs)
 
@@ -45,7 +45,7 @@ class _Prefix:
         self, reactor: IReactorCore, /, *args: object, **kwargs: object
     ) -> IStreamServerEndpoint:
         """The endpoint that ``serverFromString`` gives."""
-        from txtransport import strings
+        from txtransport.endpoints import strings
 
         return strings.parse_server(reactor, self.prefix, args, kwargs)
 

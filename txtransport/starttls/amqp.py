@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.errors import PeerMisbehaved, TLSRefused, shown
+from txtransport.errors import PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 _TLS: Final = b"AMQP\x02\x01\x00\x00"
 

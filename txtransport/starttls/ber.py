@@ -10,8 +10,9 @@ from typing import Final
 
 from attrs import frozen
 
-from txtransport.errors import PeerMisbehaved, shown
+from txtransport.errors import PeerMisbehaved
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 _LONG: Final = 0x80
 _LENGTHS: Final = 4

@@ -23,16 +23,10 @@ from typing import Final
 
 from attrs import frozen
 
-from txtransport.errors import (
-    PeerLeft,
-    PeerMisbehaved,
-    PreAuthenticated,
-    TLSNotOffered,
-    TLSRefused,
-    shown,
-)
+from txtransport.errors import PeerLeft, PeerMisbehaved, PreAuthenticated, TLSNotOffered, TLSRefused
 from txtransport.starttls.replies import announces_literal, whole_line
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+from txtransport.text import shown
 
 _UNTAGGED: Final = 50
 """Lines that a server may say before it answers."""

@@ -16,8 +16,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+from txtransport.text import shown
 
 _GO_AHEAD: Final = b"670"
 _FAILED: Final = b"691"

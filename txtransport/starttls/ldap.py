@@ -16,9 +16,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.ber import Element, element, elements, encoded, number
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+from txtransport.text import shown
 
 _MESSAGE: Final = 0x30
 _UNBIND: Final = 0x42

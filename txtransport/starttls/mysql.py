@@ -26,8 +26,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 _PROTOCOL_41: Final = 0x0200
 _SSL: Final = 0x0800

@@ -24,8 +24,9 @@ from __future__ import annotations
 import json
 from typing import Any, Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 _INFO: Final = 32768
 """Bytes of an INFO, at the most: a big cluster lists all its servers in it."""

@@ -19,8 +19,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+from txtransport.text import shown
 
 _GREETING: Final = struct.Struct(">8s8sH")
 _REQUEST: Final = struct.Struct(">8sII")

@@ -12,8 +12,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+from txtransport.text import shown
 
 _UNKNOWN: Final = (b"FEATURE-NOT-SUPPORTED", b"UNKNOWN-COMMAND")
 """What a server without TLS says."""

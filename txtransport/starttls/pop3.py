@@ -18,9 +18,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.replies import dotted
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+from txtransport.text import shown
 
 _READY: Final = b"+OK ready\r\n"
 _REQUIRED: Final = b"-ERR [SYS/PERM] TLS required\r\n"

@@ -15,8 +15,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 _SSL: Final = bytes.fromhex("00000008 04d2162f")
 _GSS: Final = bytes.fromhex("00000008 04d21630")

@@ -17,8 +17,9 @@ from __future__ import annotations
 import struct
 from typing import Final
 
-from txtransport.errors import PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 _TPKT: Final = struct.Struct(">BBH")
 _REQUEST: Final = bytes.fromhex("03000013 0ee00000000000 01000800")

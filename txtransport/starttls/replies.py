@@ -11,8 +11,9 @@ from typing import Final
 
 from attrs import frozen
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 
 @frozen

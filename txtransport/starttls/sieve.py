@@ -21,9 +21,10 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.replies import announces_literal, whole_line
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+from txtransport.text import shown
 
 _CAPABILITIES: Final = (
     b'"IMPLEMENTATION" "ManageSieve"\r\n'

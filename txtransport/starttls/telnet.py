@@ -17,8 +17,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from txtransport.errors import PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 _DO: Final = b"\xff\xfd\x2e"
 _DONT: Final = b"\xff\xfe\x2e"

@@ -24,8 +24,9 @@ from __future__ import annotations
 import re
 from typing import Final
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
+from txtransport.text import shown
 
 _VERSION: Final = b"RFB 003.008\n"
 _VENCRYPT: Final = b"\x13"

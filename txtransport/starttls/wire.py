@@ -14,7 +14,8 @@ from typing import Final, NoReturn, TypeVar
 
 from attrs import Factory, define
 
-from txtransport.errors import PeerMisbehaved, shown
+from txtransport.errors import PeerMisbehaved
+from txtransport.text import shown
 
 T = TypeVar("T")
 

@@ -19,8 +19,9 @@ from xml.parsers import expat
 
 from attrs import define, field, frozen
 
-from txtransport.errors import PeerMisbehaved, shown
+from txtransport.errors import PeerMisbehaved
 from txtransport.starttls.wire import LINE, Dialogue, Wire
+from txtransport.text import shown
 
 
 @frozen

@@ -25,9 +25,10 @@ import re
 from html import escape
 from typing import Final, NoReturn
 
-from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused, shown
+from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.starttls.xml import Element, Stream
+from txtransport.text import shown
 
 _STREAM: Final = "http://etherx.jabber.org/streams stream"
 _FEATURES: Final = "http://etherx.jabber.org/streams features"

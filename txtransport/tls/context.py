@@ -12,9 +12,10 @@ from typing import Any, Final
 
 from OpenSSL import SSL, crypto
 
-from txtransport.errors import BadCertificateFile, InvalidOption, seen
+from txtransport.config.policy import Side, TLSPolicy, Verify
+from txtransport.errors import BadCertificateFile, InvalidOption
+from txtransport.text import seen
 from txtransport.tls import pem
-from txtransport.tls.policy import Side, TLSPolicy, Verify
 from txtransport.tls.verification import judge, note
 
 _VERSIONS: Final = {

@@ -19,13 +19,14 @@ from typing import Final
 from attrs import field, frozen
 from OpenSSL import SSL
 
-from txtransport.errors import InvalidOption, seen
+from txtransport.config.policy import Side, TLSPolicy
+from txtransport.errors import InvalidOption
+from txtransport.text import seen
 from txtransport.tls import pem
+from txtransport.tls.connection import Conversation
 from txtransport.tls.context import build
 from txtransport.tls.identity import expected_name, is_address
-from txtransport.tls.policy import Side, TLSPolicy
-from txtransport.tls.resumption import Sessions
-from txtransport.tls.session import Conversation
+from txtransport.tls.session_cache import Sessions
 from txtransport.tls.verification import completed
 
 # Tickets are sealed with a key of the context's own, which OpenSSL never

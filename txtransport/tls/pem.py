@@ -24,8 +24,8 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
-from txtransport.tls.policy import TLSPolicy
 
 PrivateKey = (
     rsa.RSAPrivateKey

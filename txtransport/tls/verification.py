@@ -15,9 +15,9 @@ from typing import Final
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
+from txtransport.config.policy import Side, TLSPolicy, Verify
+from txtransport.tls.connection import Conversation, Problem
 from txtransport.tls.identity import fingerprint_problem, name_problem, pin_problem
-from txtransport.tls.policy import Side, TLSPolicy, Verify
-from txtransport.tls.session import Conversation, Problem
 
 _SELF_SIGNED: Final = 18
 _EXPIRED: Final = 10

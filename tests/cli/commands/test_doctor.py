@@ -1,0 +1,101 @@
+"""``txtransport doctor``, whatever the checks find."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+from tests.cli.test_main import MainTestCase
+from txtransport.cli import doctor
+from txtransport.cli.doctor import CHECKS, Finding, Verdict
+
+ROOT: Final = Path(__file__).resolve().parents[3]
+FINE: Final = Finding(Verdict.OK, "all there")
+ODD: Final = Finding(Verdict.WARNING, "a little odd", "nothing much")
+BAD: Final = Finding(Verdict.WRONG, "nothing there", "install it " + "again and " * 9 + "again")
+
+
+class DoctorTests(MainTestCase):
+    """``txtransport doctor``."""
+
+    def found(self, *findings: Finding) -> None:
+        """The checks come to that."""
+        named = {f"check {number}": one for number, one in enumerate(findings)}
+        self.patch(doctor, "findings", lambda: named)
+
+    def test_all_is_well(self) -> None:
+        """Each check has its line, and the last line says that all is well."""
+        self.found(FINE, FINE)
+        self.assertEqual(
+            self.does("doctor"),
+            (
+                0,
+                "ok  check 0  all there\nok  check 1  all there\n\nNothing is wrong.\n",
+                "",
+            ),
+        )
+
+    def test_warnings_are_no_failure(self) -> None:
+        """A warning is shown with what to do, and the status stays 0."""
+        self.found(FINE, ODD)
+        status, output, _ = self.does("doctor")
+        self.assertEqual(status, 0)
+        self.assertIn("warning  check 1  a little odd. To do: nothing much\n", output)
+        self.assertTrue(output.endswith("\nNothing is wrong.\n"))
+
+    def test_what_is_wrong(self) -> None:
+        """What is wrong is named in the last line, and the status is 1."""
+        self.found(BAD, FINE, BAD)
+        status, output, complaints = self.does("doctor")
+        self.assertEqual((status, complaints), (1, ""))
+        self.assertTrue(output.endswith("\nWrong: check 0, check 2.\n"))
+
+    def test_it_fits_the_window(self) -> None:
+        """In a window of any width nothing is cut and nothing is lost."""
+        self.found(BAD, ODD, FINE)
+        words = self.does("doctor")[1].split()
+        for width in (80, 40):
+            self.patch(os, "environ", {**os.environ, "COLUMNS": str(width)})
+            output = self.does("doctor")[1]
+            self.assertLessEqual(max(map(len, output.splitlines())), width)
+            self.assertEqual(output.split(), words)
+
+    def test_json(self) -> None:
+        """For programs, each check is an object; the status is the same."""
+        self.found(FINE, ODD)
+        status, output, complaints = self.does("doctor", "--json")
+        self.assertEqual((status, complaints), (0, ""))
+        document = json.loads(output)
+        self.assertIs(document["ok"], True)
+        self.assertEqual(
+            document["checks"][1],
+            {
+                "name": "check 1",
+                "verdict": "warning",
+                "found": "a little odd",
+                "advice": "nothing much",
+            },
+        )
+        self.assertIsNone(document["checks"][0]["advice"])
+        self.found(BAD)
+        status, output, _ = self.does("doctor", "--json")
+        self.assertEqual((status, json.loads(output)["ok"]), (1, False))
+
+    def test_in_a_process_of_its_own(self) -> None:
+        """Without a home and with hardly an environment it says all it has to say."""
+        done = subprocess.run(
+            [sys.executable, "-m", "txtransport", "doctor", "--json"],
+            cwd=ROOT,
+            env={},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        self.assertEqual(done.stderr, "")
+        document = json.loads(done.stdout)
+        self.assertEqual([row["name"] for row in document["checks"]], [*CHECKS])
+        self.assertEqual(done.returncode, 0 if document["ok"] else 1)

@@ -1,0 +1,394 @@
+"""``txtransport probe``, as a shell and a terminal see it."""
+
+from __future__ import annotations
+
+import fcntl
+import io
+import json
+import os
+import pty
+import re
+import struct
+import sys
+import termios
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+from typing import Any
+
+from attrs import evolve, frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ProcessDone
+from twisted.internet.protocol import Factory, ProcessProtocol, Protocol
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests import certificates
+from tests.cli.probe.samples import BAD, CLEAR, GOOD
+from tests.loopback import LoopbackTestCase
+from txtransport import InvalidOption
+from txtransport.__main__ import main
+from txtransport.cli import reactor as program
+from txtransport.cli.probe import probing
+from txtransport.cli.probe import survey as surveying
+from txtransport.cli.probe import versions as offering
+from txtransport.cli.probe.report import Survey, Version
+from txtransport.cli.reactor import Interrupted
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+@frozen
+class Ended:
+    """A process that is over.
+
+    Attributes:
+        status: Its exit status.
+        output: What it wrote.
+        complaints: What it wrote on standard error; a terminal has both in `output`.
+    """
+
+    status: int
+    output: str
+    complaints: str
+
+
+class Greeter(Protocol):
+    """Says something at once, so that no one has to wait for it."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"hello\r\n")
+
+
+class Process(ProcessProtocol):
+    """Collects what a process writes.
+
+    Attributes:
+        ended: Fires when it is over.
+        begun: Fires when it has written something.
+    """
+
+    def __init__(self) -> None:
+        self.said = {1: b"", 2: b""}
+        self.ended: Deferred[Ended] = Deferred()
+        self.begun: Deferred[None] = Deferred()
+
+    def childDataReceived(self, childFD: int, data: bytes) -> None:
+        self.said[childFD] += data
+        if not self.begun.called:
+            self.begun.callback(None)
+
+    def processEnded(self, reason: Failure) -> None:
+        error: Any = reason.value
+        status = 0 if isinstance(error, ProcessDone) else error.exitCode
+        self.ended.callback(Ended(status, self.said[1].decode(), self.said[2].decode()))
+
+
+class ProbeTestCase(LoopbackTestCase):
+    """Runs the command in a process of its own, while the test's reactor serves."""
+
+    def start(self, *arguments: str, columns: int | None = None, **environment: str) -> Process:
+        """The command, begun.
+
+        Args:
+            *arguments: Behind ``txtransport probe``.
+            columns: The width of the terminal that it runs in; a pipe by default.
+            **environment: Besides the one that there is.
+        """
+        process = Process()
+        clean = {
+            name: value
+            for name, value in os.environ.items()
+            if name not in ("COLUMNS", "NO_COLOR", "TERM")
+        }
+        environment = {**clean, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **environment}
+        terminal: Any = False
+        if columns is not None:
+            terminal = (*pty.openpty(), "")
+            size = struct.pack("HHHH", 24, columns, 0, 0)
+            fcntl.ioctl(terminal[1], termios.TIOCSWINSZ, size)
+        self.reactor.spawnProcess(
+            process,
+            sys.executable,
+            [sys.executable, "-W", "error", "-m", "txtransport", "probe", *arguments],
+            environment,
+            str(ROOT),
+            usePTY=terminal,
+        )
+        return process
+
+    async def does(self, *arguments: str, columns: int | None = None, **environment: str) -> Ended:
+        """The command, when it is over; as for `start`."""
+        return await self.start(*arguments, columns=columns, **environment).ended
+
+    async def serving(self, url: str = "tls://127.0.0.1:0") -> str:
+        """A good server; the URL to probe."""
+        guests = Factory.forProtocol(Greeter)
+        port = await self.listening(url, guests, local_cert=certificates.site())
+        scheme, _, rest = url.partition("://")
+        return f"{scheme}://localhost:{port}{rest[rest.find('?') :] if '?' in rest else ''}"
+
+
+TRUST = f"cafile={certificates.folder()}/ca.pem"
+
+
+class StatusTests(ProbeTestCase):
+    """What a shell sees."""
+
+    def setUp(self) -> None:
+        certificates.cafile()
+
+    async def test_all_is_well(self) -> None:
+        """Connected and verified: status 0, and nothing on standard error of a pipe."""
+        url = await self.serving()
+        ended = await self.does(url, "-o", TRUST)
+        self.assertEqual((ended.status, ended.complaints), (0, ""), ended)
+        self.assertTrue(ended.output.startswith(f"{url}\n"))
+        self.assertTrue(ended.output.endswith("\nconnected, verified\n"))
+        self.assertNotIn("\x1b", ended.output)
+
+    async def test_not_verified(self) -> None:
+        """A certificate that is not trusted: status 1, the chain, and what to do."""
+        ended = await self.does(await self.serving())
+        self.assertEqual((ended.status, ended.complaints), (1, ""), ended)
+        self.assertIn("cause: unknown-issuer", ended.output)
+        self.assertIn("CN=localhost", ended.output)
+        self.assertIn("What to do: ", ended.output)
+
+    async def test_json(self) -> None:
+        """One object, with the same status."""
+        url = await self.serving()
+        ended = await self.does(url, "--json", "--option", TRUST)
+        document = json.loads(ended.output)
+        self.assertEqual((ended.status, document["url"], document["verified"]), (0, url, True))
+        self.assertIs(document["resumption"], True)
+        ended = await self.does(url, "--json")
+        self.assertEqual(ended.status, 1)
+        self.assertEqual(json.loads(ended.output)["diagnosis"]["cause"], "unknown-issuer")
+
+    async def test_versions(self) -> None:
+        """``--versions`` tells of each version, in words and in JSON."""
+        url = await self.serving()
+        ended = await self.does(url, "--versions", "-o", TRUST)
+        self.assertEqual(ended.status, 0, ended)
+        self.assertIn("  TLSv1.0  refused (no-common-version): ", ended.output)
+        self.assertIn("  TLSv1.3  accepted\n", ended.output)
+        ended = await self.does(url, "--versions", "--json", "-o", TRUST)
+        versions = json.loads(ended.output)["versions"]
+        self.assertEqual([each["accepted"] for each in versions], [False, False, True, True])
+
+    async def test_a_host(self) -> None:
+        """Without scheme and port the usual ways are tried; that none answers is status 1."""
+        # Loopback too, and no one listens there alone.
+        ended = await self.does("127.83.20.9", "-o", TRUST)
+        self.assertEqual(ended.complaints, "")
+        self.assertRegex(ended.output, r"\A127\.83\.20\.9\n(.*\n)*.* usual ways are silent\n\Z")
+        self.assertEqual(ended.status, 1 if "none works" in ended.output else 0)
+        ended = await self.does("127.83.20.9", "-o", TRUST, "--json")
+        self.assertEqual(json.loads(ended.output)["host"], "127.83.20.9")
+
+    async def test_timeout(self) -> None:
+        """``--timeout`` ends the attempt."""
+        ended = await self.does(f"tls://127.0.0.1:{self.full_port()}", "--timeout", "0.2")
+        self.assertEqual(ended.status, 1)
+        self.assertIn("cause: timeout", ended.output)
+
+    async def test_quiet(self) -> None:
+        """The verdict and no more."""
+        url = await self.serving()
+        ended = await self.does(url, "--quiet", "-o", TRUST, columns=80, NO_COLOR="1")
+        self.assertEqual((ended.status, ended.output), (0, "connected, verified\r\n"))
+
+    async def test_usage(self) -> None:
+        """A URL or an option that is wrong: status 2, one line on what is wrong, no output."""
+        cases: tuple[tuple[list[str], str], ...] = (
+            (["tls://localhost"], "port is missing"),
+            (["tls://localhost:1?cafile=/no/such"], "/no/such"),
+            (["tls://localhost:1", "--timeout", "soon"], "timeout takes seconds"),
+            (["udp://localhost:1"], "datagrams"),
+            (["tls://\x1b[2J:1"], "\\x1b"),
+            ([], "required"),
+        )
+        for process, complaint in [
+            (self.start(*arguments), complaint) for arguments, complaint in cases
+        ]:
+            ended = await process.ended
+            self.assertEqual((ended.status, ended.output), (2, ""), ended)
+            self.assertIn(complaint, ended.complaints)
+            self.assertNotIn("\x1b", ended.complaints)
+            self.assertNotIn("Traceback", ended.complaints)
+
+    async def test_a_transport_that_is_not_to_be_had(self) -> None:
+        """sslv3:// is a good command line, and is not connected."""
+        ended = await self.does("sslv3://localhost:1")
+        self.assertEqual((ended.status, ended.complaints), (1, ""))
+        self.assertIn("RFC 7568", ended.output)
+
+    async def test_a_secret_is_not_shown(self) -> None:
+        """The passphrase of a key is in no line."""
+        url = f"{await self.serving()}?passphrase=hidden&local_cert={certificates.visitor()}"
+        for arguments in ([url], [url, "--json"], [url, "-o", TRUST]):
+            ended = await self.does(*arguments)
+            self.assertNotIn("hidden", ended.output + ended.complaints)
+
+
+class TerminalTests(ProbeTestCase):
+    """What someone at a terminal sees."""
+
+    def setUp(self) -> None:
+        certificates.cafile()
+
+    def settled(self, output: str) -> str:
+        """What stays on the screen, without the line of progress and without colours."""
+        lines = output.replace("\r\n", "\n").split("\x1b[K")
+        return re.sub(r"\x1b\[[0-9]*m", "", lines[-1])
+
+    async def test_two_widths(self) -> None:
+        """At 80 and at 40 columns all is there, in colour, and fits."""
+        url = await self.serving("tls://127.0.0.1:0?starttls=imap")
+        for columns in (80, 40):
+            ended = await self.does(url, "-o", TRUST, columns=columns)
+            self.assertEqual(ended.status, 0, ended.output)
+            self.assertIn("\x1b[32mconnected, verified\x1b[0m", ended.output)
+            text = self.settled(ended.output)
+            for fact in ("negotiation", "TLSv1.3", "└─ CN=localhost", "█"):
+                self.assertIn(fact, text)
+            for line in text.splitlines():
+                self.assertTrue(len(line) <= columns or len(line.split()) == 1, line)
+
+    async def test_progress(self) -> None:
+        """While it waits one line says for what, and it is gone in the end."""
+        ended = await self.does(await self.serving(), "-o", TRUST, columns=80)
+        for doing in ("looking up localhost", "connecting to 127.0.0.1", "shaking hands",
+                      "waiting for the first byte", "connecting again"):  # fmt: skip
+            self.assertIn(f"\r\x1b[K{doing}", ended.output)
+        self.assertNotIn("...", self.settled(ended.output))
+
+    async def test_no_colours(self) -> None:
+        """``NO_COLOR`` and a dumb terminal have the same words, and no colours."""
+        url = await self.serving()
+        for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+            ended = await self.does(url, "-o", TRUST, columns=80, **environment)
+            self.assertNotRegex(ended.output, r"\x1b\[[0-9]*m")
+        self.assertNotIn("\x1b", ended.output)
+
+    async def test_without_more_than_ascii(self) -> None:
+        """Where output is ASCII, so are bars and branches."""
+        url = await self.serving()
+        ended = await self.does(url, "-o", TRUST, PYTHONIOENCODING="ascii")
+        self.assertTrue(ended.output.isascii())
+        self.assertIn("`- CN=localhost", ended.output)
+
+    async def test_interrupted(self) -> None:
+        """Ctrl-C ends it at once, without a word."""
+        process = self.start(f"tcp://127.0.0.1:{self.full_port()}", columns=80)
+        await process.begun
+        process.transport.signalProcess("INT")  # type: ignore[union-attr]
+        ended = await process.ended
+        self.assertEqual((ended.status, self.settled(ended.output)), (130, ""))
+
+
+class CommandTests(SynchronousTestCase):
+    """The command within this process, whatever the probe comes to."""
+
+    def does(self, *arguments: str, seen: Any = GOOD) -> tuple[int, str, str]:
+        """Exit status, output and complaints, when the probe sees that.
+
+        Args:
+            *arguments: Behind ``txtransport probe``.
+            seen: The report, or what is raised.
+        """
+
+        def completed(work: Any) -> Any:
+            if isinstance(seen, BaseException):
+                raise seen
+            came: list[Any] = []
+            Deferred.fromCoroutine(work(None)).addCallback(came.append)
+            return came[0]
+
+        async def probe(*arguments: Any, **keywords: Any) -> Any:
+            return seen
+
+        async def versions(*arguments: Any, **keywords: Any) -> tuple[Version, ...]:
+            return (Version("TLSv1.9", True),)
+
+        self.patch(program, "completed", completed)
+        self.patch(probing, "probe", probe)
+        self.patch(surveying, "survey", probe)
+        self.patch(offering, "versions", versions)
+        output, complaints = io.StringIO(), io.StringIO()
+        with redirect_stdout(output), redirect_stderr(complaints):
+            try:
+                status = main(["probe", *arguments])
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return status, output.getvalue(), complaints.getvalue()
+
+    def test_statuses(self) -> None:
+        """0 when it is verified, 1 when it is not, in text and in JSON."""
+        for report, expected in ((GOOD, 0), (BAD, 1), (CLEAR, 1)):
+            status, text, complaints = self.does("tls://a.example:1", seen=report)
+            self.assertEqual((status, complaints), (expected, ""))
+            self.assertTrue(text.startswith(str(report.transport)))
+            status, text, _ = self.does("tls://a.example:1", "--json", seen=report)
+            self.assertEqual((status, json.loads(text)["verified"]), (expected, expected == 0))
+
+    def test_quiet(self) -> None:
+        """The verdict alone."""
+        self.assertEqual(self.does("tls://a.example:1", "--quiet")[1], "connected, verified\n")
+
+    def test_a_host(self) -> None:
+        """A host is surveyed: 0 when any URL works."""
+        for reports, expected in (((GOOD, BAD), 0), ((BAD,), 1)):
+            seen = Survey("a.example", reports)
+            self.assertEqual(self.does("a.example", seen=seen)[0], expected)
+            status, text, _ = self.does("a.example", "--json", "--timeout", "1", seen=seen)
+            self.assertEqual((status, json.loads(text)["host"]), (expected, "a.example"))
+        self.assertEqual(
+            self.does("a.example", "--quiet", seen=Survey("a.example", (GOOD,)))[1],
+            f"{GOOD.transport}\n",
+        )
+
+    def test_what_has_a_port_or_a_scheme_is_a_url(self) -> None:
+        """Only a bare host is surveyed; host:port is tcp, as everywhere."""
+        for url in ("a.example:1", "tcp://a.example:1", "unix:///a"):
+            self.assertIn("connected", self.does(url)[1], url)
+
+    def test_versions(self) -> None:
+        """Versions are offered if that is asked for, and only to a peer that is there."""
+        self.assertIn("TLSv1.9", self.does("tls://a.example:1", "--versions")[1])
+        self.assertIn("TLSv1.9", self.does("tls://a.example:1", "--versions", seen=BAD)[1])
+        gone = evolve(BAD, spans=BAD.spans[:2])
+        self.assertNotIn("TLSv1.9", self.does("tls://a.example:1", "--versions", seen=gone)[1])
+
+    def test_usage(self) -> None:
+        """Status 2, and one line of what is wrong."""
+        for arguments in (
+            ["nonsense://a.example:1"],
+            ["tls://a.example:1", "-o", "cafil=x"],
+            ["tls://a.example:1", "-o", "reactor=1"],
+            ["tls://a.example:1", "-o", "trace=1"],
+            ["tls://a.example:1", "-o", "cafile"],
+            ["tls://a.example:1", "-o", "pin=a", "-o", "pin=b"],
+            ["a.example", "--versions"],
+            ["tcp://a.example:1", "--versions"],
+        ):
+            status, output, complaints = self.does(*arguments)
+            self.assertEqual((status, output), (2, ""), arguments)
+            self.assertIn("txtransport probe: error: ", complaints)
+
+    def test_what_the_probe_raises(self) -> None:
+        """An option that turns out to be wrong is usage; a signal ends with its own status."""
+        wrong = InvalidOption("cafile", "cafile=x: is not there")
+        status, output, complaints = self.does("tls://a.example:1", seen=wrong)
+        self.assertEqual((status, output), (2, ""))
+        self.assertIn("is not there", complaints)
+        self.assertEqual(self.does("tls://a.example:1", seen=Interrupted(15)), (143, "", ""))
+
+    def test_without_standard_error(self) -> None:
+        """A process whose standard error is closed works as well."""
+        self.patch(sys, "stderr", None)
+        self.patch(program, "completed", lambda work: GOOD)
+        with redirect_stdout(io.StringIO()) as output:
+            self.assertEqual(main(["probe", "tls://a.example:1"]), 0)
+        self.assertIn("connected, verified", output.getvalue())

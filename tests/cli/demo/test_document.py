@@ -1,0 +1,102 @@
+"""What machines read: the same keys always."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cli.demo.samples import (
+    CLEAR_ROW,
+    LOCAL_ROW,
+    MISTAKE,
+    REFUSED_ROW,
+    REPORT,
+    TLS_ROW,
+    UNREAD_ROW,
+    UPGRADE,
+)
+from txtransport.cli.demo.document import as_document
+from txtransport.cli.demo.report import Report, Row, Scene
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+def document(*rows: Row, scenes: tuple[Scene, ...] = ()) -> dict[str, Any]:
+    """What a program gets to see, by way of JSON."""
+    made = as_document(Report(rows, scenes, 0.25), {"txtransport": "1.2"})
+    return dict(json.loads(json.dumps(made)))
+
+
+class DocumentTests(SynchronousTestCase):
+    """The object that ``--json`` writes."""
+
+    def test_a_tls_row(self) -> None:
+        """A TLS row has its session's facts."""
+        (row,) = document(TLS_ROW)["rows"]
+        self.assertEqual(
+            row,
+            {
+                "asked": "tls://www.example.com",
+                "ok": True,
+                "outcome": "connected",
+                "parsed": {
+                    "url": "tls://www.example.com",
+                    "scheme": "tls",
+                    "host": "www.example.com",
+                    "port": None,
+                    "path": None,
+                },
+                "dialled": "tls://127.0.0.1:65535",
+                "version": "TLSv1.3",
+                "cipher": "TLS_AES_256_GCM_SHA384",
+                "group": "X25519MLKEM768",
+                "resumed": False,
+                "verified": True,
+                "milliseconds": 4.26,
+                "reason": None,
+            },
+        )
+
+    def test_what_is_not_there_is_null(self) -> None:
+        """Every row has every key, so that a program need not ask whether it is there."""
+        rows = document(TLS_ROW, CLEAR_ROW, LOCAL_ROW, REFUSED_ROW, UNREAD_ROW)["rows"]
+        self.assertEqual(len({tuple(row) for row in rows}), 1)
+        clear, local, refused, unread = rows[1:]
+        self.assertEqual((clear["version"], clear["milliseconds"]), (None, 123.457))
+        self.assertEqual((local["parsed"]["host"], local["parsed"]["path"]), (None, "/run/a.sock"))
+        self.assertEqual((refused["dialled"], refused["ok"]), (None, True))
+        self.assertEqual((unread["parsed"], unread["outcome"]), (None, "failed"))
+
+    def test_a_scene(self) -> None:
+        """A scene has its transcript, or its failure."""
+        upgrade, mistake = document(scenes=(UPGRADE, MISTAKE))["mail"]
+        self.assertEqual(tuple(upgrade), tuple(mistake))
+        self.assertEqual(
+            upgrade["transcript"],
+            [
+                {"from": "client", "secure": False, "text": "STARTTLS"},
+                {"from": "server", "secure": False, "text": "220 go"},
+                {"from": "client", "secure": True, "text": "QUIT"},
+            ],
+        )
+        self.assertEqual((upgrade["version"], upgrade["cause"]), ("TLSv1.3", None))
+        self.assertEqual((mistake["version"], mistake["cause"]), (None, "plaintext-peer"))
+        self.assertEqual(mistake["explanation"], MISTAKE.explanation)
+
+    def test_the_whole(self) -> None:
+        """The verdict, the time and the versions stand outside."""
+        whole = document(UNREAD_ROW)
+        self.assertEqual((whole["ok"], whole["seconds"]), (False, 0.25))
+        self.assertEqual(whole["versions"], {"txtransport": "1.2"})
+
+    def test_every_key_is_documented(self) -> None:
+        """``docs/demo.md`` explains each key, and none that does not exist."""
+        whole = as_document(REPORT, {})
+        (row, *_), (scene, *_) = whole["rows"], whole["mail"]
+        keys = {*whole, *row, *scene, *row["parsed"], *scene["transcript"][0]}
+        told = re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "demo.md").read_text("utf-8"), re.M)
+        self.assertEqual(sorted(set(told)), sorted(keys))

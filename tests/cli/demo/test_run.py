@@ -1,0 +1,111 @@
+"""The demo as a program: what it leaves behind, which is nothing."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from twisted.internet.defer import Deferred
+
+from tests.cli.demo.samples import StageTestCase
+from txtransport.cli.demo import run as program
+from txtransport.cli.demo.run import played
+from txtransport.cli.demo.stage import Stage
+
+ROOT = Path(__file__).resolve().parents[3]
+
+
+class PlayedTests(StageTestCase):
+    """The whole, within a reactor that is there already."""
+
+    def elsewhere(self) -> Path:
+        """A folder that the demo takes for the system's temporary one."""
+        folder = self.folder()
+        self.patch(tempfile, "tempdir", str(folder))
+        return folder
+
+    async def test_all_is_as_it_should_be(self) -> None:
+        """Table and story are there, right, and soon told; no file is left."""
+        folder = self.elsewhere()
+        report = await played(self.reactor)
+        self.assertEqual((report.wrong, len(report.rows), len(report.scenes)), ((), 20, 3))
+        self.assertLess(report.seconds, 10)
+        self.assertEqual(list(folder.iterdir()), [])
+
+    async def test_cancelled_it_leaves_nothing(self) -> None:
+        """Wherever it is ended, no file is left, no server and no connection."""
+        for turns in range(0, 120, 5):
+            folder = self.elsewhere()
+            playing = Deferred.fromCoroutine(played(self.reactor))
+            for _ in range(turns):
+                turn: Deferred[None] = Deferred()
+                self.reactor.callLater(0, turn.callback, None)
+                await turn
+            # There is something to remove, or all is over already.
+            self.assertTrue(playing.called or list(folder.iterdir()))
+            playing.cancel()
+            try:
+                await playing
+            except Exception as problem:
+                self.assertIn("Cancelled", type(problem).__name__)
+            self.assertEqual(list(folder.iterdir()), [])
+
+    async def test_a_failure_leaves_nothing(self) -> None:
+        """If the demo itself is at fault, its folder is removed all the same."""
+        folder = self.elsewhere()
+        seen: list[Path] = []
+
+        async def broken(stage: Stage) -> None:
+            seen.extend(folder.iterdir())
+            raise RuntimeError("broken")
+
+        self.patch(program, "story", broken)
+        with self.assertRaises(RuntimeError):
+            await played(self.reactor)
+        self.assertEqual((len(seen), list(folder.iterdir())), (1, []))
+
+
+# Waits in the middle of the demo, when everything is open, until it is ended.
+WAITING = """
+import sys
+from twisted.internet.defer import Deferred
+import txtransport.cli.demo.run
+from txtransport.__main__ import main
+
+async def story(stage):
+    print("in the middle", flush=True)
+    await Deferred()
+
+txtransport.cli.demo.run.story = story
+sys.exit(main(["demo"]))
+"""
+
+
+class SignalTests(StageTestCase):
+    """Real signals, and a real process."""
+
+    async def test_a_signal_leaves_nothing(self) -> None:
+        """Ctrl-C and its kind end the demo at once, without a word and without a file."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            folder = self.folder()
+            process = subprocess.Popen(
+                [sys.executable, "-c", WAITING],
+                cwd=ROOT,
+                env={**os.environ, "TMPDIR": str(folder)},
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+            )
+            with process:
+                assert process.stdout is not None
+                self.assertTrue(select.select([process.stdout], [], [], 20)[0])
+                self.assertEqual(process.stdout.readline(), b"in the middle\n")
+                self.assertEqual(len(list(folder.iterdir())), 1)
+                process.send_signal(number)
+                said = process.communicate(timeout=20)
+            self.assertEqual((process.returncode, said), (128 + number, (b"", b"")))
+            self.assertEqual(list(folder.iterdir()), [])

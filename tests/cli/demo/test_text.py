@@ -1,0 +1,175 @@
+"""What people read: everything that was seen, in a window of any width."""
+
+from __future__ import annotations
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cli.demo.samples import (
+    CLEAR_ROW,
+    LOCAL_ROW,
+    MISTAKE,
+    REFUSED_ROW,
+    REPORT,
+    RESUMED,
+    SESSION,
+    SKIPPED_ROW,
+    TLS_ROW,
+    UNREAD_ROW,
+    UPGRADE,
+)
+from txtransport import Transport
+from txtransport.cli.demo.report import Form, Report, Row, Scene
+from txtransport.cli.demo.table import MORE, PHP
+from txtransport.cli.demo.text import as_text
+
+
+def shown(*rows: Row, scenes: tuple[Scene, ...] = (), width: int = 80) -> list[str]:
+    """The lines that a report comes to."""
+    return as_text(Report(rows or (CLEAR_ROW,), scenes, 0.25), "title", width).splitlines()
+
+
+class TableTests(SynchronousTestCase):
+    """The table."""
+
+    def test_a_row_has_everything(self) -> None:
+        """Asked, read, dialled, result and milliseconds stand in one line."""
+        self.assertIn(
+            ["fe80::1", "tcp://[fe80::1]", "[::1]:65535", "plain", "123.5"],
+            [line.split() for line in shown(CLEAR_ROW)],
+        )
+
+    def test_tls_is_described(self) -> None:
+        """Cipher and key exchange stand below the row, whether resumed, whether verified."""
+        self.assertIn(
+            "  TLS_AES_256_GCM_SHA384, X25519MLKEM768, resumed: no, verified: yes",
+            shown(TLS_ROW),
+        )
+        self.assertIn("resumed: yes", "".join(shown(evolve(TLS_ROW, session=RESUMED))))
+
+    def test_a_group_may_be_missing(self) -> None:
+        """A key exchange without a group leaves no gap."""
+        row = evolve(TLS_ROW, session=evolve(SESSION, group=None))
+        self.assertIn("  TLS_AES_256_GCM_SHA384, resumed: no, verified: yes", shown(row))
+
+    def test_reasons_are_told(self) -> None:
+        """Why a form was refused or skipped stands below it."""
+        text = " ".join(" ".join(shown(REFUSED_ROW, SKIPPED_ROW)).split())
+        self.assertIn(REFUSED_ROW.reason, text)
+        self.assertIn(SKIPPED_ROW.reason, text)
+
+    def test_a_local_socket_is_named_briefly(self) -> None:
+        """The demo's folder has a name that tells nothing."""
+        self.assertIn(".../a.sock", "".join(shown(LOCAL_ROW)))
+        self.assertNotIn("/tmp/", "".join(shown(LOCAL_ROW)))
+
+    def test_columns_are_aligned(self) -> None:
+        """Each column begins at the same place in every row, and numbers end at the same."""
+        lines = shown(CLEAR_ROW, LOCAL_ROW, REFUSED_ROW, SKIPPED_ROW)
+        (heading,) = [line for line in lines if line.startswith("asked for")]
+        rows = [line for line in lines if line.split()[-1:] in (["123.5"], ["0.3"], ["-"])]
+        self.assertEqual(len(rows), 4)
+        for column in ("read as", "dialled", "result"):
+            place = heading.index(column)
+            for line in rows:
+                self.assertEqual(line[place - 1], " ", line)
+                self.assertNotEqual(line[place], " ", line)
+        self.assertEqual({len(line) for line in (heading, *rows)}, {len(heading)})
+
+    def test_what_is_wrong_is_seen(self) -> None:
+        """A row that is wrong says so, and what was expected."""
+        again = Form("tls://www.example.com", "TLSv1.3", is_resumed=True)
+        text = "\n".join(shown(evolve(TLS_ROW, form=again), UNREAD_ROW))
+        self.assertIn("NOT AS IT SHOULD BE: TLSv1.3, resumed was expected", text)
+        self.assertIn("NOT AS IT SHOULD BE: plain was expected; there is no gopher", text)
+        self.assertNotIn("NOT AS", "".join(shown(TLS_ROW)))
+
+
+class StoryTests(SynchronousTestCase):
+    """The mail story."""
+
+    def test_a_transcript_shows_the_switch(self) -> None:
+        """What was said in the clear and what under TLS is told apart, with the session between."""
+        lines = shown(scenes=(UPGRADE,))
+        begin = lines.index("  clear  C: STARTTLS")
+        self.assertEqual(
+            lines[begin : begin + 4],
+            [
+                "  clear  C: STARTTLS",
+                "  clear  S: 220 go",
+                "  == TLSv1.3, TLS_AES_256_GCM_SHA384, X25519MLKEM768, resumed: no, verified: yes",
+                "  TLS    C: QUIT",
+            ],
+        )
+
+    def test_a_scene_says_where(self) -> None:
+        """What a user would write stands above, and where it was taken to."""
+        self.assertIn(
+            "  tcp://mail.example.com:587, dialled at 127.0.0.1:65535", shown(scenes=(UPGRADE,))
+        )
+
+    def test_a_failure_is_explained(self) -> None:
+        """A failure has its cause and its explanation."""
+        text = " ".join(" ".join(shown(scenes=(MISTAKE,))).split())
+        self.assertIn(f"plaintext-peer: {MISTAKE.explanation}", text)
+        self.assertNotIn("NOT AS", text)
+
+    def test_a_wrong_scene_is_seen(self) -> None:
+        """A scene that went otherwise says so."""
+        lines = shown(scenes=(evolve(MISTAKE, cause="closed", dialled=None),))
+        self.assertIn("  NOT AS IT SHOULD BE: plaintext-peer was expected", lines)
+
+
+class WholeTests(SynchronousTestCase):
+    """The page."""
+
+    def test_it_fits_eighty_columns(self) -> None:
+        """Every form of the demo fits a line of 80 characters, with the longest of ports."""
+        rows = [evolve(TLS_ROW, form=form, parsed=None) for form in (*PHP, *MORE)]
+        rows.append(evolve(TLS_ROW, parsed=Transport.parse("tls+unix:///run/b.sock")))
+        lines = shown(*rows, CLEAR_ROW, REFUSED_ROW, scenes=(UPGRADE, MISTAKE))
+        self.assertEqual([line for line in lines if len(line) > 80], [])
+        self.assertTrue(any(line.startswith("asked for  ") for line in lines))
+
+    def test_a_narrow_window(self) -> None:
+        """In a narrow window each cell has a line of its own, with its heading."""
+        lines = as_text(REPORT, "title", 40).splitlines()
+        begin = lines.index("asked for tls://www.example.com")
+        self.assertEqual(
+            lines[begin : begin + 6],
+            [
+                "asked for tls://www.example.com",
+                "read as   tls://www.example.com",
+                "dialled   127.0.0.1:65535",
+                "result    TLSv1.3",
+                "ms        4.3",
+                "  TLS_AES_256_GCM_SHA384,",
+            ],
+        )
+        self.assertEqual([line for line in lines if len(line) > 40], [])
+
+    def test_no_window_is_too_narrow(self) -> None:
+        """A width that makes no sense is no reason to fail."""
+        for width in (0, 1, 7):
+            self.assertIn("asked for tls://www.example.com", as_text(REPORT, "title", width))
+
+    def test_a_wide_window_changes_little(self) -> None:
+        """Prose stays readable however wide the window is."""
+        self.assertLess(max(map(len, as_text(REPORT, "title", 400).splitlines())), 100)
+
+    def test_the_last_line_is_the_verdict(self) -> None:
+        """How many, how long, and whether all was as it should be."""
+        self.assertEqual(
+            shown(CLEAR_ROW, SKIPPED_ROW)[-1],
+            "2 rows and 0 scenes, 1 of them skipped, in 0.2 seconds: all as they should be.",
+        )
+        self.assertEqual(
+            shown(CLEAR_ROW, UNREAD_ROW)[-1], "NOT as they should be: gopher://www.example.com."
+        )
+
+    def test_it_is_plain_text(self) -> None:
+        """Nothing but ASCII, no colours, no blanks at the end of a line; the last line ends."""
+        text = as_text(REPORT, "title", 80)
+        self.assertTrue(text.isascii() and text.endswith("\n"))
+        self.assertNotIn("\x1b", text)
+        self.assertEqual([line for line in text.splitlines() if line != line.rstrip()], [])

@@ -1,0 +1,464 @@
+"""Every way in which a connection fails is named, and what the probe says to do works."""
+
+from __future__ import annotations
+
+import re
+import socket
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final, cast
+
+from twisted.internet.interfaces import IProtocolFactory
+from twisted.internet.protocol import Factory, Protocol
+
+from tests import certificates
+from tests.loopback import LoopbackTestCase, Recorders
+from txtransport import StartTLSMixin, Transport
+from txtransport.cli.probe import probing
+from txtransport.cli.probe.probing import probe
+from txtransport.cli.probe.report import Report
+from txtransport.cli.probe.text import as_text
+from txtransport.cli.terminal import Look
+from txtransport.testing.devcert import Authority, self_signed
+
+NOW: Final = datetime.now(timezone.utc)
+
+
+class Says(Protocol):
+    """Says something at once, or when it is spoken to, and perhaps hangs up then.
+
+    Args:
+        banner: Said at once.
+        answers: Said to each piece of what comes, one after the other; when
+            none is left, nothing more is said.
+        end: What is done when all is said: ``stay``, ``close`` or ``reset``.
+    """
+
+    def __init__(self, banner: bytes, answers: tuple[bytes, ...], end: str) -> None:
+        self._answers = list(answers)
+        self._banner = banner
+        self._end = end
+
+    def connectionMade(self) -> None:
+        self._say(self._banner)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._answers:
+            self._say(self._answers.pop(0))
+
+    def _say(self, data: bytes) -> None:
+        transport: Any = self.transport
+        transport.write(data)
+        if self._answers or self._end == "stay":
+            return
+        if self._end == "close":
+            transport.loseConnection()
+        else:
+            linger = b"\1\0\0\0\0\0\0\0"
+            transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+            # When it has been written.
+            transport.reactor.callLater(0.05, transport.abortConnection)
+
+
+def says(banner: bytes = b"", *answers: bytes, end: str = "stay") -> IProtocolFactory:
+    """A factory of those."""
+
+    class Saying(Factory):
+        noisy = False
+
+        def buildProtocol(self, addr: object) -> Protocol:
+            return Says(banner, answers, end)
+
+    return cast(IProtocolFactory, Saying())
+
+
+class Desktop(StartTLSMixin):
+    """An RDP server: confirms a connection request with TLS, and anything else with a no."""
+
+    _asked = b""
+
+    def dataReceived(self, data: bytes) -> None:
+        head = b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x124\x00"
+        before, self._asked = self._asked, self._asked + data
+        if self._asked[0] != 3:
+            if not before:
+                cast(Any, self.transport).write(head + b"\x03\x00\x08\x00\x01\x00\x00\x00")
+        elif len(self._asked) == 19:
+            confirm = head + b"\x02\x00\x08\x00\x01\x00\x00\x00"
+            secured = self.startTLS({"local_cert": certificates.site()}, reply=confirm)
+            secured.addErrback(lambda reason: None)
+
+
+class Leaving(Protocol):
+    """Hangs up when it is connected."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.loseConnection()
+
+
+class Cutting(Protocol):
+    """Cuts the line when it is connected."""
+
+    def connectionMade(self) -> None:
+        cast(Any, self.transport).abortConnection()
+
+
+class CausesTestCase(LoopbackTestCase):
+    """Probes peers on loopback."""
+
+    async def probed(self, url: str, wait: float = 0.2, **options: Any) -> Report:
+        """What a probe sees."""
+        transport = Transport.parse(url)
+        return await probe(self.reactor, transport, options, wait=wait, is_again=False)
+
+    async def is_good(self, url: str, **options: Any) -> None:
+        """What the probe advised works."""
+        report = await self.probed(url, **options)
+        self.assertTrue(report.is_verified, report.diagnosis)
+
+    def told(self, report: Report, cause: str, *words: str) -> str:
+        """The report names the cause, says those words, and has a remedy; the remedy."""
+        diagnosis = report.diagnosis
+        assert diagnosis is not None, report
+        self.assertEqual(diagnosis.cause, cause, diagnosis)
+        self.assertFalse(report.is_connected or report.is_verified)
+        text = " ".join(as_text(report, Look(), NOW).split())
+        for word in (f"cause: {cause};", "What to do:", *words):
+            self.assertIn(word, text)
+        return diagnosis.remedy
+
+    async def raw(self, factory: IProtocolFactory) -> str:
+        """A peer in the clear; where it is, for ``tls://``."""
+        return f"tls://localhost:{await self.listening('tcp://127.0.0.1:0', factory)}"
+
+    async def secure(self, guests: IProtocolFactory | None = None, **options: Any) -> str:
+        """A peer with TLS; its URL."""
+        options = {"local_cert": certificates.site(), **options}
+        port = await self.listening("tls://127.0.0.1:0", guests or Recorders(), **options)
+        return f"tls://localhost:{port}"
+
+
+# What a server of that kind says by itself, and what it answers to a ClientHello.
+BANNERS: Final = {
+    "SMTP": (b"220 mx.example.com ESMTP Postfix\r\n",),
+    "FTP": (b"220 (vsFTPd 3.0.5)\r\n",),
+    "POP3": (b"+OK Dovecot ready.\r\n",),
+    "IMAP": (b"* OK [CAPABILITY IMAP4rev1 STARTTLS] ready.\r\n",),
+    "SSH": (b"SSH-2.0-OpenSSH_9.9\r\n",),
+    "HTTP": (b"", b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\n\r\n"),
+    "MySQL": (b"\x4a\x00\x00\x00\x0a8.4.0\x00\x08\x00\x00\x00abcdefgh\x00\xff\xff",),
+    "Redis": (b"", b"-ERR unknown command '\\x16\\x03\\x01'\r\n"),
+    "XMPP": (b"", b"<?xml version='1.0'?><stream:stream><stream:error/>"),
+    "VNC": (b"RFB 003.008\n",),
+    "RDP": (b"", b"\x03\x00\x00\x13\x0e\xd0\x00\x00\x124\x00\x03\x00\x08\x00\x02\x00\x00\x00"),
+}
+
+
+class PlainPeerTests(CausesTestCase):
+    """TLS to a port that speaks something else."""
+
+    async def test_every_kind_is_named(self) -> None:
+        """Whatever answers in the clear is named, with what to use instead."""
+        for kind, banner in BANNERS.items():
+            remedy = self.told(
+                await self.probed(await self.raw(says(*banner))), "plaintext-peer", kind
+            )
+            self.assertRegex(remedy, r"tls://localhost:\d+\?starttls=|tcp://", kind)
+
+    async def test_the_url_of_the_remedy_works(self) -> None:
+        """Where the probe names a URL, that URL is connected and verified."""
+        protocols = "smtp imap pop3 ftp vnc xmpp mysql nntp ldap sieve nats irc nut amqp nbd telnet"
+        for protocol in protocols.split():
+            port = await self.listening(
+                f"tls://127.0.0.1:0?starttls={protocol}",
+                Recorders(),
+                local_cert=certificates.site(),
+            )
+            report = await self.probed(f"tls://localhost:{port}", timeout=5)
+            remedy = self.told(report, "plaintext-peer")
+            found = re.search(r"tls://\S+", remedy)
+            assert found is not None, remedy
+            self.assertEqual(found[0], f"tls://localhost:{port}?starttls={protocol}")
+            await self.is_good(found[0], cafile=certificates.cafile())
+
+    async def test_the_remedy_for_rdp_works(self) -> None:
+        """A desktop that answers a ClientHello in its own words is reached by the URL named."""
+        desktops: Callable[[type[Protocol]], Any] = Factory.forProtocol
+        url = await self.raw(desktops(Desktop))
+        remedy = self.told(await self.probed(url), "plaintext-peer", "RDP")
+        self.assertIn(f"{url}?starttls=rdp", remedy)
+        await self.is_good(f"{url}?starttls=rdp", cafile=certificates.cafile())
+
+    async def test_in_the_clear_works_where_it_is_the_remedy(self) -> None:
+        """Where nothing but tcp:// can be had at a port, tcp:// is connected there."""
+        for kind in ("HTTP", "Redis", "SSH"):
+            url = await self.raw(says(*BANNERS[kind]))
+            remedy = self.told(await self.probed(url), "plaintext-peer", kind)
+            self.assertIn("tcp://", remedy)
+            self.assertTrue((await self.probed(url.replace("tls://", "tcp://"))).is_connected)
+
+    async def test_postgres_leaves(self) -> None:
+        """PostgreSQL takes a ClientHello for a bad packet, and hangs up without a word."""
+        url = await self.raw(says(b"", b"", end="close"))
+        self.assertEqual((await self.probed(url)).hint, "")
+        port = Transport.parse(url).port
+        self.patch(probing, "USUAL", {port: "postgres"})
+        right = f"{url}?starttls=postgres"
+        self.told(
+            await self.probed(url), "closed", "Is this port for TLS?", f"try {right} instead."
+        )
+        # Nor is it told what it does already.
+        self.assertEqual((await self.probed(right)).hint, "")
+
+    async def test_the_usual_protocol_of_a_port(self) -> None:
+        """Where several protocols share a port, the one that most speak is named."""
+        self.assertEqual((probing.USUAL[5432], probing.USUAL[3389]), ("postgres", "rdp"))
+
+    async def test_a_silent_port(self) -> None:
+        """A peer that says nothing is asked whether it waits for plain text."""
+        report = await self.probed(await self.raw(says()), timeout=0.2)
+        self.told(report, "timeout", "the handshake", "wait for plain text")
+
+    async def test_a_few_bytes(self) -> None:
+        """Fewer bytes than a TLS record's head keep OpenSSL waiting, and may be enough for us."""
+        for said, protocol in ((b"S", "postgres"), (b"N", "postgres"), (b"220 ", "smtp")):
+            url = await self.raw(says(b"", said))
+            report = await self.probed(url, timeout=0.3)
+            self.told(report, "timeout", f"{url}?starttls={protocol}")
+
+    async def test_a_mute_dialogue(self) -> None:
+        """With STARTTLS, a peer that says nothing may want TLS at once: so it is."""
+        url = await self.secure()
+        remedy = self.told(await self.probed(f"{url}?starttls=smtp", timeout=0.3), "timeout")
+        self.assertIn("without starttls", remedy)
+        await self.is_good(url, cafile=certificates.cafile())
+
+    async def test_the_wrong_dialogue(self) -> None:
+        """A dialogue with a peer of another protocol fails as that, and names the right URL."""
+        port = await self.listening(
+            "tls://127.0.0.1:0?starttls=imap", Recorders(), local_cert=certificates.site()
+        )
+        report = await self.probed(f"tls://localhost:{port}?starttls=smtp")
+        remedy = self.told(report, "peer-misbehaved")
+        self.assertIn(f"tls://localhost:{port}?starttls=imap", remedy)
+
+    async def test_plain_text_to_tls(self) -> None:
+        """Plain text to a port with TLS is connected, never verified, and says nothing false."""
+        url = await self.secure()
+        report = await self.probed(url.replace("tls://", "tcp://"))
+        self.assertEqual((report.is_connected, report.is_verified), (True, False))
+        self.assertIn("in the clear", as_text(report, Look(), NOW))
+
+    async def test_in_the_clear_the_url_is_named(self) -> None:
+        """Plain text to a server that has TLS names its URL, which works."""
+        port = await self.listening(
+            "tls://127.0.0.1:0?starttls=smtp", Recorders(), local_cert=certificates.site()
+        )
+        report = await self.probed(f"tcp://localhost:{port}")
+        found = re.search(r"tls://\S+", report.hint)
+        assert found is not None, report.hint
+        await self.is_good(found[0], cafile=certificates.cafile())
+
+
+class CertificateTests(CausesTestCase):
+    """Certificates that are refused, and what was shown."""
+
+    async def refused(self, cause: str, *words: str, pem: bytes | None, **options: Any) -> str:
+        """A server with that certificate is refused so, and its chain shown; its URL."""
+        site = certificates.site() if pem is None else certificates.written("refused.pem", pem)
+        url = await self.secure(local_cert=site)
+        report = await self.probed(url, **options)
+        self.told(report, cause, *words)
+        self.assertTrue(report.chain)
+        return url
+
+    async def test_self_signed(self) -> None:
+        """A copy of a self-signed certificate in cafile makes it good."""
+        made = self_signed("localhost")
+        url = await self.refused("self-signed", "cafile=FILE", pem=made.pem)
+        await self.is_good(url, cafile=certificates.written("copy.pem", made.cert_pem))
+
+    async def test_an_unknown_authority(self) -> None:
+        """The authority in cafile makes its certificates good."""
+        url = await self.refused("unknown-issuer", "cafile=FILE", pem=None)
+        await self.is_good(url, cafile=certificates.cafile())
+
+    async def test_a_missing_intermediate(self) -> None:
+        """The place of the missing certificate is named; with it in cafile all is well."""
+        below = certificates.authority().intermediate("below")
+        place = "http://ca.example/below.crt"
+        issued = below.issue("localhost", issuer_place=place)
+        alone = issued.key_pem() + issued.cert_pem.replace(below.pem, b"")
+        url = await self.refused(
+            "unknown-issuer", place, "cafile=FILE", pem=alone, cafile=certificates.cafile()
+        )
+        both = below.pem + certificates.authority().pem
+        await self.is_good(url, cafile=certificates.written("both.pem", both))
+
+    async def test_dates(self) -> None:
+        """A certificate that is over, or not valid yet, is named so, with the time it is."""
+        past = certificates.authority().issue("localhost", now=NOW - timedelta(days=99), days=90)
+        future = certificates.authority().issue("localhost", now=NOW + timedelta(days=9))
+        cafile = certificates.cafile()
+        await self.refused("expired", "EXPIRED", "now it is", pem=past.pem, cafile=cafile)
+        await self.refused("not-yet-valid", "NOT YET", "clock", pem=future.pem, cafile=cafile)
+
+    async def test_names(self) -> None:
+        """A certificate for someone else, or for no one, is refused; peer_name says who it is."""
+        cafile = certificates.cafile()
+        other = certificates.authority().issue("other.example")
+        nobody = certificates.authority().issue(common_name="localhost")
+        url = await self.refused(
+            "wrong-name", "other.example", "peer_name", pem=other.pem, cafile=cafile
+        )
+        await self.is_good(url, cafile=cafile, peer_name="other.example")
+        await self.refused("wrong-name", "SAN", pem=nobody.pem, cafile=cafile)
+
+    async def test_the_wrong_purpose(self) -> None:
+        """A client's certificate on a server is named so."""
+        made = certificates.authority().issue("localhost", purpose="client")
+        await self.refused(
+            "wrong-purpose", "serverAuth", pem=made.pem, cafile=certificates.cafile()
+        )
+
+    async def test_revoked(self) -> None:
+        """A certificate in the revocation list is refused as that."""
+        made = certificates.authority().issue("localhost")
+        listed = certificates.authority().revocation_list(made.certificate)
+        crl = certificates.written("crl.pem", listed)
+        await self.refused("revoked", pem=made.pem, cafile=certificates.cafile(), crl=crl)
+
+    async def test_a_fingerprint(self) -> None:
+        """Another fingerprint is refused; the one that the probe shows is the right one."""
+        made = certificates.authority().issue("localhost")
+        cafile = certificates.cafile()
+        url = await self.refused(
+            "fingerprint", made.fingerprint, pem=made.pem, cafile=cafile, peer_fingerprint="0" * 64
+        )
+        await self.is_good(url, cafile=cafile, peer_fingerprint=made.fingerprint)
+
+
+class AgreementTests(CausesTestCase):
+    """Peers that have nothing in common."""
+
+    async def test_versions(self) -> None:
+        """No common version: the options to change are named, and with them it is connected."""
+        cafile = certificates.cafile()
+        url = await self.secure(max_version="1.2")
+        report = await self.probed(url, cafile=cafile, min_version="1.3")
+        self.assertIn("min_version", self.told(report, "no-common-version"))
+        await self.is_good(url, cafile=cafile, min_version="1.2")
+
+    async def test_ciphers(self) -> None:
+        """No common cipher: the same."""
+        cafile = certificates.cafile()
+        url = await self.secure(max_version="1.2", ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
+        other = "ECDHE-ECDSA-AES256-GCM-SHA384"
+        report = await self.probed(url, cafile=cafile, max_version="1.2", ciphers=other)
+        self.assertIn("ciphers", self.told(report, "no-common-cipher"))
+        await self.is_good(url, cafile=cafile, max_version="1.2")
+
+    async def test_application_protocols(self) -> None:
+        """No common application protocol: the option to change is named."""
+        # Our own servers leave that to the guest; this is what others answer.
+        url = await self.raw(says(b"", b"\x15\x03\x03\x00\x02\x02\x78", end="close"))
+        report = await self.probed(url, alpn_protocols="imap")
+        self.assertIn("alpn_protocols", self.told(report, "no-common-protocol"))
+
+    async def test_a_client_certificate_is_missing(self) -> None:
+        """Be it said in the handshake (TLS 1.2) or after it (1.3), local_cert is the remedy."""
+        cafile = certificates.cafile()
+        for version in ("1.2", "1.3"):
+            url = await self.secure(verify_peer="yes", cafile=cafile, max_version=version)
+            report = await self.probed(url, wait=5, cafile=cafile)
+            remedy = self.told(report, "client-certificate-required")
+            self.assertIn("local_cert", remedy)
+            await self.is_good(url, cafile=cafile, local_cert=certificates.visitor())
+
+    async def test_a_client_certificate_is_not_trusted(self) -> None:
+        """That the peer refuses our certificate is told, and whom it must trust."""
+        cafile = certificates.cafile()
+        another = Authority.create("another")
+        strange = certificates.issued(
+            "strange.pem", "visitor.example", purpose="client", by=another
+        )
+        both = certificates.written("trusted.pem", another.pem + certificates.authority().pem)
+        for version in ("1.2", "1.3"):
+            url = await self.secure(verify_peer="yes", cafile=cafile, max_version=version)
+            report = await self.probed(url, wait=5, cafile=cafile, local_cert=strange)
+            self.assertIn("trust the authority of local_cert", self.told(report, "peer-alert"))
+            url = await self.secure(verify_peer="yes", cafile=both, max_version=version)
+            await self.is_good(url, cafile=cafile, local_cert=strange)
+
+
+class EndTests(CausesTestCase):
+    """Peers that leave, at each step."""
+
+    async def test_no_one_there(self) -> None:
+        """A port that refuses, and a name that does not exist."""
+        self.told(await self.probed(f"tls://127.0.0.1:{self.free_port()}"), "refused")
+        self.resolving()
+        self.told(await self.probed("tls://nowhere.example:1"), "no-such-name")
+
+    async def test_no_answer(self) -> None:
+        """A port that answers no one: a firewall may be dropping the packets."""
+        url = f"tls://127.0.0.1:{self.full_port()}"
+        report = await self.probed(url, timeout=0.2)
+        self.told(report, "timeout", "firewall")
+        self.assertEqual([each.outcome.value for each in report.addresses], ["given up"])
+
+    async def test_before_the_handshake(self) -> None:
+        """A peer that hangs up or resets before or in the handshake did not speak TLS."""
+        hello = b"\x16\x03\x03\x00\x7a\x02\x00"
+        for end in ("close", "reset"):
+            for said in ((b"",), (b"", b""), (b"", hello)):
+                url = await self.raw(says(*said, end=end))
+                self.told(await self.probed(url), "closed", "Is this port for TLS?")
+
+    async def test_in_the_dialogue(self) -> None:
+        """A peer that leaves in the dialogue is told as that, at each of its steps."""
+        steps = (b"220 a ESMTP\r\n", b"250-a\r\n250 STARTTLS\r\n")
+        for end in ("close", "reset"):
+            for count in range(1, 3):
+                url = await self.raw(says(*steps[:count], end=end))
+                report = await self.probed(f"{url}?starttls=smtp")
+                assert report.diagnosis is not None
+                self.assertEqual(report.diagnosis.cause, "peer-left")
+                assert report.failed_stage is not None
+                self.assertEqual(report.failed_stage.value, "negotiation")
+
+    async def test_after_the_go_ahead(self) -> None:
+        """A peer that says "go ahead" and then leaves did so in the handshake."""
+        steps = (b"220 a ESMTP\r\n", b"250-a\r\n250 STARTTLS\r\n", b"220 go ahead\r\n")
+        for end in ("close", "reset"):
+            url = await self.raw(says(*steps, end=end))
+            self.told(await self.probed(f"{url}?starttls=smtp"), "closed")
+
+    async def test_no_offer(self) -> None:
+        """A peer that has no TLS to offer, and one that refuses it, are two things."""
+        for answers, cause in (
+            ((b"250 a\r\n",), "tls-not-offered"),
+            ((b"250-a\r\n250 STARTTLS\r\n", b"454 not now\r\n"), "tls-refused"),
+        ):
+            url = await self.raw(says(b"220 a ESMTP\r\n", *answers))
+            self.told(await self.probed(f"{url}?starttls=smtp"), cause)
+
+    async def test_after_the_handshake(self) -> None:
+        """A goodbye after the handshake is no failure, and a line that is cut is one."""
+        cafile = certificates.cafile()
+        leaving: Callable[[type[Protocol]], Any] = Factory.forProtocol
+        report = await self.probed(await self.secure(leaving(Leaving)), cafile=cafile, wait=5)
+        self.assertTrue(report.is_verified)
+        self.assertIn("hung up", as_text(report, Look(), NOW))
+        report = await self.probed(await self.secure(leaving(Cutting)), cafile=cafile, wait=5)
+        self.told(report, "reset")
+
+    async def test_a_banner_cannot_move_the_cursor(self) -> None:
+        """Whatever a stranger says, the terminal stays as it is."""
+        banner = b"\x1b[2J\x1b[H220 \xe2\x80\xae\x9b2J ESMTP\r\n"
+        port = await self.listening("tcp://127.0.0.1:0", says(banner))
+        for url in (f"tls://localhost:{port}", f"tcp://localhost:{port}",
+                    f"tls://localhost:{port}?starttls=smtp"):  # fmt: skip
+            text = as_text(await self.probed(url), Look(), NOW)
+            self.assertTrue(text.replace("\n", "").isprintable(), ascii(text))

@@ -1,0 +1,115 @@
+"""What machines read is what ``docs/probe.md`` says."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import evolve, fields
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cli.probe.samples import BAD, CLEAR, GOOD, NOW
+from txtransport import Session, Transport
+from txtransport.cli.probe.document import as_document, as_survey_document
+from txtransport.cli.probe.report import Survey
+
+PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "probe.md"
+
+
+def explained() -> dict[str, list[str]]:
+    """The keys that the page explains, by the object that they belong to."""
+    tables: dict[str, list[str]] = {}
+    owner = ""
+    for line in PAGE.read_text(encoding="utf-8").splitlines():
+        head = re.match(r"\| key(?: of (`\w+`|a survey))? \| is \|", line)
+        row = re.match(r"\| `(\w+)` \|", line)
+        if head:
+            owner = (head[1] or "").strip("`")
+        elif row and owner is not None:
+            tables.setdefault(owner, []).append(row[1])
+    return tables
+
+
+class DocumentTests(SynchronousTestCase):
+    """Reports as JSON."""
+
+    def test_the_page_explains_every_key(self) -> None:
+        """No key is undocumented, and none is documented that is not there, in this order."""
+        seen, failed = as_document(GOOD, NOW), as_document(BAD, NOW)
+        survey = as_survey_document(Survey("mail.example.com", (GOOD, BAD)), NOW)
+        objects: dict[str, dict[str, Any]] = {
+            "": seen,
+            "a survey": survey,
+            "session": seen["session"],
+            "addresses": seen["addresses"][0],
+            "timing": seen["timing"],
+            "chain": seen["chain"][0],
+            "versions": seen["versions"][0],
+            "diagnosis": failed["diagnosis"],
+        }
+        self.assertEqual({owner: [*keys] for owner, keys in objects.items()}, explained())
+
+    def test_what_was_promised(self) -> None:
+        """The keys that programs may rely on are there, and a diagnosis has these and no others."""
+        promised = {
+            "url", "connected", "verified", "session", "addresses", "timing", "chain", "diagnosis",
+        }  # fmt: skip
+        for report in (GOOD, BAD, CLEAR):
+            self.assertEqual(promised - as_document(report, NOW).keys(), set())
+        self.assertIsNone(as_document(GOOD, NOW)["diagnosis"])
+        self.assertEqual(
+            [*as_document(BAD, NOW)["diagnosis"]],
+            ["cause", "fault", "permanent", "summary", "evidence", "remedy"],
+        )
+
+    def test_keys_are_always_there(self) -> None:
+        """Programs need not ask whether a key exists: what does not apply is null."""
+        for report in (BAD, CLEAR):
+            self.assertEqual([*as_document(report, NOW)], [*as_document(GOOD, NOW)])
+        self.assertIsNone(as_document(CLEAR, NOW)["session"])
+
+    def test_the_session_has_the_fields_of_Session(self) -> None:
+        """A program that knows `txtransport.Session` knows the object."""
+        session = as_document(GOOD, NOW)["session"]
+        self.assertEqual([*session], [field.name for field in fields(Session)])
+        self.assertEqual(
+            session["peer_certificate"], as_document(GOOD, NOW)["chain"][0]["fingerprint"]
+        )
+
+    def test_times_are_milliseconds(self) -> None:
+        """Each stage has its own time, and what was not reached has null."""
+        self.assertEqual(
+            as_document(GOOD, NOW)["timing"],
+            {
+                "look_up": 2.0,
+                "connect": 12.0,
+                "negotiation": 6.0,
+                "handshake": 20.0,
+                "first_byte": 3.5,
+                "total": 40.0,
+            },
+        )
+        timing = as_document(BAD, NOW)["timing"]
+        self.assertEqual((timing["handshake"], timing["first_byte"]), (1.0, None))
+
+    def test_a_failure(self) -> None:
+        """Where and why it failed, and what the peer had shown by then."""
+        document = as_document(BAD, NOW)
+        self.assertEqual((document["connected"], document["verified"]), (False, False))
+        self.assertEqual((document["stage"], document["diagnosis"]["cause"]),
+                         ("handshake", "plaintext-peer"))  # fmt: skip
+        self.assertEqual(len(document["chain"]), 2)
+
+    def test_it_is_json(self) -> None:
+        """Every report can be written, and read again as it was."""
+        for report in (GOOD, BAD, CLEAR):
+            document = as_document(report, NOW)
+            self.assertEqual(json.loads(json.dumps(document)), document)
+
+    def test_no_secret(self) -> None:
+        """A passphrase in the URL is in no document."""
+        transport = Transport.parse("tls://a.example:1?passphrase=hidden&local_cert=a.pem")
+        text = json.dumps(as_document(evolve(GOOD, transport=transport), NOW))
+        self.assertNotIn("hidden", text)

@@ -1,0 +1,195 @@
+"""One connection is made, looked at and ended, and it is what any other client would do."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.protocol import Factory, Protocol
+
+import txtransport
+from tests import certificates
+from tests.loopback import LoopbackTestCase, Recorders
+from txtransport import InvalidOption, InvalidTransport, Transport
+from txtransport.cli.probe.probing import probe
+from txtransport.cli.probe.report import Outcome, Report, Stage
+from txtransport.tls.connection import KEPT
+
+
+class Greeter(Protocol):
+    """Says something at once."""
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(b"hello\r\n" * 40)
+
+
+class ProbingTests(LoopbackTestCase):
+    """Probes of peers on loopback."""
+
+    async def probed(self, url: str, **options: Any) -> Report:
+        """What a probe sees."""
+        self.told: list[str] = []
+        return await probe(
+            self.reactor, Transport.parse(url), options, wait=2, told=self.told.append
+        )
+
+    async def serving(self, query: str = "", guests: Any = None, **options: Any) -> str:
+        """A server that greets; its URL."""
+        guests = guests or Factory.forProtocol(Greeter)
+        port = await self.listening(
+            f"tls://127.0.0.1:0{query}", guests, local_cert=certificates.site(), **options
+        )
+        return f"tls://localhost:{port}{query}"
+
+    async def test_all_is_well(self) -> None:
+        """The session, the chain, the stages and the address of a good connection are seen."""
+        report = await self.probed(
+            await self.serving("?starttls=smtp"), cafile=certificates.cafile()
+        )
+        self.assertTrue(report.is_connected and report.is_verified)
+        assert report.session is not None
+        self.assertEqual((report.session.version, report.session.resumed), ("TLSv1.3", False))
+        self.assertEqual([each.subject for each in report.chain], ["CN=localhost"])
+        self.assertEqual([span.stage for span in report.spans], [*Stage])
+        ends = [span.end for span in report.spans]
+        self.assertEqual(ends, sorted(ends))
+        # Where localhost is ::1, too, that comes first, and no one listens there.
+        address = report.addresses[-1]
+        self.assertEqual((address.host, address.outcome), ("127.0.0.1", Outcome.CONNECTED))
+        told = [doing for doing in self.told if doing != "connecting to ::1"]
+        self.assertEqual(told[:4], ["looking up localhost", "connecting to 127.0.0.1",
+                                    "negotiating", "shaking hands"])  # fmt: skip
+
+    async def test_the_first_byte(self) -> None:
+        """What the peer says of its own accord is kept up to a bound, and no echo of ours."""
+        report = await self.probed(
+            await self.serving("?starttls=smtp"), cafile=certificates.cafile()
+        )
+        assert report.first_byte is not None
+        self.assertEqual(report.first_byte.data, (b"hello\r\n" * 40)[:KEPT])
+
+    async def test_resumption(self) -> None:
+        """A second connection takes up the session, unless there are no tickets."""
+        cafile = certificates.cafile()
+        for version in ("1.2", "1.3"):
+            url = await self.serving(max_version=version)
+            self.assertIs((await self.probed(url, cafile=cafile)).is_resumed, True)
+        url = await self.serving()
+        self.assertIs((await self.probed(url, cafile=cafile, no_ticket=True)).is_resumed, False)
+
+    async def test_a_second_connection_that_fails(self) -> None:
+        """That a peer does not let us in twice is no failure of the first time."""
+        server = txtransport.server(
+            self.reactor, "tls://127.0.0.1:0", local_cert=certificates.site()
+        )
+        port: Any = await server.listen(Factory.forProtocol(Greeter))
+        stopped: list[Deferred[Any]] = []
+
+        def told(doing: str) -> None:
+            if "again" in doing:
+                stopped.append(maybeDeferred(port.stopListening))
+
+        transport = Transport.parse(f"tls://localhost:{port.getHost().port}")
+        options = {"cafile": certificates.cafile()}
+        report = await probe(self.reactor, transport, options, told=told)
+        await stopped[0]
+        self.assertEqual((report.is_verified, report.is_resumed), (True, None))
+
+    async def test_in_the_clear(self) -> None:
+        """Without TLS there is no session and no second connection, and nothing is verified."""
+        recorders = Recorders()
+        port = await self.listening("tcp://127.0.0.1:0", recorders)
+        report = await probe(
+            self.reactor, Transport.parse(f"tcp://127.0.0.1:{port}"), {}, wait=0.01
+        )
+        self.assertEqual((report.is_connected, report.is_verified), (True, False))
+        self.assertEqual((report.is_resumed, recorders.built), (None, 1))
+
+    async def test_a_local_socket(self) -> None:
+        """A local socket has a path where others have an address."""
+        path = self.socket_path()
+        await self.listening(f"unix://{path}", Factory.forProtocol(Greeter))
+        report = await self.probed(f"unix://{path}")
+        self.assertTrue(report.is_connected)
+        self.assertEqual([(each.host, each.outcome) for each in report.addresses],
+                         [(path, Outcome.CONNECTED)])  # fmt: skip
+
+    async def test_several_addresses(self) -> None:
+        """Each address that was tried is there, with why it failed."""
+        self.resolving(**{"two.example": ["127.0.0.2", "127.0.0.1"]})
+        port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Greeter))
+        report = await self.probed(f"tcp://two.example:{port}")
+        first, second = report.addresses
+        assert first.diagnosis is not None
+        self.assertEqual((first.host, first.diagnosis.cause), ("127.0.0.2", "refused"))
+        self.assertEqual((second.host, second.outcome), ("127.0.0.1", Outcome.CONNECTED))
+
+    async def test_it_goes_on_in_the_clear_if_it_may(self) -> None:
+        """With starttls_policy=may a peer without TLS is connected, and not verified."""
+
+        class NoTLS(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(b"220 a ESMTP\r\n")
+
+            def dataReceived(self, data: bytes) -> None:
+                assert self.transport is not None
+                self.transport.write(b"250 a\r\n")
+
+        port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(NoTLS))
+        report = await self.probed(f"tls://127.0.0.1:{port}?starttls=smtp&starttls_policy=may")
+        self.assertEqual((report.is_connected, report.session), (True, None))
+
+    async def test_wrong_urls_and_options(self) -> None:
+        """What is wrong with the URL or an option is no report, but an error."""
+        with self.assertRaises(InvalidTransport):
+            await self.probed("tls://localhost")
+        with self.assertRaises(InvalidOption):
+            await self.probed("tls://localhost:1", cafile="/no/such/file")
+
+    async def test_a_transport_that_is_not_to_be_had(self) -> None:
+        """What cannot be had here was not tried, and says why."""
+        report = await self.probed("sslv3://localhost:1")
+        assert report.diagnosis is not None
+        self.assertEqual((report.diagnosis.cause, report.spans), ("unavailable", ()))
+        self.assertEqual((report.milliseconds, report.failed_stage), (0.0, None))
+
+    async def test_a_peer_that_never_says_goodbye(self) -> None:
+        """A peer that does not answer our goodbye is not waited for."""
+        recorders = Recorders()
+        url = await self.serving(guests=recorders)
+        arrived = recorders.next()
+        transport, options = Transport.parse(url), {"cafile": certificates.cafile()}
+        running = Deferred.fromCoroutine(
+            probe(self.reactor, transport, options, wait=0.05, is_again=False)
+        )
+        server = await arrived
+        server.transport.pauseProducing()  # type: ignore[union-attr]
+        report = await running
+        self.assertTrue(report.is_verified)
+        server.transport.resumeProducing()  # type: ignore[union-attr]
+        await server.gone()
+
+    async def test_cancelled(self) -> None:
+        """Given up at any time, it ends, and leaves nothing behind."""
+        recorders = Recorders()
+        url = await self.serving(guests=recorders)
+        for moment in ("connecting to", "shaking", "waiting", "again"):
+            reached: Deferred[None] = Deferred()
+
+            def told(doing: str, moment: str = moment, reached: Deferred[None] = reached) -> None:
+                if moment in doing and not reached.called:
+                    reached.callback(None)
+
+            options = {"cafile": certificates.cafile()}
+            running = Deferred.fromCoroutine(
+                probe(self.reactor, Transport.parse(url), options, wait=0.2, told=told)
+            )
+            await reached
+            await self.turn()
+            running.cancel()
+            await self.assertFailure(running, CancelledError, ConnectingCancelledError)
+            for recorder in recorders.all:
+                await self.end(recorder)

@@ -1,0 +1,164 @@
+"""What people read: every fact, in a window of any width, and nothing that moves the cursor."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cli.probe.samples import BAD, CHAIN, CLEAR, GOOD, NOW, SESSION
+from txtransport.cli.probe.report import Address, FirstByte, Outcome, Report
+from txtransport.cli.probe.text import as_text
+from txtransport.cli.terminal import Look
+from txtransport.errors import Diagnosis
+
+PLAIN = Look()
+HOSTILE = "\x1b[2J\x1b[H\u202eowned\r\nroot# "
+
+
+def shown(report: Report, look: Look = PLAIN, *, is_brief: bool = False) -> str:
+    """The report as text."""
+    return as_text(report, look, NOW, is_brief=is_brief)
+
+
+class TextTests(SynchronousTestCase):
+    """The report as a whole."""
+
+    def test_everything_is_told(self) -> None:
+        """Addresses, times, session, versions, chain and verdict are all there."""
+        text = shown(GOOD)
+        for fact in (
+            "2001:db8::1  failed after 0.2 ms: nothing listens there",
+            "192.0.2.1    connected after 11.5 ms",
+            "first byte   3.5 ms: b'* OK ready\\r\\n'",
+            "version     TLSv1.3",
+            "cipher      TLS_AES_256_GCM_SHA384, 256 bits",
+            "group       X25519MLKEM768",
+            "ALPN        imap",
+            "SNI         mail.example.com",
+            "resumption  yes, on a second connection",
+            "TLSv1.2  accepted",
+            "TLSv1.1  refused (refused): nothing listens there",
+            "for    mail.example.com, imap.example.com",
+            "2030-04-01, 90 days left",
+            "key    EC secp256r1, signed with ecdsa-with-sha256",
+        ):
+            self.assertIn(fact, text)
+        self.assertTrue(text.endswith("\n\nconnected, verified\n"))
+
+    def test_the_chain_is_a_tree(self) -> None:
+        """Whoever vouches stands above, be it that it was not sent, and the leaf is the last."""
+        lines = shown(GOOD).splitlines()
+        begin = lines.index("chain")
+        self.assertEqual(lines[begin + 1], "  CN=txtransport test CA (issuer, not sent)")
+        self.assertEqual(lines[begin + 2], "  `- CN=below")
+        self.assertIn("     `- CN=mail.example.com", lines)
+        root = evolve(CHAIN[1], issuer=CHAIN[1].subject)
+        self.assertNotIn("not sent", shown(evolve(GOOD, chain=(CHAIN[0], root))))
+
+    def test_an_endless_chain(self) -> None:
+        """A peer that sends a hundred certificates does not push the tree out of the window."""
+        lines = shown(evolve(GOOD, chain=CHAIN[:1] * 100), Look(40)).splitlines()
+        self.assertEqual(sum("`- CN=mail.example.com" in line for line in lines), 100)
+        self.assertLessEqual(max(map(len, lines)), 40)
+
+    def test_the_waterfall(self) -> None:
+        """Each stage's bar begins where the one before it ends, and is as long as it took."""
+        lines = shown(GOOD).splitlines()
+        bars = [line for line in lines if "#" in line]
+        self.assertEqual([line.split()[0] for line in bars],
+                         ["look-up", "connect", "negotiation", "handshake"])  # fmt: skip
+        begins = [line.index("#") for line in bars]
+        self.assertEqual(begins, sorted(begins))
+        lengths = [line.count("#") for line in bars]
+        self.assertEqual(sorted(lengths), [lengths[0], lengths[2], lengths[1], lengths[3]])
+
+    def test_an_address_is_not_looked_up(self) -> None:
+        """Where nothing was looked up, no time is shown for it."""
+        self.assertNotIn("look-up", shown(CLEAR))
+
+    def test_a_failure(self) -> None:
+        """What is wrong, whose fault it is, what was seen and what to do; the URL is whole."""
+        text = shown(BAD)
+        self.assertIn("not connected: tls://mail.example.com:465: the peer speaks SMTP", text)
+        self.assertIn(
+            "cause: plaintext-peer; it is for this side to mend; trying again cannot", text
+        )
+        self.assertIn("- it sent b'220 '", text)
+        self.assertIn("nothing vouches for it", text)
+        for width in (24, 40, 80):
+            self.assertIn("tls://mail.example.com:465?starttls=smtp", shown(BAD, Look(width)))
+
+    def test_every_verdict(self) -> None:
+        """Verified, unverified, and in the clear are three things."""
+        weak = evolve(GOOD, session=evolve(SESSION, verified=False))
+        self.assertIn("connected, NOT verified", shown(weak))
+        clear = shown(CLEAR)
+        self.assertIn("connected, in the clear: nothing is verified", clear)
+        self.assertIn("The peer is a plain-text SMTP server. Use TLS.", clear)
+
+    def test_the_first_byte(self) -> None:
+        """That none came is shown as such, and so is that the peer hung up."""
+        for first, text in (
+            (FirstByte(1000.4), "none within 1.00 s; many servers wait for the client"),
+            (FirstByte(2.0, is_goodbye=True), "none: the peer hung up after 2.0 ms"),
+        ):
+            self.assertIn(text, " ".join(shown(evolve(CLEAR, first_byte=first)).split()))
+
+    def test_days(self) -> None:
+        """A certificate that is over, or is not valid yet, is told in capitals."""
+        over = evolve(CHAIN[0], not_after=NOW - timedelta(days=3))
+        early = evolve(CHAIN[0], not_before=NOW + timedelta(days=3))
+        self.assertIn("EXPIRED 3 days ago", shown(evolve(GOOD, chain=(over,))))
+        self.assertIn("NOT YET valid", shown(evolve(GOOD, chain=(early,))))
+
+    def test_brief(self) -> None:
+        """``--quiet`` leaves the verdict."""
+        self.assertEqual(shown(GOOD, is_brief=True), "connected, verified\n")
+        self.assertTrue(shown(BAD, is_brief=True).startswith("not connected: "))
+
+    def test_any_width(self) -> None:
+        """No line is wider than the window, but for a word that cannot be broken."""
+        for report in (GOOD, BAD, CLEAR):
+            for width in (24, 40, 80, 200):
+                for line in shown(report, Look(width)).splitlines():
+                    is_word = len(line.replace("`- ", "").split()) == 1
+                    self.assertTrue(len(line) <= width or is_word, (width, line))
+
+    def test_long_evidence_is_broken(self) -> None:
+        """What a peer sent, one word of 300 letters, is broken and not left to the terminal."""
+        diagnosis = Diagnosis("other", "peer", True, "no", ("x" * 300,))
+        lines = shown(evolve(BAD, diagnosis=diagnosis), Look(40), is_brief=True).splitlines()
+        self.assertLessEqual(max(map(len, lines)), 40)
+
+
+class HarmlessTests(SynchronousTestCase):
+    """A terminal is safe, whoever speaks."""
+
+    def test_nothing_moves_the_cursor(self) -> None:
+        """Escape sequences of a stranger are shown as text wherever they may stand."""
+        diagnosis = Diagnosis("other", "peer", True, HOSTILE, (HOSTILE,), HOSTILE)
+        report = evolve(
+            BAD,
+            addresses=(Address(HOSTILE, Outcome.FAILED, 1.0, diagnosis),),
+            chain=(evolve(CHAIN[0], subject=HOSTILE, names=(HOSTILE,)),),
+            first_byte=FirstByte(1.0, HOSTILE.encode()),
+            diagnosis=diagnosis,
+            session=evolve(SESSION, alpn_protocol=HOSTILE),
+        )
+        for look in (Look(), Look(40, is_unicode=True)):
+            text = shown(report, look) + shown(evolve(report, diagnosis=None, hint=HOSTILE), look)
+            self.assertTrue(text.replace("\n", "").isprintable(), ascii(text))
+            self.assertIn("\\x1b", text)
+
+    def test_colours(self) -> None:
+        """With colours there are colours, each taken back in its line, and the same words."""
+        plain, coloured = shown(BAD), shown(BAD, Look(is_coloured=True))
+        self.assertIn("\x1b[31mnot connected", coloured)
+        for line in coloured.splitlines():
+            self.assertEqual(line.count("\x1b["), 2 * line.count("\x1b[0m"), ascii(line))
+        bare = coloured
+        for code in ("\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[33m"):
+            bare = bare.replace(code, "")
+        self.assertEqual(bare, plain)

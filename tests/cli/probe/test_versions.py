@@ -1,0 +1,67 @@
+"""What a peer would accept, version by version."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests import certificates
+from tests.loopback import LoopbackTestCase, Recorders
+from txtransport import InvalidTransport, Transport
+from txtransport.cli.probe.report import Version
+from txtransport.cli.probe.versions import versions
+
+
+class VersionsTests(LoopbackTestCase):
+    """Servers on loopback that speak some versions and not others."""
+
+    async def tried(self, url: str, **options: Any) -> tuple[Version, ...]:
+        """What became of each version."""
+        return await versions(self.reactor, Transport.parse(url), options, lambda doing: None)
+
+    async def serving(self, query: str = "", **options: Any) -> str:
+        """A server; its URL."""
+        port = await self.listening(
+            f"tls://127.0.0.1:0{query}", Recorders(), local_cert=certificates.site(), **options
+        )
+        return f"tls://localhost:{port}{query}"
+
+    async def test_each_alone(self) -> None:
+        """Every version is offered, the oldest first, and what is refused has its cause."""
+        url = await self.serving(max_version="1.2")
+        tried = await self.tried(url, cafile=certificates.cafile())
+        self.assertEqual(
+            [(version.name, version.is_accepted) for version in tried],
+            [("TLSv1.0", False), ("TLSv1.1", False), ("TLSv1.2", True), ("TLSv1.3", False)],
+        )
+        assert tried[3].diagnosis is not None
+        self.assertEqual(tried[3].diagnosis.cause, "no-common-version")
+        self.assertIsNone(tried[2].diagnosis)
+
+    async def test_the_old_ones(self) -> None:
+        """A server that still speaks TLS 1.0 is found to."""
+        url = await self.serving(min_version="1.0", security_level=0)
+        tried = await self.tried(url, cafile=certificates.cafile())
+        self.assertTrue(all(version.is_accepted for version in tried), tried)
+
+    async def test_a_refused_certificate_is_an_answer(self) -> None:
+        """A peer whose certificate is refused has accepted the version by then."""
+        tried = await self.tried(await self.serving())
+        self.assertEqual([version.is_accepted for version in tried], [False, False, True, True])
+        assert tried[3].diagnosis is not None
+        self.assertEqual(tried[3].diagnosis.cause, "unknown-issuer")
+
+    async def test_options_about_versions_do_not_count(self) -> None:
+        """What the URL says of versions does not hold for this; what else it says does."""
+        url = await self.serving("?starttls=smtp")
+        tried = await self.tried(
+            f"{url}&min_version=1.2&max_version=1.2&ciphers=ECDHE-ECDSA-AES256-GCM-SHA384",
+            cafile=certificates.cafile(),
+            security_level="1",
+        )
+        self.assertEqual([version.is_accepted for version in tried], [False, False, True, True])
+
+    async def test_only_tls(self) -> None:
+        """Where there is no TLS over TCP, it is refused before anything is opened."""
+        for url in ("tcp://127.0.0.1:9", "tls+unix:///x?peer_name=a.example"):
+            with self.assertRaises(InvalidTransport):
+                await self.tried(url)

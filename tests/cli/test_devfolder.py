@@ -1,0 +1,224 @@
+"""A folder of development certificates: made, found again, and never at the cost of others."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import Any
+
+from cryptography import x509
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.testing.test_devcert import verified
+from txtransport.cli.devfolder import Folder, NotOurs, file_name, read_name
+from txtransport.config.policy import TLSPolicy
+from txtransport.testing.devcert import Authority, Issued, self_signed
+from txtransport.tls import pem
+
+
+class FolderTestCase(SynchronousTestCase):
+    """What the tests of this file share."""
+
+    def setUp(self) -> None:
+        made = Path(tempfile.mkdtemp(prefix="txtransport-tests-"))
+        self.addCleanup(shutil.rmtree, made)
+        self.path = made / "certificates"
+
+    def folder(self, **keywords: Any) -> Folder:
+        """The folder, as the next run finds it."""
+        return Folder.of(str(self.path), **keywords)
+
+    def contents(self) -> dict[str, bytes]:
+        """Its files and what is in them."""
+        return {path.name: path.read_bytes() for path in self.path.iterdir()}
+
+
+class MakingTests(FolderTestCase):
+    """What is made."""
+
+    def test_nothing_is_written_before_it_is_needed(self) -> None:
+        """A folder is made with the first certificate, not sooner."""
+        self.assertTrue(self.folder().is_new)
+        self.assertFalse(self.path.exists())
+
+    def test_three_files(self) -> None:
+        """There are the authority, its key, and the certificate; only the first is for everyone."""
+        before = os.umask(0o077)
+        self.addCleanup(os.umask, before)
+        path, _ = self.folder().issue(["localhost", "127.0.0.1"])
+        self.assertEqual(path, str(self.path / "localhost.pem"))
+        modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in self.path.iterdir()}
+        self.assertEqual(modes, {"ca.pem": 0o644, "ca-key.pem": 0o600, "localhost.pem": 0o600})
+
+    def test_the_certificate_is_good(self) -> None:
+        """The file is what local_cert takes, and whoever trusts the authority trusts it."""
+        path, issued = self.folder().issue(["localhost", "*.a.example", "::1", "localhost"])
+        own = pem.identity(TLSPolicy(local_cert=path))
+        assert own is not None
+        self.assertEqual(own.leaf, issued.certificate)
+        root = self.folder().authority
+        self.assertEqual(pem.read_authorities("cafile", self.folder().cafile), [root.certificate])
+        for name in ("localhost", "x.a.example", "::1"):
+            self.assertTrue(verified(issued, root, name), name)
+        self.assertFalse(verified(issued, root, "b.example"))
+
+    def test_how_long(self) -> None:
+        """It is valid for so many days, and never longer than the authority."""
+        folder = self.folder()
+        _, issued = folder.issue(["a"], days=2)
+        left = issued.certificate.not_valid_after_utc - datetime.now(timezone.utc)
+        self.assertTrue(timedelta(days=1, hours=23) < left <= timedelta(days=2))
+        _, issued = folder.issue(["a"], days=99999)
+        self.assertEqual(
+            issued.certificate.not_valid_after_utc,
+            folder.authority.certificate.not_valid_after_utc,
+        )
+
+    def test_for_clients(self) -> None:
+        """A client's certificate is none of a server's."""
+        _, issued = self.folder().issue(["alice"], purpose="client")
+        self.assertFalse(verified(issued, self.folder().authority, "alice"))
+
+
+class FindingTests(FolderTestCase):
+    """What was made before."""
+
+    def test_the_authority_stays(self) -> None:
+        """A later run issues from the same authority, whose files it leaves as they are."""
+        self.folder().issue(["a"])
+        before = self.contents()
+        again = self.folder()
+        self.assertFalse(again.is_new)
+        _, issued = again.issue(["b"])
+        self.assertTrue(verified(issued, again.authority, "b"))
+        after = self.contents()
+        self.assertEqual({name: after[name] for name in before}, before)
+        self.assertEqual({*after} - {*before}, {"b.pem"})
+
+    def test_certificates_are_renewed(self) -> None:
+        """A certificate of the same name takes the place of the last one."""
+        path, first = self.folder().issue(["a"])
+        _, second = self.folder().issue(["a", "b"])
+        self.assertNotEqual(first.certificate, second.certificate)
+        self.assertEqual(pem.read_authorities("local_cert", path), [second.certificate])
+
+    def in_the_way(self, file: str, *names: str) -> None:
+        """That file is in the way, and stays as it is; nothing else is written."""
+        before = self.contents()
+
+        def attempt() -> None:
+            self.folder().issue(names)
+
+        problem = self.assertRaises(NotOurs, attempt)
+        self.assertEqual(problem.path, str(self.path / file))
+        self.assertIn(file, str(problem))
+        self.assertEqual(self.contents(), before)
+
+    def test_what_others_made_stays(self) -> None:
+        """A file of that name that the authority has not issued is left alone."""
+        self.path.mkdir()
+        (self.path / "a.pem").write_bytes(b"precious")
+        self.in_the_way("a.pem", "a")
+        for content in (b"", self_signed("a").pem, Authority.create().issue("a").pem):
+            (self.path / "a.pem").write_bytes(content)
+            self.in_the_way("a.pem", "a")
+        self.folder().issue(["b"])
+        self.in_the_way("a.pem", "a")
+
+    def test_a_link_is_no_gap(self) -> None:
+        """A link that leads nowhere is something of others as well."""
+        self.folder().issue(["b"])
+        (self.path / "a.pem").symlink_to("/nonexistent/a.pem")
+        self.assertRaises(NotOurs, self.folder().issue, ["a"])
+
+    def test_half_an_authority(self) -> None:
+        """Of an authority and its key neither will do without the other."""
+        self.folder().issue(["a"])
+        key = (self.path / "ca-key.pem").read_bytes()
+        (self.path / "ca-key.pem").unlink()
+        self.in_the_way("ca.pem", "a")
+        (self.path / "ca-key.pem").write_bytes(Authority.create().issue("x").key_pem())
+        self.in_the_way("ca.pem", "a")
+        (self.path / "ca-key.pem").write_bytes(key)
+        (self.path / "ca.pem").unlink()
+        self.in_the_way("ca-key.pem", "a")
+
+    def write(self, made: Issued) -> None:
+        """That is in the place of the authority, with its key."""
+        self.path.mkdir(exist_ok=True)
+        (self.path / "ca.pem").write_bytes(made.cert_pem)
+        (self.path / "ca-key.pem").write_bytes(made.key_pem())
+
+    def test_what_is_no_authority(self) -> None:
+        """A certificate that may not issue others, or with a key of another kind, is none."""
+        self.write(self_signed("a"))
+        self.in_the_way("ca.pem", "a")
+        self.write(Authority.create().issue("a", key="rsa"))
+        self.in_the_way("ca.pem", "a")
+
+    def test_an_authority_grows_old(self) -> None:
+        """An authority whose time is over is told by its date, and not replaced unasked."""
+        long_ago = datetime.now(timezone.utc) - timedelta(days=400)
+        root = Authority.create(now=long_ago, days=2)
+        self.write(Issued(root.certificate, root.key))
+        self.in_the_way("ca.pem", "a")
+        problem = self.assertRaises(NotOurs, self.folder)
+        self.assertIn(f"valid until {long_ago + timedelta(days=2):%Y-%m-%d}", str(problem))
+
+    def test_all_can_be_replaced(self) -> None:
+        """Whoever says so gets new files in the place of whatever there was."""
+        self.path.mkdir()
+        for name in ("ca.pem", "ca-key.pem", "a.pem"):
+            (self.path / name).write_bytes(b"precious")
+        folder = self.folder(is_replacing=True)
+        self.assertTrue(folder.is_new)
+        _, issued = folder.issue(["a"])
+        self.assertTrue(verified(issued, self.folder().authority, "a"))
+        kept = self.contents()["ca.pem"]
+        (self.path / "a.pem").write_bytes(b"precious")
+        self.folder(is_replacing=True).issue(["a"])
+        self.assertEqual(self.contents()["ca.pem"], kept)
+
+
+class NameTests(SynchronousTestCase):
+    """Whom a certificate can be for."""
+
+    def test_names(self) -> None:
+        """Names and addresses are read as certificates have them, each with a file of its own."""
+        for given, name, file in (
+            ("localhost", "localhost", "localhost.pem"),
+            ("WWW.Example.com.", "www.example.com", "www.example.com.pem"),
+            ("*.Example.com", "*.example.com", "_.example.com.pem"),
+            ("bücher.example", "xn--bcher-kva.example", "xn--bcher-kva.example.pem"),
+            ("127.0.0.1", "127.0.0.1", "127.0.0.1.pem"),
+            ("0:0::1", "::1", "__1.pem"),
+        ):
+            self.assertEqual(read_name(given), name)
+            self.assertEqual(file_name(name), file)
+            general = Authority.create().issue(name).certificate.extensions
+            names = general.get_extension_for_class(x509.SubjectAlternativeName).value
+            self.assertEqual([str(one.value) for one in names], [name])
+
+    def test_what_is_no_name(self) -> None:
+        """What can be none is refused, in few words however long it is; so are paths and URLs."""
+        for given in (
+            "", "*", "*.", "*.*.example", "a.*.example", "*.127.0.0.1", "*.::1", "../../etc/passwd",
+            "a/b", "https://a.example", "a.example:443", "[::1]", "a b", "a\nb", "a\0b", "-\u202e",
+            "x" * 9999, "..",
+        ):  # fmt: skip
+            problem = self.assertRaises(ValueError, read_name, given)
+            self.assertIn("is no name for a certificate", str(problem))
+            self.assertLess(len(str(problem)), 250)
+            self.assertTrue(str(problem).isprintable(), given)
+
+    def test_the_authority_s_place(self) -> None:
+        """A name whose file would be the authority's is refused."""
+        for given in ("ca", "CA", "ca-key"):
+            self.assertIn(
+                "is the authority's", str(self.assertRaises(ValueError, read_name, given))
+            )
+        self.assertEqual(read_name("ca.example"), "ca.example")

@@ -1,0 +1,428 @@
+"""The checks of an installation: what they find when all is well, and when it is not."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Final, NoReturn, cast
+
+import twisted.plugins
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import CachedDropin, getPlugins
+from twisted.plugins import txtransport_plugin
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.cli import doctor
+from txtransport.cli.doctor import CHECKS, Finding, Verdict, findings
+from txtransport.config.policy import TLSPolicy
+from txtransport.tls import creator
+from txtransport.tls import trust_store as platform
+from txtransport.tls.trust_store import Trust
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+PARSER: Final = """
+from twisted.internet.interfaces import IStreamServerEndpointStringParser
+from twisted.plugin import IPlugin
+from zope.interface import implementer
+
+@implementer(IPlugin, IStreamServerEndpointStringParser)
+class Parser:
+    prefix = "transport"
+
+    def parseStreamServer(self, reactor, *args, **kwargs):
+        pass
+
+parser = Parser()
+"""
+
+
+class DoctorTestCase(SynchronousTestCase):
+    """What the tests of this file share."""
+
+    def finding(self, name: str) -> Finding:
+        """What the check of that name finds."""
+        return findings({name: CHECKS[name]})[name]
+
+    def finds(self, name: str, verdict: Verdict, *words: str) -> Finding:
+        """The check comes to that verdict, and what it found has those words in it."""
+        finding = self.finding(name)
+        self.assertIs(finding.verdict, verdict, finding)
+        for word in words:
+            self.assertIn(word, finding.found)
+        self.assertEqual(finding.advice != "", verdict is not Verdict.OK, finding)
+        return finding
+
+
+class AllTests(DoctorTestCase):
+    """All checks together."""
+
+    def test_each_finds_something(self) -> None:
+        """On any machine each check has an answer, and advice where it is not content."""
+        found = findings()
+        self.assertEqual([*found], [*CHECKS])
+        for name, finding in found.items():
+            self.assertNotEqual(finding.found, "", name)
+            self.assertNotIn("the check failed", finding.found, name)
+            self.assertEqual(finding.advice != "", finding.verdict is not Verdict.OK, name)
+
+    def test_a_check_that_fails(self) -> None:
+        """A check that fails itself is a finding, and the others are asked all the same."""
+
+        def fails(problem: BaseException) -> Callable[[], Finding]:
+            def check() -> NoReturn:
+                raise problem
+
+            return check
+
+        fine = Finding(Verdict.OK, "fine")
+        found = findings(
+            {
+                "broken": fails(ImportError("no such thing")),
+                "leaving": fails(SystemExit(3)),
+                "fine": lambda: fine,
+            }
+        )
+        self.assertEqual(found["fine"], fine)
+        self.assertIs(found["broken"].verdict, Verdict.WRONG)
+        self.assertIn("ImportError: no such thing", found["broken"].found)
+        self.assertIs(found["leaving"].verdict, Verdict.WRONG)
+
+    def test_an_interruption_is_none(self) -> None:
+        """Ctrl-C ends it all."""
+
+        def check() -> NoReturn:
+            raise KeyboardInterrupt
+
+        self.assertRaises(KeyboardInterrupt, findings, {"slow": check})
+
+
+class SoftwareTests(DoctorTestCase):
+    """Python, packages, OpenSSL."""
+
+    def test_python(self) -> None:
+        """The interpreter is named with its version."""
+        self.finds("Python", Verdict.OK, ".".join(map(str, sys.version_info[:3])))
+
+    def test_packages(self) -> None:
+        """Whatever txtransport needs is named with its version."""
+        needed = ("txtransport", "twisted", "pyOpenSSL", "cryptography", "service_identity")
+        self.finds("packages", Verdict.OK, *(f"{name} {metadata.version(name)}" for name in needed))
+
+    def versions(self, **instead: str | None) -> None:
+        """Some packages have another version, or none."""
+        version = metadata.version
+
+        def pretended(name: str) -> str:
+            found = instead.get(name, version(name))
+            if found is None:
+                raise metadata.PackageNotFoundError(name)
+            return found
+
+        self.patch(metadata, "version", pretended)
+
+    def test_a_package_is_missing(self) -> None:
+        """A package that is needed and missing is wrong."""
+        self.versions(idna=None)
+        finding = self.finds("packages", Verdict.WRONG, "idna is not installed")
+        self.assertIn("pip install", finding.advice)
+
+    def test_a_package_is_old(self) -> None:
+        """A package that is older than what is needed is wrong; how versions are written counts."""
+        self.versions(twisted="9.10.0", cryptography="100.0.dev1+local.1")
+        finding = self.finds("packages", Verdict.WRONG, "twisted 9.10.0 is older than ")
+        self.assertNotIn("cryptography", finding.found)
+
+    def test_nothing_is_installed(self) -> None:
+        """Sources that are not installed work, which a warning says."""
+
+        def requires(name: str) -> NoReturn:
+            raise metadata.PackageNotFoundError(name)
+
+        self.patch(metadata, "requires", requires)
+        self.finds("packages", Verdict.WARNING, "not installed")
+
+    def test_openssl(self) -> None:
+        """The OpenSSL that is linked is named."""
+        self.assertEqual(self.finds("OpenSSL", Verdict.OK).found, creator.linked())
+
+
+class TLSTests(DoctorTestCase):
+    """Versions of TLS, and the trust store."""
+
+    def spoken(self, *versions: str) -> None:
+        """OpenSSL speaks these and no others."""
+
+        def refusal(policy: TLSPolicy) -> str | None:
+            return None if policy.min_version in versions else "switched off"
+
+        self.patch(platform, "refusal", refusal)
+
+    def test_all_versions(self) -> None:
+        """Where all versions are spoken, all are named."""
+        self.spoken("1.0", "1.1", "1.2", "1.3")
+        self.assertEqual(self.finds("versions of TLS", Verdict.OK).found, "1.0, 1.1, 1.2, 1.3")
+
+    def test_old_ones_may_be_missing(self) -> None:
+        """That TLS 1.0 or 1.1 is not spoken is worth a warning, with OpenSSL's reason."""
+        self.spoken("1.2", "1.3")
+        self.finds("versions of TLS", Verdict.WARNING, "1.2, 1.3; not 1.0 (switched off), 1.1 (")
+
+    def test_new_ones_may_not(self) -> None:
+        """That TLS 1.2 or 1.3 is not spoken is wrong."""
+        for versions, said in (
+            (("1.0", "1.1", "1.2"), "1.0, 1.1, 1.2; not 1.3 ("),
+            (("1.3",), "1.3; not 1.0 ("),
+            ((), "none; not 1.0 ("),
+        ):
+            self.spoken(*versions)
+            self.finds("versions of TLS", Verdict.WRONG, said)
+
+    def test_trust(self) -> None:
+        """How many authorities are trusted, and where they are, is told."""
+        self.patch(platform, "trust", lambda: Trust(7, ("/a.pem", "/b")))
+        finding = self.finds("trust store", Verdict.OK)
+        self.assertEqual(finding.found, "7 authorities in /a.pem and /b")
+
+    def test_no_trust(self) -> None:
+        """Without any authority no public server can be verified; where to look is told."""
+        self.patch(platform, "trust", lambda: Trust(0, ()))
+        self.patch(os, "environ", {"SSL_CERT_DIR": "/nonexistent"})
+        self.assertIn("SSL_CERT_DIR", self.finds("trust store", Verdict.WRONG).advice)
+        self.patch(os, "environ", {})
+        self.assertIn("ca-certificates", self.finds("trust store", Verdict.WRONG).advice)
+
+
+class PluginTests(DoctorTestCase):
+    """What Twisted finds."""
+
+    def setUp(self) -> None:
+        self.folder = Path(tempfile.mkdtemp(prefix="txtransport-tests-"))
+        self.addCleanup(shutil.rmtree, self.folder)
+        self.cache = self.folder / "dropin.cache"
+        self.patch(twisted.plugins, "__path__", [*twisted.plugins.__path__, str(self.folder)])
+
+    def plugin(self, name: str, source: str) -> None:
+        """Another plugin lies in the folder, and has for a minute."""
+        path = self.folder / f"{name}.py"
+        path.write_text(source)
+        before = time.time() - 60
+        os.utime(path, (before, before))
+        self.addCleanup(sys.modules.pop, f"twisted.plugins.{name}", None)
+        self.addCleanup(vars(twisted.plugins).pop, name, None)
+
+    def read_only(self) -> None:
+        """The folder can be written by someone else."""
+        access = os.access
+        self.patch(
+            os,
+            "access",
+            lambda path, mode: str(path) != str(self.folder) and access(path, mode),
+        )
+
+    def test_all_is_well(self) -> None:
+        """Each prefix is found once for clients and for servers."""
+        self.finds("plugin", Verdict.OK, "transport", "tlsv1.2", "sslv3", "udp")
+
+    def test_another_has_our_prefix(self) -> None:
+        """A second plugin with a prefix of ours is wrong, cached by Twisted or not."""
+        self.plugin("txtransport_tests_rival", PARSER)
+        self.finds("plugin", Verdict.WRONG, "transport for servers is found 2 times")
+        self.assertFalse(self.cache.exists())
+        found: list[Any] = list(getPlugins(IStreamServerEndpointStringParser))
+        self.assertEqual([row.prefix for row in found].count("transport"), 2)
+        self.assertTrue(self.cache.exists())
+        self.finds("plugin", Verdict.WRONG, "transport for servers is found 2 times")
+
+    def test_what_is_cached_counts(self) -> None:
+        """While Twisted believes its cache, so does the check."""
+        self.plugin("txtransport_tests_rival", PARSER)
+        empty = CachedDropin("twisted.plugins.txtransport_tests_rival", None)
+        self.cache.write_bytes(pickle.dumps({"txtransport_tests_rival": empty}))
+        self.finds("plugin", Verdict.OK)
+        found: list[Any] = list(getPlugins(IStreamServerEndpointStringParser))
+        self.assertEqual([row.prefix for row in found].count("transport"), 1)
+
+    def test_a_broken_plugin_of_others(self) -> None:
+        """What others have broken does not hide what is ours."""
+        self.plugin("txtransport_tests_broken", "raise RuntimeError")
+        self.finds("plugin", Verdict.OK)
+
+    def test_there_is_none(self) -> None:
+        """A plugin that Python does not find is wrong, and told as that."""
+        name = "twisted.plugins.txtransport_plugin"
+        self.addCleanup(sys.modules.__setitem__, name, sys.modules[name])
+        cast("dict[str, Any]", sys.modules)[name] = None
+        self.addCleanup(setattr, twisted.plugins, "txtransport_plugin", txtransport_plugin)
+        del twisted.plugins.txtransport_plugin
+        finding = self.finds("plugin", Verdict.WRONG, "Twisted has no plugin of txtransport")
+        self.assertIn("install", finding.advice)
+
+    def test_the_cache_can_be_written(self) -> None:
+        """A cache that Twisted will write when it next looks is well; it is only asked about."""
+        self.plugin("txtransport_tests_rival", PARSER)
+        self.finds("plugin cache", Verdict.OK, f"{self.folder} (to be written, writable)")
+        self.assertEqual(os.listdir(self.folder), ["txtransport_tests_rival.py"])
+
+    def test_the_cache_is_current(self) -> None:
+        """A cache that is current need not be writable."""
+        self.plugin("txtransport_tests_rival", PARSER)
+        list(getPlugins(IStreamServerEndpointStringParser))
+        self.finds("plugin cache", Verdict.OK, f"{self.folder} (current, writable)")
+        self.read_only()
+        self.finds("plugin cache", Verdict.OK, f"{self.folder} (current, not writable)")
+
+    def test_the_cache_is_stuck(self) -> None:
+        """A cache that is missing, older than a plugin or broken, and read-only, is a nuisance."""
+        self.plugin("txtransport_tests_rival", PARSER)
+        self.read_only()
+        advice = self.finds("plugin cache", Verdict.WARNING, str(self.folder)).advice
+        self.assertIn("getPlugins", advice)
+        self.cache.write_bytes(b"nonsense")
+        self.finds("plugin cache", Verdict.WARNING, str(self.folder))
+        self.cache.unlink()
+        list(getPlugins(IStreamServerEndpointStringParser))
+        (self.folder / "txtransport_tests_rival.py").touch()
+        os.utime(self.cache, (1, 1))
+        self.finds("plugin cache", Verdict.WARNING, str(self.folder))
+
+    def test_the_reactor(self) -> None:
+        """The reactor that is installed is named; otherwise the one that would be."""
+        name = "twisted.internet.reactor"
+        self.patch(sys, "modules", {**sys.modules, name: SynchronousTestCase()})
+        self.finds("reactor", Verdict.OK, "SynchronousTestCase, installed")
+        modules = {**sys.modules}
+        del modules[name]
+        self.patch(sys, "modules", modules)
+        self.finds("reactor", Verdict.OK, "reactor unless another is installed")
+        self.assertNotIn(name, modules)
+
+
+class MachineTests(DoctorTestCase):
+    """Clock, addresses, limits."""
+
+    def test_the_clock(self) -> None:
+        """A clock is plausible that is not before what has happened."""
+        self.finds("clock", Verdict.OK, "UTC, later than ")
+
+    def test_the_clock_is_behind(self) -> None:
+        """A clock that is before OpenSSL's release, or our own files, is wrong."""
+        self.patch(time, "time", lambda: 0.0)
+        self.finds("clock", Verdict.WRONG, "1970-01-01 00:00 UTC, which is before ")
+
+    def test_the_newest_counts(self) -> None:
+        """What happened last tells most, be it a release or an installation."""
+        self.patch(time, "time", lambda: 7258118400.0)
+        self.patch(creator, "linked", lambda: "OpenSSL 9.9.9 31 Dec 2199")
+        self.finds(
+            "clock", Verdict.OK, "2200-01-01 00:00 UTC, later than the release of OpenSSL 9.9.9 ("
+        )
+        self.patch(time, "time", lambda: 7257859200.0)
+        self.finds("clock", Verdict.WRONG, "the release of OpenSSL 9.9.9 of 2199-12-31")
+
+    def test_clocks_differ(self) -> None:
+        """A clock that is a few hours behind may be right."""
+        self.patch(time, "time", lambda: 7258118400.0 - 90000)
+        self.patch(creator, "linked", lambda: "OpenSSL 9.9.9 31 Dec 2199")
+        self.finds("clock", Verdict.OK)
+
+    def test_an_openssl_without_a_date(self) -> None:
+        """A fork of OpenSSL that tells no date leaves the files'."""
+        for said in ("BoringSSL", "LibreSSL 4.1.0", ""):
+            self.patch(creator, "linked", lambda said=said: said)
+            self.finds("clock", Verdict.OK, "later than the files of ")
+
+    def test_ipv6(self) -> None:
+        """Where ::1 can be had it is well; where it cannot, servers have IPv4 alone."""
+
+        class Denied:
+            def __init__(self, family: int) -> None:
+                raise OSError(97, "Address family not supported by protocol")
+
+        self.patch(socket, "socket", Denied)
+        self.finds("IPv6", Verdict.WARNING, "Address family not supported by protocol")
+
+        class Given(Denied):
+            def __init__(self, family: int) -> None:
+                self.bound: list[object] = []
+
+            def __enter__(self) -> Given:
+                return self
+
+            def __exit__(self, *problem: object) -> None:
+                pass
+
+            def bind(self, address: object) -> None:
+                self.bound.append(address)
+
+        self.patch(socket, "socket", Given)
+        self.finds("IPv6", Verdict.OK, "::1")
+
+    def test_open_files(self) -> None:
+        """A limit that is usual is well, none at all too; one below it is worth a warning."""
+        none = resource.RLIM_INFINITY
+        for limits, verdict, said in (
+            ((1024, 4096), Verdict.OK, "1024 at once, at most 4096"),
+            ((none, none), Verdict.OK, "unlimited at once, at most unlimited"),
+            ((1023, none), Verdict.WARNING, "1023 at once, at most unlimited"),
+            ((0, 0), Verdict.WARNING, "0 at once"),
+        ):
+            self.patch(resource, "getrlimit", lambda which, limits=limits: limits)
+            self.finds("open files", verdict, said)
+
+
+class ProcessTests(SynchronousTestCase):
+    """In a program of its own."""
+
+    def test_it_changes_nothing(self) -> None:
+        """No reactor is installed, no cache is written, and nothing but the findings is said."""
+        with tempfile.TemporaryDirectory() as folder:
+            plugins = Path(folder, "twisted", "plugins")
+            plugins.mkdir(parents=True)
+            (plugins / "txtransport_tests_broken.py").write_text("import nonexistent")
+            (plugins / "txtransport_tests_rude.py").write_text("parser = 1")
+            script = (
+                "import sys\n"
+                "from txtransport.cli.doctor import CHECKS, findings\n"
+                "found = findings()\n"
+                "print(*found, sep=',')\n"
+                "print('twisted.internet.reactor' in sys.modules)\n"
+            )
+            run = subprocess.run(
+                [sys.executable, "-W", "error", "-c", script],
+                cwd=ROOT,
+                env={
+                    **{name: text for name, text in os.environ.items() if name != "HOME"},
+                    "PYTHONPATH": folder,
+                    "PYTHONDONTWRITEBYTECODE": "1",
+                },
+                capture_output=True,
+                text=True,
+                timeout=60,
+            )
+            self.assertEqual(run.stderr, "")
+            self.assertEqual(run.stdout, f"{','.join(CHECKS)}\nFalse\n")
+            self.assertEqual(
+                sorted(os.listdir(plugins)),
+                ["txtransport_tests_broken.py", "txtransport_tests_rude.py"],
+            )
+
+    def test_importing_it_costs_nothing(self) -> None:
+        """What is broken is found by a check, so none of it is imported before."""
+        script = (
+            "import sys, txtransport.cli.doctor; print({'twisted', 'OpenSSL'} & {*sys.modules})"
+        )
+        run = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        self.assertEqual((run.stdout, run.stderr), ("set()\n", ""))
+        self.assertIn("findings", vars(doctor))

@@ -1,0 +1,228 @@
+"""The command line, as a shell sees it."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from attrs import evolve
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.cli.demo.samples import REPORT, UNREAD_ROW
+from txtransport.__main__ import main
+from txtransport.cli.demo import run as program
+from txtransport.cli.demo.report import Report
+from txtransport.cli.reactor import Interrupted
+from txtransport.cli.terminal import PACKAGES
+
+ROOT: Final = Path(__file__).resolve().parents[2]
+FULL: Final = Path("/dev/full")
+
+
+class MainTestCase(SynchronousTestCase):
+    """What the tests of this file share."""
+
+    def does(self, *arguments: str) -> tuple[int, str, str]:
+        """Exit status, output and complaints of a command line."""
+        output, complaints = io.StringIO(), io.StringIO()
+        with redirect_stdout(output), redirect_stderr(complaints):
+            try:
+                status = main(arguments)
+            except SystemExit as end:
+                status = int(end.code or 0)
+        return status, output.getvalue(), complaints.getvalue()
+
+    def seen(self, what: Report | BaseException) -> None:
+        """The demo comes to that."""
+
+        def run() -> Report:
+            if isinstance(what, BaseException):
+                raise what
+            return what
+
+        self.patch(program, "run", run)
+
+    @contextmanager
+    def output(self, path: str | int) -> Iterator[None]:
+        """Standard output goes there, as Python buffers it."""
+        with open(path, "w", encoding="utf-8") as file:
+            self.patch(sys, "stdout", file)
+            yield
+
+
+class UsageTests(MainTestCase):
+    """What users expect of any command."""
+
+    def test_help(self) -> None:
+        """--help lists the commands, and what a command does."""
+        status, output, complaints = self.does("--help")
+        self.assertEqual((status, complaints), (0, ""))
+        self.assertTrue(output.startswith("usage: txtransport "))
+        self.assertIn("demo", output)
+        status, output, _ = self.does("demo", "--help")
+        self.assertEqual(status, 0)
+        self.assertIn("--json", output)
+
+    def test_version(self) -> None:
+        """--version says the installed one."""
+        expected = f"txtransport {metadata.version('txtransport')}\n"
+        self.assertEqual(self.does("--version"), (0, expected, ""))
+
+    def test_without_installation(self) -> None:
+        """From sources that are not installed it works too, and says so."""
+
+        def version(package: str) -> str:
+            raise metadata.PackageNotFoundError(package)
+
+        self.patch(metadata, "version", version)
+        self.assertEqual(self.does("--version"), (0, "txtransport (not installed)\n", ""))
+
+    def test_a_wrong_command_line(self) -> None:
+        """What it does not know, and nothing at all, is answered with the usage and status 2."""
+        for words in ([], ["nonsense"], ["demo", "nonsense"], ["demo", "--nonsense"], ["--demo"]):
+            status, output, complaints = self.does(*words)
+            self.assertEqual((status, output), (2, ""), words)
+            self.assertTrue(complaints.startswith("usage: txtransport "), words)
+
+    def test_help_is_quick(self) -> None:
+        """Help does not load what only the commands need."""
+        script = "import sys, txtransport.__main__; print({'twisted', 'OpenSSL'} & {*sys.modules})"
+        run = subprocess.run(
+            [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
+        )
+        self.assertEqual((run.stdout, run.stderr), ("set()\n", ""))
+
+
+class DemoTests(MainTestCase):
+    """``txtransport demo``, whatever the demo comes to."""
+
+    def test_text(self) -> None:
+        """By default people read it; the first line tells the versions."""
+        self.seen(REPORT)
+        status, output, complaints = self.does("demo")
+        self.assertEqual((status, complaints), (0, ""))
+        self.assertTrue(output.startswith(f"txtransport {metadata.version('txtransport')}, "))
+        self.assertIn("all as they should be.", output)
+
+    def test_the_window_counts(self) -> None:
+        """The text is as wide as the window."""
+        self.seen(REPORT)
+        self.patch(os, "environ", {**os.environ, "COLUMNS": "40"})
+        _, output, _ = self.does("demo")
+        self.assertLessEqual(max(map(len, output.splitlines())), 40)
+
+    def test_json(self) -> None:
+        """With --json programs read it."""
+        self.seen(REPORT)
+        status, output, complaints = self.does("demo", "--json")
+        self.assertEqual((status, complaints), (0, ""))
+        document = json.loads(output)
+        self.assertEqual((document["ok"], tuple(document["versions"])), (True, PACKAGES))
+
+    def test_the_status_tells(self) -> None:
+        """What is not as it should be makes the status 1, in both forms."""
+        self.seen(evolve(REPORT, rows=(UNREAD_ROW,)))
+        status, output, _ = self.does("demo")
+        self.assertEqual(status, 1)
+        self.assertIn("NOT as they should be", output)
+        status, output, _ = self.does("demo", "--json")
+        self.assertEqual((status, json.loads(output)["ok"]), (1, False))
+
+    def test_signals(self) -> None:
+        """A signal ends it with the status that shells know, and nothing is said."""
+        self.seen(Interrupted(15))
+        self.assertEqual(self.does("demo"), (143, "", ""))
+        self.seen(KeyboardInterrupt())
+        self.assertEqual(self.does("demo"), (130, "", ""))
+
+    def test_a_machine_in_trouble(self) -> None:
+        """What the system refuses is told in one line."""
+        self.seen(FileNotFoundError("No usable temporary directory found"))
+        self.assertEqual(
+            self.does("demo"), (1, "", "txtransport: No usable temporary directory found\n")
+        )
+
+
+class OutputTests(MainTestCase):
+    """Where the output goes."""
+
+    def test_a_reader_that_has_gone(self) -> None:
+        """``| head -1`` is no error, neither now nor when Python exits."""
+        self.seen(REPORT)
+        for words in (["demo"], ["demo", "--json"], ["--help"], ["--version"]):
+            reading, writing = os.pipe()
+            os.close(reading)
+            complaints = io.StringIO()
+            with self.output(writing), redirect_stderr(complaints):
+                try:
+                    status = main(words)
+                except SystemExit as end:
+                    status = int(end.code or 0)
+            self.assertEqual((status, complaints.getvalue()), (0, ""), words)
+
+    def test_a_full_disk(self) -> None:
+        """What could not be written is no success."""
+        if not FULL.exists():
+            self.skipTest("this system has no /dev/full")
+        self.seen(REPORT)
+        complaints = io.StringIO()
+        with self.output(str(FULL)), redirect_stderr(complaints):
+            status = main(["demo"])
+        self.assertEqual(status, 1)
+        self.assertIn("No space left", complaints.getvalue())
+
+    def test_no_output_at_all(self) -> None:
+        """Without standard output the status still tells."""
+        self.seen(REPORT)
+        self.patch(sys, "stdout", None)
+        self.assertEqual(main(["demo"]), 0)
+
+    def test_a_terminal_with_few_letters(self) -> None:
+        """What a terminal has no letters for is escaped."""
+        self.seen(evolve(REPORT, rows=(evolve(UNREAD_ROW, reason="müde…"),)))
+        raw = io.BytesIO()
+        self.patch(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
+        self.assertEqual(main(["demo"]), 1)
+        self.assertIn(b"m\\xfcde\\u2026", raw.getvalue())
+
+
+class ProcessTests(SynchronousTestCase):
+    """The real thing, as ``make run`` calls it."""
+
+    def run_demo(self, *options: str) -> subprocess.CompletedProcess[str]:
+        """A whole run in a process of its own, which must leave no file behind."""
+        with tempfile.TemporaryDirectory() as folder:
+            environment = {**os.environ, "TMPDIR": folder, "HOME": ""}
+            environment.pop("COLUMNS", None)
+            done = subprocess.run(
+                [sys.executable, "-m", "txtransport", "demo", *options],
+                cwd=ROOT,
+                env=environment,
+                capture_output=True,
+                text=True,
+                timeout=10,
+            )
+            self.assertEqual(os.listdir(folder), [])
+        return done
+
+    def test_text(self) -> None:
+        """It ends in time, with status 0, within 80 columns, and has nothing to complain of."""
+        done = self.run_demo()
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertLessEqual(max(map(len, done.stdout.splitlines())), 80)
+        self.assertTrue(done.stdout.endswith(": all as they should be.\n"))
+
+    def test_json(self) -> None:
+        """For machines as well."""
+        done = self.run_demo("--json")
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        self.assertTrue(json.loads(done.stdout)["ok"])

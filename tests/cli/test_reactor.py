@@ -1,0 +1,98 @@
+"""A command's work: run by the reactor, and ended by signals."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from typing import Any
+
+import twisted.internet
+from twisted.internet.defer import Deferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.cli.reactor import Interrupted, completed
+
+
+class Reactor:
+    """As much of a reactor as `completed` needs; it comes to rest at once.
+
+    Args:
+        meanwhile: Happens while it runs.
+    """
+
+    def __init__(self, meanwhile: Callable[[], object]) -> None:
+        self.is_stopped = False
+        self._begin: list[Callable[[], object]] = []
+        self._meanwhile = meanwhile
+
+    def callWhenRunning(self, call: Callable[[], object]) -> None:
+        self._begin.append(call)
+
+    def callFromThread(self, call: Callable[[], object]) -> None:
+        call()
+
+    def run(self, installSignalHandlers: bool) -> None:
+        assert not installSignalHandlers
+        for call in self._begin:
+            call()
+        self._meanwhile()
+        assert self.is_stopped
+
+    def stop(self) -> None:
+        self.is_stopped = True
+
+
+class CompletedTests(SynchronousTestCase):
+    """The reactor, and the signals."""
+
+    def ran(self, working: Deferred[str], meanwhile: Callable[[], object] = str) -> str:
+        """What comes of the work, while something happens."""
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
+
+        async def work(reactor: Any) -> str:
+            return await working
+
+        self.patch(twisted.internet, "reactor", Reactor(meanwhile))
+        try:
+            return completed(work)
+        finally:
+            for number, handler in handlers.items():
+                self.assertEqual(signal.getsignal(number), handler)
+
+    def test_a_result(self) -> None:
+        """When the work is over, the reactor stops, and there is the result."""
+        working: Deferred[str] = Deferred()
+        self.assertEqual(self.ran(working, lambda: working.callback("done")), "done")
+
+    def test_a_failure(self) -> None:
+        """If the work fails, the failure is seen."""
+        working: Deferred[str] = Deferred()
+        with self.assertRaises(OSError):
+            self.ran(working, lambda: working.errback(OSError("no room")))
+
+    def test_signals(self) -> None:
+        """Each signal that ends programs ends this one, and is named; a second changes nothing."""
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            cancelled: list[object] = []
+            working: Deferred[str] = Deferred(cancelled.append)
+
+            def twice(number: int = number) -> None:
+                signal.raise_signal(number)
+                signal.raise_signal(signal.SIGTERM)
+
+            with self.assertRaises(Interrupted) as caught:
+                self.ran(working, twice)
+            self.assertEqual((caught.exception.number, cancelled), (number, [working]))
+            self.assertIn(signal.Signals(number).name, str(caught.exception))
+
+    def test_what_is_ignored_stays_ignored(self) -> None:
+        """Under nohup the end of a terminal does not end the work."""
+        working: Deferred[str] = Deferred()
+
+        def hang_up() -> None:
+            signal.raise_signal(signal.SIGHUP)
+            working.callback("done")
+
+        before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        self.addCleanup(signal.signal, signal.SIGHUP, before)
+        self.assertEqual(self.ran(working, hang_up), "done")

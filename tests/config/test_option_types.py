@@ -1,0 +1,72 @@
+"""How values of options are read: the same everywhere, and nothing guessed."""
+
+# Letters that look like others are what some of these tests are about.
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.vocabulary import (
+    EXAMPLES,
+)
+from txtransport.config.options import OPTIONS, value
+from txtransport.errors import InvalidOption
+
+
+class ValueTests(SynchronousTestCase):
+    """What may be written for an option, and what it means."""
+
+    def test_every_option_is_tried(self) -> None:
+        """Whoever adds an option adds examples of its values."""
+        self.assertEqual(list(EXAMPLES), list(OPTIONS))
+
+    def test_url_and_python_say_the_same(self) -> None:
+        """A value means the same as the text of a URL and as what a programmer writes."""
+        for name, examples in EXAMPLES.items():
+            for text, written, meant in examples.good:
+                self.assertEqual(value(OPTIONS[name], text), meant, name)
+                self.assertEqual(value(OPTIONS[name], written), meant, name)
+
+    def test_a_bad_value_names_what_is_expected(self) -> None:
+        """Whatever is wrong with a value, the message names the option and what it takes."""
+        for name, examples in EXAMPLES.items():
+            for bad in examples.bad:
+                error = self.assertRaises(InvalidOption, value, OPTIONS[name], bad)
+                self.assertEqual(error.option, name)
+                self.assertIn(f"{name} takes {OPTIONS[name].type.expects}", str(error))
+                self.assertTrue(str(error).isprintable() and len(str(error)) < 400, error)
+
+    def test_a_bad_value_is_shown_unless_it_is_secret(self) -> None:
+        """The message repeats what was written, but never a passphrase."""
+        for name, option in OPTIONS.items():
+            for bad in ("\0hunter2", ("hunter2", object())):
+                error = self.assertRaises(InvalidOption, value, option, bad)
+                self.assertEqual("hunter2" in str(error), not option.is_secret, name)
+
+    def test_a_number_is_not_taken_for_a_version(self) -> None:
+        """min_version=1.2 in Python is told that the version is text."""
+        error = self.assertRaises(InvalidOption, value, OPTIONS["min_version"], 1.2)
+        self.assertIn("takes '1.0' or '1.1' or '1.2' or '1.3', not 1.2", str(error))
+
+    @settings(deadline=None)
+    @given(
+        st.sampled_from(sorted(OPTIONS)),
+        st.recursive(
+            st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(), st.binary()),
+            lambda inner: st.one_of(
+                st.lists(inner), st.tuples(inner, inner), st.dictionaries(st.text(), inner)
+            ),
+        ),
+    )
+    def test_anything(self, name: str, given_: object) -> None:
+        """Any value at all is read or refused, and what was read reads the same again."""
+        option = OPTIONS[name]
+        try:
+            meant = value(option, given_)
+        except InvalidOption as error:
+            self.assertTrue(str(error).isprintable() and len(str(error)) < 400, error)
+        else:
+            again = dict(meant) if name == "SNI_server_certs" else meant
+            self.assertEqual(value(option, again), meant)

@@ -1,0 +1,167 @@
+"""The vocabulary of options: a table that keeps what it promises."""
+
+# Letters that look like others are what some of these tests are about.
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Final
+
+from attrs import fields
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.vocabulary import (
+    EXAMPLES,
+    OptionsTestCase,
+)
+from txtransport.config.options import OPTIONS, known, value
+from txtransport.config.policy import TLSPolicy
+from txtransport.config.schemes import SCHEMES, Kind
+from txtransport.config.settings import (
+    Deadlines,
+    ServingPolicy,
+    SocketOptions,
+    WayIn,
+    split,
+)
+from txtransport.errors import InvalidOption
+
+DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+
+
+class TableTests(SynchronousTestCase):
+    """What the table promises of its rows."""
+
+    def test_php_s_names_are_kept(self) -> None:
+        """Whoever comes from PHP finds its options by their names."""
+        php = (
+            "bindto backlog ipv6_v6only so_reuseport so_broadcast tcp_nodelay so_keepalive "
+            "tcp_keepidle tcp_keepintvl tcp_keepcnt so_linger so_rcvbuf so_sndbuf verify_peer "
+            "verify_peer_name peer_name allow_self_signed cafile capath local_cert local_pk "
+            "passphrase verify_depth ciphers security_level capture_peer_cert SNI_enabled "
+            "SNI_server_certs peer_fingerprint alpn_protocols no_ticket honor_cipher_order"
+        )
+        self.assertEqual(set(php.split()) - OPTIONS.keys(), set())
+
+    def test_a_stranger_names_no_file(self) -> None:
+        """No option that takes a path, and no secret, may come in a stranger's URL."""
+        for row in OPTIONS.values():
+            if "path" in row.type.expects or row.is_secret:
+                self.assertFalse(row.is_for_strangers, row.name)
+
+    def test_a_stranger_weakens_nothing(self) -> None:
+        """What decides whom to trust and how to speak is for us alone."""
+        for name in ("verify_peer", "verify_peer_name", "peer_name", "allow_self_signed", "ciphers",
+                     "security_level", "min_version", "max_version", "SNI_enabled"):  # fmt: skip
+            self.assertFalse(OPTIONS[name].is_for_strangers, name)
+
+    def test_an_option_becomes_a_field_or_says_why_not(self) -> None:
+        """No option is read and then forgotten."""
+        parts = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, WayIn)
+        held = {attribute.name for part in parts for attribute in fields(part)}
+        silent = {row.name for row in OPTIONS.values() if row.refusal is None} - held
+        self.assertEqual(silent, {"capture_peer_cert"})
+        self.assertEqual(held - OPTIONS.keys(), set())
+
+    def test_what_is_said_to_be_the_default_is(self) -> None:
+        """The reference's column of defaults is what the code does."""
+        holders = (SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), WayIn())
+        for holder in holders:
+            for attribute in fields(type(holder)):
+                said, held = OPTIONS[attribute.name], getattr(holder, attribute.name)
+                if held is not None and held != () and held is not False:
+                    self.assertEqual(value(said, said.default), held, attribute.name)
+
+
+class KnownTests(OptionsTestCase):
+    """Names of options."""
+
+    def test_a_slip_of_the_pen(self) -> None:
+        """An unknown option names the nearest one that the scheme has."""
+        for written, meant in {
+            "verify_pier": "verify_peer", "SNI_Enabled": "SNI_enabled", "verifypeer": "verify_peer",
+            "VERIFY_DEPTH": "verify_depth", "local_certificate": "local_cert",
+            "sni_server_cert": "SNI_server_certs", "min_ver": "min_version", "timeouts": "timeout",
+        }.items():  # fmt: skip
+            error = self.assertRaises(InvalidOption, known, written, SCHEMES["tls"])
+            self.assertEqual(error.option, written)
+            self.assertEqual(str(error), f"there is no option {written!r}; did you mean {meant}?")
+
+    def test_nothing_near(self) -> None:
+        """Where nothing is near, the message names the scheme."""
+        error = self.assertRaises(InvalidOption, known, "colour", SCHEMES["tcp"])
+        self.assertEqual(str(error), "there is no option 'colour' for tcp://")
+
+    def test_the_nearest_is_one_that_the_scheme_has(self) -> None:
+        """tcp:// is not advised to verify its peer."""
+        error = self.assertRaises(InvalidOption, known, "verify_pier", SCHEMES["tcp"])
+        self.assertNotIn("did you mean verify_peer?", str(error))
+
+    def test_long_and_strange_names(self) -> None:
+        """A name of any length, alphabet or type is refused in few words."""
+        for name in ("x" * 10**6, "\u202e\0", "", b"verify_peer", 1, None, ("verify_peer",)):
+            error = self.assertRaises(InvalidOption, known, name, SCHEMES["tls"])
+            self.assertIsInstance(error.option, str)
+            self.assertTrue(str(error).isprintable() and len(str(error)) < 200, error)
+
+    def test_an_option_of_other_schemes(self) -> None:
+        """An option that the scheme does not have says which schemes have it."""
+        self.refused("verify_depth", "it belongs to tls, ssl, tlsv1.0", "tcp://h", verify_depth=3)
+        self.refused("bindto", "unix:// has no option bindto", "unix:///x", bindto="::1")
+        self.refused(
+            "tcp_nodelay", "it belongs to tcp, tls", "udp://h", "datagram", tcp_nodelay=True
+        )
+
+    def test_each_scheme_has_its_options(self) -> None:
+        """TLS options are for what speaks TLS, socket options for what has such a socket."""
+        for scheme in SCHEMES.values():
+            there = {row.name for row in OPTIONS.values() if row.serves(scheme)}
+            is_stream, is_local = scheme.kind is Kind.STREAM, scheme.is_local
+            self.assertEqual("verify_peer" in there, scheme.is_secure, scheme)
+            self.assertEqual("handshake_timeout" in there, scheme.is_secure, scheme)
+            self.assertEqual("bindto" in there, not is_local, scheme)
+            self.assertEqual("tcp_nodelay" in there, is_stream and not is_local, scheme)
+            self.assertEqual("so_broadcast" in there, not is_stream and not is_local, scheme)
+            self.assertEqual("backlog" in there, is_stream, scheme)
+            self.assertIn("timeout", there)
+
+    def test_an_option_of_the_other_side(self) -> None:
+        """An option that does nothing on this side is refused, with the side that has it."""
+        self.refused("backlog", "an option of a server, not of a client", "tls://h?backlog=5")
+        self.refused(
+            "SNI_enabled", "of a client, not of a server", "tls://h", "server", SNI_enabled=True
+        )
+        self.refused("honor_cipher_order", "not of a client", "tls://h?honor_cipher_order=no")
+        self.refused("so_broadcast", "not of a client", "udp://h?so_broadcast=1")
+
+    def test_every_side_is_kept_to(self) -> None:
+        """Each option is taken by its sides and refused by the others."""
+        for name, row in OPTIONS.items():
+            scheme = next(scheme for scheme in SCHEMES.values() if row.serves(scheme))
+            given_ = {name: EXAMPLES[name].good[0][0]}
+            for side in {"client", "server", "datagram"} - row.sides:
+                error = self.assertRaises(InvalidOption, split, scheme, (), given_, side)
+                self.assertIn(f"not of a {side}", str(error))
+
+    def test_what_is_to_come(self) -> None:
+        """An option of a later release is refused in so many words, and never ignored."""
+        self.refused(
+            "proxy_protocol", "not part of this release", "tcp://h?proxy_protocol=1", "server"
+        )
+        self.refused("send_proxy", "not part of this release", "tcp://h", send_proxy="v2")
+
+
+class ReferenceTests(SynchronousTestCase):
+    """The reference page."""
+
+    def test_it_is_up_to_date(self) -> None:
+        """docs/options.md is what docs/reference.py prints now."""
+        page = "\n\n".join(runpy.run_path(str(DOCS / "reference.py"))["page"]()) + "\n"
+        self.assertEqual((DOCS / "options.md").read_text(encoding="utf-8"), page)
+
+    def test_it_has_everything(self) -> None:
+        """Every transport and every option is on the page."""
+        page = (DOCS / "options.md").read_text(encoding="utf-8")
+        for name in (*SCHEMES, *OPTIONS):
+            self.assertIn(f"| `{name}` |", page)

@@ -1,0 +1,76 @@
+"""The table of transports, and what it promises."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.config.schemes import SCHEMES, Kind, names
+
+REFUSED: Final = {"sslv2", "sslv3", "udg", "dtls"}
+"""Known by name, and not to be had."""
+
+
+class SchemesTests(SynchronousTestCase):
+    """Which transports there are."""
+
+    def test_all_of_php_s_are_known(self) -> None:
+        """Whoever comes from PHP finds every transport of its manual."""
+        php = "tcp udp unix udg ssl tls tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 sslv2 sslv3"
+        self.assertEqual(set(php.split()) - SCHEMES.keys(), set())
+
+    def test_a_scheme_is_found_by_its_name(self) -> None:
+        """The table's keys are the names, in lower case."""
+        for name, row in SCHEMES.items():
+            self.assertEqual((row.name, name.lower()), (name, name))
+
+    def test_ssl_is_an_alias_of_tls(self) -> None:
+        """ssl and tls differ in their name and in nothing that counts."""
+        tls, ssl = SCHEMES["tls"], SCHEMES["ssl"]
+        self.assertEqual(
+            (tls.kind, tls.is_secure, tls.is_local, tls.version, tls.refusal),
+            (ssl.kind, ssl.is_secure, ssl.is_local, ssl.version, ssl.refusal),
+        )
+
+    def test_a_version_in_the_name_is_the_version_spoken(self) -> None:
+        """tlsv1.2 is TLS 1.2 and nothing else; the others leave it to the policy."""
+        for name, row in SCHEMES.items():
+            expected = name.removeprefix("tlsv") if name.startswith("tlsv") else None
+            self.assertEqual(row.version, expected, name)
+
+    def test_deprecated_versions_are_marked(self) -> None:
+        """TLS 1.0 and 1.1 are the weak ones (RFC 8996)."""
+        weak = {name for name, row in SCHEMES.items() if row.is_weak}
+        self.assertEqual(weak, {"tlsv1.0", "tlsv1.1"})
+
+    def test_secure_means_secure(self) -> None:
+        """Only these carry clear text; nothing else ever falls back to it."""
+        clear = {name for name, row in SCHEMES.items() if not row.is_secure}
+        self.assertEqual(clear, {"tcp", "udp", "unix", "udg"})
+
+    def test_local_sockets_and_datagrams(self) -> None:
+        """A path names the local ones; datagrams are told from streams."""
+        local = {name for name, row in SCHEMES.items() if row.is_local}
+        datagrams = {name for name, row in SCHEMES.items() if row.kind is Kind.DATAGRAM}
+        self.assertEqual(local, {"unix", "tls+unix", "udg"})
+        self.assertEqual(datagrams, {"udp", "udg", "dtls"})
+
+
+class NamesTests(SynchronousTestCase):
+    """Each transport is available, or says why not."""
+
+    def test_what_cannot_be_had_says_why(self) -> None:
+        """A transport that is refused names the reason and what to use."""
+        self.assertEqual({name for name, why in names().items() if why}, REFUSED)
+        for name in REFUSED:
+            self.assertRegex(names()[name] or "", "; use (tls|unix)://", name)
+
+    def test_history_is_cited(self) -> None:
+        """SSL is refused with the RFC that forbids it."""
+        self.assertIn("RFC 6176", names()["sslv2"] or "")
+        self.assertIn("RFC 7568", names()["sslv3"] or "")
+
+    def test_all_are_listed(self) -> None:
+        """names() lists every transport that a URL may begin with."""
+        self.assertEqual(list(names()), list(SCHEMES))

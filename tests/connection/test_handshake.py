@@ -1,0 +1,772 @@
+"""The gate: no guest before the handshake, and every failure explained."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timedelta, timezone
+from typing import Any, Final
+
+from attrs import evolve, field, frozen
+from cryptography import x509
+from twisted.internet.address import IPv4Address
+from twisted.internet.defer import CancelledError
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import IHandshakeListener, IProtocol
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+
+import txtransport
+from tests import certificates
+from tests.loopback import LoopbackTestCase, Overheard, Recorders
+from tests.memory import End, carry
+from txtransport.config.policy import Side
+from txtransport.config.settings import Deadlines, policy
+from txtransport.connection.handshake import Gate, Visit, outcome_of, tls_factory
+from txtransport.connection.lifetime import Stage, Terms
+from txtransport.errors import HandshakeFailed, TransportTimeout
+from txtransport.testing.devcert import Authority, self_signed
+from txtransport.tls.connection import Conversation
+from txtransport.tls.creator import Creator, creator
+from txtransport.tls.session import session_of
+
+
+class Guest(Protocol):
+    """Writes down what it hears, and whether it was under TLS."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+        self.reason: Any = None
+
+    def connectionMade(self) -> None:
+        self.heard.append("made in the clear" if session_of(self.transport) is None else "made")
+
+    def dataReceived(self, data: bytes) -> None:
+        self.heard.append(data.decode())
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.heard.append("lost")
+        self.reason = reason.value
+
+
+@implementer(IHandshakeListener)
+class Listener(Guest):
+    """Wants to hear of the handshake as well."""
+
+    def handshakeCompleted(self) -> None:
+        self.heard.append("handshake")
+
+
+class Saboteur(Listener):
+    """Fails at every step that its name says."""
+
+    def __init__(self, *steps: str) -> None:
+        super().__init__()
+        self._steps = steps
+
+    def _fail(self, step: str) -> None:
+        if step in self._steps:
+            raise RuntimeError(step)
+
+    def connectionMade(self) -> None:
+        super().connectionMade()
+        self._fail("made")
+
+    def handshakeCompleted(self) -> None:
+        super().handshakeCompleted()
+        self._fail("handshake")
+
+    def dataReceived(self, data: bytes) -> None:
+        super().dataReceived(data)
+        self._fail(data.decode())
+
+
+class Building(Factory):
+    """Builds what the test wants, and counts.
+
+    Attributes:
+        built: How many so far.
+    """
+
+    noisy = False
+
+    def __init__(self, build: Callable[[], Any]) -> None:
+        self.built = 0
+        self._build = build
+
+    def buildProtocol(self, addr: object) -> Any:
+        self.built += 1
+        return self._build()
+
+
+class Party:
+    """One side of a conversation in memory.
+
+    Attributes:
+        guests: Its factory.
+        end: The transport under its gate.
+        opened: The guests that it was told of.
+        failures: The reasons for which it was told that there is none.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        side: Side,
+        build: Callable[[], Any] = Guest,
+        made: Creator | None = None,
+        tune: Callable[[Any], object] = lambda transport: None,
+        **more: Any,
+    ) -> None:
+        address = IPv4Address("TCP", "192.0.2.1", 465)
+        self.guests = Building(build)
+        self.end = End(clock, peerAddress=address)
+        self.opened: list[IProtocol] = []
+        self.failures: list[Failure] = []
+        terms = Terms(clock, "tls://localhost:465", 465, made or fit(side), Deadlines())
+        visit = Visit(
+            terms, tls_factory(terms, self.guests), self.guests, address, 10,
+            self.opened.append, self.failures.append, tune,
+        )  # fmt: skip
+        self.gate = Gate(visit, 10, **more)
+
+    @property
+    def guest(self) -> Any:
+        """The one guest that is connected."""
+        (guest,) = self.opened
+        return guest
+
+    @property
+    def failure(self) -> Any:
+        """The one reason why there is none."""
+        (failure,) = self.failures
+        return failure.value
+
+
+def fit(side: Side, **options: Any) -> Creator:
+    """What makes good connections for a side."""
+    if side is Side.CLIENT:
+        return creator(policy({"cafile": certificates.cafile(), **options}, side).expecting(
+            "localhost"), side)  # fmt: skip
+    return creator(policy({"local_cert": certificates.site(), **options}, side), side)
+
+
+class GateTestCase(SynchronousTestCase):
+    """A conversation in memory, and the clock that rules it."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+
+    def pair(
+        self, client: dict[str, Any] | None = None, server: dict[str, Any] | None = None
+    ) -> tuple[Party, Party]:
+        """Client and server, about to meet; each with arguments of `Party`."""
+        return (
+            Party(self.clock, Side.CLIENT, **(client or {})),
+            Party(self.clock, Side.SERVER, **(server or {})),
+        )
+
+    def meet(self, client: Party, server: Party) -> None:
+        """Connect them, and let them speak until both are silent."""
+        server.end.start(server.gate)
+        client.end.start(client.gate)
+        self.go_on(client, server)
+
+    def go_on(self, client: Party, server: Party) -> None:
+        """Let them speak until both are silent."""
+        carry(client.end, server.end)
+        self.clock.advance(0)
+        carry(client.end, server.end)
+
+    def met(self, **keywords: Any) -> tuple[Party, Party]:
+        """Client and server, connected and secure."""
+        client, server = self.pair(**keywords)
+        self.meet(client, server)
+        return client, server
+
+    def assert_nothing_is_left(self) -> None:
+        """There is no timer, and nothing in the log."""
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+
+class ThresholdTests(GateTestCase):
+    """When a guest is built."""
+
+    def test_not_before_the_handshake_is_over(self) -> None:
+        """No step of the handshake but the last brings a guest about, on either side."""
+        client, server = self.pair()
+        server.end.start(server.gate)
+        client.end.start(client.gate)
+        server.end.hear(client.end.taken())
+        self.assertEqual((client.guests.built, server.guests.built), (0, 0))
+        client.end.hear(server.end.taken())
+        self.assertEqual((client.guests.built, server.guests.built), (1, 0))
+        server.end.hear(client.end.taken())
+        self.assertEqual((client.guests.built, server.guests.built), (1, 1))
+        for party in (client, server):
+            self.assertEqual(party.guest.heard, ["made"])
+
+    def test_what_comes_with_the_last_step_comes_after_it(self) -> None:
+        """The peer's first words follow connectionMade, even in the same segment."""
+        client, server = self.pair()
+        server.end.start(server.gate)
+        client.end.start(client.gate)
+        server.end.hear(client.end.taken())
+        client.end.hear(server.end.taken())
+        client.guest.transport.write(b"hello")
+        self.clock.advance(0)
+        server.end.hear(client.end.taken())
+        self.assertEqual(server.guest.heard, ["made", "hello"])
+
+    def test_byte_by_byte(self) -> None:
+        """However the bytes arrive, there is one guest, and it hears all."""
+        client, server = self.pair()
+        server.end.start(server.gate)
+        client.end.start(client.gate)
+        while True:
+            hello, answer = client.end.taken(), server.end.taken()
+            if not hello and not answer:
+                break
+            for byte in hello:
+                server.end.hear(bytes([byte]))
+            for byte in answer:
+                client.end.hear(bytes([byte]))
+        self.assertEqual((client.guest.heard, server.guest.heard), (["made"], ["made"]))
+
+    def test_who_wants_to_hear_of_the_handshake_does(self) -> None:
+        """A guest that listens for its end is told when it is connected."""
+        client, server = self.met(client={"build": Listener}, server={"build": Listener})
+        for party in (client, server):
+            self.assertEqual(party.guest.heard, ["made", "handshake"])
+
+    def test_the_guest_may_leave_at_once(self) -> None:
+        """Who closes or aborts in connectionMade is gone, and hears so."""
+
+        class Leaving(Guest):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                self.leave()
+
+            def leave(self) -> None:
+                transport: Any = self.transport
+                transport.loseConnection()
+
+        class Aborting(Leaving):
+            def leave(self) -> None:
+                transport: Any = self.transport
+                transport.abortConnection()
+
+        for build, reason in ((Leaving, ConnectionDone), (Aborting, ConnectionAborted)):
+            client, server = self.met(server={"build": build})
+            self.assertEqual(server.guest.heard, ["made", "lost"])
+            self.assertIsInstance(server.guest.reason, reason)
+            client.end.lose()
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_guest_for_no_one(self) -> None:
+        """If a factory builds none, the connection ends, and no one else is told."""
+        for build in (lambda: None, lambda: 1 / 0):
+            client, server = self.met(server={"build": build})
+            self.assertEqual(server.opened, [])
+            self.assertEqual(len(server.failures), 1)
+            self.assertTrue(server.end.disconnected)
+            client.end.lose()
+            self.assert_nothing_is_left()
+
+    def test_given_up_while_the_guest_is_built(self) -> None:
+        """Whoever gives up in the factory has a guest that is never connected."""
+        guest = Guest()
+
+        def build() -> Guest:
+            client.gate.cancel(CancelledError())
+            return guest
+
+        client, server = self.pair(client={"build": build})
+        self.meet(client, server)
+        self.assertEqual((guest.heard, client.opened), ([], []))
+        self.assertIsInstance(client.failure, CancelledError)
+        self.assertIs(client.gate.watch.stage, Stage.OVER)
+        server.end.lose()
+        self.assert_nothing_is_left()
+
+    def test_refused_in_time(self) -> None:
+        """Who was refused during the handshake gets no guest, even if it then is complete."""
+        client, server = self.pair()
+        server.end.start(server.gate)
+        client.end.start(client.gate)
+        server.end.hear(client.end.taken())
+        client.end.hear(server.end.taken())
+        server.gate.watch.refuse(Failure(ValueError("changed my mind")))
+        server.end.hear(client.end.taken())
+        self.clock.advance(0)
+        self.assertEqual(server.guests.built, 0)
+        self.assertEqual(str(server.failure), "changed my mind")
+
+
+class DeadlineTests(GateTestCase):
+    """Nobody waits for ever."""
+
+    def test_silence(self) -> None:
+        """A silent peer is dropped at the deadline, on both sides, and there is no guest."""
+        for side in Side:
+            party = Party(self.clock, side)
+            party.end.start(party.gate)
+            self.clock.advance(9.9)
+            self.assertFalse(party.end.disconnected)
+            self.clock.advance(0.2)
+            self.clock.advance(0)
+            self.assertTrue(party.end.is_over)
+            self.assertIsInstance(party.failure, TransportTimeout)
+            self.assertEqual(party.failure.stage, "handshake")
+            self.assertEqual(party.guests.built, 0)
+            self.assert_nothing_is_left()
+
+    def test_half_a_word(self) -> None:
+        """What the peer had said is in the error, and what to do about it."""
+        party = Party(self.clock, Side.CLIENT)
+        party.end.start(party.gate)
+        party.end.hear(b"220 ")
+        self.clock.advance(11)
+        self.assertEqual(party.failure.received, b"220 ")
+        self.assertIn("?starttls=smtp", str(party.failure))
+
+    def test_a_peer_that_drips(self) -> None:
+        """A byte now and then does not put the deadline off."""
+        client, server = self.pair()
+        server.end.start(server.gate)
+        client.end.start(client.gate)
+        for byte in client.end.taken()[:10]:
+            server.end.hear(bytes([byte]))
+            self.clock.advance(1)
+        self.clock.advance(0)
+        self.assertTrue(server.end.is_over)
+        self.assertEqual(server.failure.stage, "handshake")
+
+
+class BugTests(GateTestCase):
+    """What goes wrong here, or in the application, ends the connection and is told once."""
+
+    def test_a_guest_that_raises(self) -> None:
+        """A guest that fails when it is connected is told of the end, and whoever waits is told."""
+        for step, heard in (
+            ("made", ["made", "lost"]),
+            ("handshake", ["made", "handshake", "lost"]),
+        ):
+            guest = Saboteur(step)
+            client, server = self.met(client={"build": lambda this=guest: this})
+            self.assertEqual(client.opened, [])
+            self.assertEqual(str(client.failure), step)
+            self.assertTrue(client.end.is_over)
+            self.assertEqual(guest.heard, heard)
+            server.end.lose()
+            self.assert_nothing_is_left()
+
+    def test_a_guest_that_raises_at_the_last_moment(self) -> None:
+        """It hears of the end, even if it failed over what came just before it."""
+        client, server = self.met(server={"build": lambda: Saboteur("one", "two")})
+        for word in (b"one", b"two"):
+            client.guest.transport.write(word)
+            self.clock.advance(0)
+        data = client.end.taken()
+        # In one segment: what follows the first is still with OpenSSL.
+        self.assertRaises(RuntimeError, server.end.hear, data)
+        server.end.lose(ConnectionLost())
+        self.assertEqual(server.guest.heard, ["made", "handshake", "one", "two", "lost"])
+        self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
+
+    def test_a_socket_that_cannot_be_tuned(self) -> None:
+        """TLS does not even begin on a connection that is not as it was asked for."""
+
+        def tune(transport: object) -> None:
+            raise OSError("no such option")
+
+        client = Party(self.clock, Side.CLIENT, tune=tune)
+        self.stillborn(client, OSError)
+
+    def test_a_connection_that_openssl_will_not_make(self) -> None:
+        """Whatever it is, the wait for a guest ends."""
+        made = evolve(fit(Side.CLIENT))
+        client = Party(self.clock, Side.CLIENT, made=Unable(**made_of(made)))
+        self.stillborn(client, MemoryError)
+
+    def stillborn(self, client: Party, kind: type[BaseException]) -> None:
+        """Connect it; its end is told once, and what comes after it is not heard."""
+        client.end.start(client.gate)
+        self.assertIsInstance(client.failure, kind)
+        client.end.hear(b"220 ")
+        self.clock.advance(0)
+        self.assertTrue(client.end.is_over)
+        self.assertEqual(client.end.taken(), b"")
+        self.assertEqual((len(client.failures), client.guests.built), (1, 0))
+        self.assert_nothing_is_left()
+
+
+class Unable(Creator):
+    """Cannot make a connection."""
+
+    def connection(self) -> Conversation:
+        raise MemoryError
+
+
+def made_of(one: Creator) -> dict[str, Any]:
+    """The parts of a creator."""
+    return {name: getattr(one, name) for name in ("policy", "side", "place", "shared")}
+
+
+class EndTests(GateTestCase):
+    """How a conversation ends, and what the guests are told of it."""
+
+    def test_a_farewell(self) -> None:
+        """A close that both have agreed to is ConnectionDone, on both sides."""
+        for closing in (0, 1):
+            parties = self.met()
+            parties[closing].guest.transport.loseConnection()
+            self.go_on(*parties)
+            for party in parties:
+                self.assertIsInstance(party.guest.reason, ConnectionDone)
+                self.assertEqual(party.guest.heard, ["made", "lost"])
+            self.assert_nothing_is_left()
+
+    def test_a_cut_line_is_no_farewell(self) -> None:
+        """Without the peer's farewell something may be missing, however TCP has ended."""
+        for error in (ConnectionDone(), ConnectionLost()):
+            for party in self.met():
+                party.end.lose(error)
+                self.assertIsInstance(party.guest.reason, ConnectionLost)
+            self.assert_nothing_is_left()
+
+    def test_a_farewell_and_then_a_cut_line(self) -> None:
+        """Who has said goodbye may leave as it likes."""
+        client, server = self.met()
+        server.guest.transport.loseConnection()
+        client.end.hear(server.end.taken())
+        client.end.lose(ConnectionLost())
+        self.assertIsInstance(client.guest.reason, ConnectionDone)
+
+    def test_our_own_abort(self) -> None:
+        """Who aborts hears that it was aborted, and may do so twice."""
+        client, server = self.met()
+        client.guest.transport.abortConnection()
+        self.clock.advance(0)
+        self.assertIsInstance(client.guest.reason, ConnectionAborted)
+        client.guest.transport.abortConnection()
+        client.guest.transport.loseConnection()
+        client.guest.transport.write(b"too late")
+        server.end.lose()
+        self.clock.advance(0)
+        self.assert_nothing_is_left()
+
+    def test_a_farewell_without_an_answer(self) -> None:
+        """A peer that does not answer a farewell is waited for, and then cut off."""
+        client, server = self.met()
+        client.guest.transport.loseConnection()
+        self.clock.advance(4.9)
+        self.assertFalse(client.end.disconnected)
+        self.clock.advance(0.2)
+        self.clock.advance(0)
+        self.assertTrue(client.end.is_over)
+        self.assertIsInstance(client.guest.reason, ConnectionAborted)
+        server.end.lose()
+        self.assert_nothing_is_left()
+
+    def test_what_was_said_before_the_end_is_heard(self) -> None:
+        """What arrives together with the end is delivered before it."""
+        client, server = self.met()
+        client.guest.transport.write(b"last words")
+        client.guest.transport.loseConnection()
+        self.clock.advance(0)
+        self.go_on(client, server)
+        self.assertEqual(server.guest.heard, ["made", "last words", "lost"])
+
+    def test_giving_up_in_the_handshake(self) -> None:
+        """Whoever no longer waits for a guest gets the reason, and the peer the end."""
+        client, _ = self.pair()
+        client.end.start(client.gate)
+        client.gate.cancel(ValueError("no longer wanted"))
+        self.clock.advance(0)
+        self.assertEqual(str(client.failure), "no longer wanted")
+        self.assertTrue(client.end.is_over)
+        self.assert_nothing_is_left()
+
+    def test_giving_up_a_guest(self) -> None:
+        """Once there is a guest, it hears the end like any other."""
+        client, server = self.met()
+        client.gate.cancel(ValueError("no longer wanted"))
+        self.clock.advance(0)
+        self.assertIsInstance(client.guest.reason, ConnectionAborted)
+        self.assertEqual(client.failures, [])
+        server.end.lose()
+        self.assert_nothing_is_left()
+
+    def test_garbage(self) -> None:
+        """Bytes that were tampered with end the conversation, and are not delivered."""
+        client, server = self.met()
+        client.guest.transport.write(b"hello")
+        self.clock.advance(0)
+        data = client.end.taken()
+        server.end.hear(data[:-1] + bytes([data[-1] ^ 1]))
+        self.assertTrue(server.end.disconnecting)
+        self.go_on(client, server)
+        self.assertEqual(server.guest.heard, ["made", "lost"])
+        self.assertNotIsInstance(server.guest.reason, ConnectionDone)
+
+
+class GreetingTests(GateTestCase):
+    """A guest that comes after a dialogue in the clear, in which the peer was greeted."""
+
+    def greeted(self, *words: bytes) -> tuple[str, Party]:
+        """What the client hears when the server's guest says that; and the server."""
+
+        class Greeting(Guest):
+            def connectionMade(self) -> None:
+                transport: Any = self.transport
+                for word in words:
+                    transport.write(word)
+
+        client, server = self.met(
+            server={"build": Greeting, "greeting": lambda said: said.find(b"\n") + 1}
+        )
+        server.guest.transport.writeSequence([b"and ", b"more"])
+        self.clock.advance(0)
+        self.go_on(client, server)
+        return "".join(client.guest.heard[1:]), server
+
+    def test_it_is_kept_back(self) -> None:
+        """What the peer has heard already is not said again; what follows it is."""
+        for words in ((b"220 hello\n",), (b"220 ", b"hello\n"), (b"220 ", b"", b"hello", b"\n")):
+            self.assertEqual(self.greeted(*words)[0], "and more")
+        self.assertEqual(self.greeted(b"220 hello\n250 yes\n")[0], "250 yes\nand more")
+
+    def test_a_greeting_without_an_end(self) -> None:
+        """Nothing is said until it has ended, and not for ever."""
+        for greeting, is_too_long in ((b"220 hello", False), (b"x" * 65537, True)):
+            heard, server = self.greeted(greeting)
+            self.assertEqual((heard, server.end.disconnected), ("", is_too_long))
+
+    def test_what_came_of_the_dialogue(self) -> None:
+        """A guest that must know finds it at its transport, however wrapped that is."""
+        client, _ = self.met(client={"outcome": b"salt"})
+        transport = client.guest.transport
+        self.assertEqual(outcome_of(transport), b"salt")
+        above = ProtocolWrapper(WrappingFactory(Factory()), Guest())
+        above.makeConnection(transport)
+        self.assertEqual(outcome_of(above), b"salt")
+        for other in (client.end, None, object()):
+            self.assertEqual(outcome_of(other), b"")
+
+
+class PassageTests(LoopbackTestCase):
+    """Both sides are secured when they are connected."""
+
+    async def test_both_sides_are_secured_when_they_are_connected(self) -> None:
+        """A guest's first word is already under TLS, on both sides."""
+        guests = Recorders()
+        arriving = guests.next()
+        port = await self.listening(f"tls://127.0.0.1:0?local_cert={certificates.site()}", guests)
+        client = await self.connected(f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}")
+        server = await arriving
+        client.say(b"hello")
+        self.assertEqual(await server.heard(b"hello"), b"hello")
+        for recorder in (client, server):
+            session = session_of(recorder.transport)
+            assert session is not None
+            self.assertEqual(session.version, "TLSv1.3")
+
+
+@frozen
+class Fault:
+    """A handshake that fails.
+
+    Attributes:
+        client: What the client is told: one of `CAUSES`.
+        server: What the server logs.
+        local_cert: PEM file of the server's certificate.
+        ours: More of the client's options.
+        theirs: More of the server's options.
+    """
+
+    client: str
+    server: str
+    local_cert: str
+    ours: dict[str, Any] = field(factory=dict)
+    theirs: dict[str, Any] = field(factory=dict)
+
+
+NOW: Final = datetime.now(timezone.utc)
+A_DAY: Final = timedelta(days=1)
+MAIL: Final = [x509.RFC822Name("postmaster@localhost")]
+
+
+def faults() -> dict[str, Fault]:
+    """Handshakes that fail, each for one reason."""
+    site, issued = certificates.site(), certificates.issued
+    stranger = Authority.create("someone else's CA")
+    alone = certificates.written("alone.pem", self_signed("127.0.0.1").pem)
+    old: dict[str, Any] = {"not_before": NOW - 3 * A_DAY, "not_after": NOW - A_DAY}
+    early: dict[str, Any] = {"not_before": NOW + A_DAY, "not_after": NOW + 3 * A_DAY}
+    refused = "peer-alert"
+    return {
+        "no name at all": Fault("wrong-name", refused, issued("nameless.pem")),
+        "no name of a host": Fault(
+            "wrong-name", refused, issued("mail.pem", alternative_names=MAIL)
+        ),
+        "another name": Fault("wrong-name", refused, issued("other.pem", "other.example")),
+        "expired": Fault("expired", refused, issued("old.pem", "127.0.0.1", **old)),
+        "not yet valid": Fault("not-yet-valid", refused, issued("new.pem", "127.0.0.1", **early)),
+        "self-signed": Fault("self-signed", refused, alone),
+        "unknown authority": Fault(
+            "unknown-issuer", refused, issued("stranger.pem", "127.0.0.1", by=stranger)
+        ),
+        "for clients": Fault(
+            "wrong-purpose", refused, issued("client.pem", "127.0.0.1", purpose="client")
+        ),
+        "another fingerprint": Fault("fingerprint", refused, site, {"peer_fingerprint": "0" * 64}),
+        "no version in common": Fault(
+            "no-common-version", "no-common-version", site,
+            {"max_version": "1.2"}, {"min_version": "1.3"},
+        ),
+        "no cipher in common": Fault(
+            "no-common-cipher", "no-common-cipher", site,
+            {"max_version": "1.2", "ciphers": "ECDHE-ECDSA-AES128-GCM-SHA256"},
+            {"ciphers": "ECDHE-ECDSA-AES256-GCM-SHA384"},
+        ),
+        "no client certificate": Fault(
+            "client-certificate-required", "client-certificate-required", site,
+            {"max_version": "1.2"}, {"verify_peer": "yes", "cafile": certificates.cafile()},
+        ),
+    }  # fmt: skip
+
+
+class FailureTests(LoopbackTestCase):
+    """Handshakes that fail, between real sockets."""
+
+    async def met(
+        self, fault: Fault, guests: Recorders, heard: Overheard
+    ) -> tuple[HandshakeFailed, dict[str, Any]]:
+        """The client's error, and the server's line in the log."""
+        port = await self.listening(
+            "tls://127.0.0.1:0", guests, local_cert=fault.local_cert, **fault.theirs
+        )
+        telling = heard.next()
+        options = {"cafile": certificates.cafile(), **fault.ours}
+        endpoint = txtransport.client(self.reactor, f"tls://127.0.0.1:{port}", None, **options)
+        connecting: Any = endpoint.connect(guests)
+        error: Any = await self.assertFailure(connecting, HandshakeFailed)
+        return error, await telling
+
+    async def test_each_has_its_cause(self) -> None:
+        """The client hears whose fault it is, the server logs it once, and no guest is built."""
+        heard = self.overheard()
+        for name, fault in faults().items():
+            guests = Recorders()
+            heard.events.clear()
+            error, event = await self.met(fault, guests, heard)
+            self.assertEqual(error.cause, fault.client, f"{name}: {error}")
+            self.assertTrue(error.permanent, name)
+            self.assertTrue(error.remedy, name)
+            self.assertEqual(event["cause"], fault.server, f"{name}: {event['error']}")
+            self.assertEqual(event["log_level"], LogLevel.info)
+            self.assertEqual(event["peer"].host, "127.0.0.1")
+            self.assertIn("tls://127.0.0.1:0", event["where"])
+            self.assertEqual(guests.built, 0, name)
+            self.assertEqual(len(heard.events), 1, name)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_a_verdict_that_comes_late(self) -> None:
+        """In TLS 1.3 a server judges a client when it is connected, and the client hears why."""
+        heard = self.overheard()
+        trust = {"verify_peer": "yes", "cafile": certificates.cafile()}
+        for name, ours, cause in (
+            ("none", {}, "client-certificate-required"),
+            ("a server's", {"local_cert": certificates.site()}, "peer-alert"),
+        ):
+            guests = Recorders()
+            port = await self.listening(
+                "tls://127.0.0.1:0", guests, local_cert=certificates.site(), **trust
+            )
+            telling = heard.next()
+            client = await self.connected(
+                f"tls://127.0.0.1:{port}", cafile=certificates.cafile(), **ours
+            )
+            reason: Any = (await client.gone()).value
+            self.assertIsInstance(reason, HandshakeFailed, name)
+            self.assertEqual(reason.cause, cause, f"{name}: {reason}")
+            self.assertEqual((await telling)["log_level"], LogLevel.info)
+            self.assertEqual(guests.built, 0)
+
+    async def test_the_wrong_port(self) -> None:
+        """A plain-text server is recognised by its greeting, and the right URL is named."""
+        peers = Recorders()
+        port = await self.listening("tcp://127.0.0.1:0", peers)
+        arriving = peers.next()
+        connecting: Any = txtransport.client(self.reactor, f"tls://127.0.0.1:{port}").connect(
+            Recorders()
+        )
+        (await arriving).say(b"220 mail.example.com ESMTP\r\n")
+        error: Any = await self.assertFailure(connecting, HandshakeFailed)
+        self.assertEqual(error.cause, "plaintext-peer")
+        self.assertIn(f"tls://127.0.0.1:{port}?starttls=smtp", str(error))
+
+    async def test_the_wrong_client(self) -> None:
+        """A client that speaks HTTP in the clear is in the server's log as what it is."""
+        heard = self.overheard()
+        port = await self.listening(
+            "tls://127.0.0.1:0", Recorders(), local_cert=certificates.site()
+        )
+        telling = heard.next()
+        client = await self.connected(f"tcp://127.0.0.1:{port}")
+        client.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        event = await telling
+        self.assertEqual(event["cause"], "plaintext-peer")
+        self.assertIn("https://", str(event["error"]))
+        await client.gone()
+
+
+class ResumptionTests(LoopbackTestCase):
+    """Whoever comes again is known."""
+
+    async def session(self, guests: Recorders, url: str) -> tuple[Any, Any]:
+        """The session of a conversation, as client and server see it; then it is over."""
+        arriving = guests.next()
+        client = await self.connected(url)
+        server = await arriving
+        # The tickets of TLS 1.3 are read with the first words.
+        server.say(b"welcome")
+        await client.heard(b"welcome")
+        sessions = session_of(client.transport), session_of(server.transport)
+        transport: Any = client.transport
+        transport.loseConnection()
+        await client.gone()
+        await server.gone()
+        return sessions
+
+    async def test_a_second_handshake_is_resumed(self) -> None:
+        """It costs half as much, the peer is as verified as before, and both sides know it."""
+        for version in ("1.2", "1.3"):
+            guests = Recorders()
+            port = await self.listening(
+                f"tlsv{version}://127.0.0.1:0", guests, local_cert=certificates.site()
+            )
+            url = f"tlsv{version}://127.0.0.1:{port}?cafile={certificates.cafile()}"
+            for expected in (False, True, True):
+                for session in await self.session(guests, url):
+                    self.assertEqual(session.version, f"TLSv{version}")
+                    self.assertIs(session.resumed, expected)
+                client, _ = await self.session(guests, url)
+                self.assertTrue(client.verified)
+
+    async def test_without_tickets_none_is(self) -> None:
+        """Whoever wants no tickets shakes hands in full each time."""
+        guests = Recorders()
+        port = await self.listening(
+            "tls://127.0.0.1:0", guests, local_cert=certificates.site(), no_ticket=True
+        )
+        url = f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}&no_ticket=yes"
+        for _ in range(2):
+            for session in await self.session(guests, url):
+                self.assertIs(session.resumed, False)

@@ -1,0 +1,382 @@
+"""The watch over a TLS connection: every wait ends, and every end has its words."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from OpenSSL import SSL
+from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
+from twisted.internet.interfaces import (
+    IOpenSSLClientConnectionCreator,
+    IOpenSSLServerConnectionCreator,
+)
+from twisted.internet.task import Clock
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+import txtransport
+from tests import certificates
+from tests.loopback import ClockedReactor, LoopbackTestCase, Recorders
+from txtransport.config.policy import Side, TLSPolicy
+from txtransport.config.settings import Deadlines
+from txtransport.connection import lifetime as watch
+from txtransport.connection.lifetime import Borrowed, Stage, Starting, Terms, Watch
+from txtransport.errors import HandshakeFailed, TransportTimeout
+from txtransport.tls.connection import Conversation
+from txtransport.tls.creator import creator
+from txtransport.upgrade.base_transport import bottom
+
+WHERE: Final = "tls://mail.example.com:465"
+DEADLINES: Final = Deadlines(timeout=30, handshake_timeout=10, close_timeout=5)
+
+
+class Layer:
+    """Stands for the plain transport, or for TLS above it.
+
+    Attributes:
+        aborted: How often it was aborted.
+        resumed: How often it was told to read on.
+        handle: What OpenSSL makes of the connection.
+    """
+
+    def __init__(self, handle: object = None) -> None:
+        self.aborted = self.resumed = 0
+        self.handle = handle
+
+    def abortConnection(self) -> None:
+        self.aborted += 1
+
+    def resumeProducing(self) -> None:
+        self.resumed += 1
+
+    def getHandle(self) -> object:
+        return self.handle
+
+
+class WatchTestCase(SynchronousTestCase):
+    """A watch over a connection that does nothing of its own."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.plain, self.tls = Layer(), Layer()
+        self.failures: list[Failure] = []
+
+    def watch(
+        self, side: Side = Side.CLIENT, *, handle: object = None, is_upgrade: bool = False
+    ) -> Watch:
+        """A watch, with ten of thirty seconds left for the handshake."""
+        terms = Terms(self.clock, WHERE, 465, Borrowed(side), DEADLINES, is_upgrade)
+        return Watch(
+            terms, self.plain, self.tls,
+            handle=handle, seconds=10, total=30, failed=self.failures.append,
+        )  # fmt: skip
+
+    def failure(self) -> Any:
+        """The one reason that was told."""
+        self.assertEqual(len(self.failures), 1)
+        return self.failures[0].value
+
+    def conversation(self, side: Side = Side.CLIENT) -> Conversation:
+        """A connection of OpenSSL's that nobody has answered."""
+        policy = TLSPolicy(peer_name="localhost", local_cert=certificates.site())
+        return creator(policy, side).connection()
+
+
+class HandshakeTests(WatchTestCase):
+    """Until the connection is secure."""
+
+    def test_a_handshake_in_time(self) -> None:
+        """Once it is over, there is no deadline any more."""
+        watch = self.watch()
+        self.assertIs(watch.stage, Stage.HANDSHAKING)
+        self.clock.advance(9.9)
+        watch.secured()
+        self.clock.advance(100)
+        self.assertIs(watch.stage, Stage.SECURE)
+        self.assertEqual((self.tls.aborted, self.plain.aborted), (0, 0))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_a_handshake_that_takes_too_long(self) -> None:
+        """It is aborted, and when it is over the reason is told: the stage, and all the time."""
+        watch = self.watch()
+        self.clock.advance(10)
+        self.assertTrue(watch.is_refused)
+        self.assertEqual(self.failures, [])
+        self.assertEqual((self.tls.aborted, self.plain.aborted), (1, 1))
+        reason = watch.ended(Failure(ConnectionAborted()))
+        error = self.failure()
+        self.assertIs(reason.value, error)
+        self.assertIsInstance(error, TransportTimeout)
+        self.assertEqual((error.stage, error.seconds), ("handshake", 30))
+        self.assertIn(f"{WHERE}: the handshake took longer than 30 s", str(error))
+        self.assertIn("does this port speak TLS at once", str(error))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_what_the_peer_said_is_a_hint(self) -> None:
+        """A few bytes of a plain-text server are enough to say which URL is right."""
+        watch = self.watch()
+        watch.hear(b"22")
+        watch.hear(b"0 ")
+        self.clock.advance(10)
+        watch.ended(Failure(ConnectionAborted()))
+        error = self.failure()
+        self.assertEqual(error.received, b"220 ")
+        self.assertIn("starttls=smtp", str(error))
+
+    def test_the_first_bytes_are_kept_and_no_more(self) -> None:
+        """Whatever a peer sends, it does not fill the memory."""
+        watch = self.watch()
+        for _ in range(10):
+            watch.hear(b"\x16" * 50)
+        self.clock.advance(10)
+        watch.ended(Failure(ConnectionAborted()))
+        self.assertEqual(self.failure().received, b"\x16" * 64)
+
+    def test_openssl_s_notebook_is_preferred(self) -> None:
+        """A connection of ours remembers the first bytes itself."""
+        self.tls.handle = connection = self.conversation()
+        connection.bio_write(b"+OK")
+        watch = self.watch()
+        self.clock.advance(10)
+        watch.ended(Failure(ConnectionAborted()))
+        self.assertEqual(self.failure().received, b"+OK")
+        self.assertIn("starttls=pop3", str(self.failure()))
+
+    def test_after_an_upgrade_other_advice_is_good(self) -> None:
+        """Who has just agreed to TLS is not told that the port may not speak it."""
+        watch = self.watch(is_upgrade=True)
+        self.clock.advance(10)
+        watch.ended(Failure(ConnectionAborted()))
+        self.assertIn("did the peer switch to TLS after the go-ahead?", str(self.failure()))
+
+    def test_the_first_verdict_stands(self) -> None:
+        """A connection is refused once, for one reason."""
+        watch = self.watch()
+        watch.refuse(Failure(ValueError("first")))
+        watch.refuse(Failure(ValueError("second")))
+        self.assertEqual(self.tls.aborted, 1)
+        watch.ended(Failure(ConnectionAborted()))
+        self.assertEqual(str(self.failure()), "first")
+
+    def test_a_refused_connection_does_not_linger(self) -> None:
+        """If it is still there at the deadline, it is cut."""
+        watch = self.watch()
+        watch.refuse(Failure(ValueError("first")))
+        self.clock.advance(10)
+        self.assertEqual((self.tls.aborted, self.plain.aborted), (1, 1))
+
+    def test_what_is_secure_is_not_refused(self) -> None:
+        """A verdict comes before the handshake is over, or not at all."""
+        watch = self.watch()
+        watch.secured()
+        watch.refuse(Failure(ValueError()))
+        self.assertFalse(watch.is_refused)
+        self.assertEqual(self.tls.aborted, 0)
+
+    def test_an_end_is_explained(self) -> None:
+        """The reason of the TLS layer becomes one that says what to do."""
+        for side, text in ((Side.CLIENT, "Is this port for TLS?"), (Side.SERVER, "Health checks")):
+            self.failures.clear()
+            reason = self.watch(side).ended(Failure(ConnectionLost()))
+            error = self.failure()
+            self.assertIs(reason.value, error)
+            self.assertIsInstance(error, HandshakeFailed)
+            self.assertEqual(error.cause, "closed")
+            self.assertIn(text, str(error))
+            self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_our_own_end_is_not_the_peer_s(self) -> None:
+        """Who closes in the middle of the handshake hears that it was aborted."""
+        watch = self.watch()
+        watch.closing()
+        watch.ended(Failure(ConnectionLost()))
+        self.assertIsInstance(self.failure(), ConnectionAborted)
+
+    def test_an_end_that_cannot_be_explained(self) -> None:
+        """Whoever waits hears of it all the same, and the log of what went wrong."""
+
+        def explain(attempt: object) -> None:
+            raise ZeroDivisionError
+
+        self.patch(watch, "explain", explain)
+        reason = Failure(ConnectionLost())
+        self.assertIs(self.watch().ended(reason), reason)
+        self.assertIsInstance(self.failure(), ConnectionLost)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_nothing_to_watch_over(self) -> None:
+        """Where TLS did not even begin, the watch ends without a word."""
+        watch = self.watch()
+        watch.stop()
+        reason = Failure(ConnectionLost())
+        self.assertIs(watch.ended(reason), reason)
+        self.assertEqual(self.failures, [])
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+
+class CloseTests(WatchTestCase):
+    """After the connection was secure."""
+
+    def test_a_close_that_the_peer_ignores(self) -> None:
+        """It is waited for, and then the connection is aborted."""
+        watch = self.watch()
+        watch.secured()
+        watch.closing()
+        self.clock.advance(4.9)
+        self.assertEqual(self.tls.aborted, 0)
+        self.clock.advance(0.2)
+        self.assertEqual(self.tls.aborted, 1)
+        self.clock.advance(100)
+        self.assertEqual(self.tls.aborted, 1)
+
+    def test_closing_twice(self) -> None:
+        """The second close does not begin the wait again."""
+        watch = self.watch()
+        watch.secured()
+        watch.closing()
+        self.clock.advance(4)
+        watch.closing()
+        self.clock.advance(1)
+        self.assertEqual(self.tls.aborted, 1)
+
+    def test_a_close_during_the_handshake(self) -> None:
+        """Its wait begins when what was written before it can be sent."""
+        watch = self.watch()
+        watch.closing()
+        self.clock.advance(6)
+        watch.secured()
+        self.clock.advance(4.9)
+        self.assertEqual(self.tls.aborted, 0)
+        self.clock.advance(0.2)
+        self.assertEqual(self.tls.aborted, 1)
+
+    def test_a_close_that_is_answered(self) -> None:
+        """When the connection is over, nothing is left to wait for."""
+        watch = self.watch()
+        watch.secured()
+        watch.closing()
+        watch.ended(Failure(ConnectionDone()))
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        watch.closing()
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+
+    def test_an_end_is_told_as_it_is(self) -> None:
+        """Where the connection is not of our making, the reason is the TLS layer's."""
+        watch = self.watch()
+        watch.secured()
+        reason = Failure(ConnectionLost())
+        self.assertIs(watch.ended(reason), reason)
+        self.assertIs(watch.stage, Stage.OVER)
+        self.assertEqual(self.failures, [])
+
+    def test_what_broke_stays_what_it_is(self) -> None:
+        """An exception in the middle of a conversation is handed on."""
+        self.tls.handle = self.conversation()
+        for error in (ValueError("a bug above"), SSL.Error([("SSL routines", "", "bad record")])):
+            watch = self.watch()
+            watch.secured()
+            reason = Failure(error)
+            self.assertIs(watch.ended(reason), reason)
+
+
+class SlowPeerTests(LoopbackTestCase):
+    """A close, and a peer that still reads."""
+
+    async def test_who_reads_steadily_is_waited_for(self) -> None:
+        """As long as the peer takes something, it gets all; when it stops, that is the end."""
+        clocked = ClockedReactor(self.reactor)
+        guests = Recorders()
+        arriving = guests.next()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}&so_sndbuf=20000"
+        port = self.adopt(await txtransport.server(clocked, url).listen(guests))
+        client = await self.connected(
+            f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}&so_rcvbuf=20000"
+        )
+        server = await arriving
+        transport: Any = client.transport
+        transport.pauseProducing()
+        server.say(b"x" * 4_000_000)
+        tls: Any = server.transport
+        tls.loseConnection()
+        for _ in range(3):
+            clocked.clock.advance(4.9)
+            transport.resumeProducing()
+            # More than its system's buffers hold.
+            await client.grown(len(client.received) + 100_000)
+            transport.pauseProducing()
+            clocked.clock.advance(0.2)
+            await self.turn()
+            self.assertTrue(server.is_connected)
+        clocked.clock.advance(5.1)
+        # What was on its way when it was looked at last.
+        clocked.clock.advance(5.1)
+        self.assertIsInstance((await server.gone()).value, ConnectionAborted)
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+
+class GoodbyeTests(LoopbackTestCase):
+    """A peer that says goodbye and takes nothing more."""
+
+    async def test_it_does_not_hold_the_connection(self) -> None:
+        """What it will not take is dropped, close_timeout after its goodbye."""
+        clocked = ClockedReactor(self.reactor)
+        guests = Recorders()
+        arriving = guests.next()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = self.adopt(await txtransport.server(clocked, url).listen(guests))
+        client = await self.connected(f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}")
+        server = await arriving
+        transport: Any = client.transport
+        bottom(transport).pauseProducing()
+        server.say(bytes(20_000_000))
+        transport.loseConnection()
+        while not clocked.clock.getDelayedCalls():
+            await self.turn()
+        for _ in range(4):
+            clocked.clock.advance(5.01)
+            await self.turn()
+        await server.gone()
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+
+class PausedTests(LoopbackTestCase):
+    """A guest that reads nothing more, and closes."""
+
+    async def test_the_peer_s_goodbye_is_heard(self) -> None:
+        """Twisted's FTP server pauses before it closes; that is a clean end, and at once."""
+        clocked = ClockedReactor(self.reactor)
+        guests = Recorders()
+        arriving = guests.next()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = self.adopt(await txtransport.server(clocked, url).listen(guests))
+        client = await self.connected(f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}")
+        server = await arriving
+        client.say(b"QUIT")
+        await server.heard(b"QUIT")
+        transport: Any = server.transport
+        transport.pauseProducing()
+        transport.loseConnection()
+        self.assertIsInstance((await server.gone()).value, ConnectionDone)
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+
+class TermsTests(SynchronousTestCase):
+    """What the connections of one endpoint have in common."""
+
+    def test_the_side_is_the_creator_s(self) -> None:
+        """Who we are is said once."""
+        for side in Side:
+            terms = Terms(Clock(), WHERE, 465, Borrowed(side), DEADLINES)
+            self.assertIs(terms.side, side)
+
+    def test_a_creator_as_twisted_asks_for_it(self) -> None:
+        """Twisted's TLS layer gets a new connection for each that it asks for."""
+        policy = TLSPolicy(peer_name="localhost")
+        starting = Starting(creator(policy, Side.CLIENT))
+        for interface in (IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator):
+            self.assertTrue(verifyObject(interface, starting))
+        one = starting.clientConnectionForTLS(object())
+        other = starting.serverConnectionForTLS(object())
+        self.assertIsNot(one, other)
+        self.assertIsInstance(one, Conversation)

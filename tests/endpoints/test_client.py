@@ -1,0 +1,649 @@
+"""Clients: one deadline, one outcome, and nothing left behind."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any, Final, cast
+
+from attrs import evolve
+from twisted.application.internet import ClientService
+from twisted.internet.defer import Deferred
+from twisted.internet.error import (
+    ConnectBindError,
+    ConnectError,
+    ConnectingCancelledError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    NoProtocol,
+)
+from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IStreamClientEndpoint
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
+from zope.interface.verify import verifyObject
+
+import txtransport
+from tests import certificates
+from tests.loopback import ClockedReactor, LoopbackTestCase, Only, Recorder, Recorders
+from txtransport.config.settings import SocketOptions
+from txtransport.config.url import Transport
+from txtransport.endpoints import client as clients
+from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
+from txtransport.tls.session import session_of
+
+SCHEMES: Final = ("tcp", "tls")
+"""What holds for these holds in the clear and under TLS."""
+
+
+class Broken(Exception):
+    """A bug of the application's."""
+
+
+class Failing(Factory):
+    """A factory that fails at the step of that name."""
+
+    noisy = False
+
+    def __init__(self, step: str) -> None:
+        self.step = step
+        self.guest = Recorder()
+        self.built = 0
+
+    def buildProtocol(self, addr: object) -> Any:
+        self.built += 1
+        if self.step == "build":
+            raise Broken(self.step)
+        if self.step == "none":
+            return None
+        return self.guest if self.step == "options" else Stumbling(self.guest)
+
+
+class Stumbling(Protocol):
+    """A protocol that fails when it is connected, and then is told of the end."""
+
+    def __init__(self, guest: Recorder) -> None:
+        self.guest = guest
+
+    def connectionMade(self) -> None:
+        raise Broken("connectionMade")
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.guest.connectionLost(reason)
+
+
+class ClientTestCase(LoopbackTestCase):
+    """What the tests of this file share."""
+
+    async def served(self, scheme: str, guests: Factory) -> str:
+        """A server of that scheme; the URL for its clients."""
+        given = f"?local_cert={certificates.site()}" if scheme == "tls" else ""
+        port = await self.listening(f"{scheme}://127.0.0.1:0{given}", guests)
+        given = f"?cafile={certificates.cafile()}" if scheme == "tls" else ""
+        return f"{scheme}://127.0.0.1:{port}{given}"
+
+    async def silent(self, peers: Recorders) -> str:
+        """A server that says nothing; the URL of TLS for its clients."""
+        port = await self.listening("tcp://127.0.0.1:0", peers)
+        return f"tls://127.0.0.1:{port}"
+
+    async def failure_of(self, connecting: Deferred[IProtocol], *kinds: type[BaseException]) -> Any:
+        """The error that a connection attempt ends with."""
+        return await self.assertFailure(cast(Any, connecting), *kinds)
+
+
+class PlaceTests(SynchronousTestCase):
+    """Which places a client can connect to is said before it tries."""
+
+    def refusal(self, url: str, **options: Any) -> str:
+        """Why a URL is not one of a client."""
+        kind = InvalidOption if options else InvalidTransport
+        error = self.assertRaises(kind, txtransport.client, MemoryReactorClock(), url, **options)
+        return str(error)
+
+    def test_a_client_needs_a_host_and_a_port(self) -> None:
+        """Any address and any port are for servers, and the message says so."""
+        rows = {
+            "tcp://*:80": "* is for servers",
+            "tls://h": "tls://h: the port is missing; write tls://h:PORT",
+            "tcp://[::1]": "write tcp://[::1]:PORT",
+            "tcp://h:0": "port 0 is for servers",
+        }
+        for url, reason in rows.items():
+            self.assertIn(reason, self.refusal(url))
+
+    def test_a_local_address_of_the_wrong_family_is_refused(self) -> None:
+        """No connection from an IPv4 address can go to an IPv6 one, nor the other way."""
+        for url, bindto in (("tcp://[::1]:80", "127.0.0.1:0"), ("tcp://127.0.0.1:80", "[::1]:0")):
+            self.assertIn("not of the same address family", self.refusal(url, bindto=bindto))
+
+    def test_every_client_endpoint_is_one_of_twisted_s(self) -> None:
+        """Whatever takes a client endpoint of Twisted's takes one of these."""
+        reactor = MemoryReactorClock()
+        for url in (
+            "tcp://h:1",
+            "tcp://127.0.0.1:1",
+            "tcp://[::1]:1",
+            "tls://h:1",
+            "unix:///run/x",
+        ):
+            self.assertTrue(verifyObject(IStreamClientEndpoint, txtransport.client(reactor, url)))
+            plain = clients.plain(reactor, Transport.parse(url), SocketOptions(), 1.0)
+            self.assertTrue(verifyObject(IStreamClientEndpoint, plain))
+
+    def encrypted(self) -> str:
+        """PEM file of a certificate whose key has a passphrase."""
+        made = certificates.authority().issue("localhost")
+        return certificates.written("encrypted.pem", made.key_pem("hunter2") + made.cert_pem)
+
+    def test_no_context_and_no_reactor_in_the_representation(self) -> None:
+        """An endpoint in a log names the place and no secret."""
+        endpoint = txtransport.client(
+            MemoryReactorClock(),
+            "tls://h:1", local_cert=self.encrypted(), passphrase="hunter2",
+        )  # fmt: skip
+        self.assertIn("tls://h:1", repr(endpoint))
+        self.assertNotIn("hunter2", repr(endpoint))
+
+
+class DeadlineTests(ClientTestCase):
+    """One deadline holds for everything, and the error names the stage."""
+
+    async def expired(self, url: str, clocked: ClockedReactor, guests: Recorders) -> Any:
+        """How a connection attempt ends that is given 30 seconds."""
+        connecting = txtransport.client(clocked, url).connect(guests)
+        clocked.clock.advance(29.9)
+        self.assertNoResult(connecting)
+        clocked.clock.advance(0.2)
+        error = await self.failure_of(connecting, TransportTimeout)
+        self.assertEqual(error.seconds, 30)
+        self.assertEqual(guests.built, 0)
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+        return error
+
+    async def test_a_look_up_that_never_ends(self) -> None:
+        """A name server that is silent is given up at the deadline."""
+        self.resolving(lost=None)
+        for scheme in SCHEMES:
+            guests = Recorders()
+            error = await self.expired(f"{scheme}://lost:1", ClockedReactor(self.reactor), guests)
+            self.assertEqual(error.stage, "look-up")
+            self.assertIn(f"{scheme}://lost:1: the look-up took longer", str(error))
+
+    async def test_a_peer_that_never_answers(self) -> None:
+        """Packets that vanish are waited for until the deadline."""
+        port = self.full_port()
+        self.resolving(full=["127.0.0.1"])
+        for place in ("tcp://127.0.0.1", "tls://127.0.0.1", "tls://full"):
+            clocked = ClockedReactor(self.reactor)
+            error = await self.expired(f"{place}:{port}", clocked, Recorders())
+            self.assertEqual(error.stage, "connect")
+            self.assertIn("firewall", str(error))
+
+    async def test_a_peer_that_never_speaks(self) -> None:
+        """A peer that accepts and says nothing is hung up on at the deadline."""
+        peers, guests = Recorders(), Recorders()
+        arriving = peers.next()
+        clocked = ClockedReactor(self.reactor)
+        connecting = txtransport.client(clocked, await self.silent(peers)).connect(guests)
+        peer = await arriving
+        await peer.heard(b"\x16")
+        clocked.clock.advance(29.9)
+        self.assertNoResult(connecting)
+        clocked.clock.advance(0.2)
+        error = await self.failure_of(connecting, TransportTimeout)
+        self.assertEqual((error.stage, error.seconds, error.received), ("handshake", 30, b""))
+        await peer.gone()
+        self.assertEqual(guests.built, 0)
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+    async def test_the_stages_share_one_deadline(self) -> None:
+        """Time that the look-up took is gone for the handshake."""
+        resolver = self.resolving(later=None)
+        peers = Recorders()
+        arriving = peers.next()
+        clocked = ClockedReactor(self.reactor)
+        port = (await self.silent(peers)).rpartition(":")[2]
+        endpoint = txtransport.client(clocked, f"tls://later:{port}", timeout=10)
+        connecting = endpoint.connect(Recorders())
+        clocked.clock.advance(8)
+        resolver.answer("127.0.0.1")
+        await (await arriving).heard(b"\x16")
+        clocked.clock.advance(1.9)
+        self.assertNoResult(connecting)
+        clocked.clock.advance(0.2)
+        error = await self.failure_of(connecting, TransportTimeout)
+        self.assertEqual((error.stage, error.seconds), ("handshake", 10))
+
+    async def test_what_is_connected_is_not_timed(self) -> None:
+        """The deadline is over when the protocol is connected."""
+        for scheme in SCHEMES:
+            url = await self.served(scheme, Recorders())
+            clocked = ClockedReactor(self.reactor)
+            client = await txtransport.client(clocked, url).connect(Recorders())
+            self.addCleanup(self.end, client)
+            clocked.clock.advance(100)
+            self.assertEqual(clocked.clock.getDelayedCalls(), [])
+            self.assertTrue(cast(Recorder, client).is_connected)
+
+
+class CancelTests(ClientTestCase):
+    """Whoever no longer wants a connection has none, at every stage."""
+
+    async def cancelled(self, connecting: Deferred[IProtocol], clocked: ClockedReactor) -> None:
+        """A connection attempt that is cancelled ends so, and leaves nothing behind."""
+        connecting.cancel()
+        await self.failure_of(connecting, ConnectingCancelledError)
+        await self.turn()
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+    async def test_during_the_look_up(self) -> None:
+        """What the look-up finds after that is not connected to."""
+        for scheme in SCHEMES:
+            peers, guests = Recorders(), Recorders()
+            resolver = self.resolving(later=None)
+            port = await self.listening("tcp://127.0.0.1:0", peers)
+            clocked = ClockedReactor(self.reactor)
+            connecting = txtransport.client(clocked, f"{scheme}://later:{port}").connect(guests)
+            await self.cancelled(connecting, clocked)
+            resolver.answer("127.0.0.1")
+            self.assertEqual((peers.built, guests.built), (0, 0))
+
+    async def test_during_connecting(self) -> None:
+        """An attempt that no one answers is given up; so is the next address's turn."""
+        port = self.full_port()
+        self.resolving(full=["127.0.0.1", "127.0.0.1"], two=["127.0.0.1", "127.0.0.2"])
+        for host in ("127.0.0.1", "full", "two"):
+            for scheme in SCHEMES:
+                guests = Recorders()
+                clocked = ClockedReactor(self.reactor)
+                connecting = txtransport.client(clocked, f"{scheme}://{host}:{port}").connect(
+                    guests
+                )
+                self.assertNoResult(connecting)
+                await self.cancelled(connecting, clocked)
+                self.assertEqual(guests.built, 0)
+
+    async def test_during_the_handshake(self) -> None:
+        """The peer sees the end at once."""
+        peers, guests = Recorders(), Recorders()
+        arriving = peers.next()
+        clocked = ClockedReactor(self.reactor)
+        connecting = txtransport.client(clocked, await self.silent(peers)).connect(guests)
+        peer = await arriving
+        await peer.heard(b"\x16")
+        await self.cancelled(connecting, clocked)
+        await peer.gone()
+        self.assertEqual(guests.built, 0)
+
+    def cancel_first(self, made: object, connecting: list[Deferred[IProtocol]]) -> None:
+        """What a guest does that wants no connection after all."""
+        connecting[0].cancel()
+
+    async def test_by_the_guest_itself(self) -> None:
+        """Who cancels from within connectionMade has no connection either."""
+        for scheme in SCHEMES:
+            url = await self.served(scheme, Recorders())
+            guest = Recorder()
+            connecting: list[Deferred[IProtocol]] = []
+            guest.made.addCallback(self.cancel_first, connecting)
+            clocked = ClockedReactor(self.reactor)
+            connecting.append(txtransport.client(clocked, url).connect(Only(guest)))
+            await self.failure_of(connecting[0], ConnectingCancelledError)
+            await guest.gone()
+
+
+class ExceptionTests(ClientTestCase):
+    """Whatever goes wrong is told once, ends the connection and is not in the log."""
+
+    async def told(self, scheme: str, step: str, kind: type[Exception]) -> Failing:
+        """A factory that fails at that step, when the connection is over."""
+        peers = Recorders()
+        url = await self.served(scheme, peers)
+        arriving = peers.next()
+        factory = Failing(step)
+        clocked = ClockedReactor(self.reactor)
+        endpoint: Any = txtransport.client(clocked, url)
+        if step == "options":
+            endpoint = evolve(endpoint, tune=self.untunable)
+        error = await self.failure_of(endpoint.connect(factory), kind)
+        self.assertEqual(type(error), kind)
+        if scheme == "tcp":
+            await (await arriving).gone()
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+        self.assertEqual(self.flushLoggedErrors(), [])
+        return factory
+
+    def untunable(self, transport: object) -> None:
+        """As if the system refused a socket's option."""
+        raise OSError(92, "so_linger cannot be set: Protocol not available")
+
+    async def test_a_factory_that_raises(self) -> None:
+        """The exception is what the connection attempt fails with."""
+        for scheme in SCHEMES:
+            await self.told(scheme, "build", Broken)
+
+    async def test_a_factory_without_a_protocol(self) -> None:
+        """A factory may want no connection after all."""
+        for scheme in SCHEMES:
+            await self.told(scheme, "none", NoProtocol)
+
+    async def test_a_protocol_that_fails_when_it_is_connected(self) -> None:
+        """Its exception is what the attempt fails with, and it hears of the end."""
+        for scheme in SCHEMES:
+            factory = await self.told(scheme, "made", Broken)
+            await factory.guest.gone()
+
+    async def test_a_socket_option_that_the_system_refuses(self) -> None:
+        """No one gets a connection without the options that were asked for."""
+        for scheme in SCHEMES:
+            factory = await self.told(scheme, "options", OSError)
+            self.assertFalse(factory.guest.is_connected)
+            self.assertFalse(factory.guest.lost.called)
+
+    async def test_a_name_whose_factory_fails_is_not_tried_again(self) -> None:
+        """A bug is met with once, however many addresses a name has."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        self.resolving(many=["127.0.0.1", "127.0.0.2", "127.0.0.3"])
+        factory = Failing("build")
+        connecting = txtransport.client(self.reactor, f"tcp://many:{port}").connect(factory)
+        await self.failure_of(connecting, Broken)
+        self.assertEqual(factory.built, 1)
+
+    async def test_a_reactor_that_fails(self) -> None:
+        """What the reactor raises is in the Deferred, and not in the caller's face."""
+        clocked = ClockedReactor(self.reactor)
+        endpoint: Any = evolve(
+            cast(Any, txtransport.client(clocked, "tcp://127.0.0.1:1")), plain=Unable()
+        )
+        await self.failure_of(endpoint.connect(Recorders()), Broken)
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+    async def test_no_one_is_there(self) -> None:
+        """What TCP reports stays Twisted's own error."""
+        port = self.free_port()
+        for scheme in SCHEMES:
+            endpoint = txtransport.client(self.reactor, f"{scheme}://127.0.0.1:{port}")
+            await self.failure_of(endpoint.connect(Recorders()), ConnectionRefusedError)
+
+    async def test_a_zone_that_is_not_there(self) -> None:
+        """The name of a network interface must be one; that, too, is a ConnectError."""
+        endpoint = txtransport.client(self.reactor, "tcp://[fe80::1%25nowhere0]:1")
+        await self.failure_of(endpoint.connect(Recorders()), ConnectError)
+
+    async def test_the_factory_is_stopped_as_often_as_started(self) -> None:
+        """However an attempt ends, the application's factory hears of it in pairs."""
+        self.resolving(two=["127.0.0.2", "127.0.0.1"])
+        for scheme in SCHEMES:
+            url = (await self.served(scheme, Recorders())).replace("127.0.0.1", "two")
+            guests = Recorders()
+            connecting = txtransport.client(self.reactor, url).connect(guests)
+            if scheme == "tls":
+                # The certificate is for another name.
+                await self.failure_of(connecting, HandshakeFailed)
+            else:
+                await self.end(await connecting)
+            await self.turn()
+            self.assertEqual(guests.numPorts, 0)
+
+    async def test_no_such_name(self) -> None:
+        """A name without an address is Twisted's own error as well."""
+        self.resolving()
+        for scheme in SCHEMES:
+            endpoint = txtransport.client(self.reactor, f"{scheme}://nowhere.example:1")
+            await self.failure_of(endpoint.connect(Recorders()), DNSLookupError)
+
+
+@implementer(IStreamClientEndpoint)
+class Unable:
+    """An endpoint that cannot even begin."""
+
+    def connect(self, protocolFactory: object) -> Deferred[IProtocol]:
+        raise Broken("begin")
+
+
+class NameTests(ClientTestCase):
+    """A name may have several addresses, and odd letters."""
+
+    async def answered(self, host: str, port: int) -> Recorder:
+        """A client that got through to that host."""
+        return await self.connected(f"tcp://{host}:{port}")
+
+    async def test_a_dead_address_does_not_matter(self) -> None:
+        """If an address refuses, the next one has its turn at once."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        self.resolving(half=["::1", "127.0.0.2", "127.0.0.1"])
+        client = await self.answered("half", port)
+        self.assertEqual(cast(Any, client.transport).getPeer().host, "127.0.0.1")
+
+    async def test_a_silent_address_does_not_matter(self) -> None:
+        """If an address does not answer, the next one has its turn after a moment."""
+        port = self.full_port()
+        await self.listening(f"tcp://[::1]:{port}", Recorders())
+        self.resolving(half=["127.0.0.1", "::1"])
+        clocked = ClockedReactor(self.reactor)
+        connecting = txtransport.client(clocked, f"tcp://half:{port}").connect(Recorders())
+        self.assertNoResult(connecting)
+        clocked.clock.advance(0.3)
+        client = cast(Recorder, await connecting)
+        self.addCleanup(self.end, client)
+        self.assertEqual(cast(Any, client.transport).getPeer().host, "::1")
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+    async def test_the_name_is_verified_and_not_the_address(self) -> None:
+        """However many addresses it has, the certificate must be for the name."""
+        port = await self.listening(
+            "tls://127.0.0.1:0", Recorders(), local_cert=certificates.site()
+        )
+        self.resolving(**{"good.example": ["::1", "127.0.0.1"], "bad.example": ["127.0.0.1"]})
+        trust = f"cafile={certificates.cafile()}"
+        await self.connected(f"tls://good.example:{port}?{trust}")
+        endpoint = txtransport.client(self.reactor, f"tls://bad.example:{port}?{trust}")
+        error = await self.failure_of(endpoint.connect(Recorders()), HandshakeFailed)
+        self.assertEqual(error.cause, "wrong-name")
+
+    async def test_names_that_are_no_good_idna(self) -> None:
+        """``my_service`` and ``r3---sn-x.example`` are names of hosts, if not of domains."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        for host in ("my_service", "r3---sn-x.example"):
+            self.resolving(**{host: ["127.0.0.1"]})
+            await self.answered(host, port)
+
+
+class LocalAddressTests(ClientTestCase):
+    """``bindto`` is where a connection comes from, or there is none."""
+
+    async def test_it_is_used(self) -> None:
+        """The server sees the address that was asked for."""
+        for url, bindto in (("127.0.0.1", "127.0.0.9:0"), ("[::1]", "[::1]:0")):
+            guests = Recorders()
+            arriving = guests.next()
+            port = await self.listening(f"tcp://{url}:0", guests)
+            await self.connected(f"tcp://{url}:{port}", bindto=bindto)
+            peer = cast(Any, (await arriving).transport).getPeer().host
+            self.assertEqual(peer, bindto.strip("[]").removesuffix(":0").removesuffix("]"))
+
+    async def test_the_port_is_used(self) -> None:
+        """The local port may be asked for as well."""
+        guests = Recorders()
+        arriving = guests.next()
+        port = await self.listening("tcp://127.0.0.1:0", guests)
+        wanted = self.free_port()
+        await self.connected(f"tcp://127.0.0.1:{port}", bindto=f"127.0.0.1:{wanted}")
+        self.assertEqual(cast(Any, (await arriving).transport).getPeer().port, wanted)
+
+    async def test_an_address_that_is_not_ours_is_fatal(self) -> None:
+        """A connection never comes from another address than the one asked for."""
+        peers = Recorders()
+        port = await self.listening("tcp://127.0.0.1:0", peers)
+        self.resolving(named=["127.0.0.1"])
+        for host in ("127.0.0.1", "named"):
+            endpoint = txtransport.client(
+                self.reactor, f"tcp://{host}:{port}", bindto="198.51.100.7"
+            )
+            error = await self.failure_of(endpoint.connect(Recorders()), ConnectBindError)
+            self.assertIn("bindto=198.51.100.7", str(error))
+            self.assertIn(f"tcp://{host}:{port}", str(error))
+        self.assertEqual(peers.built, 0)
+        # Twisted leaves the socket that it could not bind to be collected.
+        self.flushWarnings()
+
+    async def test_a_name_is_reached_by_the_addresses_of_that_family(self) -> None:
+        """Of a name's addresses, those that cannot be reached from ``bindto`` are left out."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        self.resolving(both=["::1", "127.0.0.1"], six=["::1"])
+        await self.connected(f"tcp://both:{port}", bindto="127.0.0.1")
+        endpoint = txtransport.client(self.reactor, f"tcp://six:{port}", bindto="127.0.0.1")
+        error = await self.failure_of(endpoint.connect(Recorders()), InvalidOption)
+        self.assertIn("not of the same address family", str(error))
+
+
+class SocketTests(ClientTestCase):
+    """The socket's options are those of the URL, before the protocol is connected."""
+
+    async def test_small_writes_leave_at_once(self) -> None:
+        """``tcp_nodelay`` is on in the clear and under TLS, unless it is switched off."""
+        for scheme in SCHEMES:
+            url = await self.served(scheme, Recorders())
+            for options, expected in (({}, True), ({"tcp_nodelay": False}, False)):
+                client = await self.connected(url, **options)
+                self.assertEqual(cast(Any, client.transport).getTcpNoDelay(), expected)
+
+    async def test_the_protocol_finds_them_set(self) -> None:
+        """In connectionMade the options hold already."""
+        for scheme in SCHEMES:
+            url = await self.served(scheme, Recorders())
+            guest = Recorder()
+            seen = guest.made.addCallback(
+                lambda this: this.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            )
+            client = await txtransport.client(self.reactor, url).connect(Only(guest))
+            self.addCleanup(self.end, client)
+            self.assertEqual(self.successResultOf(seen), 1)
+
+    async def test_all_the_others(self) -> None:
+        """Probes, lingering and buffers are as the URL says."""
+        rows = (
+            ("so_keepalive=yes", socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+            ("so_keepalive=yes&tcp_keepidle=77", socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 77),
+            ("so_keepalive=yes&tcp_keepintvl=7", socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 7),
+            ("so_keepalive=yes&tcp_keepcnt=3", socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
+            # The kernel doubles what it is asked for (socket(7)).
+            ("so_rcvbuf=20000", socket.SOL_SOCKET, socket.SO_RCVBUF, 40000),
+            ("so_sndbuf=20000", socket.SOL_SOCKET, socket.SO_SNDBUF, 40000),
+        )
+        for scheme in SCHEMES:
+            url = await self.served(scheme, Recorders())
+            url += "&" if "?" in url else "?"
+            for option, level, number, expected in rows:
+                client = await self.connected(url + option)
+                self.assertEqual(client.socket.getsockopt(level, number), expected, option)
+            lingering = await self.connected(f"{url}so_linger=0")
+            value = lingering.socket.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+            self.assertEqual(value, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
+
+
+class GuestTests(ClientTestCase):
+    """In the clear the protocol is on the transport itself."""
+
+    async def test_half_closing(self) -> None:
+        """A protocol that wants to hear of a half close hears of it."""
+        peers = Recorders()
+        arriving = peers.next()
+        port = await self.listening("tcp://127.0.0.1:0", peers)
+        endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{port}")
+        client = cast(HalfClosing, await endpoint.connect(Factory.forProtocol(HalfClosing)))
+        self.addCleanup(self.end, client)
+        peer = await arriving
+        cast(Any, peer.transport).loseWriteConnection()
+        await client.half_closed
+        client.say(b"and yet it speaks")
+        await peer.heard(b"and yet it speaks")
+
+    async def test_a_local_socket(self) -> None:
+        """``unix://`` and ``tls+unix://`` connect to a path, or to an abstract name."""
+        name = f"@txtransport-{id(self)}"
+        cert, ca = certificates.site(), certificates.cafile()
+        for place in (self.socket_path(), name):
+            for given, wanted in (
+                (f"unix://{place}", f"unix://{place}"),
+                (f"tls+unix://{place}?local_cert={cert}",
+                 f"tls+unix://{place}?cafile={ca}&peer_name=localhost"),
+            ):  # fmt: skip
+                guests = Recorders()
+                arriving = guests.next()
+                port = await txtransport.server(self.reactor, given).listen(guests)
+                client = await self.connected(wanted)
+                server = await arriving
+                client.say(b"hello")
+                await server.heard(b"hello")
+                self.assertEqual(session_of(client.transport) is None, given.startswith("unix"))
+                await self.end(client)
+                await server.gone()
+                await self.stop(port)
+
+    async def test_nothing_listens_on_a_path(self) -> None:
+        """A path without a server is Twisted's own error."""
+        endpoint = txtransport.client(self.reactor, f"unix://{self.socket_path()}")
+        await self.failure_of(endpoint.connect(Recorders()), ConnectError)
+
+
+@implementer(IHalfCloseableProtocol)
+class HalfClosing(Recorder):
+    """Goes on when the peer has closed its half."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.half_closed: Deferred[None] = Deferred()
+
+    def readConnectionLost(self) -> None:
+        self.half_closed.callback(None)
+
+    def writeConnectionLost(self) -> None:
+        pass
+
+
+class ServiceTests(ClientTestCase):
+    """Twisted's reconnecting service takes these endpoints at their word."""
+
+    async def test_a_failed_handshake_is_not_a_connection(self) -> None:
+        """The service waits longer after each, instead of dialling at once for ever."""
+        peers = Recorders()
+        url = await self.served("tls", peers)
+        url = url.partition("?")[0]  # Without the authority to trust.
+        clock, attempts = Clock(), []
+
+        def wait(attempt: int) -> float:
+            attempts.append(attempt)
+            return float(attempt)
+
+        endpoint = txtransport.client(self.reactor, url)
+        service = ClientService(endpoint, Recorders(), retryPolicy=wait, clock=clock)
+        service.startService()
+        self.addCleanup(service.stopService)
+        for attempt in (1, 2, 3):
+            connecting = cast(Any, service.whenConnected(failAfterFailures=1))
+            error = await self.failure_of(connecting, HandshakeFailed)
+            self.assertEqual(error.cause, "unknown-issuer")
+            self.assertEqual(attempts[-1], attempt)
+            await self.turn()
+            clock.advance(attempt)
+        self.assertEqual(peers.built, 0)
+
+    async def test_a_good_handshake_is(self) -> None:
+        """The service has its connection, and makes another when it is lost."""
+        peers = Recorders()
+        url = await self.served("tls", peers)
+        clock = Clock()
+        endpoint = txtransport.client(self.reactor, url)
+        service = ClientService(endpoint, Recorders(), retryPolicy=lambda _: 1.0, clock=clock)
+        service.startService()
+        self.addCleanup(service.stopService)
+        for _ in range(3):
+            clock.advance(1)
+            client: Any = await service.whenConnected(failAfterFailures=1)
+            await self.turn()
+            client.transport.abortConnection()
+            await client.gone()
+            await self.turn()

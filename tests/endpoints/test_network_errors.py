@@ -1,0 +1,132 @@
+"""Every way in which a connection fails has a diagnosis."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any
+
+from twisted.internet import error as twisted
+from twisted.internet.defer import CancelledError
+from twisted.internet.protocol import Factory
+from twisted.trial.unittest import SynchronousTestCase
+
+import txtransport
+from tests.loopback import LoopbackTestCase, Recorder, Recorders
+from txtransport.endpoints.network_errors import FAULTS as ROWS
+from txtransport.endpoints.network_errors import diagnosis_of
+from txtransport.errors import FAULTS, TLSNotOffered
+
+
+class TableTests(SynchronousTestCase):
+    """Twisted's errors, as values."""
+
+    def test_causes(self) -> None:
+        """Each error comes to the cause that a reader would name."""
+        causes = [
+            (twisted.DNSLookupError("no"), "no-such-name"),
+            (twisted.UnknownHostError(), "no-such-name"),
+            (twisted.ConnectBindError(errno.EADDRINUSE), "bind-failed"),
+            (twisted.CannotListenError("", 1, OSError(errno.EADDRINUSE, "")), "port-taken"),
+            (twisted.CannotListenError("", 1, OSError(errno.EACCES, "")), "not-permitted"),
+            (twisted.CannotListenError("", 1, OSError(errno.EINVAL, "")), "cannot-listen"),
+            (twisted.ConnectionRefusedError(errno.ECONNREFUSED), "refused"),
+            (twisted.NoRouteError(errno.ENETUNREACH), "unreachable"),
+            (twisted.ConnectError(errno.EHOSTUNREACH), "unreachable"),
+            (twisted.ConnectError(errno.ENOENT), "no-such-socket"),
+            (twisted.ConnectError(errno.EACCES), "not-permitted"),
+            (twisted.ConnectError(errno.EMFILE), "too-many-files"),
+            (OSError(errno.EMFILE, "Too many open files"), "too-many-files"),
+            (twisted.TimeoutError(), "timeout"),
+            (twisted.TCPTimedOutError(errno.ETIMEDOUT), "timeout"),
+            (twisted.ConnectError(errno.ECONNRESET), "reset"),
+            (twisted.ConnectionLost(), "reset"),
+            (twisted.ConnectionDone(), "closed"),
+            (twisted.ConnectionAborted(), "aborted"),
+            (twisted.ConnectingCancelledError("here"), "cancelled"),
+            (CancelledError(), "cancelled"),
+            (twisted.NoProtocol(), "no-protocol"),
+            (twisted.UnsupportedAddressFamily(), "wrong-family"),
+            (twisted.ConnectError(errno.EINVAL), "other"),
+            (ValueError("odd"), "other"),
+        ]
+        for error, cause in causes:
+            self.assertEqual(diagnosis_of(error).cause, cause, error)
+
+    def test_rows_are_complete(self) -> None:
+        """A row names someone, says what happened and, where there is a way, what to do."""
+        for row in ROWS:
+            self.assertIn(row.fault, FAULTS)
+            self.assertFalse(row.text.endswith(".") or row.remedy.endswith("."), row.cause)
+            self.assertTrue(row.remedy or row.cause in ("closed", "aborted", "cancelled"))
+
+    def test_ours_explain_themselves(self) -> None:
+        """An error of txtransport's own keeps the diagnosis that it has."""
+        error = TLSNotOffered(b"500 what?")
+        self.assertEqual(diagnosis_of(error, "elsewhere"), error.diagnosis)
+
+    def test_the_place_is_told(self) -> None:
+        """The summary says where, and the evidence keeps Twisted's own words."""
+        found = diagnosis_of(twisted.ConnectionLost(), "tls://here:1")
+        self.assertTrue(found.summary.startswith("tls://here:1: "))
+        self.assertIn("ConnectionLost: Connection to the other side", found.evidence[0])
+
+    def test_a_strangers_text_is_escaped(self) -> None:
+        """What an error quotes cannot move the cursor, nor is it ever too long."""
+        for text in ("\x1b[2J", "\u202eabc"):
+            self.assertTrue(diagnosis_of(ValueError(text)).summary.isprintable())
+        self.assertLess(len(diagnosis_of(ValueError("x" * 10000)).summary), 300)
+
+    def test_an_error_without_words(self) -> None:
+        """An error that cannot even be written is told by its kind."""
+
+        class Speechless(Exception):
+            def __str__(self) -> str:
+                raise ValueError
+
+        self.assertIn("Speechless", diagnosis_of(Speechless()).summary)
+
+
+class RealTests(LoopbackTestCase):
+    """Twisted's errors, as they come from the system."""
+
+    async def cause(self, url: str, **options: Any) -> str:
+        """Why an attempt failed."""
+        endpoint = txtransport.client(self.reactor, url, **options)
+        try:
+            await endpoint.connect(Factory.forProtocol(Recorder))
+        except Exception as error:
+            return diagnosis_of(error).cause
+        return "none: it is connected"
+
+    async def test_no_one_there(self) -> None:
+        """A port at which no one listens refuses."""
+        self.assertEqual(await self.cause(f"tcp://127.0.0.1:{self.free_port()}"), "refused")
+
+    async def test_no_such_socket(self) -> None:
+        """A path that is not there is named as that."""
+        self.assertEqual(await self.cause(f"unix://{self.socket_path()}"), "no-such-socket")
+
+    async def test_no_such_name(self) -> None:
+        """A name without an address has none."""
+        self.resolving()
+        self.assertEqual(await self.cause("tcp://nowhere.example:1"), "no-such-name")
+
+    async def test_a_taken_port(self) -> None:
+        """A port where someone listens already is taken."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        with self.assertRaises(twisted.CannotListenError) as caught:
+            await txtransport.server(self.reactor, f"tcp://127.0.0.1:{port}").listen(Factory())
+        self.assertEqual(diagnosis_of(caught.exception).cause, "port-taken")
+
+    async def test_a_reset(self) -> None:
+        """A connection that the peer resets was cut off."""
+        server = socket.create_server(("127.0.0.1", 0))
+        self.addCleanup(server.close)
+        client = await self.connected(f"tcp://127.0.0.1:{server.getsockname()[1]}")
+        accepted, _ = server.accept()
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        accepted.close()
+        reason = await client.gone()
+        assert reason.value is not None
+        self.assertEqual(diagnosis_of(reason.value).cause, "reset")

@@ -1,0 +1,123 @@
+"""Looking names up: all the addresses, once, within a deadline."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Final
+
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.error import DNSLookupError
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.loopback import Resolver
+from txtransport.endpoints.resolve import addresses
+from txtransport.errors import TransportTimeout
+
+SECONDS: Final = 30.0
+
+
+class LookupTests(SynchronousTestCase):
+    """One name, and what comes of it."""
+
+    def setUp(self) -> None:
+        self.reactor: Any = MemoryReactorClock()
+
+    def asked(self, *known: Iterable[str] | None, kind: str = "TCP") -> Deferred[Any]:
+        """The addresses of a name that has these; None for an endless look-up."""
+        self.resolver = Resolver({"name": known[0] if known else ()})
+        self.reactor.installNameResolver(self.resolver)
+        return addresses(self.reactor, "name", 7, kind, seconds=SECONDS, where="tcp://name:7")
+
+    def test_all_of_them_in_their_order(self) -> None:
+        """A name has as many addresses as the resolver finds, each once."""
+        found = self.successResultOf(self.asked(["::1", "127.0.0.1", "::1", "127.0.0.2"]))
+        self.assertEqual(found, [
+            IPv6Address("TCP", "::1", 7), IPv4Address("TCP", "127.0.0.1", 7),
+            IPv4Address("TCP", "127.0.0.2", 7),
+        ])  # fmt: skip
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_for_datagrams(self) -> None:
+        """Addresses are asked for by kind, since some resolvers tell them apart."""
+        found = self.successResultOf(self.asked(["::1"], kind="UDP"))
+        self.assertEqual(found, [IPv6Address("UDP", "::1", 7)])
+
+    def test_what_is_no_address_of_the_internet_is_left_out(self) -> None:
+        """A resolver may find things to which no one here can connect."""
+        looking = self.asked(None)
+        receiver = self.resolver._asked[0][0]
+        receiver.addressResolved(UNIXAddress("/run/x"))
+        self.resolver.answer()
+        self.failureResultOf(looking, DNSLookupError)
+
+    def test_a_name_without_addresses(self) -> None:
+        """There is no such name, and the error says which."""
+        failure = self.failureResultOf(self.asked(), DNSLookupError)
+        self.assertIn("there is no address of name", str(failure.value))
+
+    def test_a_look_up_that_never_ends(self) -> None:
+        """It is given up at the deadline, although Twisted's own cannot be cancelled."""
+        looking = self.asked(None)
+        self.reactor.advance(SECONDS - 1)
+        self.assertNoResult(looking)
+        self.reactor.advance(2)
+        error: Any = self.failureResultOf(looking, TransportTimeout).value
+        self.assertEqual((error.stage, error.seconds), ("look-up", SECONDS))
+        self.assertIn("tcp://name:7", str(error))
+
+    def test_whoever_gives_up_hears_no_more(self) -> None:
+        """After a look-up was cancelled its answer is thrown away."""
+        looking = self.asked(None)
+        looking.cancel()
+        self.failureResultOf(looking, CancelledError)
+        self.resolver.answer("127.0.0.1")
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_a_resolver_that_can_be_cancelled_is(self) -> None:
+        """The work for an answer that no one wants is not done."""
+        resolver = Patient()
+        self.reactor.installNameResolver(resolver)
+        looking = addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
+        looking.cancel()
+        self.failureResultOf(looking, CancelledError)
+        self.assertTrue(resolver.is_cancelled)
+
+    def test_a_resolver_that_cannot_even_begin(self) -> None:
+        """What it raises is what the look-up fails with, before there is anything to cancel."""
+        self.reactor.installNameResolver(Unable())
+        looking = addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
+        self.failureResultOf(looking, RuntimeError)
+        self.assertEqual(self.reactor.getDelayedCalls(), [])
+
+    def test_a_resolver_that_has_not_begun(self) -> None:
+        """A look-up may be given up before the resolver has said a word."""
+        resolver = Patient(is_silent=True)
+        self.reactor.installNameResolver(resolver)
+        looking = addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
+        looking.cancel()
+        self.failureResultOf(looking, CancelledError)
+
+
+class Patient:
+    """A resolver that waits, and can be cancelled."""
+
+    def __init__(self, *, is_silent: bool = False) -> None:
+        self.is_cancelled = False
+        self._is_silent = is_silent
+
+    def resolveHostName(self, receiver: Any, *args: object, **keywords: object) -> Patient:
+        if not self._is_silent:
+            receiver.resolutionBegan(self)
+        return self
+
+    def cancel(self) -> None:
+        self.is_cancelled = True
+
+
+class Unable:
+    """A resolver whose threads are gone."""
+
+    def resolveHostName(self, *args: object, **keywords: object) -> None:
+        raise RuntimeError("cannot schedule new work")

@@ -1,0 +1,546 @@
+"""Servers: where they listen, whom they let in, and what they tell the log."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import struct
+from pathlib import Path
+from typing import Any, cast
+
+from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.internet.error import CannotListenError, ConnectionRefusedError, DNSLookupError
+from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
+from twisted.internet.protocol import Factory
+from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel
+from twisted.trial.unittest import SynchronousTestCase
+from zope.interface.verify import verifyObject
+
+import txtransport
+from tests import certificates
+from tests.loopback import ClockedReactor, LoopbackTestCase, Recorder, Recorders
+from txtransport.config.settings import SocketOptions
+from txtransport.config.url import Transport
+from txtransport.endpoints import server as servers
+from txtransport.endpoints import sockets
+from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
+from txtransport.tls.session import session_of
+
+
+class PlaceTests(SynchronousTestCase):
+    """Where a server can listen is said before it tries."""
+
+    def test_a_server_needs_a_port(self) -> None:
+        """The port may be any, but that must be said."""
+        for url in ("tcp://*", "tls://127.0.0.1", "tcp://[::1]"):
+            error = self.assertRaises(
+                InvalidTransport, txtransport.server, MemoryReactorClock(), url,
+                **({"local_cert": certificates.site()} if url.startswith("tls") else {}),
+            )  # fmt: skip
+            self.assertIn(f"{url}: the port is missing; write {url}:PORT, 0 for any", str(error))
+
+    def test_ipv6_alone_needs_ipv6(self) -> None:
+        """``ipv6_v6only`` for an IPv4 address is refused, since it would do nothing."""
+        error = self.assertRaises(
+            InvalidOption, txtransport.server, MemoryReactorClock(), "tcp://0.0.0.0:0",
+            ipv6_v6only=True,
+        )  # fmt: skip
+        self.assertEqual(error.option, "ipv6_v6only")
+        for host in ("*", "[::]", "name"):
+            txtransport.server(MemoryReactorClock(), f"tcp://{host}:0", ipv6_v6only=True)
+
+    def test_every_server_endpoint_is_one_of_twisted_s(self) -> None:
+        """Whatever takes a server endpoint of Twisted's takes one of these."""
+        reactor = MemoryReactorClock()
+        cert = f"local_cert={certificates.site()}"
+        for url in ("tcp://*:1", "tcp://127.0.0.1:1", "unix:///run/x", f"tls://name:0?{cert}"):
+            endpoint = txtransport.server(reactor, url)
+            self.assertTrue(verifyObject(IStreamServerEndpoint, endpoint))
+            plain = servers.plain(reactor, Transport.parse(url), SocketOptions(), 1.0)
+            self.assertTrue(verifyObject(IStreamServerEndpoint, plain))
+
+
+class ServerTestCase(LoopbackTestCase):
+    """What the tests of this file share."""
+
+    async def port_of(self, url: str, guests: Factory | None = None, **options: Any) -> Any:
+        """A listening port, until the test is over."""
+        endpoint = txtransport.server(self.reactor, url, **options)
+        port: IListeningPort = await endpoint.listen(guests or Recorders())
+        self.adopt(port)
+        return port
+
+    async def fails(self, url: str, kind: type[Exception], **options: Any) -> Any:
+        """The error with which listening fails."""
+        endpoint: Any = txtransport.server(self.reactor, url, **options)
+        return await self.assertFailure(endpoint.listen(Recorders()), kind)
+
+    async def served(
+        self, guests: Recorders, url: str, **options: Any
+    ) -> tuple[Recorder, Recorder]:
+        """A client, and the server's recorder for it."""
+        arriving = guests.next()
+        client = await self.connected(url, **options)
+        return client, await arriving
+
+
+class AddressTests(ServerTestCase):
+    """The addresses that a server listens on."""
+
+    async def test_every_address(self) -> None:
+        """``*`` is reached over IPv6 and over IPv4."""
+        guests = Recorders()
+        port = (await self.port_of("tcp://*:0", guests)).getHost().port
+        for host in ("[::1]", "127.0.0.1"):
+            await self.served(guests, f"tcp://{host}:{port}")
+
+    async def test_ipv6_alone(self) -> None:
+        """With ``ipv6_v6only`` the same port is free for someone else in IPv4."""
+        port = (await self.port_of("tcp://*:0?ipv6_v6only=yes")).getHost().port
+        other = await self.port_of(f"tcp://127.0.0.1:{port}")
+        self.assertEqual(other.getHost().port, port)
+
+    async def test_one_address(self) -> None:
+        """Who listens on one address is not reached by another."""
+        port = (await self.port_of("tcp://127.0.0.2:0")).getHost().port
+        await self.connected(f"tcp://127.0.0.2:{port}")
+        endpoint: Any = txtransport.client(self.reactor, f"tcp://127.0.0.1:{port}")
+        await self.assertFailure(endpoint.connect(Recorders()), ConnectionRefusedError)
+
+    async def test_any_port(self) -> None:
+        """Port 0 is any that is free, and the port says which."""
+        one, other = [(await self.port_of("tcp://127.0.0.1:0")).getHost().port for _ in range(2)]
+        self.assertNotIn(0, (one, other))
+        self.assertNotEqual(one, other)
+
+    async def test_an_endpoint_listens_as_often_as_it_is_asked(self) -> None:
+        """An endpoint is a description, and not the port itself."""
+        endpoint = txtransport.server(self.reactor, "tcp://127.0.0.1:0")
+        ports = {self.adopt(await endpoint.listen(Recorders())) for _ in range(2)}
+        self.assertEqual(len(ports), 2)
+
+    async def test_a_port_in_use(self) -> None:
+        """A second server is told so, and so is one for every address."""
+        port = (await self.port_of("tcp://127.0.0.1:0")).getHost().port
+        for host in ("127.0.0.1", "*"):
+            error = await self.fails(f"tcp://{host}:{port}", CannotListenError)
+            self.assertEqual(error.port, port)
+            self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
+
+    async def test_a_port_that_was_only_bound(self) -> None:
+        """Two may have bound the same port; only one of them can listen."""
+        port = self.free_port()
+        bind = sockets.bound
+
+        def bound(*arguments: Any) -> socket.socket:
+            made = bind(*arguments)
+            rival = bind(*arguments)
+            self.addCleanup(rival.close)
+            rival.listen()
+            return made
+
+        self.patch(servers, "bound", bound)
+        error = await self.fails(f"tcp://127.0.0.1:{port}", CannotListenError)
+        self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
+
+    async def test_an_address_of_another_machine(self) -> None:
+        """What is not ours cannot be listened on."""
+        await self.fails("tcp://198.51.100.7:0", CannotListenError)
+
+
+class NameTests(ServerTestCase):
+    """Listening on a name."""
+
+    async def test_all_of_its_addresses(self) -> None:
+        """Each is reached, at one and the same port, and counts as one port."""
+        self.resolving(both=["127.0.0.1", "::1"])
+        guests = Recorders()
+        port = await self.port_of("tcp://both:0", guests)
+        self.assertTrue(verifyObject(IListeningPort, port))
+        number = port.getHost().port
+        for host in ("[::1]", "127.0.0.1"):
+            await self.served(guests, f"tcp://{host}:{number}")
+        await self.stop(port)
+        for host in ("[::1]", "127.0.0.1"):
+            await self.port_of(f"tcp://{host}:{number}")
+
+    async def test_starting_again(self) -> None:
+        """A group of ports is stopped and started like one."""
+        self.resolving(both=["127.0.0.1", "::1"])
+        port = await self.port_of("tcp://both:0")
+        self.assertEqual([one.getHost().host for one in port.ports], ["127.0.0.1", "::1"])
+        started: list[object] = []
+        group = servers.PortGroup((Starting(started), Starting(started)))  # type: ignore[arg-type]
+        group.startListening()
+        self.assertEqual(len(started), 2)
+
+    async def test_all_of_them_are_paused(self) -> None:
+        """A full server pauses on every address, and resumes on every address."""
+        self.resolving(both=["127.0.0.1", "::1"])
+        guests = Recorders()
+        port = await self.port_of("tcp://both:0", guests, max_connections=1)
+        number = port.getHost().port
+        first, _ = await self.served(guests, f"tcp://127.0.0.1:{number}")
+        for host in ("[::1]", "127.0.0.1"):
+            await self.connected(f"tcp://{host}:{number}")
+        first.say(b"still there")
+        await guests.all[0].heard(b"still there")
+        self.assertEqual(guests.built, 1)
+        for inside in (1, 2):
+            arriving = guests.next()
+            await self.end(guests.all[inside - 1])
+            await arriving
+            self.assertEqual(guests.built, inside + 1)
+
+    async def test_one_address(self) -> None:
+        """A name with one address has one port."""
+        self.resolving(one=["127.0.0.1"])
+        port = await self.port_of("tcp://one:0")
+        self.assertNotIsInstance(port, servers.PortGroup)
+
+    async def test_half_is_not_enough(self) -> None:
+        """If one address cannot be had, the server does not listen on the others."""
+        port = (await self.port_of("tcp://[::1]:0")).getHost().port
+        self.resolving(both=["127.0.0.1", "::1"])
+        await self.fails(f"tcp://both:{port}", CannotListenError)
+        await self.turn()
+        await self.port_of(f"tcp://127.0.0.1:{port}")
+
+    async def test_no_such_name(self) -> None:
+        """Twisted's own error says so."""
+        self.resolving()
+        await self.fails("tcp://nowhere:0", DNSLookupError)
+
+    async def test_a_look_up_that_never_ends(self) -> None:
+        """It is given up at a deadline, and can be cancelled before."""
+        self.resolving(lost=None)
+        clocked = ClockedReactor(self.reactor)
+        endpoint = txtransport.server(clocked, "tcp://lost:0")
+        listening: Any = endpoint.listen(Recorders())
+        clocked.clock.advance(31)
+        error: Any = await self.assertFailure(listening, TransportTimeout)
+        self.assertEqual(error.stage, "look-up")
+        listening = endpoint.listen(Recorders())
+        listening.cancel()
+        await self.assertFailure(listening, CancelledError)
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+
+class Starting:
+    """A port that only notes that it was started."""
+
+    def __init__(self, started: list[object]) -> None:
+        self._started = started
+
+    def startListening(self) -> None:
+        self._started.append(self)
+
+
+class SocketTests(ServerTestCase):
+    """The sockets of a server, and of those that it accepts."""
+
+    async def test_what_is_accepted_has_the_options(self) -> None:
+        """``tcp_nodelay`` is on in the clear and under TLS; the others are as in the URL."""
+        tcp, sol = socket.IPPROTO_TCP, socket.SOL_SOCKET
+        rows: tuple[tuple[dict[str, Any], int, int, int], ...] = (
+            ({}, tcp, socket.TCP_NODELAY, 1),
+            ({"tcp_nodelay": False}, tcp, socket.TCP_NODELAY, 0),
+            ({"so_keepalive": True}, sol, socket.SO_KEEPALIVE, 1),
+            ({"so_keepalive": True, "tcp_keepidle": 77}, tcp, socket.TCP_KEEPIDLE, 77),
+            ({"so_keepalive": True, "tcp_keepintvl": 7}, tcp, socket.TCP_KEEPINTVL, 7),
+            ({"so_keepalive": True, "tcp_keepcnt": 3}, tcp, socket.TCP_KEEPCNT, 3),
+            ({"so_rcvbuf": 20000}, sol, socket.SO_RCVBUF, 40000),
+            ({"so_sndbuf": 20000}, sol, socket.SO_SNDBUF, 40000),
+        )
+        for scheme, ours, theirs in (
+            ("tcp", {}, {}),
+            ("tls", {"local_cert": certificates.site()}, {"cafile": certificates.cafile()}),
+        ):
+            for options, level, number, expected in rows:
+                guests = Recorders()
+                url = f"{scheme}://127.0.0.1"
+                port = await self.port_of(f"{url}:0", guests, **ours, **options)
+                url = f"{url}:{port.getHost().port}"
+                _, server = await self.served(guests, url, **theirs)
+                self.assertEqual(server.socket.getsockopt(level, number), expected, options)
+
+    async def test_lingering(self) -> None:
+        """``so_linger`` holds for what is accepted, too."""
+        guests = Recorders()
+        port = await self.port_of("tcp://127.0.0.1:0?so_linger=7", guests)
+        _, server = await self.served(guests, f"tcp://127.0.0.1:{port.getHost().port}")
+        value = server.socket.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
+        self.assertEqual(struct.unpack("ii", value), (1, 7))
+
+    async def test_several_servers_on_one_port(self) -> None:
+        """With ``so_reuseport`` several processes may share the work."""
+        port = (await self.port_of("tcp://127.0.0.1:0?so_reuseport=yes")).getHost().port
+        await self.port_of(f"tcp://127.0.0.1:{port}?so_reuseport=yes")
+        await self.fails(f"tcp://127.0.0.1:{port}", CannotListenError)
+
+    async def test_the_backlog(self) -> None:
+        """So many may wait to be accepted, and the system knows it."""
+        port = await self.port_of("tcp://127.0.0.1:0?backlog=7")
+        # Of a listening socket, Linux tells the backlog in tcpi_sacked (tcp(7)).
+        info = port.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
+        self.assertEqual(int.from_bytes(info[28:32], "little"), 7)
+
+
+class LocalTests(ServerTestCase):
+    """Local sockets."""
+
+    async def test_a_path(self) -> None:
+        """The socket's file is there while the server is, and no longer."""
+        path = self.socket_path()
+        guests = Recorders()
+        port = await self.port_of(f"unix://{path}", guests)
+        client, server = await self.served(guests, f"unix://{path}")
+        client.say(b"hello")
+        await server.heard(b"hello")
+        await self.stop(port)
+        self.assertEqual(os.listdir(Path(path).parent), [])
+
+    async def test_an_abstract_name(self) -> None:
+        """An abstract name leaves no file at all."""
+        guests = Recorders()
+        await self.port_of(f"unix://@txtransport-{id(self)}", guests)
+        await self.served(guests, f"unix://@txtransport-{id(self)}")
+
+    async def test_a_path_in_use(self) -> None:
+        """A second server on a path, or on a name, is told so."""
+        for place in (self.socket_path(), f"@txtransport-{id(self)}"):
+            guests = Recorders()
+            await self.port_of(f"unix://{place}", guests)
+            await self.fails(f"unix://{place}", CannotListenError)
+            await self.served(guests, f"unix://{place}")
+        # Twisted leaves the socket that it could not bind to be collected.
+        self.flushWarnings()
+
+    async def test_what_a_crash_left_is_no_obstacle(self) -> None:
+        """The socket of a process that is gone is replaced."""
+        path = self.socket_path()
+        with socket.socket(socket.AF_UNIX) as crashed:
+            crashed.bind(path)
+        # No process has the highest number (proc(5), pid_max).
+        os.symlink("4194304", f"{path}.lock")
+        guests = Recorders()
+        await self.port_of(f"unix://{path}", guests)
+        await self.served(guests, f"unix://{path}")
+
+    async def test_a_file_that_is_no_socket_is_kept(self) -> None:
+        """Nothing that might be someone's data is removed, and no lock stays behind."""
+        path = self.socket_path()
+        Path(path).write_text("precious")
+        for _ in range(2):
+            error = await self.fails(f"unix://{path}", CannotListenError)
+            self.assertIn(path, str(error))
+            self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
+            # Its traceback holds the socket that Twisted leaves to be collected.
+            del error
+        self.flushWarnings()
+        self.assertEqual(Path(path).read_text(), "precious")
+        os.unlink(path)
+        self.assertEqual(os.listdir(Path(path).parent), [])
+        await self.port_of(f"unix://{path}")
+
+    async def test_a_folder_that_is_not_there(self) -> None:
+        """Whatever the reason, it is CannotListenError."""
+        error = await self.fails("unix:///nonexistent/folder/socket", CannotListenError)
+        self.assertIn("/nonexistent/folder/socket", str(error))
+
+
+class HandshakeTests(ServerTestCase):
+    """Those who never get through the handshake."""
+
+    def url(self) -> str:
+        """A server's."""
+        return f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+
+    async def test_silence_is_not_waited_for_for_ever(self) -> None:
+        """A client that says nothing is hung up on at the deadline; no protocol is built."""
+        guests = Recorders()
+        clocked = ClockedReactor(self.reactor)
+        port = self.adopt(await txtransport.server(clocked, self.url()).listen(guests))
+        silent = [await self.connected(f"tcp://127.0.0.1:{port}") for _ in range(2)]
+        silent[1].say(b"\x16\x03")
+        telling = self.overheard()
+        # Accepted when their deadlines run.
+        while len(clocked.clock.getDelayedCalls()) < 2:
+            await self.turn()
+        clocked.clock.advance(9.9)
+        self.assertEqual([one.is_connected for one in silent], [True, True])
+        clocked.clock.advance(0.2)
+        for one in silent:
+            await one.gone()
+        self.assertEqual(guests.built, 0)
+        self.assertEqual(clocked.clock.getDelayedCalls(), [])
+        self.assertEqual([event["log_level"] for event in telling.events], [LogLevel.info] * 2)
+        for event in telling.events:
+            self.assertIsInstance(event["error"], TransportTimeout)
+            self.assertEqual(event["error"].stage, "handshake")
+            self.assertEqual(event["cause"], "timeout")
+
+    async def test_a_few_bytes(self) -> None:
+        """Less than the head of a TLS record is shown at the deadline, with what it suggests."""
+        for said, advice in ((b"abc", ""), (b"\r\n", ""), (b"\x05\x01\x00", "no proxy")):
+            endpoint = txtransport.server(self.reactor, self.url(), handshake_timeout=0.3)
+            port = self.adopt(await endpoint.listen(Recorders()))
+            telling = self.overheard().next()
+            client = await self.connected(f"tcp://127.0.0.1:{port}")
+            client.say(said)
+            event = await telling
+            self.assertEqual((event["cause"], event["error"].received), ("timeout", said))
+            self.assertIn(advice, event["diagnosis"].remedy)
+            await client.gone()
+
+    def test_the_log_names_the_application(self) -> None:
+        """Who listens is the application's factory, under TLS."""
+        endpoint: Any = txtransport.server(self.reactor, self.url())
+        gate = servers.ServerGate(endpoint.terms, Recorders())
+        self.assertEqual(gate.logPrefix(), "Recorders (TLS)")
+
+    async def test_a_port_scan_is_no_news(self) -> None:
+        """Who connects and leaves is in the log for those who look for it only."""
+        guests = Recorders()
+        port = self.adopt(await txtransport.server(self.reactor, self.url()).listen(guests))
+        heard = self.overheard()
+        telling = heard.next()
+        await self.end(await self.connected(f"tcp://127.0.0.1:{port}"))
+        event = await telling
+        self.assertEqual(event["log_level"], LogLevel.debug)
+        self.assertEqual(event["cause"], "closed")
+        self.assertEqual(event["peer"].host, "127.0.0.1")
+        self.assertEqual(len(heard.events), 1)
+        self.assertEqual(guests.built, 0)
+
+    async def test_a_reset_is_no_news(self) -> None:
+        """Nor is who cuts the line in place of a hello."""
+        port = self.adopt(await txtransport.server(self.reactor, self.url()).listen(Recorders()))
+        telling = self.overheard().next()
+        client = await self.connected(f"tcp://127.0.0.1:{port}")
+        cast(Any, client.transport).abortConnection()
+        event = await telling
+        self.assertEqual((event["log_level"], event["cause"]), (LogLevel.debug, "closed"))
+
+    async def test_the_application_s_own_bugs(self) -> None:
+        """A factory or a protocol that raises is logged once, and the connection ends."""
+        heard = self.overheard()
+        for mood, count in (("build", 1), ("made", 1), ("none", 0)):
+            port = await self.listening(self.url(), Moody(mood))
+            heard.events.clear()
+            client = await self.connected(f"tls://127.0.0.1:{port}", cafile=certificates.cafile())
+            await client.gone()
+            self.assertEqual(len(self.flushLoggedErrors()), count)
+            self.assertEqual(len(heard.events), 1)
+
+
+class Moody(Factory):
+    """A factory that fails, or builds what fails."""
+
+    noisy = False
+
+    def __init__(self, mood: str) -> None:
+        self._mood = mood
+
+    def buildProtocol(self, addr: object) -> Any:
+        if self._mood == "none":
+            return None
+        if self._mood == "build":
+            raise RuntimeError("build")
+        return Broken()
+
+
+class Broken(Recorder):
+    """Fails when it is connected."""
+
+    def connectionMade(self) -> None:
+        raise RuntimeError("made")
+
+
+class StoppingTests(ServerTestCase):
+    """A port that is closed while someone is in the handshake."""
+
+    async def test_the_factory_stops_last(self) -> None:
+        """Whoever was accepted before is built by a factory that has not been stopped yet."""
+        told: list[str] = []
+
+        class Telling(Recorders):
+            def startFactory(self) -> None:
+                told.append("start")
+
+            def stopFactory(self) -> None:
+                told.append("stop")
+
+            def buildProtocol(self, addr: object) -> Recorder:
+                told.append("build")
+                return super().buildProtocol(addr)
+
+        guests = Telling()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = await txtransport.server(self.reactor, url).listen(guests)
+        number = cast(Any, port.getHost()).port
+        early = await self.connected(f"tcp://127.0.0.1:{number}")
+        arriving = guests.next()
+        client = await self.connected(f"tls://127.0.0.1:{number}?cafile={certificates.cafile()}")
+        await arriving
+        await maybeDeferred(port.stopListening)
+        self.assertEqual(told, ["start", "build"])
+        await self.end(early)
+        await self.end(client)
+        while "stop" not in told:
+            await self.turn()
+        self.assertEqual(told, ["start", "build", "stop"])
+
+
+class ReloadTests(ServerTestCase):
+    """Certificates that change while a server runs."""
+
+    async def serial(self, port: int) -> int:
+        """The serial number of the certificate that a new client is shown."""
+        client = await self.connected(f"tls://127.0.0.1:{port}", cafile=certificates.cafile())
+        session = session_of(client.transport)
+        assert session is not None
+        assert session.peer_certificate is not None
+        return session.peer_certificate.serial_number
+
+    async def test_the_next_connection_has_the_new_one(self) -> None:
+        """A certificate is renewed by replacing its file, and nothing else."""
+        file = certificates.issued("renewed.pem", *certificates.NAMES)
+        port = await self.listening("tls://127.0.0.1:0", Recorders(), local_cert=file)
+        before = await self.serial(port)
+        self.assertEqual(await self.serial(port), before)
+        certificates.issued("renewed.pem", *certificates.NAMES)
+        after = await self.serial(port)
+        self.assertNotEqual(after, before)
+        self.assertEqual(await self.serial(port), after)
+
+    async def test_a_bad_one_does_not_stop_the_server(self) -> None:
+        """The old one goes on, it is logged once, and the next good one is taken."""
+        file = certificates.issued("replaced.pem", *certificates.NAMES)
+        port = await self.listening("tls://127.0.0.1:0", Recorders(), local_cert=file)
+        before = await self.serial(port)
+        heard = self.overheard()
+        certificates.written("replaced.pem", b"half a certifica")
+        self.assertEqual(await self.serial(port), before)
+        self.assertEqual(await self.serial(port), before)
+        self.assertEqual(len(heard.events), 1)
+        self.assertEqual(heard.events[0]["log_level"], LogLevel.error)
+        self.assertIn("replaced.pem", str(heard.events[0]["problem"]))
+        certificates.issued("replaced.pem", *certificates.NAMES)
+        self.assertNotEqual(await self.serial(port), before)
+        self.assertEqual(len(heard.events), 1)
+
+    async def test_conversations_are_not_disturbed(self) -> None:
+        """Whoever is connected stays connected, whatever the file."""
+        guests = Recorders()
+        file = certificates.issued("steady.pem", *certificates.NAMES)
+        port = await self.listening("tls://127.0.0.1:0", guests, local_cert=file)
+        client, server = await self.served(
+            guests, f"tls://127.0.0.1:{port}", cafile=certificates.cafile()
+        )
+        certificates.issued("steady.pem", *certificates.NAMES)
+        await self.serial(port)
+        client.say(b"still there")
+        await server.heard(b"still there")

@@ -1,0 +1,209 @@
+"""Socket options: each reaches the system, and what the system refuses has a name."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from typing import Any, Final
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.memory import End
+from txtransport.config.settings import SocketOptions
+from txtransport.endpoints import sockets
+from txtransport.endpoints.sockets import (
+    Setting,
+    Tuner,
+    bound,
+    place,
+    refuse_ipv6_alone,
+    refuse_other_family,
+)
+from txtransport.errors import InvalidOption
+
+STREAM: Final = socket.SOCK_STREAM
+DATAGRAM: Final = socket.SOCK_DGRAM
+
+
+class SettingsTests(SynchronousTestCase):
+    """What is set on a socket, for each option."""
+
+    def names(self, kind: socket.SocketKind = STREAM, **options: Any) -> list[str]:
+        """The names of what is set for these options."""
+        return [setting.name for setting in sockets.settings(SocketOptions(**options), kind)]
+
+    def test_without_options(self) -> None:
+        """A stream sends small writes at once; nothing else is touched."""
+        self.assertEqual(
+            sockets.settings(SocketOptions(), STREAM),
+            (Setting("tcp_nodelay", socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+        )
+        self.assertEqual(self.names(tcp_nodelay=False), [])
+
+    def test_datagrams_have_nothing_of_tcp(self) -> None:
+        """What belongs to TCP is never set on a socket for datagrams."""
+        self.assertEqual(self.names(DATAGRAM, so_broadcast=True, so_rcvbuf=1), [
+            "so_rcvbuf", "so_broadcast",
+        ])  # fmt: skip
+
+    def test_a_linger_of_nothing_is_not_none(self) -> None:
+        """``so_linger=0`` means a reset, and is not the same as no ``so_linger``."""
+        self.assertEqual(self.names(so_linger=0, tcp_nodelay=False), ["so_linger"])
+
+    def test_an_option_that_the_system_does_not_have(self) -> None:
+        """What cannot be done is refused, and not left out in silence."""
+        row = ("tcp_keepcnt", socket.IPPROTO_TCP, None)
+        self.patch(sockets, "_ROWS", (*sockets._ROWS[:-1], row))
+        self.assertEqual(self.names(), ["tcp_nodelay"])
+        error = self.assertRaises(InvalidOption, self.names, so_keepalive=True, tcp_keepcnt=3)
+        self.assertEqual(str(error), "this system has no tcp_keepcnt")
+
+
+class TunerTests(SynchronousTestCase):
+    """Options are set on the socket of a transport."""
+
+    def test_the_refused_option_is_named(self) -> None:
+        """The error says which option it was, and keeps the system's number."""
+        # Options of TCP, on a socket that is none of TCP's.
+        tune = Tuner(sockets.settings(SocketOptions(), STREAM))
+        with socket.socket(socket.AF_UNIX) as local:
+            error = self.assertRaises(OSError, tune, Holding(local))
+        self.assertEqual(error.errno, errno.EOPNOTSUPP)
+        self.assertIn("tcp_nodelay cannot be set: ", str(error))
+
+    def test_a_transport_without_a_socket(self) -> None:
+        """Transports in memory, and other people's, are left alone."""
+        tune = Tuner(sockets.settings(SocketOptions(), STREAM))
+        tune(End(Clock()))
+        tune(Holding("no socket"))
+
+
+class Holding:
+    """A transport that is known to the system by that."""
+
+    def __init__(self, handle: object) -> None:
+        self._handle = handle
+
+    def getHandle(self) -> object:
+        return self._handle
+
+
+class FamilyTests(SynchronousTestCase):
+    """One address family cannot be reached from the other."""
+
+    def test_they_must_agree(self) -> None:
+        """``bindto`` and the host are both of IPv4 or both of IPv6."""
+        for host, local in (("127.0.0.1", "127.0.0.2"), ("::1", "::1"), ("fe80::1%1", "::1")):
+            refuse_other_family(host, (local, 0))
+            refuse_other_family(host, None)
+        for host, local in (("127.0.0.1", "::1"), ("::1", "127.0.0.1")):
+            error = self.assertRaises(InvalidOption, refuse_other_family, host, (local, 0))
+            self.assertEqual(error.option, "bindto")
+            self.assertIn(f"bindto={local} and {host}", str(error))
+
+    def test_ipv6_alone_needs_ipv6(self) -> None:
+        """``ipv6_v6only`` for an IPv4 address would do nothing, and is refused."""
+        only = SocketOptions(ipv6_v6only=True)
+        for host in ("*", "::", "::1"):
+            refuse_ipv6_alone(host, only)
+        refuse_ipv6_alone("127.0.0.1", SocketOptions())
+        error = self.assertRaises(InvalidOption, refuse_ipv6_alone, "0.0.0.0", only)
+        self.assertEqual(error.option, "ipv6_v6only")
+
+
+class BoundTests(SynchronousTestCase):
+    """Sockets that are bound, and have what was asked for."""
+
+    def bound(
+        self, host: str, port: int = 0, kind: socket.SocketKind = STREAM, **options: Any
+    ) -> socket.socket:
+        """A bound socket, until the test is over."""
+        made = bound(host, port, kind, SocketOptions(**options))
+        self.addCleanup(made.close)
+        return made
+
+    def flag(self, made: socket.socket, level: int, number: int) -> int:
+        """What the system says of an option."""
+        return made.getsockopt(level, number)
+
+    def test_an_address(self) -> None:
+        """An address of either family is bound to, at the port that was asked for."""
+        for host, family in (("127.0.0.1", socket.AF_INET), ("::1", socket.AF_INET6)):
+            made = self.bound(host)
+            self.assertEqual((made.family, made.getsockname()[0]), (family, host))
+            port = made.getsockname()[1]
+            made.close()
+            self.assertEqual(self.bound(host, port).getsockname()[1], port)
+
+    def test_every_address(self) -> None:
+        """``*`` is IPv6 and IPv4 both, unless IPv4 is refused."""
+        for wanted, only in ((None, 0), (False, 0), (True, 1)):
+            for host in ("*", "::"):
+                made = self.bound(host, ipv6_v6only=wanted)
+                self.assertEqual(made.getsockname()[0], "::")
+                self.assertEqual(self.flag(made, socket.IPPROTO_IPV6, socket.IPV6_V6ONLY), only)
+
+    def test_it_does_not_block(self) -> None:
+        """A socket for a reactor never waits."""
+        self.assertFalse(self.bound("127.0.0.1").getblocking())
+
+    def test_a_port_just_closed_can_be_had_again(self) -> None:
+        """A server can be started again at once; datagrams need no such thing."""
+        for kind, expected in ((STREAM, 1), (DATAGRAM, 0)):
+            made = self.bound("127.0.0.1", kind=kind)
+            self.assertEqual(self.flag(made, socket.SOL_SOCKET, socket.SO_REUSEADDR), expected)
+
+    def test_several_may_share_a_port(self) -> None:
+        """With ``so_reuseport`` a port is bound twice, and without it is not."""
+        for kind in (STREAM, DATAGRAM):
+            first = self.bound("127.0.0.1", kind=kind, so_reuseport=True)
+            port = first.getsockname()[1]
+            self.bound("127.0.0.1", port, kind, so_reuseport=True)
+            if kind is STREAM:
+                first.listen()
+            error = self.assertRaises(OSError, self.bound, "127.0.0.1", port, kind)
+            self.assertEqual(error.errno, errno.EADDRINUSE)
+
+    def test_the_options_are_set(self) -> None:
+        """Whoever is accepted from a listening socket has its options (tcp(7))."""
+        made = self.bound("127.0.0.1", so_keepalive=True, tcp_keepidle=77)
+        self.assertEqual(self.flag(made, socket.IPPROTO_TCP, socket.TCP_NODELAY), 1)
+        self.assertEqual(self.flag(made, socket.SOL_SOCKET, socket.SO_KEEPALIVE), 1)
+        self.assertEqual(self.flag(made, socket.IPPROTO_TCP, socket.TCP_KEEPIDLE), 77)
+
+    def test_an_address_of_another_machine(self) -> None:
+        """What is not ours cannot be bound to, nor a zone that is not there."""
+        for host in ("198.51.100.7", "fe80::1%nowhere0"):
+            self.assertRaises(OSError, self.bound, host)
+
+    def without_ipv6(self, number: int) -> None:
+        """Until the test is over, this machine has no IPv6, or some other trouble with it."""
+        make = socket.socket
+
+        def made(family: int = -1, *others: Any) -> socket.socket:
+            if family == socket.AF_INET6:
+                raise OSError(number, "as in the test")
+            return make(family, *others)
+
+        self.patch(socket, "socket", made)
+
+    def test_a_machine_without_ipv6(self) -> None:
+        """``*`` is every address that there is, and on some machines that is IPv4."""
+        for number in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            self.without_ipv6(number)
+            self.assertEqual(self.bound("*").getsockname()[0], "0.0.0.0")
+            self.assertRaises(OSError, self.bound, "*", ipv6_v6only=True)
+            self.assertRaises(OSError, self.bound, "::")
+
+    def test_any_other_trouble_is_not_hidden(self) -> None:
+        """No one listens on half of the addresses because the other half is in use."""
+        self.without_ipv6(errno.EADDRINUSE)
+        self.assertRaises(OSError, self.bound, "*")
+
+    def test_places(self) -> None:
+        """An address is told to the system as the system wants it."""
+        self.assertEqual(place("127.0.0.1", 7, DATAGRAM), ("127.0.0.1", 7))
+        self.assertEqual(place("::1", 7, STREAM), ("::1", 7, 0, 0))
+        number = socket.if_nametoindex("lo")
+        self.assertEqual(place("fe80::1%lo", 7, STREAM)[1:], (7, 0, number))

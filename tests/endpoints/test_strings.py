@@ -1,0 +1,301 @@
+"""Twisted's endpoint strings: any URL gets through them whole, or is refused."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any, Final
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from twisted.internet.endpoints import clientFromString, quoteStringArgument, serverFromString
+from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+import txtransport
+from tests import certificates
+from tests.loopback import LoopbackTestCase, Recorders
+from txtransport.config.url import Transport
+from txtransport.endpoints import api as endpoints
+from txtransport.endpoints import strings
+from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
+
+FROM_STRING: Final[dict[str, Callable[[Any, Any], Any]]] = {
+    "client": clientFromString,
+    "server": serverFromString,
+}
+FORMS: Final[dict[str, Callable[[str], str]]] = {
+    "raw": lambda url: f"transport:{url}",
+    "quoted": lambda url: f"transport:{quoteStringArgument(url)}",
+    "as url=": lambda url: f"transport:url={quoteStringArgument(url)}",
+}
+AT_LEISURE: Final = settings(deadline=None, max_examples=100)
+
+# --- URLs of all kinds ---------------------------------------------------------------
+
+LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
+LABELS: Final = st.text(LETTERS + "0123456789-_", min_size=1, max_size=8).map(lambda x: f"x{x}y")
+NAMES: Final = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
+SIXES: Final = st.ip_addresses(v=6).map(lambda address: address.compressed)
+HOSTS: Final = st.one_of(
+    NAMES,
+    st.ip_addresses(v=4).map(str),
+    SIXES,
+    st.builds("{}%{}".format, SIXES, st.sampled_from(["eth0", "lo", "3"])),
+)
+# What must not be in a value is only what cannot be shown.
+VALUES: Final = st.text(min_size=1, max_size=12).filter(str.isprintable)
+NAMED: Final = st.sampled_from(["passphrase", "ciphers", "peer_name", "local_cert", "cafile"])
+OPTIONS: Final = st.dictionaries(NAMED, VALUES, max_size=3).map(lambda given: tuple(given.items()))
+PORTS: Final = st.one_of(st.none(), st.integers(1, 65535))
+PATHS: Final = st.text(LETTERS + "/:\\ =?&%é@", min_size=1, max_size=12).map(lambda x: f"/{x}x")
+
+INTERNET: Final = st.builds(
+    lambda scheme, host, port, options: Transport(scheme, host, port, options=options),
+    st.sampled_from(["tls", "ssl", "tlsv1.2"]), HOSTS, PORTS, OPTIONS,
+)  # fmt: skip
+LOCAL: Final = st.builds(
+    lambda path, options: Transport("tls+unix", path=path, options=options), PATHS, OPTIONS
+)
+TRANSPORTS: Final = st.one_of(INTERNET, LOCAL)
+PIECES: Final = st.one_of(st.text(max_size=20), st.binary(max_size=20))
+
+
+class StringsTestCase(SynchronousTestCase):
+    """What the tests of this file share."""
+
+    def understood(self, description: str | bytes, side: str = "client") -> Transport:
+        """The URL that an endpoint string comes to."""
+        taken: list[Transport] = []
+        patch = self.patch(endpoints, side, lambda reactor, transport: taken.append(transport))
+        try:
+            FROM_STRING[side](MemoryReactorClock(), description)
+        finally:
+            patch.restore()
+        return taken[0]
+
+    def refusal(self, description: str | bytes, kind: Any = InvalidTransport) -> str:
+        """Why an endpoint string is none, on both sides alike."""
+        messages = {
+            str(self.assertRaises(kind, from_string, MemoryReactorClock(), description))
+            for from_string in FROM_STRING.values()
+        }
+        self.assertEqual(len(messages), 1)
+        return messages.pop()
+
+
+class RoundTripTests(StringsTestCase):
+    """What goes in comes out."""
+
+    @AT_LEISURE
+    @given(TRANSPORTS, st.sampled_from(["client", "server"]))
+    def test_a_quoted_url_comes_through_whole(self, transport: Transport, side: str) -> None:
+        """However odd a URL is, quoting it is enough; as text and as bytes."""
+        for form in ("quoted", "as url="):
+            description = FORMS[form](str(transport))
+            self.assertEqual(self.understood(description, side), transport)
+            self.assertEqual(self.understood(description.encode(), side), transport)
+
+    @AT_LEISURE
+    @given(TRANSPORTS)
+    def test_a_raw_url_comes_through_or_is_refused(self, transport: Transport) -> None:
+        """Unquoted it comes through as well, but for the one case that has two readings."""
+        for description in (f"transport:{transport}", f"transport:{transport}".encode()):
+            if ":" in transport.host and transport.port is None and transport.options:
+                self.assertIn("can be read in two ways", self.refusal(description))
+            else:
+                self.assertEqual(self.understood(description), transport)
+
+    @AT_LEISURE
+    @given(INTERNET)
+    def test_a_scheme_that_is_a_prefix(self, transport: Transport) -> None:
+        """Where Twisted leaves the scheme free, the URL is an endpoint string as it is."""
+        if transport.scheme == "tlsv1.2" and not (":" in transport.host and transport.options):
+            self.assertEqual(self.understood(str(transport)), transport)
+
+    @AT_LEISURE
+    @given(TRANSPORTS)
+    def test_quote(self, transport: Transport) -> None:
+        """``quote()`` gives the endpoint string of any URL."""
+        self.assertEqual(self.understood(txtransport.quote(transport)), transport)
+        self.assertEqual(self.understood(txtransport.quote(str(transport))), transport)
+
+    @AT_LEISURE
+    @given(st.lists(PIECES, max_size=4), st.dictionaries(st.text(max_size=8), PIECES, max_size=2))
+    def test_anything_at_all(self, args: list[Any], kwargs: dict[str, Any]) -> None:
+        """Whatever Twisted takes apart is a URL, or is refused in our words."""
+        for prefix in ("transport", "tlsv1.2"):
+            with contextlib.suppress(InvalidTransport, InvalidOption):
+                self.assertIsInstance(strings.rejoined(prefix, args, kwargs), Transport)
+
+
+class ReadingTests(StringsTestCase):
+    """Endpoint strings, one by one."""
+
+    def test_as_they_are_written(self) -> None:
+        """Forms that people use, and what Twisted makes of them."""
+        tls = Transport("tls", "0.0.0.0", 8443, options=(("alpn_protocols", "h2"),))
+        rows = {
+            "transport:tls://0.0.0.0:8443?alpn_protocols=h2": tls,
+            "TRANSPORT:tls://0.0.0.0:8443?alpn_protocols=h2": tls,
+            "transport:url=tls\\://0.0.0.0\\:8443?alpn_protocols=h2": tls,
+            "transport:tls\\://0.0.0.0\\:8443?alpn_protocols=h2": tls,
+            "transport:h:80": Transport("tcp", "h", 80),
+            "transport:tcp://[::1]:80": Transport("tcp", "::1", 80),
+            "transport:tcp://[2001:db8::1%25eth0]:80": Transport("tcp", "2001:db8::1%eth0", 80),
+            "transport:unix:///run/x": Transport("unix", path="/run/x"),
+            "tlsv1.3://h:443": Transport("tlsv1.3", "h", 443),
+            "TLSv1.0://h:443?timeout=1": Transport(
+                "tlsv1.0", "h", 443, options=(("timeout", "1"),)
+            ),
+            "tlsv1.2://[::1]:443": Transport("tlsv1.2", "::1", 443),
+        }
+        for description, transport in rows.items():
+            self.assertEqual(self.understood(description), transport)
+            self.assertEqual(self.understood(description.encode()), transport)
+
+    def test_only_the_first_equals_sign_counts(self) -> None:
+        """A value may have more of them."""
+        understood = self.understood("transport:tls://h:1?SNI_server_certs=a=b,c=d")
+        self.assertEqual(understood.options, (("SNI_server_certs", "a=b,c=d"),))
+
+    def test_a_raw_colon_in_a_value(self) -> None:
+        """It is never taken for a port or for part of an address."""
+        for description in (
+            "transport:tls://[::1]?bindto=1.2.3.4:5000",
+            "transport:tls://[::1]:443?bindto=1.2.3.4:5000",
+            "transport:tls://h?bindto=1.2.3.4:5000",
+            "transport:tls://h:443?bindto=1.2.3.4:5000",
+            "transport:h?bindto=1.2.3.4:80",
+            "transport:unix:///run/x?timeout=1:2",
+            "tlsv1.2://[::1]?bindto=1.2.3.4:5000",
+            "tlsv1.2://h?bindto=1.2.3.4:5000",
+            "transport:tls://h:443?local_cert=C:\\site.pem",
+            "transport:tls://h?a=b:c=d",
+            "transport:tls://h:443?peer_fingerprint=aa:bb",
+        ):
+            for given_ in (description, description.encode()):
+                message = self.refusal(given_)
+                self.assertIn("%3A or %5C", message)
+                self.assertIn("txtransport.quote(url)", message)
+
+    def test_what_twisted_swallows(self) -> None:
+        """A raw backslash is gone before anyone sees it; %5C and quoting bring it through."""
+        rows = {
+            "transport:tls://h:1?passphrase=a\\q": "aq",
+            "transport:tls://h:1?passphrase=a%5Cq": "a\\q",
+            "transport:tls://h:1?passphrase=a\\\\q": "a\\q",
+            txtransport.quote("tls://h:1?passphrase=a\\q"): "a\\q",
+        }
+        for description, passphrase in rows.items():
+            self.assertEqual(
+                self.understood(description).options, (("passphrase", passphrase),), description
+            )
+
+    def test_what_twisted_itself_refuses(self) -> None:
+        """White space around it, a backslash at its end, other alphabets: no endpoint at all."""
+        for description in (
+            " transport:tcp://h:1",
+            "transport :tcp://h:1",
+            "transport:tcp://h:1\\",
+            "transport:tls://h?é=1",
+        ):
+            for from_string in FROM_STRING.values():
+                self.assertRaises(
+                    (ValueError, RuntimeError), from_string, MemoryReactorClock(), description
+                )
+
+    def test_options_called_like_arguments(self) -> None:
+        """``reactor``, ``self`` and the like are no options, and nothing worse."""
+        for name in ("reactor", "self", "prefix", "args", "kwargs", "cls"):
+            self.assertIn("there is no option", self.refusal(
+                f"transport:tcp://h:1?{name}=1", InvalidOption))  # fmt: skip
+            self.refusal(f"transport:{name}=1")
+            self.refusal(f"tlsv1.2:{name}=1")
+            self.refusal(f"transport:tcp://h:1:{name}=1")
+
+    def test_nothing_at_all(self) -> None:
+        """A prefix alone is no URL."""
+        for description in ("transport", "transport:", "transport:url=", "tlsv1.2:", "tlsv1.2://"):
+            self.refusal(description)
+
+    def test_bytes_that_are_no_text(self) -> None:
+        """Bytes are UTF-8; others are refused, and not shown."""
+        for description in (b"transport:h:1\xff", b"transport:tls://h:1?passphrase=\xff"):
+            self.assertEqual(self.refusal(description), "the endpoint string is not UTF-8")
+
+    def test_no_passphrase_gets_out(self) -> None:
+        """Whatever is wrong with a string, its secrets are not in the message."""
+        for description in (
+            "transport:tls://h:1?passphrase=hunter2:hunter2=hunter2",
+            "transport:tls://[::1]?passphrase=hunter2",
+            "transport:tls://user:hunter2@h?timeout=1:a=b",
+            "transport:tls://user:hunter2@h:1?timeout=1",
+            "transport:tls://h?passphrase=hunter2:1",
+            "transport:tls://h:1?passphrase=swordfish:hunter2",
+            "transport:tls://h:1?cafile=x&passphrase=:hunter2",
+            "tlsv1.2://[::1]?passphrase=hunter2",
+        ):
+            for given_ in (description, description.encode()):
+                self.assertNotIn("hunter2", self.refusal(given_))
+
+
+class PrefixTests(StringsTestCase):
+    """The prefixes that only explain, and those that do."""
+
+    def test_what_cannot_be_had_says_why(self) -> None:
+        """SSL 2.0 and 3.0 are refused with the reason and the OpenSSL that is linked."""
+        for prefix, rfc in (("sslv2", "RFC 6176"), ("sslv3", "RFC 7568")):
+            for description in (f"{prefix}://h:443", f"transport:{prefix}://h:443"):
+                message = self.refusal(description, TransportUnavailable)
+                self.assertIn(rfc, message)
+                self.assertIn("linked here: OpenSSL", message)
+
+    def test_datagrams_are_no_stream(self) -> None:
+        """An endpoint string is for streams; for UDP there is something else."""
+        for description in ("udp://h:53", "transport:udp://h:53"):
+            self.assertIn("use txtransport.datagram(…)", self.refusal(description))
+
+    def test_each_of_ours_makes_endpoints(self) -> None:
+        """For clients and for servers, every prefix that can be had works."""
+        cert = f"local_cert={certificates.site()}"
+        for prefix in ("transport:tls", "tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"):
+            client = clientFromString(MemoryReactorClock(), f"{prefix}://h:443")
+            server = serverFromString(MemoryReactorClock(), f"{prefix}://h:443?{cert}")
+            self.assertTrue(IStreamClientEndpoint.providedBy(client))
+            self.assertTrue(IStreamServerEndpoint.providedBy(server))
+
+    def test_twisted_s_own_prefixes_stay_twisted_s(self) -> None:
+        """``tcp:h:80`` is what it always was."""
+        endpoint = clientFromString(MemoryReactorClock(), "tcp:h:80")
+        self.assertNotIn("txtransport", type(endpoint).__module__)
+
+    def test_quote_takes_urls_only(self) -> None:
+        """What is no URL is not made into an endpoint string."""
+        self.assertEqual(strings.quote("H:1"), "transport:tcp\\://h\\:1")
+        self.assertRaises(InvalidTransport, strings.quote, "http://h")
+        self.assertRaises(InvalidOption, strings.quote, "tcp://h?verify_peer=no")
+
+
+class ConversationTests(LoopbackTestCase):
+    """From a string on both sides to a conversation."""
+
+    async def test_there_and_back(self) -> None:
+        """What a string listens on, another string connects to; behind a prefix as well."""
+        for listening, calling in (
+            ("transport:tcp://127.0.0.1:0", "transport:tcp://127.0.0.1:{}"),
+            (f"tlsv1.3://127.0.0.1:0?local_cert={certificates.site()}",
+             f"tlsv1.3://127.0.0.1:{{}}?cafile={certificates.cafile()}"),
+            ("haproxy:transport:tcp://127.0.0.1:0?backlog=7", "transport:tcp://127.0.0.1:{}"),
+        ):  # fmt: skip
+            guests = Recorders()
+            arriving = guests.next()
+            port: Any = await serverFromString(self.reactor, listening).listen(guests)
+            description = calling.format(self.adopt(port))
+            client: Any = await clientFromString(self.reactor, description).connect(Recorders())
+            self.addCleanup(self.end, client)
+            if listening.startswith("haproxy"):
+                client.say(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
+            client.say(b"hello")
+            await (await arriving).heard(b"hello")

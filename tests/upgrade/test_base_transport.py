@@ -1,0 +1,83 @@
+"""The transport at the bottom: who is there, and may TLS begin?"""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from attrs import define
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address, IPv6Address, UNIXAddress
+from twisted.internet.protocol import Factory, Protocol
+from twisted.internet.ssl import ClientContextFactory
+from twisted.internet.testing import StringTransport
+from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.errors import AlreadySecure, UpgradeError
+from txtransport.upgrade.base_transport import bottom, is_client, is_under_tls, ready, where
+
+
+@define
+class Peer:
+    """A transport that knows its peer, and nothing else."""
+
+    address: Any
+
+    def getPeer(self) -> Any:
+        """The address."""
+        return self.address
+
+
+def wrapped(transport: Any) -> Any:
+    """That transport under two wrappers."""
+    for _ in range(2):
+        wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
+        wrapper.transport = transport
+        transport = wrapper
+    return transport
+
+
+class BottomTests(SynchronousTestCase):
+    """What is under the wrappers."""
+
+    def test_wrappers_are_looked_through(self) -> None:
+        """However many there are, the transport beneath them is found."""
+        transport = StringTransport()
+        self.assertIs(bottom(wrapped(transport)), transport)
+        self.assertIs(bottom(transport), transport)
+
+    def test_tls_among_the_wrappers(self) -> None:
+        """A conversation that was under TLS from the start is known by it."""
+        factory = TLSMemoryBIOFactory(ClientContextFactory(), True, Factory())
+        tls = TLSMemoryBIOProtocol(factory, Protocol())
+        tls.transport = cast(Any, StringTransport())
+        self.assertTrue(is_under_tls(wrapped(tls)))
+        self.assertFalse(is_under_tls(wrapped(StringTransport())))
+        self.assertRaises(AlreadySecure, ready, wrapped(tls))
+
+    def test_what_cannot_start_tls(self) -> None:
+        """A transport in memory has no TLS; the error names its type."""
+        error = self.assertRaises(UpgradeError, ready, StringTransport())
+        self.assertIn("StringTransport", str(error))
+
+    def test_the_role(self) -> None:
+        """TCP's client, its server, and a transport that is neither."""
+        client = tcp.Client.__new__(tcp.Client)
+        server = tcp.Server.__new__(tcp.Server)
+        self.assertEqual(
+            [is_client(wrapped(each)) for each in (client, server, StringTransport())],
+            [True, False, None],
+        )
+
+    def test_with_whom(self) -> None:
+        """Messages name the peer by its address, in brackets where need be, and by its name."""
+        rows = {
+            IPv4Address("TCP", "192.0.2.1", 25): "STARTTLS with 192.0.2.1:25",
+            IPv6Address("TCP", "::1", 25): "STARTTLS with [::1]:25",
+            UNIXAddress("/run/x"): "STARTTLS with a local socket",
+        }
+        for address, text in rows.items():
+            self.assertEqual(where(Peer(address)), text)
+        peer = Peer(IPv4Address("TCP", "192.0.2.1", 25))
+        self.assertEqual(where(peer, "mx.example"), "STARTTLS with mx.example (192.0.2.1:25)")

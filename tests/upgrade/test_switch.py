@@ -1,0 +1,120 @@
+"""The switch itself, where `test_mixin` and `test_guard` cannot see it fail."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.protocol import Protocol
+from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+import txtransport.upgrade.switch
+from tests import certificates
+from tests.loopback import LoopbackTestCase, Recorder, Recorders
+from txtransport.config.policy import Side, TLSPolicy
+from txtransport.connection.lifetime import Starting
+from txtransport.errors import ConversationOver, UpgradeError
+from txtransport.tls.creator import creator
+from txtransport.upgrade.base_transport import ready
+from txtransport.upgrade.buffer import Feed
+from txtransport.upgrade.switch import TLSState, Upgrade
+
+
+def upgrade_of(transport: Any, parser: Any) -> Upgrade:
+    """The upgrade of a parser that acts on everything."""
+    feed = Feed(transport, parser.dataReceived, len, lambda: False)
+    return Upgrade(feed, unread=bytes, forget=lambda: None)
+
+
+class WithoutTwistedTests(SynchronousTestCase):
+    """Before there is a connection that could be switched."""
+
+    def test_a_conversation_that_is_over(self) -> None:
+        """After the end nothing is delivered and nothing can be switched."""
+        parser = Recorder()
+        upgrade = upgrade_of(StringTransport(), parser)
+        reason = Failure(ZeroDivisionError())
+        self.assertIs(upgrade.lost(reason), reason)
+        upgrade.received(b"late")
+        self.assertEqual(parser.received, b"")
+        self.assertRaises(ConversationOver, upgrade.start, "localhost")
+
+    def test_refusing_what_has_not_begun(self) -> None:
+        """There is nothing to refuse before the switch."""
+        upgrade = upgrade_of(StringTransport(), Protocol())
+        upgrade.refuse(Failure(ZeroDivisionError()))
+        upgrade.secured()
+        self.assertIs(upgrade.state, TLSState.PLAINTEXT)
+
+
+class SwitchTests(LoopbackTestCase):
+    """Over a real connection."""
+
+    async def pair(self) -> tuple[Any, Any, Any]:
+        """The server's upgrade, its transport, and the client."""
+        guests = Recorders()
+        arriving = guests.next()
+        port = await self.listening("tcp://127.0.0.1:0", guests)
+        client = await self.connected(f"tcp://127.0.0.1:{port}")
+        server = await arriving
+        return upgrade_of(server.transport, server), cast(Any, server.transport), client
+
+    async def test_twisted_fails_after_the_go_ahead(self) -> None:
+        """When the peer has been told to go ahead there is no way back: the connection ends."""
+        upgrade, transport, client = await self.pair()
+        broken = ZeroDivisionError("no context today")
+
+        def fail(context: object, normal: bool) -> None:
+            raise broken
+
+        transport.startTLS = fail
+        started = upgrade.start({"local_cert": certificates.site()}, reply=b"220 go\r\n")
+        self.assertIs(self.failureResultOf(started).value, broken)
+        self.assertIs(upgrade.state, TLSState.FAILED)
+        await client.gone()
+
+    async def test_a_borrowed_context_that_is_none(self) -> None:
+        """What Twisted finds to be no context leaves the conversation as it was."""
+        upgrade, transport, _ = await self.pair()
+        self.assertRaises(TypeError, upgrade.borrow, object())
+        self.assertEqual(len(self.flushWarnings()), 1)  # Twisted's own word on it.
+        self.assertIs(upgrade.state, TLSState.PLAINTEXT)
+        self.assertTrue(upgrade.feed.is_open)
+        self.assertIs(ready(transport), transport)
+
+    async def test_a_borrowed_context_that_breaks_in_the_middle(self) -> None:
+        """Half a switch is an end, never a return to clear text."""
+        upgrade, transport, client = await self.pair()
+        broken = ZeroDivisionError("half way")
+
+        def fail(context: object, normal: bool) -> None:
+            transport.TLS = True
+            raise broken
+
+        transport.startTLS = fail
+        upgrade.borrow(object())
+        del transport.TLS
+        self.assertIs(upgrade.state, TLSState.FAILED)
+        self.assertIs(upgrade.lost(Failure(ValueError())).value, broken)
+        await client.gone()
+
+    async def test_a_transport_that_is_neither_client_nor_server(self) -> None:
+        """Where the role cannot be told, it is asked for."""
+        upgrade, _, _ = await self.pair()
+        self.patch(txtransport.upgrade.switch, "is_client", lambda raw: None)
+        error = self.assertRaises(UpgradeError, upgrade.start, "localhost")
+        self.assertIn("client=True", str(error))
+
+    async def test_a_borrowed_handshake_has_a_deadline(self) -> None:
+        """Ten seconds for servers, as with a policy of our own."""
+        upgrade, _, client = await self.pair()
+        clock = Clock()
+        policy = TLSPolicy(local_cert=certificates.site())
+        upgrade.borrow(Starting(creator(policy, Side.SERVER)), clock=clock)
+        self.assertIs(upgrade.state, TLSState.HANDSHAKING)
+        clock.advance(9.9)
+        self.assertIs(upgrade.state, TLSState.HANDSHAKING)
+        clock.advance(0.2)
+        await client.gone()

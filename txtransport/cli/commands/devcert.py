@@ -1,0 +1,174 @@
+"""``txtransport devcert``."""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from txtransport.cli.terminal import laid_out, say, wrapped
+
+if TYPE_CHECKING:
+    from txtransport.cli.devfolder import Folder
+    from txtransport.testing.devcert import Issued, Purpose
+
+_LONGEST: Final = 3650
+_PORT: Final = 8443
+_INDENT: Final = "  "
+# What a name has to be for a server to listen at it on any machine.
+_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+
+
+def add(commands: Any) -> None:
+    """Add the command's parser to argparse's subparsers."""
+    parser = commands.add_parser(
+        "devcert",
+        help="make a development authority and a certificate",
+        description="Makes an authority of your own in DIR, and a certificate that it issues, "
+        "for trying things out; says how to trust it. The authority stays: later runs issue "
+        "from the same one and renew the certificates that it has issued.",
+    )
+    parser.add_argument("folder", metavar="DIR", help="the folder; is made if it is not there")
+    parser.add_argument(
+        "names",
+        nargs="+",
+        metavar="NAME",
+        help="whom the certificate is for: localhost, *.example.com, ::1; the first names its file",
+    )
+    parser.add_argument(
+        "--days",
+        type=_days,
+        default=90,
+        help="how long the certificate is valid (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--client", action="store_true", help="make a client's certificate, not a server's"
+    )
+    parser.add_argument(
+        "--force", action="store_true", help="replace files that were not made by this command"
+    )
+    parser.set_defaults(command=run, refuse=parser.error)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Make the files, and say what they are for.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        OSError: A file is in the way, or cannot be written.
+        SystemExit: A name cannot be one (2).
+    """
+    # cryptography takes a while to import.
+    from txtransport.cli import devfolder
+
+    try:
+        names = [devfolder.read_name(name) for name in chosen.names]
+    except ValueError as problem:
+        chosen.refuse(str(problem))
+    purpose: Purpose = "client" if chosen.client else "server"
+    try:
+        folder = devfolder.Folder.of(chosen.folder, is_replacing=chosen.force)
+        path, issued = folder.issue(names, days=chosen.days, purpose=purpose)
+    except devfolder.NotOurs as problem:
+        raise FileExistsError(f"{problem}; --force replaces it") from problem
+    names = list(dict.fromkeys(names))
+    width = shutil.get_terminal_size().columns
+    uses = _for_clients if chosen.client else _for_servers
+    lines = [
+        *_made(folder, path, issued, names, width),
+        *_told(_trusting(folder.cafile), width),
+        *_told(uses(folder.cafile, path, names[0]), width),
+    ]
+    say("\n".join(lines) + "\n")
+    return 0
+
+
+def _days(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LONGEST):
+        raise argparse.ArgumentTypeError(
+            f"takes a whole number from 1 to {_LONGEST}, not {text[:20]!r}"
+        )
+    return int(text)
+
+
+def _made(folder: Folder, path: str, issued: Issued, names: list[str], width: int) -> Iterator[str]:
+    age = "new" if folder.is_new else "kept"
+    root, leaf = folder.authority.certificate, issued.certificate
+    yield from laid_out(
+        [
+            (folder.cafile, f"the authority, {age}, until {root.not_valid_after_utc:%Y-%m-%d}"),
+            (
+                folder.key_file,
+                f"its key, {age}, so that the next run issues from the same authority; whoever "
+                "has it can pose as anyone to those who trust the authority",
+            ),
+            (
+                path,
+                f"new: key, certificate and chain for {', '.join(names)}, "
+                f"until {leaf.not_valid_after_utc:%Y-%m-%d}",
+            ),
+        ],
+        width,
+    )
+
+
+def _told(advice: Iterator[tuple[str, str]], width: int) -> Iterator[str]:
+    """Each piece of advice, and below it a line to copy."""
+    yield ""
+    for text, line in advice:
+        yield from wrapped(f"{text}:", width)
+        yield f"{_INDENT}{line}"
+
+
+def _trusting(cafile: str) -> Iterator[tuple[str, str]]:
+    ca = shlex.quote(cafile)
+    yield "To trust it in txtransport, as a keyword", f"cafile={cafile!r}"
+    yield "In curl", f"curl --cacert {ca}"
+    yield (
+        "On all of Debian or Ubuntu",
+        f"sudo cp {ca} /usr/local/share/ca-certificates/txtransport-dev.crt "
+        "&& sudo update-ca-certificates",
+    )
+    yield (
+        "In Chrome and others that use NSS",
+        f'certutil -d "sql:$HOME/.pki/nssdb" -A -t C,, -n txtransport-dev -i {ca}',
+    )
+    yield (
+        "In Firefox",
+        f"Settings, Certificates, View Certificates, Authorities, Import: {cafile}",
+    )
+
+
+def _for_servers(cafile: str, path: str, name: str) -> Iterator[tuple[str, str]]:
+    host = name if name in _LOOPBACK else "*"
+    server = _url(host, local_cert=path)
+    peer = name.replace("*.", "www.")
+    yield "To try it, as the URL of a server", server
+    yield "As the URL of a client", _url(peer, cafile=cafile)
+    yield "With Twisted's web server", f"twistd -n web --path . --listen {_quoted(server)}"
+    address = _url(peer).partition("://")[2]
+    yield "And to ask it", f"curl --cacert {shlex.quote(cafile)} https://{address}/"
+
+
+def _for_clients(cafile: str, path: str, name: str) -> Iterator[tuple[str, str]]:
+    peer = "server.example"
+    yield "To try it, as the URL of a client", _url(peer, local_cert=path)
+    asking = _url("*", local_cert="server.pem", verify_peer="yes", cafile=cafile)
+    yield "And of a server that asks for it", asking
+
+
+def _url(host: str, **options: str) -> str:
+    from txtransport.config.url import Transport
+
+    return str(Transport("tls", host, _PORT, options=tuple(options.items())))
+
+
+def _quoted(url: str) -> str:
+    """A URL as an endpoint string, for the shell."""
+    from txtransport.endpoints.strings import quote
+
+    return shlex.quote(quote(url))

@@ -1,0 +1,121 @@
+"""``txtransport explain``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import sys
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from txtransport.cli.terminal import laid_out, say
+from txtransport.diagnosis.error_line import LONGEST
+
+if TYPE_CHECKING:
+    from txtransport.diagnosis.explain import Explained
+
+_FAULTS: Final = {
+    "peer": "usually the other side's",
+    "ours": "usually this side's",
+    "network": "usually of what is in between",
+    "someone-between": "someone may be in between",
+}
+
+
+def add(commands: Any) -> None:
+    """Add the command's parser to argparse's subparsers."""
+    parser = commands.add_parser(
+        "explain",
+        help="say what a TLS error line of another tool means, and what to do",
+        description="Takes an error line of OpenSSL, curl, PHP, Python, Node, Go, Twisted, Java "
+        "or GnuTLS, from a log or a terminal, and says what it means, whose fault it usually is "
+        "and what to do. Nothing is contacted.",
+        epilog="The exit status is 0 when the text holds a known line, and 1 when it does not.",
+    )
+    parser.add_argument("--json", action="store_true", help="write one object of JSON")
+    parser.add_argument(
+        "text", nargs="*", metavar="TEXT", help="the line; without it, standard input is read"
+    )
+    parser.set_defaults(command=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Explain a text.
+
+    Returns:
+        The exit status.
+    """
+    # The tables are not needed for the help of all commands.
+    from txtransport.diagnosis.explain import explained, traced
+
+    text = " ".join(chosen.text) if chosen.text else _read()
+    found = explained(text)
+    traces = () if found else traced(text)
+    if chosen.json:
+        document = {
+            "ok": bool(found),
+            "explanations": [*map(_as_document, found)],
+            "traces": [*traces],
+        }
+        say(json.dumps(document, indent=2) + "\n")
+    else:
+        lines = _told(found) if found else _untold(text, traces)
+        say("\n".join(laid_out([*lines], shutil.get_terminal_size().columns)) + "\n")
+    return 0 if found else 1
+
+
+def _read() -> str:
+    """The beginning of standard input, whatever its bytes are."""
+    if sys.stdin is None:
+        return ""
+    if sys.stdin.isatty():
+        sys.stderr.write("Paste the line, then press Enter and Ctrl-D:\n")
+    raw = getattr(sys.stdin, "buffer", None)
+    if raw is None:
+        return sys.stdin.read(LONGEST)
+    return bytes(raw.read(LONGEST)).decode("utf-8", "backslashreplace")
+
+
+def _told(found: list[Explained]) -> Iterator[tuple[str, str]]:
+    """Rows of two cells: what, and the words for it."""
+    best, *others = found
+    diagnosis = best.diagnosis
+    yield "line", f"{best.said} ({best.tool})"
+    yield "means", f"{diagnosis.summary}."
+    for evidence in diagnosis.evidence:
+        yield "seen", evidence
+    yield "fault", _FAULTS[diagnosis.fault]
+    yield "do", f"{diagnosis.remedy}."
+    if best.in_tool:
+        yield "", f"In {best.tool}: {best.in_tool}"
+    if not diagnosis.permanent:
+        yield "again", "It may pass: trying again can help."
+    yield "cause", diagnosis.cause
+    for other in others:
+        yield "also", f"{other.said}: {other.diagnosis.summary}."
+
+
+def _untold(text: str, traces: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    if not text.strip():
+        yield "line", "There is no text to explain."
+        return
+    yield "line", "No line that is known stands in this text."
+    for trace in traces:
+        yield "seen", trace
+    yield (
+        "do",
+        (
+            "Look for the lines before it, or ask the other side: txtransport probe "
+            "tls://HOST:PORT shows what it says, and what to change."
+        ),
+    )
+
+
+def _as_document(one: Explained) -> dict[str, Any]:
+    return {
+        "tool": one.tool,
+        "said": one.said,
+        **one.diagnosis._asdict(),
+        "in_tool": one.in_tool or None,
+    }

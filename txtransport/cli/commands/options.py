@@ -1,0 +1,107 @@
+"""``txtransport options``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, Final
+
+from attrs import evolve
+
+from txtransport.cli.terminal import laid_out, say, wrapped
+from txtransport.config.schemes import SCHEMES, Kind, Scheme
+
+if TYPE_CHECKING:
+    from txtransport.config.options import Option
+
+SIDES: Final = {
+    Kind.STREAM: frozenset({"client", "server"}),
+    Kind.DATAGRAM: frozenset({"datagram"}),
+}
+"""Who can be at an end of a transport."""
+
+_EVERY_SIDE: Final = frozenset[str]().union(*SIDES.values())
+
+
+def add(commands: Any) -> None:
+    """Add the command's parser to argparse's subparsers."""
+    parser = commands.add_parser(
+        "options",
+        help="list the options of a transport, or all",
+        description="Lists the options: what each means, what it takes, and what holds without "
+        "it. An option has one name, in a URL and as a Python keyword.",
+    )
+    parser.add_argument(
+        "scheme",
+        nargs="?",
+        type=str.lower,
+        choices=SCHEMES,
+        metavar="SCHEME",
+        help="only those of this transport, such as tls",
+    )
+    parser.add_argument(
+        "--side",
+        choices=sorted(_EVERY_SIDE),
+        help="only those of this side",
+    )
+    parser.add_argument("--json", action="store_true", help="write one object of JSON")
+    parser.set_defaults(command=run, refuse=parser.error)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """List the options.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        SystemExit: The transport does not have that side (2).
+    """
+    scheme = None if chosen.scheme is None else SCHEMES[chosen.scheme]
+    sides = SIDES[scheme.kind] if scheme else _EVERY_SIDE
+    if chosen.side is not None and chosen.side not in sides:
+        chosen.refuse(f"{chosen.scheme}:// has no {chosen.side}, but {' and '.join(sorted(sides))}")
+    rows = [*_rows(scheme, sides & {chosen.side or side for side in sides})]
+    if chosen.json:
+        say(json.dumps({"options": [*map(_as_document, rows)]}, indent=2) + "\n")
+        return 0
+    width = shutil.get_terminal_size().columns
+    lines = [*laid_out([*map(_as_row, rows)], width)]
+    if scheme is not None and scheme.refusal is not None:
+        lines += ["", *wrapped(f"{scheme.name}:// is not available: {scheme.refusal}", width)]
+    say("\n".join(lines) + "\n")
+    return 0
+
+
+def _rows(scheme: Scheme | None, sides: frozenset[str]) -> Iterator[Option]:
+    """The options that the scheme has on one of the sides, each with those sides alone."""
+    # The table reads the names of all dialogues.
+    from txtransport.config.options import OPTIONS
+
+    for option in OPTIONS.values():
+        if option.sides & sides and (scheme is None or option.serves(scheme)):
+            yield evolve(option, sides=option.sides & sides)
+
+
+def _as_row(option: Option) -> tuple[str, ...]:
+    later = "" if option.refusal is None else f"; {option.refusal}"
+    return option.name, (
+        f"{option.meaning}{later}. Takes {option.type.expects}; default: {option.default}; "
+        f"for: {', '.join(sorted(option.sides))}."
+    )
+
+
+def _as_document(option: Option) -> dict[str, Any]:
+    return {
+        "name": option.name,
+        "meaning": option.meaning,
+        "takes": option.type.expects,
+        "default": option.default,
+        "sides": sorted(option.sides),
+        "schemes": [scheme.name for scheme in SCHEMES.values() if option.serves(scheme)],
+        "for_strangers": option.is_for_strangers,
+        "available": option.refusal is None,
+        "reason": option.refusal,
+    }

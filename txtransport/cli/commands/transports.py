@@ -1,0 +1,55 @@
+"""``txtransport transports``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from typing import Any
+
+from txtransport.cli.terminal import laid_out, say
+from txtransport.config.schemes import SCHEMES, Scheme
+
+
+def add(commands: Any) -> None:
+    """Add the command's parser to argparse's subparsers."""
+    parser = commands.add_parser(
+        "transports",
+        help="list the transports, each available or why not",
+        description="Lists what may stand before :// in a URL, each available or why not.",
+    )
+    parser.add_argument("--json", action="store_true", help="write one object of JSON")
+    parser.set_defaults(command=run)
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """List the transports.
+
+    Returns:
+        The exit status.
+    """
+    if chosen.json:
+        rows = [_as_document(scheme) for scheme in SCHEMES.values()]
+        say(json.dumps({"transports": rows}, indent=2) + "\n")
+    else:
+        lines = laid_out([*map(_as_row, SCHEMES.values())], shutil.get_terminal_size().columns)
+        say("\n".join(lines) + "\n")
+    return 0
+
+
+def _as_row(scheme: Scheme) -> tuple[str, ...]:
+    answer = "yes" if scheme.refusal is None else f"no: {scheme.refusal}"
+    return scheme.name, scheme.meaning, answer
+
+
+def _as_document(scheme: Scheme) -> dict[str, Any]:
+    return {
+        "name": scheme.name,
+        "meaning": scheme.meaning,
+        "available": scheme.refusal is None,
+        "reason": scheme.refusal,
+        "kind": scheme.kind.value,
+        "secure": scheme.is_secure,
+        "local": scheme.is_local,
+        "version": scheme.version,
+    }

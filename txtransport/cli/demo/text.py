@@ -1,0 +1,157 @@
+"""The report for people: a table that fits its window, then the mail story."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from txtransport import Session, Transport
+from txtransport.cli.demo.report import Line, Outcome, Report, Row, Scene
+from txtransport.cli.terminal import wrapped
+
+_HEADINGS: Final = ("asked for", "read as", "dialled", "result", "ms")
+_GAP: Final = " "
+_NOTE: Final = "  "
+_NARROWEST: Final = 24
+
+
+def as_text(report: Report, title: str, width: int) -> str:
+    """The report, laid out.
+
+    Args:
+        report: What the demo saw.
+        title: The first line.
+        width: The window's, in characters.
+
+    Returns:
+        Lines, the last one ended as well.
+    """
+    width = max(width, _NARROWEST)
+    paragraphs = [
+        [*wrapped(title, width)],
+        [*wrapped(_PREFACE, width)],
+        [*_table(report.rows, width)],
+        *([*_scene(scene, width)] for scene in report.scenes),
+        [line for text in _verdict(report) for line in wrapped(text, width)],
+    ]
+    return "\n\n".join("\n".join(lines) for lines in paragraphs) + "\n"
+
+
+_PREFACE: Final = (
+    "Read as they stand, then dialled on loopback: names and IPv4 at 127.0.0.1, IPv6 at ::1, "
+    "at free ports, with certificates of a throw-away authority. ms: from connect() until a "
+    "line had come back."
+)
+
+
+# --- the table -------------------------------------------------------------------
+
+
+def _table(rows: tuple[Row, ...], width: int) -> Iterator[str]:
+    cells = [_cells(row) for row in rows]
+    widths = [max(map(len, column)) for column in zip(_HEADINGS, *cells, strict=True)]
+    total = sum(widths) + len(_GAP) * (len(widths) - 1)
+    if total > width:
+        yield from _stacked(rows, width)
+        return
+    yield _aligned(_HEADINGS, widths)
+    yield "-" * total
+    for row, line in zip(rows, cells, strict=True):
+        yield _aligned(line, widths)
+        yield from wrapped(_note(row), width, _NOTE)
+
+
+def _stacked(rows: tuple[Row, ...], width: int) -> Iterator[str]:
+    """For windows in which no line of the table fits."""
+    label = max(map(len, _HEADINGS)) + 1
+    for row in rows:
+        for heading, cell in zip(_HEADINGS, _cells(row), strict=True):
+            yield f"{heading:{label}}{cell}"
+        yield from wrapped(_note(row), width, _NOTE)
+        yield ""
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    return (
+        row.form.asked,
+        str(row.parsed or "-"),
+        _place(row.dialled),
+        row.result,
+        "-" if row.milliseconds is None else f"{row.milliseconds:.1f}",
+    )
+
+
+def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
+    *words, number = cells
+    padded = [f"{word:{width}}" for word, width in zip(words, widths, strict=False)]
+    return _GAP.join([*padded, f"{number:>{widths[-1]}}"])
+
+
+def _place(dialled: Transport | None) -> str:
+    if dialled is None:
+        return "-"
+    if dialled.path:
+        # In the demo's own folder, whose name tells nothing.
+        return f".../{dialled.path.rpartition('/')[2]}"
+    return dialled.where.partition("://")[2]
+
+
+def _note(row: Row) -> str:
+    parts = [row.reason] if row.reason else []
+    if row.session is not None:
+        parts.append(_described(row.session))
+    if not row.is_right:
+        parts.insert(0, f"NOT AS IT SHOULD BE: {_expected(row)} was expected;")
+    return " ".join(parts)
+
+
+def _expected(row: Row) -> str:
+    return f"{row.form.expected}{', resumed' if row.form.is_resumed else ''}"
+
+
+def _described(session: Session) -> str:
+    words = [session.cipher]
+    if session.group is not None:
+        words.append(session.group)
+    words.append(f"resumed: {_yes_or_no(session.resumed)}")
+    words.append(f"verified: {_yes_or_no(session.verified)}")
+    return ", ".join(words)
+
+
+def _yes_or_no(answer: bool | None) -> str:
+    return "yes" if answer else "no"
+
+
+# --- the story -------------------------------------------------------------------
+
+
+def _scene(scene: Scene, width: int) -> Iterator[str]:
+    yield from wrapped(scene.title, width)
+    yield from wrapped(f"{scene.asked}, dialled at {_place(scene.dialled)}", width, _NOTE)
+    was_secure = False
+    for line in scene.lines:
+        if line.is_secure and not was_secure and scene.session is not None:
+            session = scene.session
+            yield from wrapped(f"== {session.version}, {_described(session)}", width, _NOTE)
+        was_secure = line.is_secure
+        yield from wrapped(_said(line), width, _NOTE, 12)
+    if scene.cause:
+        yield from wrapped(f"{scene.cause}: {scene.explanation}", width, _NOTE)
+    if not scene.is_right:
+        yield from wrapped(f"NOT AS IT SHOULD BE: {scene.expected} was expected", width, _NOTE)
+
+
+def _said(line: Line) -> str:
+    how = "TLS" if line.is_secure else "clear"
+    who = "C:" if line.is_client else "S:"
+    return f"{how:5}  {who} {line.text}"
+
+
+def _verdict(report: Report) -> Iterator[str]:
+    skipped = sum(row.outcome is Outcome.SKIPPED for row in report.rows)
+    aside = f", {skipped} of them skipped" if skipped else ""
+    count = f"{len(report.rows)} rows and {len(report.scenes)} scenes{aside}"
+    end = ": all as they should be." if report.is_right else "."
+    yield f"{count}, in {report.seconds:.1f} seconds{end}"
+    if report.wrong:
+        yield f"NOT as they should be: {', '.join(report.wrong)}."

@@ -1,0 +1,138 @@
+"""The report for machines: one object of JSON, whose keys ``docs/probe.md`` explains.
+
+Keys are added with time; those that are there keep their meaning.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from txtransport.cli.probe.report import Address, Report, Span, Stage, Survey, Version
+from txtransport.errors import Diagnosis
+from txtransport.text import shown
+from txtransport.tls.certificate import Described
+
+
+def as_document(report: Report, now: datetime) -> dict[str, Any]:
+    """The report as what ``json.dumps`` takes.
+
+    Args:
+        report: What the probe saw.
+        now: For the days that are left.
+    """
+    return {
+        "url": report.transport.redacted(),
+        "connected": report.is_connected,
+        "verified": report.is_verified,
+        "stage": report.failed_stage.value if report.failed_stage else None,
+        "session": _session(report),
+        "resumption": report.is_resumed,
+        "addresses": [_address(address) for address in report.addresses],
+        "timing": _timing(report),
+        "first_bytes": _first_bytes(report),
+        "chain": [_certificate(certificate, now) for certificate in report.chain],
+        "versions": None
+        if report.versions is None
+        else [_version(version) for version in report.versions],
+        "hint": report.hint or None,
+        "diagnosis": _diagnosis(report.diagnosis),
+    }
+
+
+def as_survey_document(survey: Survey, now: datetime) -> dict[str, Any]:
+    """What answers at a host, as what ``json.dumps`` takes.
+
+    Args:
+        survey: What was seen.
+        now: For the days that are left.
+    """
+    return {
+        "host": survey.host,
+        "connected": bool(survey.answering),
+        "verified": bool(survey.working),
+        "working": [as_document(report, now) for report in survey.working],
+        "failing": [as_document(report, now) for report in survey.failing],
+        "silent": [str(transport) for transport in survey.silent],
+        "diagnosis": _diagnosis(survey.diagnosis),
+    }
+
+
+def _session(report: Report) -> dict[str, Any] | None:
+    session = report.session
+    if session is None:
+        return None
+    digests = [certificate.fingerprint for certificate in report.chain]
+    return {
+        "version": session.version,
+        "cipher": session.cipher,
+        "bits": session.bits,
+        "group": session.group,
+        "alpn_protocol": session.alpn_protocol,
+        "server_name": session.server_name,
+        "resumed": session.resumed,
+        "peer_certificate": digests[0] if session.peer_certificate is not None else None,
+        "peer_chain": digests,
+        "verified": session.verified,
+    }
+
+
+def _address(address: Address) -> dict[str, Any]:
+    return {
+        "address": address.host,
+        "outcome": address.outcome.value,
+        "milliseconds": _rounded(address.milliseconds),
+        "diagnosis": _diagnosis(address.diagnosis),
+    }
+
+
+def _timing(report: Report) -> dict[str, float | None]:
+    spans: dict[Stage, Span] = {span.stage: span for span in report.spans}
+    timing = {
+        stage.value.replace("-", "_"): _rounded(spans[stage].milliseconds)
+        if stage in spans
+        else None
+        for stage in Stage
+    }
+    first = report.first_byte
+    waited = first.waited if first is not None and first.data else None
+    return {**timing, "first_byte": _rounded(waited), "total": _rounded(report.milliseconds)}
+
+
+def _first_bytes(report: Report) -> str | None:
+    if report.first_byte is None or not report.first_byte.data:
+        return None
+    return shown(report.first_byte.data)
+
+
+def _certificate(certificate: Described, now: datetime) -> dict[str, Any]:
+    return {
+        "subject": certificate.subject,
+        "issuer": certificate.issuer,
+        "names": list(certificate.names),
+        "not_before": certificate.not_before.isoformat(),
+        "not_after": certificate.not_after.isoformat(),
+        "days_left": certificate.days_left(now),
+        "key": certificate.key,
+        "signature": certificate.signature,
+        "authority": certificate.is_authority,
+        "fingerprint": certificate.fingerprint,
+    }
+
+
+def _version(version: Version) -> dict[str, Any]:
+    return {
+        "version": version.name,
+        "accepted": version.is_accepted,
+        "diagnosis": _diagnosis(version.diagnosis),
+    }
+
+
+def _diagnosis(diagnosis: Diagnosis | None) -> dict[str, Any] | None:
+    if diagnosis is None:
+        return None
+    return {**diagnosis._asdict(), "evidence": list(diagnosis.evidence)}
+
+
+def _rounded(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else round(milliseconds, 3)

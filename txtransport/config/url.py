@@ -1,0 +1,398 @@
+"""Text to `Transport`, and back.
+
+The grammar is DESIGN's: ``[scheme://]host[:port][?name=value&…]`` and
+``scheme:///path[?…]``. What is not in it is refused with the reason; nothing
+is guessed, since a guess would dial somewhere else.
+"""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import ipaddress
+import re
+from typing import Final
+from urllib.parse import quote, unquote_to_bytes
+
+import idna
+from attrs import field, frozen
+
+from txtransport.config.options import OPTIONS, known, value
+from txtransport.config.schemes import SCHEMES, Scheme
+from txtransport.errors import InvalidOption, InvalidTransport
+from txtransport.text import seen
+
+
+@frozen
+class Transport:
+    """Where to connect or listen, and over what.
+
+    Attributes:
+        scheme: The transport's name, lower case; a key of `SCHEMES`.
+        host: A name (ASCII, IDNA applied), an address without brackets, or
+            ``*``; empty for local sockets.
+        port: 0 to 65535, or None where the URL has none.
+        path: Of a local socket; begins with ``/``, or with ``@`` for Linux's
+            abstract names. Empty for the internet.
+        options: The URL's options as given, in order, percent-decoded.
+    """
+
+    scheme: str
+    host: str = ""
+    port: int | None = None
+    path: str = ""
+    options: tuple[tuple[str, str], ...] = field(default=())
+
+    @classmethod
+    def parse(cls, text: str, port: int | None = None, trusted: bool = True) -> Transport:
+        """Read a URL.
+
+        Args:
+            text: For example ``tls://www.example.com:443?verify_depth=3``.
+                Without a scheme it is ``tcp``.
+            port: The port, when `text` has none; 0 to 65535.
+            trusted: False for a URL that comes from a stranger: options that
+                name files or weaken checks are refused, and so are local
+                sockets and deprecated versions.
+
+        Returns:
+            The transport, whether it can be had here or not.
+
+        Raises:
+            InvalidTransport: The text is not in the grammar.
+            InvalidOption: An option is unknown, doubled, misplaced, or of the
+                wrong type.
+        """
+        found = _COMMON(text) if port is None and type(text) is str else None
+        if found is not None:
+            name, host, digits, query = found.groups()
+            scheme, number = SCHEMES.get(name), int(digits)
+            if scheme is not None and not scheme.is_local and number <= 65535:
+                options = () if query is None else _common_options(query, name)
+                if options is not None:
+                    parsed = cls(name, host, number, options=options)
+                    return parsed if trusted else _for_strangers(parsed, scheme)
+        parsed, scheme = _parse(cls, text, port)
+        return parsed if trusted else _for_strangers(parsed, scheme)
+
+    def __str__(self) -> str:
+        return self._written(secrets=True)
+
+    def __repr__(self) -> str:
+        return f"<Transport {self.redacted()}>"
+
+    def redacted(self) -> str:
+        """The canonical URL without its secrets, fit for logs and messages."""
+        return self._written(secrets=False)
+
+    @property
+    def where(self) -> str:
+        """Scheme and place without options, fit for messages."""
+        place = quote(self.path, safe="/@,") if self.path else self._authority()
+        return f"{self.scheme}://{place}"
+
+    @property
+    def name(self) -> str:
+        """The peer's name for TLS: the host without trailing dot or zone."""
+        return self.host.partition("%")[0].removesuffix(".")
+
+    @property
+    def is_literal(self) -> bool:
+        """Whether the host is an address and not a name."""
+        return ":" in self.host or _NUMERIC_END(self.host) is not None
+
+    def _authority(self) -> str:
+        host = self.host
+        if ":" in host:
+            # RFC 6874 writes the zone's percent sign as %25.
+            host = f"[{host.replace('%', '%25', 1)}]"
+        return host if self.port is None else f"{host}:{self.port}"
+
+    def _written(self, secrets: bool) -> str:
+        query = "&".join(
+            f"{name}={quote(text, safe=_SAFE)}"
+            if secrets or not OPTIONS[name].is_secret
+            else f"{name}=***"
+            for name, text in self.options
+        )
+        return f"{self.where}?{query}" if query else self.where
+
+
+# What may stand unescaped in the canonical form's values: never ``:`` and
+# ``\``, which Twisted's endpoint strings take apart.
+_SAFE: Final = "/,@*="
+
+# The usual case, which is most of what this room is asked for: a name whose
+# last label begins with a letter, and hence is no part of an address.
+_COMMON: Final = re.compile(
+    r"([a-z][a-z0-9.+]*)://"
+    r"((?=.{1,253}:)(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*[a-z][a-z0-9-]{0,62}(?<!-))"
+    r":([0-9]{1,5})"
+    r"(?:\?([A-Za-z0-9_]+=[A-Za-z0-9_./,+*-]*(?:&[A-Za-z0-9_]+=[A-Za-z0-9_./,+*-]*)*))?"
+).fullmatch
+# A last label that reads as a number makes the whole an IPv4 address, or an
+# error: the C library would take 127.1 and 0x7f000001 for addresses.
+_NUMERIC_END: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE).fullmatch
+_AVAILABLE: Final = [row.name for row in SCHEMES.values() if row.refusal is None]
+_SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)").fullmatch
+_ZONE: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}").fullmatch
+_PORT: Final = re.compile("[0-9]{1,5}").fullmatch
+_FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0]|\s").search
+_BAD_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})").search
+# What no host and no port has, and many an option.
+_OPTION: Final = re.compile("[&=]").search
+# Room for the names and files of several hundred certificates.
+_LONGEST: Final = 65536
+
+
+def _parse(cls: type[Transport], text: str, port: int | None) -> tuple[Transport, Scheme]:
+    if not isinstance(text, str):
+        raise InvalidTransport(f"a transport is text, not {type(text).__name__}")
+    if len(text) > _LONGEST:
+        raise InvalidTransport(f"the text is longer than {_LONGEST} characters")
+    bad = _FORBIDDEN(text)
+    if bad is not None:
+        raise _invalid(text, f"it holds {bad[0]!r}; white space and control characters "
+                       "must be percent-encoded in options and cannot be in a host")  # fmt: skip
+    head, _, query = text.partition("?")
+    name, mark, rest = head.partition("://")
+    if not mark:
+        name, rest = "tcp", head
+    elif not _SCHEME(name):
+        raise _invalid(text, "what stands before :// is not the name of a transport")
+    scheme = SCHEMES.get(name.lower())
+    if scheme is None:
+        raise _invalid(text, f"there is no transport {seen(name, 40)}; "
+                       f"{_nearest(name)}there are {', '.join(_AVAILABLE)}")  # fmt: skip
+    if not scheme.is_local and ("@" in rest or _is_password(query)):
+        raise _invalid(text, "a transport has no user name and no password; the protocol "
+                       "above it authenticates")  # fmt: skip
+    misplaced = _OPTION(rest)
+    if misplaced is not None and not scheme.is_local:
+        # Perhaps a passphrase: not to be shown.
+        place = head.removesuffix(rest) + rest[: misplaced.start()]
+        raise _invalid(place, "what follows is neither host nor port; options begin with ?")
+    if "#" in text:
+        raise _invalid(text, "a transport has no fragment; a # in an option's value is %23")
+    options = _options(query, scheme, text) if query else ()
+    if scheme.is_local:
+        if port is not None:
+            raise _invalid(text, f"{scheme.name}:// has no port")
+        return cls(scheme.name, path=_local(rest, text), options=options), scheme
+    authority, slash, path = rest.partition("/")
+    if path:
+        hint = "" if mark else "; a transport is written scheme://host:port, or unix:///path"
+        raise _invalid(text, f"{scheme.name}:// has no path{hint}")
+    if slash and not authority:
+        raise _invalid(text, "the host is missing")
+    host, number = _place(authority, port, text)
+    return cls(scheme.name, host, number, options=options), scheme
+
+
+def _nearest(name: str) -> str:
+    """The transport that was meant, if that can be told."""
+    close = difflib.get_close_matches(name[:40].lower(), _AVAILABLE, n=1)
+    return f"did you mean {close[0]}? " if close else ""
+
+
+def _place(authority: str, port: int | None, text: str) -> tuple[str, int | None]:
+    """Host and port of ``host[:port]``."""
+    if authority.startswith("["):
+        literal, bracket, tail = authority[1:].partition("]")
+        if not bracket or (tail and not tail.startswith(":")):
+            raise _invalid(text, "an address in brackets ends with ] and then :port")
+        digits = tail[1:] if tail else None
+        return _address6(literal, text), _agreed(digits, port, text)
+    if authority.count(":") > 1:
+        return _bare6(authority, port, text), _agreed(None, port, text)
+    host, colon, digits = authority.partition(":")
+    return _host(host, text), _agreed(digits if colon else None, port, text)
+
+
+def _agreed(digits: str | None, port: int | None, text: str) -> int | None:
+    """The port, which may stand in the URL or in ``port=``."""
+    if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
+        raise _invalid(text, f"port= takes a whole number, not {type(port).__name__}")
+    if port is not None and not 0 <= port <= 65535:
+        raise _invalid(text, f"port={seen(port)} is not from 1 to 65535")
+    if digits is None:
+        return port if port is None else int(port)
+    if not _PORT(digits):
+        raise _invalid(text, f"{seen(digits, 40)} is not a port: 1 to 65535 in decimal digits")
+    number = int(digits)
+    if number > 65535:
+        raise _invalid(text, f"{number} is not a port: the highest is 65535")
+    if port is not None and port != number:
+        raise _invalid(text, f"the URL says port {number} and port= says {port}")
+    return number
+
+
+def _bare6(authority: str, port: int | None, text: str) -> str:
+    """An IPv6 literal without brackets, when it cannot be read two ways."""
+    before, _, last = authority.rpartition(":")
+    if not _is_ipv6(authority):
+        first, _, rest = authority.partition(":")
+        hint = f"; did you mean {seen(f'{first}://{rest}', 60)}?" if first in SCHEMES else ""
+        if _is_ipv6(before):
+            hint = f"; an IPv6 address stands in brackets: [{before}]:port"
+        raise _invalid(
+            text, f"{seen(authority, 60)} is neither host:port nor an IPv6 address{hint}"
+        )
+    if port is None and _PORT(last) and _is_ipv6(before):
+        raise _invalid(text, f"write [{before}]:{last} for port {last}, or [{authority}] "
+                       "for the whole as an address")  # fmt: skip
+    return _address6(authority, text)
+
+
+def _is_ipv6(literal: str) -> bool:
+    address, percent, zone = literal.partition("%")
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return not percent or _ZONE(zone) is not None
+
+
+def _address6(literal: str, text: str) -> str:
+    address, percent, zone = literal.partition("%")
+    try:
+        canonical = ipaddress.IPv6Address(address).compressed
+    except ValueError:
+        raise _invalid(text, f"{seen(literal, 60)} is not an IPv6 address, and only those stand "
+                       "in brackets") from None  # fmt: skip
+    if not percent:
+        return canonical
+    # %25 is RFC 6874's escape; interface number 250 is written %25250.
+    if zone.startswith("25") and len(zone) > 2:
+        zone = zone[2:]
+    if not _ZONE(zone):
+        raise _invalid(text, f"{seen(zone, 40)} is not the name of a network interface")
+    return f"{canonical}%{zone}"
+
+
+def _host(host: str, text: str) -> str:
+    if host == "*":
+        return host
+    if not host:
+        raise _invalid(text, "the host is missing")
+    if not host.isascii():
+        try:
+            host = idna.encode(host, uts46=True).decode("ascii")
+        except idna.IDNAError as problem:
+            reason = str(problem)[:120]
+            raise _invalid(text, f"the host is not an international name: {reason}") from None
+    host = host.lower()
+    if _NUMERIC_END(host):
+        try:
+            return str(ipaddress.IPv4Address(host))
+        except ValueError:
+            raise _invalid(text, f"{seen(host, 60)} is not an IPv4 address: four decimal numbers "
+                           "from 0 to 255, separated by dots") from None  # fmt: skip
+    bare = host.removesuffix(".")
+    labels = bare.split(".")
+    if "" in labels:
+        raise _invalid(text, "the host has an empty label")
+    for label in labels:
+        if not _LABEL(label):
+            raise _invalid(text, f"{seen(label, 70)} cannot be part of a host's name")
+    if len(bare) > 253:
+        raise _invalid(text, "the host's name is longer than 253 characters")
+    return host
+
+
+def _local(rest: str, text: str) -> str:
+    """The path of a local socket."""
+    path = _decoded(rest, text)
+    if not path.startswith(("/", "@")):
+        raise _invalid(text, "a local socket is named by its whole path, unix:///run/name, "
+                       "or by an abstract name, unix://@name")  # fmt: skip
+    if path.endswith("/") or path == "@":
+        raise _invalid(text, "the path does not name a socket")
+    # sun_path holds 108 bytes, the last of them NUL (unix(7)).
+    if len(path.encode()) > 107:
+        raise _invalid(text, "the path of a local socket is longer than 107 bytes")
+    return path
+
+
+# The same options come again and again, and what they say never changes.
+@functools.lru_cache(maxsize=512)
+def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None:
+    """The options of a query without escapes, or None to have the trouble told in full."""
+    try:
+        return _options(query, SCHEMES[name], query)
+    except (InvalidTransport, InvalidOption):
+        return None
+
+
+def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ...]:
+    options: dict[str, str] = {}
+    for pair in query.split("&"):
+        name, equals, raw = pair.partition("=")
+        if not equals or not name:
+            raise _invalid(text, f"option {len(options) + 1} is not written name=value; "
+                           "& in a value is %26")  # fmt: skip
+        if name not in OPTIONS and any(OPTIONS[before].is_secret for before in options):
+            # Perhaps the rest of a passphrase: not to be shown.
+            raise _invalid(text, "what follows the passphrase is no option; & in a value is %26")
+        if "?" in raw or ";" in raw:
+            raise _invalid(text, f"option {len(options) + 1} holds a raw ? or ;: options are "
+                           "separated by &, and in a value these are %3F and %3B")  # fmt: skip
+        option = known(name, scheme)
+        if name in options:
+            raise InvalidOption(name, f"{name} is given twice")
+        options[name] = decoded = _decoded(raw, text)
+        value(option, decoded)
+    return tuple(options.items())
+
+
+def _decoded(raw: str, text: str) -> str:
+    decoded = raw
+    if "%" in raw:
+        if _BAD_PERCENT(raw):
+            raise _invalid(text, "a % is followed by two hexadecimal digits; % itself is %25")
+        try:
+            decoded = unquote_to_bytes(raw).decode("utf-8")
+        except UnicodeDecodeError:
+            raise _invalid(text, "what is percent-encoded is not UTF-8") from None
+    if not decoded.isprintable():
+        raise _invalid(text, "it holds a character that cannot be shown, perhaps percent-encoded")
+    return decoded
+
+
+def _for_strangers(parsed: Transport, scheme: Scheme) -> Transport:
+    if scheme.is_local:
+        raise _invalid(str(parsed), "a URL from a stranger may not name a local socket")
+    if scheme.is_weak:
+        raise _invalid(str(parsed), f"a URL from a stranger may not ask for {scheme.meaning}")
+    for name, _ in parsed.options:
+        if not OPTIONS[name].is_for_strangers:
+            raise InvalidOption(name, f"a URL from a stranger may not carry {name}")
+    return parsed
+
+
+def _invalid(text: str, problem: str) -> InvalidTransport:
+    """The error, with as much of the text as is safe to show."""
+    return InvalidTransport(f"{seen(_without_secrets(text), 120)}: {problem}")
+
+
+def _without_secrets(text: str) -> str:
+    """The text without user name and password, and without the options.
+
+    It may be a URL of any kind, pasted here by mistake or broken anywhere.
+    """
+    place, mark, query = text.partition("?")
+    if _is_password(query):
+        place, mark, query = f"{place}@", "", ""
+    before, at, after = place.rpartition("@")
+    if at:
+        name, slashes, user = before.partition("://")
+        if not slashes or not _SCHEME(name):
+            name, slashes, user = "", "", before
+        before = f"{name}{slashes}***" if user else f"{name}{slashes}"
+    return f"{before}{at}{after}{mark}" + ("…" if query else "")
+
+
+def _is_password(query: str) -> bool:
+    """Whether the ``?`` before it was part of a password: no option's name has an ``@``."""
+    return "@" in query.partition("=")[0]

@@ -1,0 +1,1 @@
+"""TLS on a Twisted transport: negotiation, handshake, deadlines and the end."""

@@ -1,0 +1,173 @@
+"""What a line of an error means, whichever tool it comes from.
+
+`explained` holds the known lines against a text and adds what the text itself
+gives away; what no row knows can still be `traced`.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from attrs import frozen
+
+from txtransport.config.policy import Side
+from txtransport.diagnosis.banners import recognise
+from txtransport.diagnosis.error_line import Place, codes, flat, folded, places, speaker
+from txtransport.diagnosis.tools.advice import in_tool
+from txtransport.diagnosis.tools.alerts import SAID_BY_PEER
+from txtransport.diagnosis.tools.certificates import CERTIFICATES
+from txtransport.diagnosis.tools.configuration import TOLD
+from txtransport.diagnosis.tools.disconnects import ENDS
+from txtransport.diagnosis.tools.mismatch import IN_COMMON
+from txtransport.diagnosis.tools.plaintext import PLAIN
+from txtransport.diagnosis.tools.row import Explanation
+from txtransport.diagnosis.tools.vague import VAGUE
+from txtransport.errors import Diagnosis
+from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.text import printable
+
+_MOST: Final = 8
+
+
+@frozen
+class Explained:
+    """A known line that stands in a text.
+
+    Attributes:
+        tool: Whose line it is, as far as it shows.
+        said: The words that are known, printable, 200 characters at the most.
+        diagnosis: What they mean, whose fault it usually is, what to do.
+        in_tool: How the tool itself is told that, or nothing.
+    """
+
+    tool: str
+    said: str
+    diagnosis: Diagnosis
+    in_tool: str = ""
+
+
+def explained(text: str) -> list[Explained]:
+    """The known lines in a text, the most telling first.
+
+    A line that only says that something failed counts where there is no other.
+
+    Args:
+        text: Of any length and content; its first 64 KiB are read.
+    """
+    line = flat(text)
+    # A code without its words, as from a program that has not loaded them.
+    words = "".join(f" {code.reason}" for code in codes(line) if code.reason)
+    searched = folded(f"{line}{words}")
+    found = _found(TELLING, searched) or _found(VAGUE, searched)[:1]
+    here, who = places(line), speaker(searched)
+    return [_explained(row, match, f"{line}{words}", who, here) for row, match in found]
+
+
+def traced(text: str) -> tuple[str, ...]:
+    """What can be told of a text in which nothing is known, a line each.
+
+    Args:
+        text: Of any length and content; its first 64 KiB are read.
+    """
+    line = flat(text)
+    plain = recognise(line[:64].encode("ascii", "replace"), Side.CLIENT, None)
+    return (
+        *([f"it begins like {plain.who}: {plain.advice}"] if plain is not None else ()),
+        *(_code(code.text, code.reason) for code in codes(line)),
+        *(f"the place {place}" for place in places(line)),
+        *([f"the words look like those of {who}"] if (who := speaker(folded(line))) else ()),
+    )
+
+
+def _code(text: str, reason: str | None) -> str:
+    return f"the code {text} of OpenSSL: {reason or f'openssl errstr {text} has its words'}"
+
+
+def _found(rows: Iterable[Explanation], searched: str) -> list[tuple[Explanation, re.Match[str]]]:
+    """The rows that match, one for each meaning and for each part of the text."""
+    found: dict[str, tuple[Explanation, re.Match[str]]] = {}
+    for row in rows:
+        match = _search(row.pattern, searched) if row.meaning not in found else None
+        if match is None or any(_overlap(match, other) for _, other in found.values()):
+            continue
+        found[row.meaning] = (row, match)
+        if len(found) == _MOST:
+            break
+    return [*found.values()]
+
+
+def _overlap(one: re.Match[str], other: re.Match[str]) -> bool:
+    return one.start() < other.end() and other.start() < one.end()
+
+
+def _search(pattern: str, searched: str) -> re.Match[str] | None:
+    return _compiled(pattern).search(searched)
+
+
+@functools.cache
+def _compiled(pattern: str) -> re.Pattern[str]:
+    # Compiled when it is first needed: importing this costs nothing.
+    return re.compile(pattern)
+
+
+def _explained(
+    row: Explanation,
+    match: re.Match[str],
+    line: str,
+    who: str | None,
+    here: tuple[Place, ...],
+) -> Explained:
+    # OpenSSL's words come by way of others.
+    tool = (who or row.tool) if row.tool == "OpenSSL" else row.tool
+    diagnosis = Diagnosis(
+        row.cause,
+        row.fault,
+        row.permanent,
+        row.meaning[0].upper() + row.meaning[1:],
+        tuple(_evidence(match, here)),
+        ". ".join([*_at(row.cause, here), row.remedy]),
+    )
+    return Explained(
+        tool,
+        printable(line[slice(*match.span())]),
+        diagnosis,
+        in_tool(row.remedy, tool),
+    )
+
+
+def _evidence(match: re.Match[str], here: tuple[Place, ...]) -> Iterator[str]:
+    groups = match.groupdict()
+    if groups.get("wanted"):
+        yield f"asked for: {printable(groups['wanted'].rstrip('.'))}"
+    if groups.get("names"):
+        yield f"the certificate is for: {printable(groups['names'])}"
+    for place in here:
+        yield f"at {place}"
+
+
+# --- the URL to use ----------------------------------------------------------------
+
+# Of two protocols that share a port the first is the more usual.
+_PROTOCOLS: Final = {
+    25: "smtp",
+    **{row.port: row.name for row in reversed(UPGRADABLE.values()) if row.port},
+}
+
+
+def _at(cause: str, here: tuple[Place, ...]) -> Iterator[str]:
+    """The URL for the places that were named, if they are known to begin in the clear."""
+    if cause in ("plaintext-peer", "closed", "timeout"):
+        for place in here:
+            protocol = _PROTOCOLS.get(place.port)
+            if protocol is not None:
+                yield f"Use tls://{place}?starttls={protocol}: that port begins in the clear"
+
+
+TELLING: Final = (*CERTIFICATES, *PLAIN, *SAID_BY_PEER, *IN_COMMON, *TOLD, *ENDS)
+"""The rows that name a reason, the one that says most first."""
+
+
+ALL: Final = (*TELLING, *VAGUE)

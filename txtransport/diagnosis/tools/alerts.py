@@ -1,0 +1,124 @@
+"""Lines that pass on what the other side said with an alert.
+
+One row for each alert and wording, made from the table of alerts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from txtransport.diagnosis.alerts import ALERTS
+from txtransport.diagnosis.findings import OF_ALERT, Finding
+from txtransport.diagnosis.tools.row import Explanation, said
+
+_FOR_SERVERS: Final = (
+    "In a server's log it is a client's verdict: give the client your authority, and "
+    "local_cert the intermediate certificates"
+)
+_OWN_CERTIFICATE: Final = Finding(
+    "peer-alert",
+    "the other side refuses the certificate of this one",
+    f"{_FOR_SERVERS}. On a client: show another certificate with local_cert=FILE",
+    fault="ours",
+)
+_OWN_EXPIRED: Final = Finding(
+    "peer-alert",
+    "the other side says that this side's certificate has expired or is revoked",
+    "Renew local_cert, and see that the running program has loaded the new file",
+    fault="ours",
+)
+_OWN_UNKNOWN: Final = Finding(
+    "peer-alert",
+    "the other side does not know the authority of this side's certificate",
+    f"{_FOR_SERVERS}. On a client: the server does not accept certificates of that authority",
+    fault="ours",
+)
+MANGLED: Final = Finding(
+    "other",
+    "a record came that could not be decrypted: something on the way changes the bytes, or one "
+    "side has a fault",
+    "Try without the proxy, balancer or virus scanner in between, and with a current OpenSSL",
+    fault="network",
+)
+_OF_ALERT: Final = {
+    **OF_ALERT,
+    20: MANGLED,
+    40: Finding(
+        "no-common-cipher",
+        "the other side found nothing acceptable in what this one offers: ciphers, groups, "
+        "signatures or versions",
+        "Compare ciphers, min_version and security_level of both; a server that wants a client "
+        "certificate (local_cert), or a name that it serves (peer_name), may say the same",
+    ),
+    42: _OWN_CERTIFICATE,
+    43: _OWN_CERTIFICATE,
+    44: _OWN_EXPIRED,
+    45: _OWN_EXPIRED,
+    46: _OWN_CERTIFICATE,
+    48: _OWN_UNKNOWN,
+    51: MANGLED,
+    80: Finding(
+        "peer-alert",
+        "the other side failed for a reason of its own, which it does not tell (internal error)",
+        "Look at its log. A server without a certificate says so, and a Twisted server to a "
+        "client that offers protocols: try without alpn_protocols",
+        permanent=False,
+    ),
+}
+
+# Where it is not OpenSSL's words, by number: crypto/tls/alert.go, gnutls_alert_get_name(3).
+_IN_GO: Final = {
+    44: "revoked certificate",
+    45: "expired certificate",
+    46: "unknown certificate",
+    48: "unknown certificate authority",
+    50: "error decoding message",
+    51: "error decrypting message",
+    70: "protocol version not supported",
+    71: "insufficient security level",
+}
+_IN_GNUTLS: Final = {
+    40: "handshake failed",
+    42: "certificate is bad",
+    43: "certificate is not supported",
+    44: "certificate was revoked",
+    45: "certificate is expired",
+    46: "unknown certificate",
+    48: "ca is unknown",
+    49: "access was denied",
+    70: "error in protocol version",
+    112: "the server name sent was not recognized",
+    116: "certificate is required",
+    120: "no supported application protocol could be negotiated",
+}
+# "bad certificate status response" is not "bad certificate".
+_NO_MORE: Final = r"(?! (?:status|authority))"
+
+
+def _rows() -> Iterator[Explanation]:
+    for alert in ALERTS:
+        if alert.number == 0:
+            continue
+        finding = _OF_ALERT.get(alert.number) or Finding(
+            "peer-alert",
+            f"the other side ended it with the alert {alert.name!r} ({alert.number})",
+            "Look at its log for the reason",
+        )
+        name = alert.name
+        yield from said(
+            finding,
+            OpenSSL=(
+                rf"\b(?:sslv3|tlsv1|tlsv13|tls)(?: alert)? {name}{_NO_MORE}",
+                rf"\balert number {alert.number}\b",
+            ),
+            Go=rf"remote error: tls: {_IN_GO.get(alert.number, name)}{_NO_MORE}",
+            Java=rf"received fatal alert: {name}{_NO_MORE}",
+        )
+        if alert.number in _IN_GNUTLS:
+            yield from said(
+                finding, GnuTLS=rf"gnutls handshake\(\) failed: {_IN_GNUTLS[alert.number]}"
+            )
+
+
+SAID_BY_PEER: Final = (*_rows(),)

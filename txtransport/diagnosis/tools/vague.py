@@ -1,0 +1,65 @@
+"""Lines that say only that something failed."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txtransport.diagnosis.findings import OF_ALERT, Finding
+from txtransport.diagnosis.tools.certificates import NO_AUTHORITIES, NO_LIST, PINNED, UNKNOWN
+from txtransport.diagnosis.tools.configuration import KEY, ours
+from txtransport.diagnosis.tools.mismatch import CIPHERS
+from txtransport.diagnosis.tools.row import said
+
+_UNVERIFIED: Final = Finding(
+    "other",
+    "the certificate was refused, and the line does not say why: untrusted, expired, without "
+    "its intermediate, or for another name",
+    "Ask for the reason: txtransport probe tls://HOST:PORT tells it, and shows the certificates",
+)
+_FAILED: Final = Finding(
+    "other",
+    "TLS did not come about, and the line does not say why",
+    "Look at the lines before it: the reason stands there, or in the other side's log; or ask "
+    "txtransport probe tls://HOST:PORT",
+)
+_NOT_SENT: Final = Finding(
+    "closed",
+    "the connection ended while something was sent or received",
+    "Look at the text behind the number; a server that wants a client certificate says so only "
+    "then (local_cert)",
+    permanent=False,
+)
+
+
+def _curl(number: int) -> str:
+    """How curl, and those who use it, give its exit code."""
+    return rf"\bcurl\W{{1,3}}(?:error |exit code |exited with )?\(?{number}\b"
+
+
+VAGUE: Final = (
+    *said(_UNVERIFIED, OpenSSL=r"certificate verify failed", curl=(_curl(60), _curl(51))),
+    *said(KEY, curl=_curl(58)),
+    *said(NO_AUTHORITIES, curl=_curl(77)),
+    *said(NO_LIST, curl=(_curl(82), _curl(91))),
+    *said(UNKNOWN, curl=_curl(83)),
+    *said(PINNED, curl=_curl(90)),
+    *said(OF_ALERT[116], curl=_curl(98)),
+    *said(CIPHERS, curl=_curl(59)),
+    *said(
+        ours("invalid-option", "the engine for keys (PKCS#11 or such) is not there", "Install it"),
+        curl=rf"{_curl(53)}|{_curl(54)}|{_curl(66)}",
+    ),
+    *said(_NOT_SENT, curl=rf"{_curl(55)}|{_curl(56)}|{_curl(80)}"),
+    *said(
+        _FAILED,
+        curl=_curl(35),
+        Node=r"\beproto\b",
+        PHP=r"failed to enable crypto|ssl operation failed with code 1"
+        r"|unable to connect to (?:tls|ssl)\S{0,260} \(unknown error\)",
+        Go=r"tls handshake error from",
+        GnuTLS=r"gnutls handshake\(\) failed|a tls fatal alert has been received",
+        Java=r"sslhandshakeexception",
+        Python=r"\bssl\.sslerror",
+        OpenSSL=r"ssl handshake failure|ssl error syscall|ssl error ssl",
+    ),
+)  # fmt: skip

@@ -1,0 +1,1 @@
+"""Twisted endpoints from a URL: client, server, datagram and endpoint strings."""

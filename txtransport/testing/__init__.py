@@ -1,0 +1,1 @@
+"""For test suites: a certificate authority that makes what tests need."""

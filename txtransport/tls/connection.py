@@ -1,0 +1,195 @@
+"""OpenSSL's connection, what it must keep to, and what verification saw of it."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+from attrs import Factory, define, frozen
+from cryptography import x509
+from OpenSSL import SSL
+
+from txtransport.config.policy import Side, TLSPolicy, Verify
+
+KEPT: Final = 256
+"""How many of a peer's first bytes are kept to explain a failure."""
+
+
+GOODBYE: Final = "close notify"
+"""OpenSSL's reason, as we word it, when the peer closes instead of shaking hands."""
+
+
+_SOME: Final = 2**14
+
+
+@frozen
+class Problem:
+    """One reason against a certificate.
+
+    Attributes:
+        cause: One of `txtransport.errors.CAUSES`.
+        code: X.509's number (``X509_V_ERR_…``), 0 for reasons of our own.
+        depth: Where in the chain, 0 being the leaf.
+        text: What is wrong, for people; ends a sentence.
+        certificate: The certificate at fault.
+    """
+
+    cause: str
+    code: int
+    depth: int
+    text: str
+    certificate: x509.Certificate | None
+
+
+@define
+class Evidence:
+    """What verification saw.
+
+    Attributes:
+        problems: The reasons for which the handshake was refused.
+        tolerated: The reasons that the policy lets pass.
+        chain: The certificates that were looked at, by depth.
+        is_leaf_good: Whether the leaf passed the checks of name, digest and key.
+        is_certificate_sent: On servers, whether the handshake showed our
+            certificate, which a resumed one does not.
+    """
+
+    problems: list[Problem] = Factory(list)
+    tolerated: list[Problem] = Factory(list)
+    chain: dict[int, x509.Certificate] = Factory(dict)
+    is_leaf_good: bool = False
+    is_certificate_sent: bool = False
+
+
+class Conversation(SSL.Connection):
+    """One connection of OpenSSL's, what it must keep to, and what was seen.
+
+    It also has the last word: whoever drives the handshake, be it the gate,
+    the mixin or Twisted itself, hears that it is complete only if the peer is
+    who it must be.
+
+    Args:
+        context: The context to speak by.
+        policy: What to demand of the peer.
+        side: Who we are in it.
+        is_acceptable: Is asked when the handshake is over.
+
+    Attributes:
+        received: The first bytes of the peer, `KEPT` at the most.
+        closing: Is called when a goodbye is said, be it ours or the answer to
+            the peer's.
+    """
+
+    closing: Callable[[], object] | None = None
+
+    def __init__(
+        self,
+        context: SSL.Context,
+        policy: TLSPolicy,
+        side: Side,
+        is_acceptable: Callable[[Conversation], bool],
+    ) -> None:
+        super().__init__(context, None)
+        # A server that has changed to a name's own context is still asked by
+        # the first one for the name of a second ClientHello (RFC 8446, 4.1.4).
+        # Renewed meanwhile, it would be gone, and with it what OpenSSL calls.
+        self._first_context = context
+        self.policy = policy
+        self.side = side
+        self.evidence = Evidence()
+        self.received = b""
+        self._is_acceptable = is_acceptable
+
+    def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
+        """Take bytes of the peer, and remember the first."""
+        missing = KEPT - len(self.received)
+        if missing > 0:
+            self.received += bytes(buf[:missing])
+        return super().bio_write(buf)
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake.
+
+        Raises:
+            SSL.WantReadError: It is the peer's turn.
+            SSL.Error: The handshake failed, or the peer is not acceptable and
+                the evidence says why.
+        """
+        try:
+            super().do_handshake()
+        except SSL.ZeroReturnError as goodbye:
+            # Twisted takes this one's empty arguments apart, and falls over them.
+            raise SSL.Error([("txtransport", "", GOODBYE)]) from goodbye
+        if not self._is_acceptable(self):
+            self._withhold()
+            raise SSL.Error([("txtransport", "", "the peer is not acceptable")])
+
+    def shutdown(self) -> bool:
+        """Say goodbye; whether both sides have."""
+        try:
+            return super().shutdown()
+        finally:
+            if self.closing is not None:
+                self.closing()
+
+    def _withhold(self) -> None:
+        """Throw away what would tell the peer that all is well."""
+        with contextlib.suppress(SSL.WantReadError):  # Nothing is left to read.
+            while True:
+                self.bio_read(_SOME)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the handshake is over, for both sides, and the peer is acceptable."""
+        return _is_finished(self) and not self.evidence.problems
+
+    @property
+    def shown_chain(self) -> tuple[x509.Certificate, ...]:
+        """The certificates that the peer sent, leaf first, be it that it was refused."""
+        return _chain(self)
+
+    @property
+    def is_ended_by_peer(self) -> bool:
+        """Whether the peer said goodbye (close_notify), so that nothing is missing."""
+        return bool(self.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+
+    @property
+    def is_resumed(self) -> bool:
+        """Whether an earlier session was taken up again.
+
+        OpenSSL's own answer is not public in pyOpenSSL. A client whose
+        handshake was full has looked at a chain; a server has shown its
+        certificate.
+        """
+        evidence = self.evidence
+        if self.side is Side.CLIENT:
+            return not evidence.chain
+        return not evidence.is_certificate_sent
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the peer is who it must be: its chain, and on clients its name."""
+        policy, side = self.policy, self.side
+        return (
+            policy.verifies(side) is not Verify.NO
+            and (side is Side.SERVER or policy.verifies_name(side))
+            and not self.evidence.problems
+            and not self.evidence.tolerated
+            and self.evidence.is_leaf_good
+        )
+
+
+def _chain(connection: SSL.Connection) -> tuple[x509.Certificate, ...]:
+    chain = []
+    for sent in connection.get_peer_cert_chain() or ():
+        # OpenSSL reads more than cryptography does, and looks at none of what
+        # it did not need to verify the leaf.
+        with contextlib.suppress(ValueError, x509.InvalidVersion):
+            chain.append(sent.to_cryptography())
+    return tuple(chain)
+
+
+def _is_finished(connection: SSL.Connection) -> bool:
+    # Each side's Finished has been seen (RFC 8446, 4.4.4).
+    return bool(connection.get_finished() and connection.get_peer_finished())

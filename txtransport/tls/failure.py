@@ -1,0 +1,370 @@
+"""From what was seen to what to say.
+
+A handshake that fails leaves traces: problems that verification wrote down,
+OpenSSL's reason, an alert, the first bytes of the peer, an end. `explain`
+reads them, the most telling first, and answers with the error that names the
+cause and the remedy. What the tables do not know keeps its original text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime, timezone
+from typing import Final
+
+from attrs import evolve, frozen
+from OpenSSL import SSL
+
+from txtransport.config.policy import Side
+from txtransport.diagnosis.alerts import Alert, alert_of_reason, alert_of_record
+from txtransport.diagnosis.banners import is_tls, recognise
+from txtransport.diagnosis.findings import (
+    EXPIRED_AUTHORITY,
+    FAULT_OF_CERTIFICATE,
+    MISSING_INTERMEDIATE,
+    OF_ALERT,
+    OF_CERTIFICATE,
+    OF_REASON,
+    OF_X509,
+    Advice,
+    Finding,
+)
+from txtransport.errors import HandshakeFailed
+from txtransport.text import opening, seen, shown
+from txtransport.tls.connection import GOODBYE, KEPT, Conversation, Problem
+from txtransport.tls.identity import issuer_place, named
+from txtransport.tls.pem import shown_issuer, shown_subject
+
+
+@frozen
+class Attempt:
+    """A handshake that did not come about.
+
+    Attributes:
+        where: With whom, for people: ``tls://mail.example.com:587``.
+        side: Who we were in it.
+        port: The peer's port (clients) or ours (servers), or None.
+        received: The first bytes of the peer, 256 at the most.
+        error: What ended it.
+        connection: OpenSSL's side of it, or None when it never came to that.
+        is_upgrade: Whether the conversation had begun in the clear.
+    """
+
+    where: str
+    side: Side
+    port: int | None
+    received: bytes
+    error: BaseException
+    connection: Conversation | None
+    is_upgrade: bool = False
+
+    @property
+    def peer(self) -> str:
+        """What the peer is in it."""
+        return "server" if self.side is Side.CLIENT else "client"
+
+    @property
+    def reason(self) -> str:
+        """OpenSSL's last reason, or nothing when the error is none of OpenSSL's."""
+        if not isinstance(self.error, SSL.Error):
+            return ""
+        try:
+            return str(self.error.args[0][-1][-1])
+        except (LookupError, TypeError):
+            return ""
+
+    @property
+    def has_certificate(self) -> bool:
+        """Whether we have a certificate to show."""
+        return self.connection is not None and self.connection.policy.local_cert is not None
+
+
+def explain(attempt: Attempt) -> HandshakeFailed:
+    """The error that an attempt deserves."""
+    finding = next(filter(None, (look(attempt) for look in _LOOKS)))
+    error = HandshakeFailed(
+        f"{attempt.where}: {finding.text}",
+        cause=finding.cause,
+        permanent=finding.permanent,
+        remedy=finding.remedy,
+        fault=finding.fault,
+        evidence=_evidence(attempt),
+        original=attempt.error,
+        received=attempt.received,
+        chain=attempt.connection.shown_chain if attempt.connection is not None else (),
+    )
+    error.__cause__ = attempt.error
+    return error
+
+
+def explain_late(attempt: Attempt) -> HandshakeFailed | None:
+    """Why a conversation that had begun was ended, if it was a verdict on us.
+
+    In TLS 1.3 a server judges our certificate when our side of the handshake
+    is over, and the guest has been built.
+    """
+    alert = alert_of_reason(attempt.reason)
+    if attempt.side is Side.SERVER or alert is None:
+        return None
+    # "Internal error" is what OpenSSL says when a callback refuses, as ours may.
+    is_verdict = alert.number in _VERDICTS or (alert.number == 80 and attempt.has_certificate)
+    return explain(attempt) if is_verdict else None
+
+
+def hint(received: bytes, side: Side, port: int | None, where: str) -> str:
+    """What the first bytes of a peer that then fell silent suggest, or nothing."""
+    known = recognise(received, side, port)
+    return known.advice_at(where) if known is not None else ""
+
+
+# --- the looks --------------------------------------------------------------------
+
+
+def _certificate(attempt: Attempt) -> Finding | None:
+    """Verification wrote down why it refused."""
+    if attempt.connection is None or not attempt.connection.evidence.problems:
+        return None
+    problem = attempt.connection.evidence.problems[0]
+    whose = "peer's" if attempt.side is Side.CLIENT else "client's"
+    place = "" if problem.depth == 0 else f" (an authority, depth {problem.depth})"
+    text = f"the {whose} certificate{place} was refused: {problem.text}{_described(problem)}"
+    advice = _advice_for(problem)
+    return Finding(problem.cause, text, advice.remedy, fault=advice.fault)
+
+
+def _advice_for(problem: Problem) -> Advice:
+    place = _missing_issuer(problem)
+    if place:
+        return Advice(MISSING_INTERMEDIATE.format(place=place))
+    if problem.code in OF_X509:
+        return OF_X509[problem.code]
+    if problem.cause == "expired" and problem.depth:
+        return Advice(EXPIRED_AUTHORITY)
+    fault = FAULT_OF_CERTIFICATE.get(problem.cause, "peer")
+    return Advice(OF_CERTIFICATE.get(problem.cause, ""), fault)
+
+
+def _missing_issuer(problem: Problem) -> str | None:
+    """Where the certificate that the peer should have sent is to be had, if one is missing."""
+    # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, and of a leaf that came alone.
+    if problem.code not in (20, 21) or problem.certificate is None:
+        return None
+    return issuer_place(problem.certificate)
+
+
+def _described(problem: Problem) -> str:
+    certificate = problem.certificate
+    if certificate is None:
+        return ""
+    number = f"; X509 error {problem.code}" if problem.code else ""
+    return (
+        f" (subject {shown_subject(certificate)}, issuer {shown_issuer(certificate)}, "
+        f"names {named(certificate)}, valid {certificate.not_valid_before_utc:%Y-%m-%d} "
+        f"to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC{_now(problem)}{number})"
+    )
+
+
+def _now(problem: Problem) -> str:
+    """What time it is, where that matters."""
+    if problem.cause not in ("expired", "not-yet-valid"):
+        return ""
+    return f", and now it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
+
+
+def _evidence(attempt: Attempt) -> tuple[str, ...]:
+    """What was seen, a line each."""
+    lines = []
+    connection = attempt.connection
+    if connection is not None:
+        asked = connection.get_servername() if attempt.side is Side.CLIENT else None
+        if asked:
+            lines.append(f"asked for the name {shown(asked, 80)} (SNI)")
+        if connection.policy.alpn_protocols:
+            ours = ", ".join(connection.policy.alpn_protocols)
+            lines.append(f"our application protocols: {seen(ours)} (ALPN)")
+        found = connection.evidence
+        for depth, certificate in sorted(found.chain.items())[:_CERTIFICATES]:
+            problem = Problem("", 0, depth, "", certificate)
+            lines.append(f"certificate {depth}:{_described(problem)}")
+        lines += [f"against certificate {each.depth}: {each.text}" for each in found.problems[:4]]
+    if attempt.received:
+        is_ours_to_show = attempt.side is Side.CLIENT or is_tls(attempt.received)
+        said = shown(attempt.received) if is_ours_to_show else opening(attempt.received)
+        lines.append(f"the {attempt.peer} sent {said}")
+    reason = attempt.reason[:200]
+    if reason:
+        lines.append(f"OpenSSL says {seen(reason, 200)}")
+    return tuple(lines)
+
+
+_CERTIFICATES: Final = 6
+"""Certificates of a chain that are shown."""
+
+
+def _plaintext(attempt: Attempt) -> Finding | None:
+    """The peer's first bytes are not TLS."""
+    received, peer = attempt.received, attempt.peer
+    if not received or is_tls(received):
+        return None
+    # Clients log in, and a server's log is read by others than they.
+    said = shown(received) if attempt.side is Side.CLIENT else opening(received)
+    if attempt.is_upgrade:
+        return Finding(
+            "plaintext-peer",
+            f"the {peer} sent plain text {said} where its TLS was to begin",
+            "None of it was delivered. Someone in the middle may have put it there, or the "
+            f"{peer} did not switch to TLS after the go-ahead",
+            fault="someone-between",
+        )
+    known = recognise(received, attempt.side, attempt.port)
+    who = f"the peer is {known.who}" if known is not None else f"the {peer} does not speak it"
+    return Finding(
+        "plaintext-peer",
+        f"expected a TLS handshake, but {who}: it sent {said}",
+        known.advice_at(attempt.where) if known is not None else "Is this the right port for TLS?",
+        fault="ours" if attempt.side is Side.CLIENT else "peer",
+    )
+
+
+def _goodbye(attempt: Attempt) -> Finding | None:
+    """A close_notify where the handshake should be; OpenSSL has no words for it."""
+    first = alert_of_record(attempt.received)
+    if attempt.reason != GOODBYE and (first is None or first.number != 0):
+        return None
+    return Finding(
+        "closed",
+        "the peer said goodbye (close_notify) instead of a handshake",
+        "It speaks TLS and does not want to talk now; look at its log",
+        permanent=False,
+    )
+
+
+def _alert(attempt: Attempt) -> Finding | None:
+    """The peer told us why, with an alert."""
+    alert = alert_of_reason(attempt.reason)
+    return _of_alert(attempt, alert) if alert is not None else None
+
+
+def _own_reason(attempt: Attempt) -> Finding | None:
+    """OpenSSL on this side had a reason that we know."""
+    return OF_REASON.get(attempt.reason)
+
+
+def _first_alert(attempt: Attempt) -> Finding | None:
+    """The peer began with an alert, of which OpenSSL makes nothing."""
+    alert = alert_of_record(attempt.received)
+    return _of_alert(attempt, alert) if alert is not None else None
+
+
+def _end(attempt: Attempt) -> Finding | None:
+    """The connection ended, and no one said why."""
+    if not _is_end(attempt.error):
+        return None
+    count = len(attempt.received)
+    if count:
+        sent = f"more than {KEPT - 1} bytes" if count >= KEPT else f"{count} byte{'s'[: count > 1]}"
+        text = f"the peer closed the connection during the TLS handshake, after {sent}"
+    else:
+        text = "the peer closed the connection without a byte of TLS"
+    return Finding(
+        "closed",
+        text,
+        "Is this port for TLS? A firewall, a full server or a name that the peer does not "
+        "serve looks the same"
+        if attempt.side is Side.CLIENT
+        else "Health checks and port scans look like this",
+        permanent=False,
+        fault="network" if attempt.side is Side.CLIENT else "peer",
+    )
+
+
+def _is_end(error: BaseException) -> bool:
+    # Twisted's have a base of this name; this floor does not know Twisted.
+    return isinstance(error, (SSL.ZeroReturnError, SSL.SysCallError, OSError)) or any(
+        kind.__name__ == "ConnectionClosed" for kind in type(error).__mro__
+    )
+
+
+def _otherwise(attempt: Attempt) -> Finding:
+    text = attempt.reason[:200] or seen(attempt.error, 200)
+    told = text if text.isprintable() else ascii(text)
+    return Finding("other", f"the TLS handshake failed: {told}", "")
+
+
+_LOOKS: Final[tuple[Callable[[Attempt], Finding | None], ...]] = (
+    _certificate,
+    _plaintext,
+    _goodbye,
+    _alert,
+    _own_reason,
+    _first_alert,
+    _end,
+    _otherwise,
+)
+"""The most telling first."""
+
+
+# --- alerts -----------------------------------------------------------------------
+
+# What a peer may hold against a certificate of ours …
+_OUR_CERTIFICATE: Final = frozenset({42, 43, 44, 45, 46, 48})
+# … and what it may say when our side of the handshake is over already.
+_VERDICTS: Final = _OUR_CERTIFICATE | {40, 49, 51, 116}
+
+
+def _of_alert(attempt: Attempt, alert: Alert) -> Finding:
+    number = alert.number
+    said = f"the peer ended the handshake with the alert {alert.name!r} ({number})"
+    if number in OF_ALERT:
+        return _because(OF_ALERT[number], said)
+    if number == 40:
+        return _handshake_failure(attempt, said)
+    if number in _OUR_CERTIFICATE:
+        return _certificate_refused(attempt, said)
+    remedy = "Look at the peer's log for the reason"
+    if number == 80 and attempt.side is Side.SERVER:
+        remedy += "; clients of OpenSSL say so when their own check of our name refuses it"
+    elif number == 80 and attempt.connection and attempt.connection.policy.alpn_protocols:
+        remedy = ("Try without alpn_protocols: a Twisted server without protocols of its own "
+                  "answers so to every offer")  # fmt: skip
+    return Finding("peer-alert", said, remedy, permanent=number != 80)
+
+
+def _because(finding: Finding, said: str) -> Finding:
+    return evolve(finding, text=f"{finding.text}; {said}")
+
+
+def _handshake_failure(attempt: Attempt, said: str) -> Finding:
+    connection = attempt.connection
+    if (
+        attempt.side is Side.CLIENT
+        and connection is not None
+        and not attempt.has_certificate
+        and connection.get_client_ca_list()
+    ):
+        return _because(OF_ALERT[116], said)
+    return Finding(
+        "no-common-cipher",
+        f"{said}: it finds nothing acceptable in our ciphers, groups or signatures",
+        "Compare ciphers, min_version and security_level of both; before TLS 1.3 a missing "
+        "client certificate (local_cert) reads the same",
+    )
+
+
+def _certificate_refused(attempt: Attempt, said: str) -> Finding:
+    if attempt.side is Side.SERVER:
+        return Finding(
+            "peer-alert",
+            f"the client refused our certificate; {said}",
+            "The client must trust the authority of local_cert and ask for a name that it is "
+            "for; see that local_cert holds the intermediate certificates",
+            fault="ours",
+        )
+    if not attempt.has_certificate:
+        return _because(OF_ALERT[116], said)
+    return Finding(
+        "peer-alert",
+        f"the peer refused our certificate; {said}",
+        "It must trust the authority of local_cert, and the certificate must be for clients",
+        fault="ours",
+    )
