@@ -1,6 +1,6 @@
 # make run     the demo
 # make test    every test
-# make check   style and types
+# make check   style, the import rule and types
 # make clean   everything that the others made
 
 PYTHON ?= python3
@@ -20,6 +20,7 @@ test: .venv/.installed
 check: .venv/.installed-dev
 	.venv/bin/ruff check
 	.venv/bin/ruff format --check
+	.venv/bin/lint-imports --no-cache
 	.venv/bin/mypy
 
 .venv/.installed: setup.cfg pyproject.toml
@@ -33,5 +34,5 @@ check: .venv/.installed-dev
 
 clean:
 	rm -rf .venv build dist txtransport.egg-info _trial_temp* .coverage .coverage.* \
-	    .hypothesis .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
+	    .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
 	find txtransport twisted tests -name __pycache__ -prune -exec rm -rf {} +
