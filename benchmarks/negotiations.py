@@ -34,7 +34,7 @@ from twisted.internet.testing import MemoryReactorClock, StringTransport
 
 import txtransport
 from txtransport.starttls.negotiation import Negotiation
-from txtransport.starttls.protocols import UPGRADABLE, Upgradable
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol
 from txtransport.starttls.wire import Speaker, Wire
 from txtransport.testing.devcert import Authority, write_private
 
@@ -43,35 +43,37 @@ DIALOGUES: Final = 200
 WAITING: Final = 10_000
 
 
-def client_of(row: Upgradable) -> Negotiation:
+def client_of(row: StartTLSProtocol) -> Negotiation:
     """A client at the beginning; its private words are always the same."""
-    return Negotiation(row.connect, Wire(us="[192.0.2.7]", fresh=lambda: "0123456789abcdef"))
+    return Negotiation(
+        row.connect, Wire(local_name="[192.0.2.7]", nonce=lambda: "0123456789abcdef")
+    )
 
 
-def talk(row: Upgradable, serve: Speaker) -> list[bytes]:
+def talk(row: StartTLSProtocol, serve: Speaker) -> list[bytes]:
     """Hold one dialogue.
 
     Returns:
         What the server said.
     """
-    client, server = client_of(row), Negotiation(serve, Wire(us="mail.example.com"))
+    client, server = client_of(row), Negotiation(serve, Wire(local_name="mail.example.com"))
     words = []
-    while not (client.is_over and server.is_over):
-        if asked := client.said():
-            server.receive(asked)
-        if answered := server.said():
+    while not (client.is_complete and server.is_complete):
+        if asked := client.data_to_send():
+            server.receive_data(asked)
+        if answered := server.data_to_send():
             words.append(answered)
-            client.receive(answered)
+            client.receive_data(answered)
     return words
 
 
-def told(row: Upgradable, words: list[bytes]) -> Negotiation:
+def told(row: StartTLSProtocol, words: list[bytes]) -> Negotiation:
     """A client to which these things were said."""
     client = client_of(row)
-    client.said()
+    client.data_to_send()
     for each in words:
-        client.receive(each)
-        client.said()
+        client.receive_data(each)
+        client.data_to_send()
     return client
 
 
@@ -86,12 +88,12 @@ def microseconds(work: Callable[[], object], rounds: int) -> float:
     return statistics.median(times)
 
 
-def waiting(row: Upgradable, words: list[bytes]) -> list[Negotiation]:
+def waiting(row: StartTLSProtocol, words: list[bytes]) -> list[Negotiation]:
     """Clients that wait for the last answer."""
     return [told(row, words[:-1]) for _ in range(WAITING)]
 
 
-def traced(row: Upgradable, words: list[bytes]) -> float:
+def traced(row: StartTLSProtocol, words: list[bytes]) -> float:
     """Bytes of Python's objects of one that waits."""
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
@@ -109,7 +111,7 @@ def resident() -> int:
 
 def grown(name: str) -> float:
     """Bytes by which this process grows for one that waits."""
-    row = UPGRADABLE[name]
+    row = STARTTLS_PROTOCOLS[name]
     assert row.serve is not None
     words = talk(row, row.serve)
     told(row, words)
@@ -130,13 +132,13 @@ def attempts() -> float:
     """Bytes of a client's whole attempt that waits, beside its transport."""
     reactor = MemoryReactorClock()
     endpoint = txtransport.client(reactor, "tls://127.0.0.1:587?starttls=smtp")
-    guests = Factory.forProtocol(Protocol)
+    protocols = Factory.forProtocol(Protocol)
     transports = [StringTransport() for _ in range(WAITING)]
     gc.collect()
     before, _ = tracemalloc.get_traced_memory()
     waiting = []
     for transport in transports:
-        attempt = endpoint.connect(guests)
+        attempt = endpoint.connect(protocols)
         *_, factory, _, _ = reactor.tcpClients.pop()
         protocol = factory.buildProtocol(None)
         protocol.makeConnection(transport)
@@ -173,7 +175,7 @@ def main(rounds: int) -> None:
     """Measure and print."""
     print(f"{'':14}{'both, µs':>10}{'client, µs':>12}{'traced, B':>11}{'resident, B':>13}")
     for name in NAMES:
-        row = UPGRADABLE[name]
+        row = STARTTLS_PROTOCOLS[name]
         assert row.serve is not None
         words = talk(row, row.serve)
         both = microseconds(partial(talk, row, row.serve), rounds)

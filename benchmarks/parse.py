@@ -2,7 +2,7 @@
 
     python benchmarks/parse.py [rounds]
 
-Prints the median of each in microseconds, and its ratio to `Transport.parse`
+Prints the median of each in microseconds, and its ratio to `TransportURL.parse`
 of a bare URL. The others do less (urllib, here without its cache, checks next
 to nothing), or more (Twisted makes the endpoint too).
 """
@@ -20,7 +20,7 @@ import hyperlink
 from twisted.internet.endpoints import clientFromString
 from twisted.internet.testing import MemoryReactorClock
 
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 
 CALLS = 500
 
@@ -34,9 +34,9 @@ def main(rounds: int) -> None:
     reactor = MemoryReactorClock()
     split = inspect.unwrap(urlsplit)
     candidates: dict[str, Callable[[], object]] = {
-        "Transport.parse, bare": lambda: Transport.parse(BARE),
-        "Transport.parse, one option": lambda: Transport.parse(OPTION),
-        "Transport.parse, IPv6 and zone": lambda: Transport.parse(ZONE),
+        "TransportURL.parse, bare": lambda: TransportURL.parse(BARE),
+        "TransportURL.parse, one option": lambda: TransportURL.parse(OPTION),
+        "TransportURL.parse, IPv6 and zone": lambda: TransportURL.parse(ZONE),
         "urllib.parse.urlsplit, bare": lambda: split(BARE),
         "urllib.parse.urlsplit, option": lambda: split(OPTION),
         "hyperlink.parse, bare": lambda: hyperlink.parse(BARE),
@@ -47,7 +47,7 @@ def main(rounds: int) -> None:
     for _ in range(rounds):
         for name, read in candidates.items():
             times[name].append(measured(read))
-    base = statistics.median(times["Transport.parse, bare"])
+    base = statistics.median(times["TransportURL.parse, bare"])
     for name, each in times.items():
         median = statistics.median(each)
         print(f"{name:32}{median:10.2f} µs{median / base:9.2f} x")

@@ -30,7 +30,7 @@ def page() -> Iterator[str]:
     yield (
         "*Sides* are those that have the option: c is a client, s a server, d a datagram "
         "endpoint. A URL that comes from a stranger "
-        "(`txtransport.Transport.parse(url, trusted=False)`) may carry those marked *safe*, "
+        "(`txtransport.TransportURL.parse(url, trusted=False)`) may carry those marked *safe*, "
         "and no others."
     )
     by_schemes = sorted(OPTIONS.values(), key=lambda row: places().index(row.belongs))

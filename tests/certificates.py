@@ -45,7 +45,7 @@ def site() -> str:
 
 
 @functools.cache
-def visitor() -> str:
+def client() -> str:
     """PEM file of a good client."""
     return issued("visitor.pem", "visitor.example", purpose="client")
 

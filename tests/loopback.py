@@ -265,7 +265,7 @@ class LoopbackTestCase(TestCase):
 
         return reactor
 
-    async def listening(self, url: str, guests: IProtocolFactory, **options: Any) -> int:
+    async def listening(self, url: str, factory: IProtocolFactory, **options: Any) -> int:
         """Listen, until the test is over; the port's number.
 
         Args:
@@ -273,7 +273,7 @@ class LoopbackTestCase(TestCase):
             guests: Builds the protocols.
             **options: As for `txtransport.server`.
         """
-        port = await txtransport.server(self.reactor, url, **options).listen(guests)
+        port = await txtransport.server(self.reactor, url, **options).listen(factory)
         return self.adopt(port)
 
     def adopt(self, port: IListeningPort) -> int:

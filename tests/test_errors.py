@@ -30,7 +30,7 @@ from txtransport.errors import (
     TransportUnavailable,
     UpgradeError,
 )
-from txtransport.text import opening, seen, shown
+from txtransport.text import escape_bytes, first_words, short_repr
 
 FLOOD: Final = b"\x1b[2J\r\n\0\xff" * 10_000
 """What a hostile peer would say to whoever reads the log."""
@@ -180,7 +180,7 @@ class HostileTextTests(SynchronousTestCase):
     @given(st.binary(max_size=300), st.integers(0, 100))
     def test_bytes_are_shown_escaped(self, said: bytes, limit: int) -> None:
         """Any bytes at all become printable text of bounded length, marked where cut."""
-        text = shown(said, limit)
+        text = escape_bytes(said, limit)
         self.assertTrue(text.isprintable())
         self.assertLessEqual(len(text), 4 * limit + 4)
         self.assertEqual(text.endswith("…"), len(said) > limit)
@@ -189,13 +189,13 @@ class HostileTextTests(SynchronousTestCase):
     @given(st.one_of(st.text(), st.binary(), st.floats(), st.lists(st.text())))
     def test_values_are_shown_escaped(self, given_: object) -> None:
         """Whatever a caller gave becomes printable text of bounded length."""
-        text = seen(given_, 40)
+        text = short_repr(given_, 40)
         self.assertTrue(text.isprintable())
         self.assertLessEqual(len(text), 41)
 
     def test_what_cannot_be_shown_is_named(self) -> None:
         """A number too long to be written does not break the message about it."""
-        self.assertEqual(seen(10**5000), "something of type int")
+        self.assertEqual(short_repr(10**5000), "something of type int")
 
 
 class OpeningTests(SynchronousTestCase):
@@ -214,12 +214,12 @@ class OpeningTests(SynchronousTestCase):
             b"\n": "b'\\n'",
         }
         for said, text in rows.items():
-            self.assertEqual(opening(said), text, said)
+            self.assertEqual(first_words(said), text, said)
 
     def test_words_of_any_length_are_bounded(self) -> None:
         """Bytes that are no words are shown as far as any."""
-        self.assertLess(len(opening(b"\xff" * 100_000)), 300)
-        self.assertEqual(opening(b"x" * 65), repr(b"x" * 64) + "…")
+        self.assertLess(len(first_words(b"\xff" * 100_000)), 300)
+        self.assertEqual(first_words(b"x" * 65), repr(b"x" * 64) + "…")
 
 
 class DiagnosisTests(SynchronousTestCase):

@@ -18,11 +18,11 @@ from txtransport.config.policy import Verify
 from txtransport.config.schemes import SCHEMES
 from txtransport.config.settings import (
     Settings,
-    split,
+    resolve_options,
 )
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 HEX: Final = "0123456789abcdef" * 4
 COLONS: Final = ":".join(HEX[place : place + 2].upper() for place in range(0, 64, 2))
@@ -164,8 +164,8 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "handshake_timeout": SECONDS,
     "close_timeout": SECONDS,
     "starttls": Examples(
-        (("smtp", UPGRADABLE["smtp"], UPGRADABLE["smtp"]),
-         ("IMAP", UPGRADABLE["imap"], UPGRADABLE["imap"])),
+        (("smtp", STARTTLS_PROTOCOLS["smtp"], STARTTLS_PROTOCOLS["smtp"]),
+         ("IMAP", STARTTLS_PROTOCOLS["imap"], STARTTLS_PROTOCOLS["imap"])),
         ("", "x y", "stls", None, 1, b"smtp", ["smtp"], True),
     ),
     "starttls_name": TEXTS,
@@ -188,8 +188,8 @@ EXAMPLES: Final[dict[str, Examples]] = {
 
 def settle(text: str, side: str = "client", **keywords: Any) -> Settings:
     """What a URL and keywords come to."""
-    transport = Transport.parse(text)
-    return split(SCHEMES[transport.scheme], transport.options, keywords, side)
+    url = TransportURL.parse(text)
+    return resolve_options(SCHEMES[url.scheme], url.options, keywords, side)
 
 
 class OptionsTestCase(SynchronousTestCase):

@@ -14,7 +14,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from txtransport.config.policy import TLSPolicy
-from txtransport.config.schemes import names
+from txtransport.config.schemes import available_schemes
 from txtransport.errors import (
     HandshakeFailed,
     InvalidOption,
@@ -27,10 +27,10 @@ from txtransport.errors import (
 )
 
 if TYPE_CHECKING:
-    from txtransport.config.url import Transport
-    from txtransport.connection.handshake import outcome_of
+    from txtransport.config.url import TransportURL
+    from txtransport.connection.handshake import starttls_outcome
     from txtransport.endpoints.api import client, datagram, server
-    from txtransport.endpoints.strings import quote
+    from txtransport.endpoints.strings import endpoint_string
     from txtransport.tls.session import Session, session_of
     from txtransport.upgrade.guard import guard
     from txtransport.upgrade.mixin import StartTLSMixin
@@ -45,19 +45,19 @@ __all__ = [
     "StartTLSMixin",
     "TLSPolicy",
     "TLSState",
-    "Transport",
     "TransportError",
     "TransportTimeout",
+    "TransportURL",
     "TransportUnavailable",
     "UpgradeError",
+    "available_schemes",
     "client",
     "datagram",
+    "endpoint_string",
     "guard",
-    "names",
-    "outcome_of",
-    "quote",
     "server",
     "session_of",
+    "starttls_outcome",
 ]
 
 # OpenSSL and Twisted's endpoints take a quarter of a second to import.
@@ -65,12 +65,12 @@ _LATER = {
     "Session": "txtransport.tls.session",
     "StartTLSMixin": "txtransport.upgrade.mixin",
     "TLSState": "txtransport.upgrade.switch",
-    "Transport": "txtransport.config.url",
+    "TransportURL": "txtransport.config.url",
     "client": "txtransport.endpoints.api",
     "datagram": "txtransport.endpoints.api",
     "guard": "txtransport.upgrade.guard",
-    "outcome_of": "txtransport.connection.handshake",
-    "quote": "txtransport.endpoints.strings",
+    "starttls_outcome": "txtransport.connection.handshake",
+    "endpoint_string": "txtransport.endpoints.strings",
     "server": "txtransport.endpoints.api",
     "session_of": "txtransport.tls.session",
 }

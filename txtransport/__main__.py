@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
-from txtransport.cli.terminal import say, version
+from txtransport.cli.terminal import version, write_output
 
 COMMANDS: Final = ("demo", "probe", "transports", "options", "devcert", "doctor", "explain")
 """In the order of the help; each is a room under ``commands/``."""
@@ -42,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 class _Parser(argparse.ArgumentParser):
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Leave, when help has been written."""
-        say("")
+        write_output("")
         super().exit(status, message)
 
 

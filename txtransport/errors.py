@@ -23,14 +23,14 @@ What TCP itself reports (refused, unreachable, no such name) stays Twisted's
 own: ``twisted.internet.error.ConnectError`` and its kind.
 
 This room knows nothing but words. Text that came over the wire is bounded and
-escaped (`shown`) before it becomes part of a message.
+escaped (`escape_bytes`) before it becomes part of a message.
 """
 
 from __future__ import annotations
 
 from typing import Any, Final, NamedTuple
 
-from txtransport.text import opening, shown
+from txtransport.text import escape_bytes, first_words
 
 CAUSES: Final = (
     "plaintext-peer",
@@ -185,7 +185,7 @@ class TransportTimeout(TransportError):
     def __init__(
         self, where: str, stage: str, seconds: float, received: bytes = b"", hint: str = ""
     ) -> None:
-        heard = f" the peer had sent only {shown(received)};" if received else ""
+        heard = f" the peer had sent only {escape_bytes(received)};" if received else ""
         self._summary = f"{where}: the {stage} took longer than {seconds:g} s"
         self.remedy = hint or _TIMEOUT_REMEDIES.get(
             stage, "raise the deadline if the peer is only slow"
@@ -195,7 +195,7 @@ class TransportTimeout(TransportError):
         self.stage = stage
         self.seconds = seconds
         self.received = received[:64]
-        self.evidence = (f"the peer sent {shown(received)}",) if received else ()
+        self.evidence = (f"the peer sent {escape_bytes(received)}",) if received else ()
 
     @property
     def summary(self) -> str:
@@ -295,9 +295,9 @@ class TLSNotOffered(NegotiationError):
     )
 
     def __init__(self, reply: bytes) -> None:
-        super().__init__(f"the peer does not offer TLS; it said {shown(reply, 200)}")
+        super().__init__(f"the peer does not offer TLS; it said {escape_bytes(reply, 200)}")
         self.reply = reply[:200]
-        self.evidence = (f"it said {shown(reply, 200)}",)
+        self.evidence = (f"it said {escape_bytes(reply, 200)}",)
 
 
 class TLSRefused(NegotiationError):
@@ -313,10 +313,10 @@ class TLSRefused(NegotiationError):
 
     def __init__(self, code: str, text: bytes) -> None:
         self.code = "".join(filter(str.isprintable, code))[:40]
-        super().__init__(f"the peer refused to start TLS ({self.code}): {shown(text, 200)}")
+        super().__init__(f"the peer refused to start TLS ({self.code}): {escape_bytes(text, 200)}")
         self.text = text[:200]
         self.permanent = not self.code.startswith("4")
-        self.evidence = (f"it said {self.code}: {shown(text, 200)}",)
+        self.evidence = (f"it said {self.code}: {escape_bytes(text, 200)}",)
 
 
 class PreAuthenticated(NegotiationError):
@@ -338,7 +338,7 @@ class PeerLeft(NegotiationError):
     permanent = False
 
     def __init__(self, received: bytes = b"") -> None:
-        last = f"; it had said {shown(received, 200)}" if received else ""
+        last = f"; it had said {escape_bytes(received, 200)}" if received else ""
         super().__init__(f"the peer left before TLS began{last}")
         self.received = received[:64]
 
@@ -363,7 +363,7 @@ class PlaintextInjected(PeerMisbehaved):
 
     def __init__(self, where: str, received: bytes) -> None:
         super().__init__(
-            f"{where}: plain text {opening(received)} stood where TLS was to begin; "
+            f"{where}: plain text {first_words(received)} stood where TLS was to begin; "
             "none of it was delivered and the connection was ended. "
             "Someone in the middle may have put it there, or the peer pipelines "
             "behind its upgrade command, which the protocol forbids"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 
-def shown(said: bytes, limit: int = 64) -> str:
+def escape_bytes(said: bytes, limit: int = 64) -> str:
     """Bytes of a stranger, fit for a message or a log.
 
     Args:
@@ -18,7 +18,7 @@ def shown(said: bytes, limit: int = 64) -> str:
     return repr(said) if len(said) <= limit else f"{said[:limit]!r}…"
 
 
-def opening(said: bytes) -> str:
+def first_words(said: bytes) -> str:
     """How a stranger began, fit for a log that others read.
 
     Args:
@@ -32,10 +32,10 @@ def opening(said: bytes) -> str:
     rest = line.split(None, 2)[2:]
     begun = line[: len(line) - len(rest[0])].rstrip() if rest else line
     more = "…" if len(begun) < len(said) and len(begun) <= 64 else ""
-    return shown(begun) + more
+    return escape_bytes(begun) + more
 
 
-def seen(given: object, limit: int = 80) -> str:
+def short_repr(given: object, limit: int = 80) -> str:
     """What a caller wrote, fit for a message or a log.
 
     Args:
@@ -52,19 +52,19 @@ def seen(given: object, limit: int = 80) -> str:
     return text if len(text) <= limit else f"{text[:limit]}…"
 
 
-def harmless(text: str) -> str:
+def escape_text(text: str) -> str:
     """A text that moves no cursor: what cannot be printed becomes an escape."""
-    return text if text.isprintable() else "".join(map(_harmless, text))
+    return text if text.isprintable() else "".join(map(_escape_character, text))
 
 
-def _harmless(character: str) -> str:
+def _escape_character(character: str) -> str:
     return character if character.isprintable() else ascii(character)[1:-1]
 
 
 _SHOWN: Final = 200
 
 
-def printable(text: str) -> str:
+def short_text(text: str) -> str:
     """Text of a stranger, fit for a terminal: bounded, and escaped where need be."""
     shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text[:_SHOWN])
     return f"{shown}…" if len(text) > _SHOWN else shown

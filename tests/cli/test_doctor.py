@@ -23,11 +23,11 @@ from twisted.plugins import txtransport_plugin
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.cli import doctor
-from txtransport.cli.doctor import CHECKS, Finding, Verdict, findings
+from txtransport.cli.doctor import CHECKS, CheckResult, Verdict, run_checks
 from txtransport.config.policy import TLSPolicy
 from txtransport.tls import creator
 from txtransport.tls import trust_store as platform
-from txtransport.tls.trust_store import Trust
+from txtransport.tls.trust_store import TrustStore
 
 ROOT: Final = Path(__file__).resolve().parents[2]
 PARSER: Final = """
@@ -49,11 +49,11 @@ parser = Parser()
 class DoctorTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
-    def finding(self, name: str) -> Finding:
+    def finding(self, name: str) -> CheckResult:
         """What the check of that name finds."""
-        return findings({name: CHECKS[name]})[name]
+        return run_checks({name: CHECKS[name]})[name]
 
-    def finds(self, name: str, verdict: Verdict, *words: str) -> Finding:
+    def finds(self, name: str, verdict: Verdict, *words: str) -> CheckResult:
         """The check comes to that verdict, and what it found has those words in it."""
         finding = self.finding(name)
         self.assertIs(finding.verdict, verdict, finding)
@@ -68,7 +68,7 @@ class AllTests(DoctorTestCase):
 
     def test_each_finds_something(self) -> None:
         """On any machine each check has an answer, and advice where it is not content."""
-        found = findings()
+        found = run_checks()
         self.assertEqual([*found], [*CHECKS])
         for name, finding in found.items():
             self.assertNotEqual(finding.found, "", name)
@@ -78,14 +78,14 @@ class AllTests(DoctorTestCase):
     def test_a_check_that_fails(self) -> None:
         """A check that fails itself is a finding, and the others are asked all the same."""
 
-        def fails(problem: BaseException) -> Callable[[], Finding]:
+        def fails(problem: BaseException) -> Callable[[], CheckResult]:
             def check() -> NoReturn:
                 raise problem
 
             return check
 
-        fine = Finding(Verdict.OK, "fine")
-        found = findings(
+        fine = CheckResult(Verdict.OK, "fine")
+        found = run_checks(
             {
                 "broken": fails(ImportError("no such thing")),
                 "leaving": fails(SystemExit(3)),
@@ -103,7 +103,7 @@ class AllTests(DoctorTestCase):
         def check() -> NoReturn:
             raise KeyboardInterrupt
 
-        self.assertRaises(KeyboardInterrupt, findings, {"slow": check})
+        self.assertRaises(KeyboardInterrupt, run_checks, {"slow": check})
 
 
 class SoftwareTests(DoctorTestCase):
@@ -153,7 +153,7 @@ class SoftwareTests(DoctorTestCase):
 
     def test_openssl(self) -> None:
         """The OpenSSL that is linked is named."""
-        self.assertEqual(self.finds("OpenSSL", Verdict.OK).found, creator.linked())
+        self.assertEqual(self.finds("OpenSSL", Verdict.OK).found, creator.openssl_version())
 
 
 class TLSTests(DoctorTestCase):
@@ -189,13 +189,13 @@ class TLSTests(DoctorTestCase):
 
     def test_trust(self) -> None:
         """How many authorities are trusted, and where they are, is told."""
-        self.patch(platform, "trust", lambda: Trust(7, ("/a.pem", "/b")))
+        self.patch(platform, "trust_store", lambda: TrustStore(7, ("/a.pem", "/b")))
         finding = self.finds("trust store", Verdict.OK)
         self.assertEqual(finding.found, "7 authorities in /a.pem and /b")
 
     def test_no_trust(self) -> None:
         """Without any authority no public server can be verified; where to look is told."""
-        self.patch(platform, "trust", lambda: Trust(0, ()))
+        self.patch(platform, "trust_store", lambda: TrustStore(0, ()))
         self.patch(os, "environ", {"SSL_CERT_DIR": "/nonexistent"})
         self.assertIn("SSL_CERT_DIR", self.finds("trust store", Verdict.WRONG).advice)
         self.patch(os, "environ", {})
@@ -322,7 +322,7 @@ class MachineTests(DoctorTestCase):
     def test_the_newest_counts(self) -> None:
         """What happened last tells most, be it a release or an installation."""
         self.patch(time, "time", lambda: 7258118400.0)
-        self.patch(creator, "linked", lambda: "OpenSSL 9.9.9 31 Dec 2199")
+        self.patch(creator, "openssl_version", lambda: "OpenSSL 9.9.9 31 Dec 2199")
         self.finds(
             "clock", Verdict.OK, "2200-01-01 00:00 UTC, later than the release of OpenSSL 9.9.9 ("
         )
@@ -332,13 +332,13 @@ class MachineTests(DoctorTestCase):
     def test_clocks_differ(self) -> None:
         """A clock that is a few hours behind may be right."""
         self.patch(time, "time", lambda: 7258118400.0 - 90000)
-        self.patch(creator, "linked", lambda: "OpenSSL 9.9.9 31 Dec 2199")
+        self.patch(creator, "openssl_version", lambda: "OpenSSL 9.9.9 31 Dec 2199")
         self.finds("clock", Verdict.OK)
 
     def test_an_openssl_without_a_date(self) -> None:
         """A fork of OpenSSL that tells no date leaves the files'."""
         for said in ("BoringSSL", "LibreSSL 4.1.0", ""):
-            self.patch(creator, "linked", lambda said=said: said)
+            self.patch(creator, "openssl_version", lambda said=said: said)
             self.finds("clock", Verdict.OK, "later than the files of ")
 
     def test_ipv6(self) -> None:
@@ -392,8 +392,8 @@ class ProcessTests(SynchronousTestCase):
             (plugins / "txtransport_tests_rude.py").write_text("parser = 1")
             script = (
                 "import sys\n"
-                "from txtransport.cli.doctor import CHECKS, findings\n"
-                "found = findings()\n"
+                "from txtransport.cli.doctor import CHECKS, run_checks\n"
+                "found = run_checks()\n"
                 "print(*found, sep=',')\n"
                 "print('twisted.internet.reactor' in sys.modules)\n"
             )
@@ -425,4 +425,4 @@ class ProcessTests(SynchronousTestCase):
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
         )
         self.assertEqual((run.stdout, run.stderr), ("set()\n", ""))
-        self.assertIn("findings", vars(doctor))
+        self.assertIn("run_checks", vars(doctor))

@@ -7,8 +7,8 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.cli.terminal import Look, look_of
-from txtransport.text import harmless
+from txtransport.cli.terminal import TerminalStyle, style_of
+from txtransport.text import escape_text
 
 
 class Terminal(io.StringIO):
@@ -25,7 +25,7 @@ class LookTests(SynchronousTestCase):
 
     def looks(self, stream: Any, **environment: str) -> tuple[bool, bool]:
         """Whether there are colours, and more than ASCII."""
-        look = look_of(stream, environment)
+        look = style_of(stream, environment)
         return look.is_coloured, look.is_unicode
 
     def test_a_terminal(self) -> None:
@@ -44,10 +44,10 @@ class LookTests(SynchronousTestCase):
 
     def test_ascii_is_enough(self) -> None:
         """Without more than ASCII the bars and branches are made of ASCII."""
-        self.assertTrue(Look().bar.isascii() and Look().branch.isascii())
-        self.assertEqual(len(Look().branch), len(Look(is_unicode=True).branch))
+        self.assertTrue(TerminalStyle().bar.isascii() and TerminalStyle().branch.isascii())
+        self.assertEqual(len(TerminalStyle().branch), len(TerminalStyle(is_unicode=True).branch))
 
     def test_harmless(self) -> None:
         """What cannot be printed becomes an escape; what can stays as it is."""
-        self.assertEqual(harmless("a\x1bb\u202e\n"), "a\\x1bb\\u202e\\n")
-        self.assertEqual(harmless("bücher └─"), "bücher └─")
+        self.assertEqual(escape_text("a\x1bb\u202e\n"), "a\\x1bb\\u202e\\n")
+        self.assertEqual(escape_text("bücher └─"), "bücher └─")

@@ -20,7 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.cli.demo.samples import REPORT, UNREAD_ROW
 from txtransport.__main__ import main
 from txtransport.cli.demo import run as program
-from txtransport.cli.demo.report import Report
+from txtransport.cli.demo.report import DemoReport
 from txtransport.cli.reactor import Interrupted
 from txtransport.cli.terminal import PACKAGES
 
@@ -41,10 +41,10 @@ class MainTestCase(SynchronousTestCase):
                 status = int(end.code or 0)
         return status, output.getvalue(), complaints.getvalue()
 
-    def seen(self, what: Report | BaseException) -> None:
+    def seen(self, what: DemoReport | BaseException) -> None:
         """The demo comes to that."""
 
-        def run() -> Report:
+        def run() -> DemoReport:
             if isinstance(what, BaseException):
                 raise what
             return what

@@ -23,8 +23,8 @@ class ProgressTests(SynchronousTestCase):
         """Each step is written over the one before, and in the end nothing is left."""
         stream = io.StringIO()
         progress = Progress(stream, 80)
-        progress.told("looking up a.example")
-        progress.told("connecting to 192.0.2.1")
+        progress.show("looking up a.example")
+        progress.show("connecting to 192.0.2.1")
         progress.done()
         progress.done()
         self.assertEqual(
@@ -35,14 +35,14 @@ class ProgressTests(SynchronousTestCase):
     def test_it_fits(self) -> None:
         """A long step is cut, so that it does not begin a second line; escapes stay text."""
         stream = io.StringIO()
-        Progress(stream, 20).told("\x1b[2J" + "x" * 100)
+        Progress(stream, 20).show("\x1b[2J" + "x" * 100)
         line = stream.getvalue().removeprefix("\r\x1b[K")
         self.assertEqual((len(line), line.isprintable()), (20, True))
 
     def test_no_one_looks(self) -> None:
         """Without a terminal nothing is written, and one that is gone is no failure."""
-        Progress(None, 80).told("x")
+        Progress(None, 80).show("x")
         progress = Progress(Gone(), 80)
-        progress.told("x")
-        progress.told("y")
+        progress.show("x")
+        progress.show("y")
         progress.done()

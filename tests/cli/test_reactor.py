@@ -10,7 +10,7 @@ import twisted.internet
 from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.cli.reactor import Interrupted, completed
+from txtransport.cli.reactor import Interrupted, run_until_complete
 
 
 class Reactor:
@@ -54,7 +54,7 @@ class CompletedTests(SynchronousTestCase):
 
         self.patch(twisted.internet, "reactor", Reactor(meanwhile))
         try:
-            return completed(work)
+            return run_until_complete(work)
         finally:
             for number, handler in handlers.items():
                 self.assertEqual(signal.getsignal(number), handler)

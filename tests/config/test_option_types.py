@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.vocabulary import (
     EXAMPLES,
 )
-from txtransport.config.options import OPTIONS, value
+from txtransport.config.options import OPTIONS
 from txtransport.errors import InvalidOption
 
 
@@ -26,14 +26,14 @@ class ValueTests(SynchronousTestCase):
         """A value means the same as the text of a URL and as what a programmer writes."""
         for name, examples in EXAMPLES.items():
             for text, written, meant in examples.good:
-                self.assertEqual(value(OPTIONS[name], text), meant, name)
-                self.assertEqual(value(OPTIONS[name], written), meant, name)
+                self.assertEqual(OPTIONS[name].parse(text), meant, name)
+                self.assertEqual(OPTIONS[name].parse(written), meant, name)
 
     def test_a_bad_value_names_what_is_expected(self) -> None:
         """Whatever is wrong with a value, the message names the option and what it takes."""
         for name, examples in EXAMPLES.items():
             for bad in examples.bad:
-                error = self.assertRaises(InvalidOption, value, OPTIONS[name], bad)
+                error = self.assertRaises(InvalidOption, OPTIONS[name].parse, bad)
                 self.assertEqual(error.option, name)
                 self.assertIn(f"{name} takes {OPTIONS[name].type.expects}", str(error))
                 self.assertTrue(str(error).isprintable() and len(str(error)) < 400, error)
@@ -42,12 +42,12 @@ class ValueTests(SynchronousTestCase):
         """The message repeats what was written, but never a passphrase."""
         for name, option in OPTIONS.items():
             for bad in ("\0hunter2", ("hunter2", object())):
-                error = self.assertRaises(InvalidOption, value, option, bad)
+                error = self.assertRaises(InvalidOption, option.parse, bad)
                 self.assertEqual("hunter2" in str(error), not option.is_secret, name)
 
     def test_a_number_is_not_taken_for_a_version(self) -> None:
         """min_version=1.2 in Python is told that the version is text."""
-        error = self.assertRaises(InvalidOption, value, OPTIONS["min_version"], 1.2)
+        error = self.assertRaises(InvalidOption, OPTIONS["min_version"].parse, 1.2)
         self.assertIn("takes '1.0' or '1.1' or '1.2' or '1.3', not 1.2", str(error))
 
     @settings(deadline=None)
@@ -64,9 +64,9 @@ class ValueTests(SynchronousTestCase):
         """Any value at all is read or refused, and what was read reads the same again."""
         option = OPTIONS[name]
         try:
-            meant = value(option, given_)
+            meant = option.parse(given_)
         except InvalidOption as error:
             self.assertTrue(str(error).isprintable() and len(str(error)) < 400, error)
         else:
             again = dict(meant) if name == "SNI_server_certs" else meant
-            self.assertEqual(value(option, again), meant)
+            self.assertEqual(option.parse(again), meant)

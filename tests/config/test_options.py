@@ -15,15 +15,15 @@ from tests.vocabulary import (
     EXAMPLES,
     OptionsTestCase,
 )
-from txtransport.config.options import OPTIONS, known, value
+from txtransport.config.options import OPTIONS, find_option
 from txtransport.config.policy import TLSPolicy
 from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.config.settings import (
     Deadlines,
     ServingPolicy,
     SocketOptions,
-    WayIn,
-    split,
+    StartTLSOptions,
+    resolve_options,
 )
 from txtransport.errors import InvalidOption
 
@@ -58,7 +58,7 @@ class TableTests(SynchronousTestCase):
 
     def test_an_option_becomes_a_field_or_says_why_not(self) -> None:
         """No option is read and then forgotten."""
-        parts = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, WayIn)
+        parts = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, StartTLSOptions)
         held = {attribute.name for part in parts for attribute in fields(part)}
         silent = {row.name for row in OPTIONS.values() if row.refusal is None} - held
         self.assertEqual(silent, {"capture_peer_cert"})
@@ -66,12 +66,12 @@ class TableTests(SynchronousTestCase):
 
     def test_what_is_said_to_be_the_default_is(self) -> None:
         """The reference's column of defaults is what the code does."""
-        holders = (SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), WayIn())
+        holders = (SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), StartTLSOptions())
         for holder in holders:
             for attribute in fields(type(holder)):
                 said, held = OPTIONS[attribute.name], getattr(holder, attribute.name)
                 if held is not None and held != () and held is not False:
-                    self.assertEqual(value(said, said.default), held, attribute.name)
+                    self.assertEqual(said.parse(said.default), held, attribute.name)
 
 
 class KnownTests(OptionsTestCase):
@@ -84,24 +84,24 @@ class KnownTests(OptionsTestCase):
             "VERIFY_DEPTH": "verify_depth", "local_certificate": "local_cert",
             "sni_server_cert": "SNI_server_certs", "min_ver": "min_version", "timeouts": "timeout",
         }.items():  # fmt: skip
-            error = self.assertRaises(InvalidOption, known, written, SCHEMES["tls"])
+            error = self.assertRaises(InvalidOption, find_option, written, SCHEMES["tls"])
             self.assertEqual(error.option, written)
             self.assertEqual(str(error), f"there is no option {written!r}; did you mean {meant}?")
 
     def test_nothing_near(self) -> None:
         """Where nothing is near, the message names the scheme."""
-        error = self.assertRaises(InvalidOption, known, "colour", SCHEMES["tcp"])
+        error = self.assertRaises(InvalidOption, find_option, "colour", SCHEMES["tcp"])
         self.assertEqual(str(error), "there is no option 'colour' for tcp://")
 
     def test_the_nearest_is_one_that_the_scheme_has(self) -> None:
         """tcp:// is not advised to verify its peer."""
-        error = self.assertRaises(InvalidOption, known, "verify_pier", SCHEMES["tcp"])
+        error = self.assertRaises(InvalidOption, find_option, "verify_pier", SCHEMES["tcp"])
         self.assertNotIn("did you mean verify_peer?", str(error))
 
     def test_long_and_strange_names(self) -> None:
         """A name of any length, alphabet or type is refused in few words."""
         for name in ("x" * 10**6, "\u202e\0", "", b"verify_peer", 1, None, ("verify_peer",)):
-            error = self.assertRaises(InvalidOption, known, name, SCHEMES["tls"])
+            error = self.assertRaises(InvalidOption, find_option, name, SCHEMES["tls"])
             self.assertIsInstance(error.option, str)
             self.assertTrue(str(error).isprintable() and len(str(error)) < 200, error)
 
@@ -141,7 +141,7 @@ class KnownTests(OptionsTestCase):
             scheme = next(scheme for scheme in SCHEMES.values() if row.serves(scheme))
             given_ = {name: EXAMPLES[name].good[0][0]}
             for side in {"client", "server", "datagram"} - row.sides:
-                error = self.assertRaises(InvalidOption, split, scheme, (), given_, side)
+                error = self.assertRaises(InvalidOption, resolve_options, scheme, (), given_, side)
                 self.assertIn(f"not of a {side}", str(error))
 
     def test_what_is_to_come(self) -> None:

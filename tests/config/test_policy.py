@@ -89,16 +89,16 @@ class ExpectingTests(SynchronousTestCase):
 
     def test_the_url_names_the_peer(self) -> None:
         """Without a word from the policy the peer is who was dialled."""
-        self.assertEqual(TLSPolicy().expecting("mail.example").peer_name, "mail.example")
+        self.assertEqual(TLSPolicy().for_peer("mail.example").peer_name, "mail.example")
 
     def test_the_policy_knows_better(self) -> None:
         """A policy that names the peer keeps its word."""
         policy = TLSPolicy(peer_name="mx.example")
-        self.assertIs(policy.expecting("mail.example"), policy)
+        self.assertIs(policy.for_peer("mail.example"), policy)
 
     def test_a_context_is_for_everyone(self) -> None:
         """Policies that differ in nothing but the peer's name are served by one context."""
         one, other = TLSPolicy(peer_name="a.example"), TLSPolicy(peer_name="b.example")
-        self.assertEqual(one.nameless, other.nameless)
-        self.assertIsNone(one.nameless.peer_name)
-        self.assertEqual(one.nameless.expecting("a.example"), one)
+        self.assertEqual(one.without_peer, other.without_peer)
+        self.assertIsNone(one.without_peer.peer_name)
+        self.assertEqual(one.without_peer.for_peer("a.example"), one)

@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.config.schemes import SCHEMES, Kind, names
+from txtransport.config.schemes import SCHEMES, Kind, available_schemes
 
 REFUSED: Final = {"sslv2", "sslv3", "udg", "dtls"}
 """Known by name, and not to be had."""
@@ -62,15 +62,15 @@ class NamesTests(SynchronousTestCase):
 
     def test_what_cannot_be_had_says_why(self) -> None:
         """A transport that is refused names the reason and what to use."""
-        self.assertEqual({name for name, why in names().items() if why}, REFUSED)
+        self.assertEqual({name for name, why in available_schemes().items() if why}, REFUSED)
         for name in REFUSED:
-            self.assertRegex(names()[name] or "", "; use (tls|unix)://", name)
+            self.assertRegex(available_schemes()[name] or "", "; use (tls|unix)://", name)
 
     def test_history_is_cited(self) -> None:
         """SSL is refused with the RFC that forbids it."""
-        self.assertIn("RFC 6176", names()["sslv2"] or "")
-        self.assertIn("RFC 7568", names()["sslv3"] or "")
+        self.assertIn("RFC 6176", available_schemes()["sslv2"] or "")
+        self.assertIn("RFC 7568", available_schemes()["sslv3"] or "")
 
     def test_all_are_listed(self) -> None:
         """names() lists every transport that a URL may begin with."""
-        self.assertEqual(list(names()), list(SCHEMES))
+        self.assertEqual(list(available_schemes()), list(SCHEMES))

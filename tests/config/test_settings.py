@@ -25,13 +25,13 @@ from txtransport.config.settings import (
     ServingPolicy,
     Settings,
     SocketOptions,
-    WayIn,
-    policy,
-    split,
+    StartTLSOptions,
+    resolve_options,
+    tls_policy,
 )
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import Dialogue, Wire
 
 
@@ -42,7 +42,7 @@ class SplitTests(OptionsTestCase):
         """Without options everything has its default; TLS is there only where the scheme has it."""
         self.assertEqual(
             settle("tls://h"),
-            Settings(SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), WayIn()),
+            Settings(SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), StartTLSOptions()),
         )
         self.assertIsNone(settle("tcp://h").tls)
         self.assertEqual(settle("tls+unix:///x").tls, TLSPolicy())
@@ -76,9 +76,9 @@ class SplitTests(OptionsTestCase):
             scheme = next(scheme for scheme in SCHEMES.values() if row.serves(scheme))
             side = "client" if "client" in row.sides else min(row.sides)
             _, written, meant = EXAMPLES[name].good[0]
-            settled = split(scheme, (), {name: written, **company.get(name, {})}, side)
+            settled = resolve_options(scheme, (), {name: written, **company.get(name, {})}, side)
             parts = (settled.sockets, settled.tls, settled.deadlines, settled.serving,
-                     settled.way_in)  # fmt: skip
+                     settled.starttls_options)  # fmt: skip
             held = [getattr(part, name) for part in parts if hasattr(part, name)]
             self.assertEqual(held, [meant], name)
 
@@ -119,8 +119,8 @@ class WayInTests(OptionsTestCase):
 
     def test_a_protocol_by_name(self) -> None:
         """The name stands for both sides' dialogues, in any case."""
-        way_in = settle("tls://h:587?starttls=SMTP").way_in
-        self.assertEqual(way_in, WayIn(UPGRADABLE["smtp"]))
+        starttls_options = settle("tls://h:587?starttls=SMTP").starttls_options
+        self.assertEqual(starttls_options, StartTLSOptions(STARTTLS_PROTOCOLS["smtp"]))
 
     def test_a_dialogue_of_one_s_own(self) -> None:
         """In Python a function of a wire is a protocol."""
@@ -129,7 +129,7 @@ class WayInTests(OptionsTestCase):
             wire.ask(b"knock")
             return (yield from wire.exactly(4))
 
-        protocol = settle("tls://h:1", starttls=knock).way_in.starttls
+        protocol = settle("tls://h:1", starttls=knock).starttls_options.starttls
         assert protocol is not None
         self.assertEqual((protocol.name, protocol.connect), ("knock", knock))
 
@@ -147,8 +147,10 @@ class WayInTests(OptionsTestCase):
         self.refused(
             "starttls_name", "peer_name", "tls://h:587?starttls=smtp&starttls_name=example.com"
         )
-        way_in = settle("tls://h:5222?starttls=xmpp&starttls_name=example.com").way_in
-        self.assertEqual(way_in.starttls_name, "example.com")
+        starttls_options = settle(
+            "tls://h:5222?starttls=xmpp&starttls_name=example.com"
+        ).starttls_options
+        self.assertEqual(starttls_options.starttls_name, "example.com")
 
     def test_servers_among_themselves(self) -> None:
         """Between servers both domains are named, and elsewhere neither speaks for one."""
@@ -157,14 +159,16 @@ class WayInTests(OptionsTestCase):
         self.refused(
             "starttls_from", "speaks for no domain", "tls://h:587?starttls=smtp&starttls_from=x"
         )
-        way_in = settle("tls://h:5269?starttls=xmpp-server&starttls_from=example.org").way_in
-        self.assertEqual(way_in.starttls_from, "example.org")
+        starttls_options = settle(
+            "tls://h:5269?starttls=xmpp-server&starttls_from=example.org"
+        ).starttls_options
+        self.assertEqual(starttls_options.starttls_from, "example.org")
         settle("tls://h:5269?starttls=xmpp-server&local_cert=a", "server")
 
     def test_going_on_in_the_clear(self) -> None:
         """Where nothing is left to go on with, may is refused."""
-        way_in = settle("tls://h:587?starttls=smtp&starttls_policy=may").way_in
-        self.assertEqual(way_in.starttls_policy, "may")
+        starttls_options = settle("tls://h:587?starttls=smtp&starttls_policy=may").starttls_options
+        self.assertEqual(starttls_options.starttls_policy, "may")
         self.refused(
             "starttls_policy", "no conversation", "tls://h:5672?starttls=amqp&starttls_policy=may"
         )
@@ -180,10 +184,10 @@ class WayInTests(OptionsTestCase):
 
     def test_a_stranger_cannot_choose_clear_text(self) -> None:
         """A URL from elsewhere may name a protocol, and not weaken it."""
-        Transport.parse("tls://h:587?starttls=smtp", trusted=False)
+        TransportURL.parse("tls://h:587?starttls=smtp", trusted=False)
         for option in ("starttls_policy=may", "starttls_name=x"):
             text = f"tls://h:587?starttls=smtp&{option}"
-            self.assertRaises(InvalidOption, Transport.parse, text, trusted=False)
+            self.assertRaises(InvalidOption, TransportURL.parse, text, trusted=False)
 
 
 class VersionTests(OptionsTestCase):
@@ -309,21 +313,21 @@ class PolicyTests(SynchronousTestCase):
 
     def test_a_mapping_is_a_policy(self) -> None:
         """Names and values are those of a URL."""
-        self.assertEqual(policy({}, Side.CLIENT), TLSPolicy())
+        self.assertEqual(tls_policy({}, Side.CLIENT), TLSPolicy())
         self.assertEqual(
-            policy({"verify_depth": "3", "peer_name": "mx.example"}, Side.CLIENT),
+            tls_policy({"verify_depth": "3", "peer_name": "mx.example"}, Side.CLIENT),
             TLSPolicy(verify_depth=3, peer_name="mx.example"),
         )
         self.assertEqual(
-            policy({"verify_peer": "optional", "local_cert": Path("a")}, Side.SERVER),
+            tls_policy({"verify_peer": "optional", "local_cert": Path("a")}, Side.SERVER),
             TLSPolicy(verify_peer=Verify.OPTIONAL, local_cert="a"),
         )
-        self.assertEqual(policy({"capture_peer_cert": True}, Side.CLIENT), TLSPolicy())
+        self.assertEqual(tls_policy({"capture_peer_cert": True}, Side.CLIENT), TLSPolicy())
 
     def test_only_tls_itself(self) -> None:
         """Options of sockets, of time and of serving have no place in a policy."""
         for name in ("timeout", "tcp_nodelay", "backlog", "max_connections", "close_timeout"):
-            error = self.assertRaises(InvalidOption, policy, {name: 1}, Side.SERVER)
+            error = self.assertRaises(InvalidOption, tls_policy, {name: 1}, Side.SERVER)
             self.assertEqual(str(error), f"{name} is not an option of TLS itself")
 
     def test_bad_options(self) -> None:
@@ -337,5 +341,5 @@ class PolicyTests(SynchronousTestCase):
             ({"max_version": "1.0"}, "max_version"),
             ({1: 2}, "1"),
         ):
-            error = self.assertRaises(InvalidOption, policy, given_, Side.CLIENT)
+            error = self.assertRaises(InvalidOption, tls_policy, given_, Side.CLIENT)
             self.assertEqual(error.option, option)

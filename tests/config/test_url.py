@@ -21,10 +21,10 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.options import OPTIONS
 from txtransport.config.schemes import SCHEMES
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption, InvalidTransport, TransportError
 
-parse = Transport.parse
+parse = TransportURL.parse
 
 AT_LEISURE: Final = settings(deadline=None)
 THOROUGHLY: Final = settings(deadline=None, max_examples=300)
@@ -59,7 +59,7 @@ class ReadingTests(UrlTestCase):
         """Scheme, host, port and options are taken apart."""
         self.assertEqual(
             parse("tls://www.example.com:443?verify_depth=3&timeout=2.5"),
-            Transport(
+            TransportURL(
                 "tls", "www.example.com", 443,
                 options=(("verify_depth", "3"), ("timeout", "2.5")),
             ),
@@ -81,9 +81,9 @@ class ReadingTests(UrlTestCase):
             "tls://www.example.com": ("tls", "www.example.com"),
         }
         for text, (scheme, host) in rows.items():
-            self.assertEqual(parse(text), Transport(scheme, host), text)
-            self.assertEqual(parse(text, port=80), Transport(scheme, host, 80), text)
-        self.assertEqual(parse("tcp://[fe80::1]:80"), Transport("tcp", "fe80::1", 80))
+            self.assertEqual(parse(text), TransportURL(scheme, host), text)
+            self.assertEqual(parse(text, port=80), TransportURL(scheme, host, 80), text)
+        self.assertEqual(parse("tcp://[fe80::1]:80"), TransportURL("tcp", "fe80::1", 80))
 
     def test_equal_transports_are_one(self) -> None:
         """However it was written, the same place is the same key in a table."""
@@ -379,7 +379,7 @@ class HostTests(UrlTestCase):
 
     def test_every_address(self) -> None:
         """``*`` is kept as it is: a server's every address."""
-        self.assertEqual(parse("tls://*:443"), Transport("tls", "*", 443))
+        self.assertEqual(parse("tls://*:443"), TransportURL("tls", "*", 443))
 
     def test_user_names(self) -> None:
         """user:password@ is refused, where PHP dials a host named user."""
@@ -573,7 +573,7 @@ class SecretTests(UrlTestCase):
         shown = "tls://h:1?passphrase=***&local_cert=a&timeout=1"
         self.assertEqual(transport.redacted(), shown)
         self.assertEqual(repr(transport), f"<Transport {shown}>")
-        self.assertEqual(transport.where, "tls://h:1")
+        self.assertEqual(transport.location, "tls://h:1")
 
     def test_passwords_of_other_urls(self) -> None:
         """A URL of another kind, pasted by mistake, does not leave its password in the log."""
@@ -749,10 +749,10 @@ class AnyTextTests(SynchronousTestCase):
         else:
             self.round_trips(transport)
 
-    def round_trips(self, transport: Transport) -> None:
+    def round_trips(self, url: TransportURL) -> None:
         """A transport's URL is that transport, and is fit for endpoint strings."""
-        written = str(transport)
-        self.assertEqual(parse(written), transport)
+        written = str(url)
+        self.assertEqual(parse(written), url)
         self.assertEqual(str(parse(written)), written)
         self.assertTrue(written.isascii() and written.isprintable())
         self.assertFalse({":", "\\"} & set(written.partition("?")[2]), written)

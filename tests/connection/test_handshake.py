@@ -25,17 +25,22 @@ from tests import certificates
 from tests.loopback import LoopbackTestCase, Overheard, Recorders
 from tests.memory import End, carry
 from txtransport.config.policy import Side
-from txtransport.config.settings import Deadlines, policy
-from txtransport.connection.handshake import Gate, Visit, outcome_of, tls_factory
-from txtransport.connection.lifetime import Stage, Terms
+from txtransport.config.settings import Deadlines, tls_policy
+from txtransport.connection.handshake import (
+    ConnectionAttempt,
+    HandshakeProtocol,
+    starttls_outcome,
+    tls_factory,
+)
+from txtransport.connection.lifetime import LifetimeState, TLSEndpointConfig
 from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.testing.devcert import Authority, self_signed
-from txtransport.tls.connection import Conversation
-from txtransport.tls.creator import Creator, creator
+from txtransport.tls.connection import TLSConnection
+from txtransport.tls.creator import ConnectionCreator, connection_creator
 from txtransport.tls.session import session_of
 
 
-class Guest(Protocol):
+class AppProtocol(Protocol):
     """Writes down what it hears, and whether it was under TLS."""
 
     def __init__(self) -> None:
@@ -54,7 +59,7 @@ class Guest(Protocol):
 
 
 @implementer(IHandshakeListener)
-class Listener(Guest):
+class Listener(AppProtocol):
     """Wants to hear of the handshake as well."""
 
     def handshakeCompleted(self) -> None:
@@ -117,28 +122,30 @@ class Party:
         self,
         clock: Clock,
         side: Side,
-        build: Callable[[], Any] = Guest,
-        made: Creator | None = None,
+        build: Callable[[], Any] = AppProtocol,
+        made: ConnectionCreator | None = None,
         tune: Callable[[Any], object] = lambda transport: None,
         **more: Any,
     ) -> None:
         address = IPv4Address("TCP", "192.0.2.1", 465)
-        self.guests = Building(build)
+        self.factory = Building(build)
         self.end = End(clock, peerAddress=address)
         self.opened: list[IProtocol] = []
         self.failures: list[Failure] = []
-        terms = Terms(clock, "tls://localhost:465", 465, made or fit(side), Deadlines())
-        visit = Visit(
-            terms, tls_factory(terms, self.guests), self.guests, address, 10,
+        config = TLSEndpointConfig(
+            clock, "tls://localhost:465", 465, made or fit(side), Deadlines()
+        )
+        attempt = ConnectionAttempt(
+            config, tls_factory(config, self.factory), self.factory, address, 10,
             self.opened.append, self.failures.append, tune,
         )  # fmt: skip
-        self.gate = Gate(visit, 10, **more)
+        self.handshake = HandshakeProtocol(attempt, 10, **more)
 
     @property
-    def guest(self) -> Any:
+    def protocol(self) -> Any:
         """The one guest that is connected."""
-        (guest,) = self.opened
-        return guest
+        (protocol,) = self.opened
+        return protocol
 
     @property
     def failure(self) -> Any:
@@ -147,15 +154,17 @@ class Party:
         return failure.value
 
 
-def fit(side: Side, **options: Any) -> Creator:
+def fit(side: Side, **options: Any) -> ConnectionCreator:
     """What makes good connections for a side."""
     if side is Side.CLIENT:
-        return creator(policy({"cafile": certificates.cafile(), **options}, side).expecting(
-            "localhost"), side)  # fmt: skip
-    return creator(policy({"local_cert": certificates.site(), **options}, side), side)
+        policy = tls_policy({"cafile": certificates.cafile(), **options}, side)
+        return connection_creator(policy.for_peer("localhost"), side)
+    return connection_creator(
+        tls_policy({"local_cert": certificates.site(), **options}, side), side
+    )
 
 
-class GateTestCase(SynchronousTestCase):
+class HandshakeTestCase(SynchronousTestCase):
     """A conversation in memory, and the clock that rules it."""
 
     def setUp(self) -> None:
@@ -172,8 +181,8 @@ class GateTestCase(SynchronousTestCase):
 
     def meet(self, client: Party, server: Party) -> None:
         """Connect them, and let them speak until both are silent."""
-        server.end.start(server.gate)
-        client.end.start(client.gate)
+        server.end.start(server.handshake)
+        client.end.start(client.handshake)
         self.go_on(client, server)
 
     def go_on(self, client: Party, server: Party) -> None:
@@ -194,40 +203,40 @@ class GateTestCase(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
-class ThresholdTests(GateTestCase):
+class ThresholdTests(HandshakeTestCase):
     """When a guest is built."""
 
     def test_not_before_the_handshake_is_over(self) -> None:
         """No step of the handshake but the last brings a guest about, on either side."""
         client, server = self.pair()
-        server.end.start(server.gate)
-        client.end.start(client.gate)
+        server.end.start(server.handshake)
+        client.end.start(client.handshake)
         server.end.hear(client.end.taken())
-        self.assertEqual((client.guests.built, server.guests.built), (0, 0))
+        self.assertEqual((client.factory.built, server.factory.built), (0, 0))
         client.end.hear(server.end.taken())
-        self.assertEqual((client.guests.built, server.guests.built), (1, 0))
+        self.assertEqual((client.factory.built, server.factory.built), (1, 0))
         server.end.hear(client.end.taken())
-        self.assertEqual((client.guests.built, server.guests.built), (1, 1))
+        self.assertEqual((client.factory.built, server.factory.built), (1, 1))
         for party in (client, server):
-            self.assertEqual(party.guest.heard, ["made"])
+            self.assertEqual(party.protocol.heard, ["made"])
 
     def test_what_comes_with_the_last_step_comes_after_it(self) -> None:
         """The peer's first words follow connectionMade, even in the same segment."""
         client, server = self.pair()
-        server.end.start(server.gate)
-        client.end.start(client.gate)
+        server.end.start(server.handshake)
+        client.end.start(client.handshake)
         server.end.hear(client.end.taken())
         client.end.hear(server.end.taken())
-        client.guest.transport.write(b"hello")
+        client.protocol.transport.write(b"hello")
         self.clock.advance(0)
         server.end.hear(client.end.taken())
-        self.assertEqual(server.guest.heard, ["made", "hello"])
+        self.assertEqual(server.protocol.heard, ["made", "hello"])
 
     def test_byte_by_byte(self) -> None:
         """However the bytes arrive, there is one guest, and it hears all."""
         client, server = self.pair()
-        server.end.start(server.gate)
-        client.end.start(client.gate)
+        server.end.start(server.handshake)
+        client.end.start(client.handshake)
         while True:
             hello, answer = client.end.taken(), server.end.taken()
             if not hello and not answer:
@@ -236,18 +245,18 @@ class ThresholdTests(GateTestCase):
                 server.end.hear(bytes([byte]))
             for byte in answer:
                 client.end.hear(bytes([byte]))
-        self.assertEqual((client.guest.heard, server.guest.heard), (["made"], ["made"]))
+        self.assertEqual((client.protocol.heard, server.protocol.heard), (["made"], ["made"]))
 
     def test_who_wants_to_hear_of_the_handshake_does(self) -> None:
         """A guest that listens for its end is told when it is connected."""
         client, server = self.met(client={"build": Listener}, server={"build": Listener})
         for party in (client, server):
-            self.assertEqual(party.guest.heard, ["made", "handshake"])
+            self.assertEqual(party.protocol.heard, ["made", "handshake"])
 
     def test_the_guest_may_leave_at_once(self) -> None:
         """Who closes or aborts in connectionMade is gone, and hears so."""
 
-        class Leaving(Guest):
+        class Leaving(AppProtocol):
             def connectionMade(self) -> None:
                 super().connectionMade()
                 self.leave()
@@ -263,8 +272,8 @@ class ThresholdTests(GateTestCase):
 
         for build, reason in ((Leaving, ConnectionDone), (Aborting, ConnectionAborted)):
             client, server = self.met(server={"build": build})
-            self.assertEqual(server.guest.heard, ["made", "lost"])
-            self.assertIsInstance(server.guest.reason, reason)
+            self.assertEqual(server.protocol.heard, ["made", "lost"])
+            self.assertIsInstance(server.protocol.reason, reason)
             client.end.lose()
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
@@ -280,42 +289,42 @@ class ThresholdTests(GateTestCase):
 
     def test_given_up_while_the_guest_is_built(self) -> None:
         """Whoever gives up in the factory has a guest that is never connected."""
-        guest = Guest()
+        protocol = AppProtocol()
 
-        def build() -> Guest:
-            client.gate.cancel(CancelledError())
-            return guest
+        def build() -> AppProtocol:
+            client.handshake.cancel(CancelledError())
+            return protocol
 
         client, server = self.pair(client={"build": build})
         self.meet(client, server)
-        self.assertEqual((guest.heard, client.opened), ([], []))
+        self.assertEqual((protocol.heard, client.opened), ([], []))
         self.assertIsInstance(client.failure, CancelledError)
-        self.assertIs(client.gate.watch.stage, Stage.OVER)
+        self.assertIs(client.handshake.lifetime.state, LifetimeState.OVER)
         server.end.lose()
         self.assert_nothing_is_left()
 
     def test_refused_in_time(self) -> None:
         """Who was refused during the handshake gets no guest, even if it then is complete."""
         client, server = self.pair()
-        server.end.start(server.gate)
-        client.end.start(client.gate)
+        server.end.start(server.handshake)
+        client.end.start(client.handshake)
         server.end.hear(client.end.taken())
         client.end.hear(server.end.taken())
-        server.gate.watch.refuse(Failure(ValueError("changed my mind")))
+        server.handshake.lifetime.refuse(Failure(ValueError("changed my mind")))
         server.end.hear(client.end.taken())
         self.clock.advance(0)
-        self.assertEqual(server.guests.built, 0)
+        self.assertEqual(server.factory.built, 0)
         self.assertEqual(str(server.failure), "changed my mind")
 
 
-class DeadlineTests(GateTestCase):
+class DeadlineTests(HandshakeTestCase):
     """Nobody waits for ever."""
 
     def test_silence(self) -> None:
         """A silent peer is dropped at the deadline, on both sides, and there is no guest."""
         for side in Side:
             party = Party(self.clock, side)
-            party.end.start(party.gate)
+            party.end.start(party.handshake)
             self.clock.advance(9.9)
             self.assertFalse(party.end.disconnected)
             self.clock.advance(0.2)
@@ -323,13 +332,13 @@ class DeadlineTests(GateTestCase):
             self.assertTrue(party.end.is_over)
             self.assertIsInstance(party.failure, TransportTimeout)
             self.assertEqual(party.failure.stage, "handshake")
-            self.assertEqual(party.guests.built, 0)
+            self.assertEqual(party.factory.built, 0)
             self.assert_nothing_is_left()
 
     def test_half_a_word(self) -> None:
         """What the peer had said is in the error, and what to do about it."""
         party = Party(self.clock, Side.CLIENT)
-        party.end.start(party.gate)
+        party.end.start(party.handshake)
         party.end.hear(b"220 ")
         self.clock.advance(11)
         self.assertEqual(party.failure.received, b"220 ")
@@ -338,8 +347,8 @@ class DeadlineTests(GateTestCase):
     def test_a_peer_that_drips(self) -> None:
         """A byte now and then does not put the deadline off."""
         client, server = self.pair()
-        server.end.start(server.gate)
-        client.end.start(client.gate)
+        server.end.start(server.handshake)
+        client.end.start(client.handshake)
         for byte in client.end.taken()[:10]:
             server.end.hear(bytes([byte]))
             self.clock.advance(1)
@@ -348,7 +357,7 @@ class DeadlineTests(GateTestCase):
         self.assertEqual(server.failure.stage, "handshake")
 
 
-class BugTests(GateTestCase):
+class BugTests(HandshakeTestCase):
     """What goes wrong here, or in the application, ends the connection and is told once."""
 
     def test_a_guest_that_raises(self) -> None:
@@ -357,12 +366,12 @@ class BugTests(GateTestCase):
             ("made", ["made", "lost"]),
             ("handshake", ["made", "handshake", "lost"]),
         ):
-            guest = Saboteur(step)
-            client, server = self.met(client={"build": lambda this=guest: this})
+            protocol = Saboteur(step)
+            client, server = self.met(client={"build": lambda this=protocol: this})
             self.assertEqual(client.opened, [])
             self.assertEqual(str(client.failure), step)
             self.assertTrue(client.end.is_over)
-            self.assertEqual(guest.heard, heard)
+            self.assertEqual(protocol.heard, heard)
             server.end.lose()
             self.assert_nothing_is_left()
 
@@ -370,13 +379,13 @@ class BugTests(GateTestCase):
         """It hears of the end, even if it failed over what came just before it."""
         client, server = self.met(server={"build": lambda: Saboteur("one", "two")})
         for word in (b"one", b"two"):
-            client.guest.transport.write(word)
+            client.protocol.transport.write(word)
             self.clock.advance(0)
         data = client.end.taken()
         # In one segment: what follows the first is still with OpenSSL.
         self.assertRaises(RuntimeError, server.end.hear, data)
         server.end.lose(ConnectionLost())
-        self.assertEqual(server.guest.heard, ["made", "handshake", "one", "two", "lost"])
+        self.assertEqual(server.protocol.heard, ["made", "handshake", "one", "two", "lost"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
     def test_a_socket_that_cannot_be_tuned(self) -> None:
@@ -396,40 +405,40 @@ class BugTests(GateTestCase):
 
     def stillborn(self, client: Party, kind: type[BaseException]) -> None:
         """Connect it; its end is told once, and what comes after it is not heard."""
-        client.end.start(client.gate)
+        client.end.start(client.handshake)
         self.assertIsInstance(client.failure, kind)
         client.end.hear(b"220 ")
         self.clock.advance(0)
         self.assertTrue(client.end.is_over)
         self.assertEqual(client.end.taken(), b"")
-        self.assertEqual((len(client.failures), client.guests.built), (1, 0))
+        self.assertEqual((len(client.failures), client.factory.built), (1, 0))
         self.assert_nothing_is_left()
 
 
-class Unable(Creator):
+class Unable(ConnectionCreator):
     """Cannot make a connection."""
 
-    def connection(self) -> Conversation:
+    def connection(self) -> TLSConnection:
         raise MemoryError
 
 
-def made_of(one: Creator) -> dict[str, Any]:
+def made_of(one: ConnectionCreator) -> dict[str, Any]:
     """The parts of a creator."""
-    return {name: getattr(one, name) for name in ("policy", "side", "place", "shared")}
+    return {name: getattr(one, name) for name in ("policy", "side", "peer", "context")}
 
 
-class EndTests(GateTestCase):
+class EndTests(HandshakeTestCase):
     """How a conversation ends, and what the guests are told of it."""
 
     def test_a_farewell(self) -> None:
         """A close that both have agreed to is ConnectionDone, on both sides."""
         for closing in (0, 1):
             parties = self.met()
-            parties[closing].guest.transport.loseConnection()
+            parties[closing].protocol.transport.loseConnection()
             self.go_on(*parties)
             for party in parties:
-                self.assertIsInstance(party.guest.reason, ConnectionDone)
-                self.assertEqual(party.guest.heard, ["made", "lost"])
+                self.assertIsInstance(party.protocol.reason, ConnectionDone)
+                self.assertEqual(party.protocol.heard, ["made", "lost"])
             self.assert_nothing_is_left()
 
     def test_a_cut_line_is_no_farewell(self) -> None:
@@ -437,26 +446,26 @@ class EndTests(GateTestCase):
         for error in (ConnectionDone(), ConnectionLost()):
             for party in self.met():
                 party.end.lose(error)
-                self.assertIsInstance(party.guest.reason, ConnectionLost)
+                self.assertIsInstance(party.protocol.reason, ConnectionLost)
             self.assert_nothing_is_left()
 
     def test_a_farewell_and_then_a_cut_line(self) -> None:
         """Who has said goodbye may leave as it likes."""
         client, server = self.met()
-        server.guest.transport.loseConnection()
+        server.protocol.transport.loseConnection()
         client.end.hear(server.end.taken())
         client.end.lose(ConnectionLost())
-        self.assertIsInstance(client.guest.reason, ConnectionDone)
+        self.assertIsInstance(client.protocol.reason, ConnectionDone)
 
     def test_our_own_abort(self) -> None:
         """Who aborts hears that it was aborted, and may do so twice."""
         client, server = self.met()
-        client.guest.transport.abortConnection()
+        client.protocol.transport.abortConnection()
         self.clock.advance(0)
-        self.assertIsInstance(client.guest.reason, ConnectionAborted)
-        client.guest.transport.abortConnection()
-        client.guest.transport.loseConnection()
-        client.guest.transport.write(b"too late")
+        self.assertIsInstance(client.protocol.reason, ConnectionAborted)
+        client.protocol.transport.abortConnection()
+        client.protocol.transport.loseConnection()
+        client.protocol.transport.write(b"too late")
         server.end.lose()
         self.clock.advance(0)
         self.assert_nothing_is_left()
@@ -464,30 +473,30 @@ class EndTests(GateTestCase):
     def test_a_farewell_without_an_answer(self) -> None:
         """A peer that does not answer a farewell is waited for, and then cut off."""
         client, server = self.met()
-        client.guest.transport.loseConnection()
+        client.protocol.transport.loseConnection()
         self.clock.advance(4.9)
         self.assertFalse(client.end.disconnected)
         self.clock.advance(0.2)
         self.clock.advance(0)
         self.assertTrue(client.end.is_over)
-        self.assertIsInstance(client.guest.reason, ConnectionAborted)
+        self.assertIsInstance(client.protocol.reason, ConnectionAborted)
         server.end.lose()
         self.assert_nothing_is_left()
 
     def test_what_was_said_before_the_end_is_heard(self) -> None:
         """What arrives together with the end is delivered before it."""
         client, server = self.met()
-        client.guest.transport.write(b"last words")
-        client.guest.transport.loseConnection()
+        client.protocol.transport.write(b"last words")
+        client.protocol.transport.loseConnection()
         self.clock.advance(0)
         self.go_on(client, server)
-        self.assertEqual(server.guest.heard, ["made", "last words", "lost"])
+        self.assertEqual(server.protocol.heard, ["made", "last words", "lost"])
 
     def test_giving_up_in_the_handshake(self) -> None:
         """Whoever no longer waits for a guest gets the reason, and the peer the end."""
         client, _ = self.pair()
-        client.end.start(client.gate)
-        client.gate.cancel(ValueError("no longer wanted"))
+        client.end.start(client.handshake)
+        client.handshake.cancel(ValueError("no longer wanted"))
         self.clock.advance(0)
         self.assertEqual(str(client.failure), "no longer wanted")
         self.assertTrue(client.end.is_over)
@@ -496,9 +505,9 @@ class EndTests(GateTestCase):
     def test_giving_up_a_guest(self) -> None:
         """Once there is a guest, it hears the end like any other."""
         client, server = self.met()
-        client.gate.cancel(ValueError("no longer wanted"))
+        client.handshake.cancel(ValueError("no longer wanted"))
         self.clock.advance(0)
-        self.assertIsInstance(client.guest.reason, ConnectionAborted)
+        self.assertIsInstance(client.protocol.reason, ConnectionAborted)
         self.assertEqual(client.failures, [])
         server.end.lose()
         self.assert_nothing_is_left()
@@ -506,23 +515,23 @@ class EndTests(GateTestCase):
     def test_garbage(self) -> None:
         """Bytes that were tampered with end the conversation, and are not delivered."""
         client, server = self.met()
-        client.guest.transport.write(b"hello")
+        client.protocol.transport.write(b"hello")
         self.clock.advance(0)
         data = client.end.taken()
         server.end.hear(data[:-1] + bytes([data[-1] ^ 1]))
         self.assertTrue(server.end.disconnecting)
         self.go_on(client, server)
-        self.assertEqual(server.guest.heard, ["made", "lost"])
-        self.assertNotIsInstance(server.guest.reason, ConnectionDone)
+        self.assertEqual(server.protocol.heard, ["made", "lost"])
+        self.assertNotIsInstance(server.protocol.reason, ConnectionDone)
 
 
-class GreetingTests(GateTestCase):
+class GreetingTests(HandshakeTestCase):
     """A guest that comes after a dialogue in the clear, in which the peer was greeted."""
 
     def greeted(self, *words: bytes) -> tuple[str, Party]:
         """What the client hears when the server's guest says that; and the server."""
 
-        class Greeting(Guest):
+        class Greeting(AppProtocol):
             def connectionMade(self) -> None:
                 transport: Any = self.transport
                 for word in words:
@@ -531,10 +540,10 @@ class GreetingTests(GateTestCase):
         client, server = self.met(
             server={"build": Greeting, "greeting": lambda said: said.find(b"\n") + 1}
         )
-        server.guest.transport.writeSequence([b"and ", b"more"])
+        server.protocol.transport.writeSequence([b"and ", b"more"])
         self.clock.advance(0)
         self.go_on(client, server)
-        return "".join(client.guest.heard[1:]), server
+        return "".join(client.protocol.heard[1:]), server
 
     def test_it_is_kept_back(self) -> None:
         """What the peer has heard already is not said again; what follows it is."""
@@ -551,13 +560,13 @@ class GreetingTests(GateTestCase):
     def test_what_came_of_the_dialogue(self) -> None:
         """A guest that must know finds it at its transport, however wrapped that is."""
         client, _ = self.met(client={"outcome": b"salt"})
-        transport = client.guest.transport
-        self.assertEqual(outcome_of(transport), b"salt")
-        above = ProtocolWrapper(WrappingFactory(Factory()), Guest())
+        transport = client.protocol.transport
+        self.assertEqual(starttls_outcome(transport), b"salt")
+        above = ProtocolWrapper(WrappingFactory(Factory()), AppProtocol())
         above.makeConnection(transport)
-        self.assertEqual(outcome_of(above), b"salt")
+        self.assertEqual(starttls_outcome(above), b"salt")
         for other in (client.end, None, object()):
-            self.assertEqual(outcome_of(other), b"")
+            self.assertEqual(starttls_outcome(other), b"")
 
 
 class PassageTests(LoopbackTestCase):
@@ -565,9 +574,9 @@ class PassageTests(LoopbackTestCase):
 
     async def test_both_sides_are_secured_when_they_are_connected(self) -> None:
         """A guest's first word is already under TLS, on both sides."""
-        guests = Recorders()
-        arriving = guests.next()
-        port = await self.listening(f"tls://127.0.0.1:0?local_cert={certificates.site()}", guests)
+        factory = Recorders()
+        arriving = factory.next()
+        port = await self.listening(f"tls://127.0.0.1:0?local_cert={certificates.site()}", factory)
         client = await self.connected(f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}")
         server = await arriving
         client.say(b"hello")
@@ -646,16 +655,16 @@ class FailureTests(LoopbackTestCase):
     """Handshakes that fail, between real sockets."""
 
     async def met(
-        self, fault: Fault, guests: Recorders, heard: Overheard
+        self, fault: Fault, factory: Recorders, heard: Overheard
     ) -> tuple[HandshakeFailed, dict[str, Any]]:
         """The client's error, and the server's line in the log."""
         port = await self.listening(
-            "tls://127.0.0.1:0", guests, local_cert=fault.local_cert, **fault.theirs
+            "tls://127.0.0.1:0", factory, local_cert=fault.local_cert, **fault.theirs
         )
         telling = heard.next()
         options = {"cafile": certificates.cafile(), **fault.ours}
         endpoint = txtransport.client(self.reactor, f"tls://127.0.0.1:{port}", None, **options)
-        connecting: Any = endpoint.connect(guests)
+        connecting: Any = endpoint.connect(factory)
         error: Any = await self.assertFailure(connecting, HandshakeFailed)
         return error, await telling
 
@@ -663,9 +672,9 @@ class FailureTests(LoopbackTestCase):
         """The client hears whose fault it is, the server logs it once, and no guest is built."""
         heard = self.overheard()
         for name, fault in faults().items():
-            guests = Recorders()
+            factory = Recorders()
             heard.events.clear()
-            error, event = await self.met(fault, guests, heard)
+            error, event = await self.met(fault, factory, heard)
             self.assertEqual(error.cause, fault.client, f"{name}: {error}")
             self.assertTrue(error.permanent, name)
             self.assertTrue(error.remedy, name)
@@ -673,7 +682,7 @@ class FailureTests(LoopbackTestCase):
             self.assertEqual(event["log_level"], LogLevel.info)
             self.assertEqual(event["peer"].host, "127.0.0.1")
             self.assertIn("tls://127.0.0.1:0", event["where"])
-            self.assertEqual(guests.built, 0, name)
+            self.assertEqual(factory.built, 0, name)
             self.assertEqual(len(heard.events), 1, name)
         self.assertEqual(self.flushLoggedErrors(), [])
 
@@ -685,9 +694,9 @@ class FailureTests(LoopbackTestCase):
             ("none", {}, "client-certificate-required"),
             ("a server's", {"local_cert": certificates.site()}, "peer-alert"),
         ):
-            guests = Recorders()
+            factory = Recorders()
             port = await self.listening(
-                "tls://127.0.0.1:0", guests, local_cert=certificates.site(), **trust
+                "tls://127.0.0.1:0", factory, local_cert=certificates.site(), **trust
             )
             telling = heard.next()
             client = await self.connected(
@@ -697,7 +706,7 @@ class FailureTests(LoopbackTestCase):
             self.assertIsInstance(reason, HandshakeFailed, name)
             self.assertEqual(reason.cause, cause, f"{name}: {reason}")
             self.assertEqual((await telling)["log_level"], LogLevel.info)
-            self.assertEqual(guests.built, 0)
+            self.assertEqual(factory.built, 0)
 
     async def test_the_wrong_port(self) -> None:
         """A plain-text server is recognised by its greeting, and the right URL is named."""
@@ -730,9 +739,9 @@ class FailureTests(LoopbackTestCase):
 class ResumptionTests(LoopbackTestCase):
     """Whoever comes again is known."""
 
-    async def session(self, guests: Recorders, url: str) -> tuple[Any, Any]:
+    async def session(self, factory: Recorders, url: str) -> tuple[Any, Any]:
         """The session of a conversation, as client and server see it; then it is over."""
-        arriving = guests.next()
+        arriving = factory.next()
         client = await self.connected(url)
         server = await arriving
         # The tickets of TLS 1.3 are read with the first words.
@@ -748,25 +757,25 @@ class ResumptionTests(LoopbackTestCase):
     async def test_a_second_handshake_is_resumed(self) -> None:
         """It costs half as much, the peer is as verified as before, and both sides know it."""
         for version in ("1.2", "1.3"):
-            guests = Recorders()
+            factory = Recorders()
             port = await self.listening(
-                f"tlsv{version}://127.0.0.1:0", guests, local_cert=certificates.site()
+                f"tlsv{version}://127.0.0.1:0", factory, local_cert=certificates.site()
             )
             url = f"tlsv{version}://127.0.0.1:{port}?cafile={certificates.cafile()}"
             for expected in (False, True, True):
-                for session in await self.session(guests, url):
+                for session in await self.session(factory, url):
                     self.assertEqual(session.version, f"TLSv{version}")
                     self.assertIs(session.resumed, expected)
-                client, _ = await self.session(guests, url)
+                client, _ = await self.session(factory, url)
                 self.assertTrue(client.verified)
 
     async def test_without_tickets_none_is(self) -> None:
         """Whoever wants no tickets shakes hands in full each time."""
-        guests = Recorders()
+        factory = Recorders()
         port = await self.listening(
-            "tls://127.0.0.1:0", guests, local_cert=certificates.site(), no_ticket=True
+            "tls://127.0.0.1:0", factory, local_cert=certificates.site(), no_ticket=True
         )
         url = f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}&no_ticket=yes"
         for _ in range(2):
-            for session in await self.session(guests, url):
+            for session in await self.session(factory, url):
                 self.assertIs(session.resumed, False)

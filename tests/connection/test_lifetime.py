@@ -20,12 +20,18 @@ from tests import certificates
 from tests.loopback import ClockedReactor, LoopbackTestCase, Recorders
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.settings import Deadlines
-from txtransport.connection import lifetime as watch
-from txtransport.connection.lifetime import Borrowed, Stage, Starting, Terms, Watch
+from txtransport.connection import lifetime as lifetime
+from txtransport.connection.lifetime import (
+    ForeignContext,
+    LifetimeState,
+    TLSEndpointConfig,
+    TLSLifetime,
+    TwistedConnectionCreator,
+)
 from txtransport.errors import HandshakeFailed, TransportTimeout
-from txtransport.tls.connection import Conversation
-from txtransport.tls.creator import creator
-from txtransport.upgrade.base_transport import bottom
+from txtransport.tls.connection import TLSConnection
+from txtransport.tls.creator import connection_creator
+from txtransport.upgrade.base_transport import base_transport
 
 WHERE: Final = "tls://mail.example.com:465"
 DEADLINES: Final = Deadlines(timeout=30, handshake_timeout=10, close_timeout=5)
@@ -54,7 +60,7 @@ class Layer:
         return self.handle
 
 
-class WatchTestCase(SynchronousTestCase):
+class LifetimeTestCase(SynchronousTestCase):
     """A watch over a connection that does nothing of its own."""
 
     def setUp(self) -> None:
@@ -62,13 +68,15 @@ class WatchTestCase(SynchronousTestCase):
         self.plain, self.tls = Layer(), Layer()
         self.failures: list[Failure] = []
 
-    def watch(
+    def lifetime(
         self, side: Side = Side.CLIENT, *, handle: object = None, is_upgrade: bool = False
-    ) -> Watch:
+    ) -> TLSLifetime:
         """A watch, with ten of thirty seconds left for the handshake."""
-        terms = Terms(self.clock, WHERE, 465, Borrowed(side), DEADLINES, is_upgrade)
-        return Watch(
-            terms, self.plain, self.tls,
+        config = TLSEndpointConfig(
+            self.clock, WHERE, 465, ForeignContext(side), DEADLINES, is_upgrade
+        )
+        return TLSLifetime(
+            config, self.plain, self.tls,
             handle=handle, seconds=10, total=30, failed=self.failures.append,
         )  # fmt: skip
 
@@ -77,34 +85,34 @@ class WatchTestCase(SynchronousTestCase):
         self.assertEqual(len(self.failures), 1)
         return self.failures[0].value
 
-    def conversation(self, side: Side = Side.CLIENT) -> Conversation:
+    def conversation(self, side: Side = Side.CLIENT) -> TLSConnection:
         """A connection of OpenSSL's that nobody has answered."""
         policy = TLSPolicy(peer_name="localhost", local_cert=certificates.site())
-        return creator(policy, side).connection()
+        return connection_creator(policy, side).connection()
 
 
-class HandshakeTests(WatchTestCase):
+class HandshakeTests(LifetimeTestCase):
     """Until the connection is secure."""
 
     def test_a_handshake_in_time(self) -> None:
         """Once it is over, there is no deadline any more."""
-        watch = self.watch()
-        self.assertIs(watch.stage, Stage.HANDSHAKING)
+        lifetime = self.lifetime()
+        self.assertIs(lifetime.state, LifetimeState.HANDSHAKING)
         self.clock.advance(9.9)
-        watch.secured()
+        lifetime.secured()
         self.clock.advance(100)
-        self.assertIs(watch.stage, Stage.SECURE)
+        self.assertIs(lifetime.state, LifetimeState.SECURE)
         self.assertEqual((self.tls.aborted, self.plain.aborted), (0, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_handshake_that_takes_too_long(self) -> None:
         """It is aborted, and when it is over the reason is told: the stage, and all the time."""
-        watch = self.watch()
+        lifetime = self.lifetime()
         self.clock.advance(10)
-        self.assertTrue(watch.is_refused)
+        self.assertTrue(lifetime.is_refused)
         self.assertEqual(self.failures, [])
         self.assertEqual((self.tls.aborted, self.plain.aborted), (1, 1))
-        reason = watch.ended(Failure(ConnectionAborted()))
+        reason = lifetime.ended(Failure(ConnectionAborted()))
         error = self.failure()
         self.assertIs(reason.value, error)
         self.assertIsInstance(error, TransportTimeout)
@@ -115,70 +123,70 @@ class HandshakeTests(WatchTestCase):
 
     def test_what_the_peer_said_is_a_hint(self) -> None:
         """A few bytes of a plain-text server are enough to say which URL is right."""
-        watch = self.watch()
-        watch.hear(b"22")
-        watch.hear(b"0 ")
+        lifetime = self.lifetime()
+        lifetime.remember_first_bytes(b"22")
+        lifetime.remember_first_bytes(b"0 ")
         self.clock.advance(10)
-        watch.ended(Failure(ConnectionAborted()))
+        lifetime.ended(Failure(ConnectionAborted()))
         error = self.failure()
         self.assertEqual(error.received, b"220 ")
         self.assertIn("starttls=smtp", str(error))
 
     def test_the_first_bytes_are_kept_and_no_more(self) -> None:
         """Whatever a peer sends, it does not fill the memory."""
-        watch = self.watch()
+        lifetime = self.lifetime()
         for _ in range(10):
-            watch.hear(b"\x16" * 50)
+            lifetime.remember_first_bytes(b"\x16" * 50)
         self.clock.advance(10)
-        watch.ended(Failure(ConnectionAborted()))
+        lifetime.ended(Failure(ConnectionAborted()))
         self.assertEqual(self.failure().received, b"\x16" * 64)
 
     def test_openssl_s_notebook_is_preferred(self) -> None:
         """A connection of ours remembers the first bytes itself."""
         self.tls.handle = connection = self.conversation()
         connection.bio_write(b"+OK")
-        watch = self.watch()
+        lifetime = self.lifetime()
         self.clock.advance(10)
-        watch.ended(Failure(ConnectionAborted()))
+        lifetime.ended(Failure(ConnectionAborted()))
         self.assertEqual(self.failure().received, b"+OK")
         self.assertIn("starttls=pop3", str(self.failure()))
 
     def test_after_an_upgrade_other_advice_is_good(self) -> None:
         """Who has just agreed to TLS is not told that the port may not speak it."""
-        watch = self.watch(is_upgrade=True)
+        lifetime = self.lifetime(is_upgrade=True)
         self.clock.advance(10)
-        watch.ended(Failure(ConnectionAborted()))
+        lifetime.ended(Failure(ConnectionAborted()))
         self.assertIn("did the peer switch to TLS after the go-ahead?", str(self.failure()))
 
     def test_the_first_verdict_stands(self) -> None:
         """A connection is refused once, for one reason."""
-        watch = self.watch()
-        watch.refuse(Failure(ValueError("first")))
-        watch.refuse(Failure(ValueError("second")))
+        lifetime = self.lifetime()
+        lifetime.refuse(Failure(ValueError("first")))
+        lifetime.refuse(Failure(ValueError("second")))
         self.assertEqual(self.tls.aborted, 1)
-        watch.ended(Failure(ConnectionAborted()))
+        lifetime.ended(Failure(ConnectionAborted()))
         self.assertEqual(str(self.failure()), "first")
 
     def test_a_refused_connection_does_not_linger(self) -> None:
         """If it is still there at the deadline, it is cut."""
-        watch = self.watch()
-        watch.refuse(Failure(ValueError("first")))
+        lifetime = self.lifetime()
+        lifetime.refuse(Failure(ValueError("first")))
         self.clock.advance(10)
         self.assertEqual((self.tls.aborted, self.plain.aborted), (1, 1))
 
     def test_what_is_secure_is_not_refused(self) -> None:
         """A verdict comes before the handshake is over, or not at all."""
-        watch = self.watch()
-        watch.secured()
-        watch.refuse(Failure(ValueError()))
-        self.assertFalse(watch.is_refused)
+        lifetime = self.lifetime()
+        lifetime.secured()
+        lifetime.refuse(Failure(ValueError()))
+        self.assertFalse(lifetime.is_refused)
         self.assertEqual(self.tls.aborted, 0)
 
     def test_an_end_is_explained(self) -> None:
         """The reason of the TLS layer becomes one that says what to do."""
         for side, text in ((Side.CLIENT, "Is this port for TLS?"), (Side.SERVER, "Health checks")):
             self.failures.clear()
-            reason = self.watch(side).ended(Failure(ConnectionLost()))
+            reason = self.lifetime(side).ended(Failure(ConnectionLost()))
             error = self.failure()
             self.assertIs(reason.value, error)
             self.assertIsInstance(error, HandshakeFailed)
@@ -188,9 +196,9 @@ class HandshakeTests(WatchTestCase):
 
     def test_our_own_end_is_not_the_peer_s(self) -> None:
         """Who closes in the middle of the handshake hears that it was aborted."""
-        watch = self.watch()
-        watch.closing()
-        watch.ended(Failure(ConnectionLost()))
+        lifetime = self.lifetime()
+        lifetime.closing()
+        lifetime.ended(Failure(ConnectionLost()))
         self.assertIsInstance(self.failure(), ConnectionAborted)
 
     def test_an_end_that_cannot_be_explained(self) -> None:
@@ -199,30 +207,30 @@ class HandshakeTests(WatchTestCase):
         def explain(attempt: object) -> None:
             raise ZeroDivisionError
 
-        self.patch(watch, "explain", explain)
+        self.patch(lifetime, "handshake_failure", explain)
         reason = Failure(ConnectionLost())
-        self.assertIs(self.watch().ended(reason), reason)
+        self.assertIs(self.lifetime().ended(reason), reason)
         self.assertIsInstance(self.failure(), ConnectionLost)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_nothing_to_watch_over(self) -> None:
         """Where TLS did not even begin, the watch ends without a word."""
-        watch = self.watch()
-        watch.stop()
+        lifetime = self.lifetime()
+        lifetime.stop()
         reason = Failure(ConnectionLost())
-        self.assertIs(watch.ended(reason), reason)
+        self.assertIs(lifetime.ended(reason), reason)
         self.assertEqual(self.failures, [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class CloseTests(WatchTestCase):
+class CloseTests(LifetimeTestCase):
     """After the connection was secure."""
 
     def test_a_close_that_the_peer_ignores(self) -> None:
         """It is waited for, and then the connection is aborted."""
-        watch = self.watch()
-        watch.secured()
-        watch.closing()
+        lifetime = self.lifetime()
+        lifetime.secured()
+        lifetime.closing()
         self.clock.advance(4.9)
         self.assertEqual(self.tls.aborted, 0)
         self.clock.advance(0.2)
@@ -232,20 +240,20 @@ class CloseTests(WatchTestCase):
 
     def test_closing_twice(self) -> None:
         """The second close does not begin the wait again."""
-        watch = self.watch()
-        watch.secured()
-        watch.closing()
+        lifetime = self.lifetime()
+        lifetime.secured()
+        lifetime.closing()
         self.clock.advance(4)
-        watch.closing()
+        lifetime.closing()
         self.clock.advance(1)
         self.assertEqual(self.tls.aborted, 1)
 
     def test_a_close_during_the_handshake(self) -> None:
         """Its wait begins when what was written before it can be sent."""
-        watch = self.watch()
-        watch.closing()
+        lifetime = self.lifetime()
+        lifetime.closing()
         self.clock.advance(6)
-        watch.secured()
+        lifetime.secured()
         self.clock.advance(4.9)
         self.assertEqual(self.tls.aborted, 0)
         self.clock.advance(0.2)
@@ -253,31 +261,31 @@ class CloseTests(WatchTestCase):
 
     def test_a_close_that_is_answered(self) -> None:
         """When the connection is over, nothing is left to wait for."""
-        watch = self.watch()
-        watch.secured()
-        watch.closing()
-        watch.ended(Failure(ConnectionDone()))
+        lifetime = self.lifetime()
+        lifetime.secured()
+        lifetime.closing()
+        lifetime.ended(Failure(ConnectionDone()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        watch.closing()
+        lifetime.closing()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_an_end_is_told_as_it_is(self) -> None:
         """Where the connection is not of our making, the reason is the TLS layer's."""
-        watch = self.watch()
-        watch.secured()
+        lifetime = self.lifetime()
+        lifetime.secured()
         reason = Failure(ConnectionLost())
-        self.assertIs(watch.ended(reason), reason)
-        self.assertIs(watch.stage, Stage.OVER)
+        self.assertIs(lifetime.ended(reason), reason)
+        self.assertIs(lifetime.state, LifetimeState.OVER)
         self.assertEqual(self.failures, [])
 
     def test_what_broke_stays_what_it_is(self) -> None:
         """An exception in the middle of a conversation is handed on."""
         self.tls.handle = self.conversation()
         for error in (ValueError("a bug above"), SSL.Error([("SSL routines", "", "bad record")])):
-            watch = self.watch()
-            watch.secured()
+            lifetime = self.lifetime()
+            lifetime.secured()
             reason = Failure(error)
-            self.assertIs(watch.ended(reason), reason)
+            self.assertIs(lifetime.ended(reason), reason)
 
 
 class SlowPeerTests(LoopbackTestCase):
@@ -286,10 +294,10 @@ class SlowPeerTests(LoopbackTestCase):
     async def test_who_reads_steadily_is_waited_for(self) -> None:
         """As long as the peer takes something, it gets all; when it stops, that is the end."""
         clocked = ClockedReactor(self.reactor)
-        guests = Recorders()
-        arriving = guests.next()
+        factory = Recorders()
+        arriving = factory.next()
         url = f"tls://127.0.0.1:0?local_cert={certificates.site()}&so_sndbuf=20000"
-        port = self.adopt(await txtransport.server(clocked, url).listen(guests))
+        port = self.adopt(await txtransport.server(clocked, url).listen(factory))
         client = await self.connected(
             f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}&so_rcvbuf=20000"
         )
@@ -321,14 +329,14 @@ class GoodbyeTests(LoopbackTestCase):
     async def test_it_does_not_hold_the_connection(self) -> None:
         """What it will not take is dropped, close_timeout after its goodbye."""
         clocked = ClockedReactor(self.reactor)
-        guests = Recorders()
-        arriving = guests.next()
+        factory = Recorders()
+        arriving = factory.next()
         url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
-        port = self.adopt(await txtransport.server(clocked, url).listen(guests))
+        port = self.adopt(await txtransport.server(clocked, url).listen(factory))
         client = await self.connected(f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}")
         server = await arriving
         transport: Any = client.transport
-        bottom(transport).pauseProducing()
+        base_transport(transport).pauseProducing()
         server.say(bytes(20_000_000))
         transport.loseConnection()
         while not clocked.clock.getDelayedCalls():
@@ -346,10 +354,10 @@ class PausedTests(LoopbackTestCase):
     async def test_the_peer_s_goodbye_is_heard(self) -> None:
         """Twisted's FTP server pauses before it closes; that is a clean end, and at once."""
         clocked = ClockedReactor(self.reactor)
-        guests = Recorders()
-        arriving = guests.next()
+        factory = Recorders()
+        arriving = factory.next()
         url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
-        port = self.adopt(await txtransport.server(clocked, url).listen(guests))
+        port = self.adopt(await txtransport.server(clocked, url).listen(factory))
         client = await self.connected(f"tls://127.0.0.1:{port}?cafile={certificates.cafile()}")
         server = await arriving
         client.say(b"QUIT")
@@ -367,16 +375,16 @@ class TermsTests(SynchronousTestCase):
     def test_the_side_is_the_creator_s(self) -> None:
         """Who we are is said once."""
         for side in Side:
-            terms = Terms(Clock(), WHERE, 465, Borrowed(side), DEADLINES)
-            self.assertIs(terms.side, side)
+            config = TLSEndpointConfig(Clock(), WHERE, 465, ForeignContext(side), DEADLINES)
+            self.assertIs(config.side, side)
 
     def test_a_creator_as_twisted_asks_for_it(self) -> None:
         """Twisted's TLS layer gets a new connection for each that it asks for."""
         policy = TLSPolicy(peer_name="localhost")
-        starting = Starting(creator(policy, Side.CLIENT))
+        starting = TwistedConnectionCreator(connection_creator(policy, Side.CLIENT))
         for interface in (IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator):
             self.assertTrue(verifyObject(interface, starting))
         one = starting.clientConnectionForTLS(object())
         other = starting.serverConnectionForTLS(object())
         self.assertIsNot(one, other)
-        self.assertIsInstance(one, Conversation)
+        self.assertIsInstance(one, TLSConnection)

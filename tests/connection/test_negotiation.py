@@ -16,7 +16,7 @@ from zope.interface import implementer
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Only, Recorder, Recorders
-from txtransport.connection.handshake import outcome_of
+from txtransport.connection.handshake import starttls_outcome
 from txtransport.errors import (
     HandshakeFailed,
     InvalidOption,
@@ -30,7 +30,7 @@ from txtransport.errors import (
     TLSRefused,
     TransportTimeout,
 )
-from txtransport.starttls.protocols import UPGRADABLE, Upgradable
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.testing.devcert import Authority, self_signed
 
@@ -67,7 +67,7 @@ class Application(Protocol):
 
     def connectionMade(self) -> None:
         assert self.transport is not None
-        self.outcome = outcome_of(self.transport)
+        self.outcome = starttls_outcome(self.transport)
         for place in range(0, len(self.greeting), 3):
             self.transport.write(self.greeting[place : place + 3])
         self.transport.writeSequence([b"ap", b"p>"])
@@ -77,7 +77,7 @@ class Application(Protocol):
         self.transport.write(data)
 
 
-class PreludeTestCase(LoopbackTestCase):
+class NegotiationTestCase(LoopbackTestCase):
     """Servers with a front, servers that follow a script, and clients."""
 
     async def fronted(self, name: str, **options: Any) -> tuple[int, list[Application]]:
@@ -119,26 +119,26 @@ class PreludeTestCase(LoopbackTestCase):
         factory.noisy = False
         return await self.listening("tcp://127.0.0.1:0", factory)
 
-    def dialled(self, name: str, port: int, guests: Any = None, **options: Any) -> Deferred[Any]:
+    def dialled(self, name: str, port: int, factory: Any = None, **options: Any) -> Deferred[Any]:
         """A client's attempt."""
         options = {"cafile": certificates.cafile(), **options}
-        if UPGRADABLE[name].is_between_servers:
+        if STARTTLS_PROTOCOLS[name].is_between_servers:
             options["starttls_from"] = "example.org"
         url = f"tls://localhost:{port}?starttls={name}"
         endpoint = txtransport.client(self.reactor, url, **options)
-        return cast("Deferred[Any]", endpoint.connect(guests or Recorders()))
+        return cast("Deferred[Any]", endpoint.connect(factory or Recorders()))
 
     async def refused(self, kind: type[Exception], connecting: Deferred[Any]) -> Any:
         """The error of that kind with which an attempt fails."""
         return await self.assertFailure(connecting, kind)
 
 
-class EveryProtocolTests(PreludeTestCase):
+class EveryProtocolTests(NegotiationTestCase):
     """What holds for every protocol of which both sides are here."""
 
     async def test_the_guests_meet_behind_tls(self) -> None:
         """Both guests are verified and greeted once, whatever was said before."""
-        for row in UPGRADABLE.values():
+        for row in STARTTLS_PROTOCOLS.values():
             if row.serve is None:
                 continue
             port, applications = await self.fronted(row.name)
@@ -154,8 +154,8 @@ class EveryProtocolTests(PreludeTestCase):
                 self.assertEqual(heard, b"" if row.greeting else GREETINGS.get(row.name, b""))
             client.say(b"ping")
             await client.heard(b"app>ping")
-            for guest in (client, applications[0]):
-                session = txtransport.session_of(guest.transport)
+            for protocol in (client, applications[0]):
+                session = txtransport.session_of(protocol.transport)
                 assert session is not None
                 self.assertEqual(session.version, "TLSv1.3", row.name)
             self.assertTrue(cast(Any, txtransport.session_of(client.transport)).verified)
@@ -179,16 +179,16 @@ class EveryProtocolTests(PreludeTestCase):
             ),
             "wrong-purpose": certificates.issued("c23-use.pem", "localhost", purpose="client"),
         }
-        for row in UPGRADABLE.values():
+        for row in STARTTLS_PROTOCOLS.values():
             if row.serve is None:
                 continue
             for cause, file in rows.items():
                 port, applications = await self.fronted(row.name, local_cert=file)
-                guests = Recorders()
-                failed = await self.refused(HandshakeFailed, self.dialled(row.name, port, guests))
+                factory = Recorders()
+                failed = await self.refused(HandshakeFailed, self.dialled(row.name, port, factory))
                 self.assertEqual(failed.cause, cause.strip(), row.name)
                 self.assertIn(f"?starttls={row.name}", str(failed))
-                self.assertEqual((guests.all, applications), ([], []))
+                self.assertEqual((factory.all, applications), ([], []))
 
     async def test_c24_whom_the_certificate_is_for(self) -> None:
         """The URL says whom, in any case; an address is verified as one, and never sent as SNI."""
@@ -230,22 +230,22 @@ class EveryProtocolTests(PreludeTestCase):
             client = await self.dialled(name, port)
             self.addCleanup(self.end, client)
             await client.heard(b"app>")
-            self.assertNotEqual(outcome_of(client.transport), b"", name)
-            self.assertEqual(outcome_of(client.transport), applications[0].outcome)
-        self.assertEqual(outcome_of(object()), b"")
+            self.assertNotEqual(starttls_outcome(client.transport), b"", name)
+            self.assertEqual(starttls_outcome(client.transport), applications[0].outcome)
+        self.assertEqual(starttls_outcome(object()), b"")
 
 
-class ClientTests(PreludeTestCase):
+class ClientTests(NegotiationTestCase):
     """What a client does when it does not come to TLS."""
 
     async def test_tls_that_is_not_offered(self) -> None:
         """Nothing of the application is said in the clear, and the error shows the answer."""
         port = await self.scripted(b"220 hi\r\n", b"250-hi\r\n250 AUTH PLAIN\r\n")
-        guests = Recorders()
-        error = await self.refused(TLSNotOffered, self.dialled("smtp", port, guests))
+        factory = Recorders()
+        error = await self.refused(TLSNotOffered, self.dialled("smtp", port, factory))
         self.assertIn(f"tls://localhost:{port}?starttls=smtp: ", str(error))
         self.assertIn("AUTH PLAIN", str(error))
-        self.assertEqual(guests.all, [])
+        self.assertEqual(factory.all, [])
 
     async def test_tls_that_is_refused(self) -> None:
         """The refusal's code and text are there for programs."""
@@ -324,9 +324,9 @@ class ClientTests(PreludeTestCase):
 
     async def test_cancelling(self) -> None:
         """Giving up in mid-dialogue ends the connection."""
-        guests = Recorders()
-        arriving = guests.next()
-        port = await self.listening("tcp://127.0.0.1:0", guests)
+        factory = Recorders()
+        arriving = factory.next()
+        port = await self.listening("tcp://127.0.0.1:0", factory)
         connecting = self.dialled("smtp", port)
         server = await arriving
         connecting.cancel()
@@ -362,9 +362,9 @@ class ClientTests(PreludeTestCase):
                 cast(Any, self.transport).loseConnection()
 
         port, _ = await self.fronted("smtp")
-        guest = await self.dialled("smtp", port, Factory.forProtocol(Leaving))
-        await guest.gone()
-        self.assertEqual(guest.received, b"")
+        protocol = await self.dialled("smtp", port, Factory.forProtocol(Leaving))
+        await protocol.gone()
+        self.assertEqual(protocol.received, b"")
 
     async def test_a_guest_that_keeps_its_transport_to_itself(self) -> None:
         """Of a guest, the greeting wants no more than what every protocol has."""
@@ -386,9 +386,9 @@ class ClientTests(PreludeTestCase):
         heard: Deferred[bytes] = Deferred()
         gone: Deferred[None] = Deferred()
         port, _ = await self.fronted("smtp")
-        guest = await self.dialled("smtp", port, Only(cast(Protocol, Private())))
+        protocol = await self.dialled("smtp", port, Only(cast(Protocol, Private())))
         self.assertEqual(await heard, b"220 localhost ESMTP\r\n")
-        guest.end()
+        protocol.end()
         await gone
 
     async def test_a_reconnecting_client_resumes(self) -> None:
@@ -404,32 +404,32 @@ class ClientTests(PreludeTestCase):
         self.assertEqual(resumed, [False, True])
 
 
-class PatienceTests(PreludeTestCase):
+class PatienceTests(NegotiationTestCase):
     """Where silence means no."""
 
     async def test_silence_is_an_answer(self) -> None:
         """A server that ignores IRC's STARTTLS for 8 seconds does not offer it."""
         port = await self.scripted(b"")
         clock = Clock()
-        row = UPGRADABLE["irc"]
-        self.assertEqual(row.patience, 8.0)
-        impatient = Upgradable("irc", row.connect, row.serve, row.port, patience=0.1)
+        row = STARTTLS_PROTOCOLS["irc"]
+        self.assertEqual(row.offer_timeout, 8.0)
+        impatient = StartTLSProtocol("irc", row.connect, row.serve, row.port, offer_timeout=0.1)
         connecting = self.dialled("irc", port, starttls=impatient)
         error = await self.refused(TLSNotOffered, connecting)
         self.assertIn("nothing", str(error))
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    def dialled(self, name: str, port: int, guests: Any = None, **options: Any) -> Deferred[Any]:
+    def dialled(self, name: str, port: int, factory: Any = None, **options: Any) -> Deferred[Any]:
         """A client's attempt, with a row of the test's own."""
         url = f"tls://localhost:{port}"
         options = {"cafile": certificates.cafile(), **options}
         return cast(
             "Deferred[Any]",
-            txtransport.client(self.reactor, url, **options).connect(guests or Recorders()),
+            txtransport.client(self.reactor, url, **options).connect(factory or Recorders()),
         )
 
 
-class ClearTextTests(PreludeTestCase):
+class ClearTextTests(NegotiationTestCase):
     """``starttls_policy=may``, and what it never allows."""
 
     async def test_a_plain_no(self) -> None:
@@ -459,11 +459,11 @@ class ClearTextTests(PreludeTestCase):
             ("smtp", PeerLeft, (b"220 hi\r\n", b"hang up")),
         )
         for name, kind, script in rows:
-            guests = Recorders()
+            factory = Recorders()
             port = await self.scripted(*script)
-            connecting = self.dialled(name, port, guests, starttls_policy="may")
+            connecting = self.dialled(name, port, factory, starttls_policy="may")
             await self.refused(NegotiationError if kind is PeerMisbehaved else kind, connecting)
-            self.assertEqual(guests.all, [])
+            self.assertEqual(factory.all, [])
         port, _ = await self.fronted("smtp", local_cert=certificates.issued("x.pem", "x.example"))
         await self.refused(HandshakeFailed, self.dialled("smtp", port, starttls_policy="may"))
 
@@ -495,14 +495,14 @@ class ClearTextTests(PreludeTestCase):
                 raise ZeroDivisionError("not now")
 
         for kind, error in ((Leaving, ConnectingCancelledError), (Failing, ZeroDivisionError)):
-            guests = [kind()]
-            connecting = self.dialled("smtp", port, Only(guests[0]), starttls_policy="may")
+            factory = [kind()]
+            connecting = self.dialled("smtp", port, Only(factory[0]), starttls_policy="may")
             await self.refused(error, connecting)
-            await guests[0].gone()
-            self.assertEqual(guests[0].received, b"")
+            await factory[0].gone()
+            self.assertEqual(factory[0].received, b"")
 
 
-class ServerTests(PreludeTestCase):
+class ServerTests(NegotiationTestCase):
     """What a front does with clients that do not come to TLS."""
 
     async def raw(self, port: int) -> Recorder:
@@ -579,7 +579,7 @@ class ServerTests(PreludeTestCase):
         self.assertEqual(client.received, b"220 localhost ESMTP\r\n")
 
 
-class OwnDialogueTests(PreludeTestCase):
+class OwnDialogueTests(NegotiationTestCase):
     """A dialogue of the user's own."""
 
     async def own(self, dialogue: Any) -> Deferred[Any]:
@@ -628,7 +628,7 @@ class OwnDialogueTests(PreludeTestCase):
             await self.refused(ZeroDivisionError, await self.own(dialogue))
 
 
-class PlaceTests(PreludeTestCase):
+class PlaceTests(NegotiationTestCase):
     """What is wrong is said before anything is opened."""
 
     def test_a_port_that_is_missing(self) -> None:

@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
 from tests.memory import End
-from txtransport.connection.pending import Passage
+from txtransport.connection.pending import PendingProtocol
 
 
 @implementer(IHalfCloseableProtocol, IFileDescriptorReceiver, IHandshakeListener)
@@ -72,36 +72,36 @@ class PassageTests(SynchronousTestCase):
 
     def test_the_guest_hears_everything_once_it_is_in(self) -> None:
         """From then on the passage is as good as not there."""
-        end, passage, guest = End(Clock()), Passage(), Curious()
-        passage.expect(guest)
-        end.start(passage)
-        self.assertEqual(guest.heard, [])
-        passage.let_in()
-        self.assertIs(guest.transport, end)
+        end, pending, protocol = End(Clock()), PendingProtocol(), Curious()
+        pending.expect(protocol)
+        end.start(pending)
+        self.assertEqual(protocol.heard, [])
+        pending.connect_protocol()
+        self.assertIs(protocol.transport, end)
         end.hear(b"data")
-        passage.readConnectionLost()
-        passage.writeConnectionLost()
-        passage.fileDescriptorReceived(7)
-        passage.handshakeCompleted()
+        pending.readConnectionLost()
+        pending.writeConnectionLost()
+        pending.fileDescriptorReceived(7)
+        pending.handshakeCompleted()
         end.lose(ConnectionDone())
-        self.assertEqual(guest.heard, [
+        self.assertEqual(protocol.heard, [
             "made", "data", "read lost", "write lost", "descriptor 7", "handshake",
             "ConnectionDone",
         ])  # fmt: skip
 
     def test_a_guest_who_never_came_in_hears_nothing(self) -> None:
         """Whoever was not connected is not told of an end."""
-        end, passage, guest = End(Clock()), Passage(), Curious()
-        passage.expect(guest)
-        end.start(passage)
+        end, pending, protocol = End(Clock()), PendingProtocol(), Curious()
+        pending.expect(protocol)
+        end.start(pending)
         end.hear(b"data")
         end.lose()
-        self.assertEqual(guest.heard, [])
+        self.assertEqual(protocol.heard, [])
 
     def test_it_wants_to_hear_what_the_guest_wants_to_hear(self) -> None:
         """Transports ask what a protocol understands before they say it."""
         wants = (IHalfCloseableProtocol, IFileDescriptorReceiver, IHandshakeListener)
-        curious, plain = Passage(), Passage()
+        curious, plain = PendingProtocol(), PendingProtocol()
         curious.expect(Curious())
         plain.expect(Protocol())
         for interface in wants:
@@ -110,12 +110,12 @@ class PassageTests(SynchronousTestCase):
 
     def test_the_log_names_the_guest(self) -> None:
         """A line of the log is about the protocol that people know."""
-        passage = Passage()
-        self.assertEqual(passage.logPrefix(), "Passage")
-        guests: tuple[IProtocol, ...] = (Curious(), Nameless())
-        for guest in guests:
-            passage.expect(guest)
-            self.assertEqual(passage.logPrefix(), type(guest).__name__)
+        pending = PendingProtocol()
+        self.assertEqual(pending.logPrefix(), "PendingProtocol")
+        factory: tuple[IProtocol, ...] = (Curious(), Nameless())
+        for protocol in factory:
+            pending.expect(protocol)
+            self.assertEqual(pending.logPrefix(), type(protocol).__name__)
 
     def test_it_does_not_swallow_exceptions(self) -> None:
         """What the guest raises when it is connected is for whoever lets it in."""
@@ -124,9 +124,9 @@ class PassageTests(SynchronousTestCase):
             def connectionMade(self) -> None:
                 raise RuntimeError("broken")
 
-        end, passage, guest = End(Clock()), Passage(), Broken()
-        passage.expect(guest)
-        end.start(passage)
-        self.assertRaises(RuntimeError, passage.let_in)
-        passage.connectionLost(Failure(ConnectionDone()))
-        self.assertEqual(guest.heard, ["ConnectionDone"])
+        end, pending, protocol = End(Clock()), PendingProtocol(), Broken()
+        pending.expect(protocol)
+        end.start(pending)
+        self.assertRaises(RuntimeError, pending.connect_protocol)
+        pending.connectionLost(Failure(ConnectionDone()))
+        self.assertEqual(protocol.heard, ["ConnectionDone"])

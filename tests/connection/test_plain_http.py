@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorder, Recorders
-from txtransport.connection.plain_http import directions
+from txtransport.connection.plain_http import plain_http_answer
 
 
 class DirectionsTests(SynchronousTestCase):
@@ -24,7 +24,7 @@ class DirectionsTests(SynchronousTestCase):
             b"HEAD / HTTP/1.1\nHost: [::1]:8443\n\n": b"https://[::1]:8443/",
         }
         for request, url in rows.items():
-            answer = directions(request)
+            answer = plain_http_answer(request)
             self.assertTrue(answer.startswith(b"HTTP/1.1 400 Bad Request\r\n"))
             self.assertIn(url, answer)
             head, _, body = answer.partition(b"\r\n\r\n")
@@ -33,18 +33,18 @@ class DirectionsTests(SynchronousTestCase):
     def test_a_host_that_is_none_is_not_repeated(self) -> None:
         """What the stranger sends comes back only if it is a host's name."""
         for host in (b"<script>", b"a b", b"a\x1b[2J", b"x" * 300, b"", b"h:999999"):
-            answer = directions(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
+            answer = plain_http_answer(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
             self.assertIn("use https://…\n".encode(), answer)
 
     def test_others_get_nothing(self) -> None:
         """Whoever speaks no HTTP is told nothing, least of all a ClientHello."""
         for said in (b"", b"GET", b"EHLO x\r\n", b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n"):
-            self.assertEqual(directions(said), b"")
+            self.assertEqual(plain_http_answer(said), b"")
 
     @given(st.binary(max_size=5000))
     def test_any_bytes(self, said: bytes) -> None:
         """No bytes make a long answer."""
-        self.assertLess(len(directions(b"GET / HTTP/1.1\r\n" + said)), 600)
+        self.assertLess(len(plain_http_answer(b"GET / HTTP/1.1\r\n" + said)), 600)
 
 
 class PortTests(LoopbackTestCase):
@@ -52,21 +52,21 @@ class PortTests(LoopbackTestCase):
 
     async def test_a_browser_that_forgot_the_s(self) -> None:
         """It gets the answer, the log gets the reason, and no guest is built."""
-        guests = Recorders()
-        port = await self.listening("tls://127.0.0.1:0", guests, local_cert=certificates.site())
+        factory = Recorders()
+        port = await self.listening("tls://127.0.0.1:0", factory, local_cert=certificates.site())
         client = await self.connected(f"tcp://127.0.0.1:{port}")
         client.say(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
         await client.gone()
         self.assertIn(b"use https://localhost/\n", client.received)
-        self.assertEqual(guests.all, [])
+        self.assertEqual(factory.all, [])
 
     async def test_tls_at_a_port_in_the_clear(self) -> None:
         """The log says it once, and the guest hears the bytes: it may pass TLS on."""
         with capturedLogs() as events:
-            guests = Recorders()
-            port = await self.listening("tcp://127.0.0.1:0", guests)
+            factory = Recorders()
+            port = await self.listening("tcp://127.0.0.1:0", factory)
             for _ in range(2):
-                arriving = guests.next()
+                arriving = factory.next()
                 client = await self.connected(f"tcp://127.0.0.1:{port}")
                 client.say(b"\x16\x03\x01")
                 server = await arriving

@@ -63,7 +63,7 @@ class StepsTests(LoopbackTestCase):
     async def test_unwatched(self) -> None:
         """Without anyone who watches, nothing stands between the endpoint and the reactor."""
         endpoint: Any = txtransport.client(self.reactor, "tcp://127.0.0.1:9")
-        self.assertIs(type(endpoint.plain), TCP4ClientEndpoint)
+        self.assertIs(type(endpoint.plaintext), TCP4ClientEndpoint)
 
     async def test_a_refused_chain_is_kept(self) -> None:
         """What a peer showed that was refused can be looked at: its whole chain."""

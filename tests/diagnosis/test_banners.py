@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.policy import Side
-from txtransport.diagnosis.banners import Plain, is_tls, recognise
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.diagnosis.banners import Plain, is_tls, recognise_plaintext
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 WHERE: Final = "tls://peer.example:1234"
 
@@ -108,7 +108,7 @@ class RecogniseTests(SynchronousTestCase):
 
     def known(self, received: bytes, side: Side, port: int | None = None) -> Plain:
         """Who that is."""
-        plain = recognise(received, side, port)
+        plain = recognise_plaintext(received, side, port)
         assert plain is not None, received
         return plain
 
@@ -149,12 +149,12 @@ class RecogniseTests(SynchronousTestCase):
         """Silence, TLS and rubbish are nobody's."""
         for received in (b"", HELLO, b"\x15\x03\x03\x00\x02\x02\x28", b"\x99" * 64, b"hello\r\n"):
             for side in Side:
-                self.assertIsNone(recognise(received, side, None))
+                self.assertIsNone(recognise_plaintext(received, side, None))
 
     @given(st.binary(max_size=64), st.sampled_from(Side), st.none() | st.integers(0, 65535))
     def test_any_bytes(self, received: bytes, side: Side, port: int | None) -> None:
         """Whatever a peer sends, to look at it is no error."""
-        recognise(received, side, port)
+        recognise_plaintext(received, side, port)
         is_tls(received)
 
 
@@ -163,7 +163,7 @@ class AdviceTests(SynchronousTestCase):
 
     def test_it_names_the_place(self) -> None:
         """Advice that holds a URL holds that of the place, when that is one of ours."""
-        plain = recognise(SERVERS["SMTP"][0], Side.CLIENT, 1234)
+        plain = recognise_plaintext(SERVERS["SMTP"][0], Side.CLIENT, 1234)
         assert plain is not None
         self.assertEqual(
             plain.advice_at(WHERE),
@@ -175,7 +175,7 @@ class AdviceTests(SynchronousTestCase):
         """Each row says what to do, in a sentence that the message can go on from."""
         for side, rows in ((Side.CLIENT, SERVERS), (Side.SERVER, CLIENTS)):
             for examples in rows.values():
-                plain = recognise(examples[0], side, None)
+                plain = recognise_plaintext(examples[0], side, None)
                 assert plain is not None
                 self.assertRegex(plain.advice, r"\A[A-Z].{10,120}[^.!]\Z")
                 self.assertRegex(plain.who, r"\Aan? [A-Za-z0-9 ./-]+\Z")
@@ -185,7 +185,7 @@ class AdviceTests(SynchronousTestCase):
         self.assertGreater(len(SERVERS), 25)
         for name, greetings in SERVERS.items():
             for greeting in greetings:
-                plain = recognise(greeting, Side.CLIENT, None)
+                plain = recognise_plaintext(greeting, Side.CLIENT, None)
                 assert plain is not None
                 way = r"tls://peer\.example:1234\?starttls=[\w-]+ on this port|tcp://|as a proxy"
                 self.assertRegex(plain.advice_at(WHERE), way, name)
@@ -195,11 +195,11 @@ class AdviceTests(SynchronousTestCase):
         named = {
             found
             for greetings in SERVERS.values()
-            for plain in [recognise(greetings[0], Side.CLIENT, None)]
+            for plain in [recognise_plaintext(greetings[0], Side.CLIENT, None)]
             if plain is not None
             for found in re.findall("starttls=([a-z0-9]+)", plain.advice)
         }
-        self.assertEqual(named - UPGRADABLE.keys(), set())
+        self.assertEqual(named - STARTTLS_PROTOCOLS.keys(), set())
         self.assertGreater(len(named), 15)
 
 

@@ -12,14 +12,14 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.live.peers import OPENSSL, path
 from txtransport.diagnosis.alerts import ALERTS, alert_of_reason
 from txtransport.diagnosis.error_line import (
-    LONGEST,
-    Code,
-    Place,
-    codes,
-    flat,
-    folded,
-    places,
-    speaker,
+    MAX_TEXT,
+    ErrorCode,
+    HostAndPort,
+    error_codes,
+    hosts_and_ports,
+    normalize,
+    one_line,
+    tool_of,
 )
 
 
@@ -28,20 +28,22 @@ class FoldingTests(SynchronousTestCase):
 
     def test_one_line(self) -> None:
         """Where a log or a terminal broke the line does not matter."""
-        self.assertEqual(flat(" certificate\n\tverify\r\n failed "), "certificate verify failed")
+        self.assertEqual(
+            one_line(" certificate\n\tverify\r\n failed "), "certificate verify failed"
+        )
 
     def test_it_is_cut(self) -> None:
         """No more is read than the bound says."""
-        self.assertEqual(len(flat("a" * (LONGEST + 1))), LONGEST)
+        self.assertEqual(len(one_line("a" * (MAX_TEXT + 1))), MAX_TEXT)
 
     def test_one_spelling(self) -> None:
         """Constants and words look alike."""
-        self.assertEqual(folded("CERT_HAS_EXPIRED"), "cert has expired")
+        self.assertEqual(normalize("CERT_HAS_EXPIRED"), "cert has expired")
 
     @given(st.text())
     def test_places_stay(self, text: str) -> None:
         """What is found in folded text stands at the same place in the line."""
-        self.assertEqual(len(folded(text)), len(text))
+        self.assertEqual(len(normalize(text)), len(text))
 
 
 class SpeakerTests(SynchronousTestCase):
@@ -58,11 +60,11 @@ class SpeakerTests(SynchronousTestCase):
             ("Python", f"ssl.SSLError: {words} (_ssl.c:1006)"),
             ("Twisted", f"twisted.python.failure.Failure OpenSSL.SSL.Error: {words}"),
         ):
-            self.assertEqual(speaker(folded(line)), tool)
+            self.assertEqual(tool_of(normalize(line)), tool)
 
     def test_no_one(self) -> None:
         """Words without a mark are no one's."""
-        self.assertIsNone(speaker("certificate verify failed"))
+        self.assertIsNone(tool_of("certificate verify failed"))
 
 
 class CodeTests(SynchronousTestCase):
@@ -71,33 +73,33 @@ class CodeTests(SynchronousTestCase):
     def test_the_codes_of_each_release(self) -> None:
         """OpenSSL 3 and 1.1 pack the same reason in different ways."""
         for text in ("0A00010B", "1408F10B"):
-            (code,) = codes(f"x:error:{text}:SSL routines:")
-            self.assertEqual(code, Code(text, "wrong version number"))
+            (code,) = error_codes(f"x:error:{text}:SSL routines:")
+            self.assertEqual(code, ErrorCode(text, "wrong version number"))
 
     def test_a_bare_code(self) -> None:
         """The code alone, as people quote it, is enough; other hexadecimal is none."""
         self.assertEqual(
-            codes("what is 0a000086?"), (Code("0a000086", "certificate verify failed"),)
+            error_codes("what is 0a000086?"), (ErrorCode("0a000086", "certificate verify failed"),)
         )
-        self.assertEqual(codes("80CC43AAD37F0000 1408F10B 0A00010B0 x0A00010B"), ())
+        self.assertEqual(error_codes("80CC43AAD37F0000 1408F10B 0A00010B0 x0A00010B"), ())
 
     def test_alerts(self) -> None:
         """A peer's alert is a reason above 1000."""
         for alert in ALERTS:
-            (code,) = codes(f"error:{20 << 23 | 1000 + alert.number:08X}:")
+            (code,) = error_codes(f"error:{20 << 23 | 1000 + alert.number:08X}:")
             assert code.reason is not None
             self.assertEqual(alert_of_reason(code.reason), alert)
 
     def test_other_libraries(self) -> None:
         """Codes of which we know no words are shown as they are."""
-        self.assertEqual(codes("error:05800074:"), (Code("05800074", None),))
-        self.assertEqual(codes("error:0A000001:"), (Code("0A000001", None),))
+        self.assertEqual(error_codes("error:05800074:"), (ErrorCode("05800074", None),))
+        self.assertEqual(error_codes("error:0A000001:"), (ErrorCode("0A000001", None),))
 
     def test_each_once_and_not_too_many(self) -> None:
         """A long log is told in a few lines."""
-        self.assertEqual(len(codes("error:0A00010B: " * 5)), 1)
+        self.assertEqual(len(error_codes("error:0A00010B: " * 5)), 1)
         many = " ".join(f"error:0A00{number:04X}:" for number in range(100))
-        self.assertEqual(len(codes(many)), 8)
+        self.assertEqual(len(error_codes(many)), 8)
 
     def test_the_words_are_openssls(self) -> None:
         """OpenSSL itself, where it is there, has the same words for each code."""
@@ -109,7 +111,7 @@ class CodeTests(SynchronousTestCase):
             [openssl, "errstr", *texts], capture_output=True, text=True, timeout=30
         ).stdout
         for text, line in zip(texts, told.splitlines(), strict=True):
-            self.assertEqual(f"error:{text}:SSL routines::{codes(line)[0].reason}", line)
+            self.assertEqual(f"error:{text}:SSL routines::{error_codes(line)[0].reason}", line)
 
 
 class PlaceTests(SynchronousTestCase):
@@ -118,14 +120,17 @@ class PlaceTests(SynchronousTestCase):
     def test_places(self) -> None:
         """A place is found in a URL, with a colon, in brackets, and as curl says it."""
         for line, place in (
-            ("Unable to connect to tls://mail.example.com:587 (x)", Place("mail.example.com", 587)),
-            ("SSL_ERROR_SYSCALL in connection to localhost:38285", Place("localhost", 38285)),
-            ("dial tcp 192.0.2.7:443: connect", Place("192.0.2.7", 443)),
-            ("to [2001:db8::1]:25,", Place("[2001:db8::1]", 25)),
-            ("Failed to connect to a.example port 25 after 0 ms", Place("a.example", 25)),
-            ("tls://mail:465", Place("mail", 465)),
+            (
+                "Unable to connect to tls://mail.example.com:587 (x)",
+                HostAndPort("mail.example.com", 587),
+            ),
+            ("SSL_ERROR_SYSCALL in connection to localhost:38285", HostAndPort("localhost", 38285)),
+            ("dial tcp 192.0.2.7:443: connect", HostAndPort("192.0.2.7", 443)),
+            ("to [2001:db8::1]:25,", HostAndPort("[2001:db8::1]", 25)),
+            ("Failed to connect to a.example port 25 after 0 ms", HostAndPort("a.example", 25)),
+            ("tls://mail:465", HostAndPort("mail", 465)),
         ):
-            self.assertEqual(places(line), (place,), line)
+            self.assertEqual(hosts_and_ports(line), (place,), line)
 
     def test_what_is_none(self) -> None:
         """Times, lines of source files, codes and ports that cannot be are no places."""
@@ -134,9 +139,11 @@ class PlaceTests(SynchronousTestCase):
             "error:0A000086", "a.example:0", "a.example:65536", "a.example:123456", "app.py:12",
             "a.example:80abc", "2026-11-24T07:00:00Z",
         ):  # fmt: skip
-            self.assertEqual(places(line), (), line)
+            self.assertEqual(hosts_and_ports(line), (), line)
 
     def test_each_once_and_not_too_many(self) -> None:
         """A long log is told in a few lines."""
-        self.assertEqual(len(places("a.example:25 " * 9)), 1)
-        self.assertEqual(len(places(" ".join(f"a.example:{port}" for port in range(1, 99)))), 4)
+        self.assertEqual(len(hosts_and_ports("a.example:25 " * 9)), 1)
+        self.assertEqual(
+            len(hosts_and_ports(" ".join(f"a.example:{port}" for port in range(1, 99)))), 4
+        )

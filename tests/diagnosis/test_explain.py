@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.diagnosis.tools.test_known import known_lines
-from txtransport.diagnosis.error_line import LONGEST
-from txtransport.diagnosis.explain import Explained, explained, traced
+from txtransport.diagnosis.error_line import MAX_TEXT
+from txtransport.diagnosis.explain import Explained, clues, explain
 from txtransport.errors import CAUSES, Diagnosis
-from txtransport.text import printable
+from txtransport.text import short_text
 
 
 class WinnerTests(SynchronousTestCase):
@@ -20,7 +20,7 @@ class WinnerTests(SynchronousTestCase):
 
     def causes(self, text: str) -> list[str]:
         """What a text comes to, the best first."""
-        return [one.diagnosis.cause for one in explained(text)]
+        return [one.diagnosis.cause for one in explain(text)]
 
     def test_the_reason_wins(self) -> None:
         """A line with the reason counts, and those that only say that it failed do not."""
@@ -40,7 +40,7 @@ class WinnerTests(SynchronousTestCase):
     def test_one_vague_line_is_enough(self) -> None:
         """Where no line has a reason, the first of them is told, and the others are not."""
         log = "ssl.SSLError: certificate verify failed\nFailed to enable crypto\n"
-        (one,) = explained(log)
+        (one,) = explain(log)
         self.assertEqual((one.said, one.diagnosis.cause), ("certificate verify failed", "other"))
 
     def test_words_are_read_once(self) -> None:
@@ -60,12 +60,12 @@ class WinnerTests(SynchronousTestCase):
     def test_nothing_known(self) -> None:
         """Other text, and none, is not explained."""
         for text in ("", " \n", "segmentation fault", "220 mx1 ESMTP", "tls", "HTTP request done"):
-            self.assertEqual(explained(text), [], text)
+            self.assertEqual(explain(text), [], text)
 
     def test_many(self) -> None:
         """A log of everything there is comes to a few."""
         log = "\n".join(line for _, _, line in known_lines())
-        self.assertEqual(len(explained(log)), 8)
+        self.assertEqual(len(explain(log)), 8)
 
 
 class DetailTests(SynchronousTestCase):
@@ -73,7 +73,7 @@ class DetailTests(SynchronousTestCase):
 
     def test_the_whole(self) -> None:
         """An explanation has what the library's own errors have, and how the tool says it."""
-        (one,) = explained(
+        (one,) = explain(
             "x509: certificate is valid for a.example, b.example, not mail.example.com"
         )
         self.assertEqual(
@@ -102,7 +102,7 @@ class DetailTests(SynchronousTestCase):
         asked: set[str] = set()
         for _, cause, line in known_lines():
             if cause == "wrong-name":
-                asked.update(explained(line)[0].diagnosis.evidence)
+                asked.update(explain(line)[0].diagnosis.evidence)
         for name in (
             "localhost",
             "c.example",
@@ -116,7 +116,7 @@ class DetailTests(SynchronousTestCase):
     def test_the_url_to_use(self) -> None:
         """A port that begins in the clear is known, and the URL for it is written out."""
         for port, protocol in ((587, "smtp"), (25, "smtp"), (143, "imap"), (3389, "rdp")):
-            (one,) = explained(f"tls://mail.example.com:{port}: wrong version number")
+            (one,) = explain(f"tls://mail.example.com:{port}: wrong version number")
             url = f"tls://mail.example.com:{port}?starttls={protocol}"
             self.assertTrue(one.diagnosis.remedy.startswith(f"Use {url}: "), one.diagnosis.remedy)
             self.assertEqual(one.diagnosis.evidence, (f"at mail.example.com:{port}",))
@@ -125,12 +125,12 @@ class DetailTests(SynchronousTestCase):
         """Neither another port nor another fault gets a URL."""
         for text in ("tls://a.example:443: wrong version number",
                      "tls://a.example:587: certificate has expired"):  # fmt: skip
-            self.assertNotIn("a.example", explained(text)[0].diagnosis.remedy)
+            self.assertNotIn("a.example", explain(text)[0].diagnosis.remedy)
 
     def test_can_it_help_to_try_again(self) -> None:
         """An end may pass, an expired certificate does not."""
-        self.assertFalse(explained("read ECONNRESET")[0].diagnosis.permanent)
-        self.assertTrue(explained("CERT_HAS_EXPIRED")[0].diagnosis.permanent)
+        self.assertFalse(explain("read ECONNRESET")[0].diagnosis.permanent)
+        self.assertTrue(explain("CERT_HAS_EXPIRED")[0].diagnosis.permanent)
 
     def test_each_cause_of_ours(self) -> None:
         """Every cause that the library gives has a line of some other tool."""
@@ -143,7 +143,7 @@ class TraceTests(SynchronousTestCase):
     def test_traces(self) -> None:
         """Codes, places and the looks of it are better than nothing."""
         self.assertEqual(
-            traced("PHP Warning: error:05800001 at a.example:587"),
+            clues("PHP Warning: error:05800001 at a.example:587"),
             (
                 "the code 05800001 of OpenSSL: openssl errstr 05800001 has its words",
                 "the place a.example:587",
@@ -151,17 +151,17 @@ class TraceTests(SynchronousTestCase):
             ),
         )
         self.assertEqual(
-            traced("error:0A000086"), ("the code 0A000086 of OpenSSL: certificate verify failed",)
+            clues("error:0A000086"), ("the code 0A000086 of OpenSSL: certificate verify failed",)
         )
 
     def test_a_greeting(self) -> None:
         """Whoever pastes what a server said hears who says so."""
-        (trace,) = traced("220 mx1.example.org ESMTP Postfix")
+        (trace,) = clues("220 mx1.example.org ESMTP Postfix")
         self.assertIn("a plain-text SMTP server", trace)
 
     def test_none(self) -> None:
         """There may be none."""
-        self.assertEqual(traced("it does not work"), ())
+        self.assertEqual(clues("it does not work"), ())
 
 
 class AnyTextTests(SynchronousTestCase):
@@ -169,7 +169,7 @@ class AnyTextTests(SynchronousTestCase):
 
     def check(self, text: str) -> None:
         """Whatever it is, what is said about it is bounded and printable."""
-        found = explained(text)
+        found = explain(text)
         self.assertLessEqual(len(found), 8)
         said = [
             words
@@ -177,7 +177,7 @@ class AnyTextTests(SynchronousTestCase):
             for words in (one.tool, one.said, one.in_tool, one.diagnosis.summary,
                           one.diagnosis.remedy, *one.diagnosis.evidence)
         ]  # fmt: skip
-        said += traced(text)
+        said += clues(text)
         for words in said:
             self.assertTrue(words.isprintable(), words)
             self.assertLess(len(words), 2000)
@@ -197,12 +197,12 @@ class AnyTextTests(SynchronousTestCase):
     def test_half_a_pair(self) -> None:
         """Characters that cannot be written down are escaped."""
         self.check("\ud800 certificate verify failed \udcff tls://h:587")
-        self.assertEqual(printable("\x1b[0m\ud800\n"), "\\x1b[0m\\ud800\\n")
+        self.assertEqual(short_text("\x1b[0m\ud800\n"), "\\x1b[0m\\ud800\\n")
 
     def test_much_text(self) -> None:
         """What stands behind the bound is not read."""
-        self.assertEqual(explained("x" * LONGEST + " certificate has expired"), [])
-        self.assertEqual(len(printable("x" * 1000)), 201)
+        self.assertEqual(explain("x" * MAX_TEXT + " certificate has expired"), [])
+        self.assertEqual(len(short_text("x" * 1000)), 201)
 
     def test_hostile_text(self) -> None:
         """64 KiB that are made to be slow are answered in the time of 64 KiB of anything."""
@@ -212,8 +212,8 @@ class AnyTextTests(SynchronousTestCase):
             "no subject alternative ", "hostname a'", "malformed http response ", "tls://", "[::",
             "curl ", "_", "a", " ",
         ):  # fmt: skip
-            text = seed * (LONGEST // len(seed) + 1)
+            text = seed * (MAX_TEXT // len(seed) + 1)
             before = time.process_time()
-            explained(text)
-            traced(text)
+            explain(text)
+            clues(text)
             self.assertLess(time.process_time() - before, 5, seed)

@@ -14,7 +14,7 @@ import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
 from txtransport.config.schemes import SCHEMES
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.endpoints.datagram import IDatagramEndpoint
 from txtransport.errors import (
     BadCertificateFile,
@@ -23,14 +23,14 @@ from txtransport.errors import (
     TransportUnavailable,
 )
 
-DOORS: Final = {
+ENTRY_POINTS: Final = {
     "client": txtransport.client,
     "server": txtransport.server,
     "datagram": txtransport.datagram,
 }
 
 
-class DeskTestCase(SynchronousTestCase):
+class ApiTestCase(SynchronousTestCase):
     """A desk, and a reactor that notes what is opened."""
 
     def setUp(self) -> None:
@@ -38,7 +38,7 @@ class DeskTestCase(SynchronousTestCase):
 
     def refusal(self, side: str, url: Any, kind: Any, **keywords: Any) -> Any:
         """The error with which an endpoint is refused; nothing was opened for it."""
-        error = self.assertRaises(kind, DOORS[side], self.reactor, url, **keywords)
+        error = self.assertRaises(kind, ENTRY_POINTS[side], self.reactor, url, **keywords)
         self.assertEqual(self.reactor.tcpClients + self.reactor.tcpServers, [])
         self.assertEqual(self.reactor.getDelayedCalls(), [])
         return error
@@ -48,7 +48,7 @@ class DeskTestCase(SynchronousTestCase):
         return txtransport.client(self.reactor, url, *arguments, **keywords)
 
 
-class KindTests(DeskTestCase):
+class KindTests(ApiTestCase):
     """Which endpoint a URL makes."""
 
     def test_each_scheme_has_its_door(self) -> None:
@@ -84,7 +84,7 @@ class KindTests(DeskTestCase):
             if scheme.refusal is None:
                 continue
             url = f"{scheme.name}://{'/run/socket' if scheme.is_local else 'h:1'}"
-            for side in DOORS:
+            for side in ENTRY_POINTS:
                 error = self.refusal(side, url, TransportUnavailable)
                 self.assertEqual(error.scheme, scheme.name)
                 self.assertIn(scheme.refusal, str(error))
@@ -92,17 +92,17 @@ class KindTests(DeskTestCase):
 
     def test_what_is_no_url(self) -> None:
         """Only text and transports make endpoints."""
-        for side in DOORS:
+        for side in ENTRY_POINTS:
             for url in (None, b"tcp://h:1", 80, Path("/run/x"), ("h", 1), "", "http://h"):
                 self.refusal(side, url, InvalidTransport)
 
 
-class PortTests(DeskTestCase):
+class PortTests(ApiTestCase):
     """The port is in the URL, or in ``port=``."""
 
     def test_either_will_do(self) -> None:
         """Both may say the same; a Transport takes a port like a URL does."""
-        parsed = Transport.parse
+        parsed = TransportURL.parse
         for endpoint in (
             self.client("tcp://h:80"),
             self.client("tcp://h", 80),
@@ -113,11 +113,11 @@ class PortTests(DeskTestCase):
             self.client(parsed("tcp://h"), 80),
         ):
             self.assertEqual(endpoint.where, "tcp://h:80")
-            self.assertEqual(endpoint.plain.port, 80)
+            self.assertEqual(endpoint.plaintext.port, 80)
 
     def test_they_must_agree(self) -> None:
         """Two different ports are one too many."""
-        for url in ("tcp://h:80", Transport.parse("tcp://h:80")):
+        for url in ("tcp://h:80", TransportURL.parse("tcp://h:80")):
             for side in ("client", "server"):
                 error = self.refusal(side, url, InvalidTransport, port=81)
                 self.assertIn("the URL says port 80 and port= says 81", str(error))
@@ -128,34 +128,34 @@ class PortTests(DeskTestCase):
         self.assertIn("the usual one of smtp is 587", str(error))
         endpoint = self.client("tls://h:587?starttls=smtp")
         self.assertEqual(endpoint.where, "tls://h:587?starttls=smtp")
-        self.assertTrue(endpoint.terms.is_upgrade)
+        self.assertTrue(endpoint.config.is_upgrade)
 
     def test_it_must_be_one(self) -> None:
         """A port is a number in its range, wherever it is given."""
         for port in (-1, 65536, "80", 80.0, True):
-            for url in ("tcp://h", Transport.parse("tcp://h")):
+            for url in ("tcp://h", TransportURL.parse("tcp://h")):
                 self.refusal("client", url, InvalidTransport, port=port)
 
     def test_a_path_has_none(self) -> None:
         """A local socket takes no port."""
-        for url in ("unix:///run/x", Transport.parse("unix:///run/x")):
+        for url in ("unix:///run/x", TransportURL.parse("unix:///run/x")):
             self.refusal("client", url, InvalidTransport, port=80)
 
 
-class OptionTests(DeskTestCase):
+class OptionTests(ApiTestCase):
     """Options are in the URL or in the keywords, and each is used."""
 
     def test_they_reach_their_room(self) -> None:
         """What the URL says is what the endpoint keeps to."""
         endpoint = self.client("tls://h:1?timeout=7&close_timeout=3&bindto=127.0.0.1")
         self.assertEqual(endpoint.deadlines.timeout, 7)
-        self.assertEqual(endpoint.terms.deadlines.close_timeout, 3)
+        self.assertEqual(endpoint.config.deadlines.close_timeout, 3)
         self.assertEqual(endpoint.bindto, ("127.0.0.1", 0))
         server: Any = txtransport.server(
             self.reactor, "tls://*:0", local_cert=certificates.site(),
             handshake_timeout=2, max_connections=5,
         )  # fmt: skip
-        self.assertEqual(server.terms.deadlines.handshake_timeout, 2)
+        self.assertEqual(server.config.deadlines.handshake_timeout, 2)
         self.assertEqual(server.serving.max_connections, 5)
 
     def test_both_may_say_the_same(self) -> None:
@@ -195,7 +195,7 @@ class OptionTests(DeskTestCase):
         self.assertEqual(error.option, "so_keepalive")
 
 
-class FileTests(DeskTestCase):
+class FileTests(ApiTestCase):
     """Files are read when the endpoint is made."""
 
     def test_bad_files(self) -> None:
@@ -225,12 +225,12 @@ class FileTests(DeskTestCase):
         self.assertEqual(error.option, "ciphers")
 
 
-class PeerTests(DeskTestCase):
+class PeerTests(ApiTestCase):
     """Whom a client expects."""
 
     def expected(self, url: str, **keywords: Any) -> str | None:
         """The name that the peer's certificate must be for."""
-        name: str | None = self.client(url, **keywords).terms.creator.policy.peer_name
+        name: str | None = self.client(url, **keywords).config.creator.policy.peer_name
         return name
 
     def test_the_url_names_the_peer(self) -> None:
@@ -255,7 +255,7 @@ class PeerTests(DeskTestCase):
     def test_sessions_are_kept_by_place(self) -> None:
         """Two ports of one host do not share what they resume."""
         places = {
-            self.client(url).terms.creator.place
+            self.client(url).config.creator.peer
             for url in ("tls://h:1", "tls://h:2", "tls://g:1", "tls+unix:///x?peer_name=h")
         }
         self.assertEqual(len(places), 4)
@@ -267,9 +267,9 @@ class WarningTests(LoopbackTestCase):
     def warnings(self, url: str, **keywords: Any) -> list[str]:
         """What is logged when an endpoint is made three times."""
         heard = self.overheard()
-        door = txtransport.server if "local_cert" in keywords else txtransport.client
+        make_endpoint = txtransport.server if "local_cert" in keywords else txtransport.client
         for _ in range(3):
-            door(MemoryReactorClock(), url, None, **keywords)
+            make_endpoint(MemoryReactorClock(), url, None, **keywords)
         for event in heard.events:
             self.assertEqual(event["log_level"], LogLevel.warn)
             self.assertEqual(event["where"], url.partition("?")[0])

@@ -28,7 +28,7 @@ import txtransport
 from tests import certificates
 from tests.loopback import ClockedReactor, LoopbackTestCase, Only, Recorder, Recorders
 from txtransport.config.settings import SocketOptions
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.endpoints import client as clients
 from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.tls.session import session_of
@@ -48,7 +48,7 @@ class Failing(Factory):
 
     def __init__(self, step: str) -> None:
         self.step = step
-        self.guest = Recorder()
+        self.recorder = Recorder()
         self.built = 0
 
     def buildProtocol(self, addr: object) -> Any:
@@ -57,29 +57,29 @@ class Failing(Factory):
             raise Broken(self.step)
         if self.step == "none":
             return None
-        return self.guest if self.step == "options" else Stumbling(self.guest)
+        return self.recorder if self.step == "options" else Stumbling(self.recorder)
 
 
 class Stumbling(Protocol):
     """A protocol that fails when it is connected, and then is told of the end."""
 
-    def __init__(self, guest: Recorder) -> None:
-        self.guest = guest
+    def __init__(self, protocol: Recorder) -> None:
+        self.protocol = protocol
 
     def connectionMade(self) -> None:
         raise Broken("connectionMade")
 
     def connectionLost(self, reason: Any = None) -> None:
-        self.guest.connectionLost(reason)
+        self.protocol.connectionLost(reason)
 
 
 class ClientTestCase(LoopbackTestCase):
     """What the tests of this file share."""
 
-    async def served(self, scheme: str, guests: Factory) -> str:
+    async def served(self, scheme: str, factory: Factory) -> str:
         """A server of that scheme; the URL for its clients."""
         given = f"?local_cert={certificates.site()}" if scheme == "tls" else ""
-        port = await self.listening(f"{scheme}://127.0.0.1:0{given}", guests)
+        port = await self.listening(f"{scheme}://127.0.0.1:0{given}", factory)
         given = f"?cafile={certificates.cafile()}" if scheme == "tls" else ""
         return f"{scheme}://127.0.0.1:{port}{given}"
 
@@ -129,7 +129,9 @@ class PlaceTests(SynchronousTestCase):
             "unix:///run/x",
         ):
             self.assertTrue(verifyObject(IStreamClientEndpoint, txtransport.client(reactor, url)))
-            plain = clients.plain(reactor, Transport.parse(url), SocketOptions(), 1.0)
+            plain = clients.plaintext_endpoint(
+                reactor, TransportURL.parse(url), SocketOptions(), 1.0
+            )
             self.assertTrue(verifyObject(IStreamClientEndpoint, plain))
 
     def encrypted(self) -> str:
@@ -150,15 +152,15 @@ class PlaceTests(SynchronousTestCase):
 class DeadlineTests(ClientTestCase):
     """One deadline holds for everything, and the error names the stage."""
 
-    async def expired(self, url: str, clocked: ClockedReactor, guests: Recorders) -> Any:
+    async def expired(self, url: str, clocked: ClockedReactor, factory: Recorders) -> Any:
         """How a connection attempt ends that is given 30 seconds."""
-        connecting = txtransport.client(clocked, url).connect(guests)
+        connecting = txtransport.client(clocked, url).connect(factory)
         clocked.clock.advance(29.9)
         self.assertNoResult(connecting)
         clocked.clock.advance(0.2)
         error = await self.failure_of(connecting, TransportTimeout)
         self.assertEqual(error.seconds, 30)
-        self.assertEqual(guests.built, 0)
+        self.assertEqual(factory.built, 0)
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
         return error
 
@@ -166,8 +168,8 @@ class DeadlineTests(ClientTestCase):
         """A name server that is silent is given up at the deadline."""
         self.resolving(lost=None)
         for scheme in SCHEMES:
-            guests = Recorders()
-            error = await self.expired(f"{scheme}://lost:1", ClockedReactor(self.reactor), guests)
+            factory = Recorders()
+            error = await self.expired(f"{scheme}://lost:1", ClockedReactor(self.reactor), factory)
             self.assertEqual(error.stage, "look-up")
             self.assertIn(f"{scheme}://lost:1: the look-up took longer", str(error))
 
@@ -183,10 +185,10 @@ class DeadlineTests(ClientTestCase):
 
     async def test_a_peer_that_never_speaks(self) -> None:
         """A peer that accepts and says nothing is hung up on at the deadline."""
-        peers, guests = Recorders(), Recorders()
+        peers, factory = Recorders(), Recorders()
         arriving = peers.next()
         clocked = ClockedReactor(self.reactor)
-        connecting = txtransport.client(clocked, await self.silent(peers)).connect(guests)
+        connecting = txtransport.client(clocked, await self.silent(peers)).connect(factory)
         peer = await arriving
         await peer.heard(b"\x16")
         clocked.clock.advance(29.9)
@@ -195,7 +197,7 @@ class DeadlineTests(ClientTestCase):
         error = await self.failure_of(connecting, TransportTimeout)
         self.assertEqual((error.stage, error.seconds, error.received), ("handshake", 30, b""))
         await peer.gone()
-        self.assertEqual(guests.built, 0)
+        self.assertEqual(factory.built, 0)
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
     async def test_the_stages_share_one_deadline(self) -> None:
@@ -241,14 +243,14 @@ class CancelTests(ClientTestCase):
     async def test_during_the_look_up(self) -> None:
         """What the look-up finds after that is not connected to."""
         for scheme in SCHEMES:
-            peers, guests = Recorders(), Recorders()
+            peers, factory = Recorders(), Recorders()
             resolver = self.resolving(later=None)
             port = await self.listening("tcp://127.0.0.1:0", peers)
             clocked = ClockedReactor(self.reactor)
-            connecting = txtransport.client(clocked, f"{scheme}://later:{port}").connect(guests)
+            connecting = txtransport.client(clocked, f"{scheme}://later:{port}").connect(factory)
             await self.cancelled(connecting, clocked)
             resolver.answer("127.0.0.1")
-            self.assertEqual((peers.built, guests.built), (0, 0))
+            self.assertEqual((peers.built, factory.built), (0, 0))
 
     async def test_during_connecting(self) -> None:
         """An attempt that no one answers is given up; so is the next address's turn."""
@@ -256,26 +258,26 @@ class CancelTests(ClientTestCase):
         self.resolving(full=["127.0.0.1", "127.0.0.1"], two=["127.0.0.1", "127.0.0.2"])
         for host in ("127.0.0.1", "full", "two"):
             for scheme in SCHEMES:
-                guests = Recorders()
+                factory = Recorders()
                 clocked = ClockedReactor(self.reactor)
                 connecting = txtransport.client(clocked, f"{scheme}://{host}:{port}").connect(
-                    guests
+                    factory
                 )
                 self.assertNoResult(connecting)
                 await self.cancelled(connecting, clocked)
-                self.assertEqual(guests.built, 0)
+                self.assertEqual(factory.built, 0)
 
     async def test_during_the_handshake(self) -> None:
         """The peer sees the end at once."""
-        peers, guests = Recorders(), Recorders()
+        peers, factory = Recorders(), Recorders()
         arriving = peers.next()
         clocked = ClockedReactor(self.reactor)
-        connecting = txtransport.client(clocked, await self.silent(peers)).connect(guests)
+        connecting = txtransport.client(clocked, await self.silent(peers)).connect(factory)
         peer = await arriving
         await peer.heard(b"\x16")
         await self.cancelled(connecting, clocked)
         await peer.gone()
-        self.assertEqual(guests.built, 0)
+        self.assertEqual(factory.built, 0)
 
     def cancel_first(self, made: object, connecting: list[Deferred[IProtocol]]) -> None:
         """What a guest does that wants no connection after all."""
@@ -285,13 +287,13 @@ class CancelTests(ClientTestCase):
         """Who cancels from within connectionMade has no connection either."""
         for scheme in SCHEMES:
             url = await self.served(scheme, Recorders())
-            guest = Recorder()
+            protocol = Recorder()
             connecting: list[Deferred[IProtocol]] = []
-            guest.made.addCallback(self.cancel_first, connecting)
+            protocol.made.addCallback(self.cancel_first, connecting)
             clocked = ClockedReactor(self.reactor)
-            connecting.append(txtransport.client(clocked, url).connect(Only(guest)))
+            connecting.append(txtransport.client(clocked, url).connect(Only(protocol)))
             await self.failure_of(connecting[0], ConnectingCancelledError)
-            await guest.gone()
+            await protocol.gone()
 
 
 class ExceptionTests(ClientTestCase):
@@ -306,7 +308,7 @@ class ExceptionTests(ClientTestCase):
         clocked = ClockedReactor(self.reactor)
         endpoint: Any = txtransport.client(clocked, url)
         if step == "options":
-            endpoint = evolve(endpoint, tune=self.untunable)
+            endpoint = evolve(endpoint, set_options=self.untunable)
         error = await self.failure_of(endpoint.connect(factory), kind)
         self.assertEqual(type(error), kind)
         if scheme == "tcp":
@@ -333,14 +335,14 @@ class ExceptionTests(ClientTestCase):
         """Its exception is what the attempt fails with, and it hears of the end."""
         for scheme in SCHEMES:
             factory = await self.told(scheme, "made", Broken)
-            await factory.guest.gone()
+            await factory.recorder.gone()
 
     async def test_a_socket_option_that_the_system_refuses(self) -> None:
         """No one gets a connection without the options that were asked for."""
         for scheme in SCHEMES:
             factory = await self.told(scheme, "options", OSError)
-            self.assertFalse(factory.guest.is_connected)
-            self.assertFalse(factory.guest.lost.called)
+            self.assertFalse(factory.recorder.is_connected)
+            self.assertFalse(factory.recorder.lost.called)
 
     async def test_a_name_whose_factory_fails_is_not_tried_again(self) -> None:
         """A bug is met with once, however many addresses a name has."""
@@ -355,7 +357,7 @@ class ExceptionTests(ClientTestCase):
         """What the reactor raises is in the Deferred, and not in the caller's face."""
         clocked = ClockedReactor(self.reactor)
         endpoint: Any = evolve(
-            cast(Any, txtransport.client(clocked, "tcp://127.0.0.1:1")), plain=Unable()
+            cast(Any, txtransport.client(clocked, "tcp://127.0.0.1:1")), plaintext=Unable()
         )
         await self.failure_of(endpoint.connect(Recorders()), Broken)
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
@@ -377,15 +379,15 @@ class ExceptionTests(ClientTestCase):
         self.resolving(two=["127.0.0.2", "127.0.0.1"])
         for scheme in SCHEMES:
             url = (await self.served(scheme, Recorders())).replace("127.0.0.1", "two")
-            guests = Recorders()
-            connecting = txtransport.client(self.reactor, url).connect(guests)
+            factory = Recorders()
+            connecting = txtransport.client(self.reactor, url).connect(factory)
             if scheme == "tls":
                 # The certificate is for another name.
                 await self.failure_of(connecting, HandshakeFailed)
             else:
                 await self.end(await connecting)
             await self.turn()
-            self.assertEqual(guests.numPorts, 0)
+            self.assertEqual(factory.numPorts, 0)
 
     async def test_no_such_name(self) -> None:
         """A name without an address is Twisted's own error as well."""
@@ -457,18 +459,18 @@ class LocalAddressTests(ClientTestCase):
     async def test_it_is_used(self) -> None:
         """The server sees the address that was asked for."""
         for url, bindto in (("127.0.0.1", "127.0.0.9:0"), ("[::1]", "[::1]:0")):
-            guests = Recorders()
-            arriving = guests.next()
-            port = await self.listening(f"tcp://{url}:0", guests)
+            factory = Recorders()
+            arriving = factory.next()
+            port = await self.listening(f"tcp://{url}:0", factory)
             await self.connected(f"tcp://{url}:{port}", bindto=bindto)
             peer = cast(Any, (await arriving).transport).getPeer().host
             self.assertEqual(peer, bindto.strip("[]").removesuffix(":0").removesuffix("]"))
 
     async def test_the_port_is_used(self) -> None:
         """The local port may be asked for as well."""
-        guests = Recorders()
-        arriving = guests.next()
-        port = await self.listening("tcp://127.0.0.1:0", guests)
+        factory = Recorders()
+        arriving = factory.next()
+        port = await self.listening("tcp://127.0.0.1:0", factory)
         wanted = self.free_port()
         await self.connected(f"tcp://127.0.0.1:{port}", bindto=f"127.0.0.1:{wanted}")
         self.assertEqual(cast(Any, (await arriving).transport).getPeer().port, wanted)
@@ -514,11 +516,11 @@ class SocketTests(ClientTestCase):
         """In connectionMade the options hold already."""
         for scheme in SCHEMES:
             url = await self.served(scheme, Recorders())
-            guest = Recorder()
-            seen = guest.made.addCallback(
+            protocol = Recorder()
+            seen = protocol.made.addCallback(
                 lambda this: this.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
             )
-            client = await txtransport.client(self.reactor, url).connect(Only(guest))
+            client = await txtransport.client(self.reactor, url).connect(Only(protocol))
             self.addCleanup(self.end, client)
             self.assertEqual(self.successResultOf(seen), 1)
 
@@ -571,9 +573,9 @@ class GuestTests(ClientTestCase):
                 (f"tls+unix://{place}?local_cert={cert}",
                  f"tls+unix://{place}?cafile={ca}&peer_name=localhost"),
             ):  # fmt: skip
-                guests = Recorders()
-                arriving = guests.next()
-                port = await txtransport.server(self.reactor, given).listen(guests)
+                factory = Recorders()
+                arriving = factory.next()
+                port = await txtransport.server(self.reactor, given).listen(factory)
                 client = await self.connected(wanted)
                 server = await arriving
                 client.say(b"hello")

@@ -127,7 +127,7 @@ class ConversationTests(DatagramTestCase):
         server, client, stranger = Talker(), Talker(), Talker()
         port = await self.listens("udp://127.0.0.1:0", server)
         await self.listens("udp://127.0.0.1:0", stranger)
-        bind = sockets.bound
+        bind = sockets.bind_socket
 
         def bound(*arguments: Any) -> socket.socket:
             made = bind(*arguments)
@@ -135,7 +135,7 @@ class ConversationTests(DatagramTestCase):
             cast(Any, stranger.transport).write(b"too early", ("127.0.0.1", number))
             return made
 
-        self.patch(datagrams, "bound", bound)
+        self.patch(datagrams, "bind_socket", bound)
         transport = await self.connects(f"udp://127.0.0.1:{port}", client)
         number = transport.getHost().port
         cast(Any, stranger.transport).write(b"from a stranger", ("127.0.0.1", number))

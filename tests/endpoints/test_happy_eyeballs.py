@@ -13,7 +13,7 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
-from txtransport.endpoints.happy_eyeballs import DELAY, Race, interleaved
+from txtransport.endpoints.happy_eyeballs import DELAY, HappyEyeballs, interleave_families
 
 
 class OrderTests(SynchronousTestCase):
@@ -30,7 +30,7 @@ class OrderTests(SynchronousTestCase):
             "": "",
         }
         for given, expected in rows.items():
-            self.assertEqual(interleaved(given.split()), expected.split())
+            self.assertEqual(interleave_families(given.split()), expected.split())
 
 
 @implementer(IStreamClientEndpoint)
@@ -67,7 +67,7 @@ class RaceTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.runners = [Runner(), Runner(), Runner()]
-        race = Race(self.clock, deque(self.runners), Factory())
+        race = HappyEyeballs(self.clock, deque(self.runners), Factory())
         self.done = race.start()
 
     def running(self) -> list[int]:

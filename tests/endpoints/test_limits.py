@@ -15,7 +15,7 @@ from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorder, Recorders
 from tests.memory import End
 from txtransport.config.settings import ServingPolicy
-from txtransport.endpoints.limits import Limited
+from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.errors import HandshakeFailed
 
 
@@ -31,7 +31,7 @@ class Gatekeeper:
         self.is_open = True
 
 
-class Guests(Factory):
+class AppFactory(Factory):
     """Builds guests; the test may make it fail.
 
     Attributes:
@@ -44,7 +44,7 @@ class Guests(Factory):
     mood = "fine"
 
     def __init__(self) -> None:
-        self.all: list[Guest] = []
+        self.all: list[AppProtocol] = []
         self.started = 0
 
     def doStart(self) -> None:
@@ -58,15 +58,15 @@ class Guests(Factory):
             raise RuntimeError("build")
         if self.mood == "none":
             return None
-        self.all.append(Guest(self))
+        self.all.append(AppProtocol(self))
         return self.all[-1]
 
 
-class Guest(Protocol):
+class AppProtocol(Protocol):
     """Writes down what it hears."""
 
-    def __init__(self, guests: Guests) -> None:
-        self._mood = guests.mood
+    def __init__(self, factory: AppFactory) -> None:
+        self._mood = factory.mood
         self.heard: list[str] = []
 
     def connectionMade(self) -> None:
@@ -89,16 +89,16 @@ class LimitsTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.guests = Guests()
+        self.factory = AppFactory()
         self.port = Gatekeeper()
 
-    def limited(self, **serving: Any) -> Limited:
+    def limited(self, **serving: Any) -> ConnectionLimits:
         """A factory with these limits, on `port`."""
-        made = Limited(self.guests, ServingPolicy(**serving))
+        made = ConnectionLimits(self.factory, ServingPolicy(**serving))
         made.port = self.port
         return made
 
-    def knock(self, limited: Limited, host: str = "192.0.2.1") -> End | None:
+    def knock(self, limited: ConnectionLimits, host: str = "192.0.2.1") -> End | None:
         """Someone connects; None if the connection was closed at once."""
         address = IPv4Address("TCP", host, 1)
         place = limited.buildProtocol(address)
@@ -108,7 +108,7 @@ class LimitsTestCase(SynchronousTestCase):
         end.start(place)
         return end
 
-    def knocks(self, limited: Limited, *hosts: str) -> list[End]:
+    def knocks(self, limited: ConnectionLimits, *hosts: str) -> list[End]:
         """Several connect, and no one is closed at once."""
         ends = [self.knock(limited, host) for host in hosts]
         self.assertNotIn(None, ends)
@@ -122,9 +122,9 @@ class TotalTests(LimitsTestCase):
         """The limit hides nothing: the protocol's transport is the real one."""
         (end,) = self.knocks(self.limited(max_connections=1), "192.0.2.1")
         end.hear(b"hello")
-        self.assertIs(self.guests.all[0].transport, end)
+        self.assertIs(self.factory.all[0].transport, end)
         end.lose(ConnectionDone())
-        self.assertEqual(self.guests.all[0].heard, ["made", "hello", "lost"])
+        self.assertEqual(self.factory.all[0].heard, ["made", "hello", "lost"])
 
     def test_the_port_is_paused_while_it_is_full(self) -> None:
         """The system lets newcomers wait, until there is a place."""
@@ -141,25 +141,25 @@ class TotalTests(LimitsTestCase):
         limited = self.limited(max_connections=1)
         first, second, third = self.knocks(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
         self.assertEqual([end.is_paused for end in (first, second, third)], [False, True, True])
-        self.assertEqual(len(self.guests.all), 1)
+        self.assertEqual(len(self.factory.all), 1)
         first.lose()
         self.assertEqual((second.is_paused, third.is_paused), (False, True))
         self.assertFalse(self.port.is_open)
-        self.assertEqual(len(self.guests.all), 2)
+        self.assertEqual(len(self.factory.all), 2)
         second.hear(b"my turn")
-        self.assertEqual(self.guests.all[1].heard, ["made", "my turn"])
+        self.assertEqual(self.factory.all[1].heard, ["made", "my turn"])
         second.lose()
         third.lose()
         self.assertTrue(self.port.is_open)
-        self.assertEqual([guest.heard[-1] for guest in self.guests.all], ["lost"] * 3)
+        self.assertEqual([protocol.heard[-1] for protocol in self.factory.all], ["lost"] * 3)
 
     def test_the_one_who_leaves_hears_so_first(self) -> None:
         """No newcomer is connected before the one in whose place it comes has heard the end."""
         limited = self.limited(max_connections=1)
         first, _ = self.knocks(limited, "192.0.2.1", "192.0.2.2")
         order: list[str] = []
-        self.patch(Guest, "connectionMade", lambda guest: order.append("made"))
-        self.patch(Guest, "connectionLost", lambda guest, reason: order.append("lost"))
+        self.patch(AppProtocol, "connectionMade", lambda protocol: order.append("made"))
+        self.patch(AppProtocol, "connectionLost", lambda protocol, reason: order.append("lost"))
         first.lose()
         self.assertEqual(order, ["lost", "made"])
 
@@ -169,9 +169,9 @@ class TotalTests(LimitsTestCase):
         first, second, third = self.knocks(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
         second.lose()
         first.lose()
-        self.assertEqual(len(self.guests.all), 2)
+        self.assertEqual(len(self.factory.all), 2)
         third.lose()
-        self.assertEqual(len(self.guests.all), 2)
+        self.assertEqual(len(self.factory.all), 2)
         self.assertTrue(self.port.is_open)
 
     def test_newcomers_may_be_closed_instead(self) -> None:
@@ -193,17 +193,17 @@ class TotalTests(LimitsTestCase):
 
     def test_the_log_names_the_application(self) -> None:
         """Who listens is the application's factory, and not what stands in front of it."""
-        self.assertEqual(self.limited(max_connections=1).logPrefix(), "Guests")
+        self.assertEqual(self.limited(max_connections=1).logPrefix(), "AppFactory")
         nameless: Any = Gatekeeper()
-        self.assertEqual(Limited(nameless, ServingPolicy()).logPrefix(), "Gatekeeper")
+        self.assertEqual(ConnectionLimits(nameless, ServingPolicy()).logPrefix(), "Gatekeeper")
 
     def test_starting_and_stopping(self) -> None:
         """The application's factory is started and stopped with its port."""
         limited = self.limited(max_connections=1)
         limited.doStart()
-        self.assertEqual(self.guests.started, 1)
+        self.assertEqual(self.factory.started, 1)
         limited.doStop()
-        self.assertEqual(self.guests.started, 0)
+        self.assertEqual(self.factory.started, 0)
 
 
 class AddressTests(LimitsTestCase):
@@ -238,10 +238,10 @@ class ApplicationTests(LimitsTestCase):
         """One of two leaves; the other one's turn comes while the application is in that mood."""
         limited = self.limited(max_connections=1)
         first, second, third = self.knocks(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
-        self.guests.mood = mood
+        self.factory.mood = mood
         first.lose()
-        self.assertEqual(self.guests.all[0].heard, ["made", "lost"])
-        self.guests.mood = "fine"
+        self.assertEqual(self.factory.all[0].heard, ["made", "lost"])
+        self.factory.mood = "fine"
         self.clock.advance(0)
         if second.disconnecting:
             second.lose(ConnectionDone())
@@ -253,7 +253,7 @@ class ApplicationTests(LimitsTestCase):
     def test_it_wants_no_protocol(self) -> None:
         """A connection for which there is none is closed."""
         self.assertTrue(self.turn_of_another("none").is_over)
-        self.guests.mood = "none"
+        self.factory.mood = "none"
         self.assertIsNone(self.knock(self.limited(max_connections=1)))
 
     def test_its_factory_raises(self) -> None:
@@ -265,13 +265,13 @@ class ApplicationTests(LimitsTestCase):
         """It is logged once, the connection ends, and the protocol hears so."""
         self.assertTrue(self.turn_of_another("made").is_over)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
-        self.assertEqual(self.guests.all[1].heard, ["made", "lost"])
+        self.assertEqual(self.factory.all[1].heard, ["made", "lost"])
 
     def test_a_protocol_that_pauses_stays_paused(self) -> None:
         """Whoever comes in after waiting may decide for itself when to read."""
         limited = self.limited(max_connections=1)
         first, second = self.knocks(limited, "192.0.2.1", "192.0.2.2")
-        self.guests.mood = "paused"
+        self.factory.mood = "paused"
         first.lose()
         self.assertTrue(second.is_paused)
 
@@ -280,10 +280,10 @@ class ApplicationTests(LimitsTestCase):
         limited = self.limited(max_connections=1)
         (first,) = self.knocks(limited, "192.0.2.1")
 
-        def connectionLost(guest: Guest, reason: object) -> None:
+        def connectionLost(protocol: AppProtocol, reason: object) -> None:
             raise RuntimeError("lost")
 
-        self.patch(Guest, "connectionLost", connectionLost)
+        self.patch(AppProtocol, "connectionLost", connectionLost)
         self.assertRaises(RuntimeError, first.lose)
         self.assertTrue(self.port.is_open)
 
@@ -299,9 +299,9 @@ class ServerTests(LoopbackTestCase):
         given = f"?cafile={certificates.cafile()}" if scheme == "tls" else ""
         return f"{scheme}://127.0.0.1:{port}{given}"
 
-    async def arrived(self, guests: Recorders, url: str, **options: Any) -> Recorder:
+    async def arrived(self, factory: Recorders, url: str, **options: Any) -> Recorder:
         """A client, when the server has its guest for it."""
-        arriving = guests.next()
+        arriving = factory.next()
         client = await self.connected(url, **options)
         await arriving
         return client
@@ -309,40 +309,40 @@ class ServerTests(LoopbackTestCase):
     async def test_the_third_waits_for_a_place(self) -> None:
         """A paused server leaves newcomers waiting, and serves them in their turn."""
         for scheme in ("tcp", "tls"):
-            guests = Recorders()
-            port = await self.listening(self.url(scheme), guests, max_connections=2)
-            first, second = [await self.arrived(guests, self.url(scheme, port)) for _ in range(2)]
-            arriving = guests.next()
+            factory = Recorders()
+            port = await self.listening(self.url(scheme), factory, max_connections=2)
+            first, second = [await self.arrived(factory, self.url(scheme, port)) for _ in range(2)]
+            arriving = factory.next()
             waiting = txtransport.client(self.reactor, self.url(scheme, port)).connect(Recorders())
             second.say(b"still there")
-            await guests.all[1].heard(b"still there")
-            self.assertEqual(guests.built, 2)
+            await factory.all[1].heard(b"still there")
+            self.assertEqual(factory.built, 2)
             await self.end(first)
             await arriving
             self.addCleanup(self.end, await waiting)
-            self.assertEqual(guests.built, 3)
+            self.assertEqual(factory.built, 3)
 
     async def test_handshakes_count(self) -> None:
         """Someone in the middle of a handshake takes a place, and frees it."""
-        guests = Recorders()
-        port = await self.listening(self.url("tls"), guests, max_connections=1, overflow="close")
+        factory = Recorders()
+        port = await self.listening(self.url("tls"), factory, max_connections=1, overflow="close")
         silent = await self.connected(f"tcp://127.0.0.1:{port}")
         endpoint = txtransport.client(self.reactor, self.url("tls", port))
         connecting: Any = endpoint.connect(Recorders())
         error: Any = await self.assertFailure(connecting, HandshakeFailed)
         self.assertEqual(error.cause, "closed")
-        self.assertEqual(guests.built, 0)
+        self.assertEqual(factory.built, 0)
         leaving = self.overheard().next()
         await self.end(silent)
         await leaving
-        await self.arrived(guests, self.url("tls", port))
+        await self.arrived(factory, self.url("tls", port))
 
     async def test_one_address(self) -> None:
         """A second connection from one address is closed, one from another is not."""
-        guests = Recorders()
-        port = await self.listening(self.url("tcp"), guests, max_per_ip=1)
-        await self.arrived(guests, self.url("tcp", port))
+        factory = Recorders()
+        port = await self.listening(self.url("tcp"), factory, max_per_ip=1)
+        await self.arrived(factory, self.url("tcp", port))
         second = await self.connected(self.url("tcp", port))
         await second.gone()
-        await self.arrived(guests, self.url("tcp", port), bindto="127.0.0.2")
-        self.assertEqual(guests.built, 2)
+        await self.arrived(factory, self.url("tcp", port), bindto="127.0.0.2")
+        self.assertEqual(factory.built, 2)

@@ -13,7 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
 from tests.loopback import LoopbackTestCase, Recorder, Recorders
-from txtransport.endpoints.network_errors import FAULTS as ROWS
+from txtransport.endpoints.network_errors import NETWORK_ERRORS as ROWS
 from txtransport.endpoints.network_errors import diagnosis_of
 from txtransport.errors import FAULTS, TLSNotOffered
 

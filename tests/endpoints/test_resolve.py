@@ -12,7 +12,7 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.loopback import Resolver
-from txtransport.endpoints.resolve import addresses
+from txtransport.endpoints.resolve import resolve_addresses
 from txtransport.errors import TransportTimeout
 
 SECONDS: Final = 30.0
@@ -28,7 +28,9 @@ class LookupTests(SynchronousTestCase):
         """The addresses of a name that has these; None for an endless look-up."""
         self.resolver = Resolver({"name": known[0] if known else ()})
         self.reactor.installNameResolver(self.resolver)
-        return addresses(self.reactor, "name", 7, kind, seconds=SECONDS, where="tcp://name:7")
+        return resolve_addresses(
+            self.reactor, "name", 7, kind, seconds=SECONDS, where="tcp://name:7"
+        )
 
     def test_all_of_them_in_their_order(self) -> None:
         """A name has as many addresses as the resolver finds, each once."""
@@ -79,7 +81,7 @@ class LookupTests(SynchronousTestCase):
         """The work for an answer that no one wants is not done."""
         resolver = Patient()
         self.reactor.installNameResolver(resolver)
-        looking = addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
+        looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         looking.cancel()
         self.failureResultOf(looking, CancelledError)
         self.assertTrue(resolver.is_cancelled)
@@ -87,7 +89,7 @@ class LookupTests(SynchronousTestCase):
     def test_a_resolver_that_cannot_even_begin(self) -> None:
         """What it raises is what the look-up fails with, before there is anything to cancel."""
         self.reactor.installNameResolver(Unable())
-        looking = addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
+        looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         self.failureResultOf(looking, RuntimeError)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
@@ -95,7 +97,7 @@ class LookupTests(SynchronousTestCase):
         """A look-up may be given up before the resolver has said a word."""
         resolver = Patient(is_silent=True)
         self.reactor.installNameResolver(resolver)
-        looking = addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
+        looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         looking.cancel()
         self.failureResultOf(looking, CancelledError)
 

@@ -22,7 +22,7 @@ import txtransport
 from tests import certificates
 from tests.loopback import ClockedReactor, LoopbackTestCase, Recorder, Recorders
 from txtransport.config.settings import SocketOptions
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.endpoints import server as servers
 from txtransport.endpoints import sockets
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
@@ -58,17 +58,19 @@ class PlaceTests(SynchronousTestCase):
         for url in ("tcp://*:1", "tcp://127.0.0.1:1", "unix:///run/x", f"tls://name:0?{cert}"):
             endpoint = txtransport.server(reactor, url)
             self.assertTrue(verifyObject(IStreamServerEndpoint, endpoint))
-            plain = servers.plain(reactor, Transport.parse(url), SocketOptions(), 1.0)
+            plain = servers.plaintext_endpoint(
+                reactor, TransportURL.parse(url), SocketOptions(), 1.0
+            )
             self.assertTrue(verifyObject(IStreamServerEndpoint, plain))
 
 
 class ServerTestCase(LoopbackTestCase):
     """What the tests of this file share."""
 
-    async def port_of(self, url: str, guests: Factory | None = None, **options: Any) -> Any:
+    async def port_of(self, url: str, factory: Factory | None = None, **options: Any) -> Any:
         """A listening port, until the test is over."""
         endpoint = txtransport.server(self.reactor, url, **options)
-        port: IListeningPort = await endpoint.listen(guests or Recorders())
+        port: IListeningPort = await endpoint.listen(factory or Recorders())
         self.adopt(port)
         return port
 
@@ -78,10 +80,10 @@ class ServerTestCase(LoopbackTestCase):
         return await self.assertFailure(endpoint.listen(Recorders()), kind)
 
     async def served(
-        self, guests: Recorders, url: str, **options: Any
+        self, factory: Recorders, url: str, **options: Any
     ) -> tuple[Recorder, Recorder]:
         """A client, and the server's recorder for it."""
-        arriving = guests.next()
+        arriving = factory.next()
         client = await self.connected(url, **options)
         return client, await arriving
 
@@ -91,10 +93,10 @@ class AddressTests(ServerTestCase):
 
     async def test_every_address(self) -> None:
         """``*`` is reached over IPv6 and over IPv4."""
-        guests = Recorders()
-        port = (await self.port_of("tcp://*:0", guests)).getHost().port
+        factory = Recorders()
+        port = (await self.port_of("tcp://*:0", factory)).getHost().port
         for host in ("[::1]", "127.0.0.1"):
-            await self.served(guests, f"tcp://{host}:{port}")
+            await self.served(factory, f"tcp://{host}:{port}")
 
     async def test_ipv6_alone(self) -> None:
         """With ``ipv6_v6only`` the same port is free for someone else in IPv4."""
@@ -132,7 +134,7 @@ class AddressTests(ServerTestCase):
     async def test_a_port_that_was_only_bound(self) -> None:
         """Two may have bound the same port; only one of them can listen."""
         port = self.free_port()
-        bind = sockets.bound
+        bind = sockets.bind_socket
 
         def bound(*arguments: Any) -> socket.socket:
             made = bind(*arguments)
@@ -141,7 +143,7 @@ class AddressTests(ServerTestCase):
             rival.listen()
             return made
 
-        self.patch(servers, "bound", bound)
+        self.patch(servers, "bind_socket", bound)
         error = await self.fails(f"tcp://127.0.0.1:{port}", CannotListenError)
         self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
 
@@ -156,12 +158,12 @@ class NameTests(ServerTestCase):
     async def test_all_of_its_addresses(self) -> None:
         """Each is reached, at one and the same port, and counts as one port."""
         self.resolving(both=["127.0.0.1", "::1"])
-        guests = Recorders()
-        port = await self.port_of("tcp://both:0", guests)
+        factory = Recorders()
+        port = await self.port_of("tcp://both:0", factory)
         self.assertTrue(verifyObject(IListeningPort, port))
         number = port.getHost().port
         for host in ("[::1]", "127.0.0.1"):
-            await self.served(guests, f"tcp://{host}:{number}")
+            await self.served(factory, f"tcp://{host}:{number}")
         await self.stop(port)
         for host in ("[::1]", "127.0.0.1"):
             await self.port_of(f"tcp://{host}:{number}")
@@ -179,20 +181,20 @@ class NameTests(ServerTestCase):
     async def test_all_of_them_are_paused(self) -> None:
         """A full server pauses on every address, and resumes on every address."""
         self.resolving(both=["127.0.0.1", "::1"])
-        guests = Recorders()
-        port = await self.port_of("tcp://both:0", guests, max_connections=1)
+        factory = Recorders()
+        port = await self.port_of("tcp://both:0", factory, max_connections=1)
         number = port.getHost().port
-        first, _ = await self.served(guests, f"tcp://127.0.0.1:{number}")
+        first, _ = await self.served(factory, f"tcp://127.0.0.1:{number}")
         for host in ("[::1]", "127.0.0.1"):
             await self.connected(f"tcp://{host}:{number}")
         first.say(b"still there")
-        await guests.all[0].heard(b"still there")
-        self.assertEqual(guests.built, 1)
+        await factory.all[0].heard(b"still there")
+        self.assertEqual(factory.built, 1)
         for inside in (1, 2):
-            arriving = guests.next()
-            await self.end(guests.all[inside - 1])
+            arriving = factory.next()
+            await self.end(factory.all[inside - 1])
             await arriving
-            self.assertEqual(guests.built, inside + 1)
+            self.assertEqual(factory.built, inside + 1)
 
     async def test_one_address(self) -> None:
         """A name with one address has one port."""
@@ -259,18 +261,18 @@ class SocketTests(ServerTestCase):
             ("tls", {"local_cert": certificates.site()}, {"cafile": certificates.cafile()}),
         ):
             for options, level, number, expected in rows:
-                guests = Recorders()
+                factory = Recorders()
                 url = f"{scheme}://127.0.0.1"
-                port = await self.port_of(f"{url}:0", guests, **ours, **options)
+                port = await self.port_of(f"{url}:0", factory, **ours, **options)
                 url = f"{url}:{port.getHost().port}"
-                _, server = await self.served(guests, url, **theirs)
+                _, server = await self.served(factory, url, **theirs)
                 self.assertEqual(server.socket.getsockopt(level, number), expected, options)
 
     async def test_lingering(self) -> None:
         """``so_linger`` holds for what is accepted, too."""
-        guests = Recorders()
-        port = await self.port_of("tcp://127.0.0.1:0?so_linger=7", guests)
-        _, server = await self.served(guests, f"tcp://127.0.0.1:{port.getHost().port}")
+        factory = Recorders()
+        port = await self.port_of("tcp://127.0.0.1:0?so_linger=7", factory)
+        _, server = await self.served(factory, f"tcp://127.0.0.1:{port.getHost().port}")
         value = server.socket.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
         self.assertEqual(struct.unpack("ii", value), (1, 7))
 
@@ -294,9 +296,9 @@ class LocalTests(ServerTestCase):
     async def test_a_path(self) -> None:
         """The socket's file is there while the server is, and no longer."""
         path = self.socket_path()
-        guests = Recorders()
-        port = await self.port_of(f"unix://{path}", guests)
-        client, server = await self.served(guests, f"unix://{path}")
+        factory = Recorders()
+        port = await self.port_of(f"unix://{path}", factory)
+        client, server = await self.served(factory, f"unix://{path}")
         client.say(b"hello")
         await server.heard(b"hello")
         await self.stop(port)
@@ -304,17 +306,17 @@ class LocalTests(ServerTestCase):
 
     async def test_an_abstract_name(self) -> None:
         """An abstract name leaves no file at all."""
-        guests = Recorders()
-        await self.port_of(f"unix://@txtransport-{id(self)}", guests)
-        await self.served(guests, f"unix://@txtransport-{id(self)}")
+        factory = Recorders()
+        await self.port_of(f"unix://@txtransport-{id(self)}", factory)
+        await self.served(factory, f"unix://@txtransport-{id(self)}")
 
     async def test_a_path_in_use(self) -> None:
         """A second server on a path, or on a name, is told so."""
         for place in (self.socket_path(), f"@txtransport-{id(self)}"):
-            guests = Recorders()
-            await self.port_of(f"unix://{place}", guests)
+            factory = Recorders()
+            await self.port_of(f"unix://{place}", factory)
             await self.fails(f"unix://{place}", CannotListenError)
-            await self.served(guests, f"unix://{place}")
+            await self.served(factory, f"unix://{place}")
         # Twisted leaves the socket that it could not bind to be collected.
         self.flushWarnings()
 
@@ -325,9 +327,9 @@ class LocalTests(ServerTestCase):
             crashed.bind(path)
         # No process has the highest number (proc(5), pid_max).
         os.symlink("4194304", f"{path}.lock")
-        guests = Recorders()
-        await self.port_of(f"unix://{path}", guests)
-        await self.served(guests, f"unix://{path}")
+        factory = Recorders()
+        await self.port_of(f"unix://{path}", factory)
+        await self.served(factory, f"unix://{path}")
 
     async def test_a_file_that_is_no_socket_is_kept(self) -> None:
         """Nothing that might be someone's data is removed, and no lock stays behind."""
@@ -360,9 +362,9 @@ class HandshakeTests(ServerTestCase):
 
     async def test_silence_is_not_waited_for_for_ever(self) -> None:
         """A client that says nothing is hung up on at the deadline; no protocol is built."""
-        guests = Recorders()
+        factory = Recorders()
         clocked = ClockedReactor(self.reactor)
-        port = self.adopt(await txtransport.server(clocked, self.url()).listen(guests))
+        port = self.adopt(await txtransport.server(clocked, self.url()).listen(factory))
         silent = [await self.connected(f"tcp://127.0.0.1:{port}") for _ in range(2)]
         silent[1].say(b"\x16\x03")
         telling = self.overheard()
@@ -374,7 +376,7 @@ class HandshakeTests(ServerTestCase):
         clocked.clock.advance(0.2)
         for one in silent:
             await one.gone()
-        self.assertEqual(guests.built, 0)
+        self.assertEqual(factory.built, 0)
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
         self.assertEqual([event["log_level"] for event in telling.events], [LogLevel.info] * 2)
         for event in telling.events:
@@ -398,13 +400,13 @@ class HandshakeTests(ServerTestCase):
     def test_the_log_names_the_application(self) -> None:
         """Who listens is the application's factory, under TLS."""
         endpoint: Any = txtransport.server(self.reactor, self.url())
-        gate = servers.ServerGate(endpoint.terms, Recorders())
-        self.assertEqual(gate.logPrefix(), "Recorders (TLS)")
+        handshake = servers.TLSServerFactory(endpoint.config, Recorders())
+        self.assertEqual(handshake.logPrefix(), "Recorders (TLS)")
 
     async def test_a_port_scan_is_no_news(self) -> None:
         """Who connects and leaves is in the log for those who look for it only."""
-        guests = Recorders()
-        port = self.adopt(await txtransport.server(self.reactor, self.url()).listen(guests))
+        factory = Recorders()
+        port = self.adopt(await txtransport.server(self.reactor, self.url()).listen(factory))
         heard = self.overheard()
         telling = heard.next()
         await self.end(await self.connected(f"tcp://127.0.0.1:{port}"))
@@ -413,7 +415,7 @@ class HandshakeTests(ServerTestCase):
         self.assertEqual(event["cause"], "closed")
         self.assertEqual(event["peer"].host, "127.0.0.1")
         self.assertEqual(len(heard.events), 1)
-        self.assertEqual(guests.built, 0)
+        self.assertEqual(factory.built, 0)
 
     async def test_a_reset_is_no_news(self) -> None:
         """Nor is who cuts the line in place of a hello."""
@@ -477,12 +479,12 @@ class StoppingTests(ServerTestCase):
                 told.append("build")
                 return super().buildProtocol(addr)
 
-        guests = Telling()
+        factory = Telling()
         url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
-        port = await txtransport.server(self.reactor, url).listen(guests)
+        port = await txtransport.server(self.reactor, url).listen(factory)
         number = cast(Any, port.getHost()).port
         early = await self.connected(f"tcp://127.0.0.1:{number}")
-        arriving = guests.next()
+        arriving = factory.next()
         client = await self.connected(f"tls://127.0.0.1:{number}?cafile={certificates.cafile()}")
         await arriving
         await maybeDeferred(port.stopListening)
@@ -534,11 +536,11 @@ class ReloadTests(ServerTestCase):
 
     async def test_conversations_are_not_disturbed(self) -> None:
         """Whoever is connected stays connected, whatever the file."""
-        guests = Recorders()
+        factory = Recorders()
         file = certificates.issued("steady.pem", *certificates.NAMES)
-        port = await self.listening("tls://127.0.0.1:0", guests, local_cert=file)
+        port = await self.listening("tls://127.0.0.1:0", factory, local_cert=file)
         client, server = await self.served(
-            guests, f"tls://127.0.0.1:{port}", cafile=certificates.cafile()
+            factory, f"tls://127.0.0.1:{port}", cafile=certificates.cafile()
         )
         certificates.issued("steady.pem", *certificates.NAMES)
         await self.serial(port)

@@ -13,12 +13,12 @@ from tests.memory import End
 from txtransport.config.settings import SocketOptions
 from txtransport.endpoints import sockets
 from txtransport.endpoints.sockets import (
-    Setting,
-    Tuner,
-    bound,
-    place,
+    OptionSetter,
+    SocketSetting,
+    bind_socket,
     refuse_ipv6_alone,
     refuse_other_family,
+    socket_address,
 )
 from txtransport.errors import InvalidOption
 
@@ -31,13 +31,13 @@ class SettingsTests(SynchronousTestCase):
 
     def names(self, kind: socket.SocketKind = STREAM, **options: Any) -> list[str]:
         """The names of what is set for these options."""
-        return [setting.name for setting in sockets.settings(SocketOptions(**options), kind)]
+        return [setting.name for setting in sockets.socket_settings(SocketOptions(**options), kind)]
 
     def test_without_options(self) -> None:
         """A stream sends small writes at once; nothing else is touched."""
         self.assertEqual(
-            sockets.settings(SocketOptions(), STREAM),
-            (Setting("tcp_nodelay", socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
+            sockets.socket_settings(SocketOptions(), STREAM),
+            (SocketSetting("tcp_nodelay", socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),),
         )
         self.assertEqual(self.names(tcp_nodelay=False), [])
 
@@ -66,7 +66,7 @@ class TunerTests(SynchronousTestCase):
     def test_the_refused_option_is_named(self) -> None:
         """The error says which option it was, and keeps the system's number."""
         # Options of TCP, on a socket that is none of TCP's.
-        tune = Tuner(sockets.settings(SocketOptions(), STREAM))
+        tune = OptionSetter(sockets.socket_settings(SocketOptions(), STREAM))
         with socket.socket(socket.AF_UNIX) as local:
             error = self.assertRaises(OSError, tune, Holding(local))
         self.assertEqual(error.errno, errno.EOPNOTSUPP)
@@ -74,7 +74,7 @@ class TunerTests(SynchronousTestCase):
 
     def test_a_transport_without_a_socket(self) -> None:
         """Transports in memory, and other people's, are left alone."""
-        tune = Tuner(sockets.settings(SocketOptions(), STREAM))
+        tune = OptionSetter(sockets.socket_settings(SocketOptions(), STREAM))
         tune(End(Clock()))
         tune(Holding("no socket"))
 
@@ -119,7 +119,7 @@ class BoundTests(SynchronousTestCase):
         self, host: str, port: int = 0, kind: socket.SocketKind = STREAM, **options: Any
     ) -> socket.socket:
         """A bound socket, until the test is over."""
-        made = bound(host, port, kind, SocketOptions(**options))
+        made = bind_socket(host, port, kind, SocketOptions(**options))
         self.addCleanup(made.close)
         return made
 
@@ -203,7 +203,7 @@ class BoundTests(SynchronousTestCase):
 
     def test_places(self) -> None:
         """An address is told to the system as the system wants it."""
-        self.assertEqual(place("127.0.0.1", 7, DATAGRAM), ("127.0.0.1", 7))
-        self.assertEqual(place("::1", 7, STREAM), ("::1", 7, 0, 0))
+        self.assertEqual(socket_address("127.0.0.1", 7, DATAGRAM), ("127.0.0.1", 7))
+        self.assertEqual(socket_address("::1", 7, STREAM), ("::1", 7, 0, 0))
         number = socket.if_nametoindex("lo")
-        self.assertEqual(place("fe80::1%lo", 7, STREAM)[1:], (7, 0, number))
+        self.assertEqual(socket_address("fe80::1%lo", 7, STREAM)[1:], (7, 0, number))

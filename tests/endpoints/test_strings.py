@@ -16,7 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.endpoints import api as endpoints
 from txtransport.endpoints import strings
 from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
@@ -52,11 +52,11 @@ PORTS: Final = st.one_of(st.none(), st.integers(1, 65535))
 PATHS: Final = st.text(LETTERS + "/:\\ =?&%é@", min_size=1, max_size=12).map(lambda x: f"/{x}x")
 
 INTERNET: Final = st.builds(
-    lambda scheme, host, port, options: Transport(scheme, host, port, options=options),
+    lambda scheme, host, port, options: TransportURL(scheme, host, port, options=options),
     st.sampled_from(["tls", "ssl", "tlsv1.2"]), HOSTS, PORTS, OPTIONS,
 )  # fmt: skip
 LOCAL: Final = st.builds(
-    lambda path, options: Transport("tls+unix", path=path, options=options), PATHS, OPTIONS
+    lambda path, options: TransportURL("tls+unix", path=path, options=options), PATHS, OPTIONS
 )
 TRANSPORTS: Final = st.one_of(INTERNET, LOCAL)
 PIECES: Final = st.one_of(st.text(max_size=20), st.binary(max_size=20))
@@ -65,9 +65,9 @@ PIECES: Final = st.one_of(st.text(max_size=20), st.binary(max_size=20))
 class StringsTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
-    def understood(self, description: str | bytes, side: str = "client") -> Transport:
+    def understood(self, description: str | bytes, side: str = "client") -> TransportURL:
         """The URL that an endpoint string comes to."""
-        taken: list[Transport] = []
+        taken: list[TransportURL] = []
         patch = self.patch(endpoints, side, lambda reactor, transport: taken.append(transport))
         try:
             FROM_STRING[side](MemoryReactorClock(), description)
@@ -90,36 +90,36 @@ class RoundTripTests(StringsTestCase):
 
     @AT_LEISURE
     @given(TRANSPORTS, st.sampled_from(["client", "server"]))
-    def test_a_quoted_url_comes_through_whole(self, transport: Transport, side: str) -> None:
+    def test_a_quoted_url_comes_through_whole(self, url: TransportURL, side: str) -> None:
         """However odd a URL is, quoting it is enough; as text and as bytes."""
         for form in ("quoted", "as url="):
-            description = FORMS[form](str(transport))
-            self.assertEqual(self.understood(description, side), transport)
-            self.assertEqual(self.understood(description.encode(), side), transport)
+            description = FORMS[form](str(url))
+            self.assertEqual(self.understood(description, side), url)
+            self.assertEqual(self.understood(description.encode(), side), url)
 
     @AT_LEISURE
     @given(TRANSPORTS)
-    def test_a_raw_url_comes_through_or_is_refused(self, transport: Transport) -> None:
+    def test_a_raw_url_comes_through_or_is_refused(self, url: TransportURL) -> None:
         """Unquoted it comes through as well, but for the one case that has two readings."""
-        for description in (f"transport:{transport}", f"transport:{transport}".encode()):
-            if ":" in transport.host and transport.port is None and transport.options:
+        for description in (f"transport:{url}", f"transport:{url}".encode()):
+            if ":" in url.host and url.port is None and url.options:
                 self.assertIn("can be read in two ways", self.refusal(description))
             else:
-                self.assertEqual(self.understood(description), transport)
+                self.assertEqual(self.understood(description), url)
 
     @AT_LEISURE
     @given(INTERNET)
-    def test_a_scheme_that_is_a_prefix(self, transport: Transport) -> None:
+    def test_a_scheme_that_is_a_prefix(self, url: TransportURL) -> None:
         """Where Twisted leaves the scheme free, the URL is an endpoint string as it is."""
-        if transport.scheme == "tlsv1.2" and not (":" in transport.host and transport.options):
-            self.assertEqual(self.understood(str(transport)), transport)
+        if url.scheme == "tlsv1.2" and not (":" in url.host and url.options):
+            self.assertEqual(self.understood(str(url)), url)
 
     @AT_LEISURE
     @given(TRANSPORTS)
-    def test_quote(self, transport: Transport) -> None:
+    def test_quote(self, url: TransportURL) -> None:
         """``quote()`` gives the endpoint string of any URL."""
-        self.assertEqual(self.understood(txtransport.quote(transport)), transport)
-        self.assertEqual(self.understood(txtransport.quote(str(transport))), transport)
+        self.assertEqual(self.understood(txtransport.endpoint_string(url)), url)
+        self.assertEqual(self.understood(txtransport.endpoint_string(str(url))), url)
 
     @AT_LEISURE
     @given(st.lists(PIECES, max_size=4), st.dictionaries(st.text(max_size=8), PIECES, max_size=2))
@@ -127,7 +127,7 @@ class RoundTripTests(StringsTestCase):
         """Whatever Twisted takes apart is a URL, or is refused in our words."""
         for prefix in ("transport", "tlsv1.2"):
             with contextlib.suppress(InvalidTransport, InvalidOption):
-                self.assertIsInstance(strings.rejoined(prefix, args, kwargs), Transport)
+                self.assertIsInstance(strings.url_from_parts(prefix, args, kwargs), TransportURL)
 
 
 class ReadingTests(StringsTestCase):
@@ -135,21 +135,21 @@ class ReadingTests(StringsTestCase):
 
     def test_as_they_are_written(self) -> None:
         """Forms that people use, and what Twisted makes of them."""
-        tls = Transport("tls", "0.0.0.0", 8443, options=(("alpn_protocols", "h2"),))
+        tls = TransportURL("tls", "0.0.0.0", 8443, options=(("alpn_protocols", "h2"),))
         rows = {
             "transport:tls://0.0.0.0:8443?alpn_protocols=h2": tls,
             "TRANSPORT:tls://0.0.0.0:8443?alpn_protocols=h2": tls,
             "transport:url=tls\\://0.0.0.0\\:8443?alpn_protocols=h2": tls,
             "transport:tls\\://0.0.0.0\\:8443?alpn_protocols=h2": tls,
-            "transport:h:80": Transport("tcp", "h", 80),
-            "transport:tcp://[::1]:80": Transport("tcp", "::1", 80),
-            "transport:tcp://[2001:db8::1%25eth0]:80": Transport("tcp", "2001:db8::1%eth0", 80),
-            "transport:unix:///run/x": Transport("unix", path="/run/x"),
-            "tlsv1.3://h:443": Transport("tlsv1.3", "h", 443),
-            "TLSv1.0://h:443?timeout=1": Transport(
+            "transport:h:80": TransportURL("tcp", "h", 80),
+            "transport:tcp://[::1]:80": TransportURL("tcp", "::1", 80),
+            "transport:tcp://[2001:db8::1%25eth0]:80": TransportURL("tcp", "2001:db8::1%eth0", 80),
+            "transport:unix:///run/x": TransportURL("unix", path="/run/x"),
+            "tlsv1.3://h:443": TransportURL("tlsv1.3", "h", 443),
+            "TLSv1.0://h:443?timeout=1": TransportURL(
                 "tlsv1.0", "h", 443, options=(("timeout", "1"),)
             ),
-            "tlsv1.2://[::1]:443": Transport("tlsv1.2", "::1", 443),
+            "tlsv1.2://[::1]:443": TransportURL("tlsv1.2", "::1", 443),
         }
         for description, transport in rows.items():
             self.assertEqual(self.understood(description), transport)
@@ -178,7 +178,7 @@ class ReadingTests(StringsTestCase):
             for given_ in (description, description.encode()):
                 message = self.refusal(given_)
                 self.assertIn("%3A or %5C", message)
-                self.assertIn("txtransport.quote(url)", message)
+                self.assertIn("txtransport.endpoint_string(url)", message)
 
     def test_what_twisted_swallows(self) -> None:
         """A raw backslash is gone before anyone sees it; %5C and quoting bring it through."""
@@ -186,7 +186,7 @@ class ReadingTests(StringsTestCase):
             "transport:tls://h:1?passphrase=a\\q": "aq",
             "transport:tls://h:1?passphrase=a%5Cq": "a\\q",
             "transport:tls://h:1?passphrase=a\\\\q": "a\\q",
-            txtransport.quote("tls://h:1?passphrase=a\\q"): "a\\q",
+            txtransport.endpoint_string("tls://h:1?passphrase=a\\q"): "a\\q",
         }
         for description, passphrase in rows.items():
             self.assertEqual(
@@ -273,9 +273,9 @@ class PrefixTests(StringsTestCase):
 
     def test_quote_takes_urls_only(self) -> None:
         """What is no URL is not made into an endpoint string."""
-        self.assertEqual(strings.quote("H:1"), "transport:tcp\\://h\\:1")
-        self.assertRaises(InvalidTransport, strings.quote, "http://h")
-        self.assertRaises(InvalidOption, strings.quote, "tcp://h?verify_peer=no")
+        self.assertEqual(strings.endpoint_string("H:1"), "transport:tcp\\://h\\:1")
+        self.assertRaises(InvalidTransport, strings.endpoint_string, "http://h")
+        self.assertRaises(InvalidOption, strings.endpoint_string, "tcp://h?verify_peer=no")
 
 
 class ConversationTests(LoopbackTestCase):
@@ -289,9 +289,9 @@ class ConversationTests(LoopbackTestCase):
              f"tlsv1.3://127.0.0.1:{{}}?cafile={certificates.cafile()}"),
             ("haproxy:transport:tcp://127.0.0.1:0?backlog=7", "transport:tcp://127.0.0.1:{}"),
         ):  # fmt: skip
-            guests = Recorders()
-            arriving = guests.next()
-            port: Any = await serverFromString(self.reactor, listening).listen(guests)
+            factory = Recorders()
+            arriving = factory.next()
+            port: Any = await serverFromString(self.reactor, listening).listen(factory)
             description = calling.format(self.adopt(port))
             client: Any = await clientFromString(self.reactor, description).connect(Recorders())
             self.addCleanup(self.end, client)

@@ -20,10 +20,10 @@ from tests.live.peers import PATIENCE, Peer, PeerTestCase
 from tests.loopback import Recorder, Recorders
 from txtransport.cli.probe import probing
 from txtransport.cli.probe.probing import probe
-from txtransport.config.url import Transport
-from txtransport.connection.handshake import outcome_of
+from txtransport.config.url import TransportURL
+from txtransport.connection.handshake import starttls_outcome
 from txtransport.errors import HandshakeFailed
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.testing.devcert import Authority
 from txtransport.tls.session import Session, session_of
 
@@ -59,10 +59,10 @@ class ServerTestCase(PeerTestCase):
     async def failing(self, kind: type[Exception], port: int, **options: Any) -> Any:
         """The error of that kind with which a client of ours fails, whose guest is never built."""
         options = {"cafile": certificates.cafile(), **self.options, **options}
-        guests = Recorders()
-        connecting = txtransport.client(self.reactor, self.url(port), **options).connect(guests)
+        factory = Recorders()
+        connecting = txtransport.client(self.reactor, self.url(port), **options).connect(factory)
         error = await self.assertFailure(cast("Deferred[Any]", connecting), kind)
-        self.assertEqual(guests.built, 0)
+        self.assertEqual(factory.built, 0)
         self.assertIn(f"?starttls={self.protocol}", str(error))
         return error
 
@@ -74,7 +74,7 @@ class ServerTestCase(PeerTestCase):
             **wrong_name: What makes it take the server for another.
         """
         stranger = certificates.written("switching-stranger.pem", Authority.create().pem)
-        policies = ("must", "may") if UPGRADABLE[self.protocol].may_continue else ("must",)
+        policies = ("must", "may") if STARTTLS_PROTOCOLS[self.protocol].may_continue else ("must",)
         rows = {"unknown-issuer": {"cafile": stranger}, "wrong-name": wrong_name}
         for cause, wrong in rows.items():
             for policy in policies:
@@ -87,15 +87,15 @@ class ServerTestCase(PeerTestCase):
         Args:
             port: The server's, which counts as the usual one of its protocol.
         """
-        self.patch(probing, "USUAL", {port: self.protocol})
+        self.patch(probing, "USUAL_STARTTLS", {port: self.protocol})
         options = {"cafile": certificates.cafile(), "timeout": PATIENCE}
-        astray = Transport.parse(f"tls://localhost:{port}")
+        astray = TransportURL.parse(f"tls://localhost:{port}")
         report = await probe(self.reactor, astray, options, is_again=False)
         assert report.diagnosis is not None
         found = re.search(r"tls://localhost:\S+", f"{report.hint} {report.diagnosis.remedy}")
         assert found is not None, report
         self.assertEqual(found[0], self.url(port))
-        right = Transport.parse(found[0])
+        right = TransportURL.parse(found[0])
         report = await probe(self.reactor, right, {**options, **self.options}, is_again=False)
         self.assertTrue(report.is_verified, report.diagnosis)
 
@@ -132,7 +132,7 @@ class Application(Protocol):
 
     def connectionMade(self) -> None:
         self.session = session_of(self.transport)
-        self.outcome = outcome_of(self.transport)
+        self.outcome = starttls_outcome(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         assert self.transport is not None

@@ -12,7 +12,7 @@ from tests import certificates
 from tests.live.peers import Peer, Program, under_tls
 from tests.live.switching import ELSEWHERE, ClientTestCase, ServerTestCase
 from tests.loopback import Recorder
-from txtransport.connection.handshake import outcome_of
+from txtransport.connection.handshake import starttls_outcome
 from txtransport.errors import TLSNotOffered, TLSRefused
 from txtransport.starttls import mysql
 
@@ -230,7 +230,7 @@ class MariaDBTests(ServerTestCase):
 
     def login(self, client: Recorder, password: bytes) -> bytes:
         """A login as it goes on from the request for TLS: packet 2, of the greeting's salt."""
-        salt = salt_of(outcome_of(client.transport))
+        salt = salt_of(starttls_outcome(client.transport))
         shown = proof(password, salt, "sha1", behind=False)
         return packet(
             2, mysql.REQUEST + b"joe\0" + text(shown) + b"mysql_native_password\0" + text(b"")
@@ -241,7 +241,7 @@ class MariaDBTests(ServerTestCase):
         client = await self.visiting(await self.serving())
         self.assertTrue(under_tls(client).verified)
         self.assertEqual(client.received, b"")
-        self.assertIn(b"MariaDB", outcome_of(client.transport))
+        self.assertIn(b"MariaDB", starttls_outcome(client.transport))
         await self.asked(client, self.login(client, PASSWORD), packet(3, OK))
         question = packet(0, COM_QUERY + b"SHOW STATUS LIKE 'Ssl_version'")
         await self.asked(client, question, text(b"Ssl_version") + text(b"TLSv1.3"))

@@ -17,7 +17,7 @@ from twisted.internet.protocol import Factory, Protocol
 from tests import certificates
 from tests.live.peers import CURL, OPENSSL, PHP, PeerTestCase, Program
 from tests.loopback import Recorders
-from txtransport.diagnosis.explain import explained
+from txtransport.diagnosis.explain import explain
 from txtransport.testing.devcert import Authority, self_signed
 
 _PYTHON: Final = Program(sys.executable, (), "")
@@ -105,7 +105,7 @@ class ErrorLineTestCase(PeerTestCase):
             peer = self.start(*given, program=tool.program)
             peer.transport.closeStdin()
             await peer.exits()
-            best = explained(peer.printed.decode())[0]
+            best = explain(peer.printed.decode())[0]
             cause = "other" if tool.name == "PHP" and expected in UNTOLD else expected
             self.assertEqual((best.tool, best.diagnosis.cause), (tool.name, cause))
 
@@ -115,8 +115,8 @@ class ErrorLineTestCase(PeerTestCase):
 
     async def in_the_clear(self, kind: type[Protocol]) -> int:
         """A server without TLS; its port."""
-        guests = cast(Factory, Factory.forProtocol(kind))
-        return await self.listening("tcp://127.0.0.1:0", guests)
+        factory = cast(Factory, Factory.forProtocol(kind))
+        return await self.listening("tcp://127.0.0.1:0", factory)
 
 
 class CertificateTests(ErrorLineTestCase):

@@ -30,7 +30,7 @@ import txtransport
 from tests import certificates
 from tests.connection.test_negotiation import GREETINGS, Application
 from tests.live.peers import CURL, OPENSSL, PATIENCE, Peer, PeerTestCase
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.testing.devcert import Authority
 from txtransport.tls.session import Session
 
@@ -129,7 +129,7 @@ def greeter(greeting: bytes) -> Application:
     return application
 
 
-class Guests(WrappingFactory):
+class RecordingFactory(WrappingFactory):
     """Builds what another factory does, and counts who comes and goes.
 
     Args:
@@ -171,15 +171,15 @@ class Guests(WrappingFactory):
 class FrontTestCase(PeerTestCase):
     """A front of ours, and clients that begin in the clear."""
 
-    async def fronted(self, name: str, guests: Guests, **options: Any) -> int:
+    async def fronted(self, name: str, factory: RecordingFactory, **options: Any) -> int:
         """A server that speaks that dialogue; its port."""
         options = {"local_cert": certificates.site(), **options}
-        return await self.listening(f"tls://127.0.0.1:0?starttls={name}", guests, **options)
+        return await self.listening(f"tls://127.0.0.1:0?starttls={name}", factory, **options)
 
-    async def assertUnderTLS(self, guests: Guests) -> None:
+    async def assertUnderTLS(self, factory: RecordingFactory) -> None:
         """There was one guest, who came under TLS, and leaves by now."""
-        await guests.gone().addTimeout(PATIENCE, self.reactor)
-        (session,) = guests.sessions
+        await factory.gone().addTimeout(PATIENCE, self.reactor)
+        (session,) = factory.sessions
         assert session is not None
         self.assertEqual(session.version, "TLSv1.3")
 
@@ -199,82 +199,82 @@ class CurlTests(FrontTestCase):
             "--noproxy", "*", demand, "--cacert", trusted, *arguments, url,
         )  # fmt: skip
 
-    def let_in(self, build: Callable[[], Any]) -> Guests:
+    def let_in(self, build: Callable[[], Any]) -> RecordingFactory:
         """Guests that let people in."""
         portal = Portal(House(FilePath(str(self.folder()))))
         portal.registerChecker(InMemoryUsernamePasswordDatabaseDontUse(joe=PASSWORD.encode()))
 
         def built() -> Any:
-            guest = build()
-            guest.portal = portal
-            return guest
+            protocol = build()
+            protocol.portal = portal
+            return protocol
 
-        return Guests(Factory.forProtocol(built))
+        return RecordingFactory(Factory.forProtocol(built))
 
     async def test_a_letter_is_sent(self) -> None:
         """A letter sent over starttls=smtp arrives whole."""
         letterbox = Letterbox()
 
         def build() -> ESMTP:
-            guest = ESMTP()
-            guest.delivery = letterbox
-            return guest
+            protocol = ESMTP()
+            protocol.delivery = letterbox
+            return protocol
 
-        guests = Guests(Factory.forProtocol(build))
+        factory = RecordingFactory(Factory.forProtocol(build))
         letter = self.folder() / "letter"
         letter.write_bytes(LETTER.replace(b"\n", b"\r\n"))
-        port = await self.fronted("smtp", guests)
+        port = await self.fronted("smtp", factory)
         sending = ("--mail-from", "ann@example.org", "--mail-rcpt", "joe@example.com",
                    "--upload-file", str(letter))  # fmt: skip
         peer = self.coming(f"smtp://localhost:{port}/us.example", *sending)
         self.assertEqual(await peer.exits(), 0)
         ((recipient, lines),) = letterbox.letters
         self.assertEqual((recipient, lines), (b"<joe@example.com>", LETTER.splitlines()))
-        await self.assertUnderTLS(guests)
+        await self.assertUnderTLS(factory)
 
     async def test_folders_are_listed(self) -> None:
         """Who logs in over starttls=imap is shown the folders."""
         # curl does not forget that it was told LOGINDISABLED before TLS, so it needs another way.
-        guests = self.let_in(partial(IMAP4Server, chal={b"PLAIN": PLAINCredentials}))
-        port = await self.fronted("imap", guests)
+        factory = self.let_in(partial(IMAP4Server, chal={b"PLAIN": PLAINCredentials}))
+        port = await self.fronted("imap", factory)
         peer = self.coming(f"imap://localhost:{port}/", "--user", LOGIN)
         self.assertEqual(await peer.exits(), 0)
         await peer.prints(rb'^\* LIST \(\\Marked\) "?/"? "?INBOX"?')
-        await self.assertUnderTLS(guests)
+        await self.assertUnderTLS(factory)
 
     async def test_a_letter_is_fetched(self) -> None:
         """Who logs in over starttls=pop3 is given the letter, whole."""
-        guests = self.let_in(POP3)
-        port = await self.fronted("pop3", guests)
+        factory = self.let_in(POP3)
+        port = await self.fronted("pop3", factory)
         peer = self.coming(f"pop3://localhost:{port}/1", "--user", LOGIN)
         self.assertEqual(await peer.exits(), 0)
         self.assertEqual(peer.printed, LETTER.replace(b"\n", b"\r\n"))
-        await self.assertUnderTLS(guests)
+        await self.assertUnderTLS(factory)
 
     async def test_a_file_server_is_entered(self) -> None:
         """Who logs in over starttls=ftp is answered under TLS."""
         portal = Portal(House(FilePath(str(self.folder()))), [AllowAnonymousAccess()])
-        guests = Guests(FTPFactory(portal))
+        factory = RecordingFactory(FTPFactory(portal))
         # At QUIT, Twisted's server stops reading for good, and so does not see the client leave.
-        port = await self.fronted("ftp", guests, close_timeout=0.2)
+        port = await self.fronted("ftp", factory, close_timeout=0.2)
         # Twisted's server has no TLS for the connections of data, so none is demanded.
         url, asking = f"ftp://localhost:{port}/", ("--head", "--quote", "PWD", "--verbose")
         peer = self.coming(url, *asking, demand="--ftp-ssl-control")
         self.assertEqual(await peer.exits(), 0)
         await peer.prints(rb'^< 257 "/"')
-        await self.assertUnderTLS(guests)
+        await self.assertUnderTLS(factory)
 
     async def test_a_client_that_does_not_trust_us(self) -> None:
         """A client that does not know our authority says nothing more, and the log says why."""
         alien = certificates.written("fronts-alien.pem", Authority.create().pem)
         for name in ("smtp", "imap", "pop3", "ftp"):
-            guests = self.let_in(POP3)
-            port = await self.fronted(name, guests)
+            factory = self.let_in(POP3)
+            port = await self.fronted(name, factory)
             refusal = self.refusal()
             peer = self.coming(f"{name}://localhost:{port}/", "--user", LOGIN, cafile=alien)
             self.assertEqual(await peer.exits(), 60, name)
             self.assertIn("the client refused our certificate", str(await refusal))
-            self.assertEqual(guests.sessions, [])
+            self.assertEqual(factory.sessions, [])
 
 
 class OpenSSLTests(FrontTestCase):
@@ -285,9 +285,9 @@ class OpenSSLTests(FrontTestCase):
     async def test_every_protocol(self) -> None:
         """Each dialogue leads to TLS: we are verified, and what is said arrives both ways."""
         for name in KNOWN_TO_OPENSSL:
-            greeting = GREETINGS[name] if UPGRADABLE[name].greeting else b""
-            guests = Guests(Factory.forProtocol(partial(greeter, greeting)))
-            port = await self.fronted(name, guests)
+            greeting = GREETINGS[name] if STARTTLS_PROTOCOLS[name].greeting else b""
+            factory = RecordingFactory(Factory.forProtocol(partial(greeter, greeting)))
+            port = await self.fronted(name, factory)
             peer = self.coming(name, port)
             await peer.prints(rb"^Verify return code: 0 \(ok\)")
             await peer.prints(rb"app>")
@@ -296,7 +296,7 @@ class OpenSSLTests(FrontTestCase):
             await peer.prints(rb"a word")
             self.assertNotIn(greeting or b"no greeting", peer.printed)
             peer.kill()
-            await self.assertUnderTLS(guests)
+            await self.assertUnderTLS(factory)
 
     def coming(self, name: str, port: int) -> Peer:
         """A client that begins with that dialogue, and trusts the tests' root."""

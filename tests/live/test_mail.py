@@ -17,7 +17,7 @@ from tests.live.peers import under_tls
 from tests.live.post_office import PASSWORD, PostOfficeTestCase, Server
 from tests.loopback import Recorder, Recorders
 from txtransport.cli.probe.probing import probe
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.errors import HandshakeFailed, TLSNotOffered, TransportTimeout
 from txtransport.testing.devcert import Authority
 
@@ -60,10 +60,10 @@ class MailTestCase(PostOfficeTestCase):
     async def failing(self, kind: type[Exception], url: str, **options: Any) -> Any:
         """The error of that kind with which a client fails; no guest has heard of it."""
         options = {"cafile": certificates.cafile(), **options}
-        guests = Recorders()
-        connecting = txtransport.client(self.reactor, url, **options).connect(guests)
+        factory = Recorders()
+        connecting = txtransport.client(self.reactor, url, **options).connect(factory)
         error = await self.assertFailure(cast("Deferred[Any]", connecting), kind)
-        self.assertEqual(guests.built, 0)
+        self.assertEqual(factory.built, 0)
         return error
 
     async def asked(self, name: str, client: Recorder) -> bytes:
@@ -96,12 +96,12 @@ class DialogueTests(MailTestCase):
         ports = await self.opened()
         options = {"cafile": certificates.cafile()}
         for name in ("smtp", "imap", "pop3", "sieve"):
-            astray = Transport.parse(f"tls://localhost:{ports[name]}")
+            astray = TransportURL.parse(f"tls://localhost:{ports[name]}")
             report = await probe(self.reactor, astray, options, is_again=False)
             assert report.diagnosis is not None
             right = f"{astray}?starttls={name}"
             self.assertIn(f"Use {right} ", f"{report.diagnosis.remedy} ")
-            report = await probe(self.reactor, Transport.parse(right), options, is_again=False)
+            report = await probe(self.reactor, TransportURL.parse(right), options, is_again=False)
             self.assertTrue(report.is_verified, report.diagnosis)
 
     async def test_the_certificate_is_for_someone_else(self) -> None:
@@ -211,12 +211,12 @@ class RoundTripTests(MailTestCase):
         await pop3.quit()
         return b"\n".join(lines) + b"\n"
 
-    async def visited(self, name: str, server: Server, guests: Any) -> Protocol:
+    async def visited(self, name: str, server: Server, factory: Any) -> Protocol:
         """A guest who is there, until the test is over."""
         url = f"tls://localhost:{server.ports[name]}?starttls={name}"
-        guests.noisy = False
+        factory.noisy = False
         endpoint = txtransport.client(self.reactor, url, cafile=certificates.cafile())
-        guest = cast(Protocol, await endpoint.connect(guests))
-        self.addCleanup(cast(Any, guest.transport).abortConnection)
-        self.assertTrue(cast(Any, txtransport.session_of(guest.transport)).verified)
-        return guest
+        protocol = cast(Protocol, await endpoint.connect(factory))
+        self.addCleanup(cast(Any, protocol.transport).abortConnection)
+        self.assertTrue(cast(Any, txtransport.session_of(protocol.transport)).verified)
+        return protocol

@@ -195,7 +195,7 @@ class CertificateTests(ServerTestCase):
             "not-yet-valid": certificates.issued("new.pem", "localhost", now=now + day, days=8),
             "self-signed": certificates.written("self.pem", self_signed("localhost").pem),
             "unknown-issuer": certificates.issued("alien.pem", "localhost", by=Authority.create()),
-            "wrong-purpose": certificates.visitor(),
+            "wrong-purpose": certificates.client(),
         }
         for cause, pem in rows.items():
             _, port = await self.serving("-rev", pem=pem)
@@ -228,7 +228,7 @@ class CertificateTests(ServerTestCase):
         for scheme in VERSIONS:
             peer, port = await self.serving("-rev", pem=alien)
             url = f"{scheme}://localhost:{port}"
-            await self.failing(url, local_cert=certificates.visitor())
+            await self.failing(url, local_cert=certificates.client())
             await peer.prints(rb"alert unknown ca")
             self.assertNotIn(b"visitor.example", peer.printed)
 
@@ -270,7 +270,7 @@ class ClientCertificateTests(ServerTestCase):
         for scheme in VERSIONS:
             peer, port = await self.demanding()
             url = f"{scheme}://localhost:{port}"
-            client = await self.visiting(url, local_cert=certificates.visitor())
+            client = await self.visiting(url, local_cert=certificates.client())
             await self.exchange(client)
             await peer.prints(rb"^Peer certificate: CN ?= ?visitor\.example$")
 
@@ -415,12 +415,12 @@ class ClientTestCase(OpenSSLTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.guests = Recorders()
+        self.factory = Recorders()
 
     async def offering(self, scheme: str = "tls", **options: Any) -> int:
         """A server of ours, with the good certificate unless another is given; its port."""
         options = {"local_cert": certificates.site(), **options}
-        return await self.listening(f"{scheme}://127.0.0.1:0", self.guests, **options)
+        return await self.listening(f"{scheme}://127.0.0.1:0", self.factory, **options)
 
     def coming(self, port: int, *arguments: str, cafile: str | None = None) -> Peer:
         """A client, which trusts the tests' root unless another is given.
@@ -437,7 +437,7 @@ class ClientTestCase(OpenSSLTestCase):
 
     async def conversing(self, port: int, *arguments: str) -> tuple[Peer, Recorder]:
         """A client that got in, and the guest that it talks with."""
-        arriving = self.guests.next().addTimeout(PATIENCE, self.reactor)
+        arriving = self.factory.next().addTimeout(PATIENCE, self.reactor)
         peer = self.coming(port, *arguments)
         return peer, await arriving
 
@@ -447,7 +447,7 @@ class ClientTestCase(OpenSSLTestCase):
         peer = self.coming(port, *arguments, **keywords)
         error = await refusal
         await peer.exits()
-        self.assertEqual(self.guests.all, [])
+        self.assertEqual(self.factory.all, [])
         return error
 
 
@@ -461,8 +461,8 @@ class MeetingTests(ClientTestCase):
         for scheme, flag, version in rows:
             port = await self.offering(scheme)
             arguments = (flag, "-servername", "good.example", "-groups", "X25519:P-256")
-            peer, guest = await self.conversing(port, *arguments)
-            agreed = under_tls(guest)
+            peer, protocol = await self.conversing(port, *arguments)
+            agreed = under_tls(protocol)
             await peer.prints(rb"^New, (\S+), Cipher is %b$" % agreed.cipher.encode())
             await peer.prints(rb"^(Server|Peer) Temp Key: X25519, ")
             self.assertEqual((agreed.version, agreed.server_name), (version, "good.example"))
@@ -500,12 +500,12 @@ class MeetingTests(ClientTestCase):
         }
         port = await self.offering(SNI_server_certs=certs)
         for asked, shown in rows.items():
-            peer, guest = await self.conversing(port, "-servername", asked)
+            peer, protocol = await self.conversing(port, "-servername", asked)
             await peer.prints(rb"^subject=CN ?= ?%b$" % shown.replace("*", "\\*").encode())
-            self.assertEqual(under_tls(guest).server_name, asked)
-        peer, guest = await self.conversing(port, "-noservername")
+            self.assertEqual(under_tls(protocol).server_name, asked)
+        peer, protocol = await self.conversing(port, "-noservername")
         await peer.prints(rb"^subject=CN ?= ?localhost$")
-        self.assertIsNone(under_tls(guest).server_name)
+        self.assertIsNone(under_tls(protocol).server_name)
 
     async def test_application_protocols(self) -> None:
         """Ours is preferred; where nothing is common the handshake goes on without."""
@@ -517,10 +517,10 @@ class MeetingTests(ClientTestCase):
         ]
         for options, offered, chosen in rows:
             port = await self.offering(**options)
-            peer, guest = await self.conversing(port, "-alpn", offered)
+            peer, protocol = await self.conversing(port, "-alpn", offered)
             said = f"ALPN protocol: {chosen}" if chosen else "No ALPN negotiated"
             await peer.prints(rb"^%b$" % said.encode())
-            self.assertEqual(under_tls(guest).alpn_protocol, chosen)
+            self.assertEqual(under_tls(protocol).alpn_protocol, chosen)
 
     async def test_old_versions_are_refused(self) -> None:
         """TLS 1.0 and 1.1 get an alert that names the version, and no guest hears of them."""
@@ -530,7 +530,7 @@ class MeetingTests(ClientTestCase):
             peer = self.coming(port, flag, *AT_ANY_LEVEL)
             await peer.prints(rb"alert protocol version")
             self.assertEqual((await refusal).cause, "no-common-version")
-        self.assertEqual(self.guests.all, [])
+        self.assertEqual(self.factory.all, [])
 
     async def test_old_versions_by_name(self) -> None:
         """A server for TLS 1.0 or 1.1 speaks that, and nothing newer."""
@@ -538,9 +538,9 @@ class MeetingTests(ClientTestCase):
             port = await self.offering(scheme)
             error = await self.turned_away(port, "-tls1_2")
             self.assertEqual(error.cause, "no-common-version", str(error))
-            _, guest = await self.conversing(port, flag, *AT_ANY_LEVEL)
-            self.assertEqual(under_tls(guest).version, version)
-            self.guests.all.clear()
+            _, protocol = await self.conversing(port, flag, *AT_ANY_LEVEL)
+            self.assertEqual(under_tls(protocol).version, version)
+            self.factory.all.clear()
 
     async def test_no_cipher_in_common(self) -> None:
         """A client without any of our ciphers gets an alert, and the log names the cause."""
@@ -560,7 +560,7 @@ class MeetingTests(ClientTestCase):
             await client.gone()
             self.assertEqual(error.cause, "plaintext-peer")
             self.assertIn(name, str(error))
-        self.assertEqual(self.guests.all, [])
+        self.assertEqual(self.factory.all, [])
 
 
 class VisitorTests(ClientTestCase):
@@ -571,7 +571,7 @@ class VisitorTests(ClientTestCase):
         alien = certificates.issued(
             "alien-visitor.pem", "visitor.example", by=Authority.create(), purpose="client"
         )
-        self.known = ("-cert", certificates.visitor(), "-key", certificates.visitor())
+        self.known = ("-cert", certificates.client(), "-key", certificates.client())
         self.alien = ("-cert", alien, "-key", alien)
 
     async def test_a_client_that_is_known(self) -> None:
@@ -579,9 +579,9 @@ class VisitorTests(ClientTestCase):
         for verify_peer in ("yes", "optional"):
             port = await self.offering(verify_peer=verify_peer, cafile=certificates.cafile())
             for flag, _ in VERSIONS.values():
-                peer, guest = await self.conversing(port, flag, *self.known)
+                peer, protocol = await self.conversing(port, flag, *self.known)
                 await peer.prints(rb"^Acceptable client certificate CA names$")
-                agreed = under_tls(guest)
+                agreed = under_tls(protocol)
                 assert agreed.peer_certificate is not None
                 subject = agreed.peer_certificate.subject.rfc4514_string()
                 self.assertEqual((subject, agreed.verified), ("CN=visitor.example", True))
@@ -597,8 +597,8 @@ class VisitorTests(ClientTestCase):
         """Who shows nothing comes in where we only ask, and is not verified."""
         port = await self.offering(verify_peer="optional", cafile=certificates.cafile())
         for flag, _ in VERSIONS.values():
-            _, guest = await self.conversing(port, flag)
-            agreed = under_tls(guest)
+            _, protocol = await self.conversing(port, flag)
+            agreed = under_tls(protocol)
             self.assertIsNone(agreed.peer_certificate)
             self.assertFalse(agreed.verified)
 
@@ -614,9 +614,9 @@ class VisitorTests(ClientTestCase):
         """A server that wants no certificate does not ask for one."""
         port = await self.offering()
         for flag, _ in VERSIONS.values():
-            peer, guest = await self.conversing(port, flag, *self.known)
+            peer, protocol = await self.conversing(port, flag, *self.known)
             await peer.prints(rb"^No client certificate CA names sent$")
-            self.assertIsNone(under_tls(guest).peer_certificate)
+            self.assertIsNone(under_tls(protocol).peer_certificate)
 
 
 class ReturningTests(ClientTestCase):
@@ -624,9 +624,9 @@ class ReturningTests(ClientTestCase):
 
     async def departed(self, port: int, *arguments: str) -> Session:
         """The session of a client that came, heard a word and took its leave."""
-        peer, guest = await self.conversing(port, *arguments)
-        agreed = under_tls(guest)
-        guest.say(b"word\n")
+        peer, protocol = await self.conversing(port, *arguments)
+        agreed = under_tls(protocol)
+        protocol.say(b"word\n")
         # What comes before it, the tickets of TLS 1.3, the client has then read.
         await peer.prints(rb"word")
         peer.type(b"Q\n")
@@ -636,7 +636,7 @@ class ReturningTests(ClientTestCase):
     async def test_a_ticket_is_taken_back(self) -> None:
         """A client that returns with its ticket goes on where it was, and is who it was."""
         port = await self.offering(verify_peer="yes", cafile=certificates.cafile())
-        own = certificates.visitor()
+        own = certificates.client()
         for flag, version in VERSIONS.values():
             ticket = str(self.folder() / "ticket")
             shown = (flag, "-cert", own, "-key", own)
@@ -653,7 +653,7 @@ class ReturningTests(ClientTestCase):
             port = await self.offering()
             ticket = str(self.folder() / "ticket")
             await self.departed(port, flag, "-sess_out", ticket)
-            self.guests.all.clear()
+            self.factory.all.clear()
             error = await self.turned_away(locked, flag, "-sess_in", ticket)
             self.assertEqual(error.cause, "client-certificate-required")
 
@@ -675,7 +675,7 @@ class ReturningTests(ClientTestCase):
     async def test_a_client_that_keeps_returning(self) -> None:
         """A client that hangs up and returns, five times, is resumed each time."""
         port = await self.offering()
-        arrivals = [self.guests.next().addTimeout(PATIENCE, self.reactor) for _ in range(6)]
+        arrivals = [self.factory.next().addTimeout(PATIENCE, self.reactor) for _ in range(6)]
         peer = self.coming(port, "-tls1_2", "-reconnect")
         resumed = [under_tls(await arriving).resumed for arriving in arrivals]
         self.assertEqual(resumed, [False, True, True, True, True, True])
@@ -689,14 +689,14 @@ class PartingTests(ClientTestCase):
         """A client that quits has said everything; one that is killed has not."""
         port = await self.offering()
         for flag, _ in VERSIONS.values():
-            peer, guest = await self.conversing(port, flag)
+            peer, protocol = await self.conversing(port, flag)
             peer.type(b"Q\n")
-            (await guest.gone()).trap(ConnectionDone)
-            peer, guest = await self.conversing(port, flag)
+            (await protocol.gone()).trap(ConnectionDone)
+            peer, protocol = await self.conversing(port, flag)
             peer.type(b"half of\n")
-            await guest.heard(b"half of")
+            await protocol.heard(b"half of")
             peer.kill()
-            (await guest.gone()).trap(ConnectionLost)
+            (await protocol.gone()).trap(ConnectionLost)
 
     async def test_our_farewell_is_understood(self) -> None:
         """A client takes our close for a goodbye, and our abort for none."""
@@ -704,48 +704,48 @@ class PartingTests(ClientTestCase):
         rows = {"loseConnection": rb"^closed$", "abortConnection": rb"errno"}
         for flag, _ in VERSIONS.values():
             for method, said in rows.items():
-                peer, guest = await self.conversing(port, flag)
-                guest.say(b"abc\n")
+                peer, protocol = await self.conversing(port, flag)
+                protocol.say(b"abc\n")
                 await peer.prints(rb"^abc$")
-                getattr(guest.transport, method)()
+                getattr(protocol.transport, method)()
                 await peer.prints(said)
 
     async def test_much_in_both_directions(self) -> None:
         """A megabyte each way arrives whole."""
         much = b"0123456789abcde\n" * 65536
         port = await self.offering()
-        peer, guest = await self.conversing(port, "-quiet")
+        peer, protocol = await self.conversing(port, "-quiet")
         peer.type(much + b"end")
-        await guest.heard(b"end")
-        self.assertEqual(guest.received, much + b"end")
-        guest.say(much + b"end")
+        await protocol.heard(b"end")
+        self.assertEqual(protocol.received, much + b"end")
+        protocol.say(much + b"end")
         await peer.prints(rb"end\Z")
         self.assertTrue(peer.printed.endswith(much + b"end"))
 
     async def test_new_keys_in_mid_conversation(self) -> None:
         """A client may renew the keys of TLS 1.3, and ask us to renew ours."""
         port = await self.offering()
-        peer, guest = await self.conversing(port, "-tls1_3", "-msg")
-        await self.renewing(peer, guest)
+        peer, protocol = await self.conversing(port, "-tls1_3", "-msg")
+        await self.renewing(peer, protocol)
 
     async def test_no_renegotiation(self) -> None:
         """A TLS 1.2 client that wants to begin anew is refused (CVE-2011-1473)."""
         port = await self.offering()
-        peer, guest = await self.conversing(port, "-tls1_2")
+        peer, protocol = await self.conversing(port, "-tls1_2")
         peer.type(b"R\n")
         await peer.prints(rb"no renegotiation")
-        await guest.gone()
+        await protocol.gone()
 
     async def test_a_local_socket(self) -> None:
         """TLS is the same over a local socket."""
         path = str(self.folder() / "s")
-        await self.listening(f"tls+unix://{path}", self.guests, local_cert=certificates.site())
-        arriving = self.guests.next()
+        await self.listening(f"tls+unix://{path}", self.factory, local_cert=certificates.site())
+        arriving = self.factory.next()
         peer = self.start("s_client", "-unix", path, "-CAfile", certificates.cafile(),
                           "-verify_return_error", "-verify_hostname", "good.example")  # fmt: skip
-        guest = await arriving
+        protocol = await arriving
         await peer.prints(rb"^Verified peername: good\.example$")
-        guest.say(b"abc\n")
+        protocol.say(b"abc\n")
         await peer.prints(rb"^abc$")
 
 

@@ -82,21 +82,21 @@ class ClientTestCase(PHPTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        self.guests = Recorders()
+        self.factory = Recorders()
 
     async def offering(self, scheme: str, **options: Any) -> int:
         """A server of ours; its port."""
-        return await self.listening(f"{scheme}://127.0.0.1:0", self.guests, **options)
+        return await self.listening(f"{scheme}://127.0.0.1:0", self.factory, **options)
 
     async def conversing(self, uri: str, **options: Any) -> tuple[Peer, Recorder]:
         """A client that said its line and heard one."""
-        arriving = self.guests.next().addTimeout(PATIENCE, self.reactor)
+        arriving = self.factory.next().addTimeout(PATIENCE, self.reactor)
         peer = self.script(CLIENT, uri=uri, options={"cafile": certificates.cafile(), **options})
-        guest = await arriving
-        await guest.heard(b"from PHP\n")
-        guest.say(b"from us\n")
+        protocol = await arriving
+        await protocol.heard(b"from PHP\n")
+        protocol.say(b"from us\n")
         self.assertEqual(await self.shown(peer, "heard"), "from us\n")
-        return peer, guest
+        return peer, protocol
 
 
 class ClientTests(ClientTestCase):
@@ -105,13 +105,13 @@ class ClientTests(ClientTestCase):
     async def test_in_the_clear(self) -> None:
         """tcp:// and unix:// mean the same to both."""
         path = str(self.folder() / "s")
-        await self.listening(f"unix://{path}", self.guests)
+        await self.listening(f"unix://{path}", self.factory)
         port = await self.offering("tcp")
         for uri in (f"tcp://127.0.0.1:{port}", f"unix://{path}"):
-            peer, guest = await self.conversing(uri)
+            peer, protocol = await self.conversing(uri)
             self.assertIsNone(await self.shown(peer, "crypto"))
             peer.type(b"go\n")
-            (await guest.gone()).trap(ConnectionDone)
+            (await protocol.gone()).trap(ConnectionDone)
 
     async def test_every_scheme_of_tls(self) -> None:
         """A scheme of PHP's is understood by ours of the same name, to the cipher."""
@@ -120,22 +120,22 @@ class ClientTests(ClientTestCase):
                 scheme, local_cert=certificates.site(), alpn_protocols="imap,h2"
             )
             uri = f"{scheme}://localhost:{port}"
-            peer, guest = await self.conversing(uri, alpn_protocols="h2,imap")
-            crypto, agreed = await self.shown(peer, "crypto"), under_tls(guest)
+            peer, protocol = await self.conversing(uri, alpn_protocols="h2,imap")
+            crypto, agreed = await self.shown(peer, "crypto"), under_tls(protocol)
             self.assertEqual((crypto["protocol"], agreed.version), (version, version))
             self.assertEqual(crypto["cipher_name"], agreed.cipher)
             self.assertEqual((crypto["alpn_protocol"], agreed.alpn_protocol), ("imap", "imap"))
             self.assertEqual(agreed.server_name, "localhost")
             peer.type(b"go\n")
-            (await guest.gone()).trap(ConnectionDone)
+            (await protocol.gone()).trap(ConnectionDone)
 
     async def test_old_schemes(self) -> None:
         """TLS 1.0 and 1.1 are spoken by name, with a client that has its security level at 0."""
         for scheme, version in OLD_SCHEMES.items():
             port = await self.offering(scheme, local_cert=certificates.site())
-            peer, guest = await self.conversing(f"{scheme}://localhost:{port}", security_level=0)
+            peer, protocol = await self.conversing(f"{scheme}://localhost:{port}", security_level=0)
             crypto = await self.shown(peer, "crypto")
-            self.assertEqual((crypto["protocol"], under_tls(guest).version), (version, version))
+            self.assertEqual((crypto["protocol"], under_tls(protocol).version), (version, version))
 
     async def test_an_address_asked_for_as_a_name(self) -> None:
         """PHP sends addresses as names, which RFC 6066 forbids, and is served all the same."""
@@ -144,16 +144,16 @@ class ClientTests(ClientTestCase):
             local_cert=certificates.site(),
             SNI_server_certs={"localhost": certificates.site()},
         )
-        _, guest = await self.conversing(f"tls://127.0.0.1:{port}")
-        self.assertEqual(under_tls(guest).server_name, "127.0.0.1")
+        _, protocol = await self.conversing(f"tls://127.0.0.1:{port}")
+        self.assertEqual(under_tls(protocol).server_name, "127.0.0.1")
 
     async def test_a_client_that_is_killed(self) -> None:
         """A client that is gone without a word has not said everything."""
         for scheme in ("tlsv1.2", "tlsv1.3"):
             port = await self.offering(scheme, local_cert=certificates.site())
-            peer, guest = await self.conversing(f"{scheme}://localhost:{port}")
+            peer, protocol = await self.conversing(f"{scheme}://localhost:{port}")
             peer.kill()
-            (await guest.gone()).trap(ConnectionLost)
+            (await protocol.gone()).trap(ConnectionLost)
 
     async def test_a_client_with_a_certificate(self) -> None:
         """PHP's local_cert is what our verify_peer asks for."""
@@ -161,8 +161,8 @@ class ClientTests(ClientTestCase):
             "tls", local_cert=certificates.site(), verify_peer="yes", cafile=certificates.cafile()
         )
         uri = f"tls://localhost:{port}"
-        _, guest = await self.conversing(uri, local_cert=certificates.visitor())
-        agreed = under_tls(guest)
+        _, protocol = await self.conversing(uri, local_cert=certificates.client())
+        agreed = under_tls(protocol)
         assert agreed.peer_certificate is not None
         subject = agreed.peer_certificate.subject.rfc4514_string()
         self.assertEqual((subject, agreed.verified), ("CN=visitor.example", True))
@@ -177,7 +177,7 @@ class ClientTests(ClientTestCase):
         error = await refusal
         self.assertEqual(error.cause, "peer-alert")
         self.assertIn("the client refused our certificate", str(error))
-        self.assertEqual(self.guests.all, [])
+        self.assertEqual(self.factory.all, [])
 
     async def test_plain_text_is_refused(self) -> None:
         """PHP's tcp:// on a TLS port is heard by no guest."""
@@ -186,12 +186,12 @@ class ClientTests(ClientTestCase):
         peer = self.script(CLIENT, uri=f"tcp://127.0.0.1:{port}", options=[])
         self.assertIs(await self.shown(peer, "heard"), False)
         self.assertEqual((await refusal).cause, "plaintext-peer")
-        self.assertEqual(self.guests.all, [])
+        self.assertEqual(self.factory.all, [])
 
     async def test_plain_text_after_tls(self) -> None:
         """What PHP sends when it has switched TLS off again is never taken for encrypted."""
         port = await self.offering("tls", local_cert=certificates.site())
-        arriving = self.guests.next().addTimeout(PATIENCE, self.reactor)
+        arriving = self.factory.next().addTimeout(PATIENCE, self.reactor)
         peer = self.script(
             r"""
             $context = stream_context_create(["ssl" => ["cafile" => $cafile]]);
@@ -204,10 +204,10 @@ class ClientTests(ClientTestCase):
             port=port,
             cafile=certificates.cafile(),
         )
-        guest = await arriving
-        (await guest.gone()).trap(ConnectionDone)
+        protocol = await arriving
+        (await protocol.gone()).trap(ConnectionDone)
         self.assertEqual(await self.shown(peer, "wrote"), len("in the clear\n"))
-        self.assertEqual(guest.received, b"encrypted\n")
+        self.assertEqual(protocol.received, b"encrypted\n")
 
 
 class ServerTests(PHPTestCase):

@@ -55,10 +55,10 @@ def wire(us: str = "[192.0.2.7]") -> Wire:
     """
     numbers = itertools.count(1)
     return Wire(
-        us=us,
+        local_name=us,
         host="server.example",
         name="server.example",
-        fresh=lambda: f"fresh{next(numbers)}",
+        nonce=lambda: f"fresh{next(numbers)}",
     )
 
 
@@ -74,7 +74,7 @@ def talk(connect: Speaker, serve: Speaker, cut: Cut = whole) -> Talk:
     server = Negotiation(serve, wire("server.example"))
     result = Talk(client, server, [], [])
     while True:
-        to_server, to_client = client.said(), server.said()
+        to_server, to_client = client.data_to_send(), server.data_to_send()
         if not to_server and not to_client:
             return result
         for said, listener, record in (
@@ -84,7 +84,7 @@ def talk(connect: Speaker, serve: Speaker, cut: Cut = whole) -> Talk:
             if said:
                 record.append(said)
                 for segment in cut(said):
-                    listener.receive(segment)
+                    listener.receive_data(segment)
 
 
 def told(speaker: Speaker, *said: bytes) -> Negotiation:
@@ -94,7 +94,7 @@ def told(speaker: Speaker, *said: bytes) -> Negotiation:
     """
     negotiation = Negotiation(speaker, wire())
     for each in said:
-        negotiation.receive(each)
+        negotiation.receive_data(each)
     return negotiation
 
 
@@ -107,7 +107,7 @@ def farewell(speaker: Speaker, *said: bytes) -> tuple[NegotiationError, bytes]:
     side = Negotiation(speaker, wire("server.example"))
     try:
         for each in said:
-            side.receive(each)
+            side.receive_data(each)
     except NegotiationError as error:
-        return error, side.said()
+        return error, side.data_to_send()
     raise AssertionError("the dialogue has not failed")

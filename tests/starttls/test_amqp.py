@@ -42,7 +42,7 @@ class AMQPTests(SynchronousTestCase):
         for other in (b"HTTP/1.1 400", b"\x00" * 8, b"amqp\x02\x01\x00\x00", b"\x16\x03\x01" * 3):
             error, _ = farewell(amqp.connect, other)
             self.assertIs(type(error), PeerMisbehaved)
-        self.assertFalse(told(amqp.connect, HEADER[:7]).is_over)
+        self.assertFalse(told(amqp.connect, HEADER[:7]).is_complete)
 
     def test_c1_nothing_may_follow(self) -> None:
         """C1: bytes behind the server's header end it, be they the header of SASL."""

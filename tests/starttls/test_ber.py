@@ -25,8 +25,8 @@ def message(*segments: bytes) -> bytes | None:
     """The contents of the message that these segments are; None if more has to come."""
     reading = Negotiation(_contents)
     for segment in segments:
-        reading.receive(segment)
-    return reading.outcome if reading.is_over else None
+        reading.receive_data(segment)
+    return reading.outcome if reading.is_complete else None
 
 
 class ElementTests(SynchronousTestCase):

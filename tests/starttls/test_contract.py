@@ -11,19 +11,19 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.starttls.talk import bytewise, split_at, talk, wire
 from txtransport.errors import NegotiationError, PeerLeft, PeerMisbehaved, PlaintextInjected
 from txtransport.starttls.negotiation import Negotiation
-from txtransport.starttls.protocols import UPGRADABLE, Upgradable
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol
 from txtransport.starttls.wire import TOTAL, Speaker, Wire
 
 THOROUGHLY: Final = settings(deadline=None, max_examples=60)
 
-BOTH: Final[list[tuple[Upgradable, Speaker]]] = [
-    (row, row.serve) for row in UPGRADABLE.values() if row.serve is not None
+BOTH: Final[list[tuple[StartTLSProtocol, Speaker]]] = [
+    (row, row.serve) for row in STARTTLS_PROTOCOLS.values() if row.serve is not None
 ]
 """Protocols of which both sides are here."""
 
 SIDES: Final[list[tuple[str, Speaker]]] = [
     (f"{row.name} {side}", speaker)
-    for row in UPGRADABLE.values()
+    for row in STARTTLS_PROTOCOLS.values()
     for side, speaker in (("client", row.connect), ("server", row.serve))
     if speaker is not None
 ]
@@ -37,7 +37,7 @@ class ContractTests(SynchronousTestCase):
         """Our client and our server come to TLS, and leave nothing behind."""
         for row, serve in BOTH:
             result = talk(row.connect, serve)
-            self.assertTrue(result.client.is_over and result.server.is_over, row.name)
+            self.assertTrue(result.client.is_complete and result.server.is_complete, row.name)
             self.assertEqual(result.server.wire.received, b"")
             self.assertEqual(result.client.wire.received, b"")
 
@@ -50,7 +50,7 @@ class ContractTests(SynchronousTestCase):
                 again = talk(row.connect, serve, cut)
                 self.assertEqual(again.by_client, plain.by_client, row.name)
                 self.assertEqual(again.by_server, plain.by_server, row.name)
-                self.assertTrue(again.client.is_over and again.server.is_over)
+                self.assertTrue(again.client.is_complete and again.server.is_complete)
 
     def test_the_client_believes_no_one_who_speaks_behind_the_go_ahead(self) -> None:
         """A byte behind the server's last word ends it (CVE-2011-0411)."""
@@ -62,8 +62,8 @@ class ContractTests(SynchronousTestCase):
             for evil in (b"\x00", b"\n", b" ", b"evil\r\n", b"\x16\x03\x01"):
                 client = Negotiation(row.connect, wire())
                 for said in before:
-                    client.receive(said)
-                self.assertRaises(PlaintextInjected, client.receive, last + evil)
+                    client.receive_data(said)
+                self.assertRaises(PlaintextInjected, client.receive_data, last + evil)
 
     def test_the_server_believes_no_one_who_speaks_behind_the_request(self) -> None:
         """Whatever is pipelined behind the request ends it, and no go-ahead is said."""
@@ -75,10 +75,10 @@ class ContractTests(SynchronousTestCase):
             for evil in (b"\x00", b"\n", b"evil\r\n"):
                 server = Negotiation(serve, Wire())
                 for said in before:
-                    server.receive(said)
-                server.said()
-                self.assertRaises(PlaintextInjected, server.receive, last + evil)
-                self.assertEqual(server.said(), b"", row.name)
+                    server.receive_data(said)
+                server.data_to_send()
+                self.assertRaises(PlaintextInjected, server.receive_data, last + evil)
+                self.assertEqual(server.data_to_send(), b"", row.name)
 
     def test_answers_do_not_come_before_questions(self) -> None:
         """A server's whole side, sent at once, leads nowhere."""
@@ -87,7 +87,7 @@ class ContractTests(SynchronousTestCase):
             if len(said) < 2:
                 continue
             client = Negotiation(row.connect, wire())
-            self.assertRaises(NegotiationError, client.receive, b"".join(said))
+            self.assertRaises(NegotiationError, client.receive_data, b"".join(said))
 
     def test_an_end_at_any_place(self) -> None:
         """A peer may hang up after any byte: that is told, and nothing is over."""
@@ -99,27 +99,27 @@ class ContractTests(SynchronousTestCase):
                     side = Negotiation(speaker, wire())
                     try:
                         for byte in everything[:count]:
-                            side.receive(byte)
+                            side.receive_data(byte)
                     except PeerMisbehaved:
                         # The words belong to a conversation of their own, such
                         # as an IMAP client's tags.
                         break
-                    self.assertFalse(side.is_over, (row.name, count))
-                    self.assertIsInstance(side.lost(), PeerLeft)
+                    self.assertFalse(side.is_complete, (row.name, count))
+                    self.assertIsInstance(side.connection_lost(), PeerLeft)
 
     def test_floods_end(self) -> None:
         """Endless lines, a line without an end, and silence in many bytes come to an end."""
         for name, speaker in SIDES:
             for flood in (b"x", b"x\r\n", b"250-x\r\n", b"* x\r\n", b"\x00", b"\xff"):
                 side = Negotiation(speaker, wire())
-                if side.is_over:  # It only speaks.
+                if side.is_complete:  # It only speaks.
                     continue
                 chunk = flood * (4096 // len(flood))
 
                 def pour(side: Negotiation = side, chunk: bytes = chunk) -> None:
                     for _ in range(TOTAL // 4096 + 1):
-                        side.receive(chunk)
-                        side.said()
+                        side.receive_data(chunk)
+                        side.data_to_send()
 
                 self.assertRaises(NegotiationError, pour)
                 self.assertLessEqual(len(side.wire.received), TOTAL + 4096, name)
@@ -132,8 +132,8 @@ class ContractTests(SynchronousTestCase):
             side = Negotiation(speaker, wire())
             try:
                 for segment in segments:
-                    if not side.is_over:
-                        side.receive(segment)
+                    if not side.is_complete:
+                        side.receive_data(segment)
             except NegotiationError as error:
                 self.assertTrue(str(error).isprintable())
                 self.assertLess(len(str(error)), 1200)
@@ -156,7 +156,7 @@ class ContractTests(SynchronousTestCase):
                     changed = bytearray(each)
                     if number == which:
                         changed[place] = byte
-                    if not side.is_over:
-                        side.receive(bytes(changed))
+                    if not side.is_complete:
+                        side.receive_data(bytes(changed))
             except NegotiationError:
                 pass

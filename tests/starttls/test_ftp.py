@@ -16,7 +16,7 @@ from txtransport.errors import (
 )
 from txtransport.starttls import ftp
 from txtransport.starttls.negotiation import Negotiation
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"220 hi\r\n"
@@ -41,14 +41,14 @@ class FTPTests(SynchronousTestCase):
 
     def test_the_row(self) -> None:
         """The catalogue knows its ports, and that it may go on in the clear."""
-        row = UPGRADABLE["ftp"]
+        row = STARTTLS_PROTOCOLS["ftp"]
         self.assertEqual((row.connect, row.serve), (ftp.connect, ftp.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (21, 990, "host"))
         self.assertTrue(row.is_transparent and row.may_continue)
 
     def test_the_greeting_that_is_kept_back(self) -> None:
         """In the middle of FTP's greetings anything may stand; the code with a space ends them."""
-        end = UPGRADABLE["ftp"].greeting
+        end = STARTTLS_PROTOCOLS["ftp"].greeting
         assert end is not None
         greeting = b"220-Welcome\r\n to\r\n230 files\r\nhere\r\n220 ready\r\n"
         self.assertEqual(end(greeting + b"331 more\r\n"), len(greeting))
@@ -62,7 +62,7 @@ class FTPClientTests(SynchronousTestCase):
     def test_both_go_aheads(self) -> None:
         """Servers say 234; some from before the RFC say 334."""
         for go_ahead in (b"234 go\r\n", b"334 go\r\n", b"234-a\r\n b\r\n234 go\r\n", b"234\r\n"):
-            self.assertTrue(told(ftp.connect, GREETING, go_ahead).is_over)
+            self.assertTrue(told(ftp.connect, GREETING, go_ahead).is_complete)
 
     def test_a_server_that_needs_time(self) -> None:
         """120 asks to wait, be it more than once; the greeting follows, at once or later."""
@@ -72,7 +72,7 @@ class FTPClientTests(SynchronousTestCase):
             (b"120-a\r\n220 b\r\n120 wait\r\n", b"120 wait\r\n", GREETING),
         ):
             client = told(ftp.connect, *said)
-            self.assertEqual(client.said(), b"AUTH TLS\r\n")
+            self.assertEqual(client.data_to_send(), b"AUTH TLS\r\n")
 
     def test_c28_a_server_that_always_needs_time(self) -> None:
         """Waiting has an end."""
@@ -81,28 +81,28 @@ class FTPClientTests(SynchronousTestCase):
     def test_greetings_of_several_lines(self) -> None:
         """What stands in the middle of a greeting is no reply."""
         client = told(ftp.connect, b"220-Welcome\r\n 220 not yet\r\n421 nor this\r\n220 ready\r\n")
-        self.assertEqual(client.said(), b"AUTH TLS\r\n")
+        self.assertEqual(client.data_to_send(), b"AUTH TLS\r\n")
 
     def test_the_older_name(self) -> None:
         """A server that does not know TLS by its name is asked for SSL, once."""
         client = told(ftp.connect, GREETING, b"504 TLS?\r\n")
-        self.assertEqual(client.said(), b"AUTH TLS\r\nAUTH SSL\r\n")
-        client.receive(b"234 go\r\n")
-        self.assertTrue(client.is_over)
+        self.assertEqual(client.data_to_send(), b"AUTH TLS\r\nAUTH SSL\r\n")
+        client.receive_data(b"234 go\r\n")
+        self.assertTrue(client.is_complete)
         client = told(ftp.connect, GREETING, b"504 TLS?\r\n")
-        client.said()
-        error = self.assertRaises(TLSNotOffered, client.receive, b"504 SSL?\r\n")
+        client.data_to_send()
+        error = self.assertRaises(TLSNotOffered, client.receive_data, b"504 SSL?\r\n")
         self.assertEqual(error.reply, b"504 SSL?")
-        self.assertEqual(client.said(), b"")
+        self.assertEqual(client.data_to_send(), b"")
 
     def test_c14_not_offered(self) -> None:
         """A server that does not know the command has no TLS, and hears nothing more."""
         for code in (b"500", b"502"):
             client = told(ftp.connect, GREETING)
-            client.said()
-            error = self.assertRaises(TLSNotOffered, client.receive, code + b" what?\r\n")
+            client.data_to_send()
+            error = self.assertRaises(TLSNotOffered, client.receive_data, code + b" what?\r\n")
             self.assertEqual(error.reply, code + b" what?")
-            self.assertEqual(client.said(), b"")
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c15_refused(self) -> None:
         """Whatever refuses is told with its code and text, by either name."""
@@ -114,7 +114,7 @@ class FTPClientTests(SynchronousTestCase):
     def test_c32_going_on_in_the_clear(self) -> None:
         """After a refusal there is still a greeting for the guest, if it is to go on."""
         client = told(ftp.connect, GREETING)
-        self.assertRaises(TLSRefused, client.receive, b"431 not now\r\n")
+        self.assertRaises(TLSRefused, client.receive_data, b"431 not now\r\n")
         self.assertEqual(client.wire.greeting, b"220 ready\r\n")
 
     def test_c16_answers_that_are_none(self) -> None:
@@ -140,7 +140,7 @@ class FTPClientTests(SynchronousTestCase):
     def test_text_behind_the_go_ahead(self) -> None:
         """What came with the go-ahead is an attack."""
         client = told(ftp.connect, GREETING)
-        error = self.assertRaises(PlaintextInjected, client.receive, b"234 go\r\n230 in\r\n")
+        error = self.assertRaises(PlaintextInjected, client.receive_data, b"234 go\r\n230 in\r\n")
         self.assertEqual(error.received, b"230 in\r\n")
         self.assertEqual(client.outcome, b"")
 
@@ -151,10 +151,10 @@ class FTPServerTests(SynchronousTestCase):
     def answer(self, said: bytes) -> bytes:
         """What the server says to a line, and goes on."""
         server = Negotiation(ftp.serve)
-        server.said()
-        server.receive(said)
-        self.assertFalse(server.is_over)
-        return server.said()
+        server.data_to_send()
+        server.receive_data(said)
+        self.assertFalse(server.is_complete)
+        return server.data_to_send()
 
     def test_what_it_answers(self) -> None:
         """Before TLS there is TLS to be had and nothing else."""
@@ -183,8 +183,8 @@ class FTPServerTests(SynchronousTestCase):
             b"Auth  Tls-P\n",
         ):
             server = told(ftp.serve, said)
-            self.assertTrue(server.is_over)
-            self.assertTrue(server.said().endswith(b"\r\n234 Begin TLS negotiation\r\n"))
+            self.assertTrue(server.is_complete)
+            self.assertTrue(server.data_to_send().endswith(b"\r\n234 Begin TLS negotiation\r\n"))
 
     def test_s7_commands_behind_auth_tls(self) -> None:
         """What is pipelined behind AUTH TLS ends it, without a go-ahead."""
@@ -210,4 +210,6 @@ class FTPServerTests(SynchronousTestCase):
         error, said = farewell(ftp.serve, *[b"SYST\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b"first\r\n421 Too many commands before AUTH TLS\r\n"))
-        self.assertTrue(told(ftp.serve, *[b"SYST\r\n"] * (COMMANDS - 1), b"AUTH TLS\r\n").is_over)
+        self.assertTrue(
+            told(ftp.serve, *[b"SYST\r\n"] * (COMMANDS - 1), b"AUTH TLS\r\n").is_complete
+        )

@@ -17,7 +17,7 @@ from txtransport.errors import (
 )
 from txtransport.starttls import imap
 from txtransport.starttls.negotiation import Negotiation
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"* OK hi\r\n"
@@ -68,7 +68,7 @@ class IMAPTests(SynchronousTestCase):
 
     def test_the_row(self) -> None:
         """The catalogue knows its ports, and that it may go on in the clear."""
-        row = UPGRADABLE["imap"]
+        row = STARTTLS_PROTOCOLS["imap"]
         self.assertEqual((row.connect, row.serve), (imap.connect, imap.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (143, 993, "host"))
         self.assertTrue(row.is_transparent and row.may_continue)
@@ -81,10 +81,10 @@ class IMAPTests(SynchronousTestCase):
         tags = set()
         for _ in range(10):
             client = Negotiation(imap.connect)
-            client.receive(GREETING)
-            tag = client.said().partition(b" ")[0]
-            client.receive(b"* CAPABILITY STARTTLS\r\n" + tag + b" OK\r\n")
-            tags |= {tag, client.said().partition(b" ")[0]}
+            client.receive_data(GREETING)
+            tag = client.data_to_send().partition(b" ")[0]
+            client.receive_data(b"* CAPABILITY STARTTLS\r\n" + tag + b" OK\r\n")
+            tags |= {tag, client.data_to_send().partition(b" ")[0]}
         self.assertEqual(len(tags), 20)
         self.assertTrue(all(tag.isalnum() and len(tag) >= 16 for tag in tags))
 
@@ -96,7 +96,7 @@ class IMAPClientTests(SynchronousTestCase):
         """A greeting may have capabilities, which are asked for all the same."""
         for greeting in (b"* OK", b"* ok hi", b"* OK [CAPABILITY IMAP4rev1] hi", b"* OK [ALERT] x"):
             client = told(imap.connect, greeting + b"\r\n")
-            self.assertEqual(client.said(), b"fresh1 CAPABILITY\r\n")
+            self.assertEqual(client.data_to_send(), b"fresh1 CAPABILITY\r\n")
 
     def test_c18_a_server_that_knows_us_already(self) -> None:
         """PREAUTH rules the upgrade out, whatever is offered with it."""
@@ -107,9 +107,9 @@ class IMAPClientTests(SynchronousTestCase):
             b"* PREAUTH [CAPABILITY IMAP4rev1 AUTH=PLAIN] \x1b[2J",
         ):
             client = told(imap.connect)
-            error = self.assertRaises(PreAuthenticated, client.receive, greeting + b"\r\n")
+            error = self.assertRaises(PreAuthenticated, client.receive_data, greeting + b"\r\n")
             self.assertTrue(str(error).isprintable())
-            self.assertEqual(client.said(), b"")
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_a_server_that_turns_us_away(self) -> None:
         """BYE is a goodbye, as a greeting and later; what it says is told."""
@@ -137,7 +137,7 @@ class IMAPClientTests(SynchronousTestCase):
             b"* 1 EXISTS\r\n* CAPABILITY X\r\n* CAPABILITY STARTTLS\r\nfresh1 OK x\r\n",
         ):
             client = told(imap.connect, GREETING, offer)
-            self.assertEqual(client.said(), b"fresh1 CAPABILITY\r\nfresh2 STARTTLS\r\n")
+            self.assertEqual(client.data_to_send(), b"fresh1 CAPABILITY\r\nfresh2 STARTTLS\r\n")
 
     def test_c14_not_offered(self) -> None:
         """Without the capability the command is not tried."""
@@ -150,9 +150,9 @@ class IMAPClientTests(SynchronousTestCase):
             b"* CAPABILITY\r\n",
         ):
             client = told(imap.connect, GREETING)
-            client.said()
-            self.assertRaises(TLSNotOffered, client.receive, offer + b"fresh1 OK STARTTLS\r\n")
-            self.assertEqual(client.said(), b"")
+            client.data_to_send()
+            self.assertRaises(TLSNotOffered, client.receive_data, offer + b"fresh1 OK STARTTLS\r\n")
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c17_no_list(self) -> None:
         """A server that does not answer what it can do has no TLS."""
@@ -178,7 +178,7 @@ class IMAPClientTests(SynchronousTestCase):
     def test_c32_going_on_in_the_clear(self) -> None:
         """After a refusal there is still a greeting for the guest, if it is to go on."""
         client = told(imap.connect, GREETING, OFFER)
-        self.assertRaises(TLSRefused, client.receive, b"fresh2 NO not now\r\n")
+        self.assertRaises(TLSRefused, client.receive_data, b"fresh2 NO not now\r\n")
         self.assertEqual(client.wire.greeting, b"* OK ready\r\n")
 
     def test_c16_answers_that_are_none(self) -> None:
@@ -189,8 +189,8 @@ class IMAPClientTests(SynchronousTestCase):
             b"220 go", b"*fresh2 OK", b"a OK", b"fresh2 PREAUTH",
         ):  # fmt: skip
             client = told(imap.connect, GREETING, OFFER)
-            self.assertRaises(PeerMisbehaved, client.receive, said + b"\r\n")
-            self.assertFalse(client.is_over)
+            self.assertRaises(PeerMisbehaved, client.receive_data, said + b"\r\n")
+            self.assertFalse(client.is_complete)
 
     def test_c13_answers_before_their_questions(self) -> None:
         """Answers that came early are none, even with the right tag."""
@@ -201,9 +201,9 @@ class IMAPClientTests(SynchronousTestCase):
             (GREETING, OFFER + b"fresh2 OK go\r\n"),
         ):
             client = told(imap.connect, *said[:-1])
-            client.said()
-            self.assertRaises(PeerMisbehaved, client.receive, said[-1])
-            self.assertEqual(client.said(), b"")
+            client.data_to_send()
+            self.assertRaises(PeerMisbehaved, client.receive_data, said[-1])
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c5_c20_what_was_said_unasked(self) -> None:
         """Mails, alerts and referrals from the clear are dropped; no guest hears of them."""
@@ -214,14 +214,14 @@ class IMAPClientTests(SynchronousTestCase):
                 line + b"\r\n" + OFFER,
                 line + b"\r\n" + line + b"\r\nfresh2 OK go\r\n",
             )
-            self.assertTrue(client.is_over)
+            self.assertTrue(client.is_complete)
             self.assertEqual(client.outcome, b"* OK ready\r\n")
 
     def test_c28_so_much_and_no_more(self) -> None:
         """A server that talks and does not answer is not listened to for ever."""
         talking = b"* 1 EXISTS\r\n"
         client = told(imap.connect, GREETING, OFFER, talking * 50 + b"fresh2 OK\r\n")
-        self.assertTrue(client.is_over)
+        self.assertTrue(client.is_complete)
         for before in ((GREETING,), (GREETING, OFFER)):
             error = self.assertRaises(PeerMisbehaved, told, imap.connect, *before, talking * 51)
             self.assertIn("more than 50 lines", str(error))
@@ -247,7 +247,9 @@ class IMAPClientTests(SynchronousTestCase):
             b"* BYE close\r\n",
         ):
             client = told(imap.connect, GREETING, OFFER)
-            error = self.assertRaises(PlaintextInjected, client.receive, b"fresh2 OK\r\n" + evil)
+            error = self.assertRaises(
+                PlaintextInjected, client.receive_data, b"fresh2 OK\r\n" + evil
+            )
             self.assertEqual(error.received, evil)
             self.assertEqual(client.outcome, b"")
 
@@ -289,8 +291,8 @@ class IMAPServerTests(SynchronousTestCase):
         }
         for said, answer in rows.items():
             server = told(imap.serve, said)
-            self.assertFalse(server.is_over)
-            self.assertEqual(server.said(), READY + answer, said)
+            self.assertFalse(server.is_complete)
+            self.assertEqual(server.data_to_send(), READY + answer, said)
 
     def test_s19_the_command(self) -> None:
         """STARTTLS is heard in any case, with any tag, and with a bare LF."""
@@ -300,8 +302,10 @@ class IMAPServerTests(SynchronousTestCase):
             (b"A]~ StartTLS \n", b"A]~"),
         ):
             server = told(imap.serve, said)
-            self.assertTrue(server.is_over)
-            self.assertEqual(server.said(), READY + tag + b" OK Begin TLS negotiation now\r\n")
+            self.assertTrue(server.is_complete)
+            self.assertEqual(
+                server.data_to_send(), READY + tag + b" OK Begin TLS negotiation now\r\n"
+            )
 
     def test_s3_s4_s5_commands_behind_starttls(self) -> None:
         """What is pipelined behind STARTTLS ends it, whole or not, without a go-ahead."""
@@ -345,5 +349,5 @@ class IMAPServerTests(SynchronousTestCase):
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b"a OK Done\r\n* BYE Too many commands before STARTTLS\r\n"))
         self.assertTrue(
-            told(imap.serve, *[b"a NOOP\r\n"] * (COMMANDS - 1), b"a STARTTLS\r\n").is_over
+            told(imap.serve, *[b"a NOOP\r\n"] * (COMMANDS - 1), b"a STARTTLS\r\n").is_complete
         )

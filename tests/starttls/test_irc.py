@@ -14,7 +14,7 @@ from txtransport.errors import (
 )
 from txtransport.starttls import irc
 from txtransport.starttls.negotiation import Negotiation
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import COMMANDS
 
 
@@ -37,12 +37,12 @@ class IRCTests(SynchronousTestCase):
 
     def test_the_row(self) -> None:
         """The catalogue knows its ports, and after how many seconds silence means no."""
-        row = UPGRADABLE["irc"]
+        row = STARTTLS_PROTOCOLS["irc"]
         self.assertEqual((row.connect, row.serve), (irc.connect, irc.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (6667, 6697, "host"))
         self.assertTrue(row.is_transparent and row.may_continue)
         self.assertIsNone(row.greeting)
-        self.assertEqual(row.patience, 8.0)
+        self.assertEqual(row.offer_timeout, 8.0)
 
 
 class IRCClientTests(SynchronousTestCase):
@@ -50,7 +50,7 @@ class IRCClientTests(SynchronousTestCase):
 
     def test_it_asks_at_once(self) -> None:
         """The first thing said is STARTTLS, before any name."""
-        self.assertEqual(told(irc.connect).said(), b"STARTTLS\r\n")
+        self.assertEqual(told(irc.connect).data_to_send(), b"STARTTLS\r\n")
 
     def test_the_go_ahead(self) -> None:
         """The number is what counts, whoever says it and however it is worded."""
@@ -60,7 +60,7 @@ class IRCClientTests(SynchronousTestCase):
             b":s 670\n",
             b"670 * :go\r\n",
         ):
-            self.assertTrue(told(irc.connect, said).is_over, said)
+            self.assertTrue(told(irc.connect, said).is_complete, said)
 
     def test_small_talk(self) -> None:
         """What a server says while it looks up names is no answer, and not passed on."""
@@ -70,10 +70,10 @@ class IRCClientTests(SynchronousTestCase):
             b":s CAP * LS :tls\r\n:s notice AUTH :*** Checking Ident\r\nPING :670\r\n",
             b":s 020 * :Please wait while we process your connection.\r\n:s 439 * :Please wait\r\n",
         )
-        self.assertFalse(client.is_over)
-        self.assertEqual(client.said(), b"STARTTLS\r\n")
-        client.receive(b":s 670 * :go\r\n")
-        self.assertTrue(client.is_over)
+        self.assertFalse(client.is_complete)
+        self.assertEqual(client.data_to_send(), b"STARTTLS\r\n")
+        client.receive_data(b":s 670 * :go\r\n")
+        self.assertTrue(client.is_complete)
         self.assertEqual(client.outcome, b"")
 
     def test_c14_not_offered(self) -> None:
@@ -114,7 +114,9 @@ class IRCClientTests(SynchronousTestCase):
         """What came with the go-ahead is an attack."""
         client = told(irc.connect)
         evil = b":s 001 nick :Welcome\r\n"
-        error = self.assertRaises(PlaintextInjected, client.receive, b":s 670 * :go\r\n" + evil)
+        error = self.assertRaises(
+            PlaintextInjected, client.receive_data, b":s 670 * :go\r\n" + evil
+        )
         self.assertEqual(error.received, evil)
 
 
@@ -124,10 +126,10 @@ class IRCServerTests(SynchronousTestCase):
     def answer(self, said: bytes) -> bytes:
         """What the server says to a line, and goes on."""
         server = Negotiation(irc.serve)
-        self.assertEqual(server.said(), b"")
-        server.receive(said)
-        self.assertFalse(server.is_over)
-        return server.said()
+        self.assertEqual(server.data_to_send(), b"")
+        server.receive_data(said)
+        self.assertFalse(server.is_complete)
+        return server.data_to_send()
 
     def test_what_it_answers(self) -> None:
         """Before TLS there is TLS to be had and nothing else."""
@@ -150,7 +152,7 @@ class IRCServerTests(SynchronousTestCase):
     def test_s19_the_command(self) -> None:
         """STARTTLS is heard in any case, and with a bare LF."""
         for said in (b"STARTTLS\r\n", b"starttls\n"):
-            self.assertTrue(told(irc.serve, said).is_over)
+            self.assertTrue(told(irc.serve, said).is_complete)
 
     def test_s7_commands_behind_starttls(self) -> None:
         """What is pipelined behind STARTTLS ends it, without a go-ahead."""
@@ -176,4 +178,6 @@ class IRCServerTests(SynchronousTestCase):
         error, said = farewell(irc.serve, *[b"CAP LS\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b":tls\r\nERROR :Too many commands before STARTTLS\r\n"))
-        self.assertTrue(told(irc.serve, *[b"CAP LS\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_over)
+        self.assertTrue(
+            told(irc.serve, *[b"CAP LS\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_complete
+        )

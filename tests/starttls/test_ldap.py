@@ -56,12 +56,12 @@ class TranscriptTests(SynchronousTestCase):
     def test_the_usual_servers(self) -> None:
         """OpenLDAP, Active Directory and ApacheDS say yes in ways of their own."""
         for yes in (OPENLDAP, ACTIVE_DIRECTORY, APACHE):
-            self.assertTrue(told(ldap.connect, yes).is_over)
+            self.assertTrue(told(ldap.connect, yes).is_complete)
 
     def test_controls_may_follow(self) -> None:
         """An answer may have controls, which mean nothing to us."""
         with_controls = message(OPENLDAP[5:], behind=encoded(0xA0, b"\x30\x00"))
-        self.assertTrue(told(ldap.connect, with_controls).is_over)
+        self.assertTrue(told(ldap.connect, with_controls).is_complete)
 
     def test_the_guest_hears_nothing(self) -> None:
         """Under TLS a client asks first, so nothing is told."""
@@ -146,7 +146,7 @@ class ClientTests(SynchronousTestCase):
         self.assertNotIn("evil", str(error))
         # Nor in a success, where it has no place but does no harm.
         self.assertTrue(
-            told(ldap.connect, answer(0, b"", encoded(0xA3, encoded(0x04, url)))).is_over
+            told(ldap.connect, answer(0, b"", encoded(0xA3, encoded(0x04, url)))).is_complete
         )
 
     def test_a_server_that_disconnects(self) -> None:
@@ -186,32 +186,34 @@ class ServerTests(SynchronousTestCase):
             (0x4A, 0x6B), (0x6C, 0x6D), (0x6E, 0x6F),
         ):  # fmt: skip
             server = told(ldap.serve, message(encoded(asked, b"any bytes"), 300))
-            self.assertEqual(server.said(), message(encoded(answered, CONFIDENTIALITY), 300))
-            server.receive(REQUEST)
-            self.assertTrue(server.is_over)
+            self.assertEqual(
+                server.data_to_send(), message(encoded(answered, CONFIDENTIALITY), 300)
+            )
+            server.receive_data(REQUEST)
+            self.assertTrue(server.is_complete)
 
     def test_numbers_are_kept(self) -> None:
         """An answer has its question's number, be it small or as big as can be."""
         for number in ("01", "7f", "0080", "00ff", "7fffffff"):
             value = encoded(0x02, bytes.fromhex(number))
             server = told(ldap.serve, encoded(0x30, value, REQUEST[5:]))
-            self.assertTrue(server.said()[2:].startswith(value), number)
-            self.assertTrue(server.is_over)
+            self.assertTrue(server.data_to_send()[2:].startswith(value), number)
+            self.assertTrue(server.is_complete)
 
     def test_other_extended_operations(self) -> None:
         """Extended operations other than StartTLS need TLS, too."""
         who_am_i = message(encoded(0x77, encoded(0x80, b"1.3.6.1.4.1.4203.1.11.3")), 7)
         self.assertEqual(
-            told(ldap.serve, who_am_i).said(), message(encoded(0x78, CONFIDENTIALITY), 7)
+            told(ldap.serve, who_am_i).data_to_send(), message(encoded(0x78, CONFIDENTIALITY), 7)
         )
 
     def test_s19_a_request_with_a_value(self) -> None:
         """S19: StartTLS takes no value; a client that gives one may ask again without."""
         request = message(encoded(0x77, encoded(0x80, OID), encoded(0x81)))
         server = told(ldap.serve, request)
-        self.assertEqual(server.said(), answer(2, b"StartTLS comes first"))
-        server.receive(REQUEST)
-        self.assertEqual((server.is_over, server.said()), (True, OPENLDAP))
+        self.assertEqual(server.data_to_send(), answer(2, b"StartTLS comes first"))
+        server.receive_data(REQUEST)
+        self.assertEqual((server.is_complete, server.data_to_send()), (True, OPENLDAP))
 
     def test_requests_of_other_make(self) -> None:
         """A request may have long lengths, another number, and controls."""
@@ -220,7 +222,7 @@ class ServerTests(SynchronousTestCase):
             message(REQUEST[5:], 99),
             message(REQUEST[5:], behind=encoded(0xA0)),
         ):
-            self.assertTrue(told(ldap.serve, request).is_over, request)
+            self.assertTrue(told(ldap.serve, request).is_complete, request)
 
     def test_a_client_that_leaves(self) -> None:
         """Unbind is a goodbye, and has no answer."""
@@ -231,16 +233,16 @@ class ServerTests(SynchronousTestCase):
     def test_abandon_has_no_answer(self) -> None:
         """Abandon is passed over in silence, for it has no answer."""
         server = told(ldap.serve, message(encoded(0x50, b"\1")))
-        self.assertEqual((server.said(), server.is_over), (b"", False))
+        self.assertEqual((server.data_to_send(), server.is_complete), (b"", False))
 
     def test_s25_a_flood_of_operations(self) -> None:
         """S25: a client may send so many operations in vain, and then has to leave."""
         for operation in (BIND, encoded(0x50, b"\1")):
             server = Negotiation(ldap.serve)
             for _ in range(COMMANDS - 1):
-                server.receive(message(operation))
-            self.assertRaises(PeerMisbehaved, server.receive, message(operation))
-            self.assertIn(NOTICE, server.said())
+                server.receive_data(message(operation))
+            self.assertRaises(PeerMisbehaved, server.receive_data, message(operation))
+            self.assertIn(NOTICE, server.data_to_send())
 
     def test_what_is_no_operation(self) -> None:
         """Answers, numbers that are none, and other bytes end it with a word of goodbye."""

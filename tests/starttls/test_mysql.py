@@ -93,22 +93,22 @@ class MySQLClientTests(SynchronousTestCase):
         old = packet(b"\x0a4.1.22\0\x01\0\0\0abcdefgh\0\x2c\xaa")
         for said in (greeting(), greeting(version=b"5.5.5-10.11.6-MariaDB"), old):
             client = told(mysql.connect, said)
-            self.assertTrue(client.is_over)
-            self.assertEqual(client.said(), REQUEST)
+            self.assertTrue(client.is_complete)
+            self.assertEqual(client.data_to_send(), REQUEST)
             self.assertEqual(client.outcome, said)
 
     def test_c11_segments_do_not_matter(self) -> None:
         """Byte by byte, or cut in two anywhere, a greeting is the same."""
         for cut in (bytewise, *(split_at(place) for place in range(1, len(greeting())))):
-            self.assertEqual(told(mysql.connect, *cut(greeting())).said(), REQUEST)
+            self.assertEqual(told(mysql.connect, *cut(greeting())).data_to_send(), REQUEST)
 
     def test_c14_a_server_without_tls(self) -> None:
         """BACKRONYM (CVE-2015-3152): a greeting without SSL ends it, and nothing is sent."""
         for can in (WITHOUT_SSL, WITHOUT_41, b"\0\0"):
             client = told(mysql.connect)
-            error = self.assertRaises(TLSNotOffered, client.receive, greeting(can))
+            error = self.assertRaises(TLSNotOffered, client.receive_data, greeting(can))
             self.assertEqual(error.reply, b"8.0.36")
-            self.assertEqual(client.said(), b"")
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_an_error_in_place_of_a_greeting(self) -> None:
         """A server that wants no more connections says so."""
@@ -119,9 +119,9 @@ class MySQLClientTests(SynchronousTestCase):
             (b"\xff", b""),
         ):
             client = told(mysql.connect)
-            error = self.assertRaises(PeerLeft, client.receive, packet(body))
+            error = self.assertRaises(PeerLeft, client.receive_data, packet(body))
             self.assertEqual(error.received, text)
-            self.assertEqual(client.said(), b"")
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c16_what_is_no_greeting(self) -> None:
         """Other protocols, other numbers and greetings that end too early never lead to TLS."""
@@ -135,8 +135,8 @@ class MySQLClientTests(SynchronousTestCase):
             b"220 mail.example.com ESMTP\r\n",
         ):
             client = told(mysql.connect)
-            self.assertRaises(PeerMisbehaved, client.receive, said)
-            self.assertEqual((client.is_over, client.said()), (False, b""))
+            self.assertRaises(PeerMisbehaved, client.receive_data, said)
+            self.assertEqual((client.is_complete, client.data_to_send()), (False, b""))
 
     def test_a_greeting_of_megabytes(self) -> None:
         """A greeting's announced size is looked at before a byte of it is waited for."""
@@ -147,8 +147,8 @@ class MySQLClientTests(SynchronousTestCase):
         """A client awaits nothing more in the clear, not even what looks like TLS."""
         for evil in (b"\x07\0\0\x02\0\0\0\x02\0\0\0", b"\xff", HELLO):
             client = told(mysql.connect)
-            self.assertRaises(PlaintextInjected, client.receive, greeting() + evil)
-            self.assertEqual(client.said(), b"")
+            self.assertRaises(PlaintextInjected, client.receive_data, greeting() + evil)
+            self.assertEqual(client.data_to_send(), b"")
 
 
 class MySQLServerTests(SynchronousTestCase):
@@ -156,7 +156,7 @@ class MySQLServerTests(SynchronousTestCase):
 
     def test_the_greeting(self) -> None:
         """Clients find a version, TLS, the method to log in, and a salt that ends with a zero."""
-        said = told(mysql.serve).said()
+        said = told(mysql.serve).data_to_send()
         self.assertEqual(said[:5], (len(said) - 4).to_bytes(3, "little") + b"\0\x0a")
         version, _, rest = said[5:].partition(b"\0")
         self.assertEqual(version.split(b".")[0], b"8")
@@ -168,7 +168,7 @@ class MySQLServerTests(SynchronousTestCase):
 
     def test_each_greeting_has_a_salt_of_its_own(self) -> None:
         """Salts are printable, which is to say without zeroes, and none comes twice."""
-        salts = {salt_of(Negotiation(mysql.serve).said()) for _ in range(50)}
+        salts = {salt_of(Negotiation(mysql.serve).data_to_send()) for _ in range(50)}
         self.assertEqual(len(salts), 50)
         self.assertTrue(all(salt.isalnum() for salt in salts))
 
@@ -179,20 +179,20 @@ class MySQLServerTests(SynchronousTestCase):
             b"\x00\x0a\0\0\0\0\0\0\x08" + bytes(19) + b"\x1d\0\0\0",
         ):
             server = told(mysql.serve, packet(body, 1))
-            self.assertTrue(server.is_over)
-            self.assertEqual(server.said(), server.outcome)
+            self.assertTrue(server.is_complete)
+            self.assertEqual(server.data_to_send(), server.outcome)
 
     def test_s11_hello_in_the_same_segment(self) -> None:
         """A client need not wait: TLS may begin in the request's segment."""
         server = told(mysql.serve, REQUEST + HELLO)
-        self.assertTrue(server.is_over)
-        self.assertEqual(server.hello, HELLO)
+        self.assertTrue(server.is_complete)
+        self.assertEqual(server.early_client_hello, HELLO)
 
     def test_s11_a_login_behind_the_request(self) -> None:
         """A login in the clear behind the request ends it, unread."""
         server = told(mysql.serve)
-        self.assertRaises(PlaintextInjected, server.receive, REQUEST + packet(LOGIN[4:], 2))
-        self.assertEqual(server.hello, b"")
+        self.assertRaises(PlaintextInjected, server.receive_data, REQUEST + packet(LOGIN[4:], 2))
+        self.assertEqual(server.early_client_hello, b"")
 
     def test_s20_a_login_in_the_clear(self) -> None:
         """A client without TLS hears why, as soon as the login's length is known."""
@@ -206,9 +206,9 @@ class MySQLServerTests(SynchronousTestCase):
             HELLO,
         ):
             server = told(mysql.serve)
-            server.said()
-            error = self.assertRaises(PeerMisbehaved, server.receive, said)
-            number, code, state, text = server_error(server.said())
+            server.data_to_send()
+            error = self.assertRaises(PeerMisbehaved, server.receive_data, said)
+            number, code, state, text = server_error(server.data_to_send())
             self.assertEqual((number, code, state), (2, 3159, b"HY000"))
             self.assertIn(b"TLS", text)
             self.assertNotIn("alice", str(error))

@@ -17,7 +17,7 @@ from txtransport.errors import (
 )
 from txtransport.starttls import nats
 from txtransport.starttls.negotiation import Negotiation
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import TOTAL
 
 SERVER: Final[dict[str, Any]] = {
@@ -71,7 +71,7 @@ class ClientTests(SynchronousTestCase):
     def test_a_client_says_nothing(self) -> None:
         """A client hears INFO, and begins TLS at once."""
         client = told(nats.connect, info())
-        self.assertEqual((client.is_over, client.said()), (True, b""))
+        self.assertEqual((client.is_complete, client.data_to_send()), (True, b""))
 
     def test_what_the_guest_hears(self) -> None:
         """A guest hears what it needs to connect, and nothing of other servers or of TLS."""
@@ -119,11 +119,13 @@ class ClientTests(SynchronousTestCase):
             b'INFO  { "tls_required" : true }\n',
             b'INFO {"tls_required":false,"tls_required":true}\r\n',
         ):
-            self.assertTrue(told(nats.connect, line).is_over)
+            self.assertTrue(told(nats.connect, line).is_complete)
 
     def test_tls_available(self) -> None:
         """A server that leaves it to the client gets TLS."""
-        self.assertTrue(told(nats.connect, info(tls_required=False, tls_available=True)).is_over)
+        self.assertTrue(
+            told(nats.connect, info(tls_required=False, tls_available=True)).is_complete
+        )
         self.assertNotIn("tls_available", heard(info(tls_available=True)))
 
     def test_c14_not_offered(self) -> None:
@@ -137,7 +139,7 @@ class ClientTests(SynchronousTestCase):
     def test_c32_what_is_heard_in_the_clear(self) -> None:
         """C32: a guest that is to go on without TLS hears no more of INFO than under TLS."""
         client = Negotiation(nats.connect)
-        self.assertRaises(TLSNotOffered, client.receive, info(tls_required=False))
+        self.assertRaises(TLSNotOffered, client.receive_data, info(tls_required=False))
         self.assertEqual(client.wire.greeting, told(nats.connect, info()).outcome)
 
     def test_c1_nothing_may_follow(self) -> None:
@@ -178,7 +180,7 @@ class ClientTests(SynchronousTestCase):
 
     def test_c28_a_line_without_an_end(self) -> None:
         """C28: a big cluster's INFO is read, and one without an end is not."""
-        self.assertTrue(told(nats.connect, info(connect_urls=["x" * 100] * 300)).is_over)
+        self.assertTrue(told(nats.connect, info(connect_urls=["x" * 100] * 300)).is_complete)
         self.fails(PeerMisbehaved, b"INFO " + b"x" * TOTAL)
 
     def test_c11_byte_by_byte(self) -> None:
@@ -208,11 +210,11 @@ class ServerTests(SynchronousTestCase):
     def test_tls_comes_at_once(self) -> None:
         """Whatever the client says is TLS's already: it may begin without waiting."""
         server = Negotiation(nats.serve, wire())
-        self.assertTrue(server.is_over and server.wire.takes_hello)
+        self.assertTrue(server.is_complete and server.wire.takes_hello)
 
     def test_the_application_says_info_too(self) -> None:
         """The INFO of the application behind is kept back: the client has heard ours."""
-        ends = UPGRADABLE["nats"].greeting
+        ends = STARTTLS_PROTOCOLS["nats"].greeting
         if ends is None:
             raise AssertionError("nothing is kept back")
         self.assertEqual(ends(info() + b"PONG\r\n"), len(info()))

@@ -57,16 +57,16 @@ class NBDClientTests(SynchronousTestCase):
         """A client says of each flag whether both sides know it."""
         for offered, set_ in ((b"\x00\x01", 1), (b"\xff\xff", 3), (b"\x80\x03", 3)):
             client = told(nbd.connect, GREETING[:16] + offered)
-            self.assertEqual(client.said(), bytes((0, 0, 0, set_)) + STARTTLS)
-            client.receive(ACK)
+            self.assertEqual(client.data_to_send(), bytes((0, 0, 0, set_)) + STARTTLS)
+            client.receive_data(ACK)
             self.assertEqual(client.outcome, bytes((0, 0, 0, set_)))
 
     def test_servers_of_the_old_style_have_no_tls(self) -> None:
         """Without the fixed newstyle there is no option to ask for TLS with, and none is sent."""
         for greeting in (OLDSTYLE, GREETING[:16] + b"\x00\x00", GREETING[:16] + b"\x00\x02"):
             client = told(nbd.connect)
-            self.assertRaises(TLSNotOffered, client.receive, greeting)
-            self.assertEqual(client.said(), b"")
+            self.assertRaises(TLSNotOffered, client.receive_data, greeting)
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_what_is_no_greeting(self) -> None:
         """A server of something else is named by what it said."""
@@ -77,8 +77,8 @@ class NBDClientTests(SynchronousTestCase):
     def test_c13_no_answer_before_the_question(self) -> None:
         """An acknowledgement that came with the greeting is none."""
         client = told(nbd.connect)
-        self.assertRaises(PeerMisbehaved, client.receive, GREETING + ACK)
-        self.assertEqual(client.said(), b"")
+        self.assertRaises(PeerMisbehaved, client.receive_data, GREETING + ACK)
+        self.assertEqual(client.data_to_send(), b"")
 
     def test_c14_a_server_that_does_not_know_the_option(self) -> None:
         """A server without TLS is told from one that refuses it."""
@@ -108,8 +108,8 @@ class NBDClientTests(SynchronousTestCase):
             b"IHAVEOPT" + ACK[8:],
         ):
             client = told(nbd.connect, GREETING)
-            self.assertRaises(PeerMisbehaved, client.receive, reply)
-            self.assertFalse(client.is_over)
+            self.assertRaises(PeerMisbehaved, client.receive_data, reply)
+            self.assertFalse(client.is_complete)
 
     def test_a_refusal_of_gigabytes(self) -> None:
         """A text's announced size is looked at before a byte of it is waited for."""
@@ -128,30 +128,30 @@ class NBDServerTests(SynchronousTestCase):
         """List, info, go and unknown options, with or without data, get one answer."""
         for number in (3, 6, 7, 8, 99):
             server = told(nbd.serve, b"\0\0\0\x03", option(number, b"disk"))
-            self.assertEqual(server.said(), GREETING + answer(0x80000005, to=number))
-            server.receive(STARTTLS)
-            self.assertTrue(server.is_over)
-            self.assertEqual(server.said(), ACK)
+            self.assertEqual(server.data_to_send(), GREETING + answer(0x80000005, to=number))
+            server.receive_data(STARTTLS)
+            self.assertTrue(server.is_complete)
+            self.assertEqual(server.data_to_send(), ACK)
 
     def test_s19_starttls_has_no_data(self) -> None:
         """STARTTLS with data is answered, and can be sent again without."""
         server = told(nbd.serve, b"\0\0\0\x01", option(5, b"x"))
-        self.assertEqual(server.said(), GREETING + answer(0x80000003))
-        server.receive(STARTTLS)
+        self.assertEqual(server.data_to_send(), GREETING + answer(0x80000003))
+        server.receive_data(STARTTLS)
         self.assertEqual(server.outcome, b"\0\0\0\x01")
 
     def test_goodbye(self) -> None:
         """A client that gives up is let go."""
         server = told(nbd.serve, b"\0\0\0\x03")
-        self.assertRaises(PeerLeft, server.receive, option(2))
-        self.assertEqual(server.said(), GREETING + answer(1, to=2))
+        self.assertRaises(PeerLeft, server.receive_data, option(2))
+        self.assertEqual(server.data_to_send(), GREETING + answer(1, to=2))
 
     def test_an_export_in_the_clear_ends_it(self) -> None:
         """The old way to ask for an export knows no error, so the connection ends."""
         server = told(nbd.serve, b"\0\0\0\x03")
-        server.said()
-        self.assertRaises(PeerMisbehaved, server.receive, option(1, b"disk"))
-        self.assertEqual(server.said(), b"")
+        server.data_to_send()
+        self.assertRaises(PeerMisbehaved, server.receive_data, option(1, b"disk"))
+        self.assertEqual(server.data_to_send(), b"")
 
     def test_flags_that_were_not_offered(self) -> None:
         """A client that sets flags unknown here ends it, as the specification demands."""
@@ -169,12 +169,12 @@ class NBDServerTests(SynchronousTestCase):
     def test_options_in_vain_come_to_an_end(self) -> None:
         """A client that never starts TLS is answered so many times and no more."""
         server = told(nbd.serve, b"\0\0\0\x03", *[option(3)] * (COMMANDS - 1))
-        self.assertRaises(PeerMisbehaved, server.receive, option(3))
-        self.assertEqual(server.said(), GREETING + answer(0x80000005, to=3) * COMMANDS)
+        self.assertRaises(PeerMisbehaved, server.receive_data, option(3))
+        self.assertEqual(server.data_to_send(), GREETING + answer(0x80000005, to=3) * COMMANDS)
 
     def test_s7_options_behind_starttls(self) -> None:
         """An option pipelined behind STARTTLS ends it, and nothing is acknowledged."""
         server = told(nbd.serve, b"\0\0\0\x03")
-        server.said()
-        self.assertRaises(PlaintextInjected, server.receive, STARTTLS + option(7))
-        self.assertEqual(server.said(), b"")
+        server.data_to_send()
+        self.assertRaises(PlaintextInjected, server.receive_data, STARTTLS + option(7))
+        self.assertEqual(server.data_to_send(), b"")

@@ -41,7 +41,7 @@ def hasty(wire: Wire) -> Dialogue[bytes]:
 
 def broken(wire: Wire) -> Dialogue[bytes]:
     """A dialogue with a bug."""
-    yield from wire.some()
+    yield from wire.wait_for_data()
     raise ZeroDivisionError
 
 
@@ -51,31 +51,33 @@ class NegotiationTests(SynchronousTestCase):
     def test_an_empty_dialogue_is_over_at_once(self) -> None:
         """TLS from the start is a dialogue in which no one says anything."""
         negotiation = Negotiation(silent)
-        self.assertTrue(negotiation.is_over)
-        self.assertEqual((negotiation.outcome, negotiation.said()), (b"", b""))
+        self.assertTrue(negotiation.is_complete)
+        self.assertEqual((negotiation.outcome, negotiation.data_to_send()), (b"", b""))
 
     def test_a_dialogue(self) -> None:
         """What is said can be taken once; in the end there is what the guest hears."""
         negotiation = Negotiation(polite)
-        self.assertEqual(negotiation.said(), b"please\n")
-        self.assertEqual(negotiation.said(), b"")
-        negotiation.receive(b"ye")
-        self.assertFalse(negotiation.is_over)
-        negotiation.receive(b"")
-        self.assertFalse(negotiation.is_over)
-        negotiation.receive(b"s\n")
-        self.assertTrue(negotiation.is_over)
-        self.assertEqual(negotiation.said(), b"thanks\n")
-        self.assertEqual((negotiation.outcome, negotiation.hello), (b"welcome\n", b""))
+        self.assertEqual(negotiation.data_to_send(), b"please\n")
+        self.assertEqual(negotiation.data_to_send(), b"")
+        negotiation.receive_data(b"ye")
+        self.assertFalse(negotiation.is_complete)
+        negotiation.receive_data(b"")
+        self.assertFalse(negotiation.is_complete)
+        negotiation.receive_data(b"s\n")
+        self.assertTrue(negotiation.is_complete)
+        self.assertEqual(negotiation.data_to_send(), b"thanks\n")
+        self.assertEqual((negotiation.outcome, negotiation.early_client_hello), (b"welcome\n", b""))
 
     def test_the_end_stays_the_end(self) -> None:
         """What comes afterwards belongs to TLS, and changes nothing here."""
         for more in (b"", HELLO, b"evil\n"):
             negotiation = Negotiation(hasty)
-            negotiation.receive(b"yes\n" + HELLO)
-            self.assertRaises(RuntimeError, negotiation.receive, more)
-            self.assertTrue(negotiation.is_over)
-            self.assertEqual((negotiation.outcome, negotiation.hello), (b"welcome\n", HELLO))
+            negotiation.receive_data(b"yes\n" + HELLO)
+            self.assertRaises(RuntimeError, negotiation.receive_data, more)
+            self.assertTrue(negotiation.is_complete)
+            self.assertEqual(
+                (negotiation.outcome, negotiation.early_client_hello), (b"welcome\n", HELLO)
+            )
 
 
 class FailureTests(SynchronousTestCase):
@@ -83,17 +85,17 @@ class FailureTests(SynchronousTestCase):
 
     def fails(self, negotiation: Negotiation, said: bytes, kind: type[Exception]) -> None:
         """Those bytes end a negotiation, and none after them make it good again."""
-        self.assertRaises(kind, negotiation.receive, said)
+        self.assertRaises(kind, negotiation.receive_data, said)
         for more in (b"", b"yes\n", HELLO):
-            self.assertRaises(RuntimeError, negotiation.receive, more)
-            self.assertFalse(negotiation.is_over)
-            self.assertEqual((negotiation.outcome, negotiation.hello), (b"", b""))
+            self.assertRaises(RuntimeError, negotiation.receive_data, more)
+            self.assertFalse(negotiation.is_complete)
+            self.assertEqual((negotiation.outcome, negotiation.early_client_hello), (b"", b""))
 
     def test_no_second_try(self) -> None:
         """After a wrong word no right one leads to TLS, and the last word is still to be had."""
         negotiation = Negotiation(hasty)
         self.fails(negotiation, b"no\n", PeerMisbehaved)
-        self.assertEqual(negotiation.said(), b"please\npity\n")
+        self.assertEqual(negotiation.data_to_send(), b"please\npity\n")
 
     def test_injected_text_is_never_forgiven(self) -> None:
         """Who has put text where TLS begins does not get there by sending TLS."""
@@ -112,35 +114,35 @@ class FailureTests(SynchronousTestCase):
             error = self.assertRaises(PeerMisbehaved, _all, negotiation, pieces)
             self.assertIn("and not come to TLS", str(error))
             self.assertLess(int(str(error).split()[4]), TOTAL + len(said))
-            self.assertRaises(RuntimeError, negotiation.receive, b"")
-            self.assertFalse(negotiation.is_over)
+            self.assertRaises(RuntimeError, negotiation.receive_data, b"")
+            self.assertFalse(negotiation.is_complete)
 
     def test_the_most_there_may_be(self) -> None:
         """A dialogue that fits just so comes to TLS, or may wait and hear nothing more."""
         negotiation = Negotiation(lambda wire: wire.exactly(TOTAL))
-        negotiation.receive(b"x" * (TOTAL - 1))
-        negotiation.receive(b"x")
-        self.assertTrue(negotiation.is_over)
+        negotiation.receive_data(b"x" * (TOTAL - 1))
+        negotiation.receive_data(b"x")
+        self.assertTrue(negotiation.is_complete)
         negotiation = Negotiation(lambda wire: _lines(wire))
-        negotiation.receive((b"x" * 4095 + b"\n") * (TOTAL // 4096))
-        negotiation.receive(b"")
-        self.assertRaises(PeerMisbehaved, negotiation.receive, b"x")
+        negotiation.receive_data((b"x" * 4095 + b"\n") * (TOTAL // 4096))
+        negotiation.receive_data(b"")
+        self.assertRaises(PeerMisbehaved, negotiation.receive_data, b"x")
 
     def test_hanging_up(self) -> None:
         """A peer that leaves is remembered by its last words."""
         negotiation = Negotiation(polite)
-        negotiation.receive(b"554 no")
-        error = negotiation.lost()
+        negotiation.receive_data(b"554 no")
+        error = negotiation.connection_lost()
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(error.received, b"554 no")
-        self.assertFalse(negotiation.is_over)
+        self.assertFalse(negotiation.is_complete)
 
     def test_a_dialogue_that_is_dropped(self) -> None:
         """A negotiation that no one needs any more is gone at once, however it has ended."""
         for said in (b"", b"no\n", b"yes\n", b"yes\nevil\n"):
             negotiation = Negotiation(polite)
             with contextlib.suppress(NegotiationError):
-                negotiation.receive(said)
+                negotiation.receive_data(said)
             here = weakref.ref(negotiation)
             # Not even the collector of cycles is needed.
             gc.disable()
@@ -156,35 +158,35 @@ class LeftoverTests(SynchronousTestCase):
         """A single byte behind the last word ends it, is named, and no go-ahead is said."""
         for evil in (b"\0", b" ", b"\n", b"\r\n", b"EHLO evil\r\n", HELLO, b"x" * 60000):
             negotiation = Negotiation(polite, where="smtp at mail.example")
-            negotiation.said()
-            error = self.assertRaises(PlaintextInjected, negotiation.receive, b"yes\n" + evil)
+            negotiation.data_to_send()
+            error = self.assertRaises(PlaintextInjected, negotiation.receive_data, b"yes\n" + evil)
             self.assertEqual(error.received, evil[:64])
             self.assertIn("smtp at mail.example", str(error))
             self.assertLess(len(str(error)), 700)
-            self.assertEqual(negotiation.said(), b"")
+            self.assertEqual(negotiation.data_to_send(), b"")
             self.assertEqual(negotiation.wire.received, b"")
 
     def test_a_hello_where_the_protocol_allows_it(self) -> None:
         """TLS's first bytes, however few, are kept for TLS and not counted as clear text."""
         for hello in (HELLO[:1], HELLO[:2], HELLO, HELLO + b"x" * TOTAL):
             negotiation = Negotiation(hasty)
-            negotiation.receive(b"yes\n" + hello)
-            self.assertTrue(negotiation.is_over)
-            self.assertEqual(negotiation.hello, hello)
-            self.assertEqual(negotiation.said(), b"please\nthanks\n")
+            negotiation.receive_data(b"yes\n" + hello)
+            self.assertTrue(negotiation.is_complete)
+            self.assertEqual(negotiation.early_client_hello, hello)
+            self.assertEqual(negotiation.data_to_send(), b"please\nthanks\n")
             self.assertEqual(negotiation.wire.received, b"")
 
     def test_what_only_resembles_a_hello(self) -> None:
         """No other record of TLS, no older TLS and no clear text goes where a hello may."""
         for evil in (b"\x17\x03\x03", b"\x15\x03\x01", b"\x16\x02\x00", b"\x80\x2e\x01", b"\0\0\0"):
             negotiation = Negotiation(hasty)
-            self.assertRaises(PlaintextInjected, negotiation.receive, b"yes\n" + evil)
+            self.assertRaises(PlaintextInjected, negotiation.receive_data, b"yes\n" + evil)
 
     def test_only_the_dialogue_allows_it(self) -> None:
         """A dialogue that fails before it has allowed a hello gets none."""
         negotiation = Negotiation(polite)
-        self.assertRaises(NegotiationError, negotiation.receive, HELLO + b"\n")
-        self.assertEqual(negotiation.hello, b"")
+        self.assertRaises(NegotiationError, negotiation.receive_data, HELLO + b"\n")
+        self.assertEqual(negotiation.early_client_hello, b"")
 
 
 def _lines(wire: Wire) -> Dialogue[bytes]:
@@ -194,4 +196,4 @@ def _lines(wire: Wire) -> Dialogue[bytes]:
 
 def _all(negotiation: Negotiation, pieces: list[bytes]) -> None:
     for piece in pieces:
-        negotiation.receive(piece)
+        negotiation.receive_data(piece)

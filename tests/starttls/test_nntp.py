@@ -15,7 +15,7 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import nntp
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"200 hi\r\n"
@@ -50,7 +50,7 @@ class NNTPTests(SynchronousTestCase):
 
     def test_the_row(self) -> None:
         """The catalogue knows its ports, and that it may go on in the clear."""
-        row = UPGRADABLE["nntp"]
+        row = STARTTLS_PROTOCOLS["nntp"]
         self.assertEqual((row.connect, row.serve), (nntp.connect, nntp.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (119, 563, "host"))
         self.assertTrue(row.is_transparent and row.may_continue)
@@ -69,18 +69,18 @@ class NNTPClientTests(SynchronousTestCase):
             b"101 list\r\nVERSION 2\r\nXSTARTTLS\r\nSTARTTLSX\r\nSASL STARTTLS\r\n.\r\n",
         ):
             client = told(nntp.connect, GREETING)
-            client.said()
-            self.assertRaises(TLSNotOffered, client.receive, offer)
-            self.assertEqual(client.said(), b"")
+            client.data_to_send()
+            self.assertRaises(TLSNotOffered, client.receive_data, offer)
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c17_old_servers(self) -> None:
         """A server without CAPABILITIES is not asked for TLS."""
         for code in (b"480", b"500", b"502"):
             client = told(nntp.connect, GREETING)
-            client.said()
-            error = self.assertRaises(TLSNotOffered, client.receive, code + b" what?\r\n")
+            client.data_to_send()
+            error = self.assertRaises(TLSNotOffered, client.receive_data, code + b" what?\r\n")
             self.assertEqual(error.reply, code + b" what?")
-            self.assertEqual(client.said(), b"")
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c15_refused(self) -> None:
         """Whatever refuses is told with its code and text."""
@@ -93,7 +93,7 @@ class NNTPClientTests(SynchronousTestCase):
     def test_c32_going_on_in_the_clear(self) -> None:
         """After a refusal there is still a greeting for the guest, if it is to go on."""
         client = told(nntp.connect, b"201 hi\r\n", OFFER)
-        self.assertRaises(TLSRefused, client.receive, b"580 not now\r\n")
+        self.assertRaises(TLSRefused, client.receive_data, b"580 not now\r\n")
         self.assertEqual(client.wire.greeting, b"201 ready\r\n")
 
     def test_c16_answers_that_are_none(self) -> None:
@@ -106,9 +106,9 @@ class NNTPClientTests(SynchronousTestCase):
         """A greeting that says no is told, and nothing more is said."""
         for greeting in (b"400 busy", b"502 not you"):
             client = told(nntp.connect)
-            error = self.assertRaises(PeerLeft, client.receive, greeting + b"\r\n")
+            error = self.assertRaises(PeerLeft, client.receive_data, greeting + b"\r\n")
             self.assertEqual(error.received, greeting)
-            self.assertEqual(client.said(), b"")
+            self.assertEqual(client.data_to_send(), b"")
         for other in (b"220 hi\r\n", b"+OK hi\r\n", b"202 hi\r\n"):
             self.assertRaises(PeerMisbehaved, told, nntp.connect, other)
 
@@ -120,7 +120,7 @@ class NNTPClientTests(SynchronousTestCase):
     def test_text_behind_the_go_ahead(self) -> None:
         """What came with the go-ahead is an attack."""
         client = told(nntp.connect, GREETING, OFFER)
-        error = self.assertRaises(PlaintextInjected, client.receive, b"382 go\r\n101 evil\r\n")
+        error = self.assertRaises(PlaintextInjected, client.receive_data, b"382 go\r\n101 evil\r\n")
         self.assertEqual(error.received, b"101 evil\r\n")
         self.assertEqual(client.outcome, b"")
 
@@ -141,13 +141,13 @@ class NNTPServerTests(SynchronousTestCase):
         }
         for said, answer in rows.items():
             server = told(nntp.serve, said)
-            self.assertFalse(server.is_over)
-            self.assertEqual(server.said(), b"200 ready\r\n" + answer)
+            self.assertFalse(server.is_complete)
+            self.assertEqual(server.data_to_send(), b"200 ready\r\n" + answer)
 
     def test_s19_the_command(self) -> None:
         """STARTTLS is heard in any case, and with a bare LF."""
         for said in (b"STARTTLS\r\n", b"starttls\n"):
-            self.assertTrue(told(nntp.serve, said).is_over)
+            self.assertTrue(told(nntp.serve, said).is_complete)
 
     def test_s7_commands_behind_starttls(self) -> None:
         """What is pipelined behind STARTTLS ends it, without a go-ahead."""
@@ -175,4 +175,6 @@ class NNTPServerTests(SynchronousTestCase):
         self.assertTrue(
             said.endswith(b"483 Encryption required\r\n400 Too many commands before STARTTLS\r\n")
         )
-        self.assertTrue(told(nntp.serve, *[b"HELP\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_over)
+        self.assertTrue(
+            told(nntp.serve, *[b"HELP\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_complete
+        )

@@ -87,18 +87,20 @@ class ServerTests(SynchronousTestCase):
     def test_s19_spellings(self) -> None:
         """S19: the request may be small and end with CRLF, and takes no parameters."""
         for request in (b"STARTTLS\n", b"starttls\r\n", b" StartTLS \n"):
-            self.assertTrue(told(nut.serve, request).is_over)
+            self.assertTrue(told(nut.serve, request).is_complete)
         server = told(nut.serve, b"STARTTLS now\n")
-        self.assertEqual((server.is_over, server.said()), (False, b"ERR INVALID-ARGUMENT\n"))
-        self.assertEqual(told(nut.serve, b"STARTTLS\r").said(), b"")
+        self.assertEqual(
+            (server.is_complete, server.data_to_send()), (False, b"ERR INVALID-ARGUMENT\n")
+        )
+        self.assertEqual(told(nut.serve, b"STARTTLS\r").data_to_send(), b"")
 
     def test_s20_nothing_else_before_tls(self) -> None:
         """S20: credentials are not looked at, nor is any other command."""
         for command in (b"USERNAME a", b"PASSWORD secret", b"LIST UPS", b"VER", b"", b"\xff"):
             server = told(nut.serve, command + b"\n")
-            self.assertEqual(server.said(), b"ERR ACCESS-DENIED\n")
-            server.receive(b"STARTTLS\n")
-            self.assertEqual((server.is_over, server.said()), (True, b"OK STARTTLS\n"))
+            self.assertEqual(server.data_to_send(), b"ERR ACCESS-DENIED\n")
+            server.receive_data(b"STARTTLS\n")
+            self.assertEqual((server.is_complete, server.data_to_send()), (True, b"OK STARTTLS\n"))
 
     def test_a_client_that_leaves(self) -> None:
         """A client may take its leave."""
@@ -110,5 +112,5 @@ class ServerTests(SynchronousTestCase):
         """S25: a client may send so many commands in vain, and then has to leave."""
         server = Negotiation(nut.serve)
         for _ in range(COMMANDS - 1):
-            server.receive(b"VER\n")
-        self.assertRaises(PeerMisbehaved, server.receive, b"VER\n")
+            server.receive_data(b"VER\n")
+        self.assertRaises(PeerMisbehaved, server.receive_data, b"VER\n")

@@ -15,7 +15,7 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import pop3
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"+OK hi\r\n"
@@ -47,15 +47,15 @@ class POP3Tests(SynchronousTestCase):
 
     def test_the_row(self) -> None:
         """The catalogue knows its ports, and that it may go on in the clear."""
-        row = UPGRADABLE["pop3"]
+        row = STARTTLS_PROTOCOLS["pop3"]
         self.assertEqual((row.connect, row.serve), (pop3.connect, pop3.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (110, 995, "host"))
         self.assertTrue(row.is_transparent and row.may_continue)
-        self.assertIsNone(row.patience)
+        self.assertIsNone(row.offer_timeout)
 
     def test_the_greeting_that_is_kept_back(self) -> None:
         """A server's guest greets in a line, which the client has heard already."""
-        end = UPGRADABLE["pop3"].greeting
+        end = STARTTLS_PROTOCOLS["pop3"].greeting
         assert end is not None
         self.assertEqual(end(b"+OK hi\r\n+OK more\r\n"), 8)
         self.assertEqual(end(b"+OK hi\r"), 0)
@@ -73,7 +73,7 @@ class POP3ClientTests(SynchronousTestCase):
             b"+OK\r\nSTLS x\r\n.\r\n",
         ):
             client = told(pop3.connect, GREETING, offer)
-            self.assertEqual(client.said(), b"CAPA\r\nSTLS\r\n")
+            self.assertEqual(client.data_to_send(), b"CAPA\r\nSTLS\r\n")
 
     def test_c14_not_offered(self) -> None:
         """A list without STLS is an answer, and the command is not tried."""
@@ -83,16 +83,16 @@ class POP3ClientTests(SynchronousTestCase):
             b"+OK\r\nXSTLS\r\nSTLSX\r\nSASL STLS\r\n..STLS\r\n.\r\n",
         ):
             client = told(pop3.connect, GREETING)
-            client.said()
-            self.assertRaises(TLSNotOffered, client.receive, offer)
-            self.assertEqual(client.said(), b"")
+            client.data_to_send()
+            self.assertRaises(TLSNotOffered, client.receive_data, offer)
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c17_no_list(self) -> None:
         """A server without CAPA is asked for TLS all the same; if it has none, that is told."""
         client = told(pop3.connect, GREETING, b"-ERR what?\r\n")
-        self.assertEqual(client.said(), b"CAPA\r\nSTLS\r\n")
-        client.receive(b"+OK go\r\n")
-        self.assertTrue(client.is_over)
+        self.assertEqual(client.data_to_send(), b"CAPA\r\nSTLS\r\n")
+        client.receive_data(b"+OK go\r\n")
+        self.assertTrue(client.is_complete)
         error = self.assertRaises(
             TLSNotOffered, told, pop3.connect, GREETING, b"-ERR what?\r\n", b"-ERR again?\r\n"
         )
@@ -107,7 +107,7 @@ class POP3ClientTests(SynchronousTestCase):
     def test_c32_going_on_in_the_clear(self) -> None:
         """After a refusal there is still a greeting for the guest, if it is to go on."""
         client = told(pop3.connect, GREETING, OFFER)
-        self.assertRaises(TLSRefused, client.receive, b"-ERR not now\r\n")
+        self.assertRaises(TLSRefused, client.receive_data, b"-ERR not now\r\n")
         self.assertEqual(client.wire.greeting, b"+OK ready\r\n")
 
     def test_c16_answers_that_are_none(self) -> None:
@@ -130,9 +130,9 @@ class POP3ClientTests(SynchronousTestCase):
     def test_a_server_that_turns_us_away(self) -> None:
         """A greeting that says no is told, and nothing more is said."""
         client = told(pop3.connect)
-        error = self.assertRaises(PeerLeft, client.receive, b"-ERR [SYS/TEMP] busy\r\n")
+        error = self.assertRaises(PeerLeft, client.receive_data, b"-ERR [SYS/TEMP] busy\r\n")
         self.assertEqual(error.received, b"-ERR [SYS/TEMP] busy")
-        self.assertEqual(client.said(), b"")
+        self.assertEqual(client.data_to_send(), b"")
 
     def test_c13_answers_before_their_questions(self) -> None:
         """What comes with a greeting or a list is no answer to what was not asked yet."""
@@ -144,7 +144,7 @@ class POP3ClientTests(SynchronousTestCase):
         """Answers that came with the go-ahead are an attack, be it half a line."""
         for evil in (b"+OK\r\nPLAIN\r\nLOGIN\r\n.\r\n", b"\xb9\xb3\xb1\xb2\xb3"):
             client = told(pop3.connect, GREETING, OFFER)
-            error = self.assertRaises(PlaintextInjected, client.receive, b"+OK go\r\n" + evil)
+            error = self.assertRaises(PlaintextInjected, client.receive_data, b"+OK go\r\n" + evil)
             self.assertEqual(error.received, evil)
             self.assertEqual(client.outcome, b"")
 
@@ -173,13 +173,13 @@ class POP3ServerTests(SynchronousTestCase):
         }
         for said, answer in rows.items():
             server = told(pop3.serve, said)
-            self.assertFalse(server.is_over)
-            self.assertEqual(server.said(), b"+OK ready\r\n" + answer)
+            self.assertFalse(server.is_complete)
+            self.assertEqual(server.data_to_send(), b"+OK ready\r\n" + answer)
 
     def test_s19_the_command(self) -> None:
         """STLS is heard in any case, and with a bare LF."""
         for said in (b"STLS\r\n", b"stls\n", b"Stls \r\n"):
-            self.assertTrue(told(pop3.serve, said).is_over)
+            self.assertTrue(told(pop3.serve, said).is_complete)
 
     def test_s6_commands_behind_stls(self) -> None:
         """What is pipelined behind STLS ends it, without a go-ahead."""
@@ -205,4 +205,4 @@ class POP3ServerTests(SynchronousTestCase):
         error, said = farewell(pop3.serve, *[b"CAPA\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b".\r\n-ERR [SYS/PERM] Too many commands before STLS\r\n"))
-        self.assertTrue(told(pop3.serve, *[b"CAPA\r\n"] * (COMMANDS - 1), b"STLS\r\n").is_over)
+        self.assertTrue(told(pop3.serve, *[b"CAPA\r\n"] * (COMMANDS - 1), b"STLS\r\n").is_complete)

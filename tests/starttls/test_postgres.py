@@ -45,7 +45,7 @@ class PostgresClientTests(SynchronousTestCase):
         """Nothing of it is shown, since anyone may have sent it (CVE-2024-10977)."""
         client = told(postgres.connect)
         error = self.assertRaises(
-            PeerLeft, client.receive, b"E\0\0\0\x20SERROR\0Cevil\0Mcall 555-0100\0\0"
+            PeerLeft, client.receive_data, b"E\0\0\0\x20SERROR\0Cevil\0Mcall 555-0100\0\0"
         )
         self.assertNotIn("evil", str(error))
 
@@ -53,13 +53,13 @@ class PostgresClientTests(SynchronousTestCase):
         """Any other byte is no answer, GSSAPI's yes among them."""
         for byte in (b"G", b"s", b"n", b"\0", b"\x16", b"R", b" "):
             client = told(postgres.connect)
-            self.assertRaises(PeerMisbehaved, client.receive, byte)
-            self.assertFalse(client.is_over)
+            self.assertRaises(PeerMisbehaved, client.receive_data, byte)
+            self.assertFalse(client.is_complete)
 
     def test_c9_nothing_may_follow_the_answer(self) -> None:
         """Clear bytes behind S are an attack (CVE-2021-23222)."""
         for evil in (AUTHENTICATED, b"S", b"\n", HELLO):
-            self.assertRaises(PlaintextInjected, told(postgres.connect).receive, b"S" + evil)
+            self.assertRaises(PlaintextInjected, told(postgres.connect).receive_data, b"S" + evil)
 
 
 class PostgresServerTests(SynchronousTestCase):
@@ -68,21 +68,21 @@ class PostgresServerTests(SynchronousTestCase):
     def test_s10_hello_in_the_same_segment(self) -> None:
         """A client need not wait: TLS may begin in the request's segment."""
         server = told(postgres.serve, SSL + HELLO)
-        self.assertTrue(server.is_over)
-        self.assertEqual((server.said(), server.hello), (b"S", HELLO))
+        self.assertTrue(server.is_complete)
+        self.assertEqual((server.data_to_send(), server.early_client_hello), (b"S", HELLO))
 
     def test_s10_a_startup_behind_the_request(self) -> None:
         """Anything else in the request's segment ends it, and S is not said (CVE-2021-23214)."""
         server = told(postgres.serve)
-        self.assertRaises(PlaintextInjected, server.receive, SSL + STARTUP)
-        self.assertEqual((server.said(), server.hello), (b"", b""))
+        self.assertRaises(PlaintextInjected, server.receive_data, SSL + STARTUP)
+        self.assertEqual((server.data_to_send(), server.early_client_hello), (b"", b""))
 
     def test_direct_tls(self) -> None:
         """Since PostgreSQL 17 a client may leave the request out; nothing is said to it."""
         for segments in ([HELLO], [HELLO[:1]], [HELLO[:2], HELLO[2:]]):
             server = told(postgres.serve, segments[0])
-            self.assertTrue(server.is_over)
-            self.assertEqual((server.said(), server.hello), (b"", segments[0]))
+            self.assertTrue(server.is_complete)
+            self.assertEqual((server.data_to_send(), server.early_client_hello), (b"", segments[0]))
 
     def test_what_only_begins_like_tls(self) -> None:
         """A first byte of TLS with something else behind it is not taken for it."""
@@ -91,23 +91,23 @@ class PostgresServerTests(SynchronousTestCase):
     def test_gssapi_first(self) -> None:
         """A client may ask for GSSAPI's encryption first, hears N, and asks again."""
         server = told(postgres.serve, *bytewise(GSS))
-        self.assertEqual((server.said(), server.is_over), (b"N", False))
-        server.receive(SSL)
-        self.assertEqual((server.said(), server.is_over), (b"S", True))
+        self.assertEqual((server.data_to_send(), server.is_complete), (b"N", False))
+        server.receive_data(SSL)
+        self.assertEqual((server.data_to_send(), server.is_complete), (b"S", True))
 
     def test_gssapi_for_ever(self) -> None:
         """A client that asks for nothing else is answered so many times and no more."""
         server = told(postgres.serve, GSS, GSS, GSS)
-        self.assertEqual(server.said(), b"NNN")
-        self.assertRaises(PeerMisbehaved, server.receive, GSS)
-        self.assertTrue(server.said().startswith(b"NE\0\0\0"))
+        self.assertEqual(server.data_to_send(), b"NNN")
+        self.assertRaises(PeerMisbehaved, server.receive_data, GSS)
+        self.assertTrue(server.data_to_send().startswith(b"NE\0\0\0"))
 
     def test_s20_startup_in_the_clear(self) -> None:
         """A client without TLS hears why, in an error as PostgreSQL writes it."""
         for said in (STARTUP, STARTUP[:8], GSS + STARTUP):
             server = told(postgres.serve)
-            error = self.assertRaises(PeerMisbehaved, server.receive, said)
-            answer = server.said().removeprefix(b"N")
+            error = self.assertRaises(PeerMisbehaved, server.receive_data, said)
+            answer = server.data_to_send().removeprefix(b"N")
             self.assertEqual(answer[:1], b"E")
             self.assertEqual(int.from_bytes(answer[1:5], "big"), len(answer) - 1)
             self.assertEqual(
@@ -119,5 +119,5 @@ class PostgresServerTests(SynchronousTestCase):
     def test_cancel_requests(self) -> None:
         """A request to cancel in the clear is neither answered nor carried out."""
         server = told(postgres.serve)
-        self.assertRaises(PeerLeft, server.receive, CANCEL)
-        self.assertEqual(server.said(), b"")
+        self.assertRaises(PeerLeft, server.receive_data, CANCEL)
+        self.assertEqual(server.data_to_send(), b"")

@@ -11,7 +11,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.starttls.talk import bytewise, talk, told
 from txtransport.errors import InvalidOption, PeerMisbehaved, PlaintextInjected, TLSRefused
-from txtransport.starttls.protocols import UPGRADABLE, Upgradable, upgradable
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol, starttls_protocol
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 
 PAGE: Final = Path(__file__).parents[2] / "docs" / "starttls.md"
@@ -79,7 +79,7 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     wire.give_up(b"BYE\n")
 
 
-CHAT: Final = Upgradable("chat", connect, serve, 4321)
+CHAT: Final = StartTLSProtocol("chat", connect, serve, 4321)
 
 
 class CatalogueTests(SynchronousTestCase):
@@ -87,39 +87,41 @@ class CatalogueTests(SynchronousTestCase):
 
     def test_names_can_stand_in_a_url(self) -> None:
         """Each protocol has a name in lower case that needs no quoting."""
-        for name, row in UPGRADABLE.items():
+        for name, row in STARTTLS_PROTOCOLS.items():
             self.assertEqual(name, row.name)
             self.assertEqual(quote(name.lower()), name)
 
     def test_ports(self) -> None:
         """Each protocol has its usual ports."""
-        ports = {name: (row.port, row.tls_port) for name, row in UPGRADABLE.items()}
+        ports = {name: (row.port, row.tls_port) for name, row in STARTTLS_PROTOCOLS.items()}
         self.assertEqual(ports, PORTS)
 
     def test_who_is_verified(self) -> None:
         """XMPP verifies the domain that is asked for, everyone else the host."""
-        domains = {name for name, row in UPGRADABLE.items() if row.verifies == "domain"}
+        domains = {name for name, row in STARTTLS_PROTOCOLS.items() if row.verifies == "domain"}
         self.assertEqual(domains, {"xmpp", "xmpp-server"})
-        self.assertEqual({row.verifies for row in UPGRADABLE.values()}, {"domain", "host"})
+        self.assertEqual({row.verifies for row in STARTTLS_PROTOCOLS.values()}, {"domain", "host"})
 
     def test_who_has_to_ask(self) -> None:
         """Only where the guest must go on in the middle of something does it hear nothing."""
-        asking = {name for name, row in UPGRADABLE.items() if not row.is_transparent}
+        asking = {name for name, row in STARTTLS_PROTOCOLS.items() if not row.is_transparent}
         self.assertEqual(asking, {"mysql", "nbd", "vnc"})
 
     def test_who_is_silent(self) -> None:
         """On IRC silence means no (IRCv3); elsewhere one deadline holds for all."""
-        patience = {name: row.patience for name, row in UPGRADABLE.items() if row.patience}
+        patience = {
+            name: row.offer_timeout for name, row in STARTTLS_PROTOCOLS.items() if row.offer_timeout
+        }
         self.assertEqual(patience, {"irc": 8.0})
 
     def test_no_guest_that_must_ask_can_go_on_in_the_clear(self) -> None:
         """A guest that begins in mid-protocol has nowhere to begin without TLS."""
-        for row in UPGRADABLE.values():
+        for row in STARTTLS_PROTOCOLS.values():
             self.assertFalse(row.may_continue and not row.is_transparent, row.name)
 
     def test_guests_hear_nothing_of_servers_but_a_greeting(self) -> None:
         """A transparent client's guest hears a line of ours where servers greet, else nothing."""
-        for row in UPGRADABLE.values():
+        for row in STARTTLS_PROTOCOLS.values():
             if row.serve is None or not row.is_transparent:
                 continue
             heard = talk(row.connect, row.serve).client.outcome
@@ -132,13 +134,13 @@ class GreetingTests(SynchronousTestCase):
 
     def test_which_protocols_have_one(self) -> None:
         """Where the server's guest speaks first, its greeting is kept back."""
-        having = {name for name, row in UPGRADABLE.items() if row.greeting is not None}
+        having = {name for name, row in STARTTLS_PROTOCOLS.items() if row.greeting is not None}
         self.assertEqual(having, GREETINGS.keys())
 
     def test_greetings_end_where_they_end(self) -> None:
         """Byte by byte a greeting is not over until its end, and what follows is not part of it."""
         for name, greeting in GREETINGS.items():
-            end = UPGRADABLE[name].greeting
+            end = STARTTLS_PROTOCOLS[name].greeting
             assert end is not None
             for place in range(len(greeting)):
                 self.assertEqual(end(greeting[:place]), 0, (name, place))
@@ -148,7 +150,7 @@ class GreetingTests(SynchronousTestCase):
     def test_short_greetings(self) -> None:
         """A greeting of a code alone, or of less, is over at the end of its line."""
         for greeting in (b"220\r\n", b"220\n", b"22\n", b"\n"):
-            end = UPGRADABLE["smtp"].greeting
+            end = STARTTLS_PROTOCOLS["smtp"].greeting
             assert end is not None
             self.assertEqual(end(greeting + b"x"), len(greeting))
 
@@ -159,14 +161,14 @@ class NamesTests(SynchronousTestCase):
     def test_case_does_not_matter(self) -> None:
         """SMTP and Smtp are smtp."""
         for name in ("smtp", "SMTP", "Smtp"):
-            self.assertIs(upgradable(name), UPGRADABLE["smtp"])
+            self.assertIs(starttls_protocol(name), STARTTLS_PROTOCOLS["smtp"])
 
     def test_an_unknown_one_lists_the_known(self) -> None:
         """A name that is none is shown, bounded, with all that there are."""
         for name in ("smpt", "", "smtp ", "\u017fmtp", "x" * 1000, "evil\x1b\n", "'"):
-            error = self.assertRaises(InvalidOption, upgradable, name)
+            error = self.assertRaises(InvalidOption, starttls_protocol, name)
             self.assertEqual(error.option, "starttls")
-            self.assertIn(", ".join(UPGRADABLE), str(error))
+            self.assertIn(", ".join(STARTTLS_PROTOCOLS), str(error))
             self.assertTrue(str(error).isprintable())
             self.assertLess(len(str(error)), 400)
 
@@ -174,7 +176,7 @@ class NamesTests(SynchronousTestCase):
         """Values of other types, a dialogue alone among them, are refused as options are."""
         given: Any
         for given in (None, b"smtp", 25, [], True, connect):
-            self.assertRaises(InvalidOption, upgradable, given)
+            self.assertRaises(InvalidOption, starttls_protocol, given)
 
 
 class OwnTests(SynchronousTestCase):
@@ -182,9 +184,9 @@ class OwnTests(SynchronousTestCase):
 
     def test_it_stands_beside_the_others(self) -> None:
         """A row of one's own is taken as it is, and changes nothing for anyone else."""
-        self.assertIs(upgradable(CHAT), CHAT)
-        self.assertNotIn("chat", UPGRADABLE)
-        self.assertRaises(InvalidOption, upgradable, "chat")
+        self.assertIs(starttls_protocol(CHAT), CHAT)
+        self.assertNotIn("chat", STARTTLS_PROTOCOLS)
+        self.assertRaises(InvalidOption, starttls_protocol, "chat")
 
     def test_both_sides_agree(self) -> None:
         """Two functions of ten lines come to TLS, in any segments, and the guest is greeted."""
@@ -193,7 +195,7 @@ class OwnTests(SynchronousTestCase):
             self.assertEqual(result.by_client, [b"SECURE?\n"])
             self.assertEqual(result.by_server, [b"HELLO\n", b"YES\n"])
             self.assertEqual(result.client.outcome, b"HELLO\n")
-            self.assertTrue(result.server.is_over)
+            self.assertTrue(result.server.is_complete)
 
     def test_it_is_as_safe_as_the_others(self) -> None:
         """What every dialogue is protected from, it is protected from too."""
@@ -211,7 +213,7 @@ class PageTests(SynchronousTestCase):
     def test_the_page_has_the_table(self) -> None:
         """Names, ports, sides and what the guest hears are on the page as they are in the code."""
         page = PAGE.read_text(encoding="utf-8")
-        rows = "\n".join(map(_written, UPGRADABLE.values()))
+        rows = "\n".join(map(_written, STARTTLS_PROTOCOLS.values()))
         self.assertIn(f"| --- | --- | --- | --- | --- |\n{rows}\n\n", page)
 
     def test_the_page_has_the_code(self) -> None:
@@ -221,14 +223,14 @@ class PageTests(SynchronousTestCase):
             self.assertIn(inspect.getsource(function), page)
 
 
-def _written(row: Upgradable) -> str:
+def _written(row: StartTLSProtocol) -> str:
     """A protocol, as the page has it."""
     sides = "client, server" if row.serve else "client"
     cells = (f"`{row.name}`", str(row.port), str(row.tls_port or ""), sides, _heard(row))
     return f"| {' | '.join(cells)} |"
 
 
-def _heard(row: Upgradable) -> str:
+def _heard(row: StartTLSProtocol) -> str:
     if not row.is_transparent:
         return "has to ask"
     heard = talk(row.connect, row.serve).client.outcome if row.serve else b""

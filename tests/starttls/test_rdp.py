@@ -32,36 +32,36 @@ class RDPTests(SynchronousTestCase):
     def test_tls_alone(self) -> None:
         """The client asks for TLS, hears yes, and the guest goes on with MCS."""
         client = told(rdp.connect)
-        self.assertEqual(client.said(), REQUEST)
-        client.receive(CONFIRM)
-        self.assertTrue(client.is_over)
-        self.assertEqual((client.said(), client.outcome), (b"", b""))
+        self.assertEqual(client.data_to_send(), REQUEST)
+        client.receive_data(CONFIRM)
+        self.assertTrue(client.is_complete)
+        self.assertEqual((client.data_to_send(), client.outcome), (b"", b""))
 
     def test_credssp(self) -> None:
         """Asked for CredSSP, a server says so, and the guest goes on with it."""
         client = told(rdp.connect_nla)
-        self.assertEqual(client.said(), REQUEST_NLA)
-        client.receive(chosen(2))
-        self.assertTrue(client.is_over)
+        self.assertEqual(client.data_to_send(), REQUEST_NLA)
+        client.receive_data(chosen(2))
+        self.assertTrue(client.is_complete)
         self.assertEqual(client.outcome, b"")
 
     def test_what_else_the_server_can_does_not_matter(self) -> None:
         """The flags in the answer tell of later things."""
-        self.assertTrue(told(rdp.connect, chosen(1, flags=0x1F)).is_over)
+        self.assertTrue(told(rdp.connect, chosen(1, flags=0x1F)).is_complete)
 
     def test_c11_segments_do_not_matter(self) -> None:
         """Byte by byte, or cut in two anywhere, the answer is the same."""
         for cut in (bytewise, *(split_at(place) for place in range(1, len(CONFIRM)))):
-            self.assertTrue(told(rdp.connect, *cut(CONFIRM)).is_over)
+            self.assertTrue(told(rdp.connect, *cut(CONFIRM)).is_complete)
 
     def test_c9_nothing_may_follow_the_answer(self) -> None:
         """Clear bytes behind it are an attack."""
         for evil in (b"\x00", b"\x16\x03\x03", CONFIRM):
-            self.assertRaises(PlaintextInjected, told(rdp.connect).receive, CONFIRM + evil)
+            self.assertRaises(PlaintextInjected, told(rdp.connect).receive_data, CONFIRM + evil)
 
     def test_c14_a_server_without_negotiation(self) -> None:
         """A server that knows only RDP's own encryption has no TLS."""
-        error = self.assertRaises(TLSNotOffered, told(rdp.connect).receive, LEGACY)
+        error = self.assertRaises(TLSNotOffered, told(rdp.connect).receive_data, LEGACY)
         self.assertEqual(error.reply, LEGACY)
 
     def test_c15_refusals_say_why(self) -> None:
@@ -75,7 +75,9 @@ class RDPTests(SynchronousTestCase):
             (6, b"client's"),
             (99, b"not known"),
         ):
-            error = self.assertRaises(TLSRefused, told(rdp.connect).receive, chosen(code, kind=3))
+            error = self.assertRaises(
+                TLSRefused, told(rdp.connect).receive_data, chosen(code, kind=3)
+            )
             self.assertEqual(error.code, str(code))
             self.assertIn(word, error.text)
 
@@ -86,7 +88,7 @@ class RDPTests(SynchronousTestCase):
             (rdp.connect_nla, 0, b"own encryption"),
             (rdp.connect_nla, 1, b"starttls=rdp"),
         ):
-            error = self.assertRaises(TLSRefused, told(speaker).receive, chosen(value))
+            error = self.assertRaises(TLSRefused, told(speaker).receive_data, chosen(value))
             self.assertEqual(error.code, str(value))
             self.assertIn(word, error.text)
 
@@ -100,7 +102,7 @@ class RDPTests(SynchronousTestCase):
             (rdp.connect_nla, 8),
             (rdp.connect_nla, 0x01000000),
         ):
-            error = self.assertRaises(PeerMisbehaved, told(speaker).receive, chosen(value))
+            error = self.assertRaises(PeerMisbehaved, told(speaker).receive_data, chosen(value))
             self.assertIn(str(value), str(error))
 
     def test_c16_what_is_no_answer(self) -> None:
@@ -121,5 +123,5 @@ class RDPTests(SynchronousTestCase):
             b"220 mail.example.com ESMTP\r\n",
         ):
             client = told(rdp.connect)
-            self.assertRaises(PeerMisbehaved, client.receive, reply)
-            self.assertFalse(client.is_over)
+            self.assertRaises(PeerMisbehaved, client.receive_data, reply)
+            self.assertFalse(client.is_complete)

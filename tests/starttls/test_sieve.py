@@ -15,7 +15,7 @@ from txtransport.errors import (
     TLSRefused,
 )
 from txtransport.starttls import sieve
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import COMMANDS
 
 OFFER: Final = b'"IMPLEMENTATION" "x"\r\n"SIEVE" "fileinto vacation"\r\n"STARTTLS"\r\nOK\r\n'
@@ -41,7 +41,7 @@ class SieveTests(SynchronousTestCase):
 
     def test_the_row(self) -> None:
         """The catalogue knows its port; what a server's guest says first goes to the client."""
-        row = UPGRADABLE["sieve"]
+        row = STARTTLS_PROTOCOLS["sieve"]
         self.assertEqual((row.connect, row.serve), (sieve.connect, sieve.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (4190, None, "host"))
         self.assertTrue(row.is_transparent)
@@ -49,7 +49,7 @@ class SieveTests(SynchronousTestCase):
 
     def test_no_going_on_in_the_clear(self) -> None:
         """A guest would wait for capabilities that were taken already."""
-        self.assertFalse(UPGRADABLE["sieve"].may_continue)
+        self.assertFalse(STARTTLS_PROTOCOLS["sieve"].may_continue)
 
 
 class SieveClientTests(SynchronousTestCase):
@@ -63,7 +63,7 @@ class SieveClientTests(SynchronousTestCase):
             b'"A\\"B" "x"\r\n"StartTLS" "x"\r\nOk (TAG "x") "ready"\r\n',
             b'"STARTTLS"\nOK\n',
         ):
-            self.assertEqual(told(sieve.connect, offer).said(), b"STARTTLS\r\n")
+            self.assertEqual(told(sieve.connect, offer).data_to_send(), b"STARTTLS\r\n")
 
     def test_c14_not_offered(self) -> None:
         """Without the capability the command is not tried."""
@@ -74,8 +74,8 @@ class SieveClientTests(SynchronousTestCase):
             b'"XSTARTTLS"\r\n"STARTTLSX"\r\n"STARTTLS"x\r\n"x\\"STARTTLS"\r\n"STARTTLS\r\nOK\r\n',
         ):
             client = told(sieve.connect)
-            self.assertRaises(TLSNotOffered, client.receive, offer)
-            self.assertEqual(client.said(), b"")
+            self.assertRaises(TLSNotOffered, client.receive_data, offer)
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c15_refused(self) -> None:
         """A server that offers TLS and says no has refused."""
@@ -99,8 +99,8 @@ class SieveClientTests(SynchronousTestCase):
     def test_c13_answers_before_their_questions(self) -> None:
         """An OK that comes with the capabilities is no answer."""
         client = told(sieve.connect)
-        self.assertRaises(PeerMisbehaved, client.receive, OFFER + b'OK "go"\r\n')
-        self.assertEqual(client.said(), b"")
+        self.assertRaises(PeerMisbehaved, client.receive_data, OFFER + b'OK "go"\r\n')
+        self.assertEqual(client.data_to_send(), b"")
 
     def test_c19_referrals_are_not_followed(self) -> None:
         """A server that sends us elsewhere in the clear is not obeyed."""
@@ -121,7 +121,9 @@ class SieveClientTests(SynchronousTestCase):
     def test_c10_capabilities_in_the_clear_behind_the_go_ahead(self) -> None:
         """The capabilities that a server repeats come under TLS, and never before."""
         client = told(sieve.connect, OFFER)
-        self.assertRaises(PlaintextInjected, client.receive, b'OK "go"\r\n"SASL" "PLAIN"\r\nOK\r\n')
+        self.assertRaises(
+            PlaintextInjected, client.receive_data, b'OK "go"\r\n"SASL" "PLAIN"\r\nOK\r\n'
+        )
         self.assertEqual(client.outcome, b"")
 
     def test_c28_capabilities_without_end(self) -> None:
@@ -147,13 +149,13 @@ class SieveServerTests(SynchronousTestCase):
         }
         for said, answer in rows.items():
             server = told(sieve.serve, said)
-            self.assertFalse(server.is_over)
-            self.assertEqual(server.said(), CAPABILITIES + answer)
+            self.assertFalse(server.is_complete)
+            self.assertEqual(server.data_to_send(), CAPABILITIES + answer)
 
     def test_s19_the_command(self) -> None:
         """STARTTLS is heard in any case, and with a bare LF."""
         for said in (b"STARTTLS\r\n", b"starttls\n"):
-            self.assertTrue(told(sieve.serve, said).is_over)
+            self.assertTrue(told(sieve.serve, said).is_complete)
 
     def test_literals(self) -> None:
         """A client that announces a script is seen off before it sends it."""
@@ -186,4 +188,6 @@ class SieveServerTests(SynchronousTestCase):
         error, said = farewell(sieve.serve, *[b"NOOP\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b'OK "Done"\r\nBYE "Too many commands before STARTTLS"\r\n'))
-        self.assertTrue(told(sieve.serve, *[b"NOOP\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_over)
+        self.assertTrue(
+            told(sieve.serve, *[b"NOOP\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_complete
+        )

@@ -16,7 +16,7 @@ from txtransport.errors import (
 )
 from txtransport.starttls import smtp
 from txtransport.starttls.negotiation import Negotiation
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import COMMANDS
 
 GREETING: Final = b"220 mail ESMTP\r\n"
@@ -54,18 +54,18 @@ class SMTPTests(SynchronousTestCase):
 
     def test_the_row(self) -> None:
         """The catalogue knows both names, their ports, and that they may go on in the clear."""
-        row = UPGRADABLE["smtp"]
+        row = STARTTLS_PROTOCOLS["smtp"]
         self.assertEqual((row.connect, row.serve), (smtp.connect, smtp.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (587, 465, "host"))
         self.assertTrue(row.is_transparent and row.may_continue)
-        row = UPGRADABLE["lmtp"]
+        row = STARTTLS_PROTOCOLS["lmtp"]
         self.assertEqual((row.connect, row.serve), (smtp.connect_lmtp, smtp.serve_lmtp))
         self.assertEqual((row.port, row.tls_port), (24, None))
 
     def test_the_greeting_that_is_kept_back(self) -> None:
         """A server's guest greets in one line or in several; the client has heard it already."""
         for name in ("smtp", "lmtp"):
-            end = UPGRADABLE[name].greeting
+            end = STARTTLS_PROTOCOLS[name].greeting
             assert end is not None
             for greeting in (
                 b"220 hi\r\n",
@@ -86,16 +86,16 @@ class SMTPClientTests(SynchronousTestCase):
         """An extension is offered in upper or lower case, with or without something behind it."""
         for offer in (OFFER, b"250-m\r\n250-starttls\r\n250 X\r\n", b"250-m\r\n250 StartTLS x\r\n"):
             client = told(smtp.connect, GREETING, offer)
-            self.assertEqual(client.said(), b"EHLO [192.0.2.7]\r\nSTARTTLS\r\n")
-            client.receive(b"220 go\r\n")
-            self.assertTrue(client.is_over)
+            self.assertEqual(client.data_to_send(), b"EHLO [192.0.2.7]\r\nSTARTTLS\r\n")
+            client.receive_data(b"220 go\r\n")
+            self.assertTrue(client.is_complete)
 
     def test_replies_of_several_lines(self) -> None:
         """Greeting and go-ahead may have several lines, each with the code."""
         client = told(
             smtp.connect, b"220-a\r\n220-\r\n220 b\r\n", OFFER, b"220-2.0.0 go\r\n220 now\r\n"
         )
-        self.assertTrue(client.is_over)
+        self.assertTrue(client.is_complete)
 
     def test_c14_not_offered(self) -> None:
         """A server without the extension is not asked for it, whatever else it says of TLS."""
@@ -107,10 +107,10 @@ class SMTPClientTests(SynchronousTestCase):
             b"250-mail\r\n250-STARTTLSX\r\n250 AUTH STARTTLS\r\n",
         ):
             client = told(smtp.connect, GREETING)
-            client.said()
-            error = self.assertRaises(TLSNotOffered, client.receive, offer)
+            client.data_to_send()
+            error = self.assertRaises(TLSNotOffered, client.receive_data, offer)
             self.assertIn(b"250 ", error.reply)
-            self.assertEqual(client.said(), b"")
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c17_no_extensions_at_all(self) -> None:
         """A server that does not know EHLO has no TLS; HELO would not help."""
@@ -135,7 +135,7 @@ class SMTPClientTests(SynchronousTestCase):
     def test_c32_going_on_in_the_clear(self) -> None:
         """After a refusal there is still a greeting for the guest, if it is to go on."""
         client = told(smtp.connect, GREETING, OFFER)
-        self.assertRaises(TLSRefused, client.receive, b"454 not now\r\n")
+        self.assertRaises(TLSRefused, client.receive_data, b"454 not now\r\n")
         self.assertEqual(client.wire.greeting, b"220 server.example ESMTP\r\n")
 
     def test_c16_an_answer_to_ehlo_that_is_neither(self) -> None:
@@ -156,9 +156,9 @@ class SMTPClientTests(SynchronousTestCase):
         """A greeting that says no is told, and nothing more is said."""
         for greeting in (b"554 no service\r\n", b"421-busy\r\n421 later\r\n"):
             client = told(smtp.connect)
-            error = self.assertRaises(PeerLeft, client.receive, greeting)
+            error = self.assertRaises(PeerLeft, client.receive_data, greeting)
             self.assertIn(greeting[:3], error.received)
-            self.assertEqual(client.said(), b"")
+            self.assertEqual(client.data_to_send(), b"")
         for greeting in (b"250 hi\r\n", b"+OK hi\r\n", b"* OK hi\r\n", b"SSH-2.0-x\r\n"):
             self.assertRaises(PeerMisbehaved, told, smtp.connect, greeting)
 
@@ -170,15 +170,15 @@ class SMTPClientTests(SynchronousTestCase):
             (GREETING, OFFER + b"220 go\r\n"),
         ):
             client = told(smtp.connect, *said[:-1])
-            client.said()
-            self.assertRaises(PeerMisbehaved, client.receive, said[-1])
-            self.assertEqual(client.said(), b"")
+            client.data_to_send()
+            self.assertRaises(PeerMisbehaved, client.receive_data, said[-1])
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c1_a_session_behind_the_go_ahead(self) -> None:
         """Replies that came with the go-ahead are an attack, and no one hears them."""
         client = told(smtp.connect, GREETING, OFFER)
         evil = b"250-evil\r\n250 AUTH LOGIN PLAIN\r\n235 ok\r\n"
-        error = self.assertRaises(PlaintextInjected, client.receive, b"220 go\r\n" + evil)
+        error = self.assertRaises(PlaintextInjected, client.receive_data, b"220 go\r\n" + evil)
         self.assertEqual(error.received, evil)
         self.assertEqual(client.outcome, b"")
 
@@ -202,10 +202,10 @@ class SMTPServerTests(SynchronousTestCase):
     def answer(self, said: bytes) -> bytes:
         """What the server says to a line, and goes on."""
         server = Negotiation(smtp.serve)
-        server.said()
-        server.receive(said)
-        self.assertFalse(server.is_over)
-        return server.said()
+        server.data_to_send()
+        server.receive_data(said)
+        self.assertFalse(server.is_complete)
+        return server.data_to_send()
 
     def test_what_it_answers(self) -> None:
         """Before TLS there is TLS to be had and nothing else."""
@@ -230,13 +230,13 @@ class SMTPServerTests(SynchronousTestCase):
         for said in (b"HELO x\r\n", b"EHLO x\r\n"):
             server = told(smtp.serve_lmtp, said)
             self.assertTrue(
-                server.said().endswith(b"530 5.7.0 Must issue a STARTTLS command first\r\n")
+                server.data_to_send().endswith(b"530 5.7.0 Must issue a STARTTLS command first\r\n")
             )
 
     def test_s19_the_command(self) -> None:
         """STARTTLS is heard in any case, without EHLO and with a bare LF; a CR too many is not."""
         for said in (b"STARTTLS\r\n", b"starttls\r\n", b"StartTLS \n", b"STARTTLS\n"):
-            self.assertTrue(told(smtp.serve, said).is_over)
+            self.assertTrue(told(smtp.serve, said).is_complete)
         self.assertTrue(self.answer(b"STARTTLS\r\r\n").startswith(b"530"))
         self.assertEqual(self.answer(b"STARTTLS\r"), b"")
 
@@ -256,8 +256,8 @@ class SMTPServerTests(SynchronousTestCase):
     def test_pipelining_before_it_is_harmless(self) -> None:
         """Commands that came together are answered one after the other."""
         server = told(smtp.serve, b"EHLO a\r\nNOOP\r\nSTARTTLS\r\n")
-        self.assertTrue(server.is_over)
-        self.assertEqual(server.said().count(b"\r\n"), 5)
+        self.assertTrue(server.is_complete)
+        self.assertEqual(server.data_to_send().count(b"\r\n"), 5)
 
     def test_goodbye(self) -> None:
         """A client that leaves is seen off."""
@@ -272,4 +272,6 @@ class SMTPServerTests(SynchronousTestCase):
         self.assertTrue(
             said.endswith(b"250 2.0.0 Ok\r\n421 4.7.0 Too many commands before STARTTLS\r\n")
         )
-        self.assertTrue(told(smtp.serve, *[b"NOOP\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_over)
+        self.assertTrue(
+            told(smtp.serve, *[b"NOOP\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_complete
+        )

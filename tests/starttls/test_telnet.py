@@ -50,26 +50,26 @@ class ClientTests(SynchronousTestCase):
         refused = b"\xff\xfc" + TERMINAL + b"\xff\xfe" + ECHO
         for said in (asked + DO, DO + asked):
             client = told(telnet.connect, said)
-            self.assertEqual(client.said(), refused + WILL + FOLLOWS)
-            client.receive(FOLLOWS)
-            self.assertTrue(client.is_over)
+            self.assertEqual(client.data_to_send(), refused + WILL + FOLLOWS)
+            client.receive_data(FOLLOWS)
+            self.assertTrue(client.is_complete)
 
     def test_refusals_have_no_answer(self) -> None:
         """What asks for nothing is passed over, lest both sides answer each other for ever."""
         for said in (b"\xff\xfc" + ECHO, b"\xff\xfe" + ECHO, WONT, *BARE):
             client = told(telnet.connect, said)
-            self.assertEqual((client.said(), client.is_over), (b"", False), said)
+            self.assertEqual((client.data_to_send(), client.is_complete), (b"", False), said)
 
     def test_a_server_that_offers_its_own(self) -> None:
         """TLS is started by a server's request; its offer to be asked is refused."""
-        self.assertEqual(told(telnet.connect, WILL).said(), DONT)
+        self.assertEqual(told(telnet.connect, WILL).data_to_send(), DONT)
 
     def test_once_willing_nothing_else_is_said(self) -> None:
         """Behind our FOLLOWS comes nothing but TLS; options asked for by then are passed over."""
         client = told(telnet.connect, DO)
-        client.said()
-        client.receive(b"\xff\xfd" + TERMINAL + b"\xff\xfa\x18\x01\xff\xf0" + DO + FOLLOWS)
-        self.assertEqual((client.said(), client.is_over), (b"", True))
+        client.data_to_send()
+        client.receive_data(b"\xff\xfd" + TERMINAL + b"\xff\xfa\x18\x01\xff\xf0" + DO + FOLLOWS)
+        self.assertEqual((client.data_to_send(), client.is_complete), (b"", True))
 
     def test_c1_nothing_may_follow(self) -> None:
         """C1: bytes behind FOLLOWS end it, be they an option."""
@@ -108,21 +108,21 @@ class ClientTests(SynchronousTestCase):
             b"\xff\xfa\x18\xff\xff\xf0\x01" + FOLLOWS[:-2] + b"\xff\xff\xff\xf0",
         ):
             client = told(telnet.connect, parameters + DO)
-            self.assertEqual(client.said(), WILL + FOLLOWS, parameters)
-            client.receive(parameters)
-            self.assertFalse(client.is_over)
-            client.receive(FOLLOWS)
-            self.assertTrue(client.is_over)
+            self.assertEqual(client.data_to_send(), WILL + FOLLOWS, parameters)
+            client.receive_data(parameters)
+            self.assertFalse(client.is_complete)
+            client.receive_data(FOLLOWS)
+            self.assertTrue(client.is_complete)
 
     def test_c11_byte_by_byte(self) -> None:
         """C11: commands are the same in whatever segments they come."""
         said = b"\xff\xfd\x18\xff\xfa\x18\xff\xff\x01\xff\xf0\xff\xf1" + DO
         client = told(telnet.connect, *bytewise(said))
-        self.assertEqual(client.said(), b"\xff\xfc\x18" + WILL + FOLLOWS)
+        self.assertEqual(client.data_to_send(), b"\xff\xfc\x18" + WILL + FOLLOWS)
         for byte in bytewise(FOLLOWS):
-            self.assertFalse(client.is_over)
-            client.receive(byte)
-        self.assertTrue(client.is_over)
+            self.assertFalse(client.is_complete)
+            client.receive_data(byte)
+        self.assertTrue(client.is_complete)
 
     def test_c28_floods(self) -> None:
         """C28: options without end, and parameters without end, come to an end."""
@@ -146,8 +146,8 @@ class ServerTests(SynchronousTestCase):
     def test_other_options_are_refused(self) -> None:
         """What a client offers besides is refused."""
         server = told(telnet.serve, b"\xff\xfb\x1f" + WILL + b"\xff\xfd\x03" + FOLLOWS)
-        self.assertEqual(server.said(), DO + b"\xff\xfe\x1f\xff\xfc\x03" + FOLLOWS)
-        self.assertTrue(server.is_over)
+        self.assertEqual(server.data_to_send(), DO + b"\xff\xfe\x1f\xff\xfc\x03" + FOLLOWS)
+        self.assertTrue(server.is_complete)
 
     def test_s7_nothing_may_follow(self) -> None:
         """S7: whatever is pipelined behind FOLLOWS ends it, and no FOLLOWS is said."""

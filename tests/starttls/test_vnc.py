@@ -33,8 +33,8 @@ def kinds(*offered: bytes) -> bytes:
 def asked(*offered: bytes) -> Negotiation:
     """A client to which these kinds were offered; what it said before is taken."""
     client = told(vnc.connect, VERSION, b"\x01\x13", b"\x00\x02")
-    client.said()
-    client.receive(b"\x00" + kinds(*offered))
+    client.data_to_send()
+    client.receive_data(b"\x00" + kinds(*offered))
     return client
 
 
@@ -63,14 +63,14 @@ class VNCClientTests(SynchronousTestCase):
     def test_later_versions_are_answered_with_ours(self) -> None:
         """Servers that name themselves in the version (macOS, RealVNC) are spoken to in 3.8."""
         for version in (b"RFB 003.889\n", b"RFB 004.001\n", b"RFB 005.000\n"):
-            self.assertEqual(told(vnc.connect, version).said(), VERSION)
+            self.assertEqual(told(vnc.connect, version).data_to_send(), VERSION)
 
     def test_c17_earlier_versions_have_no_vencrypt(self) -> None:
         """A server before 3.8 is told nothing, not even a version."""
         for version in (b"RFB 003.003\n", b"RFB 003.007\n"):
             client = told(vnc.connect)
-            self.assertRaises(TLSNotOffered, client.receive, version)
-            self.assertEqual(client.said(), b"")
+            self.assertRaises(TLSNotOffered, client.receive_data, version)
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c16_what_is_no_version(self) -> None:
         """A server of something else is named by what it said."""
@@ -93,15 +93,15 @@ class VNCClientTests(SynchronousTestCase):
     def test_c14_no_vencrypt(self) -> None:
         """None, VNC's own password and anonymous TLS (18) are not taken instead."""
         client = told(vnc.connect, VERSION)
-        client.said()
-        self.assertRaises(TLSNotOffered, client.receive, b"\x03\x01\x02\x12")
-        self.assertEqual(client.said(), b"")
+        client.data_to_send()
+        self.assertRaises(TLSNotOffered, client.receive_data, b"\x03\x01\x02\x12")
+        self.assertEqual(client.data_to_send(), b"")
 
     def test_vencrypt_among_others(self) -> None:
         """VeNCrypt is chosen wherever it stands in the list."""
         for types in (b"\x13", b"\x01\x02\x13", b"\x13\x12\x01"):
             client = told(vnc.connect, VERSION, bytes([len(types)]) + types)
-            self.assertEqual(client.said(), VERSION + b"\x13")
+            self.assertEqual(client.data_to_send(), VERSION + b"\x13")
 
     def test_versions_of_vencrypt(self) -> None:
         """0.1 writes its kinds in another way and is not spoken; later ones are answered in 0.2."""
@@ -109,7 +109,7 @@ class VNCClientTests(SynchronousTestCase):
             self.assertRaises(TLSNotOffered, told, vnc.connect, VERSION, b"\x01\x13", version)
         for version in (b"\x00\x03", b"\x01\x00"):
             client = told(vnc.connect, VERSION, b"\x01\x13", version)
-            self.assertEqual(client.said(), VERSION + b"\x13\x00\x02")
+            self.assertEqual(client.data_to_send(), VERSION + b"\x13\x00\x02")
 
     def test_c15_refusals(self) -> None:
         """A server may say no to the version, or to the kind that it has offered."""
@@ -117,30 +117,30 @@ class VNCClientTests(SynchronousTestCase):
             TLSRefused, told, vnc.connect, VERSION, b"\x01\x13", b"\x00\x02", b"\xff"
         )
         self.assertEqual(error.code, "ff")
-        self.assertRaises(TLSRefused, asked(NONE).receive, b"\x00")
+        self.assertRaises(TLSRefused, asked(NONE).receive_data, b"\x00")
 
     def test_the_first_kind_with_a_certificate(self) -> None:
         """Of the kinds that are fit the server's first is chosen, and the guest learns it."""
         for first in (PLAIN, X509_VNC, NONE):
             client = asked(*WITH_SASL, *ANONYMOUS, first, PLAIN, NONE)
-            self.assertEqual(client.said(), first)
-            client.receive(b"\x01")
+            self.assertEqual(client.data_to_send(), first)
+            client.receive_data(b"\x01")
             self.assertEqual(client.outcome, first)
 
     def test_c25_anonymous_kinds_are_not_taken(self) -> None:
         """Encryption without a certificate could be with anyone, and is not chosen."""
         for offered in (ANONYMOUS, WITH_SASL, [*ANONYMOUS, *WITH_SASL], []):
             client = told(vnc.connect, VERSION, b"\x01\x13", b"\x00\x02")
-            client.said()
-            self.assertRaises(TLSNotOffered, client.receive, b"\x00" + kinds(*offered))
-            self.assertEqual(client.said(), b"")
+            client.data_to_send()
+            self.assertRaises(TLSNotOffered, client.receive_data, b"\x00" + kinds(*offered))
+            self.assertEqual(client.data_to_send(), b"")
 
     def test_c16_what_is_no_go_ahead(self) -> None:
         """Only 01 leads to TLS."""
         for byte in (b"\x02", b"\x16", b"\xff"):
             client = asked(PLAIN)
-            self.assertRaises(PeerMisbehaved, client.receive, byte)
-            self.assertFalse(client.is_over)
+            self.assertRaises(PeerMisbehaved, client.receive_data, byte)
+            self.assertFalse(client.is_complete)
 
     def test_c13_no_answer_before_the_question(self) -> None:
         """Whatever comes together with what it does not belong to ends it."""
@@ -152,11 +152,11 @@ class VNCClientTests(SynchronousTestCase):
         ):
             *before, last = said
             client = told(vnc.connect, *before)
-            self.assertRaises(PeerMisbehaved, client.receive, last)
+            self.assertRaises(PeerMisbehaved, client.receive_data, last)
 
     def test_c9_nothing_may_follow_the_go_ahead(self) -> None:
         """A result of the login in the clear, behind the go-ahead, is an attack."""
-        self.assertRaises(PlaintextInjected, asked(PLAIN).receive, b"\x01\x00\x00\x00\x00")
+        self.assertRaises(PlaintextInjected, asked(PLAIN).receive_data, b"\x01\x00\x00\x00\x00")
 
 
 class VNCServerTests(SynchronousTestCase):
@@ -166,7 +166,7 @@ class VNCServerTests(SynchronousTestCase):
         """The client chooses, and the guest learns it."""
         for kind in (PLAIN, X509_VNC, NONE):
             server = told(vnc.serve, VERSION, b"\x13", b"\x00\x02", kind)
-            self.assertTrue(server.is_over)
+            self.assertTrue(server.is_complete)
             self.assertEqual(server.outcome, kind)
 
     def test_clients_of_other_versions(self) -> None:
@@ -178,9 +178,9 @@ class VNCServerTests(SynchronousTestCase):
             (b"RFB 003.889\n", b"\0"),
         ):
             server = told(vnc.serve)
-            server.said()
-            self.assertRaises(PeerMisbehaved, server.receive, version)
-            answer = server.said()
+            server.data_to_send()
+            self.assertRaises(PeerMisbehaved, server.receive_data, version)
+            answer = server.data_to_send()
             self.assertTrue(answer.startswith(none + b"\0\0\0"))
             size, reason = answer[len(none) : len(none) + 4], answer[len(none) + 4 :]
             self.assertEqual(int.from_bytes(size, "big"), len(reason))
@@ -190,9 +190,9 @@ class VNCServerTests(SynchronousTestCase):
         """None and VNC's own password are refused, and no challenge is sent."""
         for chosen in (b"\x01", b"\x02", b"\x12", b"\x00"):
             server = told(vnc.serve, VERSION)
-            server.said()
-            self.assertRaises(PeerMisbehaved, server.receive, chosen)
-            answer = server.said()
+            server.data_to_send()
+            self.assertRaises(PeerMisbehaved, server.receive_data, chosen)
+            answer = server.data_to_send()
             self.assertEqual(answer[:4], b"\0\0\0\x01")
             self.assertEqual(int.from_bytes(answer[4:8], "big"), len(answer[8:]))
 
@@ -200,17 +200,17 @@ class VNCServerTests(SynchronousTestCase):
         """A client that wants another version hears no."""
         for version in (b"\x00\x00", b"\x00\x01", b"\x00\x03"):
             server = told(vnc.serve, VERSION, b"\x13")
-            server.said()
-            self.assertRaises(PeerMisbehaved, server.receive, version)
-            self.assertEqual(server.said(), b"\xff")
+            server.data_to_send()
+            self.assertRaises(PeerMisbehaved, server.receive_data, version)
+            self.assertEqual(server.data_to_send(), b"\xff")
 
     def test_anonymous_kinds_are_not_served(self) -> None:
         """A kind that was not offered cannot be chosen."""
         for kind in (*ANONYMOUS, *WITH_SASL, bytes(4)):
             server = told(vnc.serve, VERSION, b"\x13", b"\x00\x02")
-            server.said()
-            self.assertRaises(PeerMisbehaved, server.receive, kind)
-            self.assertEqual(server.said(), b"\x00")
+            server.data_to_send()
+            self.assertRaises(PeerMisbehaved, server.receive_data, kind)
+            self.assertEqual(server.data_to_send(), b"\x00")
 
     def test_what_is_no_version(self) -> None:
         """A client that speaks something else ends it."""
@@ -220,11 +220,11 @@ class VNCServerTests(SynchronousTestCase):
         """A name and a password pipelined behind the choice end it, unread."""
         login = b"\0\0\0\x05\0\0\0\x02alicepw"
         server = told(vnc.serve, VERSION, b"\x13", b"\x00\x02")
-        server.said()
-        self.assertRaises(PlaintextInjected, server.receive, PLAIN + login)
-        self.assertEqual((server.said(), server.outcome[4:]), (b"", b""))
+        server.data_to_send()
+        self.assertRaises(PlaintextInjected, server.receive_data, PLAIN + login)
+        self.assertEqual((server.data_to_send(), server.outcome[4:]), (b"", b""))
 
     def test_s12_a_hello_behind_the_choice(self) -> None:
         """TLS waits for the go-ahead."""
         server = told(vnc.serve, VERSION, b"\x13", b"\x00\x02")
-        self.assertRaises(PlaintextInjected, server.receive, PLAIN + b"\x16\x03\x01")
+        self.assertRaises(PlaintextInjected, server.receive_data, PLAIN + b"\x16\x03\x01")

@@ -85,7 +85,7 @@ class SayingTests(WireTestCase):
     def test_private_words_cannot_be_guessed(self) -> None:
         """Words such as tags are letters and digits, long, and never the same twice."""
         wire = Wire()
-        words = {wire.fresh() for _ in range(100)}
+        words = {wire.nonce() for _ in range(100)}
         self.assertEqual(len(words), 100)
         for word in words:
             self.assertTrue(word.isascii() and word.isalnum() and len(word) >= 16, word)
@@ -206,7 +206,7 @@ class BytesTests(WireTestCase):
     def test_something(self) -> None:
         """Whatever comes first is waited for, and left where it is."""
         wire = Wire()
-        dialogue = wire.some()
+        dialogue = wire.wait_for_data()
         self.waits(dialogue)
         wire.received += b"x"
         self.assertIsNone(result(dialogue))

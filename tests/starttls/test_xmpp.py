@@ -17,7 +17,7 @@ from txtransport.errors import (
 )
 from txtransport.starttls import xmpp
 from txtransport.starttls.negotiation import Negotiation
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import TOTAL, Wire
 
 XML: Final = b"<?xml version='1.0'?>"
@@ -82,17 +82,19 @@ class TranscriptTests(SynchronousTestCase):
 
     def test_names_are_escaped(self) -> None:
         """A name cannot become a part of the XML around it."""
-        evil = Wire(name="'><a/>&\"", us="<us>")
-        said = Negotiation(xmpp.connect_server, evil).said()
+        evil = Wire(name="'><a/>&\"", local_name="<us>")
+        said = Negotiation(xmpp.connect_server, evil).data_to_send()
         self.assertIn(b" to='&#x27;&gt;&lt;a/&gt;&amp;&quot;' from='&lt;us&gt;' ", said)
 
     def test_the_domain_is_verified(self) -> None:
         """The certificate is for the domain that was asked for, not for the host that has it."""
-        asked = Negotiation(xmpp.connect, Wire(host="xmpp7.example", name="example.com")).said()
+        asked = Negotiation(
+            xmpp.connect, Wire(host="xmpp7.example", name="example.com")
+        ).data_to_send()
         self.assertIn(b"to='example.com'", asked)
         self.assertNotIn(b"xmpp7", asked)
         self.assertEqual(
-            {UPGRADABLE[name].verifies for name in ("xmpp", "xmpp-server")}, {"domain"}
+            {STARTTLS_PROTOCOLS[name].verifies for name in ("xmpp", "xmpp-server")}, {"domain"}
         )
 
 
@@ -132,7 +134,7 @@ class ClientTests(SynchronousTestCase):
                     client = told(
                         xmpp.connect, header + features.replace(b"stream:", prefix), proceed
                     )
-                    self.assertTrue(client.is_over, header + features + proceed)
+                    self.assertTrue(client.is_complete, header + features + proceed)
 
     def test_c7_nothing_may_follow_proceed(self) -> None:
         """C7: whatever stands behind the go-ahead ends it, be it a single space."""
@@ -237,7 +239,7 @@ class ClientTests(SynchronousTestCase):
                 client: Negotiation = client, chunk: bytes = flood * (4096 // len(flood))
             ) -> None:
                 for _ in range(TOTAL // 4096 + 1):
-                    client.receive(chunk)
+                    client.receive_data(chunk)
 
             self.assertRaises(PeerMisbehaved, pour)
 
@@ -271,7 +273,7 @@ class ServerTests(SynchronousTestCase):
             b'<starttls xmlns="urn:ietf:params:xml:ns:xmpp-tls"></starttls>',
             b"\n <t:starttls xmlns:t='urn:ietf:params:xml:ns:xmpp-tls' />",
         ):
-            self.assertTrue(told(xmpp.serve, TO_SERVER, request).is_over)
+            self.assertTrue(told(xmpp.serve, TO_SERVER, request).is_complete)
 
     def test_s20_nothing_else_before_tls(self) -> None:
         """S20: credentials are not looked at, nor is any other stanza; the stream ends."""
@@ -296,7 +298,7 @@ class ServerTests(SynchronousTestCase):
 
     def test_nothing_but_tls_is_offered(self) -> None:
         """The features are the upgrade, which is required, and no mechanism to log in."""
-        self.assertEqual(told(xmpp.serve, TO_SERVER).said(), server_header() + FEATURES)
+        self.assertEqual(told(xmpp.serve, TO_SERVER).data_to_send(), server_header() + FEATURES)
 
     def test_whom_the_client_calls(self) -> None:
         """A server answers as the domain that was called, or as itself."""
@@ -306,14 +308,14 @@ class ServerTests(SynchronousTestCase):
             (b"", b"from='[192.0.2.7]'"),
         ):
             header = TO_SERVER.replace(b" to='server.example'", called)
-            self.assertIn(answered, told(xmpp.serve, header).said())
+            self.assertIn(answered, told(xmpp.serve, header).data_to_send())
 
     def test_streams_cannot_be_foretold(self) -> None:
         """Every stream has an id of its own (RFC 6120, 4.7.3)."""
         first, second = (Negotiation(xmpp.serve) for _ in range(2))
-        first.receive(TO_SERVER)
-        second.receive(TO_SERVER)
-        self.assertNotEqual(first.said(), second.said())
+        first.receive_data(TO_SERVER)
+        second.receive_data(TO_SERVER)
+        self.assertNotEqual(first.data_to_send(), second.data_to_send())
 
     def test_old_clients(self) -> None:
         """A client older than XMPP 1.0 cannot have TLS, and is told so."""
@@ -345,5 +347,5 @@ class ServerTests(SynchronousTestCase):
 def server_header() -> bytes:
     """What a server says first that talks on the wire of `told`."""
     serving = Negotiation(xmpp.serve, wire())
-    serving.receive(TO_SERVER)
-    return serving.said().removesuffix(FEATURES)
+    serving.receive_data(TO_SERVER)
+    return serving.data_to_send().removesuffix(FEATURES)

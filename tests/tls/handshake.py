@@ -14,9 +14,9 @@ from OpenSSL import SSL
 from tests import certificates
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.errors import HandshakeFailed
-from txtransport.tls.connection import Conversation
-from txtransport.tls.creator import Creator, creator
-from txtransport.tls.failure import Attempt, explain
+from txtransport.tls.connection import TLSConnection
+from txtransport.tls.creator import ConnectionCreator, connection_creator
+from txtransport.tls.failure import FailedConnection, handshake_failure
 from txtransport.tls.session import Session, session_of
 
 NAME: Final = "good.example"
@@ -38,14 +38,14 @@ class End:
         received: What the peer told it, deciphered.
     """
 
-    conversation: Conversation
+    conversation: TLSConnection
     is_secure: bool = False
     error: SSL.Error | None = None
     sent: bytes = b""
     received: bytes = b""
 
     @classmethod
-    def of(cls, made: Creator) -> End:
+    def of(cls, made: ConnectionCreator) -> End:
         """The end that a creator's connection makes."""
         end = cls(made.connection())
         end.begin()
@@ -58,7 +58,7 @@ class End:
         else:
             self.conversation.set_accept_state()
 
-    def getHandle(self) -> Conversation:
+    def getHandle(self) -> TLSConnection:
         """As Twisted's transports have it, for `session_of`."""
         return self.conversation
 
@@ -95,12 +95,12 @@ class End:
     def explained(self, port: int | None = None) -> HandshakeFailed:
         """What whoever called it would be told."""
         assert self.error is not None
-        return explain(
-            Attempt(
+        return handshake_failure(
+            FailedConnection(
                 f"tls://{NAME}",
                 self.conversation.side,
                 port,
-                self.conversation.received,
+                self.conversation.first_bytes,
                 self.error,
                 self.conversation,
             )
@@ -128,7 +128,7 @@ class Meeting:
 
     client: End
     server: End
-    creator: Creator = field(repr=False)
+    creator: ConnectionCreator = field(repr=False)
 
     @property
     def is_secure(self) -> bool:
@@ -175,25 +175,27 @@ def server(**options: object) -> TLSPolicy:
 
 
 def meet(
-    visitor: TLSPolicy | Creator | None = None, host: TLSPolicy | Creator | None = None
+    client_side: TLSPolicy | ConnectionCreator | None = None,
+    server_side: TLSPolicy | ConnectionCreator | None = None,
 ) -> Meeting:
     """A handshake, from the first byte to the last.
 
     Args:
-        visitor: The client; `client` by default.
-        host: The server; `server` by default.
+        client_side: The client; `client` by default.
+        server_side: The server; `server` by default.
     """
-    return arranged(visitor, host).go_on()
+    return arranged(client_side, server_side).go_on()
 
 
 def arranged(
-    visitor: TLSPolicy | Creator | None = None, host: TLSPolicy | Creator | None = None
+    client_side: TLSPolicy | ConnectionCreator | None = None,
+    server_side: TLSPolicy | ConnectionCreator | None = None,
 ) -> Meeting:
     """The same, before anyone has said anything."""
-    asking = _creator(visitor or client(), Side.CLIENT)
-    answering = _creator(host or server(), Side.SERVER)
+    asking = _creator(client_side or client(), Side.CLIENT)
+    answering = _creator(server_side or server(), Side.SERVER)
     return Meeting(End.of(asking), End.of(answering), asking)
 
 
-def _creator(given: TLSPolicy | Creator, side: Side) -> Creator:
-    return given if isinstance(given, Creator) else creator(given, side)
+def _creator(given: TLSPolicy | ConnectionCreator, side: Side) -> ConnectionCreator:
+    return given if isinstance(given, ConnectionCreator) else connection_creator(given, side)

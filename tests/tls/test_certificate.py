@@ -13,14 +13,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from txtransport.testing.devcert import self_signed
-from txtransport.tls.certificate import Described, described
+from txtransport.tls.certificate import CertificateSummary, summarize_chain
 
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 
-def one(certificate: x509.Certificate) -> Described:
+def one(certificate: x509.Certificate) -> CertificateSummary:
     """A chain of one, described."""
-    return described([certificate])[0]
+    return summarize_chain([certificate])[0]
 
 
 def signed(key: Any, *extensions: x509.ExtensionType) -> x509.Certificate:

@@ -14,8 +14,8 @@ from tests.tls.handshake import NAME, Meeting, arranged, client, meet, server
 from txtransport.config.policy import VERSIONS, Side, TLSPolicy, Verify
 from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.testing.devcert import Authority, Issued, self_signed
-from txtransport.tls.connection import Conversation
-from txtransport.tls.context import build
+from txtransport.tls.connection import TLSConnection
+from txtransport.tls.context import build_context
 
 AES128: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
 AES256: Final = "ECDHE-ECDSA-AES256-GCM-SHA384"
@@ -88,7 +88,7 @@ class RenegotiationTests(ContextTestCase):
         theirs = SSL.Context(SSL.TLS_CLIENT_METHOD)
         theirs.set_max_proto_version(SSL.TLS1_2_VERSION)
         meeting = arranged()
-        meeting.client.conversation = cast(Conversation, SSL.Connection(theirs, None))
+        meeting.client.conversation = cast(TLSConnection, SSL.Connection(theirs, None))
         meeting.client.conversation.set_connect_state()
         meeting.go_on()
         meeting.client.is_secure = False
@@ -131,7 +131,9 @@ class CipherTests(ContextTestCase):
             "aNULL", "eNULL", "aNULL:eNULL", "AECDH-AES128-SHA", "aNULL\0", f"{AES128}\0",
         ):  # fmt: skip
             for side, policy in ((Side.CLIENT, client), (Side.SERVER, server)):
-                error: Any = self.assertRaises(InvalidOption, build, policy(ciphers=wrong), side)
+                error: Any = self.assertRaises(
+                    InvalidOption, build_context, policy(ciphers=wrong), side
+                )
                 self.assertEqual(error.option, "ciphers")
                 self.assertIn(f"ciphers={wrong!r}", str(error))
 
@@ -145,7 +147,7 @@ class CipherTests(ContextTestCase):
             "ECDHE-ECDSA-NULL-SHA",
         ):
             self.assertRaises(
-                InvalidOption, build, client(ciphers=nothing, security_level=0), Side.CLIENT
+                InvalidOption, build_context, client(ciphers=nothing, security_level=0), Side.CLIENT
             )
         meeting = self.accepted(client(**weak), server(**weak))
         self.assertIsNotNone(meeting.client.session.peer_certificate)
@@ -159,7 +161,10 @@ class CipherTests(ContextTestCase):
         self.assertEqual(error.cause, "other")
         self.assertIn("too short for the security level", str(error))
         own: Any = self.assertRaises(
-            BadCertificateFile, build, server(local_cert=weak, security_level=3), Side.SERVER
+            BadCertificateFile,
+            build_context,
+            server(local_cert=weak, security_level=3),
+            Side.SERVER,
         )
         self.assertEqual((own.option, own.path), ("local_cert", weak))
         self.assertIn("ee key too small", str(own))
@@ -177,7 +182,7 @@ class OwnCertificateTests(ContextTestCase):
 
     def test_a_server_needs_one(self) -> None:
         """A server without a certificate is told which option gives one."""
-        error: Any = self.assertRaises(InvalidOption, build, TLSPolicy(), Side.SERVER)
+        error: Any = self.assertRaises(InvalidOption, build_context, TLSPolicy(), Side.SERVER)
         self.assertEqual(error.option, "local_cert")
         self.assertIn("SNI_server_certs", str(error))
 
@@ -190,11 +195,11 @@ class OwnCertificateTests(ContextTestCase):
         ):  # fmt: skip
             policy = server if side is Side.SERVER else client
             error: Any = self.assertRaises(
-                BadCertificateFile, build, policy(**{option: missing}), side
+                BadCertificateFile, build_context, policy(**{option: missing}), side
             )
             self.assertEqual((error.option, error.path), (option, missing))
         named = server(SNI_server_certs={NAME: missing})
-        error = self.assertRaises(BadCertificateFile, build, named, Side.SERVER)
+        error = self.assertRaises(BadCertificateFile, build_context, named, Side.SERVER)
         self.assertEqual((error.option, error.path), ("SNI_server_certs", missing))
 
     def test_a_certificate_that_openssl_cannot_read(self) -> None:
@@ -205,7 +210,7 @@ class OwnCertificateTests(ContextTestCase):
             (client(cafile=path), Side.CLIENT, "cafile"),
             (server(verify_peer=Verify.YES, cafile=path), Side.SERVER, "cafile"),
         ):
-            error: Any = self.assertRaises(BadCertificateFile, build, policy, side)
+            error: Any = self.assertRaises(BadCertificateFile, build_context, policy, side)
             self.assertEqual((error.option, error.path), (option, path))
             self.assertIn("OpenSSL", str(error))
 
@@ -336,7 +341,7 @@ class ServedNameTests(ContextTestCase):
         )
         for name in ("a.example", "y.b.example"):
             asking = {"peer_name": name, "alpn_protocols": "imap"}
-            meeting = self.accepted(client(local_cert=certificates.visitor(), **asking), host)
+            meeting = self.accepted(client(local_cert=certificates.client(), **asking), host)
             self.assertEqual(meeting.server.session.version, "TLSv1.2")
             self.assertEqual(meeting.server.session.alpn_protocol, "imap")
             self.assertIs(meeting.server.session.verified, True)
@@ -371,7 +376,7 @@ class PlatformTests(SynchronousTestCase):
 
         self.patch(SSL.Context, "set_default_verify_paths", broken)
         error = self.assertRaises(
-            InvalidOption, build, TLSPolicy(peer_name="localhost"), Side.CLIENT
+            InvalidOption, build_context, TLSPolicy(peer_name="localhost"), Side.CLIENT
         )
         self.assertEqual(error.option, "cafile")
         self.assertIn("bad base64 decode", str(error))

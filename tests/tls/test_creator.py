@@ -19,8 +19,13 @@ from tests.tls.handshake import NAME, arranged, client, meet, server
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.testing.devcert import Issued
-from txtransport.tls.connection import Conversation
-from txtransport.tls.creator import Creator, SharedContext, creator, linked
+from txtransport.tls.connection import TLSConnection
+from txtransport.tls.creator import (
+    ConnectionCreator,
+    SharedContext,
+    connection_creator,
+    openssl_version,
+)
 
 A_DAY: Final = 86400.0
 MINUTE: Final = 60.0
@@ -44,45 +49,59 @@ class SharingTests(SynchronousTestCase):
 
     def test_equal_policies_share(self) -> None:
         """Endpoints that demand the same are served by one context."""
-        one, other = creator(client(), Side.CLIENT), creator(client(), Side.CLIENT)
-        self.assertIs(one.shared, other.shared)
+        one, other = (
+            connection_creator(client(), Side.CLIENT),
+            connection_creator(client(), Side.CLIENT),
+        )
+        self.assertIs(one.context, other.context)
         self.assertIs(one.connection().get_context(), other.connection().get_context())
 
     def test_the_peer_s_name_is_no_difference(self) -> None:
         """One context serves endpoints for any number of peers."""
         names = ("a.example", "b.example", "127.0.0.1")
-        shared = {id(creator(client(peer_name=name), Side.CLIENT).shared) for name in names}
+        shared = {
+            id(connection_creator(client(peer_name=name), Side.CLIENT).context) for name in names
+        }
         self.assertEqual(len(shared), 1)
 
     def test_any_other_difference_is_one(self) -> None:
         """Two policies that differ in anything else never share trust, keys or sessions."""
         policies = [
             client(), client(verify_peer=Verify.NO), client(verify_peer_name=False),
-            client(allow_self_signed=True), client(local_cert=certificates.visitor()),
+            client(allow_self_signed=True), client(local_cert=certificates.client()),
             client(verify_depth=3), client(ciphers="HIGH"), client(security_level=1),
             client(max_version="1.2"), client(alpn_protocols="imap"), client(no_ticket=True),
             client(peer_fingerprint="0" * 64), client(pin="A" * 43 + "="),
             client(passphrase="x"), client(SNI_enabled=False),
         ]  # fmt: skip
-        shared = {id(creator(policy, Side.CLIENT).shared) for policy in policies}
+        shared = {id(connection_creator(policy, Side.CLIENT).context) for policy in policies}
         self.assertEqual(len(shared), len(policies))
 
     def test_sides_do_not_share(self) -> None:
         """A policy for a client and the same for a server are two."""
         policy = server(cafile=certificates.cafile(), verify_peer_name=False)
-        one, other = creator(policy, Side.CLIENT), creator(policy, Side.SERVER)
-        self.assertIsNot(one.shared, other.shared)
+        one, other = (
+            connection_creator(policy, Side.CLIENT),
+            connection_creator(policy, Side.SERVER),
+        )
+        self.assertIsNot(one.context, other.context)
 
     def test_their_number_is_bounded(self) -> None:
         """The contexts that were longest not asked for are forgotten; those in use go on."""
-        first = creator(client(verify_depth=1000), Side.CLIENT)
-        second = creator(client(verify_depth=1001), Side.CLIENT)
+        first = connection_creator(client(verify_depth=1000), Side.CLIENT)
+        second = connection_creator(client(verify_depth=1001), Side.CLIENT)
         for depth in range(1002, 1256):
-            creator(client(verify_depth=depth), Side.CLIENT)
-        self.assertIs(creator(client(verify_depth=1000), Side.CLIENT).shared, first.shared)
-        creator(client(verify_depth=1256), Side.CLIENT)
-        self.assertIsNot(creator(client(verify_depth=1001), Side.CLIENT).shared, second.shared)
-        self.assertIs(creator(client(verify_depth=1000), Side.CLIENT).shared, first.shared)
+            connection_creator(client(verify_depth=depth), Side.CLIENT)
+        self.assertIs(
+            connection_creator(client(verify_depth=1000), Side.CLIENT).context, first.context
+        )
+        connection_creator(client(verify_depth=1256), Side.CLIENT)
+        self.assertIsNot(
+            connection_creator(client(verify_depth=1001), Side.CLIENT).context, second.context
+        )
+        self.assertIs(
+            connection_creator(client(verify_depth=1000), Side.CLIENT).context, first.context
+        )
         self.assertTrue(meet(second).is_secure)
 
     def test_a_failure_is_not_kept(self) -> None:
@@ -90,9 +109,9 @@ class SharingTests(SynchronousTestCase):
         path = str(certificates.folder() / "later.pem")
         policy = server(local_cert=path)
         for _ in range(2):
-            self.assertRaises(BadCertificateFile, creator, policy, Side.SERVER)
+            self.assertRaises(BadCertificateFile, connection_creator, policy, Side.SERVER)
         certificates.issued("later.pem", NAME)
-        self.assertTrue(meet(None, creator(policy, Side.SERVER)).is_secure)
+        self.assertTrue(meet(None, connection_creator(policy, Side.SERVER)).is_secure)
 
 
 class PeerNameTests(SynchronousTestCase):
@@ -131,30 +150,34 @@ class PeerNameTests(SynchronousTestCase):
             (client(peer_name=None, verify_peer=Verify.NO), Side.CLIENT),
             (server(verify_peer_name=True), Side.SERVER),
         ):
-            error: Any = self.assertRaises(InvalidOption, creator, policy, side)
+            error: Any = self.assertRaises(InvalidOption, connection_creator, policy, side)
             self.assertEqual(error.option, "peer_name")
             self.assertIn("peer_name is missing", str(error))
-        self.assertIsNotNone(creator(client(peer_name=None, verify_peer_name=False), Side.CLIENT))
+        self.assertIsNotNone(
+            connection_creator(client(peer_name=None, verify_peer_name=False), Side.CLIENT)
+        )
 
     def test_what_is_no_name(self) -> None:
         """What can be neither name nor address is refused before anyone is called."""
         for name in ("", "1234", "a b", "a..b", "a" * 300, "x\0.example", "\ud800", "ü" * 300):
             for verify in (True, False):
                 policy = client(peer_name=name, verify_peer_name=verify)
-                error: Any = self.assertRaises(InvalidOption, creator, policy, Side.CLIENT)
+                error: Any = self.assertRaises(
+                    InvalidOption, connection_creator, policy, Side.CLIENT
+                )
                 self.assertEqual(error.option, "peer_name")
                 self.assertTrue(str(error).startswith("peer_name='" + name[:1].strip("\ud800")))
                 self.assertLess(len(str(error)), 200)
 
     def test_the_policy_is_told_in_one_form(self) -> None:
         """The creator's policy has the name as certificates have it."""
-        made = creator(client(peer_name="GOOD.Example."), Side.CLIENT)
+        made = connection_creator(client(peer_name="GOOD.Example."), Side.CLIENT)
         self.assertEqual(made.policy, client())
-        self.assertEqual(made, creator(client(), Side.CLIENT))
+        self.assertEqual(made, connection_creator(client(), Side.CLIENT))
 
     def test_a_creator_shows_no_secrets(self) -> None:
         """A creator in a log shows no passphrase and no key."""
-        made = creator(client(passphrase="hunter2"), Side.CLIENT)
+        made = connection_creator(client(passphrase="hunter2"), Side.CLIENT)
         self.assertNotIn("hunter2", repr(made))
 
 
@@ -167,9 +190,9 @@ class RenewalTests(SynchronousTestCase):
         self.policy = server(local_cert=self.path)
         self.shared = SharedContext(self.policy, Side.SERVER, self.clock.seconds)
 
-    def host(self) -> Creator:
+    def host(self) -> ConnectionCreator:
         """A server with that context."""
-        return Creator(self.policy, Side.SERVER, None, self.shared)
+        return ConnectionCreator(self.policy, Side.SERVER, None, self.shared)
 
     def written(self, content: bytes) -> None:
         """The file now holds that."""
@@ -197,7 +220,7 @@ class RenewalTests(SynchronousTestCase):
         made = self.made()
         self.written(made.pem)
         self.assertTrue(self.is_shown(made))
-        self.assertIsNone(self.shared.news())
+        self.assertIsNone(self.shared.reload_error())
         before.client.hear(before.server.say(b"still here"))
         self.assertEqual(before.client.received, b"still here")
 
@@ -231,8 +254,8 @@ class RenewalTests(SynchronousTestCase):
         self.written(self.made().pem[:-40])
         self.assertTrue(self.is_shown(made))
         self.assertIsInstance(self.shared.problem, BadCertificateFile)
-        self.assertIs(self.shared.news(), self.shared.problem)
-        self.assertIsNone(self.shared.news())
+        self.assertIs(self.shared.reload_error(), self.shared.problem)
+        self.assertIsNone(self.shared.reload_error())
         self.assertTrue(self.is_shown(made))
 
     def test_a_file_that_is_gone_changes_nothing(self) -> None:
@@ -240,7 +263,7 @@ class RenewalTests(SynchronousTestCase):
         before = self.shared.current()
         os.unlink(self.path)
         self.assertIs(self.shared.current(), before)
-        self.assertIn("No such file", str(self.shared.news()))
+        self.assertIn("No such file", str(self.shared.reload_error()))
 
     def test_a_file_that_is_good_again(self) -> None:
         """A certificate that is replaced file by file is taken when both fit together."""
@@ -251,11 +274,11 @@ class RenewalTests(SynchronousTestCase):
         before = shared.current()
         certificates.written("two.pem", newer.cert_pem)
         self.assertIs(shared.current(), before)
-        self.assertIn("the key is not that of the certificate", str(shared.news()))
+        self.assertIn("the key is not that of the certificate", str(shared.reload_error()))
         certificates.written("two.key", newer.key_pem())
         self.assertIsNot(shared.current(), before)
         self.assertIsNone(shared.problem)
-        self.assertIsNone(shared.news())
+        self.assertIsNone(shared.reload_error())
 
     def test_it_is_tried_again(self) -> None:
         """What was not the file's fault is tried again after a minute, and told no second time."""
@@ -264,7 +287,7 @@ class RenewalTests(SynchronousTestCase):
         self.written(made.pem)
         with no_more_files():
             self.assertIs(self.shared.current(), before)
-        self.assertIn("Too many open files", str(self.shared.news()))
+        self.assertIn("Too many open files", str(self.shared.reload_error()))
         self.clock.advance(MINUTE - 1)
         self.assertIs(self.shared.current(), before)
         self.clock.advance(1)
@@ -276,14 +299,14 @@ class RenewalTests(SynchronousTestCase):
         """A problem that persists is told once; another one is told as well."""
         self.written(b"")
         self.shared.current()
-        self.assertIn("it is empty", str(self.shared.news()))
+        self.assertIn("it is empty", str(self.shared.reload_error()))
         for _ in range(3):
             self.clock.advance(MINUTE)
             self.shared.current()
-            self.assertIsNone(self.shared.news())
+            self.assertIsNone(self.shared.reload_error())
         self.written(b"rubbish")
         self.shared.current()
-        self.assertIn("it holds no certificate", str(self.shared.news()))
+        self.assertIn("it holds no certificate", str(self.shared.reload_error()))
 
     def test_a_day_is_enough(self) -> None:
         """A context is made anew after a day, and with it the key that seals its tickets."""
@@ -300,7 +323,7 @@ class RenewalTests(SynchronousTestCase):
         """A renewal in mid-handshake takes away nothing that OpenSSL will call again."""
         policy = TLSPolicy(SNI_server_certs={NAME: self.path})
         shared = SharedContext(policy, Side.SERVER, self.clock.seconds)
-        meeting = arranged(None, Creator(policy, Side.SERVER, None, shared))
+        meeting = arranged(None, ConnectionCreator(policy, Side.SERVER, None, shared))
         before = weakref.ref(shared.current())
         meeting.server.hear(meeting.client.hear(b""))
         self.assertIsNot(meeting.server.conversation.get_context(), before())
@@ -313,15 +336,15 @@ class RenewalTests(SynchronousTestCase):
         """What was agreed on under the old files is not taken up under the new ones."""
         trust = certificates.written("trust.pem", certificates.authority().pem)
         policy = client(cafile=trust)
-        shared = SharedContext(policy.nameless, Side.CLIENT, self.clock.seconds)
-        visitor = Creator(policy, Side.CLIENT, "place", shared)
-        meet(visitor).part()
+        shared = SharedContext(policy.without_peer, Side.CLIENT, self.clock.seconds)
+        creator = ConnectionCreator(policy, Side.CLIENT, "place", shared)
+        meet(creator).part()
         self.assertEqual(len(shared.sessions), 1)
         certificates.written("trust.pem", certificates.authority().pem)
-        meeting = meet(visitor)
+        meeting = meet(creator)
         self.assertIs(meeting.client.session.resumed, False)
         # One that began under the old files leaves nothing either.
-        late = meet(visitor)
+        late = meet(creator)
         certificates.written("trust.pem", certificates.authority().pem)
         late.part()
         self.assertEqual(len(shared.sessions), 0)
@@ -330,11 +353,11 @@ class RenewalTests(SynchronousTestCase):
         """While the old context goes on, so do its sessions."""
         trust = certificates.written("trust.pem", certificates.authority().pem)
         policy = client(cafile=trust)
-        shared = SharedContext(policy.nameless, Side.CLIENT, self.clock.seconds)
-        visitor = Creator(policy, Side.CLIENT, "place", shared)
-        meet(visitor).part()
+        shared = SharedContext(policy.without_peer, Side.CLIENT, self.clock.seconds)
+        creator = ConnectionCreator(policy, Side.CLIENT, "place", shared)
+        meet(creator).part()
         certificates.written("trust.pem", b"rubbish")
-        self.assertIs(meet(visitor).client.session.resumed, True)
+        self.assertIs(meet(creator).client.session.resumed, True)
 
 
 class BadNowTests(SynchronousTestCase):
@@ -343,15 +366,15 @@ class BadNowTests(SynchronousTestCase):
     def test_the_next_endpoint_is_told(self) -> None:
         """Who asks for an endpoint hears that the file is bad; those that are there go on."""
         policy = server(local_cert=certificates.issued("turns.pem", NAME))
-        first = creator(policy, Side.SERVER)
+        first = connection_creator(policy, Side.SERVER)
         certificates.written("turns.pem", b"rubbish")
         for _ in range(50):
-            error = self.assertRaises(BadCertificateFile, creator, policy, Side.SERVER)
+            error = self.assertRaises(BadCertificateFile, connection_creator, policy, Side.SERVER)
         self.assertTrue(meet(None, first).is_secure)
         # It is one error, and does not grow with those who hear it.
         self.assertLess(len(traceback.extract_tb(error.__traceback__)), 20)
         certificates.issued("turns.pem", NAME)
-        self.assertIs(creator(policy, Side.SERVER).shared, first.shared)
+        self.assertIs(connection_creator(policy, Side.SERVER).context, first.context)
 
 
 class ConnectionTests(SynchronousTestCase):
@@ -360,13 +383,13 @@ class ConnectionTests(SynchronousTestCase):
     def test_each_connection_is_new(self) -> None:
         """Every connection is a conversation of its own, with the policy to keep to."""
         for side, policy in ((Side.CLIENT, client()), (Side.SERVER, server())):
-            made = creator(policy, side)
+            made = connection_creator(policy, side)
             one, other = made.connection(), made.connection()
             self.assertIsNot(one, other)
-            self.assertIsNot(one.evidence, other.evidence)
-            self.assertIsInstance(one, Conversation)
+            self.assertIsNot(one.verification, other.verification)
+            self.assertIsInstance(one, TLSConnection)
             self.assertEqual((one.policy, one.side), (made.policy, side))
 
     def test_the_library_is_named(self) -> None:
         """What is linked is told by name and version."""
-        self.assertRegex(linked(), r"\AOpenSSL [0-9.]+")
+        self.assertRegex(openssl_version(), r"\AOpenSSL [0-9.]+")

@@ -22,9 +22,9 @@ from txtransport.diagnosis.alerts import ALERTS
 from txtransport.diagnosis.findings import OF_REASON
 from txtransport.errors import CAUSES, FAULTS, HandshakeFailed
 from txtransport.testing.devcert import Authority, Issued, self_signed
-from txtransport.tls.connection import GOODBYE, KEPT
-from txtransport.tls.failure import Attempt, explain, explain_late, hint
-from txtransport.tls.verification import completed
+from txtransport.tls.connection import CLOSE_NOTIFY, MAX_FIRST_BYTES
+from txtransport.tls.failure import FailedConnection, handshake_failure, late_failure, timeout_hint
+from txtransport.tls.verification import verify_after_handshake
 
 WHERE: Final = "tls://peer.example:1234"
 LONGEST_MESSAGE: Final = 2500
@@ -37,10 +37,10 @@ def ssl_error(reason: str) -> SSL.Error:
     return SSL.Error([("SSL routines", "", "an earlier one"), ("SSL routines", "", reason)])
 
 
-def attempt(error: BaseException, received: bytes = b"", **facts: Any) -> Attempt:
+def attempt(error: BaseException, received: bytes = b"", **facts: Any) -> FailedConnection:
     """A client's attempt that ended so."""
     given_ = {"where": WHERE, "side": Side.CLIENT, "port": None, "connection": None, **facts}
-    return Attempt(error=error, received=received, **given_)
+    return FailedConnection(error=error, received=received, **given_)
 
 
 def record(number: int) -> bytes:
@@ -115,9 +115,9 @@ class CertificateTests(DiagnosisTestCase):
 
     def test_a_server_speaks_of_its_client(self) -> None:
         """On a server it is the client's certificate that was refused."""
-        guest = certificates.written("guest.pem", self_signed("x", purpose="client").pem)
+        protocol = certificates.written("guest.pem", self_signed("x", purpose="client").pem)
         asking = server(verify_peer=Verify.YES, cafile=certificates.cafile())
-        meeting = meet(client(local_cert=guest), asking)
+        meeting = meet(client(local_cert=protocol), asking)
         error = self.well_said(meeting.server.explained())
         self.assertIn("the client's certificate was refused", str(error))
 
@@ -169,7 +169,7 @@ class CertificateTests(DiagnosisTestCase):
     def test_no_certificate_at_all(self) -> None:
         """A peer without any certificate is told without describing one."""
         end = arranged().client
-        completed(end.conversation)
+        verify_after_handshake(end.conversation)
         end.error = ssl_error("the peer is not acceptable")
         error = self.well_said(end.explained())
         self.assertEqual(error.cause, "other")
@@ -209,7 +209,7 @@ class PlaintextTests(DiagnosisTestCase):
     def test_a_url_is_given(self) -> None:
         """Who dialled a mail server's plain port gets the URL that works."""
         greeting = b"220 mx1.example.org ESMTP Postfix\r\n"
-        error = explain(attempt(ssl_error("wrong version number"), greeting, port=587))
+        error = handshake_failure(attempt(ssl_error("wrong version number"), greeting, port=587))
         self.assertEqual(
             str(error),
             f"{WHERE}: expected a TLS handshake, but the peer is a plain-text SMTP server: it sent "
@@ -220,7 +220,9 @@ class PlaintextTests(DiagnosisTestCase):
     def test_nobody_knows_them(self) -> None:
         """Bytes of no protocol that is known are shown, and the port is doubted."""
         for side, peer in ((Side.CLIENT, "server"), (Side.SERVER, "client")):
-            error = explain(attempt(ssl_error("wrong version number"), b"\x99" * 64, side=side))
+            error = handshake_failure(
+                attempt(ssl_error("wrong version number"), b"\x99" * 64, side=side)
+            )
             self.well_said(error)
             self.assertEqual(error.cause, "plaintext-peer")
             self.assertIn(f"but the {peer} does not speak it: it sent b'\\x99", str(error))
@@ -229,7 +231,7 @@ class PlaintextTests(DiagnosisTestCase):
     def test_where_tls_was_to_begin(self) -> None:
         """After the go-ahead for TLS, plain text is an attack or a fault, and not a wrong port."""
         for side, peer in ((Side.CLIENT, "server"), (Side.SERVER, "client")):
-            error = explain(
+            error = handshake_failure(
                 attempt(
                     ssl_error("wrong version number"), b"250 ok\r\n", side=side, is_upgrade=True
                 )
@@ -241,7 +243,9 @@ class PlaintextTests(DiagnosisTestCase):
 
     def test_bytes_that_are_tls(self) -> None:
         """TLS of a version that OpenSSL does not have is not taken for plain text."""
-        error = explain(attempt(ssl_error("wrong version number"), b"\x16\x03\x09\x00\x05hello"))
+        error = handshake_failure(
+            attempt(ssl_error("wrong version number"), b"\x16\x03\x09\x00\x05hello")
+        )
         self.assertEqual(self.well_said(error).cause, "no-common-version")
 
 
@@ -260,7 +264,7 @@ class AlertTests(DiagnosisTestCase):
         """OpenSSL 3 and 4 word alerts differently, and come to the same."""
         for words in ("sslv3 alert", "tls alert", "tlsv1 alert", "tlsv13 alert"):
             for name, number in NUMBERS.items():
-                error = explain(attempt(ssl_error(f"{words} {name}")))
+                error = handshake_failure(attempt(ssl_error(f"{words} {name}")))
                 if number:
                     self.assertIn(f"({number})", str(error))
 
@@ -275,7 +279,7 @@ class AlertTests(DiagnosisTestCase):
 
     def test_a_refused_certificate_of_ours(self) -> None:
         """An alert about certificates is about ours, or about there being none."""
-        ours = client(local_cert=certificates.visitor())
+        ours = client(local_cert=certificates.client())
         for number in (42, 43, 44, 45, 46, 48):
             without, having = told(number), told(number, ours)
             self.assertEqual(without.cause, "client-certificate-required")
@@ -326,7 +330,7 @@ class AlertTests(DiagnosisTestCase):
         """An alert that OpenSSL passes over is told when nothing follows it."""
         for number, name in ((90, "user canceled"), (112, "unrecognized name")):
             received = bytes((0x15, 3, 3, 0, 2, 1, number))
-            error = self.well_said(explain(attempt(ConnectionLost(), received)))
+            error = self.well_said(handshake_failure(attempt(ConnectionLost(), received)))
             self.assertIn(name, str(error))
 
     def test_a_goodbye(self) -> None:
@@ -338,8 +342,8 @@ class AlertTests(DiagnosisTestCase):
             error = self.well_said(side.explained())
             self.assertEqual((error.cause, error.permanent), ("closed", False))
             self.assertIn("said goodbye", str(error))
-        halfway = SSL.Error([("txtransport", "", GOODBYE)])
-        error = self.well_said(explain(attempt(halfway, b"\x16\x03\x03\x00\x7a\x02")))
+        halfway = SSL.Error([("txtransport", "", CLOSE_NOTIFY)])
+        error = self.well_said(handshake_failure(attempt(halfway, b"\x16\x03\x03\x00\x7a\x02")))
         self.assertEqual((error.cause, error.permanent), ("closed", False))
 
 
@@ -349,21 +353,23 @@ class LateTests(DiagnosisTestCase):
     def late(self, end: End) -> HandshakeFailed | None:
         """What it is told."""
         assert end.error is not None
-        side, received = end.conversation.side, end.conversation.received
-        return explain_late(Attempt(WHERE, side, None, received, end.error, end.conversation))
+        side, received = end.conversation.side, end.conversation.first_bytes
+        return late_failure(
+            FailedConnection(WHERE, side, None, received, end.error, end.conversation)
+        )
 
     def test_a_verdict_on_our_certificate(self) -> None:
         """In TLS 1.3 a server's no to a certificate, or to none, comes late and is explained."""
         asking = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
         alone = certificates.written("alone.pem", self_signed("x", purpose="client").pem)
         named = {"verify_peer_name": True, "peer_name": "other.example"}
-        for guest, options, cause in (
+        for protocol, options, cause in (
             (client(), {}, "client-certificate-required"),
             (client(local_cert=alone), {}, "peer-alert"),
             (client(local_cert=certificates.site()), {}, "peer-alert"),
-            (client(local_cert=certificates.visitor()), named, "peer-alert"),
+            (client(local_cert=certificates.client()), named, "peer-alert"),
         ):
-            meeting = meet(guest, server(**asking, **options))
+            meeting = meet(protocol, server(**asking, **options))
             self.assertTrue(meeting.client.is_secure)
             error = self.late(meeting.client)
             assert error is not None
@@ -380,7 +386,7 @@ class LateTests(DiagnosisTestCase):
             ssl_error("tlsv1 alert record overflow"), SSL.ZeroReturnError(), RuntimeError("x"),
         ):  # fmt: skip
             for connection in (conversation, None):
-                self.assertIsNone(explain_late(attempt(error, connection=connection)))
+                self.assertIsNone(late_failure(attempt(error, connection=connection)))
 
 
 class ReasonTests(DiagnosisTestCase):
@@ -390,13 +396,13 @@ class ReasonTests(DiagnosisTestCase):
         """Each reason in the table comes to its finding, as the last of several errors."""
         for reason, finding in OF_REASON.items():
             for side in Side:
-                error = self.well_said(explain(attempt(ssl_error(reason), side=side)))
+                error = self.well_said(handshake_failure(attempt(ssl_error(reason), side=side)))
                 self.assertEqual((error.cause, error.remedy), (finding.cause, finding.remedy))
                 self.assertIn(finding.text, str(error))
 
     def test_a_reason_that_is_not_in_the_table(self) -> None:
         """What the table does not know keeps its original words."""
-        error = self.well_said(explain(attempt(ssl_error("bad flux capacitor"))))
+        error = self.well_said(handshake_failure(attempt(ssl_error("bad flux capacitor"))))
         self.assertEqual(error.cause, "other")
         self.assertEqual(str(error), f"{WHERE}: the TLS handshake failed: bad flux capacitor")
 
@@ -434,14 +440,14 @@ class EndTests(DiagnosisTestCase):
             ConnectionDone(), ConnectionLost(), ConnectionResetError(104, "reset"),
             SSL.SysCallError(-1, "Unexpected EOF"), SSL.ZeroReturnError(),
         ):  # fmt: skip
-            error = self.well_said(explain(attempt(ending)))
+            error = self.well_said(handshake_failure(attempt(ending)))
             self.assertEqual((error.cause, error.permanent), ("closed", False))
             self.assertIn("without a byte of TLS", str(error))
             self.assertIn("firewall", error.remedy)
 
     def test_on_a_server(self) -> None:
         """Health checks and port scans are called what they are."""
-        error = self.well_said(explain(attempt(ConnectionDone(), side=Side.SERVER)))
+        error = self.well_said(handshake_failure(attempt(ConnectionDone(), side=Side.SERVER)))
         self.assertIn("Health checks", error.remedy)
 
     def test_in_the_middle(self) -> None:
@@ -449,16 +455,18 @@ class EndTests(DiagnosisTestCase):
         for count, words in (
             (1, "after 1 byte"),
             (5, "after 5 bytes"),
-            (KEPT, "after more than 255 bytes"),
+            (MAX_FIRST_BYTES, "after more than 255 bytes"),
         ):
-            error = explain(attempt(ConnectionLost(), (b"\x16\x03\x03" + b"\x00" * KEPT)[:count]))
+            error = handshake_failure(
+                attempt(ConnectionLost(), (b"\x16\x03\x03" + b"\x00" * MAX_FIRST_BYTES)[:count])
+            )
             self.assertEqual(self.well_said(error).cause, "closed")
             self.assertIn(f"during the TLS handshake, {words}. ", str(error))
 
     def test_a_fault_of_our_own(self) -> None:
         """An error in our own code is not blamed on the peer."""
         for fault in (RuntimeError("boom"), KeyError("x"), TypeError()):
-            error = self.well_said(explain(attempt(fault)))
+            error = self.well_said(handshake_failure(attempt(fault)))
             self.assertEqual(error.cause, "other")
             self.assertIn(type(fault).__name__, str(error))
 
@@ -468,17 +476,17 @@ class HintTests(DiagnosisTestCase):
 
     def test_a_few_bytes_may_be_enough(self) -> None:
         """One byte is enough to know PostgreSQL, four are for SMTP."""
-        self.assertIn(f"{WHERE}?starttls=postgres", hint(b"N", Side.CLIENT, 5432, WHERE))
-        self.assertIn(f"{WHERE}?starttls=postgres", hint(b"S", Side.CLIENT, None, WHERE))
-        self.assertIn("starttls=smtp", hint(b"220 ", Side.CLIENT, 587, WHERE))
-        self.assertIn("starttls=ftp", hint(b"220 ", Side.CLIENT, 21, WHERE))
-        self.assertIn("no proxy", hint(b"\x05\x01\x00", Side.SERVER, 443, WHERE))
+        self.assertIn(f"{WHERE}?starttls=postgres", timeout_hint(b"N", Side.CLIENT, 5432, WHERE))
+        self.assertIn(f"{WHERE}?starttls=postgres", timeout_hint(b"S", Side.CLIENT, None, WHERE))
+        self.assertIn("starttls=smtp", timeout_hint(b"220 ", Side.CLIENT, 587, WHERE))
+        self.assertIn("starttls=ftp", timeout_hint(b"220 ", Side.CLIENT, 21, WHERE))
+        self.assertIn("no proxy", timeout_hint(b"\x05\x01\x00", Side.SERVER, 443, WHERE))
 
     def test_silence_hints_at_nothing(self) -> None:
         """Nothing, TLS and rubbish give no hint."""
         for received in (b"", b"\x16", b"\x16\x03\x01", b"\x99"):
             for side in Side:
-                self.assertEqual(hint(received, side, None, WHERE), "")
+                self.assertEqual(timeout_hint(received, side, None, WHERE), "")
 
 
 class _Unspeakable(Exception):
@@ -535,16 +543,16 @@ class AnythingTests(DiagnosisTestCase):
         """Whatever a peer sends and whatever breaks, there is a bounded, printable answer."""
         meeting = arranged(client(alpn_protocols="h2"))
         end = meeting.client if side is Side.CLIENT else meeting.server
-        tried = Attempt(
+        tried = FailedConnection(
             WHERE, side, port, received, error,
             end.conversation if has_connection else None, is_upgrade,
         )  # fmt: skip
-        explained = self.well_said(explain(tried))
+        explained = self.well_said(handshake_failure(tried))
         self.assertTrue(str(explained).startswith(f"{WHERE}: "))
-        late = explain_late(tried)
+        late = late_failure(tried)
         if late is not None:
             self.well_said(late)
-        self.assertLess(len(hint(received, side, port, WHERE)), 200)
+        self.assertLess(len(timeout_hint(received, side, port, WHERE)), 200)
 
     @settings(deadline=None, max_examples=100)
     @given(st.binary(min_size=1, max_size=300), st.sampled_from(Side))

@@ -17,11 +17,11 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import certificates
 from txtransport.testing.devcert import Issued, self_signed
 from txtransport.tls.identity import (
+    certificate_names,
     expected_name,
     fingerprint_problem,
     is_address,
     name_problem,
-    named,
     pin_problem,
     spki_pin,
 )
@@ -238,28 +238,30 @@ class ListTests(SynchronousTestCase):
     def test_names_are_listed(self) -> None:
         """DNS names, addresses and mail are shown as they stand there."""
         self.assertEqual(
-            named(certificate("good.example", address("::1"), PERSONS[0])),
+            certificate_names(certificate("good.example", address("::1"), PERSONS[0])),
             "good.example, ::1, good.example@good.example",
         )
 
     def test_a_long_list_is_cut(self) -> None:
         """Of many names the first few are shown, and that there are more."""
         many = certificate(*(f"host{number}.example" for number in range(500)))
-        self.assertEqual(named(many).count("example"), 8)
-        self.assertTrue(named(many).endswith(", …"))
-        self.assertLess(len(named(certificate(*("x" * 5000 for _ in range(20))))), LONGEST_LIST)
+        self.assertEqual(certificate_names(many).count("example"), 8)
+        self.assertTrue(certificate_names(many).endswith(", …"))
+        self.assertLess(
+            len(certificate_names(certificate(*("x" * 5000 for _ in range(20))))), LONGEST_LIST
+        )
 
     def test_nothing_strange_gets_through(self) -> None:
         """A name with control characters is escaped."""
-        text = named(certificate("a\n\x1b[31mb", "ok.example"))
+        text = certificate_names(certificate("a\n\x1b[31mb", "ok.example"))
         self.assertTrue(text.isprintable(), text)
         self.assertIn("ok.example", text)
 
     def test_no_names(self) -> None:
         """A certificate without names is for nobody; unreadable ones are called so."""
-        self.assertEqual(named(certificate(PERSONS[-1])), "nobody")
-        self.assertEqual(named(certificates.authority().certificate), "nobody")
-        self.assertEqual(named(unreadable()), "names that cannot be read")
+        self.assertEqual(certificate_names(certificate(PERSONS[-1])), "nobody")
+        self.assertEqual(certificate_names(certificates.authority().certificate), "nobody")
+        self.assertEqual(certificate_names(unreadable()), "names that cannot be read")
 
 
 class FingerprintTests(SynchronousTestCase):

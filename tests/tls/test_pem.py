@@ -443,13 +443,13 @@ class StampTests(PemTestCase):
             local_cert="a", local_pk="b", passphrase_file="c", cafile="d", capath="e", crl="f",
             SNI_server_certs=(("x.example", "g"), ("y.example", "h")),
         )  # fmt: skip
-        self.assertEqual(sorted(pem.files(policy)), list("abcdefgh"))
-        self.assertEqual(pem.files(TLSPolicy()), ())
+        self.assertEqual(sorted(pem.policy_files(policy)), list("abcdefgh"))
+        self.assertEqual(pem.policy_files(TLSPolicy()), ())
 
     def test_any_change_is_seen(self) -> None:
         """Replaced, made readable, written, removed: each makes another stamp."""
         file = path(b"one")
-        stamps = [pem.stamp((file,))]
+        stamps = [pem.file_stamps((file,))]
         for change in (
             lambda: path(b"two"),
             lambda: made_readable(file),
@@ -457,14 +457,14 @@ class StampTests(PemTestCase):
             lambda: os.unlink(file),
         ):
             change()
-            stamps.append(pem.stamp((file,)))
-            self.assertEqual(stamps[-1], pem.stamp((file,)))
+            stamps.append(pem.file_stamps((file,)))
+            self.assertEqual(stamps[-1], pem.file_stamps((file,)))
         self.assertEqual(len(set(stamps)), len(stamps))
         self.assertEqual(stamps[-1], (None,))
 
     def test_what_is_no_path_never_changes(self) -> None:
         """To look at an impossible path is no error."""
-        self.assertEqual(pem.stamp(("/nonexistent", "/tmp/\0")), (None, None))
+        self.assertEqual(pem.file_stamps(("/nonexistent", "/tmp/\0")), (None, None))
 
 
 class ShownTests(SynchronousTestCase):
@@ -473,14 +473,14 @@ class ShownTests(SynchronousTestCase):
     def test_names_are_escaped_and_bounded(self) -> None:
         """Whatever a stranger calls itself, it fits into a line of a log."""
         strange = certificates.authority().issue("x.example", common_name="\x1b[31mü\n" * 10)
-        shown = pem.shown_subject(strange.certificate)
+        shown = pem.display_subject(strange.certificate)
         self.assertTrue(shown.isascii() and shown.isprintable(), shown)
         self.assertLess(len(shown), 1300)
-        self.assertIn("CN=txtransport test CA", pem.shown_issuer(strange.certificate))
+        self.assertIn("CN=txtransport test CA", pem.display_issuer(strange.certificate))
 
     def test_a_name_in_the_wrong_characters(self) -> None:
         """A name that cannot be read is called so, and is no error."""
         strange = certificates.mislabelled().certificate
         self.assertRaises(ValueError, getattr, strange, "subject")
-        self.assertEqual(pem.shown_subject(strange), "unreadable")
-        self.assertEqual(pem.shown_issuer(strange), "unreadable")
+        self.assertEqual(pem.display_subject(strange), "unreadable")
+        self.assertEqual(pem.display_issuer(strange), "unreadable")

@@ -17,23 +17,28 @@ from tests import certificates
 from tests.tls.handshake import NAME, End, Meeting, arranged, client, meet, server
 from txtransport.config.policy import Side, Verify
 from txtransport.testing.devcert import self_signed
-from txtransport.tls.connection import GOODBYE, KEPT, Conversation, Problem
+from txtransport.tls.connection import (
+    CLOSE_NOTIFY,
+    MAX_FIRST_BYTES,
+    CertificateProblem,
+    TLSConnection,
+)
 from txtransport.tls.session import Session, session_of
 
 VERSIONS: Final = ("1.2", "1.3")
 
 
-def judging(end: End, verdict: Callable[[Conversation], bool]) -> None:
+def judging(end: End, verdict: Callable[[TLSConnection], bool]) -> None:
     """Let someone else have the last word at that end."""
     before = end.conversation
-    end.conversation = Conversation(before.get_context(), before.policy, before.side, verdict)
+    end.conversation = TLSConnection(before.get_context(), before.policy, before.side, verdict)
     end.begin()
 
 
 class LastWordTests(SynchronousTestCase):
     """A handshake is complete when the peer is acceptable, and not before."""
 
-    def judged(self, side: Side, version: str, verdict: Callable[[Conversation], bool]) -> Meeting:
+    def judged(self, side: Side, version: str, verdict: Callable[[TLSConnection], bool]) -> Meeting:
         """A handshake in which one side asks `verdict` when it is over."""
         meeting = arranged(client(max_version=version))
         judging(meeting.client if side is Side.CLIENT else meeting.server, verdict)
@@ -45,7 +50,7 @@ class LastWordTests(SynchronousTestCase):
             for side in Side:
                 asked: list[bool] = []
 
-                def verdict(conversation: Conversation, asked: list[bool] = asked) -> bool:
+                def verdict(conversation: TLSConnection, asked: list[bool] = asked) -> bool:
                     asked.append(conversation.is_complete)
                     return True
 
@@ -85,7 +90,7 @@ class LastWordTests(SynchronousTestCase):
     def test_a_judge_who_fails(self) -> None:
         """A verdict that raises is none: the handshake is not complete."""
 
-        def verdict(conversation: Conversation) -> bool:
+        def verdict(conversation: TLSConnection) -> bool:
             raise RuntimeError("no verdict")
 
         for side in Side:
@@ -101,7 +106,7 @@ class GoodbyeTests(SynchronousTestCase):
         end.hear(b"")
         end.hear(b"\x15\x03\x03\x00\x02\x01\x00")
         assert end.error is not None
-        self.assertEqual(end.error.args[0][-1][-1], GOODBYE)
+        self.assertEqual(end.error.args[0][-1][-1], CLOSE_NOTIFY)
         self.assertIsInstance(end.error.__cause__, SSL.ZeroReturnError)
 
     def test_after_it(self) -> None:
@@ -123,8 +128,8 @@ class ReceivedTests(SynchronousTestCase):
             conversation = arranged().client.conversation
             for start in range(0, len(whole), size):
                 conversation.bio_write(memoryview(whole)[start : start + size])
-            self.assertEqual(conversation.received, whole[:KEPT])
-        self.assertEqual(arranged().server.conversation.received, b"")
+            self.assertEqual(conversation.first_bytes, whole[:MAX_FIRST_BYTES])
+        self.assertEqual(arranged().server.conversation.first_bytes, b"")
 
 
 class SessionTests(SynchronousTestCase):
@@ -171,7 +176,7 @@ class SessionTests(SynchronousTestCase):
         context.use_certificate_chain_file(path)
         context.use_privatekey_file(path)
         before = meeting.server.conversation
-        meeting.server.conversation = Conversation(
+        meeting.server.conversation = TLSConnection(
             context, before.policy, before.side, lambda conversation: True
         )
         meeting.server.begin()
@@ -195,11 +200,12 @@ class SessionTests(SynchronousTestCase):
         """A client sees the server's leaf and chain; a server, the client's if it was shown."""
         below = certificates.authority().intermediate()
         host = certificates.issued("below.pem", NAME, by=below)
-        guest = certificates.issued("guest.pem", "visitor.example", by=below, purpose="client")
+        protocol = certificates.issued("guest.pem", "visitor.example", by=below, purpose="client")
         trusting = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
         for version in VERSIONS:
             meeting = meet(
-                client(local_cert=guest, max_version=version), server(local_cert=host, **trusting)
+                client(local_cert=protocol, max_version=version),
+                server(local_cert=host, **trusting),
             )
             for session, name in (
                 (meeting.client.session, NAME),
@@ -282,7 +288,7 @@ class NoSessionTests(SynchronousTestCase):
         theirs.set_connect_state()
         self.assertIsNone(session_of(_Held(theirs)))
         meeting = arranged()
-        meeting.client.conversation = cast(Conversation, theirs)
+        meeting.client.conversation = cast(TLSConnection, theirs)
         meeting.go_on()
         session = session_of(_Held(theirs))
         assert isinstance(session, Session)
@@ -302,6 +308,8 @@ class _Held:
         return self._handle
 
 
-def _refusing(conversation: Conversation) -> bool:
-    conversation.evidence.problems.append(Problem("other", 0, 0, "it is not wanted", None))
+def _refusing(conversation: TLSConnection) -> bool:
+    conversation.verification.problems.append(
+        CertificateProblem("other", 0, 0, "it is not wanted", None)
+    )
     return False

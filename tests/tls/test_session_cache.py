@@ -13,38 +13,38 @@ from tests import certificates
 from tests.tls.handshake import NAME, Meeting, arranged, client, meet, server
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.testing.devcert import self_signed
-from txtransport.tls.creator import Creator, creator
+from txtransport.tls.creator import ConnectionCreator, connection_creator
 from txtransport.tls.identity import spki_pin
 from txtransport.tls.session import session_of
-from txtransport.tls.session_cache import Sessions
+from txtransport.tls.session_cache import SessionCache
 
 VERSIONS: Final = ("1.2", "1.3")
 PLACE: Final = ("good.example", 443)
 
 
-def visiting(place: object = PLACE, **options: Any) -> Creator:
+def visiting(place: object = PLACE, **options: Any) -> ConnectionCreator:
     """A client that keeps sessions."""
-    return creator(client(**options), Side.CLIENT, place)
+    return connection_creator(client(**options), Side.CLIENT, place)
 
 
-def hosting(**options: Any) -> Creator:
+def hosting(**options: Any) -> ConnectionCreator:
     """A server; the same one for the same options."""
-    return creator(server(**options), Side.SERVER)
+    return connection_creator(server(**options), Side.SERVER)
 
 
 class ResumptionTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
-    def kept(self, visitor: Creator, host: Creator) -> Meeting:
+    def kept(self, client: ConnectionCreator, host: ConnectionCreator) -> Meeting:
         """A conversation that went well, and is over."""
-        meeting = meet(visitor, host)
+        meeting = meet(client, host)
         self.assertTrue(meeting.is_secure, meeting.errors)
         meeting.part()
         return meeting
 
-    def resumed(self, visitor: Creator, host: Creator) -> bool:
+    def resumed(self, client: ConnectionCreator, host: ConnectionCreator) -> bool:
         """Whether the next conversation takes one up; both sides agree."""
-        meeting = meet(visitor, host)
+        meeting = meet(client, host)
         self.assertTrue(meeting.is_secure, meeting.errors)
         found = {meeting.client.session.resumed, meeting.server.session.resumed}
         self.assertEqual(len(found), 1)
@@ -57,21 +57,21 @@ class TakingUpTests(ResumptionTestCase):
     def test_a_second_conversation_resumes_the_first(self) -> None:
         """In TLS 1.2 and in 1.3, the second conversation shows no certificate."""
         for version in VERSIONS:
-            visitor, host = visiting(max_version=version), hosting(no_ticket=False)
-            self.kept(visitor, host)
-            meeting = meet(visitor, host)
+            client, host = visiting(max_version=version), hosting(no_ticket=False)
+            self.kept(client, host)
+            meeting = meet(client, host)
             for session in (meeting.client.session, meeting.server.session):
                 self.assertIs(session.resumed, True)
                 self.assertEqual(session.version, f"TLSv{version}")
-            self.assertEqual(meeting.client.conversation.evidence.chain, {})
+            self.assertEqual(meeting.client.conversation.verification.chain, {})
 
     def test_who_the_peer_is_is_still_known(self) -> None:
         """A resumed session is as verified as the first, and knows the peer's certificate."""
         for version in VERSIONS:
-            visitor = visiting(max_version=version, local_cert=certificates.visitor())
+            client = visiting(max_version=version, local_cert=certificates.client())
             host = hosting(verify_peer=Verify.YES, cafile=certificates.cafile())
-            first = self.kept(visitor, host)
-            second = meet(visitor, host)
+            first = self.kept(client, host)
+            second = meet(client, host)
             for before, after in (
                 (first.client, second.client.session),
                 (first.server, second.server.session),
@@ -84,14 +84,14 @@ class TakingUpTests(ResumptionTestCase):
     def test_what_was_tolerated_is_not_verified_later(self) -> None:
         """A leaf that only allow_self_signed let pass is none the better for a resumption."""
         ours = certificates.written("tolerated.pem", self_signed(NAME).pem)
-        guest = self_signed("visitor.example", purpose="client")
-        theirs = certificates.written("tolerated-visitor.pem", guest.pem)
+        protocol = self_signed("visitor.example", purpose="client")
+        theirs = certificates.written("tolerated-visitor.pem", protocol.pem)
         trusting = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
         for version in VERSIONS:
-            visitor = visiting(allow_self_signed=True, local_cert=theirs, max_version=version)
+            client = visiting(allow_self_signed=True, local_cert=theirs, max_version=version)
             host = hosting(allow_self_signed=True, local_cert=ours, **trusting)
             for is_resumed in (False, True):
-                meeting = self.kept(visitor, host)
+                meeting = self.kept(client, host)
                 for end in (meeting.client, meeting.server):
                     session = end.session
                     self.assertEqual((session.resumed, session.verified), (is_resumed, False))
@@ -100,53 +100,58 @@ class TakingUpTests(ResumptionTestCase):
         """A session whose chain held the pinned key is taken up, though it shows no chain."""
         between = certificates.authority().intermediate()
         host = hosting(local_cert=certificates.issued("pinned.pem", NAME, by=between))
-        visitor = visiting(pin=spki_pin(between.certificate))
-        self.kept(visitor, host)
-        self.assertTrue(self.resumed(visitor, host))
+        client = visiting(pin=spki_pin(between.certificate))
+        self.kept(client, host)
+        self.assertTrue(self.resumed(client, host))
 
     def test_a_chain_of_conversations(self) -> None:
         """Each conversation leaves a session for the next, a whole day long."""
         for version in VERSIONS:
-            visitor, host = visiting(max_version=version), hosting()
-            self.kept(visitor, host)
+            client, host = visiting(max_version=version), hosting()
+            self.kept(client, host)
             for _ in range(3):
-                self.assertIs(self.kept(visitor, host).client.session.resumed, True)
+                self.assertIs(self.kept(client, host).client.session.resumed, True)
 
     def test_a_session_is_used_once(self) -> None:
         """No two conversations show the same ticket, by which they could be tied together."""
         for version in VERSIONS:
-            visitor, host = visiting(max_version=version), hosting()
-            self.kept(visitor, host)
-            self.assertTrue(self.resumed(visitor, host))
-            self.assertFalse(self.resumed(visitor, host))
+            client, host = visiting(max_version=version), hosting()
+            self.kept(client, host)
+            self.assertTrue(self.resumed(client, host))
+            self.assertFalse(self.resumed(client, host))
 
     def test_the_peer_may_have_forgotten(self) -> None:
         """A server that does not know the ticket is spoken to in full."""
-        visitor = visiting()
-        self.kept(visitor, hosting())
-        self.assertFalse(self.resumed(visitor, hosting(no_ticket=True)))
+        client = visiting()
+        self.kept(client, hosting())
+        self.assertFalse(self.resumed(client, hosting(no_ticket=True)))
 
     def test_a_connection_that_just_ended(self) -> None:
         """A session can be taken up although the peer never said goodbye."""
         for version in VERSIONS:
-            visitor, host = visiting(max_version=version), hosting()
-            meeting = meet(visitor, host)
-            visitor.ended(meeting.client.conversation)
+            client, host = visiting(max_version=version), hosting()
+            meeting = meet(client, host)
+            client.ended(meeting.client.conversation)
             del meeting
-            self.assertTrue(self.resumed(visitor, host))
+            self.assertTrue(self.resumed(client, host))
 
 
 class KeepingApartTests(ResumptionTestCase):
     """A session is never offered where another verification would have been demanded."""
 
-    def apart(self, visitor: Creator, other: Creator, host: Creator | None = None) -> None:
+    def apart(
+        self,
+        client: ConnectionCreator,
+        other: ConnectionCreator,
+        host: ConnectionCreator | None = None,
+    ) -> None:
         """A session of the one is not offered by the other."""
         host = host or hosting()
-        self.kept(visitor, host)
+        self.kept(client, host)
         meeting = meet(other, host)
         self.assertIsNot(meeting.server.conversation.is_resumed, True)
         # It is still there, for whom it is for.
-        self.assertTrue(self.resumed(visitor, host))
+        self.assertTrue(self.resumed(client, host))
 
     def test_by_name(self) -> None:
         """A session with one name is not taken up by another at the same place."""
@@ -165,7 +170,7 @@ class KeepingApartTests(ResumptionTestCase):
             {"verify_peer_name": False},
             {"verify_depth": 8},
             {"pin": certificates.authority().issue("x").spki_pin},
-            {"local_cert": certificates.visitor()},
+            {"local_cert": certificates.client()},
             {"alpn_protocols": "imap"},
         ):
             self.apart(weak, visiting(**options))
@@ -178,36 +183,36 @@ class KeepingApartTests(ResumptionTestCase):
 
     def test_without_a_place_there_is_none(self) -> None:
         """A client that does not say where it goes neither keeps nor takes sessions."""
-        visitor, host = visiting(None), hosting()
+        creator, host = visiting(None), hosting()
         # The shelf is shared with whoever has an equal policy.
-        before = len(visitor.shared.sessions)
-        self.kept(visitor, host)
-        self.assertEqual(len(visitor.shared.sessions), before)
-        self.assertFalse(self.resumed(visitor, host))
+        before = len(creator.context.sessions)
+        self.kept(creator, host)
+        self.assertEqual(len(creator.context.sessions), before)
+        self.assertFalse(self.resumed(creator, host))
 
     def test_without_tickets_there_is_none(self) -> None:
         """no_ticket, on either side, is no resumption."""
         for version in VERSIONS:
-            for visitor, host in (
+            for creator, host in (
                 (visiting(max_version=version, no_ticket=True), hosting()),
                 (visiting(max_version=version), hosting(no_ticket=True)),
             ):
-                self.kept(visitor, host)
-                self.assertFalse(self.resumed(visitor, host))
+                self.kept(creator, host)
+                self.assertFalse(self.resumed(creator, host))
 
     def test_servers_keep_nothing(self) -> None:
         """A server's sessions are with its clients, sealed; it has nothing to keep."""
         host = hosting()
         meeting = meet(visiting(), host)
         host.ended(meeting.server.conversation)
-        self.assertEqual(len(host.shared.sessions), 0)
+        self.assertEqual(len(host.context.sessions), 0)
 
     def test_servers_of_different_policies(self) -> None:
         """A server does not take up what another of another policy has sealed."""
-        visitor = visiting()
+        client = visiting()
         trusting = {"verify_peer": Verify.OPTIONAL, "cafile": certificates.cafile()}
-        self.kept(visitor, hosting())
-        self.assertFalse(self.resumed(visitor, hosting(**trusting)))
+        self.kept(client, hosting())
+        self.assertFalse(self.resumed(client, hosting(**trusting)))
 
 
 class LaterTests(ResumptionTestCase):
@@ -218,9 +223,9 @@ class LaterTests(ResumptionTestCase):
         soon = datetime.now(timezone.utc) + timedelta(hours=1)
         for version in VERSIONS:
             host = hosting(local_cert=certificates.issued("soon.pem", NAME, not_after=soon))
-            visitor = visiting(max_version=version)
-            self.kept(visitor, host)
-            meeting = arranged(visitor, host)
+            client = visiting(max_version=version)
+            self.kept(client, host)
+            meeting = arranged(client, host)
             self.at(soon + timedelta(seconds=1), meeting.go_on)
             self.assertFalse(meeting.client.is_secure)
             self.assertTrue(meeting.client.conversation.is_resumed)
@@ -230,11 +235,11 @@ class LaterTests(ResumptionTestCase):
     def test_an_expired_client_is_refused(self) -> None:
         """So does a server with a client."""
         soon = datetime.now(timezone.utc) + timedelta(hours=1)
-        guest = certificates.issued("guest.pem", "x.example", purpose="client", not_after=soon)
+        protocol = certificates.issued("guest.pem", "x.example", purpose="client", not_after=soon)
         host = hosting(verify_peer=Verify.YES, cafile=certificates.cafile())
-        visitor = visiting(local_cert=guest)
-        self.kept(visitor, host)
-        meeting = arranged(visitor, host)
+        client = visiting(local_cert=protocol)
+        self.kept(client, host)
+        meeting = arranged(client, host)
         self.at(soon + timedelta(seconds=1), meeting.go_on)
         self.assertFalse(meeting.server.is_secure)
         self.assertEqual(meeting.server.explained().cause, "expired")
@@ -243,9 +248,9 @@ class LaterTests(ResumptionTestCase):
         """Without verification of the chain, the dates do not count later either."""
         soon = datetime.now(timezone.utc) + timedelta(hours=1)
         host = hosting(local_cert=certificates.issued("soon.pem", NAME, not_after=soon))
-        visitor = visiting(verify_peer=Verify.NO)
-        self.kept(visitor, host)
-        meeting = arranged(visitor, host)
+        client = visiting(verify_peer=Verify.NO)
+        self.kept(client, host)
+        meeting = arranged(client, host)
         self.at(soon + timedelta(seconds=1), meeting.go_on)
         self.assertTrue(meeting.is_secure)
         self.assertIs(meeting.client.session.resumed, True)
@@ -265,7 +270,7 @@ class ShelfTests(ResumptionTestCase):
 
     def test_the_latest_comes_first(self) -> None:
         """What was kept last is taken first, and then is gone."""
-        shelf = Sessions()
+        shelf = SessionCache()
         self.assertIsNone(shelf.take(PLACE))
         shelf.keep(PLACE, self.connection)
         shelf.keep("elsewhere", self.connection)
@@ -276,14 +281,14 @@ class ShelfTests(ResumptionTestCase):
 
     def test_there_is_room_for_a_few_of_each(self) -> None:
         """A peer that is visited a thousand times does not fill the memory."""
-        shelf = Sessions()
+        shelf = SessionCache()
         for _ in range(1000):
             shelf.keep(PLACE, self.connection)
         self.assertEqual(len(shelf), 8)
 
     def test_there_is_room_for_many_peers(self) -> None:
         """The peers that were longest not visited are forgotten first."""
-        shelf = Sessions()
+        shelf = SessionCache()
         for number in range(1024):
             shelf.keep(number, self.connection)
         shelf.keep(0, self.connection)
@@ -295,7 +300,7 @@ class ShelfTests(ResumptionTestCase):
 
     def test_a_connection_without_session(self) -> None:
         """A connection that never came about leaves nothing."""
-        shelf = Sessions()
+        shelf = SessionCache()
         shelf.keep(PLACE, arranged().client.conversation)
         self.assertEqual(len(shelf), 0)
         self.assertIsNone(shelf.take(PLACE))
@@ -303,6 +308,6 @@ class ShelfTests(ResumptionTestCase):
     def test_a_policy_is_hidden_from_none(self) -> None:
         """A policy that names no peer keeps its sessions by place alone."""
         policy = TLSPolicy(verify_peer_name=False, cafile=certificates.cafile())
-        visitor, host = creator(policy, Side.CLIENT, PLACE), hosting()
-        self.kept(visitor, host)
-        self.assertTrue(self.resumed(visitor, host))
+        client, host = connection_creator(policy, Side.CLIENT, PLACE), hosting()
+        self.kept(client, host)
+        self.assertTrue(self.resumed(client, host))

@@ -15,9 +15,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.policy import TLSPolicy
 from txtransport.config.schemes import SCHEMES
-from txtransport.config.settings import split
+from txtransport.config.settings import resolve_options
 from txtransport.testing.devcert import Authority
-from txtransport.tls.trust_store import Trust, refusal, trust
+from txtransport.tls.trust_store import TrustStore, refusal, trust_store
 
 
 class TrustTests(SynchronousTestCase):
@@ -46,7 +46,7 @@ class TrustTests(SynchronousTestCase):
 
     def test_none(self) -> None:
         """Where OpenSSL finds no authority, there is none, whatever the machine has elsewhere."""
-        self.assertEqual(trust(), Trust(0, ()))
+        self.assertEqual(trust_store(), TrustStore(0, ()))
 
     def test_a_file(self) -> None:
         """The authorities of a bundle are counted, each once."""
@@ -54,7 +54,7 @@ class TrustTests(SynchronousTestCase):
         path = self.folder / "bundle.pem"
         path.write_bytes(b"# a comment\n" + first.pem + second.pem + first.pem)
         self.set("SSL_CERT_FILE", str(path))
-        self.assertEqual(trust(), Trust(2, (str(path),)))
+        self.assertEqual(trust_store(), TrustStore(2, (str(path),)))
 
     def test_a_folder(self) -> None:
         """A hashed folder counts as well; what it holds beside authorities does no harm."""
@@ -66,7 +66,7 @@ class TrustTests(SynchronousTestCase):
         (self.folder / "below").mkdir()
         os.mkfifo(self.folder / "fifo")
         self.set("SSL_CERT_DIR", str(self.folder))
-        self.assertEqual(trust(), Trust(2, (str(self.folder),)))
+        self.assertEqual(trust_store(), TrustStore(2, (str(self.folder),)))
 
     def test_both(self) -> None:
         """An authority that is in a bundle and in a folder is one."""
@@ -77,7 +77,7 @@ class TrustTests(SynchronousTestCase):
         self.hashed(Authority.create("another"))
         self.set("SSL_CERT_FILE", str(path))
         self.set("SSL_CERT_DIR", str(self.folder))
-        self.assertEqual(trust(), Trust(2, (str(path), str(self.folder))))
+        self.assertEqual(trust_store(), TrustStore(2, (str(path), str(self.folder))))
 
     def test_the_expired_do_not_count(self) -> None:
         """An authority whose time is over helps no one."""
@@ -85,13 +85,13 @@ class TrustTests(SynchronousTestCase):
         path = self.folder / "bundle.pem"
         path.write_bytes(Authority.create(now=long_ago, days=2).pem)
         self.set("SSL_CERT_FILE", str(path))
-        self.assertEqual(trust(), Trust(0, ()))
+        self.assertEqual(trust_store(), TrustStore(0, ()))
 
     def test_what_openssl_does_not_take(self) -> None:
         """A file in the folder that is not named by its hash is not trusted, and not counted."""
         (self.folder / "ca.pem").write_bytes(Authority.create().pem)
         self.set("SSL_CERT_DIR", str(self.folder))
-        self.assertEqual(trust(), Trust(0, ()))
+        self.assertEqual(trust_store(), TrustStore(0, ()))
 
     def test_what_cannot_be_read(self) -> None:
         """A file that is there and cannot be read is as good as none."""
@@ -102,7 +102,7 @@ class TrustTests(SynchronousTestCase):
             raise PermissionError(path)
 
         self.patch(builtins, "open", denied)
-        self.assertEqual(trust(), Trust(0, ()))
+        self.assertEqual(trust_store(), TrustStore(0, ()))
 
 
 class VersionTests(SynchronousTestCase):
@@ -111,7 +111,7 @@ class VersionTests(SynchronousTestCase):
     def test_what_is_spoken(self) -> None:
         """TLS 1.2 and 1.3 are spoken, and whatever a plain tls:// is."""
         for name in ("tls", "tlsv1.2", "tlsv1.3"):
-            policy = split(SCHEMES[name], (), {}, "client").tls
+            policy = resolve_options(SCHEMES[name], (), {}, "client").tls
             assert policy is not None
             self.assertIsNone(refusal(policy), name)
 

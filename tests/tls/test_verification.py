@@ -20,7 +20,7 @@ from tests.tls.handshake import NAME, End, Meeting, arranged, client, meet, serv
 from txtransport.config.policy import TLSPolicy, Verify
 from txtransport.errors import CAUSES
 from txtransport.testing.devcert import Authority, Issued, self_signed
-from txtransport.tls.verification import completed, judge
+from txtransport.tls.verification import verify_after_handshake, verify_callback
 
 VERSIONS: Final = ("1.2", "1.3")
 NOW: Final = datetime.now(timezone.utc)
@@ -375,9 +375,11 @@ class RevocationTests(VerificationTestCase):
 class ServerTests(VerificationTestCase):
     """Servers that ask their clients for a certificate."""
 
-    def meeting(self, verify: Verify, version: str, guest: bytes | None, **options: Any) -> Meeting:
+    def meeting(
+        self, verify: Verify, version: str, protocol: bytes | None, **options: Any
+    ) -> Meeting:
         """A client with that certificate at a server that asks for one."""
-        own = {"local_cert": certificates.written("guest.pem", guest)} if guest else {}
+        own = {"local_cert": certificates.written("guest.pem", protocol)} if protocol else {}
         asking = {"verify_peer": verify, "cafile": certificates.cafile(), **options}
         return meet(client(max_version=version, **own), server(**asking))
 
@@ -421,7 +423,7 @@ class ServerTests(VerificationTestCase):
 
     def test_a_certificate_that_nobody_asked_for(self) -> None:
         """A server that verifies nobody does not ask, and no client shows one unasked."""
-        meeting = self.accepted(meet(client(local_cert=certificates.visitor())))
+        meeting = self.accepted(meet(client(local_cert=certificates.client())))
         self.assertIsNone(meeting.server.session.peer_certificate)
 
     def test_names_do_not_matter(self) -> None:
@@ -461,22 +463,22 @@ class JudgeTests(SynchronousTestCase):
     def test_an_unknown_connection(self) -> None:
         """A connection that is not of our making is refused: nothing is known of its policy."""
         theirs = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
-        self.assertIs(judge(theirs, self.leaf, 0, 0, 1), False)
+        self.assertIs(verify_callback(theirs, self.leaf, 0, 0, 1), False)
 
     def test_an_error_while_looking(self) -> None:
         """A certificate that cannot be examined is refused, and that is what is told."""
         for ok in (0, 1):
             broken: Any = object()
-            self.assertIs(judge(self.conversation, broken, 0, 0, ok), False)
-            problem = self.conversation.evidence.problems[-1]
+            self.assertIs(verify_callback(self.conversation, broken, 0, 0, ok), False)
+            problem = self.conversation.verification.problems[-1]
             self.assertEqual(problem.cause, "other")
             self.assertIn("it could not be examined", problem.text)
-            self.assertIs(completed(self.conversation), False)
+            self.assertIs(verify_after_handshake(self.conversation), False)
 
     def test_an_error_of_openssl_that_has_no_name(self) -> None:
         """A code that nobody has heard of is a refusal with that code."""
-        self.assertIs(judge(self.conversation, self.leaf, 12345, 1, 0), False)
-        problem = self.conversation.evidence.problems[0]
+        self.assertIs(verify_callback(self.conversation, self.leaf, 12345, 1, 0), False)
+        problem = self.conversation.verification.problems[0]
         self.assertEqual((problem.cause, problem.code, problem.depth), ("other", 12345, 1))
         self.assertIn("X509 error 12345", problem.text)
 
@@ -484,8 +486,8 @@ class JudgeTests(SynchronousTestCase):
         """Whatever OpenSSL holds against a certificate has a documented cause and a text."""
         for code in range(1, 120):
             conversation = arranged().client.conversation
-            self.assertIs(judge(conversation, self.leaf, code, 0, 0), False)
-            (problem,) = conversation.evidence.problems
+            self.assertIs(verify_callback(conversation, self.leaf, code, 0, 0), False)
+            (problem,) = conversation.verification.problems
             self.assertIn(problem.cause, CAUSES)
             self.assertRegex(problem.text, "[a-z].{10,}[^.]$")
 
@@ -493,13 +495,13 @@ class JudgeTests(SynchronousTestCase):
         """With allow_self_signed, what is said of the leaf is not said of an authority."""
         for depth in (0, 1):
             conversation = arranged(client(allow_self_signed=True)).client.conversation
-            self.assertIs(judge(conversation, self.leaf, 18, depth, 0), depth == 0)
+            self.assertIs(verify_callback(conversation, self.leaf, 18, depth, 0), depth == 0)
 
     def test_a_good_authority_is_not_the_end(self) -> None:
         """An authority that is found good makes no leaf good."""
-        self.assertIs(judge(self.conversation, self.leaf, 0, 1, 1), True)
-        self.assertIs(self.conversation.evidence.is_leaf_good, False)
-        self.assertIs(completed(self.conversation), False)
+        self.assertIs(verify_callback(self.conversation, self.leaf, 0, 1, 1), True)
+        self.assertIs(self.conversation.verification.is_leaf_accepted, False)
+        self.assertIs(verify_after_handshake(self.conversation), False)
 
     def test_no_certificate_at_all(self) -> None:
         """A peer that showed no certificate is refused by whoever demands anything of it."""
@@ -514,17 +516,17 @@ class JudgeTests(SynchronousTestCase):
               "peer_fingerprint": "0" * 64}, False),
         ):  # fmt: skip
             conversation = arranged(client(**options)).client.conversation
-            self.assertIs(completed(conversation), is_good)
+            self.assertIs(verify_after_handshake(conversation), is_good)
             if not is_good:
-                (problem,) = conversation.evidence.problems
+                (problem,) = conversation.verification.problems
                 self.assertEqual(problem.text, "the peer showed no certificate at all")
 
     def test_an_error_at_the_end(self) -> None:
         """If the last look fails, the last word is no."""
         conversation = arranged().client.conversation
         self.patch(conversation, "get_peer_certificate", None)
-        self.assertIs(completed(conversation), False)
-        self.assertIn("could not be examined", conversation.evidence.problems[0].text)
+        self.assertIs(verify_after_handshake(conversation), False)
+        self.assertIn("could not be examined", conversation.verification.problems[0].text)
 
     def test_a_leaf_that_openssl_did_not_look_at(self) -> None:
         """A leaf that is first seen at the end is looked at there, and must not have expired."""
@@ -536,8 +538,8 @@ class JudgeTests(SynchronousTestCase):
         ):
             conversation = arranged().client.conversation
             self.patch(conversation, "get_peer_certificate", lambda leaf=leaf, **_: leaf)
-            self.assertIs(completed(conversation), not causes)
-            found = [problem.cause for problem in conversation.evidence.problems]
+            self.assertIs(verify_after_handshake(conversation), not causes)
+            found = [problem.cause for problem in conversation.verification.problems]
             self.assertEqual(found, causes)
 
 

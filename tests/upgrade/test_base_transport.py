@@ -15,7 +15,13 @@ from twisted.protocols.tls import TLSMemoryBIOFactory, TLSMemoryBIOProtocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.errors import AlreadySecure, UpgradeError
-from txtransport.upgrade.base_transport import bottom, is_client, is_under_tls, ready, where
+from txtransport.upgrade.base_transport import (
+    base_transport,
+    describe_peer,
+    is_client,
+    is_under_tls,
+    require_startable,
+)
 
 
 @define
@@ -44,8 +50,8 @@ class BottomTests(SynchronousTestCase):
     def test_wrappers_are_looked_through(self) -> None:
         """However many there are, the transport beneath them is found."""
         transport = StringTransport()
-        self.assertIs(bottom(wrapped(transport)), transport)
-        self.assertIs(bottom(transport), transport)
+        self.assertIs(base_transport(wrapped(transport)), transport)
+        self.assertIs(base_transport(transport), transport)
 
     def test_tls_among_the_wrappers(self) -> None:
         """A conversation that was under TLS from the start is known by it."""
@@ -54,11 +60,11 @@ class BottomTests(SynchronousTestCase):
         tls.transport = cast(Any, StringTransport())
         self.assertTrue(is_under_tls(wrapped(tls)))
         self.assertFalse(is_under_tls(wrapped(StringTransport())))
-        self.assertRaises(AlreadySecure, ready, wrapped(tls))
+        self.assertRaises(AlreadySecure, require_startable, wrapped(tls))
 
     def test_what_cannot_start_tls(self) -> None:
         """A transport in memory has no TLS; the error names its type."""
-        error = self.assertRaises(UpgradeError, ready, StringTransport())
+        error = self.assertRaises(UpgradeError, require_startable, StringTransport())
         self.assertIn("StringTransport", str(error))
 
     def test_the_role(self) -> None:
@@ -78,6 +84,8 @@ class BottomTests(SynchronousTestCase):
             UNIXAddress("/run/x"): "STARTTLS with a local socket",
         }
         for address, text in rows.items():
-            self.assertEqual(where(Peer(address)), text)
+            self.assertEqual(describe_peer(Peer(address)), text)
         peer = Peer(IPv4Address("TCP", "192.0.2.1", 25))
-        self.assertEqual(where(peer, "mx.example"), "STARTTLS with mx.example (192.0.2.1:25)")
+        self.assertEqual(
+            describe_peer(peer, "mx.example"), "STARTTLS with mx.example (192.0.2.1:25)"
+        )

@@ -8,7 +8,7 @@ from attrs import Factory, define
 from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.upgrade.buffer import MOST, Feed
+from txtransport.upgrade.buffer import MAX_HELD, InputBuffer
 from txtransport.upgrade.framing import Held
 
 
@@ -18,7 +18,7 @@ class Parser:
 
     got: list[bytes] = Factory(list)
     is_paused: bool = False
-    feed: Any = None
+    buffer: Any = None
 
     def next_unit(self, data: Held) -> int:
         """Up to the semicolon."""
@@ -29,10 +29,10 @@ class Parser:
         self.got.append(data)
         command = {
             b"pause;": lambda: setattr(self, "is_paused", True),
-            b"hold;": self.feed.hold,
-            b"end;": self.feed.close,
-            b"back;": lambda: self.feed.add(b"older;"),
-            b"close;": self.feed.transport.loseConnection,
+            b"hold;": self.buffer.hold,
+            b"end;": self.buffer.close,
+            b"back;": lambda: self.buffer.add(b"older;"),
+            b"close;": self.buffer.transport.loseConnection,
         }.get(data)
         if command is not None:
             command()
@@ -44,7 +44,7 @@ class FeedTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.parser = Parser()
         self.transport = StringTransport()
-        self.feed = self.parser.feed = Feed(
+        self.buffer = self.parser.buffer = InputBuffer(
             self.transport,
             self.parser.received,
             self.parser.next_unit,
@@ -53,80 +53,84 @@ class FeedTests(SynchronousTestCase):
 
     def test_one_unit_at_a_time(self) -> None:
         """However the bytes come, the parser gets whole units."""
-        self.feed.add(b"one;two;th")
-        self.feed.add(b"ree")
+        self.buffer.add(b"one;two;th")
+        self.buffer.add(b"ree")
         self.assertEqual(self.parser.got, [b"one;", b"two;"])
-        self.feed.add(b";")
+        self.buffer.add(b";")
         self.assertEqual(self.parser.got, [b"one;", b"two;", b"three;"])
 
     def test_a_parser_that_pauses(self) -> None:
         """A paused parser gets nothing until it wants more."""
-        self.feed.add(b"pause;next;")
+        self.buffer.add(b"pause;next;")
         self.assertEqual(self.parser.got, [b"pause;"])
         self.parser.is_paused = False
-        self.feed.go_on()
+        self.buffer.deliver_units()
         self.assertEqual(self.parser.got, [b"pause;", b"next;"])
 
     def test_holding(self) -> None:
         """Held input waits, and so does the transport."""
-        self.feed.add(b"hold;next;")
+        self.buffer.add(b"hold;next;")
         self.assertEqual(self.parser.got, [b"hold;"])
         self.assertEqual(self.transport.producerState, "paused")
-        self.feed.release()
+        self.buffer.release()
         self.assertEqual(self.parser.got, [b"hold;", b"next;"])
         self.assertEqual(self.transport.producerState, "producing")
 
     def test_releasing_a_paused_parser(self) -> None:
         """A parser that has paused itself meanwhile keeps its transport paused."""
-        self.feed.hold()
+        self.buffer.hold()
         self.parser.is_paused = True
-        self.feed.release()
+        self.buffer.release()
         self.assertEqual(self.transport.producerState, "paused")
 
     def test_releasing_what_was_not_held(self) -> None:
         """Releasing once too often does nothing."""
-        self.feed.release()
+        self.buffer.release()
         self.assertEqual(self.transport.producerState, "producing")
 
     def test_closing(self) -> None:
         """A closed feed gives back what was left, and delivers nothing more."""
-        self.feed.hold()
-        self.feed.add(b"next;")
-        self.assertEqual(self.feed.close(), b"next;")
-        self.feed.hold()
-        self.feed.add(b"late;")
-        self.assertEqual(self.feed.close(), b"")
+        self.buffer.hold()
+        self.buffer.add(b"next;")
+        self.assertEqual(self.buffer.close(), b"next;")
+        self.buffer.hold()
+        self.buffer.add(b"late;")
+        self.assertEqual(self.buffer.close(), b"")
         self.assertEqual(self.parser.got, [])
 
     def test_a_parser_that_ends_it(self) -> None:
         """What follows the unit that ended it is not delivered."""
-        self.feed.add(b"end;next;")
+        self.buffer.add(b"end;next;")
         self.assertEqual(self.parser.got, [b"end;"])
 
     def test_a_parser_that_closes_the_connection(self) -> None:
         """What follows the unit that closed the connection is not delivered, nor kept."""
-        self.feed.add(b"close;next;")
+        self.buffer.add(b"close;next;")
         self.assertEqual(self.parser.got, [b"close;"])
-        self.assertEqual(self.feed.close(), b"")
+        self.assertEqual(self.buffer.close(), b"")
 
     def test_what_is_given_back_comes_first(self) -> None:
         """Bytes that the parser gives back are older than those that wait."""
-        self.feed.add(b"back;next;")
+        self.buffer.add(b"back;next;")
         self.assertEqual(self.parser.got, [b"back;", b"older;", b"next;"])
 
     def test_a_unit_that_cannot_be(self) -> None:
         """A size that is not there yet, or no size, means to wait."""
         for size in (-1, 0, 7):
-            feed = Feed(self.transport, self.parser.received, lambda data: size, lambda: False)  # noqa: B023
-            feed.add(b"word;")
-            self.assertEqual(feed.close(), b"word;")
+
+            def next_unit(data: object, size: int = size) -> int:
+                return size
+
+            buffer = InputBuffer(self.transport, self.parser.received, next_unit, lambda: False)
+            buffer.add(b"word;")
+            self.assertEqual(buffer.close(), b"word;")
         self.assertEqual(self.parser.got, [])
 
     def test_too_much(self) -> None:
         """A unit without an end is noticed; a full buffer that only waits is not one."""
-        self.feed.add(b"x" * MOST)
-        self.assertFalse(self.feed.is_overfull)
-        self.feed.add(b"x")
-        self.assertTrue(self.feed.is_overfull)
+        self.buffer.add(b"x" * MAX_HELD)
+        self.assertFalse(self.buffer.is_overfull)
+        self.buffer.add(b"x")
+        self.assertTrue(self.buffer.is_overfull)
         self.parser.is_paused = True
-        self.assertFalse(self.feed.is_overfull)
+        self.assertFalse(self.buffer.is_overfull)

@@ -40,11 +40,11 @@ from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface import implementer
 
 import txtransport
-from tests import certificates, guests
-from tests.guests import Guests, Visit
+from tests import certificates, twisted_protocols
 from tests.loopback import ClockedReactor, LoopbackTestCase, Recorder
 from tests.speakers import Lines
 from tests.speakers import as_server as policy_of_a_server
+from tests.twisted_protocols import Recording, RecordingFactory
 from txtransport.errors import (
     AlreadySecure,
     ConversationOver,
@@ -57,11 +57,11 @@ from txtransport.errors import (
     UpgradeError,
 )
 from txtransport.testing.devcert import Authority
-from txtransport.upgrade.base_transport import bottom
+from txtransport.upgrade.base_transport import base_transport
 
 EVIL: Final = b"mallory"
 LOGIN: Final = b"AGFsaWNlAGNvcnJlY3QgaG9yc2U="
-"""`guests.USER` and her password, as the mechanism PLAIN has it."""
+"""`twisted_protocols.USER` and her password, as the mechanism PLAIN has it."""
 SESSION: Final = (
     b"250-mx\r\n250 AUTH PLAIN\r\n235 ok\r\n250 ok\r\n250 ok\r\n354 go on\r\n"
     b"250 queued\r\n221 bye\r\n"
@@ -72,7 +72,7 @@ MAILDROP: Final = (b"+OK ready\r\n", (b"CAPA", b"+OK\r\nSTLS\r\n.\r\n"))
 
 
 @frozen
-class Door:
+class EndpointPair:
     """One way to listen and to call.
 
     Attributes:
@@ -85,25 +85,25 @@ class Door:
 
 
 TCP: Final = (
-    Door(
+    EndpointPair(
         lambda reactor, path: txtransport.server(reactor, "tcp://127.0.0.1:0"),
         lambda reactor, path, port: txtransport.client(reactor, f"tcp://127.0.0.1:{port}"),
     ),
-    Door(
+    EndpointPair(
         lambda reactor, path: txtransport.server(reactor, "tcp://127.0.0.1:0", max_connections=9),
         lambda reactor, path, port: txtransport.client(reactor, f"tcp://localhost:{port}"),
     ),
-    Door(
+    EndpointPair(
         lambda reactor, path: TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1"),
         lambda reactor, path, port: TCP4ClientEndpoint(reactor, "127.0.0.1", port),
     ),
 )
 LOCAL: Final = (
-    Door(
+    EndpointPair(
         lambda reactor, path: txtransport.server(reactor, f"unix://{path}"),
         lambda reactor, path, port: txtransport.client(reactor, f"unix://{path}"),
     ),
-    Door(
+    EndpointPair(
         lambda reactor, path: UNIXServerEndpoint(reactor, path),
         lambda reactor, path, port: UNIXClientEndpoint(reactor, path),
     ),
@@ -121,19 +121,19 @@ class GuardTestCase(LoopbackTestCase):
 
     async def serving(self, build: Callable[[], object], **keywords: Any) -> Any:
         """Guarded servers on loopback; with the port's number."""
-        made: Any = Guests(build)
+        made: Any = RecordingFactory(build)
         made.port = await self.listening("tcp://127.0.0.1:0", txtransport.guard(made, **keywords))
         return made
 
     async def unguarded(self, build: Callable[[], object]) -> Any:
         """The same without a guard."""
-        made: Any = Guests(build)
+        made: Any = RecordingFactory(build)
         made.port = await self.listening("tcp://127.0.0.1:0", made)
         return made
 
     async def scripted(self, greeting: bytes, *steps: tuple[bytes, bytes | None]) -> Any:
         """Servers that say what the script says; with the port's number."""
-        return await self.unguarded(lambda: guests.Scripted(greeting, steps))
+        return await self.unguarded(lambda: twisted_protocols.Scripted(greeting, steps))
 
     async def raw(self, made: Any) -> Recorder:
         """A client that writes what it likes."""
@@ -141,21 +141,21 @@ class GuardTestCase(LoopbackTestCase):
 
     def secure(self, client: Recorder, name: str = "localhost") -> None:
         """Have such a client begin TLS."""
-        cast(Any, client.transport).startTLS(guests.as_client(name))
+        cast(Any, client.transport).startTLS(twisted_protocols.as_client(name))
 
-    async def calling(self, build: Callable[[], object], made: Any, **keywords: Any) -> Visit:
+    async def calling(self, build: Callable[[], object], made: Any, **keywords: Any) -> Recording:
         """A guarded client's conversation with those servers."""
-        clients = Guests(build)
+        clients = RecordingFactory(build)
         endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{made.port}")
         await endpoint.connect(txtransport.guard(clients, **keywords))
-        self.addCleanup(self.hung_up, clients.visit)
-        return clients.visit
+        self.addCleanup(self.hung_up, clients.recorder)
+        return clients.recorder
 
-    async def hung_up(self, visit: Visit) -> None:
+    async def hung_up(self, recorder: Recording) -> None:
         """Abort, and wait for the end."""
-        if not visit.lost.called:
-            visit.guest.transport.abortConnection()
-            await visit.lost
+        if not recorder.lost.called:
+            recorder.protocol.transport.abortConnection()
+            await recorder.lost
 
     async def failure(self, attempt: Any) -> Any:
         """The exception with which something failed."""
@@ -164,7 +164,7 @@ class GuardTestCase(LoopbackTestCase):
     def send(self, made: Any, policy: Any = None) -> Deferred[Any]:
         """Have Twisted's guarded sender give a mail to those servers."""
         sent: Deferred[Any] = Deferred()
-        sender = guests.sending(sent)
+        sender = twisted_protocols.sending(sent)
         guarded = txtransport.guard(sender, policy=policy)
         self.reactor.connectTCP("127.0.0.1", made.port, guarded)
         return sent
@@ -175,8 +175,8 @@ class TwistedAloneTests(GuardTestCase):
 
     async def test_s2_twisted_alone_executes_what_was_injected(self) -> None:
         """Without the guard a mail that was sent in the clear arrives as if under TLS."""
-        postbox = guests.Postbox()
-        made = await self.unguarded(lambda: guests.mail_server(postbox))
+        postbox = twisted_protocols.Postbox()
+        made = await self.unguarded(lambda: twisted_protocols.mail_server(postbox))
         client = await self.raw(made)
         await client.heard(b"220 ")
         client.say(
@@ -192,77 +192,82 @@ class TwistedAloneTests(GuardTestCase):
         """Without the guard a client reports TLS, and what it offers, before there is any."""
         made = await self.scripted(*MAILDROP, (b"STLS", b"+OK go\r\n+OK\r\nEVIL\r\n.\r\n"))
         endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{made.port}")
-        clients = Guests(pop3.AdvancedPOP3Client)
+        clients = RecordingFactory(pop3.AdvancedPOP3Client)
         client: Any = await endpoint.connect(clients)
-        self.addCleanup(self.hung_up, clients.visit)
-        self.assertEqual(await client.startTLS(guests.as_client()), {b"EVIL": None})
+        self.addCleanup(self.hung_up, clients.recorder)
+        self.assertEqual(await client.startTLS(twisted_protocols.as_client()), {b"EVIL": None})
 
 
 class ConversationTests(GuardTestCase):
     """With the guard, everything is as it was without, over whatever it runs."""
 
-    async def pair(self, door: Door, server: IProtocolFactory, client: IProtocolFactory) -> None:
+    async def pair(
+        self, endpoints: EndpointPair, server: IProtocolFactory, client: IProtocolFactory
+    ) -> None:
         """Connect them through that door."""
         path = self.socket_path()
-        port = self.adopt(await door.listen(self.reactor, path).listen(server))
-        await door.call(self.reactor, path, port).connect(client)
+        port = self.adopt(await endpoints.listen(self.reactor, path).listen(server))
+        await endpoints.call(self.reactor, path, port).connect(client)
 
     async def over(
         self,
-        doors: tuple[Door, ...],
+        pairs: tuple[EndpointPair, ...],
         server: Callable[[], object],
         client: Callable[[], object],
         talk: Callable[[Any], Awaitable[object]],
     ) -> None:
         """Have the client talk over each of the doors, and see that it is under TLS."""
-        for door in doors:
-            servers, clients = Guests(server), Guests(client)
-            await self.pair(door, txtransport.guard(servers), txtransport.guard(clients))
-            visit = clients.visit
-            self.addCleanup(self.hung_up, visit)
-            self.assertFalse(ISSLTransport.providedBy(visit.guest.transport))
-            self.assertIsNone(txtransport.session_of(visit.guest.transport))
-            await talk(visit.guest)
-            for each in (visit, servers.visit):
-                self.assertTrue(ISSLTransport.providedBy(each.guest.transport))
-                session = txtransport.session_of(each.guest.transport)
+        for endpoints in pairs:
+            servers, clients = RecordingFactory(server), RecordingFactory(client)
+            await self.pair(endpoints, txtransport.guard(servers), txtransport.guard(clients))
+            recorder = clients.recorder
+            self.addCleanup(self.hung_up, recorder)
+            self.assertFalse(ISSLTransport.providedBy(recorder.protocol.transport))
+            self.assertIsNone(txtransport.session_of(recorder.protocol.transport))
+            await talk(recorder.protocol)
+            for each in (recorder, servers.recorder):
+                self.assertTrue(ISSLTransport.providedBy(each.protocol.transport))
+                session = txtransport.session_of(each.protocol.transport)
                 assert session is not None
                 self.assertEqual(session.version, "TLSv1.3")
-            visit.guest.transport.loseConnection()
-            await visit.lost
-            await servers.visit.lost
+            recorder.protocol.transport.loseConnection()
+            await recorder.lost
+            await servers.recorder.lost
 
     async def test_mail(self) -> None:
         """A mail is sent with SMTP."""
-        for door in TCP:
-            postbox, sent = guests.Postbox(), Deferred[Any]()
-            servers = Guests(partial(guests.mail_server, postbox))
-            sender = guests.sending(sent, requireAuthentication=True)
-            await self.pair(door, txtransport.guard(servers), txtransport.guard(sender))
+        for endpoints in TCP:
+            postbox, sent = twisted_protocols.Postbox(), Deferred[Any]()
+            servers = RecordingFactory(partial(twisted_protocols.mail_server, postbox))
+            sender = twisted_protocols.sending(sent, requireAuthentication=True)
+            await self.pair(endpoints, txtransport.guard(servers), txtransport.guard(sender))
             self.assertEqual((await sent)[0], 1)
-            await servers.visit.lost
+            await servers.recorder.lost
             self.assertEqual(postbox.mails, [[b"Subject: hello", b"", b"Dear Bob"]])
-            self.assertTrue(servers.visit.guest.authenticated)
+            self.assertTrue(servers.recorder.protocol.authenticated)
 
     async def test_imap(self) -> None:
         """Someone logs in with IMAP and looks at the mailboxes."""
 
         async def talk(client: Any) -> None:
-            await client.login(guests.USER, guests.PASSWORD)
+            await client.login(twisted_protocols.USER, twisted_protocols.PASSWORD)
             self.assertEqual(await client.list("", "%"), [(("\\HasNoChildren",), "/", "INBOX")])
 
         await self.over(
-            TCP + LOCAL, guests.imap_server, lambda: imap4.IMAP4Client(guests.as_client()), talk
+            TCP + LOCAL,
+            twisted_protocols.imap_server,
+            lambda: imap4.IMAP4Client(twisted_protocols.as_client()),
+            talk,
         )
 
     async def test_pop3(self) -> None:
         """Someone logs in with POP3."""
 
         async def talk(client: Any) -> None:
-            await client.startTLS(guests.as_client())
-            await client.login(guests.USER, guests.PASSWORD)
+            await client.startTLS(twisted_protocols.as_client())
+            await client.login(twisted_protocols.USER, twisted_protocols.PASSWORD)
 
-        await self.over(TCP + LOCAL, guests.PostOffice, pop3.AdvancedPOP3Client, talk)
+        await self.over(TCP + LOCAL, twisted_protocols.PostOffice, pop3.AdvancedPOP3Client, talk)
 
     async def test_xmpp(self) -> None:
         """A stream of XMPP is made ready, and takes a message."""
@@ -272,8 +277,8 @@ class ConversationTests(GuardTestCase):
 
         await self.over(
             TCP + LOCAL,
-            lambda: guests.xmpp_server(guests.Callee()),
-            lambda: guests.xmpp_client(guests.Caller()),
+            lambda: twisted_protocols.xmpp_server(twisted_protocols.Callee()),
+            lambda: twisted_protocols.xmpp_client(twisted_protocols.Caller()),
             talk,
         )
 
@@ -281,12 +286,12 @@ class ConversationTests(GuardTestCase):
         """Two AMP peers ask and answer, before and after."""
 
         async def talk(client: Any) -> None:
-            await client.callRemote(guests.Ask, text="before\0")
-            await guests.started(client)
-            answer = await client.callRemote(guests.Ask, text="after")
+            await client.callRemote(twisted_protocols.Ask, text="before\0")
+            await twisted_protocols.started(client)
+            answer = await client.callRemote(twisted_protocols.Ask, text="after")
             self.assertEqual(answer, {"text": "after"})
 
-        await self.over(TCP + LOCAL, guests.Peer, guests.Peer, talk)
+        await self.over(TCP + LOCAL, twisted_protocols.Peer, twisted_protocols.Peer, talk)
 
     async def test_someone_else_s_parser(self) -> None:
         """A parser that is not Twisted's gets what ends with the boundary, or byte by byte."""
@@ -301,7 +306,7 @@ class ConversationTests(GuardTestCase):
                     self.words.append(word)
                     if word == b"secure":
                         cast(Any, self.transport).write(b"go;;")
-                        cast(Any, self.transport).startTLS(guests.as_server())
+                        cast(Any, self.transport).startTLS(twisted_protocols.as_server())
 
         secret = [b"one", b"two", b"secure", b"three", b"end"]
         for boundary, given in ((b";;", [b"one;;", b"two;;", b"secure;;"]), (None, [b"o", b"n"])):
@@ -311,11 +316,11 @@ class ConversationTests(GuardTestCase):
             await client.heard(b"go;;")
             self.secure(client)
             client.say(b"three;;end;;")
-            words = made.visit.guest.words
+            words = made.recorder.protocol.words
             while words[-1:] != [b"end"]:
                 await self.turn()
             self.assertEqual(words, secret)
-            self.assertEqual(made.visit.given[: len(given)], given)
+            self.assertEqual(made.recorder.given[: len(given)], given)
 
 
 @frozen
@@ -340,24 +345,24 @@ class Upgrade:
 
 SERVERS: Final = {
     "smtp": Upgrade(
-        lambda: guests.mail_server(guests.Postbox()),
+        lambda: twisted_protocols.mail_server(twisted_protocols.Postbox()),
         b"STARTTLS\r\n",
         b"220 Begin",
         b"EHLO a.example\r\n",
         b"250 STARTTLS\r\n",
     ),
-    "imap": Upgrade(guests.imap_server, b"A STARTTLS\r\n", b"A OK Begin", b"", b"* OK "),
-    "pop3": Upgrade(guests.PostOffice, b"STLS\r\n", b"+OK\r\n", b"", b"+OK ready\r\n"),
+    "imap": Upgrade(twisted_protocols.imap_server, b"A STARTTLS\r\n", b"A OK Begin", b"", b"* OK "),
+    "pop3": Upgrade(twisted_protocols.PostOffice, b"STLS\r\n", b"+OK\r\n", b"", b"+OK ready\r\n"),
     "xmpp": Upgrade(
-        lambda: guests.xmpp_server(guests.Callee()),
-        guests.STARTTLS,
+        lambda: twisted_protocols.xmpp_server(twisted_protocols.Callee()),
+        twisted_protocols.STARTTLS,
         b"<proceed",
-        guests.STREAM,
+        twisted_protocols.STREAM,
         b"</stream:features>",
     ),
     "amp": Upgrade(
-        guests.Peer,
-        guests.box(_ask=b"1", _command=b"StartTLS"),
+        twisted_protocols.Peer,
+        twisted_protocols.box(_ask=b"1", _command=b"StartTLS"),
         b"\x00\x07_answer",
     ),
 }
@@ -382,11 +387,11 @@ class ServerTests(GuardTestCase):
             before = client.received
             client.say(SERVERS[name].ask + evil)
             await client.gone()
-            visit = made.visit
-            reason = await visit.reason()
+            recorder = made.recorder
+            reason = await recorder.reason()
             self.assertIsInstance(reason, PlaintextInjected, evil)
             self.assertEqual(reason.received, evil[:64])
-            self.assertEqual(visit.heard, SERVERS[name].opening + SERVERS[name].ask)
+            self.assertEqual(recorder.heard, SERVERS[name].opening + SERVERS[name].ask)
             # Not even the go-ahead was said.
             self.assertEqual(client.received, before)
 
@@ -419,23 +424,25 @@ class ServerTests(GuardTestCase):
     async def test_s8_a_stanza_behind_starttls(self) -> None:
         """XMPP: neither a stanza nor a single space may follow."""
         await self.pipelined(
-            "xmpp", b"<iq type='set' id='evil'/>", b" ", b"<", b"<!-- -->", guests.STREAM
+            "xmpp", b"<iq type='set' id='evil'/>", b" ", b"<", b"<!-- -->", twisted_protocols.STREAM
         )
 
     async def test_a_box_behind_start_tls(self) -> None:
         """AMP: a question that was pipelined is neither asked nor answered."""
-        await self.pipelined("amp", guests.box(_ask=b"2", _command=b"Ask", text=EVIL), b"\0")
+        await self.pipelined(
+            "amp", twisted_protocols.box(_ask=b"2", _command=b"Ask", text=EVIL), b"\0"
+        )
 
     async def test_over_a_local_socket(self) -> None:
         """Where a peer has no address, it is held to the same, and forgotten as well."""
-        made: Any = Guests(SERVERS["smtp"].build)
+        made: Any = RecordingFactory(SERVERS["smtp"].build)
         path = self.socket_path()
         await self.listening(f"unix://{path}", txtransport.guard(made))
         client = await self.connected(f"unix://{path}")
         overheard = self.overheard()
         client.say(b"STARTTLS\r\nevil\r\n")
         await client.gone()
-        self.assertIsInstance(await made.visit.reason(), PlaintextInjected)
+        self.assertIsInstance(await made.recorder.reason(), PlaintextInjected)
         self.assertIn("local socket", formatEvent(overheard.events[0]))
         client = await self.connected(f"unix://{path}")
         client.say(b"MAIL FROM:<mallory@x>\r\n")
@@ -449,22 +456,22 @@ class ServerTests(GuardTestCase):
     async def test_half_a_box_behind_start_tls(self) -> None:
         """AMP: if the answer takes its time, a box that began meanwhile does not go on in TLS."""
 
-        class Slow(guests.Peer):
+        class Slow(twisted_protocols.Peer):
             def secure(self) -> Any:
                 self.answering: Deferred[Any] = Deferred()
-                answer = {"tls_localCertificate": guests.identity()}
+                answer = {"tls_localCertificate": twisted_protocols.identity()}
                 return self.answering.addCallback(lambda _: answer)
 
             amp.StartTLS.responder(secure)
 
         made = await self.serving(Slow)
         client = await self.raw(made)
-        half = guests.box(_ask=b"2", _command=b"Ask", text=EVIL)[:-2]
+        half = twisted_protocols.box(_ask=b"2", _command=b"Ask", text=EVIL)[:-2]
         client.say(SERVERS["amp"].ask + half)
-        while not made.visits or not made.visit.heard.endswith(half):
+        while not made.recorders or not made.recorder.heard.endswith(half):
             await self.turn()
-        made.visit.guest.answering.callback(None)
-        self.assertEqual((await made.visit.reason()).received, half[:64])
+        made.recorder.protocol.answering.callback(None)
+        self.assertEqual((await made.recorder.reason()).received, half[:64])
         await client.gone()
 
     async def test_s12_a_hello_behind_the_request(self) -> None:
@@ -480,9 +487,9 @@ class ServerTests(GuardTestCase):
             await client.heard(how.go_ahead)
             client.say(b"MAIL FROM:<mallory@example.com>\r\n")
             await client.gone()
-            reason = await made.visit.reason()
+            reason = await made.recorder.reason()
             self.assertEqual((reason.cause, reason.received[:9]), ("plaintext-peer", b"MAIL FROM"))
-            self.assertEqual(made.visit.heard, how.opening + how.ask)
+            self.assertEqual(made.recorder.heard, how.opening + how.ask)
 
     async def test_c11_segments_do_not_matter(self) -> None:
         """However the opening and the request are cut, TLS begins behind them."""
@@ -492,24 +499,24 @@ class ServerTests(GuardTestCase):
                 made = await self.serving(how.build)
                 client = await self.raw(made)
                 await self.until_built(made)
-                wrapper, rest = made.visit.guest.transport, whole
+                wrapper, rest = made.recorder.protocol.transport, whole
                 for cut in cuts:
                     wrapper.dataReceived(rest[:cut])
                     rest = rest[cut:]
                 await client.heard(how.go_ahead)
                 self.secure(client)
                 client.say(b"\r\n")
-                await self.until_secure(made.visit)
+                await self.until_secure(made.recorder)
                 await self.end(client)
 
     async def until_built(self, made: Any) -> None:
         """Wait until someone has come; the test's own deadline bounds it."""
-        while not made.visits:
+        while not made.recorders:
             await self.turn()
 
-    async def until_secure(self, visit: Visit) -> None:
+    async def until_secure(self, recorder: Recording) -> None:
         """Wait until a guest is under TLS; the test's own deadline bounds it."""
-        while not ISSLTransport.providedBy(visit.guest.transport):
+        while not ISSLTransport.providedBy(recorder.protocol.transport):
             await self.turn()
 
     async def test_s16_starttls_in_a_message(self) -> None:
@@ -518,7 +525,7 @@ class ServerTests(GuardTestCase):
         client.say(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nSTARTTLS\r\n.\r\nNOOP\r\n")
         await client.heard(b"250 Delivery in progress")
         self.assertNotIn(b"220 Begin", client.received)
-        self.assertEqual(made.visit.guest.delivery.mails, [[b"", b"STARTTLS"]])
+        self.assertEqual(made.recorder.protocol.delivery.mails, [[b"", b"STARTTLS"]])
         made, client = await self.opened("imap")
         client.say(b"A LOGIN {12}\r\nB STARTTLS\r\n {3}\r\nabc\r\nC NOOP\r\n")
         await client.heard(b"C OK")
@@ -526,25 +533,27 @@ class ServerTests(GuardTestCase):
 
     async def test_tags_that_hide_in_a_text(self) -> None:
         """XMPP: a document type, which could name a text that is many tags, is refused."""
-        callee = guests.Callee()
-        made = await self.serving(lambda: guests.xmpp_server(callee))
+        callee = twisted_protocols.Callee()
+        made = await self.serving(lambda: twisted_protocols.xmpp_server(callee))
         client = await self.raw(made)
-        entity = b'<!DOCTYPE s [<!ENTITY e "' + guests.STARTTLS + b"<message to='evil'/>\">]>"
-        client.say(entity + guests.STREAM + b"&e;<iq/>")
+        entity = (
+            b'<!DOCTYPE s [<!ENTITY e "' + twisted_protocols.STARTTLS + b"<message to='evil'/>\">]>"
+        )
+        client.say(entity + twisted_protocols.STREAM + b"&e;<iq/>")
         await client.gone()
-        self.assertIn("document type", str(await made.visit.reason()))
-        self.assertEqual((made.visit.given, callee.stanzas), ([], []))
+        self.assertIn("document type", str(await made.recorder.reason()))
+        self.assertEqual((made.recorder.given, callee.stanzas), ([], []))
 
     async def test_a_request_in_many_pieces(self) -> None:
         """XMPP: a tag with quoted brackets is one, and what follows it is injected."""
-        callee = guests.Callee()
-        made = await self.serving(lambda: guests.xmpp_server(callee))
+        callee = twisted_protocols.Callee()
+        made = await self.serving(lambda: twisted_protocols.xmpp_server(callee))
         client = await self.raw(made)
-        client.say(guests.STREAM)
+        client.say(twisted_protocols.STREAM)
         await client.heard(b"</stream:features>")
-        client.say(guests.STARTTLS[:-2] + b" a='>>>\"'/><message/>")
+        client.say(twisted_protocols.STARTTLS[:-2] + b" a='>>>\"'/><message/>")
         await client.gone()
-        self.assertEqual((await made.visit.reason()).received, b"<message/>")
+        self.assertEqual((await made.recorder.reason()).received, b"<message/>")
         self.assertEqual(callee.stanzas, ["starttls"])
 
     async def test_s25_no_end(self) -> None:
@@ -553,16 +562,18 @@ class ServerTests(GuardTestCase):
             made, client = await self.opened(name)
             client.say(b"<" + b"x" * 300_000)
             await client.gone()
-            reason = await made.visit.reason()
+            reason = await made.recorder.reason()
             self.assertIsInstance(reason, (PeerMisbehaved, ConnectionClosed), name)
 
 
 class StateTests(GuardTestCase):
     """What was learnt in the clear is void."""
 
-    async def mailing(self, postbox: guests.Postbox, portal: Any = None) -> tuple[Any, Recorder]:
+    async def mailing(
+        self, postbox: twisted_protocols.Postbox, portal: Any = None
+    ) -> tuple[Any, Recorder]:
         """Mail servers, and a client that has said EHLO."""
-        made = await self.serving(lambda: guests.mail_server(postbox, portal=portal))
+        made = await self.serving(lambda: twisted_protocols.mail_server(postbox, portal=portal))
         client = await self.raw(made)
         client.say(b"EHLO evil.example\r\n")
         await client.heard(b"250 STARTTLS")
@@ -579,7 +590,7 @@ class StateTests(GuardTestCase):
 
     async def test_s17_a_mail_that_began_in_the_clear(self) -> None:
         """Sender and recipient are gone, and nobody is told so unasked."""
-        made, client = await self.mailing(guests.Postbox())
+        made, client = await self.mailing(twisted_protocols.Postbox())
         client.say(b"MAIL FROM:<mallory@x>\r\nRCPT TO:<bob@x>\r\n")
         await client.heard(b"250 Recipient")
         said = await self.secured(made, client, b"DATA\r\n")
@@ -587,7 +598,7 @@ class StateTests(GuardTestCase):
 
     async def test_s17_a_name_that_was_given_in_the_clear(self) -> None:
         """Who does not say EHLO again has no name."""
-        postbox = guests.Postbox()
+        postbox = twisted_protocols.Postbox()
         made, client = await self.mailing(postbox)
         await self.secured(made, client, b"X\r\n")
         client.say(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n.\r\n")
@@ -596,27 +607,27 @@ class StateTests(GuardTestCase):
 
     async def test_s17_a_log_in_in_the_clear(self) -> None:
         """Who logged in in the clear may have been someone else: the connection ends."""
-        made, client = await self.mailing(guests.Postbox())
+        made, client = await self.mailing(twisted_protocols.Postbox())
         client.say(b"AUTH PLAIN " + LOGIN + b"\r\n")
         await client.heard(b"235 ")
         client.say(b"STARTTLS\r\n")
         await client.gone()
         self.assertNotIn(b"220 Begin", client.received)
-        self.assertIn("had logged in", str(await made.visit.reason()))
+        self.assertIn("had logged in", str(await made.recorder.reason()))
 
     async def late(self, made: Any, client: Recorder, words: bytes) -> None:
         """Behind those words, which are not answered yet, the request ends the connection."""
         client.say(words)
         await client.gone()
-        reason = await made.visit.reason()
+        reason = await made.recorder.reason()
         self.assertIsInstance(reason, PeerMisbehaved)
         self.assertIn("did not wait for an answer", str(reason))
         self.assertNotIn(LOGIN.decode(), str(reason))
 
     async def test_s17_a_log_in_that_takes_its_time(self) -> None:
         """A log-in that was asked for in the clear does not come into force under TLS."""
-        postbox = guests.Postbox()
-        portal = guests.doors(postbox)
+        postbox = twisted_protocols.Postbox()
+        portal = twisted_protocols.portal_for(postbox)
         portal.waiting = []
         made, client = await self.mailing(postbox, portal)
         await self.late(made, client, b"AUTH PLAIN " + LOGIN + b"\r\nNOOP\r\nSTARTTLS\r\n")
@@ -624,7 +635,7 @@ class StateTests(GuardTestCase):
 
     async def test_s17_a_sender_who_takes_his_time(self) -> None:
         """Nor does the sender of a mail."""
-        postbox = guests.Postbox(deciding=[])
+        postbox = twisted_protocols.Postbox(deciding=[])
         made, client = await self.mailing(postbox)
         await self.late(made, client, b"MAIL FROM:<mallory@x>\r\nSTARTTLS\r\n")
         assert postbox.deciding
@@ -632,7 +643,7 @@ class StateTests(GuardTestCase):
 
     async def test_s17_a_mail_that_takes_its_time(self) -> None:
         """Nor is a mail answered that was sent in the clear."""
-        postbox = guests.Postbox(storing=[])
+        postbox = twisted_protocols.Postbox(storing=[])
         made, client = await self.mailing(postbox)
         client.say(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n")
         await client.heard(b"354 ")
@@ -642,9 +653,9 @@ class StateTests(GuardTestCase):
 
     async def test_s17_a_log_in_to_imap_that_takes_its_time(self) -> None:
         """A mailbox is not opened under TLS for one who wanted it in the clear."""
-        portal = guests.doors(guests.account())
+        portal = twisted_protocols.portal_for(twisted_protocols.account())
         portal.waiting = []
-        made = await self.serving(lambda: guests.imap_server(portal))
+        made = await self.serving(lambda: twisted_protocols.imap_server(portal))
         client = await self.raw(made)
         client.say(b"A AUTHENTICATE PLAIN\r\n")
         await client.heard(b"\r\n+")
@@ -652,7 +663,7 @@ class StateTests(GuardTestCase):
 
     async def test_who_waits_for_answers_gets_tls(self) -> None:
         """Answers may take their time, and lines may be many, if the client waits."""
-        postbox = guests.Postbox(deciding=[], storing=[])
+        postbox = twisted_protocols.Postbox(deciding=[], storing=[])
         made, client = await self.mailing(postbox)
         client.say(b"MAIL FROM:<a@x>\r\n")
         assert postbox.deciding is not None and postbox.storing is not None
@@ -672,7 +683,7 @@ class StateTests(GuardTestCase):
         await client.heard(b"500 ")
         said = await self.secured(made, client, b"DATA\r\n")
         self.assertTrue(said.startswith(b"503 "), said)
-        made = await self.serving(guests.imap_server)
+        made = await self.serving(twisted_protocols.imap_server)
         client = await self.raw(made)
         # Raw data is no command, and may hold line feeds.
         client.say(b"A LOGIN {7}\r\nal\n\nice {2}\r\npw\r\nB STARTTLS\r\n")
@@ -683,12 +694,12 @@ class StateTests(GuardTestCase):
 
     async def test_s18_twice(self) -> None:
         """Under TLS it is not offered again, and not begun again."""
-        made, client = await self.mailing(guests.Postbox())
+        made, client = await self.mailing(twisted_protocols.Postbox())
         await self.secured(made, client, b"X\r\n")
         client.say(b"EHLO a\r\nSTARTTLS\r\nNOOP\r\n")
         said = await client.heard(b"503 TLS already negotiated")
         self.assertEqual(said.count(b"STARTTLS"), 1)
-        made = await self.serving(guests.imap_server)
+        made = await self.serving(twisted_protocols.imap_server)
         client = await self.raw(made)
         client.say(b"A STARTTLS\r\n")
         await client.heard(b"A OK")
@@ -701,7 +712,10 @@ class StateTests(GuardTestCase):
 
     async def test_under_implicit_tls(self) -> None:
         """Where TLS was first, it is not offered."""
-        made = [Guests(lambda: guests.mail_server(guests.Postbox())) for _ in range(2)]
+        made = [
+            RecordingFactory(lambda: twisted_protocols.mail_server(twisted_protocols.Postbox()))
+            for _ in range(2)
+        ]
         ours = self.listening(
             "tls://127.0.0.1:0", txtransport.guard(made[0]), local_cert=certificates.site()
         )
@@ -712,43 +726,43 @@ class StateTests(GuardTestCase):
             said = await client.heard(b"454 TLS not available")
             self.assertNotIn(b"STARTTLS", said)
             # Nor is there any need to cut what comes.
-            self.assertEqual(servers.visit.given, [b"EHLO a\r\nSTARTTLS\r\n"])
+            self.assertEqual(servers.recorder.given, [b"EHLO a\r\nSTARTTLS\r\n"])
 
-    async def wrapped(self, made: Guests) -> int:
+    async def wrapped(self, made: RecordingFactory) -> int:
         """Guarded servers under TLS of Twisted's; the port's number."""
-        factory = TLSMemoryBIOFactory(guests.as_server(), False, txtransport.guard(made))
+        factory = TLSMemoryBIOFactory(twisted_protocols.as_server(), False, txtransport.guard(made))
         endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
         return self.adopt(await endpoint.listen(factory))
 
     async def test_a_log_in_under_tls(self) -> None:
         """Who logs in under TLS may, and need not wait; TLS is refused then as what it is."""
-        made, client = await self.mailing(guests.Postbox())
+        made, client = await self.mailing(twisted_protocols.Postbox())
         await self.secured(made, client, b"X\r\n")
         client.say(b"EHLO a\r\nAUTH PLAIN " + LOGIN + b"\r\nNOOP\r\n")
         await client.heard(b"235 ")
-        transport = made.visit.guest.transport
-        self.assertRaises(AlreadySecure, transport.startTLS, guests.as_server())
+        transport = made.recorder.protocol.transport
+        self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_server())
         client.say(b"RSET\r\n")
         await client.heard(b"250 I remember nothing")
 
     async def test_a_client_under_implicit_tls(self) -> None:
         """A guarded client knows that it is under TLS, and cannot begin it again."""
         for wrap in (True, False):
-            number = await self.wrapped(Guests(guests.PostOffice))
-            clients = Guests(pop3.AdvancedPOP3Client)
+            number = await self.wrapped(RecordingFactory(twisted_protocols.PostOffice))
+            clients = RecordingFactory(pop3.AdvancedPOP3Client)
             plain = TCP4ClientEndpoint(self.reactor, "127.0.0.1", number)
             if wrap:
-                endpoint = wrapClientTLS(guests.as_client(), plain)
+                endpoint = wrapClientTLS(twisted_protocols.as_client(), plain)
             else:
                 endpoint = txtransport.client(
                     self.reactor, f"tls://localhost:{number}", cafile=certificates.cafile()
                 )
             await endpoint.connect(txtransport.guard(clients))
-            self.addCleanup(self.hung_up, clients.visit)
-            transport = clients.visit.guest.transport
+            self.addCleanup(self.hung_up, clients.recorder)
+            transport = clients.recorder.protocol.transport
             self.assertTrue(ISSLTransport.providedBy(transport))
             self.assertFalse(ITLSTransport.providedBy(transport))
-            self.assertRaises(AlreadySecure, transport.startTLS, guests.as_client())
+            self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_client())
 
 
 @frozen
@@ -774,7 +788,7 @@ class Reply:
 
 CLIENTS: Final = {
     "smtp": Reply(
-        lambda: guests.sending(Deferred()).buildProtocol(None),
+        lambda: twisted_protocols.sending(Deferred()).buildProtocol(None),
         lambda client: None,
         b"220 mx\r\n",
         ((b"EHLO", b"250-mx\r\n250 STARTTLS\r\n"),),
@@ -782,7 +796,7 @@ CLIENTS: Final = {
         b"220 go\r\n",
     ),
     "imap": Reply(
-        lambda: imap4.IMAP4Client(guests.as_client()),
+        lambda: imap4.IMAP4Client(twisted_protocols.as_client()),
         lambda client: client.getCapabilities().addCallback(lambda _: client.startTLS()),
         b"* OK hello\r\n",
         ((b"CAPABILITY", b"* CAPABILITY IMAP4rev1 STARTTLS\r\n0001 OK done\r\n"),),
@@ -791,27 +805,27 @@ CLIENTS: Final = {
     ),
     "pop3": Reply(
         pop3.AdvancedPOP3Client,
-        lambda client: client.startTLS(guests.as_client()),
+        lambda client: client.startTLS(twisted_protocols.as_client()),
         MAILDROP[0],
         (MAILDROP[1],),
         b"STLS\r\n",
         b"+OK go\r\n",
     ),
     "xmpp": Reply(
-        lambda: guests.xmpp_client(guests.Caller()),
+        lambda: twisted_protocols.xmpp_client(twisted_protocols.Caller()),
         lambda client: None,
         b"",
-        ((b"<stream:stream", guests.STREAM + guests.FEATURES),),
+        ((b"<stream:stream", twisted_protocols.STREAM + twisted_protocols.FEATURES),),
         b"xmpp-tls'/>",
-        guests.PROCEED,
+        twisted_protocols.PROCEED,
     ),
     "amp": Reply(
-        guests.Peer,
-        guests.started,
+        twisted_protocols.Peer,
+        twisted_protocols.started,
         b"",
         (),
         b"\x08StartTLS\0\0",
-        guests.box(_answer=b"1"),
+        twisted_protocols.box(_answer=b"1"),
     ),
 }
 
@@ -826,7 +840,7 @@ class Attempt:
         outcome: What it was promised, or None.
     """
 
-    visit: Visit
+    recorder: Recording
     made: Any
     outcome: Any
 
@@ -842,26 +856,26 @@ class ClientTests(GuardTestCase):
 
     async def attempt(self, how: Reply, made: Any) -> Attempt:
         """A client that has begun with those servers."""
-        visit = await self.calling(how.build, made)
+        recorder = await self.calling(how.build, made)
         # AMP says that all is well before the handshake.
-        outcome = how.begin(visit.guest) if how is not CLIENTS["amp"] else None
+        outcome = how.begin(recorder.protocol) if how is not CLIENTS["amp"] else None
         if how is CLIENTS["amp"]:
-            how.begin(visit.guest)
-        return Attempt(visit, made, outcome)
+            how.begin(recorder.protocol)
+        return Attempt(recorder, made, outcome)
 
     async def injected(self, name: str, *texts: bytes) -> None:
         """Each of these behind the go-ahead ends the connection, and is not given to the client."""
         how = CLIENTS[name]
         for evil in texts:
             attempt = await self.begun(name, how.go_ahead + evil)
-            reason = await attempt.visit.reason()
+            reason = await attempt.recorder.reason()
             self.assertIsInstance(reason, PlaintextInjected, evil)
             self.assertEqual(reason.received, evil[:64])
-            self.assertTrue(attempt.visit.heard.endswith(how.go_ahead), attempt.visit.heard)
+            self.assertTrue(attempt.recorder.heard.endswith(how.go_ahead), attempt.recorder.heard)
             if attempt.outcome is not None:
                 self.assertIs(await self.failure(attempt.outcome), reason)
             # Neither a hello nor a secret was said.
-            server = attempt.made.visit
+            server = attempt.made.recorder
             self.assertTrue(server.heard.endswith(how.ask), server.heard)
             await server.lost
 
@@ -888,7 +902,7 @@ class ClientTests(GuardTestCase):
         await self.injected("imap", b"* OK [ALERT] x\r\n")
         attempt = await self.begun("imap", b"* OK [ALERT] x\r\n0002 OK go\r\n")
         await self.until_hello(attempt)
-        await self.hung_up(attempt.visit)
+        await self.hung_up(attempt.recorder)
         await self.failure(attempt.outcome)
 
     async def test_c6_imap_bye(self) -> None:
@@ -900,41 +914,47 @@ class ClientTests(GuardTestCase):
         await self.injected(
             "xmpp",
             b"<message from='mallory@localhost'><body>hi</body></message>",
-            guests.PROCEED,
+            twisted_protocols.PROCEED,
             b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
             b"<mechanism>PLAIN</mechanism></mechanisms></stream:features>",
             b"<stream:error><see-other-host xmlns='urn:ietf:params:xml:ns:xmpp-streams'>"
             b"evil.example</see-other-host></stream:error>",
-            guests.STREAM,
+            twisted_protocols.STREAM,
             b" ",
         )
 
     async def test_amp(self) -> None:
         """AMP: a question behind the answer is not asked, and the next question fails."""
-        await self.injected("amp", guests.box(_ask=b"9", _command=b"Ask", text=EVIL), b"\0\0")
+        await self.injected(
+            "amp", twisted_protocols.box(_ask=b"9", _command=b"Ask", text=EVIL), b"\0\0"
+        )
         made = await self.scripted(b"", (CLIENTS["amp"].ask, CLIENTS["amp"].go_ahead + b"\0"))
-        visit = await self.calling(guests.Peer, made)
+        recorder = await self.calling(twisted_protocols.Peer, made)
         # AMP says that all is well before the handshake; what is asked after it tells.
-        await guests.started(visit.guest)
-        failed = await self.failure(visit.guest.callRemote(guests.Ask, text="secret"))
+        await twisted_protocols.started(recorder.protocol)
+        failed = await self.failure(
+            recorder.protocol.callRemote(twisted_protocols.Ask, text="secret")
+        )
         self.assertIsInstance(failed, PlaintextInjected)
-        self.assertEqual(visit.guest.asked, [])
+        self.assertEqual(recorder.protocol.asked, [])
 
     async def test_tags_that_hide_in_a_text(self) -> None:
         """XMPP: a document type, which could name a text that is many tags, is refused."""
-        entity = b'<!DOCTYPE s [<!ENTITY e "' + guests.PROCEED + b'<message/>">]>'
-        made = await self.scripted(b"", (b"<stream", entity + guests.STREAM + b"&e;<a/>"))
-        visit = await self.calling(CLIENTS["xmpp"].build, made)
-        self.assertIn("document type", str(await visit.reason()))
-        self.assertEqual(visit.guest.authenticator.stanzas, [])
+        entity = b'<!DOCTYPE s [<!ENTITY e "' + twisted_protocols.PROCEED + b'<message/>">]>'
+        made = await self.scripted(
+            b"", (b"<stream", entity + twisted_protocols.STREAM + b"&e;<a/>")
+        )
+        recorder = await self.calling(CLIENTS["xmpp"].build, made)
+        self.assertIn("document type", str(await recorder.reason()))
+        self.assertEqual(recorder.protocol.authenticator.stanzas, [])
 
     async def test_c10_in_a_segment_of_its_own(self) -> None:
         """What comes after the go-ahead is taken for TLS, and is none."""
         for name, how in CLIENTS.items():
             attempt = await self.begun(name, how.go_ahead, (b"\x16\x03", b"250 evil\r\n"))
-            reason = await attempt.visit.reason()
+            reason = await attempt.recorder.reason()
             self.assertEqual((reason.cause, reason.received), ("plaintext-peer", b"250 evil\r\n"))
-            self.assertTrue(attempt.visit.heard.endswith(how.go_ahead))
+            self.assertTrue(attempt.recorder.heard.endswith(how.go_ahead))
             if attempt.outcome is not None:
                 self.assertIs(await self.failure(attempt.outcome), reason)
 
@@ -944,18 +964,18 @@ class ClientTests(GuardTestCase):
             answers = [how.greeting, *(answer for _, answer in how.steps), how.go_ahead]
             for size in (1, 7):
                 attempt = await self.attempt(how, await self.scripted(b""))
-                wrapper = attempt.visit.guest.transport
+                wrapper = attempt.recorder.protocol.transport
                 for answer in answers:
                     for start in range(0, len(answer), size):
                         wrapper.dataReceived(answer[start : start + size])
                 await self.until_hello(attempt)
-                await self.hung_up(attempt.visit)
+                await self.hung_up(attempt.recorder)
                 if attempt.outcome is not None:
                     await self.failure(attempt.outcome)
 
     async def until_hello(self, attempt: Attempt) -> None:
         """Wait for a client to begin TLS; the test's own deadline bounds it."""
-        while b"\x16\x03" not in attempt.made.visit.heard:
+        while b"\x16\x03" not in attempt.made.recorder.heard:
             await self.turn()
 
     async def test_c12_a_whole_session(self) -> None:
@@ -967,19 +987,21 @@ class ClientTests(GuardTestCase):
         )
         failed = await self.failure(self.send(made))
         self.assertIsInstance(failed.__cause__, PlaintextInjected)
-        self.assertTrue(made.visit.heard.endswith(b"STARTTLS\r\n"))
+        self.assertTrue(made.recorder.heard.endswith(b"STARTTLS\r\n"))
 
     async def test_c12_an_untrusted_certificate(self) -> None:
         """SMTP: nor when the peer is a stranger, whoever it is that verifies."""
         stranger = certificates.issued("stranger.pem", "localhost", by=Authority.create("no one"))
-        postbox = guests.Postbox()
+        postbox = twisted_protocols.Postbox()
         for policy in (None, {"peer_name": "localhost", "cafile": certificates.cafile()}):
             made = await self.serving(
-                lambda: guests.mail_server(postbox, guests.as_server(stranger))
+                lambda: twisted_protocols.mail_server(
+                    postbox, twisted_protocols.as_server(stranger)
+                )
             )
             failed = await self.failure(self.send(made, policy=policy))
             self.assertIsInstance(failed.__cause__, HandshakeFailed)
-            await made.visit.lost
+            await made.recorder.lost
         self.assertEqual((postbox.senders, postbox.mails), ([], []))
 
     async def test_c16_answers_that_are_none(self) -> None:
@@ -994,10 +1016,10 @@ class ClientTests(GuardTestCase):
             )
             await self.failure(self.send(made))
             for word in (b"AUTH", b"MAIL", b"Bob"):
-                self.assertNotIn(word, made.visit.heard, answer)
+                self.assertNotIn(word, made.recorder.heard, answer)
 
 
-class Listening(guests.PostOffice):
+class Listening(twisted_protocols.PostOffice):
     """A POP3 server that listens for the handshake.
 
     Attributes:
@@ -1006,7 +1028,7 @@ class Listening(guests.PostOffice):
     """
 
     completed = 0
-    then: Callable[[Any], object] = staticmethod(lambda guest: None)
+    then: Callable[[Any], object] = staticmethod(lambda protocol: None)
 
     def handshakeCompleted(self) -> None:
         assert ISSLTransport.providedBy(self.transport)
@@ -1024,30 +1046,30 @@ class EndTests(GuardTestCase):
     """The guest's own context, and one of ours."""
 
     async def upgrading(
-        self, policy: Any = None, build: Callable[[], object] = guests.PostOffice
-    ) -> tuple[Visit, Recorder, Any]:
+        self, policy: Any = None, build: Callable[[], object] = twisted_protocols.PostOffice
+    ) -> tuple[Recording, Recorder, Any]:
         """A server that waits for a hello, whom it waits for, and its clock."""
         made = await self.serving(build, policy=policy and policy())
         client = await self.raw(made)
         await client.heard(b"+OK ready")
         clocked = ClockedReactor(self.reactor)
-        bottom(made.visit.guest.transport).reactor = clocked
+        base_transport(made.recorder.protocol.transport).reactor = clocked
         client.say(b"STLS\r\n")
         await client.heard(b"+OK\r\n")
-        return made.visit, client, clocked.clock
+        return made.recorder, client, clocked.clock
 
     async def test_s22_a_handshake_that_never_comes(self) -> None:
         """A silent client is dropped at the deadline, and so is one that says a byte a second."""
         for policy in self.POLICIES:
             for word in (b"", b"\x16\x03\x01\x02\x00\x01"):
-                visit, client, clock = await self.upgrading(policy)
+                recorder, client, clock = await self.upgrading(policy)
                 for byte in word:
-                    bottom(visit.guest.transport).protocol.dataReceived(bytes([byte]))
+                    base_transport(recorder.protocol.transport).protocol.dataReceived(bytes([byte]))
                     clock.advance(1)
                 clock.advance(9.99 - len(word))
-                self.assertFalse(visit.lost.called)
+                self.assertFalse(recorder.lost.called)
                 clock.advance(0.02)
-                reason = await visit.reason()
+                reason = await recorder.reason()
                 self.assertIsInstance(reason, TransportTimeout)
                 self.assertEqual((reason.stage, reason.received), ("handshake", word))
                 self.assertEqual(clock.getDelayedCalls(), [])
@@ -1056,14 +1078,14 @@ class EndTests(GuardTestCase):
     async def test_c27_a_server_that_falls_silent(self) -> None:
         """A client waits for thirty seconds, and not for ever."""
         made = await self.scripted(b"")
-        visit = await self.calling(pop3.AdvancedPOP3Client, made)
+        recorder = await self.calling(pop3.AdvancedPOP3Client, made)
         clocked = ClockedReactor(self.reactor)
-        bottom(visit.guest.transport).reactor = clocked
-        visit.guest.transport.startTLS(guests.as_client())
+        base_transport(recorder.protocol.transport).reactor = clocked
+        recorder.protocol.transport.startTLS(twisted_protocols.as_client())
         clocked.clock.advance(29.99)
-        self.assertFalse(visit.lost.called)
+        self.assertFalse(recorder.lost.called)
         clocked.clock.advance(0.02)
-        self.assertIsInstance(await visit.reason(), TransportTimeout)
+        self.assertIsInstance(await recorder.reason(), TransportTimeout)
 
     async def test_s23_what_is_not_tls(self) -> None:
         """The log names what came in place of TLS, escaped, and nothing is executed."""
@@ -1076,39 +1098,39 @@ class EndTests(GuardTestCase):
         }
         for policy in self.POLICIES:
             for said, shown in rows.items():
-                visit, client, _ = await self.upgrading(policy)
+                recorder, client, _ = await self.upgrading(policy)
                 overheard = self.overheard()
                 client.say(said)
                 await client.gone()
-                reason = await visit.reason()
+                reason = await recorder.reason()
                 self.assertEqual(reason.cause, "plaintext-peer")
                 (event,) = overheard.events
                 self.assertEqual((event["error"], event["cause"]), (reason, "plaintext-peer"))
                 text = formatEvent(event)
                 self.assertIn(shown, text)
                 self.assertTrue(text.isprintable())
-                self.assertEqual(visit.guest.heard, [b"STLS"])
+                self.assertEqual(recorder.protocol.heard, [b"STLS"])
 
     async def test_s24_a_client_that_refuses_the_certificate(self) -> None:
         """The log tells what the client held against it."""
         for policy in self.POLICIES:
-            visit, client, _ = await self.upgrading(policy)
+            recorder, client, _ = await self.upgrading(policy)
             overheard = self.overheard()
             stranger = Certificate.loadPEM(Authority.create("another").pem)
             context = optionsForClientTLS("localhost", trustRoot=stranger)
             cast(Any, client.transport).startTLS(context)
             await client.gone()
-            self.assertEqual((await visit.reason()).cause, "peer-alert")
+            self.assertEqual((await recorder.reason()).cause, "peer-alert")
             (event,) = overheard.events
             self.assertIn("unknown ca", formatEvent(event))
 
     async def test_s26_a_goodbye_in_the_handshake(self) -> None:
         """A close_notify in place of a hello is an end and no error of the program."""
         for policy in self.POLICIES:
-            visit, client, _ = await self.upgrading(policy)
+            recorder, client, _ = await self.upgrading(policy)
             client.say(b"\x15\x03\x03\x00\x02\x01\x00")
             await client.gone()
-            reason = await visit.reason()
+            reason = await recorder.reason()
             self.assertIsInstance(reason, HandshakeFailed)
             self.assertEqual(reason.cause, "closed")
 
@@ -1120,64 +1142,66 @@ class EndTests(GuardTestCase):
                 ("abortConnection", b"\x16\x03\x01"),
                 ("loseConnection", b"\x16\x03\x01"),
             ):
-                visit, client, _ = await self.upgrading(policy)
+                recorder, client, _ = await self.upgrading(policy)
                 client.say(word)
                 getattr(client.transport, leave)()
-                reason = await visit.reason()
+                reason = await recorder.reason()
                 self.assertEqual(reason.cause, "closed")
 
     async def test_who_listens_for_handshakes_hears_of_it(self) -> None:
         """A guest that is an IHandshakeListener is told once, and may leave at once."""
         for policy in self.POLICIES:
             for leave in ("", "abortConnection", "loseConnection"):
-                visit, client, _ = await self.upgrading(policy, Listening)
+                recorder, client, _ = await self.upgrading(policy, Listening)
                 if leave:
-                    visit.guest.then = partial(self.leave, leave)
+                    recorder.protocol.then = partial(self.leave, leave)
                 self.secure(client)
                 client.say(b"NOOP\r\n")
                 if not leave:
                     await client.heard(b"+OK\r\n+OK\r\n")
                     await self.end(client)
-                self.assertIsInstance(await visit.reason(), ConnectionClosed)
-                self.assertEqual(visit.guest.completed, 1)
-                self.assertEqual(visit.guest.heard, [b"STLS"] if leave else [b"STLS", b"NOOP"])
+                self.assertIsInstance(await recorder.reason(), ConnectionClosed)
+                self.assertEqual(recorder.protocol.completed, 1)
+                self.assertEqual(
+                    recorder.protocol.heard, [b"STLS"] if leave else [b"STLS", b"NOOP"]
+                )
 
-    def leave(self, how: str, guest: Any) -> None:
+    def leave(self, how: str, protocol: Any) -> None:
         """Have a guest leave."""
-        getattr(guest.transport, how)()
+        getattr(protocol.transport, how)()
 
     async def test_s26_an_error_of_the_guest_s(self) -> None:
         """What it raises when it hears of the handshake ends it, and is in the log once."""
 
-        def fail(guest: object) -> None:
+        def fail(protocol: object) -> None:
             raise ZeroDivisionError("of the guest's")
 
         for policy in self.POLICIES:
-            visit, client, _ = await self.upgrading(policy, Listening)
-            visit.guest.then = fail
+            recorder, client, _ = await self.upgrading(policy, Listening)
+            recorder.protocol.then = fail
             self.secure(client)
             client.say(b"NOOP\r\n")
-            reason = await visit.reason()
+            reason = await recorder.reason()
             self.assertIsInstance(reason, ZeroDivisionError)
             (logged,) = self.flushLoggedErrors()
             self.assertIs(logged.value, reason)
-            self.assertEqual(visit.guest.heard, [b"STLS"])
+            self.assertEqual(recorder.protocol.heard, [b"STLS"])
             await client.gone()
 
     async def test_a_close_ends(self) -> None:
         """A client that does not say goodbye is not waited for beyond five seconds."""
         for policy in self.POLICIES:
-            visit, client, clock = await self.upgrading(policy, Listening)
+            recorder, client, clock = await self.upgrading(policy, Listening)
             self.secure(client)
             client.say(b"NOOP\r\n")
             await client.heard(b"+OK\r\n+OK\r\n")
             cast(Any, client.transport).pauseProducing()
-            visit.guest.transport.loseConnection()
+            recorder.protocol.transport.loseConnection()
             for _ in range(2):
                 # Once more, if it still took what was written.
                 await self.turn()
                 clock.advance(5.01)
-            self.assertIsInstance(await visit.reason(), ConnectionClosed)
+            self.assertIsInstance(await recorder.reason(), ConnectionClosed)
             self.assertEqual(clock.getDelayedCalls(), [])
             cast(Any, client.transport).resumeProducing()
             await client.gone()
@@ -1185,7 +1209,7 @@ class EndTests(GuardTestCase):
     async def test_a_close_in_the_handshake(self) -> None:
         """What a guest said before it left is sent when it can be; who only left is gone."""
 
-        class Leaving(guests.PostOffice):
+        class Leaving(twisted_protocols.PostOffice):
             last = b""
 
             def lineReceived(self, line: bytes) -> None:
@@ -1197,7 +1221,7 @@ class EndTests(GuardTestCase):
         client = await self.raw(made)
         overheard = self.overheard()
         client.say(b"STLS\r\n")
-        self.assertIsInstance(await made.visit.reason(), ConnectionAborted)
+        self.assertIsInstance(await made.recorder.reason(), ConnectionAborted)
         # It was the guest's own wish.
         self.assertEqual(overheard.events, [])
         self.patch(Leaving, "last", b"bye\r\n")
@@ -1207,7 +1231,7 @@ class EndTests(GuardTestCase):
         await client.heard(b"+OK\r\n")
         self.secure(client)
         await client.heard(b"bye\r\n")
-        self.assertIsInstance(await made.visit.reason(), ConnectionClosed)
+        self.assertIsInstance(await made.recorder.reason(), ConnectionClosed)
 
     async def test_s27_producers(self) -> None:
         """A pull producer is refused and nothing is harmed; a streaming one goes on under TLS."""
@@ -1221,18 +1245,18 @@ class EndTests(GuardTestCase):
 
         made = await self.serving(LineReceiver)
         client = await self.raw(made)
-        while not made.visits:
+        while not made.recorders:
             await self.turn()
-        visit = made.visit
-        transport = visit.guest.transport
+        recorder = made.recorder
+        transport = recorder.protocol.transport
         transport.registerProducer(Producing(), False)
-        self.assertRaises(ProducerInTheWay, transport.startTLS, guests.as_server())
+        self.assertRaises(ProducerInTheWay, transport.startTLS, twisted_protocols.as_server())
         transport.unregisterProducer()
-        visit.guest.lineReceived = visit.guest.sendLine
+        recorder.protocol.lineReceived = recorder.protocol.sendLine
         client.say(b"still here\r\n")
         await client.heard(b"still here\r\n")
         transport.registerProducer(Producing(), True)
-        transport.startTLS(guests.as_server())
+        transport.startTLS(twisted_protocols.as_server())
         self.secure(client)
         client.say(b"secret\r\n")
         await client.heard(b"secret\r\n")
@@ -1261,9 +1285,9 @@ class GuestTests(GuardTestCase):
                 if line == b"wait":
                     self.pauseProducing()
                 if line == b"STLS":
-                    cast(Any, self.transport).startTLS(guests.as_server())
+                    cast(Any, self.transport).startTLS(twisted_protocols.as_server())
 
-        class PausingItsTransport(guests.PostOffice):
+        class PausingItsTransport(twisted_protocols.PostOffice):
             def lineReceived(self, line: bytes) -> None:
                 super().lineReceived(line)
                 if line == b"wait":
@@ -1280,19 +1304,21 @@ class GuestTests(GuardTestCase):
             made = await self.serving(build)
             client = await self.raw(made)
             client.say(b"wait\r\none\r\nSTLS\r\nevil\r\n")
-            while not made.visits or not made.visit.given:
+            while not made.recorders or not made.recorder.given:
                 await self.turn()
-            visit = made.visit
-            self.assertEqual(visit.given, [b"wait\r\n"])
-            visit.guest.resumeProducing()
-            self.assertEqual([unit for unit in visit.given if unit][1:], [b"one\r\n", b"STLS\r\n"])
-            self.assertIsInstance(await visit.reason(), PlaintextInjected)
+            recorder = made.recorder
+            self.assertEqual(recorder.given, [b"wait\r\n"])
+            recorder.protocol.resumeProducing()
+            self.assertEqual(
+                [unit for unit in recorder.given if unit][1:], [b"one\r\n", b"STLS\r\n"]
+            )
+            self.assertIsInstance(await recorder.reason(), PlaintextInjected)
             await client.gone()
 
     async def test_a_guest_that_pauses_in_the_handshake(self) -> None:
         """The handshake is not held up, and the guest is given nothing until it wants it."""
 
-        class Pausing(guests.PostOffice):
+        class Pausing(twisted_protocols.PostOffice):
             def lineReceived(self, line: bytes) -> None:
                 super().lineReceived(line)
                 if line == b"STLS":
@@ -1303,13 +1329,13 @@ class GuestTests(GuardTestCase):
         client.say(b"STLS\r\n")
         await client.heard(b"+OK\r\n")
         self.secure(client)
-        transport: Any = made.visit.guest.transport
+        transport: Any = made.recorder.protocol.transport
         while txtransport.session_of(transport) is None:
             await self.turn()
         client.say(b"NOOP\r\n")
         for _ in range(5):
             await self.turn()
-        self.assertEqual(made.visit.guest.heard, [b"STLS"])
+        self.assertEqual(made.recorder.protocol.heard, [b"STLS"])
         transport.resumeProducing()
         await client.heard(b"+OK\r\n+OK\r\n")
 
@@ -1325,10 +1351,12 @@ class GuestTests(GuardTestCase):
                 transport: Any = self.transport
                 if line == b"STLS":
                     self.sendLine(b"+OK")
-                    transport.startTLS(guests.as_server())
+                    transport.startTLS(twisted_protocols.as_server())
                 if line == b"abort":
                     transport.abortConnection()
-                    self.assertRaises(ConversationOver, transport.startTLS, guests.as_server())
+                    self.assertRaises(
+                        ConversationOver, transport.startTLS, twisted_protocols.as_server()
+                    )
                     transport.write(b"too late")
                     transport.resumeProducing()
 
@@ -1337,73 +1365,75 @@ class GuestTests(GuardTestCase):
         made = await self.serving(Aborting)
         client = await self.raw(made)
         client.say(b"abort\r\nSTLS\r\nevil\r\n")
-        self.assertIsInstance(await made.visit.reason(), ConnectionClosed)
-        self.assertEqual(made.visit.guest.heard, [b"abort"])
+        self.assertIsInstance(await made.recorder.reason(), ConnectionClosed)
+        self.assertEqual(made.recorder.protocol.heard, [b"abort"])
         made = await self.serving(Aborting)
         client = await self.raw(made)
         client.say(b"STLS\r\n")
         await client.heard(b"+OK\r\n")
         self.secure(client)
         client.say(b"one\r\nabort\r\ntwo\r\n")
-        self.assertIsInstance(await made.visit.reason(), ConnectionClosed)
-        self.assertEqual(made.visit.guest.heard, [b"STLS", b"one", b"abort"])
+        self.assertIsInstance(await made.recorder.reason(), ConnectionClosed)
+        self.assertEqual(made.recorder.protocol.heard, [b"STLS", b"one", b"abort"])
 
     async def test_tls_from_the_first_byte(self) -> None:
         """A guest may begin TLS when it is connected, under the limits of a server as well."""
 
-        class Server(guests.PostOffice):
+        class Server(twisted_protocols.PostOffice):
             def connectionMade(self) -> None:
-                cast(Any, self.transport).startTLS(guests.as_server())
+                cast(Any, self.transport).startTLS(twisted_protocols.as_server())
 
         class Client(Telling):
             def connectionMade(self) -> None:
-                cast(Any, self.transport).startTLS(guests.as_client())
+                cast(Any, self.transport).startTLS(twisted_protocols.as_client())
                 self.sendLine(b"NOOP")
 
         for limits in ({}, {"max_connections": 3}):
-            made: Any = Guests(Server)
+            made: Any = RecordingFactory(Server)
             guarded = txtransport.guard(made)
             made.port = await self.listening("tcp://127.0.0.1:0", guarded, **limits)
-            visit = await self.calling(Client, made)
-            self.assertEqual(await visit.guest.told, b"+OK")
-            self.assertEqual(made.visit.given, [b"NOOP\r\n"])
+            recorder = await self.calling(Client, made)
+            self.assertEqual(await recorder.protocol.told, b"+OK")
+            self.assertEqual(made.recorder.given, [b"NOOP\r\n"])
 
     def test_a_transport_that_cannot(self) -> None:
         """Over a transport without TLS a guest works as ever, and is told which have it."""
-        wrapper = txtransport.guard(Guests(guests.PostOffice)).buildProtocol(None)
+        wrapper = txtransport.guard(RecordingFactory(twisted_protocols.PostOffice)).buildProtocol(
+            None
+        )
         transport = StringTransport()
         wrapper.makeConnection(transport)
         wrapper.dataReceived(b"NOOP\r\n")
         self.assertEqual(transport.value(), b"+OK ready\r\n+OK\r\n")
-        refused = self.assertRaises(UpgradeError, wrapper.startTLS, guests.as_server())
+        refused = self.assertRaises(UpgradeError, wrapper.startTLS, twisted_protocols.as_server())
         self.assertIn("TCP and local sockets", str(refused))
 
     async def test_twice(self) -> None:
         """A second startTLS is refused, during the first and after it, and harms nothing."""
-        made = await self.serving(guests.PostOffice)
+        made = await self.serving(twisted_protocols.PostOffice)
         client = await self.raw(made)
         client.say(b"STLS\r\n")
         await client.heard(b"+OK\r\n")
-        transport = made.visit.guest.transport
-        self.assertRaises(AlreadySecure, transport.startTLS, guests.as_server())
+        transport = made.recorder.protocol.transport
+        self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_server())
         self.secure(client)
         client.say(b"NOOP\r\n")
         await client.heard(b"+OK\r\n+OK\r\n")
-        self.assertRaises(AlreadySecure, transport.startTLS, guests.as_server())
+        self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_server())
         client.say(b"NOOP\r\n")
         await client.heard(b"+OK\r\n+OK\r\n+OK\r\n")
         transport.loseConnection()
-        await made.visit.lost
-        self.assertRaises(ConversationOver, transport.startTLS, guests.as_server())
+        await made.recorder.lost
+        self.assertRaises(ConversationOver, transport.startTLS, twisted_protocols.as_server())
 
     async def test_s21_a_context_that_is_none(self) -> None:
         """What is no context is refused, and the conversation is as it was."""
-        made = await self.serving(guests.PostOffice)
+        made = await self.serving(twisted_protocols.PostOffice)
         client = await self.raw(made)
         await client.heard(b"+OK ready")
-        transport = made.visit.guest.transport
+        transport = made.recorder.protocol.transport
         warnings.filterwarnings("ignore", ".* does not explicitly provide")
-        for context in (None, object(), guests.as_client()):
+        for context in (None, object(), twisted_protocols.as_client()):
             self.assertRaises(TypeError, transport.startTLS, context)
         client.say(b"NOOP\r\nSTLS\r\n")
         await client.heard(b"+OK\r\n+OK\r\n")
@@ -1419,27 +1449,31 @@ class GuestTests(GuardTestCase):
             def serverConnectionForTLS(self, tlsProtocol: object) -> Any:
                 raise ZeroDivisionError("no key today")
 
-        for door in TCP:
-            made = Guests(lambda: guests.mail_server(guests.Postbox(), Broken()))
-            port = self.adopt(await door.listen(self.reactor, "").listen(txtransport.guard(made)))
+        for endpoints in TCP:
+            made = RecordingFactory(
+                lambda: twisted_protocols.mail_server(twisted_protocols.Postbox(), Broken())
+            )
+            port = self.adopt(
+                await endpoints.listen(self.reactor, "").listen(txtransport.guard(made))
+            )
             client = await self.connected(f"tcp://127.0.0.1:{port}")
             client.say(b"STARTTLS\r\n")
             await client.gone()
-            self.assertIsInstance(await made.visit.reason(), ZeroDivisionError)
-            self.assertEqual(made.visit.heard, b"STARTTLS\r\n")
+            self.assertIsInstance(await made.recorder.reason(), ZeroDivisionError)
+            self.assertEqual(made.recorder.heard, b"STARTTLS\r\n")
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_s21_a_producer_outlives_a_context_that_is_none(self) -> None:
         """A refused context costs a guest neither the conversation nor its producer."""
-        made = await self.serving(guests.PostOffice)
+        made = await self.serving(twisted_protocols.PostOffice)
         client = await self.raw(made)
         await client.heard(b"+OK ready")
-        transport = made.visit.guest.transport
+        transport = made.recorder.protocol.transport
         producer = Quiet()
         transport.registerProducer(producer, True)
         warnings.filterwarnings("ignore", ".* does not explicitly provide")
         self.assertRaises(TypeError, transport.startTLS, object())
-        self.assertIs(bottom(transport).producer, producer)
+        self.assertIs(base_transport(transport).producer, producer)
         transport.unregisterProducer()
 
     async def test_a_guest_that_hooks_what_it_is_given(self) -> None:
@@ -1454,25 +1488,25 @@ class GuestTests(GuardTestCase):
         made = await self.serving(build)
         client = await self.raw(made)
         client.say(b"STARTTLS\r\nevil\r\n")
-        self.assertIsInstance(await made.visit.reason(), PlaintextInjected)
-        self.assertEqual(made.visit.guest.heard, [(b"STARTTLS", False)])
+        self.assertIsInstance(await made.recorder.reason(), PlaintextInjected)
+        self.assertEqual(made.recorder.protocol.heard, [(b"STARTTLS", False)])
         await client.gone()
 
     async def test_a_guard_within_a_guard(self) -> None:
         """Twice guarded is as good."""
-        made = Guests(guests.PostOffice)
+        made = RecordingFactory(twisted_protocols.PostOffice)
         twice = txtransport.guard(txtransport.guard(made))
         cast(Any, made).port = await self.listening("tcp://127.0.0.1:0", twice)
         client = await self.raw(made)
         client.say(b"STLS\r\nevil\r\n")
-        self.assertIsInstance(await made.visit.reason(), PlaintextInjected)
+        self.assertIsInstance(await made.recorder.reason(), PlaintextInjected)
         client = await self.raw(made)
         client.say(b"STLS\r\n")
         await client.heard(b"+OK\r\n")
         self.secure(client)
         client.say(b"NOOP\r\n")
         await client.heard(b"+OK\r\n+OK\r\n")
-        self.assertEqual(made.visits[0].guest.heard, [b"STLS"])
+        self.assertEqual(made.recorders[0].protocol.heard, [b"STLS"])
 
     async def test_a_boundary_that_comes_in_two_pieces(self) -> None:
         """What is given away because it is long does not take half a boundary with it."""
@@ -1486,31 +1520,31 @@ class GuestTests(GuardTestCase):
                 for word in words:
                     self.words.append(word.strip())
                     if word.endswith(b"STLS"):
-                        cast(Any, self.transport).startTLS(guests.as_server())
+                        cast(Any, self.transport).startTLS(twisted_protocols.as_server())
 
         made = await self.serving(Long, boundary=b"\r\n")
         client = await self.raw(made)
         client.say(b" " * 70_000 + b"STLS\r")
-        while not made.visits or not made.visit.guest.rest.endswith(b"STLS"):
+        while not made.recorders or not made.recorder.protocol.rest.endswith(b"STLS"):
             await self.turn()
         client.say(b"\nevil\r\n")
-        self.assertIsInstance(await made.visit.reason(), PlaintextInjected)
-        self.assertEqual(made.visit.guest.words, [b"STLS"])
+        self.assertIsInstance(await made.recorder.reason(), PlaintextInjected)
+        self.assertEqual(made.recorder.protocol.words, [b"STLS"])
         await client.gone()
 
     async def test_an_error_of_the_guest_s(self) -> None:
         """An exception in the clear is the application's, and is told once."""
 
-        class Broken(guests.PostOffice):
+        class Broken(twisted_protocols.PostOffice):
             def lineReceived(self, line: bytes) -> None:
                 raise ZeroDivisionError(line)
 
         made = await self.serving(Broken)
         client = await self.raw(made)
         client.say(b"one\r\ntwo\r\n")
-        self.assertIsInstance(await made.visit.reason(), ZeroDivisionError)
+        self.assertIsInstance(await made.recorder.reason(), ZeroDivisionError)
         self.assertEqual(len(self.flushLoggedErrors()), 1)
-        self.assertEqual(made.visit.given, [b"one\r\n"])
+        self.assertEqual(made.recorder.given, [b"one\r\n"])
         await client.gone()
 
 
@@ -1521,9 +1555,11 @@ class PolicyTests(GuardTestCase):
         """Twisted's own verification takes one without names for anyone's; a policy does not."""
         nameless = certificates.issued("nameless.pem", alternative_names=())
         for policy in ({"cafile": certificates.cafile(), "peer_name": "localhost"}, None):
-            postbox = guests.Postbox()
+            postbox = twisted_protocols.Postbox()
             made = await self.serving(
-                partial(guests.mail_server, postbox, guests.as_server(nameless))
+                partial(
+                    twisted_protocols.mail_server, postbox, twisted_protocols.as_server(nameless)
+                )
             )
             sent = self.send(made, policy)
             if policy is None:
@@ -1534,7 +1570,7 @@ class PolicyTests(GuardTestCase):
                 failed = await self.failure(sent)
                 self.assertEqual(failed.__cause__.cause, "wrong-name")
                 self.assertEqual(postbox.mails, [])
-            await made.visit.lost
+            await made.recorder.lost
 
     async def test_both_sides(self) -> None:
         """A server's policy is options or a policy, a client's may be a name."""
@@ -1545,26 +1581,26 @@ class PolicyTests(GuardTestCase):
                 txtransport.TLSPolicy(peer_name="localhost", cafile=certificates.cafile()),
             ),
         ):
-            made = await self.serving(guests.PostOffice, policy=server)
-            visit = await self.calling(pop3.AdvancedPOP3Client, made, policy=client)
+            made = await self.serving(twisted_protocols.PostOffice, policy=server)
+            recorder = await self.calling(pop3.AdvancedPOP3Client, made, policy=client)
             # The contexts are not even looked at.
-            outcome = visit.guest.startTLS(object())
+            outcome = recorder.protocol.startTLS(object())
             if client == "localhost":
                 # The name alone means the platform's trust, which does not know our root.
                 self.assertEqual((await self.failure(outcome)).cause, "unknown-issuer")
             else:
                 await outcome
-                session = txtransport.session_of(visit.guest.transport)
+                session = txtransport.session_of(recorder.protocol.transport)
                 assert session is not None
                 self.assertTrue(session.verified)
 
     async def test_injection(self) -> None:
         """What stands where TLS is to begin ends the connection just the same."""
-        made = await self.serving(guests.PostOffice, policy=policy_of_a_server())
+        made = await self.serving(twisted_protocols.PostOffice, policy=policy_of_a_server())
         client = await self.raw(made)
         overheard = self.overheard()
         client.say(b"STLS\r\nevil\x1b\r\n")
-        reason = await made.visit.reason()
+        reason = await made.recorder.reason()
         self.assertIsInstance(reason, PlaintextInjected)
         (event,) = overheard.events
         self.assertEqual((event["error"], event["cause"]), (reason, "plaintext-injected"))
@@ -1578,10 +1614,10 @@ class PolicyTests(GuardTestCase):
             ("localhost", InvalidOption),
             (7, TypeError),
         ):
-            made = await self.serving(guests.PostOffice, policy=policy)
+            made = await self.serving(twisted_protocols.PostOffice, policy=policy)
             client = await self.raw(made)
             await client.heard(b"+OK ready")
-            self.assertRaises(wrong, made.visit.guest.transport.startTLS, None)
+            self.assertRaises(wrong, made.recorder.protocol.transport.startTLS, None)
             client.say(b"NOOP\r\n")
             await client.heard(b"+OK\r\n")
 
@@ -1590,14 +1626,14 @@ class PolicyTests(GuardTestCase):
         as_client = {"cafile": certificates.cafile(), "peer_name": "localhost"}
         for server, client in ((as_client, policy_of_a_server()), (None, None)):
             made = await self.serving(Telling, policy=server)
-            visit = await self.calling(Telling, made, policy=client)
-            while not made.visits:
+            recorder = await self.calling(Telling, made, policy=client)
+            while not made.recorders:
                 await self.turn()
-            visit.guest.transport.startTLS(guests.as_server(), False)
-            made.visit.guest.transport.startTLS(guests.as_client(), normal=False)
-            made.visit.guest.sendLine(b"hello")
-            self.assertEqual(await visit.guest.told, b"hello")
-            session = txtransport.session_of(made.visit.guest.transport)
+            recorder.protocol.transport.startTLS(twisted_protocols.as_server(), False)
+            made.recorder.protocol.transport.startTLS(twisted_protocols.as_client(), normal=False)
+            made.recorder.protocol.sendLine(b"hello")
+            self.assertEqual(await recorder.protocol.told, b"hello")
+            session = txtransport.session_of(made.recorder.protocol.transport)
             assert session is not None
             self.assertIsNotNone(session.peer_certificate)
 
@@ -1646,7 +1682,7 @@ class FactoryTests(GuardTestCase):
 
         class Told(ClientFactory):
             noisy = False
-            protocol = guests.PostOffice
+            protocol = twisted_protocols.PostOffice
 
             def __init__(self) -> None:
                 self.ended: Deferred[list[Any]] = Deferred()
@@ -1673,20 +1709,20 @@ class FactoryTests(GuardTestCase):
         self.assertIsInstance((await factory.ended)[0], ConnectionRefusedError)
         await self.turn()
         self.assertEqual(told, ["start", "attempt", "failure", "stop"])
-        made, factory = await self.serving(guests.PostOffice), Told()
+        made, factory = await self.serving(twisted_protocols.PostOffice), Told()
         self.reactor.connectTCP("127.0.0.1", made.port, txtransport.guard(factory))
-        while not made.visits:
+        while not made.recorders:
             await self.turn()
-        made.visit.guest.transport.abortConnection()
+        made.recorder.protocol.transport.abortConnection()
         self.assertIsInstance((await factory.ended)[0], ConnectionClosed)
         await self.turn()
         self.assertEqual(told[4:], ["start", "attempt", "end", "stop"])
 
     async def test_what_an_endpoint_gives(self) -> None:
         """An endpoint's Deferred fires with the guard; the protocol is within."""
-        made = await self.serving(guests.PostOffice)
+        made = await self.serving(twisted_protocols.PostOffice)
         endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{made.port}")
-        clients = Guests(pop3.AdvancedPOP3Client)
+        clients = RecordingFactory(pop3.AdvancedPOP3Client)
         connected: Any = await endpoint.connect(txtransport.guard(clients))
-        self.addCleanup(self.hung_up, clients.visit)
-        self.assertIs(connected.wrappedProtocol, clients.visit.guest)
+        self.addCleanup(self.hung_up, clients.recorder)
+        self.assertIs(connected.wrappedProtocol, clients.recorder.protocol)

@@ -42,7 +42,7 @@ from txtransport.errors import (
     TransportTimeout,
     UpgradeError,
 )
-from txtransport.upgrade.buffer import MOST
+from txtransport.upgrade.buffer import MAX_HELD
 from txtransport.upgrade.switch import TLSState
 
 EVIL: Final = b"evil"
@@ -644,7 +644,7 @@ class ParserTests(MixinTestCase):
 
         servers = await self.serving(Never)
         client = await self.raw(servers.port)
-        client.say(b"x" * (MOST + 1))
+        client.say(b"x" * (MAX_HELD + 1))
         await client.gone()
         self.assertIsInstance(await self.reason(servers.all[0]), PeerMisbehaved)
         servers = await self.serving(Lines)
@@ -1014,7 +1014,7 @@ class EndTests(MixinTestCase):
         """A server that wants to know its client does."""
         demanding = {**as_server(), "verify_peer": "yes", "cafile": certificates.cafile()}
         servers = await self.serving(Lines, policy=demanding)
-        knowing = {**as_client(), "local_cert": certificates.visitor()}
+        knowing = {**as_client(), "local_cert": certificates.client()}
         client = await self.calling(Lines, servers.port, policy=knowing)
         client.say(b"STARTTLS")
         await client.secured

@@ -14,18 +14,18 @@ import txtransport.upgrade.switch
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorder, Recorders
 from txtransport.config.policy import Side, TLSPolicy
-from txtransport.connection.lifetime import Starting
+from txtransport.connection.lifetime import TwistedConnectionCreator
 from txtransport.errors import ConversationOver, UpgradeError
-from txtransport.tls.creator import creator
-from txtransport.upgrade.base_transport import ready
-from txtransport.upgrade.buffer import Feed
+from txtransport.tls.creator import connection_creator
+from txtransport.upgrade.base_transport import require_startable
+from txtransport.upgrade.buffer import InputBuffer
 from txtransport.upgrade.switch import TLSState, Upgrade
 
 
 def upgrade_of(transport: Any, parser: Any) -> Upgrade:
     """The upgrade of a parser that acts on everything."""
-    feed = Feed(transport, parser.dataReceived, len, lambda: False)
-    return Upgrade(feed, unread=bytes, forget=lambda: None)
+    buffer = InputBuffer(transport, parser.dataReceived, len, lambda: False)
+    return Upgrade(buffer, unread=bytes, forget=lambda: None)
 
 
 class WithoutTwistedTests(SynchronousTestCase):
@@ -54,9 +54,9 @@ class SwitchTests(LoopbackTestCase):
 
     async def pair(self) -> tuple[Any, Any, Any]:
         """The server's upgrade, its transport, and the client."""
-        guests = Recorders()
-        arriving = guests.next()
-        port = await self.listening("tcp://127.0.0.1:0", guests)
+        factory = Recorders()
+        arriving = factory.next()
+        port = await self.listening("tcp://127.0.0.1:0", factory)
         client = await self.connected(f"tcp://127.0.0.1:{port}")
         server = await arriving
         return upgrade_of(server.transport, server), cast(Any, server.transport), client
@@ -78,11 +78,11 @@ class SwitchTests(LoopbackTestCase):
     async def test_a_borrowed_context_that_is_none(self) -> None:
         """What Twisted finds to be no context leaves the conversation as it was."""
         upgrade, transport, _ = await self.pair()
-        self.assertRaises(TypeError, upgrade.borrow, object())
+        self.assertRaises(TypeError, upgrade.start_with_context, object())
         self.assertEqual(len(self.flushWarnings()), 1)  # Twisted's own word on it.
         self.assertIs(upgrade.state, TLSState.PLAINTEXT)
-        self.assertTrue(upgrade.feed.is_open)
-        self.assertIs(ready(transport), transport)
+        self.assertTrue(upgrade.buffer.is_open)
+        self.assertIs(require_startable(transport), transport)
 
     async def test_a_borrowed_context_that_breaks_in_the_middle(self) -> None:
         """Half a switch is an end, never a return to clear text."""
@@ -94,7 +94,7 @@ class SwitchTests(LoopbackTestCase):
             raise broken
 
         transport.startTLS = fail
-        upgrade.borrow(object())
+        upgrade.start_with_context(object())
         del transport.TLS
         self.assertIs(upgrade.state, TLSState.FAILED)
         self.assertIs(upgrade.lost(Failure(ValueError())).value, broken)
@@ -112,7 +112,9 @@ class SwitchTests(LoopbackTestCase):
         upgrade, _, client = await self.pair()
         clock = Clock()
         policy = TLSPolicy(local_cert=certificates.site())
-        upgrade.borrow(Starting(creator(policy, Side.SERVER)), clock=clock)
+        upgrade.start_with_context(
+            TwistedConnectionCreator(connection_creator(policy, Side.SERVER)), clock=clock
+        )
         self.assertIs(upgrade.state, TLSState.HANDSHAKING)
         clock.advance(9.9)
         self.assertIs(upgrade.state, TLSState.HANDSHAKING)

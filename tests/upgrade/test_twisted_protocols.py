@@ -20,9 +20,9 @@ from twisted.words.protocols.jabber import xmlstream
 from txtransport.errors import PeerMisbehaved
 from txtransport.upgrade.twisted_protocols import (
     LONG,
-    Answers,
-    Box,
-    forget,
+    PartialBox,
+    PendingReplies,
+    forget_plaintext_state,
     is_logged_in,
     next_unit,
 )
@@ -31,31 +31,31 @@ from txtransport.upgrade.twisted_protocols import (
 class UnitTests(SynchronousTestCase):
     """Where the next unit of a guest ends."""
 
-    def unit(self, guest: object, data: bytes, boundary: bytes | None = None) -> bytes:
+    def unit(self, protocol: object, data: bytes, boundary: bytes | None = None) -> bytes:
         """What a guest would be given."""
-        return data[: next_unit(guest, boundary, data)]
+        return data[: next_unit(protocol, boundary, data)]
 
     def test_the_boundary_is_for_a_stranger_s_parser(self) -> None:
         """A protocol without a parser of Twisted's gets what ends with the boundary."""
-        guest = Protocol()
-        self.assertEqual(self.unit(guest, b"one\ntwo\n", b"\n"), b"one\n")
-        self.assertEqual(self.unit(guest, b"one", b"\n"), b"")
-        self.assertEqual(self.unit(guest, b"one\n"), b"o")
-        self.assertEqual(self.unit(guest, b"one;;two", b";;"), b"one;;")
-        self.assertEqual(self.unit(guest, b"<a b='>'>x", b">"), b"<a b='>'>")
+        protocol = Protocol()
+        self.assertEqual(self.unit(protocol, b"one\ntwo\n", b"\n"), b"one\n")
+        self.assertEqual(self.unit(protocol, b"one", b"\n"), b"")
+        self.assertEqual(self.unit(protocol, b"one\n"), b"o")
+        self.assertEqual(self.unit(protocol, b"one;;two", b";;"), b"one;;")
+        self.assertEqual(self.unit(protocol, b"<a b='>'>x", b">"), b"<a b='>'>")
 
     def test_half_a_boundary_stays(self) -> None:
         """Of what is too long, all is given away but what may be a boundary's beginning."""
-        guest = Protocol()
+        protocol = Protocol()
         long = b"x" * LONG
-        self.assertEqual(self.unit(guest, long, b"\n"), b"")
-        self.assertEqual(self.unit(guest, long + b"x", b"\n"), long + b"x")
-        self.assertEqual(self.unit(guest, long + b"\r", b"\r\n"), long)
+        self.assertEqual(self.unit(protocol, long, b"\n"), b"")
+        self.assertEqual(self.unit(protocol, long + b"x", b"\n"), long + b"x")
+        self.assertEqual(self.unit(protocol, long + b"\r", b"\r\n"), long)
 
     def test_twisted_s_parsers_are_known(self) -> None:
         """Their lines, messages and tags are theirs, whatever the boundary is."""
         for boundary in (None, b"\n", b"\0", b";"):
-            for guest, data, unit in (
+            for protocol, data, unit in (
                 (LineReceiver(), b"a\nb\r\nc\r\n", b"a\nb\r\n"),
                 (pop3.AdvancedPOP3Client(), b"a\nb\r\nc\r\n", b"a\nb\r\n"),
                 (smtp.ESMTP(), b"a\nb\r\nc\r\n", b"a\nb\r\n"),
@@ -65,53 +65,53 @@ class UnitTests(SynchronousTestCase):
                 (amp.AMP(), b"\0\4_ask\0\1", b"\0\4_ask"),
                 (xmlstream.XmlStream(xmlstream.Authenticator()), b"<a>\n<b>", b"<a>"),
             ):
-                self.assertEqual(self.unit(guest, data, boundary), unit, guest)
+                self.assertEqual(self.unit(protocol, data, boundary), unit, protocol)
 
     def test_raw_data(self) -> None:
         """Raw data comes byte by byte, which is always right; IMAP's, up to the end of the line."""
-        guest = LineReceiver()
-        guest.setRawMode()
-        self.assertEqual(self.unit(guest, b"ab\nc"), b"a")
+        protocol = LineReceiver()
+        protocol.setRawMode()
+        self.assertEqual(self.unit(protocol, b"ab\nc"), b"a")
         for imap in (imap4.IMAP4Server(), imap4.IMAP4Client()):
             imap.setRawMode()
             self.assertEqual(self.unit(imap, b"ab\nc\n"), b"ab\n")
 
     def test_a_protocol_within_amp(self) -> None:
         """When AMP has given its bytes to another protocol, that one counts."""
-        guest: Any = amp.AMP()
-        guest.innerProtocol = LineReceiver()
-        self.assertEqual(self.unit(guest, b"a\r\nb\r\n"), b"a\r\n")
-        guest.innerProtocol = Protocol()
-        self.assertEqual(self.unit(guest, b"ab"), b"a")
+        protocol: Any = amp.AMP()
+        protocol.innerProtocol = LineReceiver()
+        self.assertEqual(self.unit(protocol, b"a\r\nb\r\n"), b"a\r\n")
+        protocol.innerProtocol = Protocol()
+        self.assertEqual(self.unit(protocol, b"ab"), b"a")
 
     def test_a_line_without_an_end(self) -> None:
         """A parser that would keep it for ever is not given it."""
-        guest = LineOnlyReceiver()
-        self.assertEqual(self.unit(guest, b"x" * LONG), b"")
-        self.assertRaises(PeerMisbehaved, next_unit, guest, b"\n", b"x" * (LONG + 1))
-        guest.MAX_LENGTH = 10 * LONG
-        self.assertEqual(self.unit(guest, b"x" * 10 * LONG), b"")
-        self.assertRaises(PeerMisbehaved, next_unit, guest, b"\n", b"x" * (10 * LONG + 1))
+        protocol = LineOnlyReceiver()
+        self.assertEqual(self.unit(protocol, b"x" * LONG), b"")
+        self.assertRaises(PeerMisbehaved, next_unit, protocol, b"\n", b"x" * (LONG + 1))
+        protocol.MAX_LENGTH = 10 * LONG
+        self.assertEqual(self.unit(protocol, b"x" * 10 * LONG), b"")
+        self.assertRaises(PeerMisbehaved, next_unit, protocol, b"\n", b"x" * (10 * LONG + 1))
 
 
 class AnswerTests(SynchronousTestCase):
     """Whether a client has waited for its answers."""
 
-    def ask(self, answers: Answers, guest: object, *units: bytes) -> None:
+    def ask(self, answers: PendingReplies, protocol: object, *units: bytes) -> None:
         """Give these, and no answer."""
         for unit in units:
             answers.asking()
-            answers.asked(guest, unit)
+            answers.asked(protocol, unit)
 
     def test_a_question_behind_a_question(self) -> None:
         """Two commands without an answer in between are one too many, also later."""
-        for guest in (smtp.ESMTP(), smtp.SMTP(), imap4.IMAP4Server()):
-            answers = Answers()
+        for protocol in (smtp.ESMTP(), smtp.SMTP(), imap4.IMAP4Server()):
+            answers = PendingReplies()
             for _ in range(2):
-                self.ask(answers, guest, b"NOOP\r\n")
+                self.ask(answers, protocol, b"NOOP\r\n")
                 self.assertFalse(answers.is_late)
                 answers.answered()
-            self.ask(answers, guest, b"NOOP\r\n", b"NOOP\r\n")
+            self.ask(answers, protocol, b"NOOP\r\n", b"NOOP\r\n")
             self.assertTrue(answers.is_late)
             answers.answered()
             self.assertTrue(answers.is_late)
@@ -121,7 +121,7 @@ class AnswerTests(SynchronousTestCase):
         mail, imap = smtp.ESMTP(), imap4.IMAP4Server()
         mail.mode = smtp.DATA
         imap.setRawMode()
-        for guest, unit in (
+        for protocol, unit in (
             (smtp.ESMTP(), b"part\n"),
             (mail, b"line\r\n"),
             (imap, b"raw\r\n"),
@@ -129,19 +129,19 @@ class AnswerTests(SynchronousTestCase):
             (LineReceiver(), b"line\r\n"),
             (Protocol(), b"line\r\n"),
         ):
-            answers = Answers()
-            self.ask(answers, guest, unit, unit, unit)
-            self.assertFalse(answers.is_late, guest)
+            answers = PendingReplies()
+            self.ask(answers, protocol, unit, unit, unit)
+            self.assertFalse(answers.is_late, protocol)
 
 
 class BoxTests(SynchronousTestCase):
     """How far AMP is in a box."""
 
-    def begun(self, *units: bytes, guest: Any = None) -> bytes:
+    def begun(self, *units: bytes, protocol: Any = None) -> bytes:
         """What there is of a box after these."""
-        box = Box()
+        box = PartialBox()
         for unit in units:
-            box.given(guest or amp.AMP(), unit)
+            box.given(protocol or amp.AMP(), unit)
         return box.begun
 
     def test_a_box_ends_with_an_empty_key(self) -> None:
@@ -155,7 +155,7 @@ class BoxTests(SynchronousTestCase):
 
     def test_others_have_no_boxes(self) -> None:
         """It is of no matter what other protocols are given."""
-        self.assertEqual(self.begun(b"\0\1k", guest=Int32StringReceiver()), b"")
+        self.assertEqual(self.begun(b"\0\1k", protocol=Int32StringReceiver()), b"")
 
 
 class MemoryTests(SynchronousTestCase):
@@ -186,7 +186,7 @@ class MemoryTests(SynchronousTestCase):
         server.noisy = False
         server.makeConnection(StringTransport())
         self.addCleanup(server.setTimeout, None)
-        forget(server)
+        forget_plaintext_state(server)
         self.assertEqual(forgotten, [b""])
         for other in (imap4.IMAP4Server(), Protocol()):
-            forget(other)
+            forget_plaintext_state(other)

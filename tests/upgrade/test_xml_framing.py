@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.errors import PeerMisbehaved
-from txtransport.upgrade.xml_framing import MOST, next_tag
+from txtransport.upgrade.xml_framing import MAX_TAG, next_tag
 
 _TEXT: Final = st.text("ab \n>'\"&é", max_size=8).map(
     lambda text: text.replace("&", "&amp;").replace(">", "&gt;")
@@ -112,17 +112,17 @@ class TagTests(SynchronousTestCase):
 
     def test_a_tag_has_an_end(self) -> None:
         """Text may be long, a tag may not."""
-        self.assertEqual(next_tag(b"x" * 10 * MOST), 0)
-        self.assertEqual(next_tag(b"x" * 10 * MOST + b"<a"), 0)
-        self.assertEqual(next_tag(b"<" + b"a" * (MOST - 1)), 0)
-        self.assertRaises(PeerMisbehaved, next_tag, b"<" + b"a" * MOST)
+        self.assertEqual(next_tag(b"x" * 10 * MAX_TAG), 0)
+        self.assertEqual(next_tag(b"x" * 10 * MAX_TAG + b"<a"), 0)
+        self.assertEqual(next_tag(b"<" + b"a" * (MAX_TAG - 1)), 0)
+        self.assertRaises(PeerMisbehaved, next_tag, b"<" + b"a" * MAX_TAG)
 
     def test_it_takes_no_longer_than_it_must(self) -> None:
         """No tag is so made that looking for its end takes long."""
         for hard in (b"''", b"'\"", b"x='>' ", b">'", b"=", b"\"'\"'"):
             began = time.perf_counter()
-            next_tag((b"<a b='" + hard * MOST)[:MOST])
-            next_tag((b"<!--" + hard * MOST)[:MOST])
+            next_tag((b"<a b='" + hard * MAX_TAG)[:MAX_TAG])
+            next_tag((b"<!--" + hard * MAX_TAG)[:MAX_TAG])
             self.assertLess(time.perf_counter() - began, 0.25, hard)
 
     def test_text_is_looked_at_in_passing(self) -> None:

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
 from txtransport.testing.devcert import Authority, Issued, Purpose, write_private
-from txtransport.text import seen
+from txtransport.text import short_repr
 from txtransport.tls import pem
 from txtransport.tls.identity import expected_name, is_address
 
@@ -146,7 +146,7 @@ def read_name(given: str) -> str:
         name = ""
     if not name or (star and is_address(name)):
         raise ValueError(
-            f"{seen(given)} is no name for a certificate: a DNS name, *.example.com, or an "
+            f"{short_repr(given)} is no name for a certificate: a DNS name, *.example.com, or an "
             "address, without scheme and port"
         )
     if file_name(star + name) in (AUTHORITY, AUTHORITY_KEY):

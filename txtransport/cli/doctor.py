@@ -39,7 +39,7 @@ class Verdict(Enum):
 
 
 @frozen
-class Finding:
+class CheckResult:
     """What a check has found.
 
     Attributes:
@@ -53,22 +53,22 @@ class Finding:
     advice: str = ""
 
 
-def _ok(found: str) -> Finding:
-    return Finding(Verdict.OK, found)
+def _ok(found: str) -> CheckResult:
+    return CheckResult(Verdict.OK, found)
 
 
-def _warning(found: str, advice: str) -> Finding:
-    return Finding(Verdict.WARNING, found, advice)
+def _warning(found: str, advice: str) -> CheckResult:
+    return CheckResult(Verdict.WARNING, found, advice)
 
 
-def _wrong(found: str, advice: str) -> Finding:
-    return Finding(Verdict.WRONG, found, advice)
+def _wrong(found: str, advice: str) -> CheckResult:
+    return CheckResult(Verdict.WRONG, found, advice)
 
 
 # --- software -------------------------------------------------------------------
 
 
-def _python() -> Finding:
+def _python() -> CheckResult:
     machine = f"{platform.system()} {platform.machine()}"
     return _ok(f"{platform.python_implementation()} {platform.python_version()} on {machine}")
 
@@ -76,7 +76,7 @@ def _python() -> Finding:
 _NEEDED: Final = re.compile(r"([A-Za-z0-9._-]+)(?:\[.*\])?>=([0-9.]+)").fullmatch
 
 
-def _packages() -> Finding:
+def _packages() -> CheckResult:
     try:
         needed = list(filter(None, map(_NEEDED, metadata.requires("txtransport") or ())))
         ours = metadata.version("txtransport")
@@ -101,23 +101,23 @@ def _parts(version: str) -> list[int]:
     return [int(digits) for digits in re.findall("[0-9]+", version.partition("+")[0])]
 
 
-def _openssl() -> Finding:
-    from txtransport.tls.creator import linked
+def _openssl() -> CheckResult:
+    from txtransport.tls.creator import openssl_version
 
-    return _ok(linked())
+    return _ok(openssl_version())
 
 
 _NECESSARY: Final = frozenset({"1.2", "1.3"})
 
 
-def _versions_of_tls() -> Finding:
+def _versions_of_tls() -> CheckResult:
     from txtransport.config.schemes import SCHEMES
-    from txtransport.config.settings import split
+    from txtransport.config.settings import resolve_options
     from txtransport.tls.trust_store import refusal
 
     spoken, refused = [], {}
     for scheme in SCHEMES.values():
-        policy = split(scheme, (), {}, "client").tls
+        policy = resolve_options(scheme, (), {}, "client").tls
         if scheme.version is None or policy is None:
             continue
         reason = refusal(policy)
@@ -135,12 +135,12 @@ def _versions_of_tls() -> Finding:
     return _wrong(found, "see openssl.cnf (MinProtocol, MaxProtocol), or another OpenSSL")
 
 
-def _trust_store() -> Finding:
-    from txtransport.tls.trust_store import trust
+def _trust_store() -> CheckResult:
+    from txtransport.tls.trust_store import trust_store
 
-    trusted = trust()
+    trusted = trust_store()
     if trusted.count:
-        return _ok(f"{trusted.count} authorities in {' and '.join(trusted.places)}")
+        return _ok(f"{trusted.count} authorities in {' and '.join(trusted.locations)}")
     named = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ]
     advice = "install the system's authorities (ca-certificates), or use cafile= everywhere"
     if named:
@@ -151,7 +151,7 @@ def _trust_store() -> Finding:
 # --- Twisted --------------------------------------------------------------------
 
 
-def _plugin() -> Finding:
+def _plugin() -> CheckResult:
     from twisted.internet.interfaces import (
         IStreamClientEndpointStringParserWithReactor,
         IStreamServerEndpointStringParser,
@@ -188,7 +188,7 @@ def _plugin() -> Finding:
 
 def _plugins() -> Iterator[Any]:
     """What Twisted's ``getPlugins`` finds, without its writing a cache and a log."""
-    for folder, modules in _shelves().items():
+    for folder, modules in _plugin_folders().items():
         cached = _cached(folder, modules)
         for module in modules:
             try:
@@ -206,9 +206,9 @@ def _provided(module: PythonModule, cached: Mapping[str, CachedDropin] | None) -
     return [value for value in vars(module.load()).values() if IPlugin.providedBy(value)]
 
 
-def _plugin_cache() -> Finding:
+def _plugin_cache() -> CheckResult:
     found, stuck = [], []
-    for folder, modules in _shelves().items():
+    for folder, modules in _plugin_folders().items():
         is_writable = os.access(folder.path, os.W_OK | os.X_OK)
         is_current = _cached(folder, modules) is not None
         state = "current" if is_current else "to be written"
@@ -225,7 +225,7 @@ def _plugin_cache() -> Finding:
     return _ok(", ".join(found))
 
 
-def _shelves() -> Mapping[FilePath[str], list[PythonModule]]:
+def _plugin_folders() -> Mapping[FilePath[str], list[PythonModule]]:
     """The folders in which Twisted looks for plugins, each with the modules in it."""
     from twisted.python.modules import getModule
 
@@ -259,7 +259,7 @@ def _key(module: PythonModule) -> str:
     return module.name.rpartition(".")[2]
 
 
-def _reactor() -> Finding:
+def _reactor() -> CheckResult:
     # To import twisted.internet.reactor would install one.
     installed = sys.modules.get("twisted.internet.reactor")
     if installed is not None:
@@ -274,7 +274,7 @@ def _reactor() -> Finding:
 _PATIENCE: Final = 86400.0
 
 
-def _clock() -> Finding:
+def _clock() -> CheckResult:
     # A clock may be ahead or behind when files are installed, but not by much.
     now = time.time()
     newest, what = max(_dates())
@@ -295,9 +295,9 @@ def _dates() -> Iterator[tuple[float, str]]:
         found = util.find_spec(name)
         if found is not None and found.origin is not None:
             yield os.stat(found.origin).st_mtime, f"the files of {name}"
-    from txtransport.tls.creator import linked
+    from txtransport.tls.creator import openssl_version
 
-    version, _, date = linked().partition(" ")[2].partition(" ")
+    version, _, date = openssl_version().partition(" ")[2].partition(" ")
     try:
         released = datetime.strptime(date, "%d %b %Y").replace(tzinfo=timezone.utc)
     except ValueError:
@@ -310,7 +310,7 @@ def _day(moment: float) -> str:
     return datetime.fromtimestamp(moment, timezone.utc).strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _ipv6() -> Finding:
+def _ipv6() -> CheckResult:
     try:
         with socket.socket(socket.AF_INET6) as bound:
             bound.bind(("::1", 0))
@@ -325,7 +325,7 @@ def _ipv6() -> Finding:
 _FEW_FILES: Final = 1024
 
 
-def _open_files() -> Finding:
+def _open_files() -> CheckResult:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -345,7 +345,7 @@ def _files(limit: int) -> str:
 
 # --- all of them ----------------------------------------------------------------
 
-CHECKS: Final[Mapping[str, Callable[[], Finding]]] = {
+CHECKS: Final[Mapping[str, Callable[[], CheckResult]]] = {
     "Python": _python,
     "packages": _packages,
     "OpenSSL": _openssl,
@@ -361,7 +361,7 @@ CHECKS: Final[Mapping[str, Callable[[], Finding]]] = {
 """Every check by its name."""
 
 
-def findings(checks: Mapping[str, Callable[[], Finding]] = CHECKS) -> dict[str, Finding]:
+def run_checks(checks: Mapping[str, Callable[[], CheckResult]] = CHECKS) -> dict[str, CheckResult]:
     """What each check has found.
 
     Args:
@@ -370,10 +370,10 @@ def findings(checks: Mapping[str, Callable[[], Finding]] = CHECKS) -> dict[str, 
     Returns:
         A finding for each, by the same names.
     """
-    return {name: _asked(check) for name, check in checks.items()}
+    return {name: _run_check(check) for name, check in checks.items()}
 
 
-def _asked(check: Callable[[], Finding]) -> Finding:
+def _run_check(check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except (Exception, SystemExit) as problem:

@@ -32,7 +32,7 @@ class Interrupted(Exception):
 _ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
-def completed(work: Callable[[Any], Coroutine[Any, Any, _Result]]) -> _Result:
+def run_until_complete(work: Callable[[Any], Coroutine[Any, Any, _Result]]) -> _Result:
     """What the work comes to, with the global reactor, which a process can run once.
 
     Args:
@@ -63,7 +63,7 @@ def completed(work: Callable[[Any], Coroutine[Any, Any, _Result]]) -> _Result:
             reactor.callFromThread(lambda: working.cancel())
 
     reactor.callWhenRunning(begin)
-    with _caught(end):
+    with _signals_caught(end):
         # react() leaves the signals to the reactor, which does not say which
         # of them came, knows nothing of SIGHUP, and stops with all that is
         # open.
@@ -76,7 +76,7 @@ def completed(work: Callable[[Any], Coroutine[Any, Any, _Result]]) -> _Result:
 
 
 @contextmanager
-def _caught(end: Callable[[int, object], None]) -> Iterator[None]:
+def _signals_caught(end: Callable[[int, object], None]) -> Iterator[None]:
     """Have signals end the work, except those that we are to ignore (nohup, ``&``)."""
     before = {number: signal.getsignal(number) for number in _ENDS}
     try:

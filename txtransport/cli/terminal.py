@@ -12,13 +12,13 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from txtransport.text import harmless
+from txtransport.text import escape_text
 
 PACKAGES: Final = ("txtransport", "twisted", "pyopenssl", "cryptography")
 """Whose versions a report names."""
 
 
-def say(text: str) -> None:
+def write_output(text: str) -> None:
     """Write to standard output; that no one reads on, as in ``| head``, is no error.
 
     Args:
@@ -50,7 +50,7 @@ _COLOURS: Final = {"good": "32", "bad": "31", "doubtful": "33", "heading": "1", 
 
 
 @frozen
-class Look:
+class TerminalStyle:
     """What the place where a report is shown can do.
 
     Attributes:
@@ -85,7 +85,9 @@ class Look:
         return f"\x1b[{_COLOURS[kind]}m{text}\x1b[0m"
 
 
-def look_of(stream: Any, environment: Mapping[str, str] = os.environ, width: int = 80) -> Look:
+def style_of(
+    stream: Any, environment: Mapping[str, str] = os.environ, width: int = 80
+) -> TerminalStyle:
     """How a stream may be written to.
 
     Args:
@@ -96,7 +98,7 @@ def look_of(stream: Any, environment: Mapping[str, str] = os.environ, width: int
     is_plain = environment.get("NO_COLOR") or environment.get("TERM") == "dumb"
     encoding = getattr(stream, "encoding", None) or "ascii"
     is_unicode = re.fullmatch("utf-?(8|16|32)", encoding, re.IGNORECASE) is not None
-    return Look(width, is_terminal(stream) and not is_plain, is_unicode)
+    return TerminalStyle(width, is_terminal(stream) and not is_plain, is_unicode)
 
 
 def is_terminal(stream: Any) -> bool:
@@ -121,9 +123,9 @@ class Progress:
         self._width = width
         self._is_written = False
 
-    def told(self, doing: str) -> None:
+    def show(self, doing: str) -> None:
         """Say what is going on."""
-        self._write(f"{_CLEAR}{harmless(doing)[: self._width - 4]} ...")
+        self._write(f"{_CLEAR}{escape_text(doing)[: self._width - 4]} ...")
         self._is_written = True
 
     def done(self) -> None:
@@ -147,14 +149,14 @@ _GAP: Final = "  "
 
 
 # Prose that is wider than this is hard to read.
-_PROSE: Final = 96
+_MAX_PROSE_WIDTH: Final = 96
 
 
 # Nor is it easy to read when there are but two or three words in a line.
-_NARROWEST: Final = 24
+_MIN_PROSE_WIDTH: Final = 24
 
 
-def wrapped(text: str, width: int, indent: str = "", hanging: int = 0) -> list[str]:
+def wrap(text: str, width: int, indent: str = "", hanging: int = 0) -> list[str]:
     """A paragraph as lines.
 
     Args:
@@ -165,7 +167,7 @@ def wrapped(text: str, width: int, indent: str = "", hanging: int = 0) -> list[s
     """
     return textwrap.wrap(
         text,
-        min(width, _PROSE),
+        min(width, _MAX_PROSE_WIDTH),
         initial_indent=indent,
         subsequent_indent=indent + " " * hanging,
         # URLs are to be copied whole.
@@ -174,7 +176,7 @@ def wrapped(text: str, width: int, indent: str = "", hanging: int = 0) -> list[s
     )
 
 
-def laid_out(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
+def table_lines(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     """Rows as lines: columns side by side, the last one wrapped.
 
     Where the last column would be too narrow, a row's last cell stands below
@@ -184,15 +186,15 @@ def laid_out(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
         rows: All of the same number of cells.
         width: The window's, in characters.
     """
-    width = max(width, _NARROWEST)
+    width = max(width, _MIN_PROSE_WIDTH)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
     beside = sum(widths) + len(_GAP) * len(widths)
     for *cells, last in rows:
-        if width - beside < _NARROWEST:
-            yield from wrapped(_GAP.join(cells), width, hanging=len(_GAP))
-            yield from wrapped(last, width, _GAP)
+        if width - beside < _MIN_PROSE_WIDTH:
+            yield from wrap(_GAP.join(cells), width, hanging=len(_GAP))
+            yield from wrap(last, width, _GAP)
             continue
-        lines = wrapped(last, width, " " * beside) or [""]
+        lines = wrap(last, width, " " * beside) or [""]
         words = (f"{cell:{room}}" for cell, room in zip(cells, widths, strict=True))
         yield _GAP.join([*words, lines[0][beside:]]).rstrip()
         yield from lines[1:]

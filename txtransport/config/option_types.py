@@ -19,7 +19,7 @@ from typing import Any, Final
 from attrs import frozen
 
 from txtransport.config.policy import Verify
-from txtransport.starttls.protocols import UPGRADABLE, Upgradable, upgradable
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol, starttls_protocol
 
 
 @frozen
@@ -203,14 +203,14 @@ def _is_address(host: str) -> bool:
 _PLACE: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?").fullmatch
 
 
-def _starttls(given: Any) -> Upgradable:
+def _starttls(given: Any) -> StartTLSProtocol:
     if isinstance(given, str):
-        return upgradable(given)
-    if isinstance(given, Upgradable):
+        return starttls_protocol(given)
+    if isinstance(given, StartTLSProtocol):
         return given
     if not callable(given):
         raise TypeError(given)
-    return Upgradable(getattr(given, "__name__", "dialogue"), given, given, None)
+    return StartTLSProtocol(getattr(given, "__name__", "dialogue"), given, given, None)
 
 
 FLAG: Final = Type("yes or no", _flag)
@@ -220,7 +220,9 @@ FOLDER: Final = Type("the path of a folder", _path)
 SECONDS: Final = Type("seconds, more than 0 and at most 86400", _seconds)
 SIZE: Final = whole(1, 2**31 - 1)
 STARTTLS: Final = Type(
-    f"one of {', '.join(UPGRADABLE)}, or in Python a dialogue", _starttls, tuple(UPGRADABLE)
+    f"one of {', '.join(STARTTLS_PROTOCOLS)}, or in Python a dialogue",
+    _starttls,
+    tuple(STARTTLS_PROTOCOLS),
 )
 ADDRESS: Final = Type("address:port of this machine, [::1]:0 for IPv6", _address)
 VERIFY: Final = Type("yes, no or optional", _verify)

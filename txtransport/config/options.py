@@ -34,7 +34,7 @@ from txtransport.config.option_types import (
 from txtransport.config.policy import VERSIONS
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.errors import InvalidOption
-from txtransport.text import seen
+from txtransport.text import short_repr
 
 _BOTH: Final = frozenset({"client", "server"})
 _ALL: Final = frozenset({"client", "server", "datagram"})
@@ -73,6 +73,24 @@ class Option:
     def serves(self, scheme: Scheme) -> bool:
         """Whether that scheme has this option."""
         return _BELONGS[self.belongs](scheme)
+
+    def parse(self, given: Any) -> Any:
+        """What was written for this option, as what it means.
+
+        Args:
+            given: Text, as in a URL, or a Python value.
+
+        Raises:
+            InvalidOption: The value is not of the option's type.
+        """
+        try:
+            return self.type.read(given)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+            saw = "" if self.is_secret else f", not {short_repr(given)}"
+            meant = _meant(given, self.type.words)
+            raise InvalidOption(
+                self.name, f"{self.name} takes {self.type.expects}{saw}{meant}"
+            ) from None
 
 
 _BELONGS: Final[dict[str, Callable[[Scheme], bool]]] = {
@@ -210,7 +228,7 @@ OPTIONS: Final = {row.name: row for row in _ROWS}
 """Every option by its name."""
 
 
-def known(name: str, scheme: Scheme) -> Option:
+def find_option(name: str, scheme: Scheme) -> Option:
     """The option of that name, if the scheme has it.
 
     Raises:
@@ -220,7 +238,7 @@ def known(name: str, scheme: Scheme) -> Option:
     if option is None:
         written = name if isinstance(name, str) else repr(name)
         raise InvalidOption(
-            written, f"there is no option {seen(name)}{_nearest(written[:80], scheme)}"
+            written, f"there is no option {short_repr(name)}{_nearest(written[:80], scheme)}"
         )
     if not option.serves(scheme):
         having = [
@@ -230,22 +248,6 @@ def known(name: str, scheme: Scheme) -> Option:
             name, f"{scheme.name}:// has no option {name}; it belongs to {', '.join(having)}"
         )
     return option
-
-
-def value(option: Option, given: Any) -> Any:
-    """What was written for an option, as what it means.
-
-    Raises:
-        InvalidOption: The value is not of the option's type.
-    """
-    try:
-        return option.type.read(given)
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
-        saw = "" if option.is_secret else f", not {seen(given)}"
-        meant = _meant(given, option.type.words)
-        raise InvalidOption(
-            option.name, f"{option.name} takes {option.type.expects}{saw}{meant}"
-        ) from None
 
 
 def _nearest(name: str, scheme: Scheme) -> str:

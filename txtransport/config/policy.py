@@ -105,12 +105,12 @@ class TLSPolicy:
     no_ticket: bool = False
     crl: str | None = None
 
-    def expecting(self, name: str) -> TLSPolicy:
+    def for_peer(self, name: str) -> TLSPolicy:
         """This policy for a peer of that name, unless it names one already."""
         return self if self.peer_name is not None else _named(self, name)
 
     @property
-    def nameless(self) -> TLSPolicy:
+    def without_peer(self) -> TLSPolicy:
         """This policy for a peer of any name: what a context is built for."""
         return self if self.peer_name is None else _named(self, None)
 

@@ -7,33 +7,35 @@ from typing import Any
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.config.schemes import SCHEMES, Kind
-from txtransport.config.settings import Settings, WayIn, split
-from txtransport.config.url import Transport
+from txtransport.config.settings import Settings, StartTLSOptions, resolve_options
+from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption, InvalidTransport
 
 
-def expecting(transport: Transport, policy: TLSPolicy, way_in: WayIn) -> TLSPolicy:
+def policy_for_peer(
+    url: TransportURL, policy: TLSPolicy, starttls_options: StartTLSOptions
+) -> TLSPolicy:
     """The URL names the peer, unless an option does. A path names no one."""
-    name = way_in.starttls_name or transport.name
-    return policy.expecting(name) if name else policy
+    name = starttls_options.starttls_name or url.name
+    return policy.for_peer(name) if name else policy
 
 
-def where_of(transport: Transport, way_in: WayIn) -> str:
+def describe_endpoint(url: TransportURL, starttls_options: StartTLSOptions) -> str:
     """The endpoint, for messages: with the dialogue that leads to TLS there."""
-    protocol = way_in.starttls
+    protocol = starttls_options.starttls
     if protocol is None:
-        return transport.where
-    if transport.host and transport.port is None and protocol.port is not None:
+        return url.location
+    if url.host and url.port is None and protocol.port is not None:
         raise InvalidTransport(
-            f"{transport.where}: the port is missing; the usual one of {protocol.name} "
+            f"{url.location}: the port is missing; the usual one of {protocol.name} "
             f"is {protocol.port}"
         )
-    return f"{transport.where}?starttls={protocol.name}"
+    return f"{url.location}?starttls={protocol.name}"
 
 
-def weaknesses(policy: TLSPolicy, side: Side, way_in: WayIn) -> list[str]:
+def weaknesses(policy: TLSPolicy, side: Side, starttls_options: StartTLSOptions) -> list[str]:
     weak = []
-    if way_in.starttls_policy == "may":
+    if starttls_options.starttls_policy == "may":
         weak.append("starttls_policy=may: anyone in between can keep the peer from TLS")
     if policy.min_version < "1.2":
         weak.append(f"TLS {policy.min_version} is deprecated (RFC 8996) and can be broken")
@@ -51,22 +53,22 @@ def weaknesses(policy: TLSPolicy, side: Side, way_in: WayIn) -> list[str]:
     return weak
 
 
-def placed(url: str | Transport, port: int | None) -> Transport:
+def with_port(url: str | TransportURL, port: int | None) -> TransportURL:
     """A URL with the port that stands beside it.
 
     Raises:
         InvalidTransport: It is no URL, or has another port.
     """
-    if not isinstance(url, Transport):
-        return Transport.parse(url, port)
+    if not isinstance(url, TransportURL):
+        return TransportURL.parse(url, port)
     if port is None or url.port == port:
         return url
     if url.port is None:
-        return Transport.parse(str(url), port)
-    raise InvalidTransport(f"{url.where}: the URL says port {url.port} and port= says {port}")
+        return TransportURL.parse(str(url), port)
+    raise InvalidTransport(f"{url.location}: the URL says port {url.port} and port= says {port}")
 
 
-def resolve(transport: Transport, options: Mapping[str, Any], side: str, kind: Kind) -> Settings:
+def resolve(url: TransportURL, options: Mapping[str, Any], side: str, kind: Kind) -> Settings:
     """A URL and keywords to settings.
 
     Args:
@@ -79,14 +81,14 @@ def resolve(transport: Transport, options: Mapping[str, Any], side: str, kind: K
         InvalidTransport: The URL is not one of such an endpoint.
         InvalidOption: An option cannot be used.
     """
-    scheme = SCHEMES[transport.scheme]
+    scheme = SCHEMES[url.scheme]
     if scheme.kind is not kind:
         right = "datagram(…)" if scheme.kind is Kind.DATAGRAM else "client(…) or server(…)"
         raise InvalidTransport(
-            f"{transport.where}: {scheme.name} is made of {scheme.kind.value}s; "
+            f"{url.location}: {scheme.name} is made of {scheme.kind.value}s; "
             f"use txtransport.{right}"
         )
     try:
-        return split(scheme, transport.options, options, side)
+        return resolve_options(scheme, url.options, options, side)
     except InvalidOption as error:
-        raise error.located(transport.where) from error.__cause__
+        raise error.located(url.location) from error.__cause__

@@ -91,7 +91,7 @@ SCHEMES: Final = {row.name: row for row in _ROWS}
 """Every transport by its name."""
 
 
-def names() -> dict[str, str | None]:
+def available_schemes() -> dict[str, str | None]:
     """The transports, each available or why not.
 
     Returns:

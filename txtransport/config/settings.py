@@ -13,11 +13,11 @@ from typing import Any, Final
 
 from attrs import frozen
 
-from txtransport.config.options import known, value
+from txtransport.config.options import find_option
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption
-from txtransport.starttls.protocols import Upgradable
+from txtransport.starttls.protocols import StartTLSProtocol
 
 
 @frozen
@@ -58,7 +58,7 @@ class ServingPolicy:
 
 
 @frozen
-class WayIn:
+class StartTLSOptions:
     """What comes before TLS.
 
     Attributes:
@@ -68,7 +68,7 @@ class WayIn:
         starttls_policy: ``must``, or ``may`` where clear text will do.
     """
 
-    starttls: Upgradable | None = None
+    starttls: StartTLSProtocol | None = None
     starttls_name: str | None = None
     starttls_from: str | None = None
     starttls_policy: str = "must"
@@ -90,10 +90,10 @@ class Settings:
     tls: TLSPolicy | None
     deadlines: Deadlines
     serving: ServingPolicy
-    way_in: WayIn
+    starttls_options: StartTLSOptions
 
 
-_PARTS: Final = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, WayIn)
+_PARTS: Final = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, StartTLSOptions)
 _FIELDS: Final = {
     attribute.name: index
     for index, part in enumerate(_PARTS)
@@ -101,7 +101,7 @@ _FIELDS: Final = {
 }
 
 
-def split(
+def resolve_options(
     scheme: Scheme,
     given: Iterable[tuple[str, str]],
     keywords: Mapping[str, Any],
@@ -123,17 +123,17 @@ def split(
             the wrong type, or contradicts another.
     """
     if not keywords:
-        return _split_url(scheme.name, tuple(given), side)
-    return _split(scheme, tuple(given), keywords, side)
+        return _resolve_url_options(scheme.name, tuple(given), side)
+    return _resolve_options(scheme, tuple(given), keywords, side)
 
 
-def _split(
+def _resolve_options(
     scheme: Scheme, given: tuple[tuple[str, str], ...], keywords: Mapping[str, Any], side: str
 ) -> Settings:
     values: dict[str, Any] = {}
     for source in (given, keywords.items()):
         for name, written in source:
-            option = known(name, scheme)
+            option = find_option(name, scheme)
             if side not in option.sides:
                 raise InvalidOption(
                     name, f"{name} is an option of a {' or '.join(sorted(option.sides))}, "
@@ -141,21 +141,21 @@ def _split(
                 )  # fmt: skip
             if option.refusal is not None:
                 raise InvalidOption(name, f"{name} cannot be used: {option.refusal}")
-            meant = value(option, written)
+            meant = option.parse(written)
             if values.setdefault(name, meant) != meant:
                 raise InvalidOption(
                     name, f"{name} is in the URL and in the keywords, with different values"
                 )
-    return _settle(scheme, values, side)
+    return _combine(scheme, values, side)
 
 
 # The same URLs come again and again, and what they say never changes.
 @functools.lru_cache(maxsize=512)
-def _split_url(name: str, given: tuple[tuple[str, str], ...], side: str) -> Settings:
-    return _split(SCHEMES[name], given, {}, side)
+def _resolve_url_options(name: str, given: tuple[tuple[str, str], ...], side: str) -> Settings:
+    return _resolve_options(SCHEMES[name], given, {}, side)
 
 
-def policy(given: Mapping[str, Any], side: Side) -> TLSPolicy:
+def tls_policy(given: Mapping[str, Any], side: Side) -> TLSPolicy:
     """TLS options, as a mapping, to a policy.
 
     Args:
@@ -163,25 +163,25 @@ def policy(given: Mapping[str, Any], side: Side) -> TLSPolicy:
         side: Which side is to keep to it.
 
     Raises:
-        InvalidOption: As for `split`.
+        InvalidOption: As for `resolve_options`.
     """
     tls = SCHEMES["tls"]
     for name in given:
-        # What has no field does nothing, or says in `split` why it cannot be used.
-        if _FIELDS.get(known(name, tls).name, 1) != _PARTS.index(TLSPolicy):
+        # What has no field does nothing, or says in `resolve_options` why it cannot be used.
+        if _FIELDS.get(find_option(name, tls).name, 1) != _PARTS.index(TLSPolicy):
             raise InvalidOption(name, f"{name} is not an option of TLS itself")
-    settled = split(tls, (), given, side.value).tls
+    settled = resolve_options(tls, (), given, side.value).tls
     assert settled is not None
     return settled
 
 
 # The same policy serves one conversation after the other.
 @functools.lru_cache(maxsize=512)
-def checked(given: TLSPolicy, side: Side) -> TLSPolicy:
+def validate_policy(given: TLSPolicy, side: Side) -> TLSPolicy:
     """A policy that a program made itself, held to the rules that options keep.
 
     Raises:
-        InvalidOption: As for `split`.
+        InvalidOption: As for `resolve_options`.
     """
     default = TLSPolicy()
     differing = {
@@ -193,7 +193,7 @@ def checked(given: TLSPolicy, side: Side) -> TLSPolicy:
     # SNI_server_certs is a mapping where it is written.
     if "SNI_server_certs" in differing:
         differing["SNI_server_certs"] = dict(differing["SNI_server_certs"])
-    return policy(differing, side)
+    return tls_policy(differing, side)
 
 
 _OWN: Final = ("local_cert", "SNI_server_certs")
@@ -220,7 +220,7 @@ _ABOUT_THE_CHAIN: Final = ("allow_self_signed", "cafile", "capath", "verify_dept
 """Options about the chain of a peer's certificate."""
 
 
-def _settle(scheme: Scheme, values: dict[str, Any], side: str) -> Settings:
+def _combine(scheme: Scheme, values: dict[str, Any], side: str) -> Settings:
     parts: tuple[dict[str, Any], ...] = ({}, {}, {}, {}, {})
     for name, meant in values.items():
         if name in _FIELDS:
@@ -238,7 +238,7 @@ def _settle(scheme: Scheme, values: dict[str, Any], side: str) -> Settings:
         TLSPolicy(**parts[1]) if scheme.is_secure else None,
         Deadlines(**parts[2]),
         ServingPolicy(**parts[3]),
-        WayIn(**parts[4]),
+        StartTLSOptions(**parts[4]),
     )
 
 
@@ -289,13 +289,13 @@ def _refuse_contradictions(values: dict[str, Any], side: str) -> None:
             if values.get(name):
                 raise InvalidOption(name, f"{name} does nothing with verify_peer=no, which looks "
                                     "at no chain")  # fmt: skip
-    _refuse_way_in(values, side)
+    _refuse_starttls_contradictions(values, side)
     if "passphrase" in values and "passphrase_file" in values:
         raise InvalidOption("passphrase", "passphrase and passphrase_file exclude each other")
 
 
-def _refuse_way_in(values: dict[str, Any], side: str) -> None:
-    protocol: Upgradable | None = values.get("starttls")
+def _refuse_starttls_contradictions(values: dict[str, Any], side: str) -> None:
+    protocol: StartTLSProtocol | None = values.get("starttls")
     if protocol is None:
         return
     name = protocol.name

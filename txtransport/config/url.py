@@ -1,4 +1,4 @@
-"""Text to `Transport`, and back.
+"""Text to `TransportURL`, and back.
 
 The grammar is DESIGN's: ``[scheme://]host[:port][?name=value&…]`` and
 ``scheme:///path[?…]``. What is not in it is refused with the reason; nothing
@@ -17,14 +17,14 @@ from urllib.parse import quote, unquote_to_bytes
 import idna
 from attrs import field, frozen
 
-from txtransport.config.options import OPTIONS, known, value
+from txtransport.config.options import OPTIONS, find_option
 from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption, InvalidTransport
-from txtransport.text import seen
+from txtransport.text import short_repr
 
 
 @frozen
-class Transport:
+class TransportURL:
     """Where to connect or listen, and over what.
 
     Attributes:
@@ -44,7 +44,7 @@ class Transport:
     options: tuple[tuple[str, str], ...] = field(default=())
 
     @classmethod
-    def parse(cls, text: str, port: int | None = None, trusted: bool = True) -> Transport:
+    def parse(cls, text: str, port: int | None = None, trusted: bool = True) -> TransportURL:
         """Read a URL.
 
         Args:
@@ -86,7 +86,7 @@ class Transport:
         return self._written(secrets=False)
 
     @property
-    def where(self) -> str:
+    def location(self) -> str:
         """Scheme and place without options, fit for messages."""
         place = quote(self.path, safe="/@,") if self.path else self._authority()
         return f"{self.scheme}://{place}"
@@ -115,7 +115,7 @@ class Transport:
             else f"{name}=***"
             for name, text in self.options
         )
-        return f"{self.where}?{query}" if query else self.where
+        return f"{self.location}?{query}" if query else self.location
 
 
 # What may stand unescaped in the canonical form's values: never ``:`` and
@@ -146,7 +146,7 @@ _OPTION: Final = re.compile("[&=]").search
 _LONGEST: Final = 65536
 
 
-def _parse(cls: type[Transport], text: str, port: int | None) -> tuple[Transport, Scheme]:
+def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[TransportURL, Scheme]:
     if not isinstance(text, str):
         raise InvalidTransport(f"a transport is text, not {type(text).__name__}")
     if len(text) > _LONGEST:
@@ -163,7 +163,7 @@ def _parse(cls: type[Transport], text: str, port: int | None) -> tuple[Transport
         raise _invalid(text, "what stands before :// is not the name of a transport")
     scheme = SCHEMES.get(name.lower())
     if scheme is None:
-        raise _invalid(text, f"there is no transport {seen(name, 40)}; "
+        raise _invalid(text, f"there is no transport {short_repr(name, 40)}; "
                        f"{_nearest(name)}there are {', '.join(_AVAILABLE)}")  # fmt: skip
     if not scheme.is_local and ("@" in rest or _is_password(query)):
         raise _invalid(text, "a transport has no user name and no password; the protocol "
@@ -186,7 +186,7 @@ def _parse(cls: type[Transport], text: str, port: int | None) -> tuple[Transport
         raise _invalid(text, f"{scheme.name}:// has no path{hint}")
     if slash and not authority:
         raise _invalid(text, "the host is missing")
-    host, number = _place(authority, port, text)
+    host, number = _authority_parts(authority, port, text)
     return cls(scheme.name, host, number, options=options), scheme
 
 
@@ -196,30 +196,32 @@ def _nearest(name: str) -> str:
     return f"did you mean {close[0]}? " if close else ""
 
 
-def _place(authority: str, port: int | None, text: str) -> tuple[str, int | None]:
+def _authority_parts(authority: str, port: int | None, text: str) -> tuple[str, int | None]:
     """Host and port of ``host[:port]``."""
     if authority.startswith("["):
         literal, bracket, tail = authority[1:].partition("]")
         if not bracket or (tail and not tail.startswith(":")):
             raise _invalid(text, "an address in brackets ends with ] and then :port")
         digits = tail[1:] if tail else None
-        return _address6(literal, text), _agreed(digits, port, text)
+        return _address6(literal, text), _agreed_port(digits, port, text)
     if authority.count(":") > 1:
-        return _bare6(authority, port, text), _agreed(None, port, text)
+        return _bare_ipv6(authority, port, text), _agreed_port(None, port, text)
     host, colon, digits = authority.partition(":")
-    return _host(host, text), _agreed(digits if colon else None, port, text)
+    return _host(host, text), _agreed_port(digits if colon else None, port, text)
 
 
-def _agreed(digits: str | None, port: int | None, text: str) -> int | None:
+def _agreed_port(digits: str | None, port: int | None, text: str) -> int | None:
     """The port, which may stand in the URL or in ``port=``."""
     if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
         raise _invalid(text, f"port= takes a whole number, not {type(port).__name__}")
     if port is not None and not 0 <= port <= 65535:
-        raise _invalid(text, f"port={seen(port)} is not from 1 to 65535")
+        raise _invalid(text, f"port={short_repr(port)} is not from 1 to 65535")
     if digits is None:
         return port if port is None else int(port)
     if not _PORT(digits):
-        raise _invalid(text, f"{seen(digits, 40)} is not a port: 1 to 65535 in decimal digits")
+        raise _invalid(
+            text, f"{short_repr(digits, 40)} is not a port: 1 to 65535 in decimal digits"
+        )
     number = int(digits)
     if number > 65535:
         raise _invalid(text, f"{number} is not a port: the highest is 65535")
@@ -228,16 +230,16 @@ def _agreed(digits: str | None, port: int | None, text: str) -> int | None:
     return number
 
 
-def _bare6(authority: str, port: int | None, text: str) -> str:
+def _bare_ipv6(authority: str, port: int | None, text: str) -> str:
     """An IPv6 literal without brackets, when it cannot be read two ways."""
     before, _, last = authority.rpartition(":")
     if not _is_ipv6(authority):
         first, _, rest = authority.partition(":")
-        hint = f"; did you mean {seen(f'{first}://{rest}', 60)}?" if first in SCHEMES else ""
+        hint = f"; did you mean {short_repr(f'{first}://{rest}', 60)}?" if first in SCHEMES else ""
         if _is_ipv6(before):
             hint = f"; an IPv6 address stands in brackets: [{before}]:port"
         raise _invalid(
-            text, f"{seen(authority, 60)} is neither host:port nor an IPv6 address{hint}"
+            text, f"{short_repr(authority, 60)} is neither host:port nor an IPv6 address{hint}"
         )
     if port is None and _PORT(last) and _is_ipv6(before):
         raise _invalid(text, f"write [{before}]:{last} for port {last}, or [{authority}] "
@@ -259,7 +261,8 @@ def _address6(literal: str, text: str) -> str:
     try:
         canonical = ipaddress.IPv6Address(address).compressed
     except ValueError:
-        raise _invalid(text, f"{seen(literal, 60)} is not an IPv6 address, and only those stand "
+        said = short_repr(literal, 60)
+        raise _invalid(text, f"{said} is not an IPv6 address, and only those stand "
                        "in brackets") from None  # fmt: skip
     if not percent:
         return canonical
@@ -267,7 +270,7 @@ def _address6(literal: str, text: str) -> str:
     if zone.startswith("25") and len(zone) > 2:
         zone = zone[2:]
     if not _ZONE(zone):
-        raise _invalid(text, f"{seen(zone, 40)} is not the name of a network interface")
+        raise _invalid(text, f"{short_repr(zone, 40)} is not the name of a network interface")
     return f"{canonical}%{zone}"
 
 
@@ -287,7 +290,8 @@ def _host(host: str, text: str) -> str:
         try:
             return str(ipaddress.IPv4Address(host))
         except ValueError:
-            raise _invalid(text, f"{seen(host, 60)} is not an IPv4 address: four decimal numbers "
+            said = short_repr(host, 60)
+            raise _invalid(text, f"{said} is not an IPv4 address: four decimal numbers "
                            "from 0 to 255, separated by dots") from None  # fmt: skip
     bare = host.removesuffix(".")
     labels = bare.split(".")
@@ -295,7 +299,7 @@ def _host(host: str, text: str) -> str:
         raise _invalid(text, "the host has an empty label")
     for label in labels:
         if not _LABEL(label):
-            raise _invalid(text, f"{seen(label, 70)} cannot be part of a host's name")
+            raise _invalid(text, f"{short_repr(label, 70)} cannot be part of a host's name")
     if len(bare) > 253:
         raise _invalid(text, "the host's name is longer than 253 characters")
     return host
@@ -338,11 +342,11 @@ def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ..
         if "?" in raw or ";" in raw:
             raise _invalid(text, f"option {len(options) + 1} holds a raw ? or ;: options are "
                            "separated by &, and in a value these are %3F and %3B")  # fmt: skip
-        option = known(name, scheme)
+        option = find_option(name, scheme)
         if name in options:
             raise InvalidOption(name, f"{name} is given twice")
         options[name] = decoded = _decoded(raw, text)
-        value(option, decoded)
+        option.parse(decoded)
     return tuple(options.items())
 
 
@@ -360,7 +364,7 @@ def _decoded(raw: str, text: str) -> str:
     return decoded
 
 
-def _for_strangers(parsed: Transport, scheme: Scheme) -> Transport:
+def _for_strangers(parsed: TransportURL, scheme: Scheme) -> TransportURL:
     if scheme.is_local:
         raise _invalid(str(parsed), "a URL from a stranger may not name a local socket")
     if scheme.is_weak:
@@ -373,7 +377,7 @@ def _for_strangers(parsed: Transport, scheme: Scheme) -> Transport:
 
 def _invalid(text: str, problem: str) -> InvalidTransport:
     """The error, with as much of the text as is safe to show."""
-    return InvalidTransport(f"{seen(_without_secrets(text), 120)}: {problem}")
+    return InvalidTransport(f"{short_repr(_without_secrets(text), 120)}: {problem}")
 
 
 def _without_secrets(text: str) -> str:

@@ -32,28 +32,33 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.policy import Side
-from txtransport.connection.lifetime import Stage, Starting, Terms, Watch
-from txtransport.connection.plain_http import directions
-from txtransport.connection.tcp_info import handle_of
-from txtransport.tls.creator import Creator
+from txtransport.connection.lifetime import (
+    LifetimeState,
+    TLSEndpointConfig,
+    TLSLifetime,
+    TwistedConnectionCreator,
+)
+from txtransport.connection.plain_http import plain_http_answer
+from txtransport.connection.tcp_info import socket_of
+from txtransport.tls.creator import ConnectionCreator
 
 _log: Final = Logger()
 
-_LONGEST: Final = 65536
+_MAX_GREETING: Final = 65536
 """Bytes of a guest's greeting, at the most."""
 
 
-class SecureTransport(BufferingTLSTransport):
+class TLSTransport(BufferingTLSTransport):
     """Twisted's TLS transport, with a close that ends and an end that explains itself."""
 
-    gate: Gate
+    handshake: HandshakeProtocol
 
     def writeSequence(self, sequence: Iterable[bytes]) -> None:
         """Write several."""
-        # Twisted's goes past `write`, where `keep_back` may stand.
+        # Twisted's goes past `write`, where `withhold_greeting` may stand.
         self.write(b"".join(sequence))  # type: ignore[no-untyped-call]
 
-    def keep_back(self, greeting: Callable[[bytes], int]) -> None:
+    def withhold_greeting(self, greeting: Callable[[bytes], int]) -> None:
         """Do not send the guest's greeting, which the peer has heard in the clear.
 
         Args:
@@ -61,15 +66,15 @@ class SecureTransport(BufferingTLSTransport):
                 not ended.
         """
         send: Callable[[bytes], object] = self.write
-        said = bytearray()
+        written = bytearray()
 
         def write(data: bytes) -> None:
-            said.extend(data)
-            end = greeting(bytes(said))
+            written.extend(data)
+            end = greeting(bytes(written))
             if end:
                 self.write = send  # type: ignore[method-assign]
-                send(bytes(said[end:]))
-            elif len(said) > _LONGEST:
+                send(bytes(written[end:]))
+            elif len(written) > _MAX_GREETING:
                 self.abortConnection()
 
         self.write = write  # type: ignore[method-assign]
@@ -77,7 +82,7 @@ class SecureTransport(BufferingTLSTransport):
     def loseConnection(self) -> None:
         """Say goodbye, and wait for the peer's for ``close_timeout`` at the most."""
         super().loseConnection()
-        self.gate.watch.closing()
+        self.handshake.lifetime.closing()
 
     def abortConnection(self) -> None:
         """End the connection at once, if it has not ended yet."""
@@ -89,30 +94,32 @@ class SecureTransport(BufferingTLSTransport):
         """The connection is gone."""
         # What OpenSSL still holds is delivered below, before the guest hears
         # the end; in which words it hears it is the watch's to say.
-        guest = cast(Protocol, self.wrappedProtocol)
-        self.wrappedProtocol = _Ending(self.gate.watch, guest, reason)
+        protocol = cast(Protocol, self.wrappedProtocol)
+        self.wrappedProtocol = _ClosingProtocol(self.handshake.lifetime, protocol, reason)
         super().connectionLost(reason)
 
 
-class SecureTransports(TLSMemoryBIOFactory):
+class TLSTransportFactory(TLSMemoryBIOFactory):
     """Makes them."""
 
-    protocol = SecureTransport
+    protocol = TLSTransport
     noisy = False
 
 
-def tls_factory(terms: Terms, guests: IProtocolFactory) -> SecureTransports:
+def tls_factory(config: TLSEndpointConfig, factory: IProtocolFactory) -> TLSTransportFactory:
     """Twisted's factory for the TLS layer above a gate.
 
     Args:
         terms: What the endpoint demands.
         guests: Builds the guests, and names them in the log.
     """
-    assert isinstance(terms.creator, Creator)
-    return SecureTransports(Starting(terms.creator), terms.side is Side.CLIENT, guests, terms.clock)
+    assert isinstance(config.creator, ConnectionCreator)
+    return TLSTransportFactory(
+        TwistedConnectionCreator(config.creator), config.side is Side.CLIENT, factory, config.clock
+    )
 
 
-class _Ending(Protocol):
+class _ClosingProtocol(Protocol):
     """Stands in for the protocol above while the connection ends.
 
     Args:
@@ -121,8 +128,8 @@ class _Ending(Protocol):
         plain: Why the plain connection is gone.
     """
 
-    def __init__(self, watch: Watch, above: Protocol, plain: Failure) -> None:
-        self._watch = watch
+    def __init__(self, lifetime: TLSLifetime, above: Protocol, plain: Failure) -> None:
+        self._lifetime = lifetime
         self._above = above
         self._plain = plain
 
@@ -131,17 +138,17 @@ class _Ending(Protocol):
             self._above.dataReceived(data)
         except Exception:
             # The connection cannot be ended for it; it ends already.
-            _log.failure("{guest} failed", guest=self._above)
+            _log.failure("{guest} failed", protocol=self._above)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self._plain.check(ConnectionAborted) and reason.check(ConnectionLost):
             # To OpenSSL our own abort looks as if the peer had cut the line.
             reason = self._plain
-        self._above.connectionLost(self._watch.ended(reason))
+        self._above.connectionLost(self._lifetime.ended(reason))
 
 
 @frozen
-class Visit:
+class ConnectionAttempt:
     """One connection on its way to a guest, and who waits for that.
 
     Attributes:
@@ -155,17 +162,17 @@ class Visit:
         tune: Is given the plain transport before anything else.
     """
 
-    terms: Terms
-    tls: SecureTransports
-    guests: IProtocolFactory
+    config: TLSEndpointConfig
+    tls: TLSTransportFactory
+    factory: IProtocolFactory
     address: IAddress | None
     total: float
     opened: Callable[[IProtocol], object]
     failed: Callable[[Failure], object]
-    tune: Callable[[ITransport], object] = lambda transport: None
+    set_options: Callable[[ITransport], object] = lambda transport: None
 
 
-class Gate(Protocol):
+class HandshakeProtocol(Protocol):
     """One connection on its way to TLS, and the passage once it is there.
 
     Args:
@@ -175,53 +182,53 @@ class Gate(Protocol):
         greeting: Where the guest's greeting ends, if it is to be kept back.
     """
 
-    watch: Watch
+    lifetime: TLSLifetime
     _has_heard = False
 
     def __init__(
         self,
-        visit: Visit,
+        attempt: ConnectionAttempt,
         seconds: float,
         outcome: bytes = b"",
         greeting: Callable[[bytes], int] | None = None,
     ) -> None:
-        self._visit = visit
+        self._attempt = attempt
         self._seconds = seconds
         self.outcome = outcome
         self._greeting = greeting
-        self._tls: Any = SecureTransport(visit.tls, _Threshold(self))
+        self._tls: Any = TLSTransport(attempt.tls, _HandshakeListener(self))
 
     def connectionMade(self) -> None:
         """Begin the handshake."""
         transport: Any = self.transport
-        self._tls.gate = self
-        self.watch = Watch(
-            self._visit.terms,
+        self._tls.handshake = self
+        self.lifetime = TLSLifetime(
+            self._attempt.config,
             transport,
             self._tls,
-            handle=handle_of(transport),
+            handle=socket_of(transport),
             seconds=self._seconds,
-            total=self._visit.total,
-            failed=self._visit.failed,
+            total=self._attempt.total,
+            failed=self._attempt.failed,
         )
         try:
-            self._visit.tune(transport)
+            self._attempt.set_options(transport)
             self._tls.makeConnection(transport)
         except Exception:
-            self.watch.stop()
+            self.lifetime.stop()
             self._tls = Protocol()  # Hears the rest, and does nothing.
             transport.abortConnection()
-            self._visit.failed(Failure())
+            self._attempt.failed(Failure())
 
     def cancel(self, reason: BaseException) -> None:
         """Whoever waits for the guest does so no longer."""
-        if self.watch.stage is Stage.SECURE:
+        if self.lifetime.state is LifetimeState.SECURE:
             self._tls.abortConnection()
         else:
-            self.watch.refuse(Failure(reason))
+            self.lifetime.refuse(Failure(reason))
 
     @property
-    def is_leaving(self) -> bool:
+    def is_closing(self) -> bool:
         """Whether the guest has closed the connection."""
         return bool(self._tls.disconnecting)
 
@@ -229,12 +236,12 @@ class Gate(Protocol):
         """Bytes of the peer, to be deciphered."""
         if not self._has_heard:
             self._has_heard = True
-            self._direct(data)
+            self._answer_plain_http(data)
         self._tls.dataReceived(data)
 
-    def _direct(self, data: bytes) -> None:
+    def _answer_plain_http(self, data: bytes) -> None:
         """Tell a client that has lost its way where to go; TLS will end the connection."""
-        answer = directions(data) if self._visit.terms.side is Side.SERVER else b""
+        answer = plain_http_answer(data) if self._attempt.config.side is Side.SERVER else b""
         if answer:
             cast(ITransport, self.transport).write(answer)
 
@@ -245,42 +252,42 @@ class Gate(Protocol):
     def handshake_completed(self) -> None:
         """The handshake is over, and the peer is who it must be."""
         try:
-            guest = self._visit.guests.buildProtocol(cast(IAddress, self._visit.address))
-            if guest is None:
+            protocol = self._attempt.factory.buildProtocol(cast(IAddress, self._attempt.address))
+            if protocol is None:
                 raise NoProtocol()
         except Exception:
-            self.watch.refuse(Failure())
+            self.lifetime.refuse(Failure())
             return
-        if self.watch.is_refused:
+        if self.lifetime.is_refused:
             # Whoever waited has given up, in the factory.
             return
-        self.watch.secured()
-        self._tls.wrappedProtocol = guest
+        self.lifetime.secured()
+        self._tls.wrappedProtocol = protocol
         if self._greeting is not None:
-            self._tls.keep_back(self._greeting)
+            self._tls.withhold_greeting(self._greeting)
         try:
-            guest.makeConnection(self._tls)
-            if IHandshakeListener.providedBy(guest):
-                cast(IHandshakeListener, guest).handshakeCompleted()
+            protocol.makeConnection(self._tls)
+            if IHandshakeListener.providedBy(protocol):
+                cast(IHandshakeListener, protocol).handshakeCompleted()
         except Exception:
             self._tls.abortConnection()
-            self._visit.failed(Failure())
+            self._attempt.failed(Failure())
         else:
-            self._visit.opened(guest)
+            self._attempt.opened(protocol)
 
 
 @implementer(IHandshakeListener)
-class _Threshold(Protocol):
+class _HandshakeListener(Protocol):
     """Where the guest will stand; until then it listens for the handshake."""
 
-    def __init__(self, gate: Gate) -> None:
-        self._gate = gate
+    def __init__(self, handshake: HandshakeProtocol) -> None:
+        self._handshake = handshake
 
     def handshakeCompleted(self) -> None:
-        self._gate.handshake_completed()
+        self._handshake.handshake_completed()
 
 
-def outcome_of(transport: object) -> bytes:
+def starttls_outcome(transport: object) -> bytes:
     """What came of the dialogue before TLS (``starttls=``), for guests that must know.
 
     Args:
@@ -291,7 +298,7 @@ def outcome_of(transport: object) -> bytes:
         the server's greeting packet. Empty where there was no dialogue.
     """
     while isinstance(transport, ProtocolWrapper):
-        if isinstance(transport, SecureTransport):
-            return transport.gate.outcome
+        if isinstance(transport, TLSTransport):
+            return transport.handshake.outcome
         transport = transport.transport
     return b""

@@ -25,38 +25,38 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.policy import Side
-from txtransport.config.settings import Deadlines, WayIn
+from txtransport.config.settings import Deadlines, StartTLSOptions
 from txtransport.connection.tcp_info import acknowledged, is_draining
 from txtransport.connection.trace import Trace
 from txtransport.errors import HandshakeFailed, NegotiationError, PeerLeft, TransportTimeout
-from txtransport.tls.connection import KEPT, Conversation
-from txtransport.tls.creator import Creator
-from txtransport.tls.failure import Attempt, explain, explain_late, hint
+from txtransport.tls.connection import MAX_FIRST_BYTES, TLSConnection
+from txtransport.tls.creator import ConnectionCreator
+from txtransport.tls.failure import FailedConnection, handshake_failure, late_failure, timeout_hint
 
 _log: Final = Logger()
 
-_GOODBYE: Final = 4096
+_CLOSE_BYTES: Final = 4096
 """Bytes that a last small answer and a close_notify take on the wire, at the most."""
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 @frozen
-class Starting:
+class TwistedConnectionCreator:
     """A creator as Twisted asks for it."""
 
-    creator: Creator
+    creator: ConnectionCreator
 
-    def clientConnectionForTLS(self, tlsProtocol: object) -> Conversation:
+    def clientConnectionForTLS(self, tlsProtocol: object) -> TLSConnection:
         """A connection for a client."""
-        return self._made()
+        return self._new_connection()
 
-    def serverConnectionForTLS(self, tlsProtocol: object) -> Conversation:
+    def serverConnectionForTLS(self, tlsProtocol: object) -> TLSConnection:
         """A connection for a server."""
-        return self._made()
+        return self._new_connection()
 
-    def _made(self) -> Conversation:
+    def _new_connection(self) -> TLSConnection:
         made = self.creator.connection()
-        problem = self.creator.shared.news()
+        problem = self.creator.context.reload_error()
         if problem is not None:
             _log.error(
                 "A certificate file changed and cannot be used; the one from before goes on: "
@@ -66,7 +66,7 @@ class Starting:
 
 
 @frozen
-class Borrowed:
+class ForeignContext:
     """In a creator's place, where a protocol brings a context of its own.
 
     Attributes:
@@ -75,12 +75,12 @@ class Borrowed:
 
     side: Side
 
-    def ended(self, connection: Conversation) -> None:
+    def ended(self, connection: TLSConnection) -> None:
         """Nothing is kept of a connection that is not of our making."""
 
 
 @frozen
-class Terms:
+class TLSEndpointConfig:
     """What all the TLS connections of one endpoint have in common.
 
     Attributes:
@@ -98,10 +98,10 @@ class Terms:
     clock: IReactorTime
     where: str
     port: int | None
-    creator: Creator | Borrowed
+    creator: ConnectionCreator | ForeignContext
     deadlines: Deadlines
     is_upgrade: bool = False
-    way_in: WayIn = field(factory=WayIn)
+    starttls_options: StartTLSOptions = field(factory=StartTLSOptions)
     host: str = ""
     trace: Trace | None = field(default=None, repr=False)
 
@@ -111,7 +111,7 @@ class Terms:
         return self.creator.side
 
 
-def report(peer: object, error: BaseException | None, where: str) -> bool:
+def log_failure(peer: object, error: BaseException | None, where: str) -> bool:
     """Say in the log, in one event, that a connection did not come to TLS.
 
     Args:
@@ -134,7 +134,7 @@ def report(peer: object, error: BaseException | None, where: str) -> bool:
     return True
 
 
-class Stage(Enum):
+class LifetimeState(Enum):
     """How far a connection is."""
 
     HANDSHAKING = auto()
@@ -142,7 +142,7 @@ class Stage(Enum):
     OVER = auto()
 
 
-class Watch:
+class TLSLifetime:
     """Keeps one TLS connection to its deadlines, and explains its end.
 
     Args:
@@ -160,7 +160,7 @@ class Watch:
 
     def __init__(
         self,
-        terms: Terms,
+        config: TLSEndpointConfig,
         plain: Any,
         tls: Any,
         *,
@@ -169,60 +169,60 @@ class Watch:
         total: float,
         failed: Callable[[Failure], object],
     ) -> None:
-        self.stage = Stage.HANDSHAKING
-        self._terms = terms
+        self.state = LifetimeState.HANDSHAKING
+        self._config = config
         self._plain = plain
         self._tls = tls
         self._handle = handle
         self._total = total
         self._failed = failed
-        self._heard = b""
-        self._is_leaving = False
+        self._first_bytes = b""
+        self._is_closing = False
         self._verdict: Failure | None = None
         self._acknowledged: int | None = None
-        self._timer: IDelayedCall | None = terms.clock.callLater(seconds, self._expired)
+        self._timer: IDelayedCall | None = config.clock.callLater(seconds, self._expired)
 
     @property
     def is_refused(self) -> bool:
         """Whether there is a verdict already, and only the end is awaited."""
         return self._verdict is not None
 
-    def hear(self, data: bytes) -> None:
+    def remember_first_bytes(self, data: bytes) -> None:
         """Remember the peer's first bytes, for a connection that does not do so itself."""
-        if len(self._heard) < KEPT:
-            self._heard = (self._heard + data)[:KEPT]
+        if len(self._first_bytes) < MAX_FIRST_BYTES:
+            self._first_bytes = (self._first_bytes + data)[:MAX_FIRST_BYTES]
 
     def secured(self) -> None:
         """The handshake is over, and the peer is who it must be."""
         self._stop_timer()
-        self.stage = Stage.SECURE
+        self.state = LifetimeState.SECURE
         connection = self._connection()
         if connection is not None:
-            connection.closing = self._answering
-        if self._is_leaving:
+            connection.on_close = self._answering
+        if self._is_closing:
             # What was written before the close is sent now.
             self.closing()
 
     def stop(self) -> None:
         """There is nothing to watch over after all."""
-        self.stage = Stage.OVER
+        self.state = LifetimeState.OVER
         self._stop_timer()
 
     def refuse(self, verdict: Failure) -> None:
         """End the connection for that reason, before it is secure."""
-        if self.stage is Stage.HANDSHAKING and self._verdict is None:
+        if self.state is LifetimeState.HANDSHAKING and self._verdict is None:
             self._verdict = verdict
             self._tls.abortConnection()
 
     def closing(self) -> None:
         """One of us has closed; wait for what is still to come, but not for ever."""
-        self._is_leaving = True
-        if self.stage is Stage.SECURE and self._timer is None:
+        self._is_closing = True
+        if self.state is LifetimeState.SECURE and self._timer is None:
             # Someone who wanted nothing more would not hear the goodbye either.
             self._plain.resumeProducing()
             self._acknowledged = acknowledged(self._handle)
-            self._timer = self._terms.clock.callLater(
-                self._terms.deadlines.close_timeout, self._close_expired
+            self._timer = self._config.clock.callLater(
+                self._config.deadlines.close_timeout, self._close_expired
             )
 
     def _answering(self) -> None:
@@ -240,55 +240,55 @@ class Watch:
         Returns:
             Why, as whoever is above the TLS layer shall hear it.
         """
-        stage, self.stage = self.stage, Stage.OVER
+        stage, self.state = self.state, LifetimeState.OVER
         self._stop_timer()
-        if stage is Stage.HANDSHAKING:
+        if stage is LifetimeState.HANDSHAKING:
             verdict = self._verdict or self._own_end(reason) or self.explained(reason)
             self._failed(verdict)
             return verdict
         connection = self._connection()
-        if stage is Stage.OVER or connection is None:
+        if stage is LifetimeState.OVER or connection is None:
             return reason
-        late = self._worded(explain_late, reason)
+        late = self._explained_by(late_failure, reason)
         if late is not None:
             return late
         if not reason.check(ConnectionClosed):
             return reason
         # Asked first: to keep the session is to set the flag that tells.
         is_farewell = connection.is_ended_by_peer
-        self._terms.creator.ended(connection)
+        self._config.creator.ended(connection)
         # When the peer has said goodbye, how the socket then went is no news.
         return Failure(ConnectionDone()) if is_farewell else reason
 
     def _own_end(self, reason: Failure) -> Failure | None:
         """That we closed in mid-handshake, if there is no other reason."""
-        is_ours = self._is_leaving and reason.check(ConnectionClosed)
+        is_ours = self._is_closing and reason.check(ConnectionClosed)
         return Failure(ConnectionAborted()) if is_ours else None
 
     def explained(self, reason: Failure) -> Failure:
         """Why the handshake failed, in our words."""
-        return self._worded(explain, reason) or reason
+        return self._explained_by(handshake_failure, reason) or reason
 
-    def _worded(
-        self, explain: Callable[[Attempt], HandshakeFailed | None], reason: Failure
+    def _explained_by(
+        self, explain: Callable[[FailedConnection], HandshakeFailed | None], reason: Failure
     ) -> Failure | None:
         try:
-            error = explain(self._attempt(reason))
+            error = explain(self._failed_connection(reason))
         except Exception:
             # Whoever waits must hear of the end, be it in other words.
-            _log.failure("{where}: the end could not be explained", where=self._terms.where)
+            _log.failure("{where}: the end could not be explained", where=self._config.where)
             return None
         return None if error is None else Failure(error)
 
     def _expired(self) -> None:
         self._timer = None
-        terms, received = self._terms, self._received
+        config, received = self._config, self._received
         advice = (
             "did the peer switch to TLS after the go-ahead?"
-            if terms.is_upgrade
-            else hint(received, terms.side, terms.port, terms.where)
+            if config.is_upgrade
+            else timeout_hint(received, config.side, config.port, config.where)
         )
-        error = TransportTimeout(terms.where, "handshake", self._total, received, advice)
+        error = TransportTimeout(config.where, "handshake", self._total, received, advice)
         self.refuse(Failure(error))
         # A connection that was refused for another reason and still lingers.
         self._plain.abortConnection()
@@ -299,31 +299,31 @@ class Watch:
         taken = 0 if before is None or now is None else now - before
         # It still takes what was written before the close; its kernel's word
         # for our goodbye alone is no sign of that.
-        if taken > _GOODBYE or (taken and is_draining(self._handle)):
+        if taken > _CLOSE_BYTES or (taken and is_draining(self._handle)):
             self.closing()
         else:
             self._tls.abortConnection()
 
-    def _attempt(self, reason: Failure) -> Attempt:
-        terms, connection = self._terms, self._connection()
-        return Attempt(
-            terms.where,
-            terms.side,
-            terms.port,
+    def _failed_connection(self, reason: Failure) -> FailedConnection:
+        config, connection = self._config, self._connection()
+        return FailedConnection(
+            config.where,
+            config.side,
+            config.port,
             self._received,
             reason.value or Exception(),
             connection,
-            terms.is_upgrade,
+            config.is_upgrade,
         )
 
     @property
     def _received(self) -> bytes:
         connection = self._connection()
-        return connection.received if connection is not None else self._heard
+        return connection.first_bytes if connection is not None else self._first_bytes
 
-    def _connection(self) -> Conversation | None:
+    def _connection(self) -> TLSConnection | None:
         handle = self._tls.getHandle()
-        return handle if isinstance(handle, Conversation) else None
+        return handle if isinstance(handle, TLSConnection) else None
 
     def _stop_timer(self) -> None:
         if self._timer is not None and self._timer.active():

@@ -21,7 +21,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
-_ALSO_HEARD: Final = (IFileDescriptorReceiver, IHalfCloseableProtocol, IHandshakeListener)
+_PASSED_ON: Final = (IFileDescriptorReceiver, IHalfCloseableProtocol, IHandshakeListener)
 
 
 def log_name(known: object) -> str:
@@ -31,57 +31,57 @@ def log_name(known: object) -> str:
     return type(known).__name__
 
 
-class Passage(Protocol):
+class PendingProtocol(Protocol):
     """Stands between a transport and a guest, who is yet to come.
 
     Attributes:
         guest: Who is expected or inside, or None while that is open.
     """
 
-    guest: IProtocol | None = None
+    protocol: IProtocol | None = None
     # Before the guest is in, what is said is said to no one.
-    _inside: Any = Protocol()
+    _receiver: Any = Protocol()
 
-    def expect(self, guest: IProtocol) -> None:
+    def expect(self, protocol: IProtocol) -> None:
         """That guest will come.
 
         A transport says some things only to a protocol that wants to hear
         them, and Twisted's endpoints ask before it is connected; so the
         passage wants what the guest wants.
         """
-        self.guest = guest
-        for interface in _ALSO_HEARD:
-            if interface.providedBy(guest):
+        self.protocol = protocol
+        for interface in _PASSED_ON:
+            if interface.providedBy(protocol):
                 alsoProvides(self, interface)
 
-    def let_in(self) -> None:
+    def connect_protocol(self) -> None:
         """Connect the guest that is expected.
 
         Raises:
             Exception: Whatever the guest raises; it hears of the end all the same.
         """
-        guest: Any = self.guest
-        self._inside = guest
-        guest.makeConnection(self.transport)
+        protocol: Any = self.protocol
+        self._receiver = protocol
+        protocol.makeConnection(self.transport)
 
     def logPrefix(self) -> str:
         """The guest's, whom a reader of the log knows."""
-        return type(self).__name__ if self.guest is None else log_name(self.guest)
+        return type(self).__name__ if self.protocol is None else log_name(self.protocol)
 
     def dataReceived(self, data: bytes) -> None:
-        self._inside.dataReceived(data)
+        self._receiver.dataReceived(data)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        self._inside.connectionLost(reason)
+        self._receiver.connectionLost(reason)
 
     def readConnectionLost(self) -> None:
-        self._inside.readConnectionLost()
+        self._receiver.readConnectionLost()
 
     def writeConnectionLost(self) -> None:
-        self._inside.writeConnectionLost()
+        self._receiver.writeConnectionLost()
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
-        self._inside.fileDescriptorReceived(descriptor)
+        self._receiver.fileDescriptorReceived(descriptor)
 
     def handshakeCompleted(self) -> None:
-        self._inside.handshakeCompleted()
+        self._receiver.handshakeCompleted()

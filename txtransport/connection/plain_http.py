@@ -19,7 +19,7 @@ _LONGEST: Final = 4096
 """Bytes of a request that are looked at."""
 
 
-def directions(received: bytes) -> bytes:
+def plain_http_answer(received: bytes) -> bytes:
     """The answer to a request in plain HTTP, on a port of TLS.
 
     Args:

@@ -7,7 +7,7 @@ import struct
 from typing import Final
 
 
-def handle_of(transport: object) -> object:
+def socket_of(transport: object) -> object:
     """What the system knows a transport by, or None when it has no such thing."""
     handle = getattr(transport, "getHandle", None)
     return None if handle is None else handle()

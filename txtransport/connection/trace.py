@@ -50,7 +50,7 @@ Trace = Callable[[Event], object]
 
 @implementer(IStreamClientEndpoint)
 @frozen
-class Traced:
+class TracedEndpoint:
     """The endpoint of one address, watched.
 
     Attributes:
@@ -73,8 +73,8 @@ class Traced:
         return reason
 
 
-def traced(
+def with_trace(
     endpoint: IStreamClientEndpoint, host: str, trace: Trace | None
 ) -> IStreamClientEndpoint:
     """The endpoint, watched if anyone watches."""
-    return endpoint if trace is None else Traced(endpoint, host, trace)
+    return endpoint if trace is None else TracedEndpoint(endpoint, host, trace)

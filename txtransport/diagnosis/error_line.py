@@ -16,22 +16,22 @@ from attrs import frozen
 
 from txtransport.diagnosis.alerts import ALERTS
 
-LONGEST: Final = 65536
+MAX_TEXT: Final = 65536
 """Characters of a text that are looked at."""
 
 _FOLDED: Final = str.maketrans(string.ascii_uppercase + "_", string.ascii_lowercase + " ")
 
 
-def flat(text: str) -> str:
+def one_line(text: str) -> str:
     """A text as one line, since logs and terminals break lines anywhere.
 
     Args:
-        text: Cut behind `LONGEST` characters.
+        text: Cut behind `MAX_TEXT` characters.
     """
-    return " ".join(text[:LONGEST].split())
+    return " ".join(text[:MAX_TEXT].split())
 
 
-def folded(line: str) -> str:
+def normalize(line: str) -> str:
     """A line as the tables spell it: ``CERT_HAS_EXPIRED`` is ``cert has expired``.
 
     It is as long as it was, so that what is found in it has the same place there.
@@ -42,7 +42,7 @@ def folded(line: str) -> str:
 # --- who speaks ------------------------------------------------------------------
 
 # In folded text; the first match wins, so whoever quotes others stands first.
-_SPEAKERS: Final = (
+_TOOLS: Final = (
     ("PHP", r"php (?:warning|fatal)|stream socket |fsockopen\(|failed to enable crypto"
             r"|ssl operation failed with code|\bin \S{1,200}\.php\b"),
     ("Node", r"\beproto\b|\(?node:|\berr (?:tls|ssl|ossl) |npm err|deps/openssl|\beconn[a-z]{3}"),
@@ -56,13 +56,13 @@ _SPEAKERS: Final = (
 )  # fmt: skip
 
 
-def speaker(line: str) -> str | None:
+def tool_of(line: str) -> str | None:
     """The tool that a line comes from, or None where it does not show.
 
     Args:
-        line: `folded`.
+        line: `normalize`.
     """
-    found = (tool for tool, pattern in _SPEAKERS if re.search(pattern, line))
+    found = (tool for tool, pattern in _TOOLS if re.search(pattern, line))
     return next(found, None)
 
 
@@ -101,7 +101,7 @@ _CODE: Final = re.compile(r"\berror:([0-9a-fA-F]{8})(?![0-9a-fA-F])|\b(0[aA]000[
 
 
 @frozen
-class Code:
+class ErrorCode:
     """An error code of OpenSSL.
 
     Attributes:
@@ -113,18 +113,18 @@ class Code:
     reason: str | None
 
 
-def codes(line: str, most: int = 8) -> tuple[Code, ...]:
+def error_codes(line: str, most: int = 8) -> tuple[ErrorCode, ...]:
     """The error codes of OpenSSL in a line, each once.
 
     OpenSSL 3 packs a code as library (bits 23 to 30) and reason, OpenSSL 1 as
     library (the first byte), function and reason (err.h of each).
 
     Args:
-        line: `flat`.
+        line: `one_line`.
         most: How many are told.
     """
     found = dict.fromkeys(match[1] or match[2] for match in _CODE.finditer(line))
-    return tuple(Code(text, _reason(int(text, 16))) for text in list(found)[:most])
+    return tuple(ErrorCode(text, _reason(int(text, 16))) for text in list(found)[:most])
 
 
 def _reason(code: int) -> str | None:
@@ -142,7 +142,7 @@ def _reason(code: int) -> str | None:
 
 
 @frozen
-class Place:
+class HostAndPort:
     """Where a line says that something happened."""
 
     host: str
@@ -154,7 +154,7 @@ class Place:
 
 # What stands before a host is no part of one, so that every run of letters is
 # read once and not from each of its letters.
-_PLACE: Final = re.compile(
+_HOST_AND_PORT: Final = re.compile(
     r"(?<![A-Za-z0-9._-])(?:([A-Za-z][A-Za-z0-9+.-]{1,15})://)?"
     r"([A-Za-z0-9][A-Za-z0-9.-]{0,252}|\[[0-9A-Fa-f:.]{2,45}\])"
     r"(?::| port )([0-9]{1,5})(?![0-9A-Za-z])"
@@ -162,25 +162,25 @@ _PLACE: Final = re.compile(
 _FILE: Final = re.compile(r".*\.(?:c|cc|go|h|java|js|mjs|php|py|rb|rs|ts)").fullmatch
 
 
-def places(line: str, most: int = 4) -> tuple[Place, ...]:
+def hosts_and_ports(line: str, most: int = 4) -> tuple[HostAndPort, ...]:
     """The hosts with a port in a line, each once.
 
     Args:
-        line: `flat`.
+        line: `one_line`.
         most: How many are told.
     """
-    found: dict[Place, None] = {}
-    for place in _places(line):
+    found: dict[HostAndPort, None] = {}
+    for place in _hosts_and_ports(line):
         found[place] = None
         if len(found) == most:
             break
     return tuple(found)
 
 
-def _places(line: str) -> Iterator[Place]:
-    for match in _PLACE.finditer(line):
+def _hosts_and_ports(line: str) -> Iterator[HostAndPort]:
+    for match in _HOST_AND_PORT.finditer(line):
         scheme, host, port = match.groups()
         # A time has colons too, and so has a place in a source file.
         is_host = scheme or host[0] == "[" or host.lower() == "localhost" or "." in host
         if is_host and (scheme or not _FILE(host)) and 0 < int(port) <= 65535:
-            yield Place(host, int(port))
+            yield HostAndPort(host, int(port))

@@ -1,6 +1,6 @@
 """What a line of an error means, whichever tool it comes from.
 
-`explained` holds the known lines against a text and adds what the text itself
+`explain` holds the known lines against a text and adds what the text itself
 gives away; what no row knows can still be `traced`.
 """
 
@@ -14,20 +14,27 @@ from typing import Final
 from attrs import frozen
 
 from txtransport.config.policy import Side
-from txtransport.diagnosis.banners import recognise
-from txtransport.diagnosis.error_line import Place, codes, flat, folded, places, speaker
+from txtransport.diagnosis.banners import recognise_plaintext
+from txtransport.diagnosis.error_line import (
+    HostAndPort,
+    error_codes,
+    hosts_and_ports,
+    normalize,
+    one_line,
+    tool_of,
+)
 from txtransport.diagnosis.tools.advice import in_tool
-from txtransport.diagnosis.tools.alerts import SAID_BY_PEER
+from txtransport.diagnosis.tools.alerts import ALERTS_OF_PEER
 from txtransport.diagnosis.tools.certificates import CERTIFICATES
-from txtransport.diagnosis.tools.configuration import TOLD
-from txtransport.diagnosis.tools.disconnects import ENDS
-from txtransport.diagnosis.tools.mismatch import IN_COMMON
-from txtransport.diagnosis.tools.plaintext import PLAIN
+from txtransport.diagnosis.tools.configuration import CONFIGURATION
+from txtransport.diagnosis.tools.disconnects import DISCONNECTS
+from txtransport.diagnosis.tools.mismatch import MISMATCHES
+from txtransport.diagnosis.tools.plaintext import PLAINTEXT
 from txtransport.diagnosis.tools.row import Explanation
 from txtransport.diagnosis.tools.vague import VAGUE
 from txtransport.errors import Diagnosis
-from txtransport.starttls.protocols import UPGRADABLE
-from txtransport.text import printable
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
+from txtransport.text import short_text
 
 _MOST: Final = 8
 
@@ -49,7 +56,7 @@ class Explained:
     in_tool: str = ""
 
 
-def explained(text: str) -> list[Explained]:
+def explain(text: str) -> list[Explained]:
     """The known lines in a text, the most telling first.
 
     A line that only says that something failed counts where there is no other.
@@ -57,28 +64,28 @@ def explained(text: str) -> list[Explained]:
     Args:
         text: Of any length and content; its first 64 KiB are read.
     """
-    line = flat(text)
+    line = one_line(text)
     # A code without its words, as from a program that has not loaded them.
-    words = "".join(f" {code.reason}" for code in codes(line) if code.reason)
-    searched = folded(f"{line}{words}")
-    found = _found(TELLING, searched) or _found(VAGUE, searched)[:1]
-    here, who = places(line), speaker(searched)
+    words = "".join(f" {code.reason}" for code in error_codes(line) if code.reason)
+    searched = normalize(f"{line}{words}")
+    found = _found(SPECIFIC, searched) or _found(VAGUE, searched)[:1]
+    here, who = hosts_and_ports(line), tool_of(searched)
     return [_explained(row, match, f"{line}{words}", who, here) for row, match in found]
 
 
-def traced(text: str) -> tuple[str, ...]:
+def clues(text: str) -> tuple[str, ...]:
     """What can be told of a text in which nothing is known, a line each.
 
     Args:
         text: Of any length and content; its first 64 KiB are read.
     """
-    line = flat(text)
-    plain = recognise(line[:64].encode("ascii", "replace"), Side.CLIENT, None)
+    line = one_line(text)
+    plain = recognise_plaintext(line[:64].encode("ascii", "replace"), Side.CLIENT, None)
     return (
         *([f"it begins like {plain.who}: {plain.advice}"] if plain is not None else ()),
-        *(_code(code.text, code.reason) for code in codes(line)),
-        *(f"the place {place}" for place in places(line)),
-        *([f"the words look like those of {who}"] if (who := speaker(folded(line))) else ()),
+        *(_code(code.text, code.reason) for code in error_codes(line)),
+        *(f"the place {place}" for place in hosts_and_ports(line)),
+        *([f"the words look like those of {who}"] if (who := tool_of(normalize(line))) else ()),
     )
 
 
@@ -118,7 +125,7 @@ def _explained(
     match: re.Match[str],
     line: str,
     who: str | None,
-    here: tuple[Place, ...],
+    here: tuple[HostAndPort, ...],
 ) -> Explained:
     # OpenSSL's words come by way of others.
     tool = (who or row.tool) if row.tool == "OpenSSL" else row.tool
@@ -132,18 +139,18 @@ def _explained(
     )
     return Explained(
         tool,
-        printable(line[slice(*match.span())]),
+        short_text(line[slice(*match.span())]),
         diagnosis,
         in_tool(row.remedy, tool),
     )
 
 
-def _evidence(match: re.Match[str], here: tuple[Place, ...]) -> Iterator[str]:
+def _evidence(match: re.Match[str], here: tuple[HostAndPort, ...]) -> Iterator[str]:
     groups = match.groupdict()
     if groups.get("wanted"):
-        yield f"asked for: {printable(groups['wanted'].rstrip('.'))}"
+        yield f"asked for: {short_text(groups['wanted'].rstrip('.'))}"
     if groups.get("names"):
-        yield f"the certificate is for: {printable(groups['names'])}"
+        yield f"the certificate is for: {short_text(groups['names'])}"
     for place in here:
         yield f"at {place}"
 
@@ -153,11 +160,11 @@ def _evidence(match: re.Match[str], here: tuple[Place, ...]) -> Iterator[str]:
 # Of two protocols that share a port the first is the more usual.
 _PROTOCOLS: Final = {
     25: "smtp",
-    **{row.port: row.name for row in reversed(UPGRADABLE.values()) if row.port},
+    **{row.port: row.name for row in reversed(STARTTLS_PROTOCOLS.values()) if row.port},
 }
 
 
-def _at(cause: str, here: tuple[Place, ...]) -> Iterator[str]:
+def _at(cause: str, here: tuple[HostAndPort, ...]) -> Iterator[str]:
     """The URL for the places that were named, if they are known to begin in the clear."""
     if cause in ("plaintext-peer", "closed", "timeout"):
         for place in here:
@@ -166,8 +173,15 @@ def _at(cause: str, here: tuple[Place, ...]) -> Iterator[str]:
                 yield f"Use tls://{place}?starttls={protocol}: that port begins in the clear"
 
 
-TELLING: Final = (*CERTIFICATES, *PLAIN, *SAID_BY_PEER, *IN_COMMON, *TOLD, *ENDS)
+SPECIFIC: Final = (
+    *CERTIFICATES,
+    *PLAINTEXT,
+    *ALERTS_OF_PEER,
+    *MISMATCHES,
+    *CONFIGURATION,
+    *DISCONNECTS,
+)
 """The rows that name a reason, the one that says most first."""
 
 
-ALL: Final = (*TELLING, *VAGUE)
+ALL_ROWS: Final = (*SPECIFIC, *VAGUE)

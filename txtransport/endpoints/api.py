@@ -15,27 +15,33 @@ from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndp
 from twisted.logger import Logger
 
 from txtransport.config.policy import Side, TLSPolicy
-from txtransport.config.resolve import expecting, placed, resolve, weaknesses, where_of
+from txtransport.config.resolve import (
+    describe_endpoint,
+    policy_for_peer,
+    resolve,
+    weaknesses,
+    with_port,
+)
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.config.settings import Settings
-from txtransport.config.url import Transport
-from txtransport.connection.lifetime import Terms
+from txtransport.config.url import TransportURL
+from txtransport.connection.lifetime import TLSEndpointConfig
 from txtransport.connection.trace import Trace
 from txtransport.endpoints import client as clients
 from txtransport.endpoints import server as servers
-from txtransport.endpoints.client import ClientGate
+from txtransport.endpoints.client import ClientEndpoint
 from txtransport.endpoints.datagram import IDatagramEndpoint, UDPEndpoint
 from txtransport.endpoints.server import ServerEndpoint
-from txtransport.endpoints.sockets import Tuner, settings
+from txtransport.endpoints.sockets import OptionSetter, socket_settings
 from txtransport.errors import InvalidOption, TransportUnavailable
-from txtransport.tls.creator import Creator, creator, linked
+from txtransport.tls.creator import ConnectionCreator, connection_creator, openssl_version
 
 _log: Final = Logger()
 
 
 def client(
     reactor: Any,
-    url: str | Transport,
+    url: str | TransportURL,
     port: int | None = None,
     *,
     trace: Trace | None = None,
@@ -61,23 +67,27 @@ def client(
         InvalidOption: An option, or a file that it names, cannot be used.
         TransportUnavailable: The transport cannot be had here.
     """
-    transport, scheme, read = _read(url, port, options, "client", Kind.STREAM)
-    where = where_of(transport, read.way_in)
-    plain = clients.plain(reactor, transport, read.sockets, read.deadlines.timeout, trace)
-    terms = None
+    transport, scheme, read = _resolve(url, port, options, "client", Kind.STREAM)
+    where = describe_endpoint(transport, read.starttls_options)
+    plain = clients.plaintext_endpoint(
+        reactor, transport, read.sockets, read.deadlines.timeout, trace
+    )
+    config = None
     if read.tls is not None:
-        policy = expecting(transport, read.tls, read.way_in)
-        _warn(transport, weaknesses(policy, Side.CLIENT, read.way_in))
+        policy = policy_for_peer(transport, read.tls, read.starttls_options)
+        _warn(transport, weaknesses(policy, Side.CLIENT, read.starttls_options))
         place = transport.path or (transport.host, transport.port)
-        made = _created(transport, policy, Side.CLIENT, place)
-        terms = _terms(reactor, transport, made, read, transport.name, trace)
-    tuner = Tuner(() if scheme.is_local else settings(read.sockets, socket.SOCK_STREAM))
+        made = _connection_creator(transport, policy, Side.CLIENT, place)
+        config = _tls_endpoint_config(reactor, transport, made, read, transport.name, trace)
+    tuner = OptionSetter(
+        () if scheme.is_local else socket_settings(read.sockets, socket.SOCK_STREAM)
+    )
     bindto = read.sockets.bindto
-    return ClientGate(plain, tuner, reactor, where, read.deadlines, terms, bindto, trace)
+    return ClientEndpoint(plain, tuner, reactor, where, read.deadlines, config, bindto, trace)
 
 
 def server(
-    reactor: Any, url: str | Transport, port: int | None = None, **options: Any
+    reactor: Any, url: str | TransportURL, port: int | None = None, **options: Any
 ) -> IStreamServerEndpoint:
     """An endpoint that listens.
 
@@ -99,20 +109,20 @@ def server(
         InvalidOption: An option, or a file that it names, cannot be used.
         TransportUnavailable: The transport cannot be had here.
     """
-    transport, _, read = _read(url, port, options, "server", Kind.STREAM)
-    plain = servers.plain(reactor, transport, read.sockets, read.deadlines.timeout)
-    terms = None
+    transport, _, read = _resolve(url, port, options, "server", Kind.STREAM)
+    plain = servers.plaintext_endpoint(reactor, transport, read.sockets, read.deadlines.timeout)
+    config = None
     if read.tls is not None:
-        _warn(transport, weaknesses(read.tls, Side.SERVER, read.way_in))
-        made = _created(transport, read.tls, Side.SERVER)
+        _warn(transport, weaknesses(read.tls, Side.SERVER, read.starttls_options))
+        made = _connection_creator(transport, read.tls, Side.SERVER)
         is_name = transport.name not in ("", "*") and not transport.is_literal
         us = transport.name if is_name else _our_name()
-        terms = _terms(reactor, transport, made, read, us)
-    return ServerEndpoint(plain, read.serving, terms, transport.where)
+        config = _tls_endpoint_config(reactor, transport, made, read, us)
+    return ServerEndpoint(plain, read.serving, config, transport.location)
 
 
 def datagram(
-    reactor: Any, url: str | Transport, port: int | None = None, **options: Any
+    reactor: Any, url: str | TransportURL, port: int | None = None, **options: Any
 ) -> IDatagramEndpoint:
     """An endpoint for datagrams.
 
@@ -134,27 +144,29 @@ def datagram(
         InvalidOption: An option cannot be used.
         TransportUnavailable: The transport cannot be had here.
     """
-    transport, _, read = _read(url, port, options, "datagram", Kind.DATAGRAM)
+    transport, _, read = _resolve(url, port, options, "datagram", Kind.DATAGRAM)
     return UDPEndpoint(reactor, transport, read)
 
 
-def _read(
-    url: str | Transport, port: int | None, options: dict[str, Any], side: str, kind: Kind
-) -> tuple[Transport, Scheme, Settings]:
-    transport = placed(url, port)
+def _resolve(
+    url: str | TransportURL, port: int | None, options: dict[str, Any], side: str, kind: Kind
+) -> tuple[TransportURL, Scheme, Settings]:
+    transport = with_port(url, port)
     scheme = SCHEMES[transport.scheme]
     if scheme.refusal is not None:
-        raise TransportUnavailable(scheme.name, f"{scheme.refusal} (linked here: {linked()})")
+        raise TransportUnavailable(
+            scheme.name, f"{scheme.refusal} (linked here: {openssl_version()})"
+        )
     return transport, scheme, resolve(transport, options, side, kind)
 
 
-def _created(
-    transport: Transport, policy: TLSPolicy, side: Side, place: Hashable = None
-) -> Creator:
+def _connection_creator(
+    url: TransportURL, policy: TLSPolicy, side: Side, place: Hashable = None
+) -> ConnectionCreator:
     try:
-        return creator(policy, side, place)
+        return connection_creator(policy, side, place)
     except InvalidOption as error:
-        raise error.located(transport.where) from error.__cause__
+        raise error.located(url.location) from error.__cause__
 
 
 def _our_name() -> str:
@@ -163,35 +175,35 @@ def _our_name() -> str:
     return name if re.fullmatch("[A-Za-z0-9._-]{1,253}", name) else "localhost"
 
 
-def _terms(
+def _tls_endpoint_config(
     reactor: Any,
-    transport: Transport,
-    made: Creator,
+    url: TransportURL,
+    made: ConnectionCreator,
     read: Settings,
     host: str,
     trace: Trace | None = None,
-) -> Terms:
-    return Terms(
+) -> TLSEndpointConfig:
+    return TLSEndpointConfig(
         reactor,
-        where_of(transport, read.way_in),
-        transport.port,
+        describe_endpoint(url, read.starttls_options),
+        url.port,
         made,
         read.deadlines,
-        is_upgrade=read.way_in.starttls is not None,
-        way_in=read.way_in,
+        is_upgrade=read.starttls_options.starttls is not None,
+        starttls_options=read.starttls_options,
         host=host,
         trace=trace,
     )
 
 
-_told: set[tuple[str, str]] = set()
-_TELL: Final = 1000
+_warned: set[tuple[str, str]] = set()
+_MAX_WARNINGS: Final = 1000
 
 
-def _warn(transport: Transport, weaknesses: list[str]) -> None:
+def _warn(url: TransportURL, weaknesses: list[str]) -> None:
     """Say once what is weaker than it should be."""
     for weakness in weaknesses:
-        told = transport.where, weakness
-        if told not in _told and len(_told) < _TELL:
-            _told.add(told)
-            _log.warn("{where}: {weakness}", where=transport.where, weakness=weakness)
+        told = url.location, weakness
+        if told not in _warned and len(_warned) < _MAX_WARNINGS:
+            _warned.add(told)
+            _log.warn("{where}: {weakness}", where=url.location, weakness=weakness)

@@ -1,6 +1,6 @@
 """Clients: from a Transport to an endpoint that connects, within one deadline.
 
-`plain` is TCP or a local socket. `ClientGate` stands in front of it with the
+`plain` is TCP or a local socket. `ClientEndpoint` stands in front of it with the
 deadline and, when there are terms, with the gate to TLS.
 """
 
@@ -39,14 +39,14 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.settings import Deadlines, SocketOptions
-from txtransport.config.url import Transport
-from txtransport.connection.handshake import Gate, Visit, tls_factory
-from txtransport.connection.lifetime import Terms
-from txtransport.connection.negotiation import Prelude, way
-from txtransport.connection.pending import Passage
-from txtransport.connection.trace import Event, Step, Trace, traced
-from txtransport.endpoints.happy_eyeballs import Race, interleaved
-from txtransport.endpoints.resolve import Address, addresses
+from txtransport.config.url import TransportURL
+from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
+from txtransport.connection.lifetime import TLSEndpointConfig
+from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
+from txtransport.connection.pending import PendingProtocol
+from txtransport.connection.trace import Event, Step, Trace, with_trace
+from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_families
+from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import is_ipv6, refuse_other_family
 from txtransport.errors import InvalidTransport, TransportTimeout
 
@@ -55,12 +55,12 @@ _log: Final = Logger()
 # A record of TLS with an alert (RFC 8446, 5.1).
 _ALERT: Final = b"\x15\x03"
 # The deadline is the gate's; Twisted's own only stands behind it.
-_BEHIND = 5.0
+_MARGIN = 5.0
 
 
-def plain(
+def plaintext_endpoint(
     reactor: Any,
-    transport: Transport,
+    url: TransportURL,
     sockets: SocketOptions,
     timeout: float,
     trace: Trace | None = None,
@@ -78,26 +78,26 @@ def plain(
         InvalidTransport: A host or port is missing, or is one for servers.
         InvalidOption: ``bindto`` is of another family than the address.
     """
-    waits = timeout + _BEHIND
-    if transport.path:
-        local = UNIXClientEndpoint(reactor, socket_path(transport.path), timeout=waits)
-        return traced(local, transport.path, trace)
-    host, port, bindto = transport.host, transport.port, sockets.bindto
+    waits = timeout + _MARGIN
+    if url.path:
+        local = UNIXClientEndpoint(reactor, socket_path(url.path), timeout=waits)
+        return with_trace(local, url.path, trace)
+    host, port, bindto = url.host, url.port, sockets.bindto
     if host == "*":
-        raise InvalidTransport(f"{transport.where}: * is for servers; name the host to connect to")
+        raise InvalidTransport(f"{url.location}: * is for servers; name the host to connect to")
     if port is None:
         raise InvalidTransport(
-            f"{transport.where}: the port is missing; write {transport.where}:PORT or give port="
+            f"{url.location}: the port is missing; write {url.location}:PORT or give port="
         )
     if port == 0:
-        raise InvalidTransport(f"{transport.where}: port 0 is for servers; write 1 to 65535")
-    if not transport.is_literal:
-        return ByName(reactor, transport, port, waits, bindto, trace)
+        raise InvalidTransport(f"{url.location}: port 0 is for servers; write 1 to 65535")
+    if not url.is_literal:
+        return HostnameEndpoint(reactor, url, port, waits, bindto, trace)
     refuse_other_family(host, bindto)
-    return traced(_at(reactor, host, port, waits, bindto), host, trace)
+    return with_trace(_address_endpoint(reactor, host, port, waits, bindto), host, trace)
 
 
-def _at(
+def _address_endpoint(
     reactor: Any, host: str, port: int, waits: float, bindto: tuple[str, int] | None
 ) -> IStreamClientEndpoint:
     over = TCP6ClientEndpoint if is_ipv6(host) else TCP4ClientEndpoint
@@ -106,7 +106,7 @@ def _at(
 
 @implementer(IStreamClientEndpoint)
 @frozen
-class ByName:
+class HostnameEndpoint:
     """A name and a port, whatever the name's addresses are today.
 
     Attributes:
@@ -119,7 +119,7 @@ class ByName:
     """
 
     reactor: Any
-    transport: Transport
+    url: TransportURL
     port: int
     waits: float
     bindto: tuple[str, int] | None
@@ -127,24 +127,28 @@ class ByName:
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Look the name up, and connect to the first address that answers."""
-        found = addresses(
-            self.reactor, self.transport.host, self.port, "TCP",
-            seconds=self.waits, where=self.transport.where,
+        found = resolve_addresses(
+            self.reactor, self.url.host, self.port, "TCP",
+            seconds=self.waits, where=self.url.location,
         )  # fmt: skip
         return found.addCallback(self._connect, protocolFactory)
 
-    def _connect(self, found: list[Address], guests: IProtocolFactory) -> Deferred[IProtocol]:
-        hosts = interleaved(place.host for place in found)
+    def _connect(self, found: list[IPAddress], factory: IProtocolFactory) -> Deferred[IProtocol]:
+        hosts = interleave_families(place.host for place in found)
         if self.bindto is not None:
             wanted = is_ipv6(self.bindto[0])
             hosts = [host for host in hosts if is_ipv6(host) is wanted]
         if not hosts:
             refuse_other_family(found[0].host, self.bindto)
         endpoints = [
-            traced(_at(self.reactor, host, self.port, self.waits, self.bindto), host, self.trace)
+            with_trace(
+                _address_endpoint(self.reactor, host, self.port, self.waits, self.bindto),
+                host,
+                self.trace,
+            )
             for host in hosts
         ]
-        return Race(self.reactor, deque(endpoints), guests).start()
+        return HappyEyeballs(self.reactor, deque(endpoints), factory).start()
 
 
 def socket_path(path: str) -> str:
@@ -157,7 +161,7 @@ def socket_path(path: str) -> str:
 
 @implementer(IStreamClientEndpoint)
 @frozen
-class ClientGate:
+class ClientEndpoint:
     """A client endpoint with one deadline, and TLS if it is to be.
 
     Attributes:
@@ -171,12 +175,12 @@ class ClientGate:
         trace: Is told of the steps that are taken, or None.
     """
 
-    plain: IStreamClientEndpoint
-    tune: Callable[[ITransport], object] = field(repr=False)
+    plaintext: IStreamClientEndpoint
+    set_options: Callable[[ITransport], object] = field(repr=False)
     clock: IReactorTime = field(repr=False)
     where: str
     deadlines: Deadlines
-    terms: Terms | None
+    config: TLSEndpointConfig | None
     bindto: tuple[str, int] | None = None
     trace: Trace | None = field(default=None, repr=False)
 
@@ -188,28 +192,28 @@ class ClientGate:
             `HandshakeFailed`, `TransportTimeout` or Twisted's ``ConnectError``;
             cancelling ends the attempt.
         """
-        return _Opening(self, protocolFactory).begin()
+        return _Connecting(self, protocolFactory).begin()
 
 
 @define(eq=False)
-class _Opening:
-    """One attempt of a `ClientGate`."""
+class _Connecting:
+    """One attempt of a `ClientEndpoint`."""
 
-    endpoint: ClientGate
-    guests: IProtocolFactory
+    endpoint: ClientEndpoint
+    factory: IProtocolFactory
     stage: str = "look-up"
     done: Deferred[IProtocol] = Made(lambda self: Deferred(self._cancelled), takes_self=True)
     _connecting: Deferred[Any] = Made(Deferred)
     _timer: IDelayedCall | None = None
     _deadline: float = 0.0
-    _way: Gate | Prelude | _Entrance | None = None
+    _protocol: HandshakeProtocol | NegotiationProtocol | _PlaintextClientProtocol | None = None
     _is_late: bool = False
 
     def begin(self) -> Deferred[IProtocol]:
         clock, seconds = self.endpoint.clock, self.endpoint.deadlines.timeout
         self._deadline = clock.seconds() + seconds
         self._timer = clock.callLater(seconds, self._expired)
-        self._connecting = maybeDeferred(self.endpoint.plain.connect, _Watching(self))
+        self._connecting = maybeDeferred(self.endpoint.plaintext.connect, _StageFactory(self))
         self._connecting.addErrback(self._not_connected)
         return self.done
 
@@ -218,26 +222,30 @@ class _Opening:
         endpoint = self.endpoint
         if endpoint.trace is not None:
             endpoint.trace(Event(Step.CONNECTED, str(getattr(address, "host", ""))))
-        if endpoint.terms is None:
-            guest = self.guests.buildProtocol(cast(IAddress, address))
-            if guest is None:
+        if endpoint.config is None:
+            protocol = self.factory.buildProtocol(cast(IAddress, address))
+            if protocol is None:
                 return None
-            self._way = _Entrance(guest, endpoint.where, endpoint.tune, self._succeed, self._fail)
-            return self._way
+            self._protocol = _PlaintextClientProtocol(
+                protocol, endpoint.where, endpoint.set_options, self._succeed, self._fail
+            )
+            return self._protocol
         # From here on the deadline is the gate's.
         self._stop_timer()
-        visit = Visit(
-            endpoint.terms,
-            tls_factory(endpoint.terms, self.guests),
-            self.guests,
+        attempt = ConnectionAttempt(
+            endpoint.config,
+            tls_factory(endpoint.config, self.factory),
+            self.factory,
             address,
             endpoint.deadlines.timeout,
             self._succeed,
             self._fail,
-            endpoint.tune,
+            endpoint.set_options,
         )
-        self._way = way(visit, max(0.0, self._deadline - endpoint.clock.seconds()))
-        return self._way
+        self._protocol = initial_protocol(
+            attempt, max(0.0, self._deadline - endpoint.clock.seconds())
+        )
+        return self._protocol
 
     def _not_connected(self, reason: Failure) -> None:
         endpoint = self.endpoint
@@ -261,15 +269,15 @@ class _Opening:
     def _cancelled(self, done: Deferred[IProtocol]) -> None:
         error = ConnectingCancelledError(self.endpoint.where)
         self._fail(Failure(error))
-        if self._way is None:
+        if self._protocol is None:
             self._connecting.cancel()
         else:
-            self._way.cancel(error)
+            self._protocol.cancel(error)
 
-    def _succeed(self, guest: IProtocol) -> None:
+    def _succeed(self, protocol: IProtocol) -> None:
         self._stop_timer()
         if not self.done.called:
-            self.done.callback(guest)
+            self.done.callback(protocol)
 
     def _fail(self, reason: Failure) -> None:
         self._stop_timer()
@@ -283,20 +291,20 @@ class _Opening:
         self._timer = None
 
 
-class _Entrance(Passage):
+class _PlaintextClientProtocol(PendingProtocol):
     """The way to a guest in the clear: first the socket's options, then the guest."""
 
     _has_heard = False
 
     def __init__(
         self,
-        guest: IProtocol,
+        protocol: IProtocol,
         where: str,
         tune: Callable[[ITransport], object],
         opened: Callable[[IProtocol], object],
         failed: Callable[[Failure], object],
     ) -> None:
-        self.expect(guest)
+        self.expect(protocol)
         self._where = where
         self._tune = tune
         self._opened = opened
@@ -306,12 +314,12 @@ class _Entrance(Passage):
         transport: Any = self.transport
         try:
             self._tune(transport)
-            self.let_in()
+            self.connect_protocol()
         except Exception:
             transport.abortConnection()
             self._failed(Failure())
         else:
-            self._opened(cast(IProtocol, self.guest))
+            self._opened(cast(IProtocol, self.protocol))
 
     def dataReceived(self, data: bytes) -> None:
         if not self._has_heard:
@@ -328,21 +336,21 @@ class _Entrance(Passage):
         transport.abortConnection()
 
 
-class _Watching(Factory):
+class _StageFactory(Factory):
     """What the plain endpoint sees of the guest's factory."""
 
     noisy = False
 
-    def __init__(self, opening: _Opening) -> None:
+    def __init__(self, opening: _Connecting) -> None:
         self._opening = opening
 
     def doStart(self) -> None:
         # The first attempt at an address: the look-up is over.
         self._opening.stage = "connect"
-        self._opening.guests.doStart()
+        self._opening.factory.doStart()
 
     def doStop(self) -> None:
-        self._opening.guests.doStop()
+        self._opening.factory.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         return self._opening.build(addr)

@@ -14,14 +14,14 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from txtransport.config.settings import Settings
-from txtransport.config.url import Transport
-from txtransport.endpoints.resolve import Address, addresses
+from txtransport.config.url import TransportURL
+from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import (
-    bound,
+    bind_socket,
     is_ipv6,
-    place,
     refuse_ipv6_alone,
     refuse_other_family,
+    socket_address,
 )
 from txtransport.errors import InvalidOption, InvalidTransport
 
@@ -57,7 +57,7 @@ class UDPEndpoint:
     """
 
     reactor: Any
-    transport: Transport
+    url: TransportURL
     settings: Settings
 
     def connect(self, protocol: DatagramProtocol) -> Deferred[IUDPTransport]:
@@ -73,13 +73,13 @@ class UDPEndpoint:
             `TransportTimeout` for the look-up, or with `InvalidTransport`
             when this is no place to send to.
         """
-        where, host = self.transport.where, self.transport.host
-        if host == "*" or not self.transport.port:
+        where, host = self.url.location, self.url.host
+        if host == "*" or not self.url.port:
             error = InvalidTransport(f"{where}: a host and a port from 1 to 65535 are needed")
             return fail(error)
-        if self.transport.is_literal:
+        if self.url.is_literal:
             return maybeDeferred(self._connect, [host], protocol)
-        return self._found().addCallback(self._connect, protocol)
+        return self._resolve().addCallback(self._connect, protocol)
 
     def listen(self, protocol: DatagramProtocol) -> Deferred[IListeningPort]:
         """Receive what comes to this place; of a name, its first address.
@@ -89,38 +89,38 @@ class UDPEndpoint:
             with `InvalidOption` for ``bindto``, which is for `connect`, and
             for ``ipv6_v6only`` without IPv6; otherwise as `connect` does.
         """
-        number, host = self.transport.port, self.transport.host
+        number, host = self.url.port, self.url.host
         if number is None:
-            error = InvalidTransport(f"{self.transport.where}: the port is missing; 0 is any")
+            error = InvalidTransport(f"{self.url.location}: the port is missing; 0 is any")
             return fail(error)
         if self._bindto is not None:
             text = "bindto is where to send from; to listen there, put it into the URL"
             return fail(InvalidOption("bindto", text))
-        if host == "*" or self.transport.is_literal:
+        if host == "*" or self.url.is_literal:
             return maybeDeferred(self._listen, [host], number, protocol)
-        return self._found().addCallback(self._listen, number, protocol)
+        return self._resolve().addCallback(self._listen, number, protocol)
 
     @property
     def _bindto(self) -> tuple[str, int] | None:
         return self.settings.sockets.bindto
 
-    def _found(self) -> Deferred[list[str]]:
-        found = addresses(
-            self.reactor, self.transport.host, self.transport.port or 0, "UDP",
-            seconds=self.settings.deadlines.timeout, where=self.transport.where,
+    def _resolve(self) -> Deferred[list[str]]:
+        found = resolve_addresses(
+            self.reactor, self.url.host, self.url.port or 0, "UDP",
+            seconds=self.settings.deadlines.timeout, where=self.url.location,
         )  # fmt: skip
-        return found.addCallback(_hosts)
+        return found.addCallback(_host_names)
 
     def _connect(self, hosts: list[str], protocol: DatagramProtocol) -> IUDPTransport:
         host, local = self._pair(hosts)
-        number = self.transport.port
-        made = self._bound(*local)
+        number = self.url.port
+        made = self._bind(*local)
         with made:
             try:
-                made.connect(place(host, number or 0, socket.SOCK_DGRAM))
+                made.connect(socket_address(host, number or 0, socket.SOCK_DGRAM))
             except OSError as problem:
                 raise getConnectError(problem) from problem
-            _forget(made)
+            _drain(made)
             port = self._adopt(made)
         # For the system it is connected already; now Twisted knows as well.
         port.connect(host, number)
@@ -128,7 +128,7 @@ class UDPEndpoint:
 
     def _listen(self, hosts: list[str], number: int, protocol: DatagramProtocol) -> IListeningPort:
         refuse_ipv6_alone(hosts[0], self.settings.sockets)
-        made = self._bound(hosts[0], number)
+        made = self._bind(hosts[0], number)
         with made:
             port = self._adopt(made)
         return cast(IListeningPort, _started(port, protocol))
@@ -143,9 +143,9 @@ class UDPEndpoint:
             refuse_other_family(hosts[0], bindto)
         return fitting[0], bindto
 
-    def _bound(self, host: str, number: int) -> socket.socket:
+    def _bind(self, host: str, number: int) -> socket.socket:
         try:
-            return bound(host, number, socket.SOCK_DGRAM, self.settings.sockets)
+            return bind_socket(host, number, socket.SOCK_DGRAM, self.settings.sockets)
         except OSError as problem:
             raise CannotListenError(host, number, problem) from problem
 
@@ -164,11 +164,11 @@ class UDPEndpoint:
 _LARGEST = 65536
 
 
-def _hosts(found: list[Address]) -> list[str]:
+def _host_names(found: list[IPAddress]) -> list[str]:
     return [address.host for address in found]
 
 
-def _forget(made: socket.socket) -> None:
+def _drain(made: socket.socket) -> None:
     """Drop what came between binding and connecting; anyone may have sent it."""
     try:
         while True:

@@ -37,10 +37,10 @@ DELAY: Final = 0.25
 
 # What an address may be blamed for. Anything else is a fault of whoever
 # builds the protocol, and is not to be met with at every address.
-_ITS_FAULT: Final = (ConnectError, TimeoutError)
+_ADDRESS_ERRORS: Final = (ConnectError, TimeoutError)
 
 
-def interleaved(hosts: Iterable[str]) -> list[str]:
+def interleave_families(hosts: Iterable[str]) -> list[str]:
     """Addresses in the order in which to try them.
 
     Args:
@@ -57,7 +57,7 @@ def interleaved(hosts: Iterable[str]) -> list[str]:
 
 
 @define(eq=False)
-class Race:
+class HappyEyeballs:
     """One connection attempt at several addresses.
 
     Attributes:
@@ -70,7 +70,7 @@ class Race:
 
     clock: IReactorTime
     endpoints: deque[IStreamClientEndpoint]
-    guests: IProtocolFactory
+    factory: IProtocolFactory
     done: Deferred[IProtocol] = Factory(lambda self: Deferred(self._cancelled), takes_self=True)
     _running: list[Deferred[IProtocol]] = Factory(list)
     _timer: IDelayedCall | None = None
@@ -86,7 +86,7 @@ class Race:
         endpoint = self.endpoints.popleft()
         if self.endpoints:
             self._timer = self.clock.callLater(DELAY, self._next)
-        attempt = endpoint.connect(self.guests)
+        attempt = endpoint.connect(self.factory)
         self._running.append(attempt)
         attempt.addBoth(self._finished, attempt)
 
@@ -97,9 +97,9 @@ class Race:
         if not isinstance(result, Failure):
             self._end()
             self.done.callback(result)
-        elif self.endpoints and result.check(*_ITS_FAULT):
+        elif self.endpoints and result.check(*_ADDRESS_ERRORS):
             self._next()
-        elif not self._running or not result.check(*_ITS_FAULT):
+        elif not self._running or not result.check(*_ADDRESS_ERRORS):
             self._end()
             self.done.errback(result)
 

@@ -16,12 +16,12 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txtransport.config.settings import ServingPolicy
-from txtransport.connection.pending import Passage, log_name
+from txtransport.connection.pending import PendingProtocol, log_name
 
 _log: Final = Logger()
 
 
-class _Place(Passage):
+class _CountedProtocol(PendingProtocol):
     """One accepted connection; its guest comes when there is room.
 
     Attributes:
@@ -29,24 +29,24 @@ class _Place(Passage):
         is_waiting: Whether there was no room yet.
     """
 
-    def __init__(self, limited: Limited, address: IAddress | None) -> None:
+    def __init__(self, limits: ConnectionLimits, address: IAddress | None) -> None:
         self.address = address
         self.is_waiting = False
-        self._limited = limited
+        self._limits = limits
 
     def connectionMade(self) -> None:
         """The connection was accepted."""
-        self._limited.arrived(self)
+        self._limits.accepted(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """The connection is gone, perhaps before there was room."""
         try:
             super().connectionLost(reason)
         finally:
-            self._limited.left(self)
+            self._limits.closed(self)
 
 
-class Limited(Factory):
+class ConnectionLimits(Factory):
     """A factory that admits so many and no more.
 
     Args:
@@ -62,31 +62,31 @@ class Limited(Factory):
     noisy = False
     port: Any = None
 
-    def __init__(self, guests: IProtocolFactory, serving: ServingPolicy) -> None:
-        self._guests = guests
+    def __init__(self, factory: IProtocolFactory, serving: ServingPolicy) -> None:
+        self._factory = factory
         self._serving = serving
-        self._inside = 0
-        self._from: Counter[str] = Counter()
-        self._waiting: deque[_Place] = deque()
+        self._count = 0
+        self._count_by_host: Counter[str] = Counter()
+        self._waiting: deque[_CountedProtocol] = deque()
 
     def logPrefix(self) -> str:
         """The factory behind it, whom a reader of the log knows."""
-        return log_name(self._guests)
+        return log_name(self._factory)
 
     def doStart(self) -> None:
         """The port listens."""
-        self._guests.doStart()
+        self._factory.doStart()
 
     def doStop(self) -> None:
         """The port is closed."""
-        self._guests.doStop()
+        self._factory.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> _Place | None:
+    def buildProtocol(self, addr: IAddress | None) -> _CountedProtocol | None:
         """A place for a newcomer, or None to close it."""
         most_each = self._serving.max_per_ip
-        if most_each is not None and self._from[_host(addr)] >= most_each:
+        if most_each is not None and self._count_by_host[_host(addr)] >= most_each:
             return None
-        place = _Place(self, addr)
+        place = _CountedProtocol(self, addr)
         if self._is_full:
             return None if self._serving.overflow == "close" else place
         try:
@@ -95,10 +95,10 @@ class Limited(Factory):
             return None
         return place
 
-    def arrived(self, place: _Place) -> None:
+    def accepted(self, place: _CountedProtocol) -> None:
         """One more has been accepted, and comes in or waits."""
-        self._from[_host(place.address)] += 1
-        if place.guest is not None:
+        self._count_by_host[_host(place.address)] += 1
+        if place.protocol is not None:
             self._admit(place)
             return
         place.is_waiting = True
@@ -106,27 +106,27 @@ class Limited(Factory):
         transport: Any = place.transport
         transport.pauseProducing()
 
-    def left(self, place: _Place) -> None:
+    def closed(self, place: _CountedProtocol) -> None:
         """One has gone; whoever waits longest comes in."""
         host = _host(place.address)
-        self._from[host] -= 1
-        if not self._from[host]:
-            del self._from[host]
+        self._count_by_host[host] -= 1
+        if not self._count_by_host[host]:
+            del self._count_by_host[host]
         if place.is_waiting:
             self._waiting.remove(place)
             return
-        self._inside -= 1
+        self._count -= 1
         while self._waiting and not self._is_full:
-            self._call(self._waiting.popleft())
+            self._admit_waiting(self._waiting.popleft())
         if not self._is_full and self.port is not None:
             self.port.resumeProducing()
 
     @property
     def _is_full(self) -> bool:
         most = self._serving.max_connections
-        return most is not None and self._inside >= most
+        return most is not None and self._count >= most
 
-    def _call(self, place: _Place) -> None:
+    def _admit_waiting(self, place: _CountedProtocol) -> None:
         """It is the turn of one that waited."""
         place.is_waiting = False
         transport: Any = place.transport
@@ -134,20 +134,20 @@ class Limited(Factory):
         self._admit(place)
 
     def _build(self, address: IAddress | None) -> IProtocol:
-        guest = self._guests.buildProtocol(cast(IAddress, address))
-        if guest is None:
+        protocol = self._factory.buildProtocol(cast(IAddress, address))
+        if protocol is None:
             raise NoProtocol()
-        return guest
+        return protocol
 
-    def _admit(self, place: _Place) -> None:
-        self._inside += 1
+    def _admit(self, place: _CountedProtocol) -> None:
+        self._count += 1
         if self._is_full and self._serving.overflow == "pause" and self.port is not None:
             self.port.pauseProducing()
         transport: Any = place.transport
         try:
-            if place.guest is None:
+            if place.protocol is None:
                 place.expect(self._build(place.address))
-            place.let_in()
+            place.connect_protocol()
         except NoProtocol:
             transport.loseConnection()
         except Exception:

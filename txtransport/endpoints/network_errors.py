@@ -31,7 +31,7 @@ from twisted.internet.error import (
 )
 
 from txtransport.errors import Diagnosis, TransportError
-from txtransport.text import seen
+from txtransport.text import short_repr
 
 
 @frozen
@@ -68,7 +68,7 @@ _NO_ROUTE: Final = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
 )
 
-FAULTS: Final = (
+NETWORK_ERRORS: Final = (
     Fault(
         (OSError, ConnectError, CannotListenError),
         "too-many-files", "ours", False,
@@ -188,7 +188,7 @@ def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
     if isinstance(error, TransportError):
         return error.diagnosis
     said = f"{type(error).__name__}: {_printable(error)}"
-    row = next((row for row in FAULTS if row.fits(error)), None)
+    row = next((row for row in NETWORK_ERRORS if row.fits(error)), None)
     at = f"{where}: " if where else ""
     if row is None:
         return Diagnosis("other", "ours", True, f"{at}it failed with {said}")
@@ -209,6 +209,6 @@ def _printable(error: BaseException, limit: int = 200) -> str:
     try:
         text = str(error)
     except Exception:
-        return seen(error, limit)
+        return short_repr(error, limit)
     shown = text if text.isprintable() else ascii(text)
     return shown if len(shown) <= limit else f"{shown[:limit]}…"

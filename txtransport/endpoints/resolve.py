@@ -16,12 +16,12 @@ from zope.interface import implementer
 
 from txtransport.errors import TransportTimeout
 
-Address = IPv4Address | IPv6Address
+IPAddress = IPv4Address | IPv6Address
 
 
-def addresses(
+def resolve_addresses(
     reactor: Any, host: str, port: int, kind: str, *, seconds: float, where: str
-) -> Deferred[list[Address]]:
+) -> Deferred[list[IPAddress]]:
     """Every address of a host, in the resolver's order.
 
     Args:
@@ -42,7 +42,7 @@ def addresses(
         reason.trap(DeferredTimeout)
         raise TransportTimeout(where, "look-up", seconds)
 
-    collecting = _Collecting(host)
+    collecting = _AddressCollector(host)
     try:
         reactor.nameResolver.resolveHostName(collecting, host, port, transportSemantics=kind)
     except Exception:
@@ -53,11 +53,13 @@ def addresses(
 
 @implementer(IResolutionReceiver)
 @define(eq=False)
-class _Collecting:
+class _AddressCollector:
     host: str
-    found: list[Address] = Factory(list)
+    found: list[IPAddress] = Factory(list)
     resolution: IHostResolution | None = None
-    done: Deferred[list[Address]] = Factory(lambda self: Deferred(self._cancelled), takes_self=True)
+    done: Deferred[list[IPAddress]] = Factory(
+        lambda self: Deferred(self._cancelled), takes_self=True
+    )
 
     def resolutionBegan(self, resolutionInProgress: IHostResolution) -> None:
         self.resolution = resolutionInProgress

@@ -34,15 +34,15 @@ from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
 from txtransport.config.settings import ServingPolicy, SocketOptions
-from txtransport.config.url import Transport
-from txtransport.connection.handshake import Gate, Visit, tls_factory
-from txtransport.connection.lifetime import Terms, report
-from txtransport.connection.negotiation import Prelude, way
-from txtransport.connection.pending import Passage, log_name
+from txtransport.config.url import TransportURL
+from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
+from txtransport.connection.lifetime import TLSEndpointConfig, log_failure
+from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
+from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.endpoints.client import socket_path
-from txtransport.endpoints.limits import Limited
-from txtransport.endpoints.resolve import addresses
-from txtransport.endpoints.sockets import bound, refuse_ipv6_alone
+from txtransport.endpoints.limits import ConnectionLimits
+from txtransport.endpoints.resolve import resolve_addresses
+from txtransport.endpoints.sockets import bind_socket, refuse_ipv6_alone
 from txtransport.errors import (
     InvalidTransport,
 )
@@ -50,8 +50,8 @@ from txtransport.errors import (
 _log: Final = Logger()
 
 
-def plain(
-    reactor: Any, transport: Transport, sockets: SocketOptions, timeout: float
+def plaintext_endpoint(
+    reactor: Any, url: TransportURL, sockets: SocketOptions, timeout: float
 ) -> IStreamServerEndpoint:
     """The endpoint that listens, without TLS.
 
@@ -65,16 +65,16 @@ def plain(
         InvalidTransport: The port is missing.
         InvalidOption: ``ipv6_v6only`` is on for an address that is not IPv6's.
     """
-    if transport.path:
-        return LocalListener(reactor, socket_path(transport.path), sockets.backlog)
-    if transport.port is None:
+    if url.path:
+        return LocalListener(reactor, socket_path(url.path), sockets.backlog)
+    if url.port is None:
         raise InvalidTransport(
-            f"{transport.where}: the port is missing; write {transport.where}:PORT, "
+            f"{url.location}: the port is missing; write {url.location}:PORT, "
             "0 for any, or give port="
         )
-    if transport.is_literal:
-        refuse_ipv6_alone(transport.host, sockets)
-    return TCPListener(reactor, transport, transport.port, sockets, timeout)
+    if url.is_literal:
+        refuse_ipv6_alone(url.host, sockets)
+    return TCPListener(reactor, url, url.port, sockets, timeout)
 
 
 @implementer(IStreamServerEndpoint)
@@ -100,12 +100,12 @@ class LocalListener:
         """
         return maybeDeferred(self._listen, protocolFactory)
 
-    def _listen(self, guests: IProtocolFactory) -> IListeningPort:
+    def _listen(self, factory: IProtocolFactory) -> IListeningPort:
         # The lock file tells a socket in use from one that a crash left.
         wants_lock = not self.path.startswith("\0")
         try:
             return self.reactor.listenUNIX(
-                self.path, cast(ServerFactory, guests), self.backlog, wantPID=wants_lock
+                self.path, cast(ServerFactory, factory), self.backlog, wantPID=wants_lock
             )
         except OSError as problem:
             # The lock could not be written.
@@ -131,7 +131,7 @@ class TCPListener:
     """
 
     reactor: Any
-    transport: Transport
+    url: TransportURL
     port: int
     sockets: SocketOptions
     timeout: float
@@ -143,23 +143,23 @@ class TCPListener:
             The port. Fails with Twisted's ``CannotListenError``, and for a
             name with ``DNSLookupError`` or `TransportTimeout`.
         """
-        host = self.transport.host
-        if host == "*" or self.transport.is_literal:
+        host = self.url.host
+        if host == "*" or self.url.is_literal:
             return maybeDeferred(self._listen_on, [host], protocolFactory)
-        found = addresses(
+        found = resolve_addresses(
             self.reactor, host, self.port, "TCP",
-            seconds=self.timeout, where=self.transport.where,
+            seconds=self.timeout, where=self.url.location,
         )  # fmt: skip
         return found.addCallback(
             lambda places: self._listen_on([place.host for place in places], protocolFactory)
         )
 
-    def _listen_on(self, hosts: list[str], guests: IProtocolFactory) -> IListeningPort:
+    def _listen_on(self, hosts: list[str], factory: IProtocolFactory) -> IListeningPort:
         ports: list[IListeningPort] = []
         number = self.port
         try:
             for host in hosts:
-                ports.append(self._listen_at(host, number, guests))
+                ports.append(self._listen_at(host, number, factory))
                 # Port 0 is any, but the same one everywhere.
                 number = cast(IPv4Address, ports[0].getHost()).port
         except BaseException:
@@ -168,9 +168,9 @@ class TCPListener:
             raise
         return ports[0] if len(ports) == 1 else PortGroup(tuple(ports))
 
-    def _listen_at(self, host: str, number: int, guests: IProtocolFactory) -> IListeningPort:
+    def _listen_at(self, host: str, number: int, factory: IProtocolFactory) -> IListeningPort:
         try:
-            listening = bound(host, number, socket.SOCK_STREAM, self.sockets)
+            listening = bind_socket(host, number, socket.SOCK_STREAM, self.sockets)
         except OSError as problem:
             raise CannotListenError(host, number, problem) from problem
         with listening:
@@ -180,7 +180,7 @@ class TCPListener:
                 raise CannotListenError(host, number, problem) from problem
             # The reactor takes a copy; ours is closed on the way out.
             return cast(IReactorSocket, self.reactor).adoptStreamPort(
-                listening.fileno(), listening.family, cast(ServerFactory, guests)
+                listening.fileno(), listening.family, cast(ServerFactory, factory)
             )
 
 
@@ -220,7 +220,7 @@ class PortGroup:
             cast(IPushProducer, port).resumeProducing()
 
 
-class ServerGate(Factory):
+class TLSServerFactory(Factory):
     """The factory that a listening port gets: a gate for each who knocks.
 
     Args:
@@ -230,64 +230,64 @@ class ServerGate(Factory):
 
     noisy = False
 
-    def __init__(self, terms: Terms, guests: IProtocolFactory) -> None:
-        self._terms = terms
-        self._guests = guests
-        self._tls = tls_factory(terms, guests)
+    def __init__(self, config: TLSEndpointConfig, factory: IProtocolFactory) -> None:
+        self._config = config
+        self._factory = factory
+        self._tls = tls_factory(config, factory)
         self._under_way = 0
         self._stopping = 0
 
     def logPrefix(self) -> str:
         """The application's factory, whom a reader of the log knows, and that it is under TLS."""
-        return f"{log_name(self._guests)} (TLS)"
+        return f"{log_name(self._factory)} (TLS)"
 
     def doStart(self) -> None:
         """The port listens."""
-        self._guests.doStart()
+        self._factory.doStart()
 
     def doStop(self) -> None:
         """The port is closed; the application's factory may still be asked for a guest or two."""
         self._stopping += 1
-        self._stop()
+        self._stop_factory()
 
-    def buildProtocol(self, addr: IAddress | None) -> Gate | Prelude:
+    def buildProtocol(self, addr: IAddress | None) -> HandshakeProtocol | NegotiationProtocol:
         """A way to a guest, for a new connection."""
-        seconds = self._terms.deadlines.handshake_timeout
+        seconds = self._config.deadlines.handshake_timeout
         self._under_way += 1
-        visit = Visit(
-            self._terms,
+        attempt = ConnectionAttempt(
+            self._config,
             self._tls,
-            self._guests,
+            self._factory,
             addr,
             seconds,
-            opened=lambda guest: self._over(),
-            failed=lambda reason: self._over(addr, reason),
+            opened=lambda protocol: self._attempt_over(),
+            failed=lambda reason: self._attempt_over(addr, reason),
         )
-        return way(visit, seconds)
+        return initial_protocol(attempt, seconds)
 
-    def _over(self, address: IAddress | None = None, reason: Failure | None = None) -> None:
+    def _attempt_over(self, address: IAddress | None = None, reason: Failure | None = None) -> None:
         """A visitor is through the gate, or will not be."""
         self._under_way -= 1
         if reason is not None:
-            self._tell(address, reason)
-        self._stop()
+            self._log(address, reason)
+        self._stop_factory()
 
-    def _stop(self) -> None:
+    def _stop_factory(self) -> None:
         # Whoever has been accepted before the port was closed is waited for,
         # as it would be without TLS.
         while self._stopping and not self._under_way:
             self._stopping -= 1
-            self._guests.doStop()
+            self._factory.doStop()
 
-    def _tell(self, address: IAddress | None, reason: Failure) -> None:
-        where = self._terms.where
+    def _log(self, address: IAddress | None, reason: Failure) -> None:
+        where = self._config.where
         if reason.check(NoProtocol):
             _log.info("{peer}: the factory wants none", peer=address, where=where)
-        elif not report(address, reason.value, where):
+        elif not log_failure(address, reason.value, where):
             _log.failure("{peer}: building the protocol failed", reason, peer=address)
 
 
-class ClearFactory(Factory):
+class PlaintextServerFactory(Factory):
     """The factory that a listening port in the clear gets.
 
     Says once if a client speaks TLS to it: it may want ``tls://``, or be in
@@ -300,25 +300,25 @@ class ClearFactory(Factory):
 
     noisy = False
 
-    def __init__(self, where: str, guests: IProtocolFactory) -> None:
+    def __init__(self, where: str, factory: IProtocolFactory) -> None:
         self._where = where
-        self._guests = guests
+        self._factory = factory
         self._is_told = False
 
     def doStart(self) -> None:
         """The port listens."""
-        self._guests.doStart()
+        self._factory.doStart()
 
     def doStop(self) -> None:
         """The port is closed."""
-        self._guests.doStop()
+        self._factory.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> _Clear | None:
+    def buildProtocol(self, addr: IAddress | None) -> _PlaintextProtocol | None:
         """A way to a guest, for a new connection."""
-        guest = self._guests.buildProtocol(cast(IAddress, addr))
-        return None if guest is None else _Clear(self, guest)
+        protocol = self._factory.buildProtocol(cast(IAddress, addr))
+        return None if protocol is None else _PlaintextProtocol(self, protocol)
 
-    def hear(self, peer: object, data: bytes) -> None:
+    def first_bytes(self, peer: object, data: bytes) -> None:
         """The first bytes of a client."""
         if data[:2] == _HELLO and not self._is_told:
             self._is_told = True
@@ -332,22 +332,22 @@ class ClearFactory(Factory):
 _HELLO: Final = b"\x16\x03"
 
 
-class _Clear(Passage):
+class _PlaintextProtocol(PendingProtocol):
     """The way to a guest in the clear, who has come already."""
 
     _has_heard = False
 
-    def __init__(self, clear: ClearFactory, guest: IProtocol) -> None:
-        self._clear = clear
-        self.expect(guest)
+    def __init__(self, factory: PlaintextServerFactory, protocol: IProtocol) -> None:
+        self._factory = factory
+        self.expect(protocol)
 
     def connectionMade(self) -> None:
-        self.let_in()
+        self.connect_protocol()
 
     def dataReceived(self, data: bytes) -> None:
         if not self._has_heard:
             self._has_heard = True
-            self._clear.hear(cast(Any, self.transport).getPeer(), data)
+            self._factory.first_bytes(cast(Any, self.transport).getPeer(), data)
         super().dataReceived(data)
 
 
@@ -363,9 +363,9 @@ class ServerEndpoint:
         where: The endpoint, for people.
     """
 
-    plain: IStreamServerEndpoint
+    plaintext: IStreamServerEndpoint
     serving: ServingPolicy
-    terms: Terms | None
+    config: TLSEndpointConfig | None
     where: str
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
@@ -376,17 +376,17 @@ class ServerEndpoint:
             that is through the handshake, and hears of no other. Fails with
             Twisted's ``CannotListenError``.
         """
-        guests: IProtocolFactory
-        if self.terms is not None:
-            guests = ServerGate(self.terms, protocolFactory)
+        factory: IProtocolFactory
+        if self.config is not None:
+            factory = TLSServerFactory(self.config, protocolFactory)
         else:
-            guests = ClearFactory(self.where, protocolFactory)
+            factory = PlaintextServerFactory(self.where, protocolFactory)
         if self.serving == ServingPolicy():
-            return self.plain.listen(guests)
-        limited = Limited(guests, self.serving)
+            return self.plaintext.listen(factory)
+        limited = ConnectionLimits(factory, self.serving)
 
         def listening(port: IListeningPort) -> IListeningPort:
             limited.port = port
             return port
 
-        return self.plain.listen(limited).addCallback(listening)
+        return self.plaintext.listen(limited).addCallback(listening)

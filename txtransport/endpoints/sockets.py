@@ -10,12 +10,12 @@ from typing import Any, Final
 from attrs import frozen
 
 from txtransport.config.settings import SocketOptions
-from txtransport.connection.tcp_info import handle_of
+from txtransport.connection.tcp_info import socket_of
 from txtransport.errors import InvalidOption
 
 
 @frozen
-class Setting:
+class SocketSetting:
     """One option to be set on a socket.
 
     Attributes:
@@ -48,7 +48,7 @@ _ROWS: Final = (
 )
 
 
-def settings(options: SocketOptions, kind: socket.SocketKind) -> tuple[Setting, ...]:
+def socket_settings(options: SocketOptions, kind: socket.SocketKind) -> tuple[SocketSetting, ...]:
     """What to set on a socket.
 
     Args:
@@ -58,29 +58,29 @@ def settings(options: SocketOptions, kind: socket.SocketKind) -> tuple[Setting, 
     Raises:
         InvalidOption: This system does not have one of them.
     """
-    found: list[Setting] = []
+    found: list[SocketSetting] = []
     for name, level, number in _ROWS:
         wanted = getattr(options, name)
         if not wanted or (level == socket.IPPROTO_TCP and kind is socket.SOCK_DGRAM):
             continue
         if number is None:
             raise InvalidOption(name, f"this system has no {name}")
-        found.append(Setting(name, level, number, int(wanted)))
+        found.append(SocketSetting(name, level, number, int(wanted)))
     if options.so_linger is not None:
         value = struct.pack("ii", 1, options.so_linger)
-        found.append(Setting("so_linger", socket.SOL_SOCKET, socket.SO_LINGER, value))
+        found.append(SocketSetting("so_linger", socket.SOL_SOCKET, socket.SO_LINGER, value))
     return tuple(found)
 
 
 @frozen
-class Tuner:
+class OptionSetter:
     """Sets the options of a transport's socket.
 
     Attributes:
         settings: What to set.
     """
 
-    settings: tuple[Setting, ...]
+    settings: tuple[SocketSetting, ...]
 
     def __call__(self, transport: object) -> None:
         """Set them on the socket of `transport`, if it has one.
@@ -88,12 +88,12 @@ class Tuner:
         Raises:
             OSError: The system refuses; the connection must not be used.
         """
-        handle = handle_of(transport)
+        handle = socket_of(transport)
         if isinstance(handle, socket.socket):
-            apply(handle, self.settings)
+            set_options(handle, self.settings)
 
 
-def apply(handle: socket.socket, wanted: tuple[Setting, ...]) -> None:
+def set_options(handle: socket.socket, wanted: tuple[SocketSetting, ...]) -> None:
     """Set options on a socket.
 
     Raises:
@@ -144,7 +144,9 @@ def is_ipv6(address: str) -> bool:
     return ":" in address
 
 
-def bound(host: str, port: int, kind: socket.SocketKind, options: SocketOptions) -> socket.socket:
+def bind_socket(
+    host: str, port: int, kind: socket.SocketKind, options: SocketOptions
+) -> socket.socket:
     """A socket that is bound to an address, and not listening yet.
 
     Args:
@@ -157,22 +159,22 @@ def bound(host: str, port: int, kind: socket.SocketKind, options: SocketOptions)
         OSError: It cannot be had.
     """
     if host != "*":
-        return _bound(host, port, kind, options)
+        return _bind_socket(host, port, kind, options)
     try:
-        return _bound("::", port, kind, options)
+        return _bind_socket("::", port, kind, options)
     except OSError as problem:
         # A machine without IPv6 has IPv4 only; any other trouble, such as a
         # port in use, is no reason to listen on half.
         if problem.errno not in _NO_IPV6 or options.ipv6_v6only:
             raise
-    return _bound("0.0.0.0", port, kind, options)
+    return _bind_socket("0.0.0.0", port, kind, options)
 
 
 # IPv6 is not built in, or switched off.
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
-def place(host: str, port: int, kind: socket.SocketKind) -> tuple[Any, ...]:
+def socket_address(host: str, port: int, kind: socket.SocketKind) -> tuple[Any, ...]:
     """An address as a socket takes it.
 
     Args:
@@ -188,7 +190,9 @@ def place(host: str, port: int, kind: socket.SocketKind) -> tuple[Any, ...]:
     return found[0][4]
 
 
-def _bound(host: str, port: int, kind: socket.SocketKind, options: SocketOptions) -> socket.socket:
+def _bind_socket(
+    host: str, port: int, kind: socket.SocketKind, options: SocketOptions
+) -> socket.socket:
     family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
     made = socket.socket(family, kind)
     try:
@@ -202,8 +206,8 @@ def _bound(host: str, port: int, kind: socket.SocketKind, options: SocketOptions
             # Said either way: what holds otherwise differs between systems.
             only = int(bool(options.ipv6_v6only))
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
-        apply(made, settings(options, kind))
-        made.bind(place(host, port, kind))
+        set_options(made, socket_settings(options, kind))
+        made.bind(socket_address(host, port, kind))
     except BaseException:
         made.close()
         raise

@@ -14,16 +14,16 @@ from typing import Any
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
-from txtransport.config.url import Transport
+from txtransport.config.url import TransportURL
 from txtransport.endpoints import api as endpoints
 from txtransport.errors import InvalidTransport
-from txtransport.text import seen
+from txtransport.text import short_repr
 
 PREFIX = "transport"
 """The prefix that takes any URL."""
 
 
-def quote(url: str | Transport) -> str:
+def endpoint_string(url: str | TransportURL) -> str:
     """A URL as an endpoint string, whatever is in it.
 
     Args:
@@ -37,8 +37,8 @@ def quote(url: str | Transport) -> str:
         InvalidTransport: It is no URL of a transport.
         InvalidOption: It has an option that cannot be.
     """
-    transport = url if isinstance(url, Transport) else Transport.parse(url)
-    return f"{PREFIX}:{quoteStringArgument(str(transport))}"
+    parsed = url if isinstance(url, TransportURL) else TransportURL.parse(url)
+    return f"{PREFIX}:{quoteStringArgument(str(parsed))}"
 
 
 def parse_client(
@@ -56,17 +56,17 @@ def parse_client(
         InvalidTransport, InvalidOption, TransportUnavailable: As
             `txtransport.client` does.
     """
-    return endpoints.client(reactor, rejoined(prefix, args, kwargs))
+    return endpoints.client(reactor, url_from_parts(prefix, args, kwargs))
 
 
 def parse_server(
     reactor: Any, prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]
 ) -> IStreamServerEndpoint:
     """What ``serverFromString`` gets for a prefix of ours; as `parse_client`."""
-    return endpoints.server(reactor, rejoined(prefix, args, kwargs))
+    return endpoints.server(reactor, url_from_parts(prefix, args, kwargs))
 
 
-def rejoined(prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Transport:
+def url_from_parts(prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TransportURL:
     """The URL that Twisted took apart.
 
     Raises:
@@ -76,16 +76,16 @@ def rejoined(prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tra
     parts = [_text(part) for part in args]
     pairs = [(_text(name), _text(given)) for name, given in kwargs.items()]
     if not parts and len(pairs) == 1 and pairs[0][0] == "url":
-        return Transport.parse(pairs[0][1])
+        return TransportURL.parse(pairs[0][1])
     text = ":".join([*parts, *(f"{name}={given}" for name, given in pairs)])
     if prefix != PREFIX:
         text = f"{prefix}:{text}"
     if len(pairs) > 1:
-        raise _unclear(text)
+        raise _ambiguous(text)
     try:
         # The place first: a raw ":" in a value puts the rest of that value there.
-        Transport.parse(text.partition("?")[0])
-        transport = Transport.parse(text)
+        TransportURL.parse(text.partition("?")[0])
+        url = TransportURL.parse(text)
     except InvalidTransport as problem:
         if "passphrase=" in text:
             # The rest may be half of it.
@@ -93,23 +93,25 @@ def rejoined(prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Tra
                 f"the endpoint string is no URL, and not shown for its passphrase: {_ADVICE}"
             ) from None
         raise InvalidTransport(f"{problem} ({_ADVICE})") from problem
-    if parts and pairs and ":" in transport.host and transport.port is None:
+    if parts and pairs and ":" in url.host and url.port is None:
         # A raw ":" in a value would have become part of the address. Where
         # there is but one part, none was raw.
-        raise _unclear(text)
-    return transport
+        raise _ambiguous(text)
+    return url
 
 
 _ADVICE = (
     "in an endpoint string a : or \\ inside an option's value is written %3A or %5C, "
-    "or the whole as txtransport.quote(url) gives it"
+    "or the whole as txtransport.endpoint_string(url) gives it"
 )
 
 
-def _unclear(text: str) -> InvalidTransport:
+def _ambiguous(text: str) -> InvalidTransport:
     # Without the options, among which there may be a passphrase.
     place = text.partition("?")[0].rpartition("@")[2]
-    return InvalidTransport(f"{seen(place)} and what follows can be read in two ways: {_ADVICE}")
+    return InvalidTransport(
+        f"{short_repr(place)} and what follows can be read in two ways: {_ADVICE}"
+    )
 
 
 def _text(part: Any) -> str:

@@ -15,7 +15,7 @@ from typing import Final
 
 from txtransport.errors import PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _TLS: Final = b"AMQP\x02\x01\x00\x00"
 
@@ -25,7 +25,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     wire.ask(_TLS)
     answer = yield from wire.exactly(len(_TLS))
     if not answer.startswith(b"AMQP"):
-        raise PeerMisbehaved(f"expected a header of AMQP, and the peer sent {shown(answer)}")
+        raise PeerMisbehaved(f"expected a header of AMQP, and the peer sent {escape_bytes(answer)}")
     if answer != _TLS:
         protocol, *version = answer[4:]
         raise TLSRefused(f"protocol {protocol}, version {'.'.join(map(str, version))}", answer)
@@ -38,5 +38,5 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     wire.send(_TLS)
     if header != _TLS:
         # The header we would rather have, and the end (part 2, 2.2).
-        raise PeerMisbehaved(f"the client did not ask for TLS, and sent {shown(header)}")
+        raise PeerMisbehaved(f"the client did not ask for TLS, and sent {escape_bytes(header)}")
     return b""

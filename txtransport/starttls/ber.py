@@ -12,7 +12,7 @@ from attrs import frozen
 
 from txtransport.errors import PeerMisbehaved
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _LONG: Final = 0x80
 _LENGTHS: Final = 4
@@ -38,10 +38,11 @@ def element(wire: Wire, tag: int) -> Dialogue[Element]:
     Raises:
         PeerMisbehaved: It has another, or a length that cannot be.
     """
-    yield from wire.some()
+    yield from wire.wait_for_data()
     if wire.received[0] != tag:
         raise PeerMisbehaved(
-            f"expected a message (tag {tag:02x}), and the peer sent {shown(bytes(wire.received))}"
+            f"expected a message (tag {tag:02x}), and the peer sent "
+            f"{escape_bytes(bytes(wire.received))}"
         )
     while (extent := _extent(wire.received, 0)) is None:
         yield
@@ -59,7 +60,9 @@ def elements(contents: bytes) -> list[Element]:
     while place < len(contents):
         extent = _extent(contents, place)
         if extent is None or extent[1] > len(contents):
-            raise PeerMisbehaved(f"an element ends within its header or beyond: {shown(contents)}")
+            raise PeerMisbehaved(
+                f"an element ends within its header or beyond: {escape_bytes(contents)}"
+            )
         found.append(Element(contents[place], contents[extent[0] : extent[1]]))
         place = extent[1]
     return found
@@ -72,7 +75,7 @@ def number(contents: bytes) -> int:
         PeerMisbehaved: It is none.
     """
     if not 1 <= len(contents) <= 4 or contents[0] & 0x80:
-        raise PeerMisbehaved(f"expected a small number, and the peer sent {shown(contents)}")
+        raise PeerMisbehaved(f"expected a small number, and the peer sent {escape_bytes(contents)}")
     return int.from_bytes(contents, "big")
 
 

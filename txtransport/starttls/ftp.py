@@ -47,7 +47,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 def serve(wire: Wire) -> Dialogue[bytes]:
     """The server's side."""
-    wire.send(b"220 " + wire.us.encode("ascii") + b" FTP\r\n")
+    wire.send(b"220 " + wire.local_name.encode("ascii") + b" FTP\r\n")
     for _ in range(COMMANDS):
         command, argument = yield from wire.command()
         if command == b"AUTH" and argument.upper() in _MECHANISMS:

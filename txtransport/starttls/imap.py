@@ -26,7 +26,7 @@ from attrs import frozen
 from txtransport.errors import PeerLeft, PeerMisbehaved, PreAuthenticated, TLSNotOffered, TLSRefused
 from txtransport.starttls.replies import announces_literal, whole_line
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _UNTAGGED: Final = 50
 """Lines that a server may say before it answers."""
@@ -93,17 +93,18 @@ def _welcome(greeting: bytes) -> None:
     status = greeting.upper().split(b" ", 2)[:2]
     if status == [b"*", b"PREAUTH"]:
         raise PreAuthenticated(
-            f"the peer claims to know us before TLS, which rules TLS out; it said {shown(greeting)}"
+            "the peer claims to know us before TLS, which rules TLS out; "
+            f"it said {escape_bytes(greeting)}"
         )
     if status == [b"*", b"BYE"]:
         raise PeerLeft(greeting)
     if status != [b"*", b"OK"]:
-        raise PeerMisbehaved(f"expected a greeting, and the peer sent {shown(greeting)}")
+        raise PeerMisbehaved(f"expected a greeting, and the peer sent {escape_bytes(greeting)}")
 
 
 def _ask(wire: Wire, command: bytes) -> Dialogue[_Answer]:
     """Say a command, and take its answer."""
-    tag = wire.fresh().encode("ascii") + b" "
+    tag = wire.nonce().encode("ascii") + b" "
     wire.ask(tag + command + b"\r\n")
     capabilities: list[bytes] = []
     for _ in range(_UNTAGGED + 1):
@@ -113,7 +114,7 @@ def _ask(wire: Wire, command: bytes) -> Dialogue[_Answer]:
         words = line.upper().split(b" ")
         if words[0] != b"*":
             raise PeerMisbehaved(
-                f"expected an answer with our tag, and the peer sent {shown(line)}"
+                f"expected an answer with our tag, and the peer sent {escape_bytes(line)}"
             )
         if words[1:2] == [b"BYE"]:
             raise PeerLeft(line)
@@ -125,7 +126,7 @@ def _ask(wire: Wire, command: bytes) -> Dialogue[_Answer]:
 def _tagged(line: bytes, capabilities: list[bytes]) -> _Answer:
     word, _, text = line.partition(b" ")
     if word.upper() not in (b"OK", b"NO", b"BAD"):
-        raise PeerMisbehaved(f"expected OK, NO or BAD, and the peer sent {shown(line)}")
+        raise PeerMisbehaved(f"expected OK, NO or BAD, and the peer sent {escape_bytes(line)}")
     return _Answer(word.upper(), text, capabilities)
 
 

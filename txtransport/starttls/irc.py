@@ -18,7 +18,7 @@ from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _GO_AHEAD: Final = b"670"
 _FAILED: Final = b"691"
@@ -45,12 +45,12 @@ def connect(wire: Wire) -> Dialogue[bytes]:
         if command == b"ERROR":
             raise PeerLeft(line)
         if command not in _SMALL_TALK:
-            raise PeerMisbehaved(f"expected reply 670, and the peer sent {shown(line)}")
+            raise PeerMisbehaved(f"expected reply 670, and the peer sent {escape_bytes(line)}")
 
 
 def serve(wire: Wire) -> Dialogue[bytes]:
     """The server's side."""
-    us = b":" + wire.us.encode("ascii")
+    us = b":" + wire.local_name.encode("ascii")
     for _ in range(COMMANDS):
         command, argument = yield from wire.command()
         if command == b"STARTTLS" and not argument:

@@ -19,7 +19,7 @@ from typing import Final
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.ber import Element, element, elements, encoded, number
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _MESSAGE: Final = 0x30
 _UNBIND: Final = 0x42
@@ -76,7 +76,9 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     if (message, name) == (0, _DISCONNECTION):
         raise PeerLeft(text)
     if (message, name) != (1, _START_TLS):
-        raise PeerMisbehaved(f"message {message} of the peer, {shown(name)}, is no answer to ours")
+        raise PeerMisbehaved(
+            f"message {message} of the peer, {escape_bytes(name)}, is no answer to ours"
+        )
     if code == _REFERRAL:
         # Where it refers to, someone in the middle may have chosen.
         text = b"it refers to another server, which is not asked"
@@ -136,7 +138,7 @@ def _parts(whole: Element, order: re.Pattern[bytes]) -> list[Element]:
     """What an element is made of, its tags in that order."""
     parts = elements(whole.contents)
     if not order.fullmatch(bytes(part.tag for part in parts)):
-        raise PeerMisbehaved(f"a message is not made as LDAP's are: {shown(whole.contents)}")
+        raise PeerMisbehaved(f"a message is not made as LDAP's are: {escape_bytes(whole.contents)}")
     return parts
 
 

@@ -28,7 +28,7 @@ from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _PROTOCOL_41: Final = 0x0200
 _SSL: Final = 0x0800
@@ -61,7 +61,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     head = yield from wire.exactly(4)
     length = _length(head)
     if not 0 < length <= _LONGEST or head[3] != 0:
-        raise PeerMisbehaved(f"expected MySQL's greeting, and the peer sent {shown(head)}")
+        raise PeerMisbehaved(f"expected MySQL's greeting, and the peer sent {escape_bytes(head)}")
     greeting = yield from wire.exactly(length)
     if greeting[0] == _ERROR:
         # A code, and why it turns us away (host blocked, too many connections).
@@ -69,7 +69,9 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     version, end, rest = greeting[1:].partition(b"\0")
     # Behind the version: a number, 8 bytes of salt, a zero, then what it can.
     if greeting[0] != _PROTOCOL or not end or len(rest) < 15:
-        raise PeerMisbehaved(f"expected MySQL's greeting, and the peer sent {shown(greeting)}")
+        raise PeerMisbehaved(
+            f"expected MySQL's greeting, and the peer sent {escape_bytes(greeting)}"
+        )
     if int.from_bytes(rest[13:15], "little") & _NEEDED != _NEEDED:
         raise TLSNotOffered(version)
     wire.send(_packet(1, REQUEST))
@@ -103,7 +105,7 @@ def _salt(wire: Wire) -> bytes:
     """Words that no one can guess, and no zeroes, which would end it."""
     salt = b""
     while len(salt) < _SALT:
-        salt += wire.fresh().encode("ascii")
+        salt += wire.nonce().encode("ascii")
     return salt[:_SALT]
 
 

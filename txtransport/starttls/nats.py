@@ -26,7 +26,7 @@ from typing import Any, Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _INFO: Final = 32768
 """Bytes of an INFO, at the most: a big cluster lists all its servers in it."""
@@ -50,7 +50,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     if verb.upper() == b"-ERR":
         raise PeerLeft(line)
     if verb.upper() != b"INFO":
-        raise PeerMisbehaved(f"expected INFO, and the peer sent {shown(line)}")
+        raise PeerMisbehaved(f"expected INFO, and the peer sent {escape_bytes(line)}")
     info = _object(argument)
     heard = {key: info[key] for key, kind in _HEARD.items() if type(info.get(key)) is kind}
     wire.greeting = _info(heard)
@@ -65,7 +65,7 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     wire.send(
         _info(
             {
-                "server_id": wire.us,
+                "server_id": wire.local_name,
                 "version": "2.2.0",
                 "proto": 1,
                 "max_payload": 1048576,
@@ -83,9 +83,9 @@ def _object(text: bytes) -> dict[str, Any]:
     try:
         found = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
-        raise PeerMisbehaved(f"an INFO holds no JSON: {shown(text)}") from error
+        raise PeerMisbehaved(f"an INFO holds no JSON: {escape_bytes(text)}") from error
     if not isinstance(found, dict):
-        raise PeerMisbehaved(f"an INFO holds no object: {shown(text)}")
+        raise PeerMisbehaved(f"an INFO holds no object: {escape_bytes(text)}")
     return found
 
 

@@ -21,7 +21,7 @@ from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _GREETING: Final = struct.Struct(">8s8sH")
 _REQUEST: Final = struct.Struct(">8sII")
@@ -51,7 +51,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     greeting = yield from wire.exactly(_GREETING.size)
     server, style, flags = _GREETING.unpack(greeting)
     if server != _SERVER or style not in (_OPTION, _OLDSTYLE):
-        raise PeerMisbehaved(f"expected NBD's greeting, and the peer sent {shown(greeting)}")
+        raise PeerMisbehaved(f"expected NBD's greeting, and the peer sent {escape_bytes(greeting)}")
     if style == _OLDSTYLE or not flags & _FIXED:
         raise TLSNotOffered(greeting)
     agreed: bytes = (flags & _FLAGS).to_bytes(4, "big")
@@ -59,11 +59,15 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     reply = yield from wire.exactly(_REPLY.size)
     magic, option, kind, length = _REPLY.unpack(reply)
     if magic != _ANSWER or option != _STARTTLS:
-        raise PeerMisbehaved(f"expected a reply to STARTTLS, and the peer sent {shown(reply)}")
+        raise PeerMisbehaved(
+            f"expected a reply to STARTTLS, and the peer sent {escape_bytes(reply)}"
+        )
     if kind == _ACK and length == 0:
         return agreed
     if kind < _UNSUPPORTED:
-        raise PeerMisbehaved(f"expected an acknowledgement, and the peer sent {shown(reply)}")
+        raise PeerMisbehaved(
+            f"expected an acknowledgement, and the peer sent {escape_bytes(reply)}"
+        )
     text = yield from wire.exactly(length)
     if kind == _UNSUPPORTED:
         raise TLSNotOffered(text)
@@ -75,12 +79,14 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     wire.send(_GREETING.pack(_SERVER, _OPTION, _FLAGS))
     agreed = yield from wire.exactly(4)
     if int.from_bytes(agreed, "big") & ~_FLAGS:
-        raise PeerMisbehaved(f"the client knows flags that it was not offered: {shown(agreed)}")
+        raise PeerMisbehaved(
+            f"the client knows flags that it was not offered: {escape_bytes(agreed)}"
+        )
     for _ in range(COMMANDS):
         request = yield from wire.exactly(_REQUEST.size)
         magic, option, length = _REQUEST.unpack(request)
         if magic != _OPTION:
-            raise PeerMisbehaved(f"expected an option, and the peer sent {shown(request)}")
+            raise PeerMisbehaved(f"expected an option, and the peer sent {escape_bytes(request)}")
         yield from wire.exactly(length)
         if option == _STARTTLS and not length:
             _answer(wire, option, _ACK)

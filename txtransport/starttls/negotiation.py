@@ -30,16 +30,16 @@ class Negotiation:
     speaker: Speaker
     wire: Wire = field(factory=Wire)
     where: str = "the peer"
-    is_over: bool = field(default=False, init=False)
+    is_complete: bool = field(default=False, init=False)
     outcome: bytes = field(default=b"", init=False)
-    hello: bytes = field(default=b"", init=False)
+    early_client_hello: bytes = field(default=b"", init=False)
     _total: int = field(default=0, init=False)
     _dialogue: Dialogue[bytes] | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        self._go_on(self.speaker(self.wire))
+        self._advance(self.speaker(self.wire))
 
-    def receive(self, data: bytes) -> None:
+    def receive_data(self, data: bytes) -> None:
         """Bytes of the peer.
 
         Raises:
@@ -51,19 +51,19 @@ class Negotiation:
             raise RuntimeError("the dialogue has ended; what comes now is not for it to hear")
         self._total += len(data)
         self.wire.received += data
-        self._go_on(self._dialogue)
+        self._advance(self._dialogue)
 
-    def lost(self) -> PeerLeft:
+    def connection_lost(self) -> PeerLeft:
         """The connection ended; the error for it."""
         return PeerLeft(bytes(self.wire.received))
 
-    def said(self) -> bytes:
+    def data_to_send(self) -> bytes:
         """What is to be sent now; asking takes it."""
         taken = bytes(self.wire.outgoing)
         self.wire.outgoing.clear()
         return taken
 
-    def _go_on(self, dialogue: Dialogue[bytes]) -> None:
+    def _advance(self, dialogue: Dialogue[bytes]) -> None:
         # Asked again, a generator that has failed looks like one that has
         # returned: it is kept only while it waits.
         self._dialogue = None
@@ -77,10 +77,10 @@ class Negotiation:
             self._dialogue = dialogue
             return
         # A ClientHello that came along belongs to TLS, which has bounds of its own.
-        self.hello = self._left()
-        self.is_over, self.outcome = True, outcome
+        self.early_client_hello = self._peer_left()
+        self.is_complete, self.outcome = True, outcome
 
-    def _left(self) -> bytes:
+    def _peer_left(self) -> bytes:
         """What has come behind the dialogue's last word; only TLS may."""
         left = bytes(self.wire.received)
         self.wire.received.clear()

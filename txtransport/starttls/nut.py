@@ -14,7 +14,7 @@ from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _UNKNOWN: Final = (b"FEATURE-NOT-SUPPORTED", b"UNKNOWN-COMMAND")
 """What a server without TLS says."""
@@ -28,7 +28,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
         return b""
     verdict, error, *_ = *answer.split(b" "), b""
     if verdict != b"ERR":
-        raise PeerMisbehaved(f"expected OK STARTTLS, and the peer sent {shown(answer)}")
+        raise PeerMisbehaved(f"expected OK STARTTLS, and the peer sent {escape_bytes(answer)}")
     if error in _UNKNOWN:
         raise TLSNotOffered(answer)
     raise TLSRefused(error.decode("ascii", "replace"), answer)

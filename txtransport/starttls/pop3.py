@@ -21,7 +21,7 @@ from typing import Final
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.replies import dotted
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _READY: Final = b"+OK ready\r\n"
 _REQUIRED: Final = b"-ERR [SYS/PERM] TLS required\r\n"
@@ -66,7 +66,7 @@ def _status(wire: Wire) -> Dialogue[tuple[bool, bytes]]:
     line = yield from wire.line()
     status, _, text = line.partition(b" ")
     if status not in (b"+OK", b"-ERR"):
-        raise PeerMisbehaved(f"expected +OK or -ERR, and the peer sent {shown(line)}")
+        raise PeerMisbehaved(f"expected +OK or -ERR, and the peer sent {escape_bytes(line)}")
     return status == b"+OK", text
 
 

@@ -17,7 +17,7 @@ from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _SSL: Final = bytes.fromhex("00000008 04d2162f")
 _GSS: Final = bytes.fromhex("00000008 04d21630")
@@ -39,14 +39,14 @@ def connect(wire: Wire) -> Dialogue[bytes]:
         # known (CVE-2024-10977).
         raise PeerLeft(answer)
     if answer != b"S":
-        raise PeerMisbehaved(f"expected S or N, and the peer sent {shown(answer)}")
+        raise PeerMisbehaved(f"expected S or N, and the peer sent {escape_bytes(answer)}")
     return b""
 
 
 def serve(wire: Wire) -> Dialogue[bytes]:
     """The server's side."""
     wire.takes_hello = True
-    yield from wire.some()
+    yield from wire.wait_for_data()
     if wire.received.startswith(b"\x16"):
         return b""
     for _ in range(_ASKED):

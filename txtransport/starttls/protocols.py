@@ -33,7 +33,7 @@ from txtransport.starttls import (
     xmpp,
 )
 from txtransport.starttls.wire import Speaker
-from txtransport.text import seen
+from txtransport.text import short_repr
 
 
 def _line(said: bytes) -> int:
@@ -51,7 +51,7 @@ def _reply(said: bytes) -> int:
 
 
 @frozen
-class Upgradable:
+class StartTLSProtocol:
     """One protocol.
 
     Attributes:
@@ -83,20 +83,24 @@ class Upgradable:
     may_continue: bool = field(default=False, kw_only=True)
     verifies: str = field(default="host", kw_only=True)
     is_between_servers: bool = field(default=False, kw_only=True)
-    patience: float | None = field(default=None, kw_only=True)
+    offer_timeout: float | None = field(default=None, kw_only=True)
 
 
 _ROWS: Final = (
-    Upgradable("smtp", smtp.connect, smtp.serve, 587, 465, greeting=_reply, may_continue=True),
-    Upgradable("lmtp", smtp.connect_lmtp, smtp.serve_lmtp, 24, greeting=_reply, may_continue=True),
-    Upgradable("pop3", pop3.connect, pop3.serve, 110, 995, greeting=_line, may_continue=True),
-    Upgradable("imap", imap.connect, imap.serve, 143, 993, greeting=_line, may_continue=True),
-    Upgradable("nntp", nntp.connect, nntp.serve, 119, 563, greeting=_line, may_continue=True),
+    StartTLSProtocol(
+        "smtp", smtp.connect, smtp.serve, 587, 465, greeting=_reply, may_continue=True
+    ),
+    StartTLSProtocol(
+        "lmtp", smtp.connect_lmtp, smtp.serve_lmtp, 24, greeting=_reply, may_continue=True
+    ),
+    StartTLSProtocol("pop3", pop3.connect, pop3.serve, 110, 995, greeting=_line, may_continue=True),
+    StartTLSProtocol("imap", imap.connect, imap.serve, 143, 993, greeting=_line, may_continue=True),
+    StartTLSProtocol("nntp", nntp.connect, nntp.serve, 119, 563, greeting=_line, may_continue=True),
     # Its capabilities are what a server says first, before TLS and behind it.
-    Upgradable("sieve", sieve.connect, sieve.serve, 4190),
-    Upgradable("ftp", ftp.connect, ftp.serve, 21, 990, greeting=_reply, may_continue=True),
-    Upgradable("xmpp", xmpp.connect, xmpp.serve, 5222, 5223, verifies="domain"),
-    Upgradable(
+    StartTLSProtocol("sieve", sieve.connect, sieve.serve, 4190),
+    StartTLSProtocol("ftp", ftp.connect, ftp.serve, 21, 990, greeting=_reply, may_continue=True),
+    StartTLSProtocol("xmpp", xmpp.connect, xmpp.serve, 5222, 5223, verifies="domain"),
+    StartTLSProtocol(
         "xmpp-server",
         xmpp.connect_server,
         xmpp.serve_server,
@@ -105,35 +109,37 @@ _ROWS: Final = (
         verifies="domain",
         is_between_servers=True,
     ),
-    Upgradable("ldap", ldap.connect, ldap.serve, 389, 636, may_continue=True),
-    Upgradable("irc", irc.connect, irc.serve, 6667, 6697, may_continue=True, patience=8.0),
-    Upgradable("postgres", postgres.connect, postgres.serve, 5432, 5432, may_continue=True),
-    Upgradable("telnet", telnet.connect, telnet.serve, 23, 992),
-    Upgradable("nats", nats.connect, nats.serve, 4222, greeting=_line, may_continue=True),
-    Upgradable("amqp", amqp.connect, amqp.serve, 5672, 5671),
-    Upgradable("nut", nut.connect, nut.serve, 3493, may_continue=True),
-    Upgradable("nbd", nbd.connect, nbd.serve, 10809, is_transparent=False),
-    Upgradable("rdp", rdp.connect, None, 3389),
-    Upgradable("rdp-nla", rdp.connect_nla, None, 3389),
-    Upgradable("mysql", mysql.connect, mysql.serve, 3306, is_transparent=False),
-    Upgradable("vnc", vnc.connect, vnc.serve, 5900, is_transparent=False),
+    StartTLSProtocol("ldap", ldap.connect, ldap.serve, 389, 636, may_continue=True),
+    StartTLSProtocol(
+        "irc", irc.connect, irc.serve, 6667, 6697, may_continue=True, offer_timeout=8.0
+    ),
+    StartTLSProtocol("postgres", postgres.connect, postgres.serve, 5432, 5432, may_continue=True),
+    StartTLSProtocol("telnet", telnet.connect, telnet.serve, 23, 992),
+    StartTLSProtocol("nats", nats.connect, nats.serve, 4222, greeting=_line, may_continue=True),
+    StartTLSProtocol("amqp", amqp.connect, amqp.serve, 5672, 5671),
+    StartTLSProtocol("nut", nut.connect, nut.serve, 3493, may_continue=True),
+    StartTLSProtocol("nbd", nbd.connect, nbd.serve, 10809, is_transparent=False),
+    StartTLSProtocol("rdp", rdp.connect, None, 3389),
+    StartTLSProtocol("rdp-nla", rdp.connect_nla, None, 3389),
+    StartTLSProtocol("mysql", mysql.connect, mysql.serve, 3306, is_transparent=False),
+    StartTLSProtocol("vnc", vnc.connect, vnc.serve, 5900, is_transparent=False),
 )
 
-UPGRADABLE: Final = {row.name: row for row in _ROWS}
+STARTTLS_PROTOCOLS: Final = {row.name: row for row in _ROWS}
 """Every protocol by its name."""
 
 
-def upgradable(given: str | Upgradable) -> Upgradable:
+def starttls_protocol(given: str | StartTLSProtocol) -> StartTLSProtocol:
     """The protocol of that name, in any case, or one of your own as it is.
 
     Raises:
         InvalidOption: There is none.
     """
-    if isinstance(given, Upgradable):
+    if isinstance(given, StartTLSProtocol):
         return given
-    row = UPGRADABLE.get(given.lower()) if isinstance(given, str) else None
+    row = STARTTLS_PROTOCOLS.get(given.lower()) if isinstance(given, str) else None
     if row is None:
         raise InvalidOption(
-            "starttls", f"starttls={seen(given)}: known are {', '.join(UPGRADABLE)}"
+            "starttls", f"starttls={short_repr(given)}: known are {', '.join(STARTTLS_PROTOCOLS)}"
         )
     return row

@@ -19,7 +19,7 @@ from typing import Final
 
 from txtransport.errors import PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _TPKT: Final = struct.Struct(">BBH")
 _REQUEST: Final = bytes.fromhex("03000013 0ee00000000000 01000800")
@@ -71,18 +71,24 @@ def _connect(wire: Wire, asked: int, wanted: int) -> Dialogue[bytes]:
     head = yield from wire.exactly(_TPKT.size)
     version, _, length = _TPKT.unpack(head)
     if version != 3 or length not in (_BARE, _WHOLE):
-        raise PeerMisbehaved(f"expected a connection confirm, and the peer sent {shown(head)}")
+        raise PeerMisbehaved(
+            f"expected a connection confirm, and the peer sent {escape_bytes(head)}"
+        )
     body = yield from wire.exactly(length - _TPKT.size)
     rest, code, *_ = _CONFIRM.unpack_from(body)
     if code != _CONFIRMED or rest != len(body) - 1:
-        raise PeerMisbehaved(f"expected a connection confirm, and the peer sent {shown(body)}")
+        raise PeerMisbehaved(
+            f"expected a connection confirm, and the peer sent {escape_bytes(body)}"
+        )
     if length == _BARE:
         raise TLSNotOffered(head + body)
     kind, _, size, value = _SECURITY.unpack_from(body, _CONFIRM.size)
     if kind == _FAILURE and size == _SECURITY.size:
         raise TLSRefused(str(value), _FAILURES.get(value, b"for a reason that is not known"))
     if kind != _CHOICE or size != _SECURITY.size:
-        raise PeerMisbehaved(f"expected a choice of security, and the peer sent {shown(body)}")
+        raise PeerMisbehaved(
+            f"expected a choice of security, and the peer sent {escape_bytes(body)}"
+        )
     if value == wanted:
         return b""
     if value in _LESS:

@@ -13,7 +13,7 @@ from attrs import frozen
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 
 @frozen
@@ -64,7 +64,9 @@ def reply(wire: Wire) -> Dialogue[Reply]:
         line = yield from wire.line()
         found = _LINE(line)
         if found is None or (code and found[1] != code):
-            raise PeerMisbehaved(f"expected a reply with a code, and the peer sent {shown(line)}")
+            raise PeerMisbehaved(
+                f"expected a reply with a code, and the peer sent {escape_bytes(line)}"
+            )
         code, is_last = found[1], found[2] != b"-"
         lines.append(found[3] or b"")
     return Reply(code, tuple(lines))
@@ -79,7 +81,9 @@ def ftp_reply(wire: Wire) -> Dialogue[Reply]:
     first = yield from wire.line()
     found = _LINE(first)
     if found is None:
-        raise PeerMisbehaved(f"expected a reply with a code, and the peer sent {shown(first)}")
+        raise PeerMisbehaved(
+            f"expected a reply with a code, and the peer sent {escape_bytes(first)}"
+        )
     lines, is_last = [found[3] or b""], found[2] != b"-"
     while not is_last:
         line = yield from wire.line()
@@ -104,7 +108,7 @@ def whole_line(wire: Wire) -> Dialogue[bytes]:
     """
     line = yield from wire.line()
     if announces_literal(line):
-        raise PeerMisbehaved(f"the peer announced a literal before TLS: {shown(line)}")
+        raise PeerMisbehaved(f"the peer announced a literal before TLS: {escape_bytes(line)}")
     return line
 
 
@@ -138,4 +142,4 @@ def expect(answer: Reply, *codes: bytes) -> None:
     if answer.is_negative:
         raise TLSRefused(answer.code.decode("ascii"), answer.text)
     wanted = b" or ".join(codes).decode("ascii")
-    raise PeerMisbehaved(f"expected reply {wanted}, and the peer sent {shown(answer.said)}")
+    raise PeerMisbehaved(f"expected reply {wanted}, and the peer sent {escape_bytes(answer.said)}")

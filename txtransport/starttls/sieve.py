@@ -24,7 +24,7 @@ from typing import Final
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.replies import announces_literal, whole_line
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _CAPABILITIES: Final = (
     b'"IMPLEMENTATION" "ManageSieve"\r\n'
@@ -80,7 +80,7 @@ def _response(line: bytes, *words: bytes) -> tuple[bytes, bytes]:
         raise PeerLeft(line)
     if word not in words:
         wanted = b" or ".join(words).decode("ascii")
-        raise PeerMisbehaved(f"expected {wanted}, and the peer sent {shown(line)}")
+        raise PeerMisbehaved(f"expected {wanted}, and the peer sent {escape_bytes(line)}")
     return word, text
 
 

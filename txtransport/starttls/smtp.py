@@ -45,7 +45,7 @@ def serve_lmtp(wire: Wire) -> Dialogue[bytes]:
 def _connect(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
     welcome((yield from reply(wire)), b"220")
     wire.greeting = b"220 " + wire.host.encode("ascii") + b" " + protocol + b"\r\n"
-    wire.ask(hello + b" " + wire.us.encode("ascii") + b"\r\n")
+    wire.ask(hello + b" " + wire.local_name.encode("ascii") + b"\r\n")
     extensions = yield from reply(wire)
     if extensions.is_negative:
         raise TLSNotOffered(extensions.said)
@@ -58,7 +58,7 @@ def _connect(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
 
 
 def _serve(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
-    us = wire.us.encode("ascii")
+    us = wire.local_name.encode("ascii")
     wire.send(b"220 " + us + b" " + protocol + b"\r\n")
     for _ in range(COMMANDS):
         command, argument = yield from wire.command()

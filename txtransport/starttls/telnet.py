@@ -19,7 +19,7 @@ from typing import Final
 
 from txtransport.errors import PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _DO: Final = b"\xff\xfd\x2e"
 _DONT: Final = b"\xff\xfe\x2e"
@@ -53,7 +53,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
         if piece == _DONT or (_is_text(piece) and not is_asked):
             raise TLSNotOffered(piece)
         if piece == _FOLLOWS or _is_text(piece):
-            raise PeerMisbehaved(f"the peer said {shown(piece)} before we were willing")
+            raise PeerMisbehaved(f"the peer said {escape_bytes(piece)} before we were willing")
         is_asked = is_asked or piece == _DO
         if piece != _DO:
             wire.send(_refusal(piece))
@@ -63,7 +63,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
         if piece == _DONT:
             raise TLSRefused("DONT START_TLS", piece)
         if _is_text(piece):
-            raise PeerMisbehaved(f"expected FOLLOWS, and the peer sent {shown(piece)}")
+            raise PeerMisbehaved(f"expected FOLLOWS, and the peer sent {escape_bytes(piece)}")
     return b""
 
 
@@ -76,7 +76,7 @@ def serve(wire: Wire) -> Dialogue[bytes]:
             raise TLSNotOffered(piece)
         if _is_text(piece):
             wire.send(b"TLS comes first\r\n")
-            raise PeerMisbehaved(f"expected START_TLS, and the client sent {shown(piece)}")
+            raise PeerMisbehaved(f"expected START_TLS, and the client sent {escape_bytes(piece)}")
         is_willing = is_willing or piece == _WILL
         if piece != _WILL:
             wire.send(_refusal(piece))
@@ -94,7 +94,7 @@ def _piece(wire: Wire) -> Dialogue[bytes]:
         raise PeerMisbehaved(f"the peer has sent {_COMMANDS} commands, and not come to TLS")
     while (found := _PIECE.match(bytes(wire.received[: _PARAMETERS + 5]))) is None:
         if len(wire.received) > _PARAMETERS + 4:
-            begin = shown(bytes(wire.received))
+            begin = escape_bytes(bytes(wire.received))
             raise PeerMisbehaved(f"a subnegotiation has more than {_PARAMETERS} bytes: {begin}")
         yield
     return wire.take(found.end())

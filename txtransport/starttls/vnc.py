@@ -26,7 +26,7 @@ from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _VERSION: Final = b"RFB 003.008\n"
 _VENCRYPT: Final = b"\x13"
@@ -73,7 +73,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     if verdict == b"\x00":
         raise TLSRefused("0", b"the server does not go on with what it has offered")
     if verdict != b"\x01":
-        raise PeerMisbehaved(f"expected 01 or 00, and the peer sent {shown(verdict)}")
+        raise PeerMisbehaved(f"expected 01 or 00, and the peer sent {escape_bytes(verdict)}")
     return kind
 
 
@@ -85,7 +85,9 @@ def serve(wire: Wire) -> Dialogue[bytes]:
         # Since 3.7 there is a list of types, which is empty; before, one type, which is 0.
         none = b"\x00" if version >= b"RFB 003.007\n" else bytes(4)
         wire.send(none + _reason())
-        raise PeerMisbehaved(f"the client speaks {shown(version)}, which has no VeNCrypt here")
+        raise PeerMisbehaved(
+            f"the client speaks {escape_bytes(version)}, which has no VeNCrypt here"
+        )
     wire.send(b"\x01" + _VENCRYPT)
     chosen = yield from wire.exactly(1)
     if chosen != _VENCRYPT:
@@ -101,7 +103,7 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     kind = yield from wire.exactly(4)
     if kind not in kinds:
         wire.send(b"\x00")
-        raise PeerMisbehaved(f"the client chose {shown(kind)}, which was not offered")
+        raise PeerMisbehaved(f"the client chose {escape_bytes(kind)}, which was not offered")
     wire.send(b"\x01")
     return kind
 
@@ -109,7 +111,9 @@ def serve(wire: Wire) -> Dialogue[bytes]:
 def _version(wire: Wire) -> Dialogue[bytes]:
     version = yield from wire.exactly(len(_VERSION))
     if not _is_version(version):
-        raise PeerMisbehaved(f"expected a version of RFB, and the peer sent {shown(version)}")
+        raise PeerMisbehaved(
+            f"expected a version of RFB, and the peer sent {escape_bytes(version)}"
+        )
     return version
 
 

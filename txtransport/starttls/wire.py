@@ -15,7 +15,7 @@ from typing import Final, NoReturn, TypeVar
 from attrs import Factory, define
 
 from txtransport.errors import PeerMisbehaved
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 T = TypeVar("T")
 
@@ -52,12 +52,12 @@ class Wire:
         lines: How many lines were taken.
     """
 
-    us: str = "localhost"
+    local_name: str = "localhost"
     host: str = "localhost"
     name: str = "localhost"
     takes_hello: bool = False
     greeting: bytes = b""
-    fresh: Callable[[], str] = lambda: secrets.token_hex(8)
+    nonce: Callable[[], str] = lambda: secrets.token_hex(8)
     received: bytearray = Factory(bytearray)
     outgoing: bytearray = Factory(bytearray)
     lines: int = 0
@@ -74,7 +74,7 @@ class Wire:
                 another question, or by someone who knew ours (CVE-2026-42246).
         """
         if self.received:
-            early = shown(bytes(self.received))
+            early = escape_bytes(bytes(self.received))
             raise PeerMisbehaved(f"the peer answered before it was asked: {early}")
         self.send(data)
 
@@ -104,7 +104,7 @@ class Wire:
             looked = len(self.received)
             yield
         if not 0 <= end < most:
-            begin = shown(bytes(self.received))
+            begin = escape_bytes(bytes(self.received))
             raise PeerMisbehaved(f"a line is longer than {most} bytes: {begin}")
         self.lines += 1
         if self.lines > LINES:
@@ -126,7 +126,7 @@ class Wire:
         self.send(goodbye)
         raise PeerMisbehaved(f"the client sent {COMMANDS} commands, and none to start TLS")
 
-    def some(self) -> Dialogue[None]:
+    def wait_for_data(self) -> Dialogue[None]:
         """Wait until there is something at all."""
         while not self.received:
             yield

@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 
 from txtransport.errors import PeerMisbehaved
 from txtransport.starttls.wire import LINE, Dialogue, Wire
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 
 @frozen
@@ -97,12 +97,14 @@ class Stream:
     def _read(self) -> Dialogue[None]:
         tag = yield from _tag(self.wire)
         if _NO_TAG(tag):
-            raise PeerMisbehaved(f"XMPP has no such XML (RFC 6120, 11.1): {shown(tag)}")
+            raise PeerMisbehaved(f"XMPP has no such XML (RFC 6120, 11.1): {escape_bytes(tag)}")
         self._source += tag
         try:
             self._parser.Parse(tag, False)
         except expat.ExpatError as error:
-            raise PeerMisbehaved(f"what the peer sent is no XML ({error}): {shown(tag)}") from error
+            raise PeerMisbehaved(
+                f"what the peer sent is no XML ({error}): {escape_bytes(tag)}"
+            ) from error
 
     def _begins(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
@@ -121,7 +123,9 @@ class Stream:
     def _says(self, text: str) -> None:
         # White space keeps a connection alive (RFC 6120, 4.6).
         if self._depth == 1 and text.strip(" \t\r\n"):
-            raise PeerMisbehaved(f"text stands between a stream's elements: {shown(text.encode())}")
+            raise PeerMisbehaved(
+                f"text stands between a stream's elements: {escape_bytes(text.encode())}"
+            )
 
 
 _FIRST: Final = b"< \t\r\n\xef"
@@ -145,7 +149,9 @@ def _begun(wire: Wire) -> Dialogue[None]:
     while not wire.received:
         yield
     if wire.received[0] not in _FIRST:
-        raise PeerMisbehaved(f"the peer does not begin with XML: {shown(bytes(wire.received))}")
+        raise PeerMisbehaved(
+            f"the peer does not begin with XML: {escape_bytes(bytes(wire.received))}"
+        )
 
 
 def _tag(wire: Wire) -> Dialogue[bytes]:
@@ -158,4 +164,4 @@ def _tag(wire: Wire) -> Dialogue[bytes]:
         if (within, byte) == (b"<", b">"):
             return wire.take(place + 1)
         within = _INTO.get((within, byte), within)
-    raise PeerMisbehaved(f"a tag is longer than {LINE} bytes: {shown(bytes(wire.received))}")
+    raise PeerMisbehaved(f"a tag is longer than {LINE} bytes: {escape_bytes(bytes(wire.received))}")

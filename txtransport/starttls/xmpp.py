@@ -28,7 +28,7 @@ from typing import Final, NoReturn
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.starttls.xml import Element, Stream
-from txtransport.text import shown
+from txtransport.text import escape_bytes
 
 _STREAM: Final = "http://etherx.jabber.org/streams stream"
 _FEATURES: Final = "http://etherx.jabber.org/streams features"
@@ -51,7 +51,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 def connect_server(wire: Wire) -> Dialogue[bytes]:
     """The side of a server that calls another."""
-    return (yield from _connect(wire, "jabber:server", {"to": wire.name, "from": wire.us}))
+    return (yield from _connect(wire, "jabber:server", {"to": wire.name, "from": wire.local_name}))
 
 
 def serve(wire: Wire) -> Dialogue[bytes]:
@@ -69,7 +69,7 @@ def _connect(wire: Wire, kind: str, names: dict[str, str]) -> Dialogue[bytes]:
     wire.ask(_header(kind, names))
     header = yield from stream.header()
     if header.name != _STREAM:
-        raise PeerMisbehaved(f"expected a stream, and the peer sent {shown(header.source)}")
+        raise PeerMisbehaved(f"expected a stream, and the peer sent {escape_bytes(header.source)}")
     # Before 1.0 there were no features, hence no upgrade (RFC 6120, 4.7.5).
     if not _VERSION_1(header.attributes.get("version", "")):
         raise TLSNotOffered(header.source)
@@ -100,7 +100,9 @@ def _element(stream: Stream, name: str) -> Dialogue[Element]:
         raise TLSRefused("failure", element.source)
     if element.name != name:
         expected = name.rpartition(" ")[2]
-        raise PeerMisbehaved(f"expected <{expected}>, and the peer sent {shown(element.source)}")
+        raise PeerMisbehaved(
+            f"expected <{expected}>, and the peer sent {escape_bytes(element.source)}"
+        )
     return element
 
 
@@ -110,10 +112,13 @@ def _serve(wire: Wire, kind: str) -> Dialogue[bytes]:
         header = yield from stream.header()
     except PeerMisbehaved:
         # Who is told why has to be sent a stream first (RFC 6120, 4.9.1.2).
-        wire.send(_header(kind, {"from": wire.us, "id": wire.fresh()}) + _error(b"not-well-formed"))
+        wire.send(
+            _header(kind, {"from": wire.local_name, "id": wire.nonce()})
+            + _error(b"not-well-formed")
+        )
         raise
     # A server has many domains; which of them we are, the caller has said.
-    names = {"from": header.attributes.get("to", wire.us), "id": wire.fresh()}
+    names = {"from": header.attributes.get("to", wire.local_name), "id": wire.nonce()}
     if "from" in header.attributes:
         names["to"] = header.attributes["from"]
     wire.send(_header(kind, names))
@@ -142,7 +147,7 @@ def _header(kind: str, names: dict[str, str]) -> bytes:
 
 def _end(wire: Wire, condition: bytes, said: bytes) -> NoReturn:
     wire.send(_error(condition))
-    raise PeerMisbehaved(f"the peer did not ask for TLS, and sent {shown(said)}")
+    raise PeerMisbehaved(f"the peer did not ask for TLS, and sent {escape_bytes(said)}")
 
 
 def _error(condition: bytes) -> bytes:

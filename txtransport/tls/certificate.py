@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import SignatureAlgorithmOID
 
-from txtransport.tls.pem import shown_issuer, shown_subject
+from txtransport.tls.pem import display_issuer, display_subject
 
 UNREADABLE: Final = "unreadable"
 
@@ -32,7 +32,7 @@ _SIGNATURES: Final = {
 
 
 @frozen
-class Described:
+class CertificateSummary:
     """One certificate.
 
     Attributes:
@@ -67,16 +67,16 @@ class Described:
         return (self.not_after - now).days
 
 
-def described(chain: Iterable[x509.Certificate]) -> tuple[Described, ...]:
+def summarize_chain(chain: Iterable[x509.Certificate]) -> tuple[CertificateSummary, ...]:
     """Each certificate of a chain, in its order."""
-    return tuple(map(_described, chain))
+    return tuple(map(_summarize, chain))
 
 
-def _described(certificate: x509.Certificate) -> Described:
+def _summarize(certificate: x509.Certificate) -> CertificateSummary:
     algorithm = certificate.signature_algorithm_oid
-    return Described(
-        _bare(shown_subject(certificate)),
-        _bare(shown_issuer(certificate)),
+    return CertificateSummary(
+        _bare_address(display_subject(certificate)),
+        _bare_address(display_issuer(certificate)),
         _read(lambda: _names(certificate), (UNREADABLE,)),
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
@@ -115,6 +115,6 @@ def _key(key: Any) -> str:
     return kind if size is None else f"{kind} {size} bits"
 
 
-def _bare(text: str) -> str:
+def _bare_address(text: str) -> str:
     """Without the quotes that stand around a name in a sentence."""
     return text[1:-1] if text[:1] in ("'", '"') else text or "nobody"

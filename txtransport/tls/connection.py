@@ -12,11 +12,11 @@ from OpenSSL import SSL
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 
-KEPT: Final = 256
+MAX_FIRST_BYTES: Final = 256
 """How many of a peer's first bytes are kept to explain a failure."""
 
 
-GOODBYE: Final = "close notify"
+CLOSE_NOTIFY: Final = "close notify"
 """OpenSSL's reason, as we word it, when the peer closes instead of shaking hands."""
 
 
@@ -24,7 +24,7 @@ _SOME: Final = 2**14
 
 
 @frozen
-class Problem:
+class CertificateProblem:
     """One reason against a certificate.
 
     Attributes:
@@ -43,7 +43,7 @@ class Problem:
 
 
 @define
-class Evidence:
+class VerificationResult:
     """What verification saw.
 
     Attributes:
@@ -55,14 +55,14 @@ class Evidence:
             certificate, which a resumed one does not.
     """
 
-    problems: list[Problem] = Factory(list)
-    tolerated: list[Problem] = Factory(list)
+    problems: list[CertificateProblem] = Factory(list)
+    tolerated: list[CertificateProblem] = Factory(list)
     chain: dict[int, x509.Certificate] = Factory(dict)
-    is_leaf_good: bool = False
+    is_leaf_accepted: bool = False
     is_certificate_sent: bool = False
 
 
-class Conversation(SSL.Connection):
+class TLSConnection(SSL.Connection):
     """One connection of OpenSSL's, what it must keep to, and what was seen.
 
     It also has the last word: whoever drives the handshake, be it the gate,
@@ -76,19 +76,19 @@ class Conversation(SSL.Connection):
         is_acceptable: Is asked when the handshake is over.
 
     Attributes:
-        received: The first bytes of the peer, `KEPT` at the most.
+        received: The first bytes of the peer, `MAX_FIRST_BYTES` at the most.
         closing: Is called when a goodbye is said, be it ours or the answer to
             the peer's.
     """
 
-    closing: Callable[[], object] | None = None
+    on_close: Callable[[], object] | None = None
 
     def __init__(
         self,
         context: SSL.Context,
         policy: TLSPolicy,
         side: Side,
-        is_acceptable: Callable[[Conversation], bool],
+        is_acceptable: Callable[[TLSConnection], bool],
     ) -> None:
         super().__init__(context, None)
         # A server that has changed to a name's own context is still asked by
@@ -97,15 +97,15 @@ class Conversation(SSL.Connection):
         self._first_context = context
         self.policy = policy
         self.side = side
-        self.evidence = Evidence()
-        self.received = b""
+        self.verification = VerificationResult()
+        self.first_bytes = b""
         self._is_acceptable = is_acceptable
 
     def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
         """Take bytes of the peer, and remember the first."""
-        missing = KEPT - len(self.received)
+        missing = MAX_FIRST_BYTES - len(self.first_bytes)
         if missing > 0:
-            self.received += bytes(buf[:missing])
+            self.first_bytes += bytes(buf[:missing])
         return super().bio_write(buf)
 
     def do_handshake(self) -> None:
@@ -120,9 +120,9 @@ class Conversation(SSL.Connection):
             super().do_handshake()
         except SSL.ZeroReturnError as goodbye:
             # Twisted takes this one's empty arguments apart, and falls over them.
-            raise SSL.Error([("txtransport", "", GOODBYE)]) from goodbye
+            raise SSL.Error([("txtransport", "", CLOSE_NOTIFY)]) from goodbye
         if not self._is_acceptable(self):
-            self._withhold()
+            self._discard_output()
             raise SSL.Error([("txtransport", "", "the peer is not acceptable")])
 
     def shutdown(self) -> bool:
@@ -130,10 +130,10 @@ class Conversation(SSL.Connection):
         try:
             return super().shutdown()
         finally:
-            if self.closing is not None:
-                self.closing()
+            if self.on_close is not None:
+                self.on_close()
 
-    def _withhold(self) -> None:
+    def _discard_output(self) -> None:
         """Throw away what would tell the peer that all is well."""
         with contextlib.suppress(SSL.WantReadError):  # Nothing is left to read.
             while True:
@@ -142,7 +142,7 @@ class Conversation(SSL.Connection):
     @property
     def is_complete(self) -> bool:
         """Whether the handshake is over, for both sides, and the peer is acceptable."""
-        return _is_finished(self) and not self.evidence.problems
+        return _is_finished(self) and not self.verification.problems
 
     @property
     def shown_chain(self) -> tuple[x509.Certificate, ...]:
@@ -162,7 +162,7 @@ class Conversation(SSL.Connection):
         handshake was full has looked at a chain; a server has shown its
         certificate.
         """
-        evidence = self.evidence
+        evidence = self.verification
         if self.side is Side.CLIENT:
             return not evidence.chain
         return not evidence.is_certificate_sent
@@ -174,9 +174,9 @@ class Conversation(SSL.Connection):
         return (
             policy.verifies(side) is not Verify.NO
             and (side is Side.SERVER or policy.verifies_name(side))
-            and not self.evidence.problems
-            and not self.evidence.tolerated
-            and self.evidence.is_leaf_good
+            and not self.verification.problems
+            and not self.verification.tolerated
+            and self.verification.is_leaf_accepted
         )
 
 

@@ -14,9 +14,9 @@ from OpenSSL import SSL, crypto
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import BadCertificateFile, InvalidOption
-from txtransport.text import seen
+from txtransport.text import short_repr
 from txtransport.tls import pem
-from txtransport.tls.verification import judge, note
+from txtransport.tls.verification import info_callback, verify_callback
 
 _VERSIONS: Final = {
     "1.0": SSL.TLS1_VERSION,
@@ -31,7 +31,7 @@ _MODES: Final = {
 }
 
 
-def build(policy: TLSPolicy, side: Side) -> SSL.Context:
+def build_context(policy: TLSPolicy, side: Side) -> SSL.Context:
     """A context that keeps to a policy.
 
     Args:
@@ -65,17 +65,17 @@ def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Con
     context.set_session_id(b"txtransport")
     _set_ciphers(context, policy)
     if own is not None:
-        _show(context, own)
-    context.set_verify(_MODES[policy.verifies(side)], judge)
+        _use_certificate(context, own)
+    context.set_verify(_MODES[policy.verifies(side)], verify_callback)
     context.set_verify_depth(policy.verify_depth)
     if is_client or policy.verifies(side) is not Verify.NO:
-        _trust(context, policy, side)
+        _load_trust(context, policy, side)
     protocols = [name.encode() for name in policy.alpn_protocols]
     if is_client and protocols:
         context.set_alpn_protos(protocols)
     if not is_client:
-        context.set_alpn_select_callback(_choosing(protocols))
-        context.set_info_callback(note)
+        context.set_alpn_select_callback(_alpn_selector(protocols))
+        context.set_info_callback(info_callback)
     return context
 
 
@@ -100,12 +100,12 @@ def _set_ciphers(context: SSL.Context, policy: TLSPolicy) -> None:
         context.set_cipher_list(wanted.replace("\0", "?").encode("ascii"))
     except (SSL.Error, UnicodeEncodeError) as problem:
         raise InvalidOption(
-            "ciphers", f"OpenSSL knows no cipher of ciphers={seen(policy.ciphers)}; "
+            "ciphers", f"OpenSSL knows no cipher of ciphers={short_repr(policy.ciphers)}; "
             "see openssl ciphers -v, and note that it is for TLS 1.2 and older",
         ) from problem  # fmt: skip
 
 
-def _show(context: SSL.Context, own: pem.Identity) -> None:
+def _use_certificate(context: SSL.Context, own: pem.Identity) -> None:
     try:
         context.use_certificate(own.leaf)
         for authority in own.chain:
@@ -114,16 +114,16 @@ def _show(context: SSL.Context, own: pem.Identity) -> None:
         context.check_privatekey()
     except (SSL.Error, crypto.Error) as problem:
         raise BadCertificateFile(
-            own.option, own.path, f"OpenSSL will not use {pem.shown_subject(own.leaf)} "
+            own.option, own.path, f"OpenSSL will not use {pem.display_subject(own.leaf)} "
             f"({_reasons(problem)}); a weak key or digest needs a lower security_level",
         ) from problem  # fmt: skip
 
 
-def _trust(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
+def _load_trust(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
     store = context.get_cert_store()
     assert store is not None
     if policy.cafile is not None:
-        _trust_file(context, store, policy.cafile, side)
+        _load_cafile(context, store, policy.cafile, side)
     if policy.capath is not None:
         pem.check_folder("capath", policy.capath)
         context.load_verify_locations(None, os.fsencode(policy.capath))
@@ -140,13 +140,13 @@ def _trust(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
         store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
 
 
-def _trust_file(context: SSL.Context, store: crypto.X509Store, path: str, side: Side) -> None:
+def _load_cafile(context: SSL.Context, store: crypto.X509Store, path: str, side: Side) -> None:
     for authority in pem.read_authorities("cafile", path):
         try:
             store.add_cert(crypto.X509.from_cryptography(authority))
         except crypto.Error as problem:
             raise BadCertificateFile(
-                "cafile", path, f"OpenSSL cannot read {pem.shown_subject(authority)} in it "
+                "cafile", path, f"OpenSSL cannot read {pem.display_subject(authority)} in it "
                 f"({_reasons(problem)})",
             ) from problem  # fmt: skip
         if side is Side.SERVER:
@@ -175,7 +175,7 @@ def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
     context.set_tlsext_servername_callback(choose)
 
 
-def _choosing(ours: list[bytes]) -> Callable[[SSL.Connection, list[bytes]], Any]:
+def _alpn_selector(ours: list[bytes]) -> Callable[[SSL.Connection, list[bytes]], Any]:
     """The server's choice of an application protocol.
 
     No overlap is no reason to end a handshake: the guest sees None and

@@ -21,13 +21,13 @@ from OpenSSL import SSL
 
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.errors import InvalidOption
-from txtransport.text import seen
+from txtransport.text import short_repr
 from txtransport.tls import pem
-from txtransport.tls.connection import Conversation
-from txtransport.tls.context import build
+from txtransport.tls.connection import TLSConnection
+from txtransport.tls.context import build_context
 from txtransport.tls.identity import expected_name, is_address
-from txtransport.tls.session_cache import Sessions
-from txtransport.tls.verification import completed
+from txtransport.tls.session_cache import SessionCache
+from txtransport.tls.verification import verify_after_handshake
 
 # Tickets are sealed with a key of the context's own, which OpenSSL never
 # changes; a day is how long a stolen one may open old conversations.
@@ -37,7 +37,7 @@ _CONTEXTS: Final = 256
 
 
 @frozen
-class Creator:
+class ConnectionCreator:
     """Makes connections that keep to one policy.
 
     Attributes:
@@ -50,39 +50,39 @@ class Creator:
 
     policy: TLSPolicy
     side: Side
-    place: Hashable
-    shared: SharedContext = field(repr=False)
+    peer: Hashable
+    context: SharedContext = field(repr=False)
 
-    def connection(self) -> Conversation:
+    def connection(self) -> TLSConnection:
         """A new connection, ready for its handshake."""
-        context = self.shared.current()
-        made = Conversation(context, self.policy, self.side, completed)
+        context = self.context.current()
+        made = TLSConnection(context, self.policy, self.side, verify_after_handshake)
         if self.side is Side.CLIENT:
             name = self.policy.peer_name
             # No SNI for addresses (RFC 6066, section 3).
             if name is not None and self.policy.SNI_enabled and not is_address(name):
                 made.set_tlsext_host_name(name.encode("ascii"))
-            session = self.shared.sessions.take(self._key) if self.place else None
+            session = self.context.sessions.take(self._key) if self.peer else None
             if session is not None:
                 made.set_session(session)
         return made
 
-    def ended(self, connection: Conversation) -> None:
+    def ended(self, connection: TLSConnection) -> None:
         """Keep what can be kept of a connection that was complete and is over."""
         if (
-            self.place
+            self.peer
             and self.side is Side.CLIENT
             and not self.policy.no_ticket
-            and connection.get_context() is self.shared.current()
+            and connection.get_context() is self.context.current()
         ):
-            self.shared.sessions.keep(self._key, connection)
+            self.context.sessions.keep(self._key, connection)
 
     @property
     def _key(self) -> Hashable:
-        return self.place, self.policy.peer_name
+        return self.peer, self.policy.peer_name
 
 
-def creator(policy: TLSPolicy, side: Side, place: Hashable = None) -> Creator:
+def connection_creator(policy: TLSPolicy, side: Side, place: Hashable = None) -> ConnectionCreator:
     """The creator for a policy.
 
     Args:
@@ -97,11 +97,11 @@ def creator(policy: TLSPolicy, side: Side, place: Hashable = None) -> Creator:
     """
     name = policy.peer_name
     if name is not None:
-        policy = policy.nameless.expecting(_expected(name))
+        policy = policy.without_peer.for_peer(_expected(name))
     elif policy.verifies_name(side):
         raise InvalidOption("peer_name", "peer_name is missing: without it no certificate "
                             "can be checked")  # fmt: skip
-    return Creator(policy, side, place, _shared_context(policy, side))
+    return ConnectionCreator(policy, side, place, _shared_context(policy, side))
 
 
 def _expected(name: str) -> str:
@@ -109,11 +109,12 @@ def _expected(name: str) -> str:
         return expected_name(name)
     except ValueError:
         raise InvalidOption(
-            "peer_name", f"peer_name={seen(name)} is neither the name of a host nor an address"
+            "peer_name",
+            f"peer_name={short_repr(name)} is neither the name of a host nor an address",
         ) from None
 
 
-def linked() -> str:
+def openssl_version() -> str:
     """The OpenSSL that is linked, such as ``OpenSSL 4.0.3``."""
     return SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode("ascii", "replace")[:40]
 
@@ -140,14 +141,14 @@ class SharedContext:
     ) -> None:
         self.policy = policy
         self.side = side
-        self.sessions = Sessions()
+        self.sessions = SessionCache()
         self.problem: InvalidOption | None = None
         self._is_told = True
         self._clock = clock
-        self._files = pem.files(policy)
-        self._stamp = pem.stamp(self._files)
+        self._files = pem.policy_files(policy)
+        self._stamp = pem.file_stamps(self._files)
         self._due = clock() + _A_DAY
-        self._context = build(policy, side)
+        self._context = build_context(policy, side)
 
     def current(self) -> SSL.Context:
         """The context, made anew if a file has changed or a day has passed.
@@ -157,21 +158,21 @@ class SharedContext:
         another attempt; so does the next minute, since the reason need not
         lie in the files (too many are open, say).
         """
-        stamp, now = pem.stamp(self._files), self._clock()
+        stamp, now = pem.file_stamps(self._files), self._clock()
         if stamp == self._stamp and now < self._due:
             return self._context
         self._stamp = stamp
         try:
-            self._context = build(self.policy, self.side)
+            self._context = build_context(self.policy, self.side)
         except InvalidOption as problem:
             self._is_told = self._is_told and str(problem) == str(self.problem)
             self.problem, self._due = problem, now + _A_MINUTE
         else:
             self.problem, self._due = None, now + _A_DAY
-            self.sessions = Sessions()
+            self.sessions = SessionCache()
         return self._context
 
-    def news(self) -> InvalidOption | None:
+    def reload_error(self) -> InvalidOption | None:
         """A problem that nobody has been told of; asking is being told."""
         is_told, self._is_told = self._is_told, True
         return None if is_told else self.problem
@@ -181,7 +182,7 @@ _contexts: OrderedDict[tuple[TLSPolicy, Side], SharedContext] = OrderedDict()
 
 
 def _shared_context(policy: TLSPolicy, side: Side) -> SharedContext:
-    key = policy.nameless, side
+    key = policy.without_peer, side
     shared = _contexts.get(key)
     if shared is None:
         shared = _contexts[key] = SharedContext(*key)

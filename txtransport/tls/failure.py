@@ -1,7 +1,7 @@
 """From what was seen to what to say.
 
 A handshake that fails leaves traces: problems that verification wrote down,
-OpenSSL's reason, an alert, the first bytes of the peer, an end. `explain`
+OpenSSL's reason, an alert, the first bytes of the peer, an end. `handshake_failure`
 reads them, the most telling first, and answers with the error that names the
 cause and the remedy. What the tables do not know keeps its original text.
 """
@@ -17,7 +17,7 @@ from OpenSSL import SSL
 
 from txtransport.config.policy import Side
 from txtransport.diagnosis.alerts import Alert, alert_of_reason, alert_of_record
-from txtransport.diagnosis.banners import is_tls, recognise
+from txtransport.diagnosis.banners import is_tls, recognise_plaintext
 from txtransport.diagnosis.findings import (
     EXPIRED_AUTHORITY,
     FAULT_OF_CERTIFICATE,
@@ -30,14 +30,19 @@ from txtransport.diagnosis.findings import (
     Finding,
 )
 from txtransport.errors import HandshakeFailed
-from txtransport.text import opening, seen, shown
-from txtransport.tls.connection import GOODBYE, KEPT, Conversation, Problem
-from txtransport.tls.identity import issuer_place, named
-from txtransport.tls.pem import shown_issuer, shown_subject
+from txtransport.text import escape_bytes, first_words, short_repr
+from txtransport.tls.connection import (
+    CLOSE_NOTIFY,
+    MAX_FIRST_BYTES,
+    CertificateProblem,
+    TLSConnection,
+)
+from txtransport.tls.identity import certificate_names, issuer_place
+from txtransport.tls.pem import display_issuer, display_subject
 
 
 @frozen
-class Attempt:
+class FailedConnection:
     """A handshake that did not come about.
 
     Attributes:
@@ -55,7 +60,7 @@ class Attempt:
     port: int | None
     received: bytes
     error: BaseException
-    connection: Conversation | None
+    connection: TLSConnection | None
     is_upgrade: bool = False
 
     @property
@@ -79,7 +84,7 @@ class Attempt:
         return self.connection is not None and self.connection.policy.local_cert is not None
 
 
-def explain(attempt: Attempt) -> HandshakeFailed:
+def handshake_failure(attempt: FailedConnection) -> HandshakeFailed:
     """The error that an attempt deserves."""
     finding = next(filter(None, (look(attempt) for look in _LOOKS)))
     error = HandshakeFailed(
@@ -97,7 +102,7 @@ def explain(attempt: Attempt) -> HandshakeFailed:
     return error
 
 
-def explain_late(attempt: Attempt) -> HandshakeFailed | None:
+def late_failure(attempt: FailedConnection) -> HandshakeFailed | None:
     """Why a conversation that had begun was ended, if it was a verdict on us.
 
     In TLS 1.3 a server judges our certificate when our side of the handshake
@@ -108,23 +113,23 @@ def explain_late(attempt: Attempt) -> HandshakeFailed | None:
         return None
     # "Internal error" is what OpenSSL says when a callback refuses, as ours may.
     is_verdict = alert.number in _VERDICTS or (alert.number == 80 and attempt.has_certificate)
-    return explain(attempt) if is_verdict else None
+    return handshake_failure(attempt) if is_verdict else None
 
 
-def hint(received: bytes, side: Side, port: int | None, where: str) -> str:
+def timeout_hint(received: bytes, side: Side, port: int | None, where: str) -> str:
     """What the first bytes of a peer that then fell silent suggest, or nothing."""
-    known = recognise(received, side, port)
+    known = recognise_plaintext(received, side, port)
     return known.advice_at(where) if known is not None else ""
 
 
 # --- the looks --------------------------------------------------------------------
 
 
-def _certificate(attempt: Attempt) -> Finding | None:
+def _certificate(attempt: FailedConnection) -> Finding | None:
     """Verification wrote down why it refused."""
-    if attempt.connection is None or not attempt.connection.evidence.problems:
+    if attempt.connection is None or not attempt.connection.verification.problems:
         return None
-    problem = attempt.connection.evidence.problems[0]
+    problem = attempt.connection.verification.problems[0]
     whose = "peer's" if attempt.side is Side.CLIENT else "client's"
     place = "" if problem.depth == 0 else f" (an authority, depth {problem.depth})"
     text = f"the {whose} certificate{place} was refused: {problem.text}{_described(problem)}"
@@ -132,7 +137,7 @@ def _certificate(attempt: Attempt) -> Finding | None:
     return Finding(problem.cause, text, advice.remedy, fault=advice.fault)
 
 
-def _advice_for(problem: Problem) -> Advice:
+def _advice_for(problem: CertificateProblem) -> Advice:
     place = _missing_issuer(problem)
     if place:
         return Advice(MISSING_INTERMEDIATE.format(place=place))
@@ -144,7 +149,7 @@ def _advice_for(problem: Problem) -> Advice:
     return Advice(OF_CERTIFICATE.get(problem.cause, ""), fault)
 
 
-def _missing_issuer(problem: Problem) -> str | None:
+def _missing_issuer(problem: CertificateProblem) -> str | None:
     """Where the certificate that the peer should have sent is to be had, if one is missing."""
     # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, and of a leaf that came alone.
     if problem.code not in (20, 21) or problem.certificate is None:
@@ -152,48 +157,49 @@ def _missing_issuer(problem: Problem) -> str | None:
     return issuer_place(problem.certificate)
 
 
-def _described(problem: Problem) -> str:
+def _described(problem: CertificateProblem) -> str:
     certificate = problem.certificate
     if certificate is None:
         return ""
     number = f"; X509 error {problem.code}" if problem.code else ""
     return (
-        f" (subject {shown_subject(certificate)}, issuer {shown_issuer(certificate)}, "
-        f"names {named(certificate)}, valid {certificate.not_valid_before_utc:%Y-%m-%d} "
+        f" (subject {display_subject(certificate)}, issuer {display_issuer(certificate)}, "
+        f"names {certificate_names(certificate)}, "
+        f"valid {certificate.not_valid_before_utc:%Y-%m-%d} "
         f"to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC{_now(problem)}{number})"
     )
 
 
-def _now(problem: Problem) -> str:
+def _now(problem: CertificateProblem) -> str:
     """What time it is, where that matters."""
     if problem.cause not in ("expired", "not-yet-valid"):
         return ""
     return f", and now it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
 
 
-def _evidence(attempt: Attempt) -> tuple[str, ...]:
+def _evidence(attempt: FailedConnection) -> tuple[str, ...]:
     """What was seen, a line each."""
     lines = []
     connection = attempt.connection
     if connection is not None:
         asked = connection.get_servername() if attempt.side is Side.CLIENT else None
         if asked:
-            lines.append(f"asked for the name {shown(asked, 80)} (SNI)")
+            lines.append(f"asked for the name {escape_bytes(asked, 80)} (SNI)")
         if connection.policy.alpn_protocols:
             ours = ", ".join(connection.policy.alpn_protocols)
-            lines.append(f"our application protocols: {seen(ours)} (ALPN)")
-        found = connection.evidence
+            lines.append(f"our application protocols: {short_repr(ours)} (ALPN)")
+        found = connection.verification
         for depth, certificate in sorted(found.chain.items())[:_CERTIFICATES]:
-            problem = Problem("", 0, depth, "", certificate)
+            problem = CertificateProblem("", 0, depth, "", certificate)
             lines.append(f"certificate {depth}:{_described(problem)}")
         lines += [f"against certificate {each.depth}: {each.text}" for each in found.problems[:4]]
     if attempt.received:
         is_ours_to_show = attempt.side is Side.CLIENT or is_tls(attempt.received)
-        said = shown(attempt.received) if is_ours_to_show else opening(attempt.received)
+        said = escape_bytes(attempt.received) if is_ours_to_show else first_words(attempt.received)
         lines.append(f"the {attempt.peer} sent {said}")
     reason = attempt.reason[:200]
     if reason:
-        lines.append(f"OpenSSL says {seen(reason, 200)}")
+        lines.append(f"OpenSSL says {short_repr(reason, 200)}")
     return tuple(lines)
 
 
@@ -201,13 +207,13 @@ _CERTIFICATES: Final = 6
 """Certificates of a chain that are shown."""
 
 
-def _plaintext(attempt: Attempt) -> Finding | None:
+def _plaintext(attempt: FailedConnection) -> Finding | None:
     """The peer's first bytes are not TLS."""
     received, peer = attempt.received, attempt.peer
     if not received or is_tls(received):
         return None
     # Clients log in, and a server's log is read by others than they.
-    said = shown(received) if attempt.side is Side.CLIENT else opening(received)
+    said = escape_bytes(received) if attempt.side is Side.CLIENT else first_words(received)
     if attempt.is_upgrade:
         return Finding(
             "plaintext-peer",
@@ -216,7 +222,7 @@ def _plaintext(attempt: Attempt) -> Finding | None:
             f"{peer} did not switch to TLS after the go-ahead",
             fault="someone-between",
         )
-    known = recognise(received, attempt.side, attempt.port)
+    known = recognise_plaintext(received, attempt.side, attempt.port)
     who = f"the peer is {known.who}" if known is not None else f"the {peer} does not speak it"
     return Finding(
         "plaintext-peer",
@@ -226,10 +232,10 @@ def _plaintext(attempt: Attempt) -> Finding | None:
     )
 
 
-def _goodbye(attempt: Attempt) -> Finding | None:
+def _goodbye(attempt: FailedConnection) -> Finding | None:
     """A close_notify where the handshake should be; OpenSSL has no words for it."""
     first = alert_of_record(attempt.received)
-    if attempt.reason != GOODBYE and (first is None or first.number != 0):
+    if attempt.reason != CLOSE_NOTIFY and (first is None or first.number != 0):
         return None
     return Finding(
         "closed",
@@ -239,30 +245,34 @@ def _goodbye(attempt: Attempt) -> Finding | None:
     )
 
 
-def _alert(attempt: Attempt) -> Finding | None:
+def _alert(attempt: FailedConnection) -> Finding | None:
     """The peer told us why, with an alert."""
     alert = alert_of_reason(attempt.reason)
     return _of_alert(attempt, alert) if alert is not None else None
 
 
-def _own_reason(attempt: Attempt) -> Finding | None:
+def _own_reason(attempt: FailedConnection) -> Finding | None:
     """OpenSSL on this side had a reason that we know."""
     return OF_REASON.get(attempt.reason)
 
 
-def _first_alert(attempt: Attempt) -> Finding | None:
+def _first_alert(attempt: FailedConnection) -> Finding | None:
     """The peer began with an alert, of which OpenSSL makes nothing."""
     alert = alert_of_record(attempt.received)
     return _of_alert(attempt, alert) if alert is not None else None
 
 
-def _end(attempt: Attempt) -> Finding | None:
+def _end(attempt: FailedConnection) -> Finding | None:
     """The connection ended, and no one said why."""
     if not _is_end(attempt.error):
         return None
     count = len(attempt.received)
     if count:
-        sent = f"more than {KEPT - 1} bytes" if count >= KEPT else f"{count} byte{'s'[: count > 1]}"
+        sent = (
+            f"more than {MAX_FIRST_BYTES - 1} bytes"
+            if count >= MAX_FIRST_BYTES
+            else f"{count} byte{'s'[: count > 1]}"
+        )
         text = f"the peer closed the connection during the TLS handshake, after {sent}"
     else:
         text = "the peer closed the connection without a byte of TLS"
@@ -285,13 +295,13 @@ def _is_end(error: BaseException) -> bool:
     )
 
 
-def _otherwise(attempt: Attempt) -> Finding:
-    text = attempt.reason[:200] or seen(attempt.error, 200)
+def _otherwise(attempt: FailedConnection) -> Finding:
+    text = attempt.reason[:200] or short_repr(attempt.error, 200)
     told = text if text.isprintable() else ascii(text)
     return Finding("other", f"the TLS handshake failed: {told}", "")
 
 
-_LOOKS: Final[tuple[Callable[[Attempt], Finding | None], ...]] = (
+_LOOKS: Final[tuple[Callable[[FailedConnection], Finding | None], ...]] = (
     _certificate,
     _plaintext,
     _goodbye,
@@ -312,7 +322,7 @@ _OUR_CERTIFICATE: Final = frozenset({42, 43, 44, 45, 46, 48})
 _VERDICTS: Final = _OUR_CERTIFICATE | {40, 49, 51, 116}
 
 
-def _of_alert(attempt: Attempt, alert: Alert) -> Finding:
+def _of_alert(attempt: FailedConnection, alert: Alert) -> Finding:
     number = alert.number
     said = f"the peer ended the handshake with the alert {alert.name!r} ({number})"
     if number in OF_ALERT:
@@ -334,7 +344,7 @@ def _because(finding: Finding, said: str) -> Finding:
     return evolve(finding, text=f"{finding.text}; {said}")
 
 
-def _handshake_failure(attempt: Attempt, said: str) -> Finding:
+def _handshake_failure(attempt: FailedConnection, said: str) -> Finding:
     connection = attempt.connection
     if (
         attempt.side is Side.CLIENT
@@ -351,7 +361,7 @@ def _handshake_failure(attempt: Attempt, said: str) -> Finding:
     )
 
 
-def _certificate_refused(attempt: Attempt, said: str) -> Finding:
+def _certificate_refused(attempt: FailedConnection, said: str) -> Finding:
     if attempt.side is Side.SERVER:
         return Finding(
             "peer-alert",

@@ -77,7 +77,7 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
         return None
     if is_address(name) and name in names.get_values_for_type(x509.DNSName):
         return f"it has the address {name} among its DNS names, where none counts"
-    return f"it is for {named(certificate)}, not for {name}"
+    return f"it is for {certificate_names(certificate)}, not for {name}"
 
 
 def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:
@@ -93,7 +93,7 @@ def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:
             continue
 
 
-def named(certificate: x509.Certificate) -> str:
+def certificate_names(certificate: x509.Certificate) -> str:
     """The names that a certificate is for, escaped and bounded, for messages."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value

@@ -116,7 +116,7 @@ def read_identity(policy: TLSPolicy, option: str, path: str) -> Identity:
     if _spki(leaf) != _spki(key):
         if _spki(key) in map(_spki, chain):
             raise ours.bad("its key belongs to a later certificate; the leaf stands first")
-        raise keys.bad(f"the key is not that of the certificate {shown_subject(leaf)}")
+        raise keys.bad(f"the key is not that of the certificate {display_subject(leaf)}")
     return Identity(option, path, leaf, tuple(chain), key)
 
 
@@ -151,29 +151,29 @@ def check_folder(option: str, path: str) -> None:
         raise _bad(option, path, _reason(problem)) from problem
 
 
-def files(policy: TLSPolicy) -> tuple[str, ...]:
+def policy_files(policy: TLSPolicy) -> tuple[str, ...]:
     """Every file that the policy names."""
     named = (policy.local_cert, policy.local_pk, policy.passphrase_file, policy.cafile)
     more = (policy.capath, policy.crl, *(path for _, path in policy.SNI_server_certs))
     return tuple(path for path in named + more if path is not None)
 
 
-def stamp(paths: tuple[str, ...]) -> Stamp:
+def file_stamps(paths: tuple[str, ...]) -> Stamp:
     """What those files look like now, to see later whether they have changed."""
-    return tuple(_stamp(path) for path in paths)
+    return tuple(_file_stamp(path) for path in paths)
 
 
-def shown_subject(certificate: x509.Certificate) -> str:
+def display_subject(certificate: x509.Certificate) -> str:
     """Whom a certificate is about, escaped and bounded, for messages."""
-    return _shown(lambda: certificate.subject)
+    return _display_name(lambda: certificate.subject)
 
 
-def shown_issuer(certificate: x509.Certificate) -> str:
+def display_issuer(certificate: x509.Certificate) -> str:
     """Who vouches for a certificate, escaped and bounded, for messages."""
-    return _shown(lambda: certificate.issuer)
+    return _display_name(lambda: certificate.issuer)
 
 
-def _shown(name: Callable[[], x509.Name]) -> str:
+def _display_name(name: Callable[[], x509.Name]) -> str:
     try:
         return ascii(name().rfc4514_string()[:200])
     except ValueError:
@@ -182,7 +182,7 @@ def _shown(name: Callable[[], x509.Name]) -> str:
         return "unreadable"
 
 
-def _stamp(path: str) -> tuple[int, int, int] | None:
+def _file_stamp(path: str) -> tuple[int, int, int] | None:
     try:
         status = os.stat(path)
     except (OSError, ValueError):

@@ -1,6 +1,6 @@
 """What came of a handshake.
 
-`Conversation` is OpenSSL's connection with a notebook: verification writes
+`TLSConnection` is OpenSSL's connection with a notebook: verification writes
 down what it saw while it ran, so that a failure can be explained and a
 success described. `session_of` reads it all out as one value.
 """
@@ -11,7 +11,7 @@ from attrs import frozen
 from cryptography import x509
 from OpenSSL import SSL
 
-from txtransport.tls.connection import Conversation, _chain, _is_finished
+from txtransport.tls.connection import TLSConnection, _chain, _is_finished
 
 
 @frozen
@@ -57,7 +57,7 @@ def session_of(transport: object) -> Session | None:
     """
     handle = getattr(transport, "getHandle", None)
     connection = handle() if handle is not None else None
-    ours = connection if isinstance(connection, Conversation) else None
+    ours = connection if isinstance(connection, TLSConnection) else None
     if not isinstance(connection, SSL.Connection) or not (
         ours.is_complete if ours else _is_finished(connection)
     ):
@@ -72,8 +72,8 @@ def session_of(transport: object) -> Session | None:
         cipher=connection.get_cipher_name() or "",
         bits=connection.get_cipher_bits() or 0,
         group=connection.get_group_name(),
-        alpn_protocol=_told(connection.get_alpn_proto_negotiated()),
-        server_name=_told(connection.get_servername()),
+        alpn_protocol=_as_text(connection.get_alpn_proto_negotiated()),
+        server_name=_as_text(connection.get_servername()),
         resumed=ours.is_resumed if ours else None,
         peer_certificate=leaf,
         peer_chain=chain,
@@ -81,7 +81,7 @@ def session_of(transport: object) -> Session | None:
     )
 
 
-def _told(name: bytes | None) -> str | None:
+def _as_text(name: bytes | None) -> str | None:
     """What the peer wrote, escaped if it could not be shown."""
     text = (name or b"").decode("utf-8", "backslashreplace")
     return (text if text.isprintable() else ascii(text)[1:-1]) or None

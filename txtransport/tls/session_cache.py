@@ -14,34 +14,34 @@ from typing import Final
 
 from OpenSSL import SSL
 
-from txtransport.tls.connection import Conversation
+from txtransport.tls.connection import TLSConnection
 
 _PEERS: Final = 1024
 _EACH: Final = 8
 _BOTH: Final = SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN
 
 
-class Sessions:
+class SessionCache:
     """Sessions by peer; the oldest peers are forgotten first."""
 
     def __init__(self) -> None:
         self._shelf: OrderedDict[Hashable, list[SSL.Session]] = OrderedDict()
 
-    def take(self, place: Hashable) -> SSL.Session | None:
+    def take(self, peer: Hashable) -> SSL.Session | None:
         """A session for that place, which then is gone.
 
         A ticket is used once (RFC 8446, appendix C.4), so that an observer
         cannot tie two connections together.
         """
-        sessions = self._shelf.get(place)
+        sessions = self._shelf.get(peer)
         if not sessions:
             return None
         session = sessions.pop()
         if not sessions:
-            del self._shelf[place]
+            del self._shelf[peer]
         return session
 
-    def keep(self, place: Hashable, connection: Conversation) -> None:
+    def keep(self, peer: Hashable, connection: TLSConnection) -> None:
         """Keep the session of a connection that is over and went well.
 
         Args:
@@ -55,8 +55,8 @@ class Sessions:
         session = connection.get_session()
         if session is None:
             return
-        sessions = self._shelf.setdefault(place, [])
-        self._shelf.move_to_end(place)
+        sessions = self._shelf.setdefault(peer, [])
+        self._shelf.move_to_end(peer)
         sessions.append(session)
         del sessions[:-_EACH]
         while len(self._shelf) > _PEERS:

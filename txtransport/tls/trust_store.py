@@ -16,8 +16,8 @@ from OpenSSL import SSL, crypto
 
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.errors import InvalidOption
-from txtransport.tls.context import build
-from txtransport.tls.creator import creator
+from txtransport.tls.context import build_context
+from txtransport.tls.creator import connection_creator
 
 _VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
 # Where pyOpenSSL looks when OpenSSL's own folder is that of a machine on which
@@ -38,7 +38,7 @@ _MOST_FILES: Final = 4096
 
 
 @frozen
-class Trust:
+class TrustStore:
     """Whom clients trust when no option says otherwise.
 
     Attributes:
@@ -47,27 +47,27 @@ class Trust:
     """
 
     count: int
-    places: tuple[str, ...]
+    locations: tuple[str, ...]
 
 
-def trust() -> Trust:
+def trust_store() -> TrustStore:
     """The platform's trust, as OpenSSL takes it from its default places.
 
     Raises:
         InvalidOption: No context can be built.
     """
     # pyOpenSSL's store is the context's, and gone with it.
-    context = build(TLSPolicy(), Side.CLIENT)
+    context = build_context(TLSPolicy(), Side.CLIENT)
     store = context.get_cert_store()
     assert store is not None
     # By place; the same authority is in a bundle and in a folder.
     found: dict[bytes, str] = {}
-    for place in _places():
+    for place in _locations():
         for authority in _authorities(place):
             digest = authority.digest("sha256")
             if digest not in found and _is_trusted(store, authority):
                 found[digest] = place
-    return Trust(len(found), tuple(dict.fromkeys(found.values())))
+    return TrustStore(len(found), tuple(dict.fromkeys(found.values())))
 
 
 def refusal(policy: TLSPolicy) -> str | None:
@@ -77,7 +77,7 @@ def refusal(policy: TLSPolicy) -> str | None:
         policy: A client's. Its ``ClientHello`` is made, and goes nowhere.
     """
     try:
-        conversation = creator(policy.expecting("localhost"), Side.CLIENT).connection()
+        conversation = connection_creator(policy.for_peer("localhost"), Side.CLIENT).connection()
         conversation.set_connect_state()
         conversation.do_handshake()
     except SSL.WantReadError:
@@ -90,7 +90,7 @@ def refusal(policy: TLSPolicy) -> str | None:
     raise AssertionError("a handshake without a peer")
 
 
-def _places() -> Iterator[str]:
+def _locations() -> Iterator[str]:
     """Where platforms keep the authorities that they trust, likeliest first."""
     for name in _VARIABLES:
         yield from filter(None, os.environ.get(name, "").split(os.pathsep))

@@ -1,6 +1,6 @@
 """Whether the peer is who the policy demands. Fails closed.
 
-`judge` sees each certificate while OpenSSL walks the chain and refuses there,
+`verify_callback` sees each certificate while OpenSSL walks the chain and refuses there,
 so that the peer gets an alert and, in TLS 1.3, never learns who we are. What
 it cannot have seen (a resumed session shows no certificate, a cipher without
 authentication has none) `completed` looks at when the handshake is over. Both
@@ -16,7 +16,7 @@ from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
-from txtransport.tls.connection import Conversation, Problem
+from txtransport.tls.connection import CertificateProblem, TLSConnection
 from txtransport.tls.identity import fingerprint_problem, name_problem, pin_problem
 
 _SELF_SIGNED: Final = 18
@@ -51,21 +51,21 @@ _X509: Final = {
 }
 
 
-def judge(
+def verify_callback(
     connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int
 ) -> bool:
     """OpenSSL's verify callback (SSL_CTX_set_verify(3)): go on, or refuse?
 
     Args:
-        connection: A `Conversation`; any other is refused.
+        connection: A `TLSConnection`; any other is refused.
         certificate: The one that is looked at.
         code: What OpenSSL holds against it, ``X509_V_ERR_…``.
         depth: Where in the chain it stands, 0 being the leaf.
         ok: Whether OpenSSL finds it good so far.
     """
-    if not isinstance(connection, Conversation):
+    if not isinstance(connection, TLSConnection):
         return False
-    evidence = connection.evidence
+    evidence = connection.verification
     try:
         seen = certificate.to_cryptography()
         evidence.chain[depth] = seen
@@ -75,81 +75,81 @@ def judge(
             notes.append(_problem(code, depth, seen))
             return is_tolerated
         if depth == 0:
-            _look_at_leaf(connection, seen, list(evidence.chain.values()))
-            return evidence.is_leaf_good
+            _verify_leaf(connection, seen, list(evidence.chain.values()))
+            return evidence.is_leaf_accepted
     except Exception as error:
         evidence.problems.append(_unexamined(code, depth, error))
         return False
     return True
 
 
-def completed(connection: Conversation) -> bool:
+def verify_after_handshake(connection: TLSConnection) -> bool:
     """The last word, when a handshake is over.
 
     Returns:
         Whether the peer is who the policy demands. If not, the connection's
         evidence says why, and it must be ended.
     """
-    evidence = connection.evidence
-    if evidence.problems or evidence.is_leaf_good:
+    evidence = connection.verification
+    if evidence.problems or evidence.is_leaf_accepted:
         return not evidence.problems
     try:
         leaf = connection.get_peer_certificate(as_cryptography=True)
         if leaf is not None:
-            _look_again(connection, leaf)
+            _verify_resumed(connection, leaf)
         elif _demands_certificate(connection.policy, connection.side):
             text = "the peer showed no certificate at all"
-            evidence.problems.append(Problem("other", 0, 0, text, None))
+            evidence.problems.append(CertificateProblem("other", 0, 0, text, None))
     except Exception as error:
         evidence.problems.append(_unexamined(0, 0, error))
     return not evidence.problems
 
 
-def note(connection: SSL.Connection, where: int, code: int) -> None:
+def info_callback(connection: SSL.Connection, where: int, code: int) -> None:
     """OpenSSL's info callback, on servers: was our certificate shown?
 
     A resumed handshake does not show it, which is the only public sign of one.
     """
     is_showing = where == SSL.SSL_CB_ACCEPT_LOOP and connection.get_state_string() == _SHOWING
-    if is_showing and isinstance(connection, Conversation):
-        connection.evidence.is_certificate_sent = True
+    if is_showing and isinstance(connection, TLSConnection):
+        connection.verification.is_certificate_sent = True
 
 
 _SHOWING: Final = b"SSLv3/TLS write certificate"
 
 
-def _is_tolerated(connection: Conversation, code: int, depth: int) -> bool:
+def _is_tolerated(connection: TLSConnection, code: int, depth: int) -> bool:
     policy = connection.policy
     if policy.verifies(connection.side) is Verify.NO:
         return True
     return policy.allow_self_signed and code == _SELF_SIGNED and depth == 0
 
 
-def _look_again(connection: Conversation, leaf: x509.Certificate) -> None:
+def _verify_resumed(connection: TLSConnection, leaf: x509.Certificate) -> None:
     """Look at the leaf of a handshake in which OpenSSL did not."""
-    evidence = connection.evidence
-    if _is_over(leaf) and connection.policy.verifies(connection.side) is not Verify.NO:
+    evidence = connection.verification
+    if _is_expired(leaf) and connection.policy.verifies(connection.side) is not Verify.NO:
         # What only time can do to a session that was good when it began.
         evidence.problems.append(_problem(_EXPIRED, 0, leaf))
     if connection.is_resumed and connection.policy.allow_self_signed and _is_own_issuer(leaf):
         # What was tolerated when the session began is so still.
         evidence.tolerated.append(_problem(_SELF_SIGNED, 0, leaf))
     # A resumed session shows no chain: its key was pinned when it began.
-    _look_at_leaf(connection, leaf, None if connection.is_resumed else [leaf])
+    _verify_leaf(connection, leaf, None if connection.is_resumed else [leaf])
 
 
-def _look_at_leaf(
-    connection: Conversation, leaf: x509.Certificate, chain: list[x509.Certificate] | None
+def _verify_leaf(
+    connection: TLSConnection, leaf: x509.Certificate, chain: list[x509.Certificate] | None
 ) -> None:
     """Whether the leaf is who it must be; `chain` is None to let the pin pass."""
-    evidence = connection.evidence
+    evidence = connection.verification
     evidence.problems.extend(_leaf_problems(connection, leaf, chain))
-    evidence.is_leaf_good = not evidence.problems
+    evidence.is_leaf_accepted = not evidence.problems
 
 
 def _leaf_problems(
-    connection: Conversation, leaf: x509.Certificate, chain: list[x509.Certificate] | None
-) -> list[Problem]:
+    connection: TLSConnection, leaf: x509.Certificate, chain: list[x509.Certificate] | None
+) -> list[CertificateProblem]:
     policy = connection.policy
     found: list[tuple[str, str | None]] = []
     if policy.verifies_name(connection.side):
@@ -159,9 +159,11 @@ def _leaf_problems(
     if policy.pin and chain is not None:
         # Where a bad signature was tolerated, anyone can put a pinned
         # authority above a leaf of their own.
-        vouched = [leaf] if connection.evidence.tolerated else chain
+        vouched = [leaf] if connection.verification.tolerated else chain
         found.append(("fingerprint", pin_problem(vouched, policy.pin)))
-    return [Problem(cause, 0, 0, text, leaf) for cause, text in found if text is not None]
+    return [
+        CertificateProblem(cause, 0, 0, text, leaf) for cause, text in found if text is not None
+    ]
 
 
 def _demands_certificate(policy: TLSPolicy, side: Side) -> bool:
@@ -171,7 +173,7 @@ def _demands_certificate(policy: TLSPolicy, side: Side) -> bool:
     return side is Side.CLIENT and bool(is_picky)
 
 
-def _is_over(leaf: x509.Certificate) -> bool:
+def _is_expired(leaf: x509.Certificate) -> bool:
     return leaf.not_valid_after_utc.timestamp() < time.time()
 
 
@@ -183,12 +185,12 @@ def _is_own_issuer(leaf: x509.Certificate) -> bool:
         return True
 
 
-def _unexamined(code: int, depth: int, error: Exception) -> Problem:
+def _unexamined(code: int, depth: int, error: Exception) -> CertificateProblem:
     # Whatever went wrong, it is no reason to accept.
     text = f"it could not be examined: {str(error)[:120]!a}"
-    return Problem("other", code, depth, text, None)
+    return CertificateProblem("other", code, depth, text, None)
 
 
-def _problem(code: int, depth: int, certificate: x509.Certificate) -> Problem:
+def _problem(code: int, depth: int, certificate: x509.Certificate) -> CertificateProblem:
     cause, text = _X509.get(code, ("other", f"OpenSSL refuses it with X509 error {code}"))
-    return Problem(cause, code, depth, text, certificate)
+    return CertificateProblem(cause, code, depth, text, certificate)

@@ -15,14 +15,14 @@ from twisted.protocols.tls import TLSMemoryBIOProtocol
 from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay, UpgradeError
 
 
-def bottom(transport: Any) -> Any:
+def base_transport(transport: Any) -> Any:
     """The transport under all wrappers."""
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
 
 
-def ready(transport: Any) -> Any:
+def require_startable(transport: Any) -> Any:
     """The transport at the bottom, if TLS can be started on it now.
 
     Raises:
@@ -33,7 +33,7 @@ def ready(transport: Any) -> Any:
     """
     if is_under_tls(transport):
         raise AlreadySecure("TLS has been there from the start (implicit TLS)")
-    raw = bottom(transport)
+    raw = base_transport(transport)
     if not isinstance(raw, tcp.Connection):
         raise UpgradeError(
             f"a transport of type {type(raw).__name__} cannot start TLS; TCP and local sockets can"
@@ -59,13 +59,13 @@ def is_under_tls(transport: Any) -> bool:
 
 def is_client(transport: Any) -> bool | None:
     """Whether we are TCP's client, or None where the transport does not tell."""
-    raw = bottom(transport)
+    raw = base_transport(transport)
     if isinstance(raw, tcp.BaseClient):
         return True
     return False if isinstance(raw, tcp.Server) else None
 
 
-def where(transport: Any, name: str | None = None) -> str:
+def describe_peer(transport: Any, name: str | None = None) -> str:
     """With whom a conversation is, for people.
 
     Args:

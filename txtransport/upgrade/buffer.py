@@ -13,12 +13,12 @@ from attrs import define, field
 
 from txtransport.upgrade.framing import Held
 
-MOST: Final = 2**20
+MAX_HELD: Final = 2**20
 """How many bytes of one unit are waited for, at the most."""
 
 
 @define(eq=False)
-class Feed:
+class InputBuffer:
     """The bytes of one conversation that its parser has not had yet.
 
     Attributes:
@@ -44,9 +44,9 @@ class Feed:
         # raw data, which is older than what waits here.
         place = 0 if self._is_feeding else len(self._held)
         self._held[place:place] = data
-        self.go_on()
+        self.deliver_units()
 
-    def go_on(self) -> None:
+    def deliver_units(self) -> None:
         """Give the parser what is whole, as long as it wants it."""
         if self._is_feeding:
             return
@@ -76,7 +76,7 @@ class Feed:
             self._is_holding = False
             if not self.is_paused():
                 self.transport.resumeProducing()
-            self.go_on()
+            self.deliver_units()
 
     def close(self) -> bytes:
         """Give the parser nothing more; what it would have had."""
@@ -88,7 +88,7 @@ class Feed:
     @property
     def is_overfull(self) -> bool:
         """Whether a unit has no end within reason."""
-        return len(self._held) > MOST and self._is_wanted
+        return len(self._held) > MAX_HELD and self._is_wanted
 
     @property
     def _is_wanted(self) -> bool:

@@ -46,10 +46,12 @@ def next_unit(parser: object, data: Held) -> int:
     for kind, unit in _UNITS:
         if isinstance(parser, kind):
             return unit(parser, data)
-    return next_tag(data) if is_a(parser, "twisted.words.xish.xmlstream", "XmlStream") else 1
+    return (
+        next_tag(data) if is_instance_of(parser, "twisted.words.xish.xmlstream", "XmlStream") else 1
+    )
 
 
-def is_a(parser: object, module: str, name: str) -> bool:
+def is_instance_of(parser: object, module: str, name: str) -> bool:
     """Whether a protocol is of a class that may not have been imported."""
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(parser, kind)

@@ -30,13 +30,19 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, directlyProvides, noLongerProvides, providedBy
 
-from txtransport.connection.lifetime import report
+from txtransport.connection.lifetime import log_failure
 from txtransport.errors import PeerMisbehaved
-from txtransport.upgrade.base_transport import is_client, is_under_tls, where
-from txtransport.upgrade.buffer import Feed
+from txtransport.upgrade.base_transport import describe_peer, is_client, is_under_tls
+from txtransport.upgrade.buffer import InputBuffer
 from txtransport.upgrade.framing import Held, is_paused
 from txtransport.upgrade.switch import Policy, TLSState, Upgrade
-from txtransport.upgrade.twisted_protocols import Answers, Box, forget, is_logged_in, next_unit
+from txtransport.upgrade.twisted_protocols import (
+    PartialBox,
+    PendingReplies,
+    forget_plaintext_state,
+    is_logged_in,
+    next_unit,
+)
 
 _log: Final = Logger()
 
@@ -83,10 +89,10 @@ class Guard(ProtocolWrapper):
 
     factory: GuardFactory
 
-    def __init__(self, factory: GuardFactory, guest: IProtocol) -> None:
-        super().__init__(factory, guest)
-        self._answers = Answers()
-        self._box = Box()
+    def __init__(self, factory: GuardFactory, protocol: IProtocol) -> None:
+        super().__init__(factory, protocol)
+        self._answers = PendingReplies()
+        self._box = PartialBox()
         self._is_paused = False
         self._is_mute = False
 
@@ -96,7 +102,7 @@ class Guard(ProtocolWrapper):
         """The connection is made."""
         is_secure = is_under_tls(transport)
         self._upgrade = Upgrade(
-            Feed(
+            InputBuffer(
                 transport,
                 self._deliver,
                 self._next_unit,
@@ -112,7 +118,7 @@ class Guard(ProtocolWrapper):
             noLongerProvides(self, ITLSTransport)
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]
-        self._guest.makeConnection(self)
+        self._protocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Bytes of the peer."""
@@ -144,7 +150,7 @@ class Guard(ProtocolWrapper):
             return
         policy = self.factory.policy
         if policy is None:
-            self._upgrade.borrow(ctx, normal=normal)
+            self._upgrade.start_with_context(ctx, normal=normal)
         else:
             is_reversed = None if normal else not is_client(self.transport)
             started = self._upgrade.start(policy, client=is_reversed)
@@ -172,7 +178,7 @@ class Guard(ProtocolWrapper):
         """The protocol wants more."""
         self._is_paused = False
         cast(Any, self.transport).resumeProducing()
-        self._upgrade.feed.go_on()
+        self._upgrade.buffer.deliver_units()
 
     def abortConnection(self) -> None:
         """End the connection at once; the protocol receives nothing more."""
@@ -183,27 +189,27 @@ class Guard(ProtocolWrapper):
     # --- inside ---
 
     @property
-    def _guest(self) -> Protocol:
+    def _protocol(self) -> Protocol:
         return cast(Protocol, self.wrappedProtocol)
 
     def _next_unit(self, data: Held) -> int:
         try:
-            return next_unit(self._guest, self.factory.boundary, data)
+            return next_unit(self._protocol, self.factory.boundary, data)
         except PeerMisbehaved as error:
             self._refuse(str(error))
             return 0
 
     def _deliver(self, data: bytes) -> None:
-        guest = self._guest
+        protocol = self._protocol
         self._answers.asking()
         # Before it acts on the end of a box, which may be by startTLS().
-        self._box.given(guest, data)
-        guest.dataReceived(data)
-        self._answers.asked(guest, data)
+        self._box.given(protocol, data)
+        protocol.dataReceived(data)
+        self._answers.asked(protocol, data)
 
     def _objection(self) -> str:
         """What the client has done in the clear that must not count under TLS."""
-        if is_logged_in(self._guest):
+        if is_logged_in(self._protocol):
             return "the client had logged in before it asked for TLS"
         if self._answers.is_late:
             return "the client did not wait for an answer before it asked for TLS"
@@ -215,21 +221,21 @@ class Guard(ProtocolWrapper):
         self._upgrade.end(PeerMisbehaved(what))
 
     def _secured(self) -> None:
-        guest = self._guest
+        protocol = self._protocol
         self._is_mute = True
         try:
-            forget(guest)
+            forget_plaintext_state(protocol)
         finally:
             self._is_mute = False
         alsoProvides(self, ISSLTransport)
         if self._is_paused:
             cast(Any, self.transport).pauseProducing()
-        if IHandshakeListener.providedBy(guest):
-            cast(IHandshakeListener, guest).handshakeCompleted()
+        if IHandshakeListener.providedBy(protocol):
+            cast(IHandshakeListener, protocol).handshakeCompleted()
 
     def _tell(self, reason: Failure) -> None:
         peer = cast(Any, self.transport).getPeer()
-        if report(peer, reason.value, where(self.transport)):
+        if log_failure(peer, reason.value, describe_peer(self.transport)):
             return
         if self._upgrade.state is TLSState.FAILED and not reason.check(ConnectionClosed):
             _log.failure("{peer}: the protocol failed as TLS began", reason, peer=peer)
@@ -255,5 +261,5 @@ class GuardFactory(WrappingFactory[Guard]):
 
     def buildProtocol(self, addr: IAddress | None) -> Any:
         """A guarded protocol, or None if there is to be none."""
-        guest = self.wrappedFactory.buildProtocol(addr)
-        return None if guest is None else Guard(self, guest)
+        protocol = self.wrappedFactory.buildProtocol(addr)
+        return None if protocol is None else Guard(self, protocol)

@@ -19,11 +19,11 @@ from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from txtransport.connection.lifetime import report
+from txtransport.connection.lifetime import log_failure
 from txtransport.errors import AlreadySecure, ConversationOver, PeerMisbehaved, UpgradeError
 from txtransport.tls.session import Session, session_of
-from txtransport.upgrade.base_transport import is_client, is_under_tls, where
-from txtransport.upgrade.buffer import Feed
+from txtransport.upgrade.base_transport import describe_peer, is_client, is_under_tls
+from txtransport.upgrade.buffer import InputBuffer
 from txtransport.upgrade.framing import Held, is_paused, next_unit
 from txtransport.upgrade.switch import Policy, TLSState, Upgrade
 
@@ -130,12 +130,12 @@ class StartTLSMixin(Protocol):
         upgrade, for example for a certificate.
         """
         if self._upgrade is not None:
-            self._upgrade.feed.hold()
+            self._upgrade.buffer.hold()
 
     def release_input(self) -> None:
         """Receive again; there will be no upgrade now."""
         if self._upgrade is not None:
-            self._upgrade.feed.release()
+            self._upgrade.buffer.release()
 
     def abort(self) -> None:
         """End the connection at once, and receive nothing more.
@@ -180,7 +180,7 @@ class StartTLSMixin(Protocol):
         """Take the place between the protocol and its transport."""
         parse, lost = self.dataReceived, self.connectionLost
         upgrade = self._upgrade = Upgrade(
-            Feed(transport, parse, self._next_unit, lambda: is_paused(self)),
+            InputBuffer(transport, parse, self._next_unit, lambda: is_paused(self)),
             unread=self._unread,
             forget=self._secured,
         )
@@ -223,4 +223,4 @@ class StartTLSMixin(Protocol):
 def _tell(transport: Any, verdict: Failure) -> None:
     """Say in a server's log why TLS did not come about; a client has its Deferred for that."""
     if is_client(transport) is False:
-        report(transport.getPeer(), verdict.value, where(transport))
+        log_failure(transport.getPeer(), verdict.value, describe_peer(transport))

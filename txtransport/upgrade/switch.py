@@ -31,11 +31,17 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txtransport.config.options import OPTIONS, value
+from txtransport.config.options import OPTIONS
 from txtransport.config.policy import Side, TLSPolicy
-from txtransport.config.settings import Deadlines, checked
-from txtransport.config.settings import policy as policy_of
-from txtransport.connection.lifetime import Borrowed, Stage, Starting, Terms, Watch
+from txtransport.config.settings import Deadlines, validate_policy
+from txtransport.config.settings import tls_policy as policy_of
+from txtransport.connection.lifetime import (
+    ForeignContext,
+    LifetimeState,
+    TLSEndpointConfig,
+    TLSLifetime,
+    TwistedConnectionCreator,
+)
 from txtransport.errors import (
     AlreadySecure,
     ConversationOver,
@@ -45,10 +51,15 @@ from txtransport.errors import (
     PlaintextInjected,
     UpgradeError,
 )
-from txtransport.tls.creator import Creator, creator
+from txtransport.tls.creator import ConnectionCreator, connection_creator
 from txtransport.tls.session import Session, session_of
-from txtransport.upgrade.base_transport import bottom, is_client, ready, where
-from txtransport.upgrade.buffer import MOST, Feed
+from txtransport.upgrade.base_transport import (
+    base_transport,
+    describe_peer,
+    is_client,
+    require_startable,
+)
+from txtransport.upgrade.buffer import MAX_HELD, InputBuffer
 
 Policy = TLSPolicy | Mapping[str, Any] | str
 """What TLS is to be like: a policy, its options, or (clients) the peer's name."""
@@ -84,28 +95,28 @@ class Upgrade:
         state: How far it is.
     """
 
-    feed: Feed
+    buffer: InputBuffer
     unread: Callable[[], bytes]
     forget: Callable[[], object]
     state: TLSState = TLSState.PLAINTEXT
     _verdict: Failure | None = None
-    _watch: Watch | None = None
+    _lifetime: TLSLifetime | None = None
     _done: Deferred[Session] | None = None
     _is_aborted: bool = False
 
     @property
     def transport(self) -> Any:
         """The protocol's transport."""
-        return self.feed.transport
+        return self.buffer.transport
 
     def received(self, data: bytes) -> None:
         """Bytes of the peer, or of a parser that gives some back."""
         if self.state is TLSState.SECURE:
-            self.feed.deliver(data)
+            self.buffer.deliver(data)
         elif self.state is TLSState.PLAINTEXT:
-            self.feed.add(data)
-            if self.feed.is_overfull:
-                self.end(PeerMisbehaved(f"a message has no end within {MOST} bytes"))
+            self.buffer.add(data)
+            if self.buffer.is_overfull:
+                self.end(PeerMisbehaved(f"a message has no end within {MAX_HELD} bytes"))
         elif self.state is TLSState.HANDSHAKING and data:
             # TLS delivers nothing yet: the parser had kept clear text.
             self._injected(data)
@@ -153,11 +164,11 @@ class Upgrade:
         if not isinstance(reply, bytes):
             raise TypeError(f"reply is bytes, not {type(reply).__name__}")
         side = Side.CLIENT if is_ours else Side.SERVER
-        made, with_whom = _creator(raw, policy, side)
-        terms = Terms(
+        made, with_whom = _connection_creator(raw, policy, side)
+        config = TLSEndpointConfig(
             clock or raw.reactor, with_whom, None, made, _deadlines(timeout), is_upgrade=True
         )
-        left = self.unread() + self.feed.close()
+        left = self.unread() + self.buffer.close()
         is_hello = may_pipeline and not is_ours and _is_hello(left)
         if left and not is_hello:
             return fail(self._injected(left))
@@ -166,17 +177,19 @@ class Upgrade:
         done: Deferred[Session] = Deferred(lambda _: self.refuse(Failure(CancelledError())))
         self._done = done
         try:
-            self._switch(raw, Starting(made), terms, normal=is_ours is is_by_default)
+            self._switch(
+                raw, TwistedConnectionCreator(made), config, normal=is_ours is is_by_default
+            )
         except Exception:
             # The peer has been told to go ahead: there is no way back.
             if self.state is not TLSState.FAILED:
-                self._give_up(Failure())
+                self._fail(Failure())
         else:
             if left:
                 raw.protocol.dataReceived(left)
         return done
 
-    def borrow(
+    def start_with_context(
         self, context: object, *, normal: bool = True, clock: IReactorTime | None = None
     ) -> None:
         """Switch to TLS with a protocol's own context.
@@ -193,23 +206,27 @@ class Upgrade:
         """
         raw = self._ready()
         is_ours = is_client(raw) is normal
-        left = self.unread() + self.feed.close()
+        left = self.unread() + self.buffer.close()
         if left:
             self._injected(left)
             return
-        borrowed = Borrowed(Side.CLIENT if is_ours else Side.SERVER)
+        borrowed = ForeignContext(Side.CLIENT if is_ours else Side.SERVER)
         clock = clock or raw.reactor
-        terms = Terms(clock, where(raw), None, borrowed, Deadlines(), is_upgrade=True)
+        config = TLSEndpointConfig(
+            clock, describe_peer(raw), None, borrowed, Deadlines(), is_upgrade=True
+        )
         try:
-            self._switch(raw, context, terms, normal=normal)
+            self._switch(raw, context, config, normal=normal)
         except Exception:
             if self.state is TLSState.FAILED:
                 return
-            self.feed.is_open = True
+            self.buffer.is_open = True
             raise
-        self._listen_in(raw.protocol)
+        self._watch_foreign_context(raw.protocol)
 
-    def _switch(self, raw: Any, starting: object, terms: Terms, *, normal: bool) -> None:
+    def _switch(
+        self, raw: Any, starting: object, config: TLSEndpointConfig, *, normal: bool
+    ) -> None:
         """Have Twisted put TLS onto the transport, and watch over it."""
         above, handle = raw.protocol, raw.getHandle()
         producer, is_streaming = raw.producer, raw.streamingProducer
@@ -220,7 +237,7 @@ class Upgrade:
                 # A TLS layer without a connection would keep the end to
                 # itself; and there is no way back, the peer goes ahead.
                 raw.protocol, raw.TLS = above, False
-                self._give_up(Failure())
+                self._fail(Failure())
             elif producer is not None:
                 # Twisted takes it off before it looks at the context.
                 raw.registerProducer(producer, is_streaming)
@@ -228,19 +245,19 @@ class Upgrade:
         self.state = TLSState.HANDSHAKING
         raw.resumeProducing()
         tls = raw.protocol
-        tls.wrappedProtocol = _Witness(self, tls, above)
-        deadlines = terms.deadlines
+        tls.wrappedProtocol = _UpgradeListener(self, tls, above)
+        deadlines = config.deadlines
         seconds = deadlines.timeout
-        if terms.side is Side.SERVER:
+        if config.side is Side.SERVER:
             seconds = deadlines.handshake_timeout
-        self._watch = watch = Watch(
-            terms, raw, tls, handle=handle, seconds=seconds, total=seconds, failed=self._failed
+        self._lifetime = lifetime = TLSLifetime(
+            config, raw, tls, handle=handle, seconds=seconds, total=seconds, failed=self._failed
         )
         lose = tls.loseConnection
 
         def lose_connection() -> None:
             lose()
-            watch.closing()
+            lifetime.closing()
 
         end = tls.connectionLost
 
@@ -252,13 +269,13 @@ class Upgrade:
         # is put onto the instance.
         tls.loseConnection, tls.connectionLost = lose_connection, connection_lost
 
-    def _listen_in(self, tls: Any) -> None:
+    def _watch_foreign_context(self, tls: Any) -> None:
         """Do for a borrowed connection what ours does for itself."""
-        watch, receive = self._watch, tls.dataReceived
-        assert watch is not None
+        lifetime, receive = self._lifetime, tls.dataReceived
+        assert lifetime is not None
 
         def data_received(data: bytes) -> None:
-            watch.hear(data)
+            lifetime.remember_first_bytes(data)
             try:
                 receive(data)
             except Exception:
@@ -266,23 +283,23 @@ class Upgrade:
                 # Twisted; exceptions of the protocol above are its own.
                 if self.state is not TLSState.HANDSHAKING:
                     raise
-                watch.refuse(watch.explained(Failure()))
+                lifetime.refuse(lifetime.explained(Failure()))
 
         tls.dataReceived = data_received
         lose = tls.transport.loseConnection
 
         def lose_connection() -> None:
             lose()
-            if watch.stage is Stage.SECURE:
-                watch.closing()
+            if lifetime.state is LifetimeState.SECURE:
+                lifetime.closing()
 
         # The peer has said goodbye; it may not take what is still to go.
         tls.transport.loseConnection = lose_connection
 
     def refuse(self, verdict: Failure) -> None:
         """End the connection for that reason, unless it is secure or over."""
-        if self._watch is not None:
-            self._watch.refuse(verdict)
+        if self._lifetime is not None:
+            self._lifetime.refuse(verdict)
 
     def end(self, error: NegotiationError) -> Failure:
         """End the connection for what the peer has done in the clear.
@@ -290,17 +307,17 @@ class Upgrade:
         Returns:
             The error, as the protocol will hear it.
         """
-        verdict = Failure(error.located(where(self.transport)))
-        self._give_up(verdict)
+        verdict = Failure(error.located(describe_peer(self.transport)))
+        self._fail(verdict)
         return verdict
 
     def abort(self) -> None:
         """End the connection at once; the parser gets nothing more."""
         if self.state is not TLSState.HANDSHAKING and self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
-        self.feed.close()
-        if self._watch is not None:
-            self._watch.closing()
+        self.buffer.close()
+        if self._lifetime is not None:
+            self._lifetime.closing()
         self.transport.abortConnection()
 
     def lost(self, reason: Failure) -> Failure:
@@ -309,23 +326,23 @@ class Upgrade:
         Returns:
             Why, as the protocol shall hear it.
         """
-        self.feed.close()
-        if self._watch is not None:
+        self.buffer.close()
+        if self._lifetime is not None:
             if self._is_aborted and reason.check(ConnectionClosed):
                 # To OpenSSL our own abort looks as if the peer had cut the line.
-                self._watch.closing()
+                self._lifetime.closing()
                 reason = Failure(ConnectionAborted())
-            reason = self._watch.ended(reason)
+            reason = self._lifetime.ended(reason)
         if self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
         return self._verdict or reason
 
     def secured(self) -> None:
         """The handshake is over, and the peer is who it must be."""
-        watch, done = self._watch, self._done
-        if watch is None or watch.is_refused:
+        lifetime, done = self._lifetime, self._done
+        if lifetime is None or lifetime.is_refused:
             return
-        watch.secured()
+        lifetime.secured()
         self.state = TLSState.SECURE
         try:
             self.forget()
@@ -333,7 +350,7 @@ class Upgrade:
             if session is None:
                 raise UpgradeError("the handshake is over, and there is no session")
         except Exception:
-            self._give_up(Failure())
+            self._fail(Failure())
             return
         if done is not None and not done.called:
             done.callback(session)
@@ -346,16 +363,16 @@ class Upgrade:
             raise AlreadySecure("TLS is on already, or on its way")
         if self.state is not TLSState.PLAINTEXT:
             raise ConversationOver("the connection is over")
-        return ready(self.transport)
+        return require_startable(self.transport)
 
     def _injected(self, data: bytes) -> Failure:
-        return self.end(PlaintextInjected(where(self.transport), bytes(data)))
+        return self.end(PlaintextInjected(describe_peer(self.transport), bytes(data)))
 
-    def _give_up(self, verdict: Failure) -> None:
+    def _fail(self, verdict: Failure) -> None:
         self.state, self._verdict = TLSState.FAILED, verdict
-        self.feed.close()
+        self.buffer.close()
         self._tell(verdict)
-        bottom(self.transport).abortConnection()
+        base_transport(self.transport).abortConnection()
 
     def _failed(self, verdict: Failure) -> None:
         """The handshake came to nothing."""
@@ -369,7 +386,7 @@ class Upgrade:
 
 
 @implementer(IHandshakeListener)
-class _Witness(Protocol):
+class _UpgradeListener(Protocol):
     """Stands above the TLS layer until the handshake is over."""
 
     def __init__(self, upgrade: Upgrade, tls: Any, above: Any) -> None:
@@ -399,23 +416,23 @@ def _is_hello(left: bytes) -> bool:
 def _deadlines(timeout: float | None) -> Deadlines:
     if timeout is None:
         return Deadlines()
-    seconds = value(OPTIONS["timeout"], timeout)
+    seconds = OPTIONS["timeout"].parse(timeout)
     return Deadlines(timeout=seconds, handshake_timeout=seconds)
 
 
-def _creator(raw: Any, given: Policy, side: Side) -> tuple[Creator, str]:
+def _connection_creator(raw: Any, given: Policy, side: Side) -> tuple[ConnectionCreator, str]:
     """What makes the TLS connection, and with whom it will be."""
     policy = _policy(given, side)
     peer = raw.getPeer()
     # Of a local socket there is nothing to tell one peer from another by.
     place = (peer.host, peer.port) if hasattr(peer, "host") else None
     name = policy.peer_name if side is Side.CLIENT else None
-    return creator(policy, side, place), where(raw, name)
+    return connection_creator(policy, side, place), describe_peer(raw, name)
 
 
 def _policy(given: Policy, side: Side) -> TLSPolicy:
     if isinstance(given, TLSPolicy):
-        return checked(given, side)
+        return validate_policy(given, side)
     if isinstance(given, Mapping):
         return policy_of(given, side)
     if isinstance(given, str):

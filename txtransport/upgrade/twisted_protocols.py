@@ -19,7 +19,7 @@ from twisted.protocols.basic import (
 )
 
 from txtransport.errors import PeerMisbehaved
-from txtransport.upgrade.framing import Held, is_a
+from txtransport.upgrade.framing import Held, is_instance_of
 from txtransport.upgrade.framing import next_unit as next_known
 from txtransport.upgrade.xml_framing import next_tag
 
@@ -27,7 +27,7 @@ LONG: Final = 65536
 """How long a line may be, if its parser does not allow it to be longer; in bytes."""
 
 
-def next_unit(guest: object, boundary: bytes | None, data: Held) -> int:
+def next_unit(protocol: object, boundary: bytes | None, data: Held) -> int:
     """How many bytes a guest may have next.
 
     Args:
@@ -43,12 +43,12 @@ def next_unit(guest: object, boundary: bytes | None, data: Held) -> int:
         PeerMisbehaved: The peer sends a line without an end, or XML in which
             tags may hide.
     """
-    if isinstance(guest, LineOnlyReceiver):
-        return _line(guest, data)
-    if isinstance(guest, (LineReceiver, IntNStringReceiver, NetstringReceiver)):
-        return _known(guest, data)
-    if boundary is None or is_a(guest, "twisted.words.xish.xmlstream", "XmlStream"):
-        return next_known(guest, data)
+    if isinstance(protocol, LineOnlyReceiver):
+        return _line(protocol, data)
+    if isinstance(protocol, (LineReceiver, IntNStringReceiver, NetstringReceiver)):
+        return _known(protocol, data)
+    if boundary is None or is_instance_of(protocol, "twisted.words.xish.xmlstream", "XmlStream"):
+        return next_known(protocol, data)
     return next_tag(data) if boundary == b">" else _by(boundary, data)
 
 
@@ -61,14 +61,14 @@ def _by(boundary: bytes, data: Held) -> int:
     return len(data) - len(boundary) + 1 if len(data) > LONG else 0
 
 
-def _known(guest: Any, data: Held) -> int:
+def _known(protocol: Any, data: Held) -> int:
     # AMP can give its bytes to another protocol.
-    guest = getattr(guest, "innerProtocol", None) or guest
-    if _is_imap(guest) and not guest.line_mode:
+    protocol = getattr(protocol, "innerProtocol", None) or protocol
+    if _is_imap(protocol) and not protocol.line_mode:
         # Byte by byte is what raw data takes in general; of IMAP's, a line's
         # end always follows.
         return _by(b"\n", data)
-    return next_known(guest, data)
+    return next_known(protocol, data)
 
 
 def _line(parser: LineOnlyReceiver, data: Held) -> int:
@@ -82,7 +82,7 @@ def _line(parser: LineOnlyReceiver, data: Held) -> int:
 
 
 @define(eq=False)
-class Answers:
+class PendingReplies:
     """Whether a client waits for the answers of Twisted's mail servers, in the clear.
 
     A question that takes its time would be answered under TLS, and what comes
@@ -100,27 +100,27 @@ class Answers:
         self.is_late = self.is_late or self._is_awaited
         self._is_awaited = True
 
-    def asked(self, guest: object, unit: bytes) -> None:
+    def asked(self, protocol: object, unit: bytes) -> None:
         """The server has been given it."""
-        self._is_awaited = self._is_awaited and _is_question(guest, unit)
+        self._is_awaited = self._is_awaited and _is_question(protocol, unit)
 
     def answered(self) -> None:
         """The server has written something."""
         self._is_awaited = False
 
 
-def _is_question(guest: Any, unit: bytes) -> bool:
-    if is_a(guest, "twisted.mail.smtp", "SMTP"):
-        is_command = guest.mode != "DATA"
-    elif is_a(guest, "twisted.mail.imap4", "IMAP4Server"):
-        is_command = bool(guest.line_mode)
+def _is_question(protocol: Any, unit: bytes) -> bool:
+    if is_instance_of(protocol, "twisted.mail.smtp", "SMTP"):
+        is_command = protocol.mode != "DATA"
+    elif is_instance_of(protocol, "twisted.mail.imap4", "IMAP4Server"):
+        is_command = bool(protocol.line_mode)
     else:
         return False
-    return is_command and unit.endswith(guest.delimiter)
+    return is_command and unit.endswith(protocol.delimiter)
 
 
 @define(eq=False)
-class Box:
+class PartialBox:
     """What AMP has of a box that is not whole yet.
 
     It keeps the beginning, and would take the rest of the box from TLS.
@@ -132,9 +132,9 @@ class Box:
     begun: bytes = b""
     _is_value_next: bool = False
 
-    def given(self, guest: object, unit: bytes) -> None:
+    def given(self, protocol: object, unit: bytes) -> None:
         """AMP has been given a key, a value, or the empty key that ends a box."""
-        if not is_a(guest, "twisted.protocols.amp", "BinaryBoxProtocol"):
+        if not is_instance_of(protocol, "twisted.protocols.amp", "BinaryBoxProtocol"):
             return
         if unit == _NOTHING and not self._is_value_next:
             self.begun = b""
@@ -147,12 +147,12 @@ _NOTHING: Final = b"\0\0"
 _SHOWN: Final = 64
 
 
-def is_logged_in(guest: Any) -> bool:
+def is_logged_in(protocol: Any) -> bool:
     """Whether a client of Twisted's mail server has logged in."""
-    return is_a(guest, "twisted.mail.smtp", "ESMTP") and bool(guest.authenticated)
+    return is_instance_of(protocol, "twisted.mail.smtp", "ESMTP") and bool(protocol.authenticated)
 
 
-def forget(guest: Any) -> None:
+def forget_plaintext_state(protocol: Any) -> None:
     """Have a guest forget what it learnt in the clear, if it does not do so itself.
 
     Twisted's mail server keeps name, sender and recipients, which RFC 3207
@@ -161,11 +161,14 @@ def forget(guest: Any) -> None:
     Args:
         guest: The protocol; what it writes meanwhile, nobody has asked for.
     """
-    if is_a(guest, "twisted.mail.smtp", "SMTP"):
-        guest.do_RSET(b"")
+    if is_instance_of(protocol, "twisted.mail.smtp", "SMTP"):
+        protocol.do_RSET(b"")
         # Twisted's own: what someone else makes of a greeting is not wanted.
-        sys.modules["twisted.mail.smtp"].SMTP.do_HELO(guest, b"")
+        sys.modules["twisted.mail.smtp"].SMTP.do_HELO(protocol, b"")
 
 
-def _is_imap(guest: object) -> bool:
-    return any(is_a(guest, "twisted.mail.imap4", f"IMAP4{side}") for side in ("Server", "Client"))
+def _is_imap(protocol: object) -> bool:
+    return any(
+        is_instance_of(protocol, "twisted.mail.imap4", f"IMAP4{side}")
+        for side in ("Server", "Client")
+    )

@@ -17,7 +17,7 @@ from typing import Final
 
 from txtransport.errors import PeerMisbehaved
 
-MOST: Final = 8192
+MAX_TAG: Final = 8192
 """How long a tag may be, in bytes: as much as looking for its end again and again allows."""
 
 # A tag, a comment, CDATA or an instruction. Each ends at the first place that
@@ -55,6 +55,6 @@ def next_tag(data: bytes | bytearray) -> int:
     head = bytes(data[begun : begun + len(_KINDS[-1])])
     if head.startswith(b"<!") and not any(kind.startswith(head[: len(kind)]) for kind in _KINDS):
         raise PeerMisbehaved("the peer declares a document type, which may hide tags in text")
-    if len(data) - begun > MOST:
-        raise PeerMisbehaved(f"a tag of the peer's has no end within {MOST} bytes")
+    if len(data) - begun > MAX_TAG:
+        raise PeerMisbehaved(f"a tag of the peer's has no end within {MAX_TAG} bytes")
     return 0

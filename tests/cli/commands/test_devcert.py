@@ -13,9 +13,9 @@ from twisted.internet.testing import MemoryReactor
 
 from tests.cli.test_main import MainTestCase
 from tests.loopback import LoopbackTestCase, Recorders
-from txtransport import Transport, session_of
+from txtransport import TransportURL, session_of
 from txtransport.tls import pem
-from txtransport.tls.identity import named
+from txtransport.tls.identity import certificate_names
 
 
 class DevcertTestCase(MainTestCase):
@@ -52,7 +52,7 @@ class MakingTests(DevcertTestCase):
         lines = self.says("localhost", "127.0.0.1", "::1")
         self.assertEqual(sorted(os.listdir(self.folder)), ["ca-key.pem", "ca.pem", "localhost.pem"])
         leaf = pem.read_authorities("local_cert", str(self.folder / "localhost.pem"))[0]
-        self.assertEqual(named(leaf), "localhost, 127.0.0.1, ::1")
+        self.assertEqual(certificate_names(leaf), "localhost, 127.0.0.1, ::1")
         text = " ".join(" ".join(lines).split())
         self.assertIn("the authority, new, until ", text)
         self.assertIn("its key, new, so that the next run issues from the same authority", text)
@@ -147,9 +147,9 @@ class TellingTests(DevcertTestCase):
     def test_for_clients(self) -> None:
         """A client's certificate is told as one, with the server that asks for it."""
         lines = self.says("alice", "--client")
-        client = Transport.parse(self.line(lines, "To try it, as the URL of a client"))
+        client = TransportURL.parse(self.line(lines, "To try it, as the URL of a client"))
         self.assertEqual(client.options, (("local_cert", str(self.folder / "alice.pem")),))
-        server = Transport.parse(self.line(lines, "And of a server"))
+        server = TransportURL.parse(self.line(lines, "And of a server"))
         self.assertEqual(
             server.options,
             (
@@ -180,7 +180,7 @@ class ConversationTests(LoopbackTestCase):
         server = told.line(lines, "To try it, as the URL of a server")
         client = told.line(lines, "As the URL of a client")
         port = await self.listening(server.replace(":8443", ":0"), Recorders())
-        guest = await self.connected(client.replace(":8443", f":{port}"))
-        session = session_of(guest.transport)
+        protocol = await self.connected(client.replace(":8443", f":{port}"))
+        session = session_of(protocol.transport)
         assert session is not None
         self.assertTrue(session.verified)

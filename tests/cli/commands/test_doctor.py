@@ -11,21 +11,21 @@ from typing import Final
 
 from tests.cli.test_main import MainTestCase
 from txtransport.cli import doctor
-from txtransport.cli.doctor import CHECKS, Finding, Verdict
+from txtransport.cli.doctor import CHECKS, CheckResult, Verdict
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-FINE: Final = Finding(Verdict.OK, "all there")
-ODD: Final = Finding(Verdict.WARNING, "a little odd", "nothing much")
-BAD: Final = Finding(Verdict.WRONG, "nothing there", "install it " + "again and " * 9 + "again")
+FINE: Final = CheckResult(Verdict.OK, "all there")
+ODD: Final = CheckResult(Verdict.WARNING, "a little odd", "nothing much")
+BAD: Final = CheckResult(Verdict.WRONG, "nothing there", "install it " + "again and " * 9 + "again")
 
 
 class DoctorTests(MainTestCase):
     """``txtransport doctor``."""
 
-    def found(self, *findings: Finding) -> None:
+    def found(self, *findings: CheckResult) -> None:
         """The checks come to that."""
         named = {f"check {number}": one for number, one in enumerate(findings)}
-        self.patch(doctor, "findings", lambda: named)
+        self.patch(doctor, "run_checks", lambda: named)
 
     def test_all_is_well(self) -> None:
         """Each check has its line, and the last line says that all is well."""

@@ -31,7 +31,7 @@ from txtransport.cli import reactor as program
 from txtransport.cli.probe import probing
 from txtransport.cli.probe import survey as surveying
 from txtransport.cli.probe import versions as offering
-from txtransport.cli.probe.report import Survey, Version
+from txtransport.cli.probe.report import Survey, VersionResult
 from txtransport.cli.reactor import Interrupted
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -123,8 +123,8 @@ class ProbeTestCase(LoopbackTestCase):
 
     async def serving(self, url: str = "tls://127.0.0.1:0") -> str:
         """A good server; the URL to probe."""
-        guests = Factory.forProtocol(Greeter)
-        port = await self.listening(url, guests, local_cert=certificates.site())
+        factory = Factory.forProtocol(Greeter)
+        port = await self.listening(url, factory, local_cert=certificates.site())
         scheme, _, rest = url.partition("://")
         return f"{scheme}://localhost:{port}{rest[rest.find('?') :] if '?' in rest else ''}"
 
@@ -226,7 +226,7 @@ class StatusTests(ProbeTestCase):
 
     async def test_a_secret_is_not_shown(self) -> None:
         """The passphrase of a key is in no line."""
-        url = f"{await self.serving()}?passphrase=hidden&local_cert={certificates.visitor()}"
+        url = f"{await self.serving()}?passphrase=hidden&local_cert={certificates.client()}"
         for arguments in ([url], [url, "--json"], [url, "-o", TRUST]):
             ended = await self.does(*arguments)
             self.assertNotIn("hidden", ended.output + ended.complaints)
@@ -309,10 +309,10 @@ class CommandTests(SynchronousTestCase):
         async def probe(*arguments: Any, **keywords: Any) -> Any:
             return seen
 
-        async def versions(*arguments: Any, **keywords: Any) -> tuple[Version, ...]:
-            return (Version("TLSv1.9", True),)
+        async def versions(*arguments: Any, **keywords: Any) -> tuple[VersionResult, ...]:
+            return (VersionResult("TLSv1.9", True),)
 
-        self.patch(program, "completed", completed)
+        self.patch(program, "run_until_complete", completed)
         self.patch(probing, "probe", probe)
         self.patch(surveying, "survey", probe)
         self.patch(offering, "versions", versions)
@@ -329,7 +329,7 @@ class CommandTests(SynchronousTestCase):
         for report, expected in ((GOOD, 0), (BAD, 1), (CLEAR, 1)):
             status, text, complaints = self.does("tls://a.example:1", seen=report)
             self.assertEqual((status, complaints), (expected, ""))
-            self.assertTrue(text.startswith(str(report.transport)))
+            self.assertTrue(text.startswith(str(report.url)))
             status, text, _ = self.does("tls://a.example:1", "--json", seen=report)
             self.assertEqual((status, json.loads(text)["verified"]), (expected, expected == 0))
 
@@ -346,7 +346,7 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual((status, json.loads(text)["host"]), (expected, "a.example"))
         self.assertEqual(
             self.does("a.example", "--quiet", seen=Survey("a.example", (GOOD,)))[1],
-            f"{GOOD.transport}\n",
+            f"{GOOD.url}\n",
         )
 
     def test_what_has_a_port_or_a_scheme_is_a_url(self) -> None:
@@ -388,7 +388,7 @@ class CommandTests(SynchronousTestCase):
     def test_without_standard_error(self) -> None:
         """A process whose standard error is closed works as well."""
         self.patch(sys, "stderr", None)
-        self.patch(program, "completed", lambda work: GOOD)
+        self.patch(program, "run_until_complete", lambda work: GOOD)
         with redirect_stdout(io.StringIO()) as output:
             self.assertEqual(main(["probe", "tls://a.example:1"]), 0)
         self.assertIn("connected, verified", output.getvalue())

@@ -10,9 +10,9 @@ from typing import Any, Final
 from attrs import evolve
 
 from tests.loopback import LoopbackTestCase
-from txtransport import Session, Transport
-from txtransport.cli.demo.report import PLAIN, Form, Line, Outcome, Report, Row, Scene
-from txtransport.cli.demo.stage import Stage
+from txtransport import Session, TransportURL
+from txtransport.cli.demo.report import PLAIN, DemoReport, Form, Line, MailExample, Row, RowOutcome
+from txtransport.cli.demo.servers import DemoServers
 
 SESSION: Final = Session(
     version="TLSv1.3",
@@ -30,59 +30,59 @@ RESUMED: Final = evolve(SESSION, resumed=True)
 
 CLEAR_ROW: Final = Row(
     Form("fe80::1", PLAIN),
-    Outcome.CONNECTED,
-    Transport.parse("fe80::1"),
-    Transport.parse("tcp://[::1]:65535"),
+    RowOutcome.CONNECTED,
+    TransportURL.parse("fe80::1"),
+    TransportURL.parse("tcp://[::1]:65535"),
     milliseconds=123.45678,
 )
 TLS_ROW: Final = Row(
     Form("tls://www.example.com", "TLSv1.3"),
-    Outcome.CONNECTED,
-    Transport.parse("tls://www.example.com"),
-    Transport.parse("tls://127.0.0.1:65535"),
+    RowOutcome.CONNECTED,
+    TransportURL.parse("tls://www.example.com"),
+    TransportURL.parse("tls://127.0.0.1:65535"),
     SESSION,
     4.26,
 )
 LOCAL_ROW: Final = Row(
     Form("unix:///run/a.sock", PLAIN),
-    Outcome.CONNECTED,
-    Transport.parse("unix:///run/a.sock"),
-    Transport.parse("unix:///tmp/txtransport-1/a.sock"),
+    RowOutcome.CONNECTED,
+    TransportURL.parse("unix:///run/a.sock"),
+    TransportURL.parse("unix:///tmp/txtransport-1/a.sock"),
     milliseconds=0.31,
 )
 REFUSED_ROW: Final = Row(
     Form("sslv2://www.example.com", "refused"),
-    Outcome.REFUSED,
-    Transport.parse("sslv2://www.example.com"),
+    RowOutcome.REFUSED,
+    TransportURL.parse("sslv2://www.example.com"),
     reason="sslv2:// is not available: RFC 6176 prohibits SSL 2.0, which anyone can break",
 )
 SKIPPED_ROW: Final = Row(
     Form("tcp://[fe80::1]:80", PLAIN),
-    Outcome.SKIPPED,
-    Transport.parse("tcp://[fe80::1]:80"),
+    RowOutcome.SKIPPED,
+    TransportURL.parse("tcp://[fe80::1]:80"),
     reason="this machine has no ::1",
 )
 UNREAD_ROW: Final = Row(Form("gopher://www.example.com", PLAIN), reason="there is no gopher")
 ROWS: Final = (CLEAR_ROW, TLS_ROW, LOCAL_ROW, REFUSED_ROW, SKIPPED_ROW)
 
-UPGRADE: Final = Scene(
+UPGRADE: Final = MailExample(
     "STARTTLS",
     "tcp://mail.example.com:587",
     "TLSv1.3",
-    Transport.parse("tcp://127.0.0.1:65535"),
+    TransportURL.parse("tcp://127.0.0.1:65535"),
     (Line(True, False, "STARTTLS"), Line(False, False, "220 go"), Line(True, True, "QUIT")),
     SESSION,
 )
-MISTAKE: Final = Scene(
+MISTAKE: Final = MailExample(
     "The mistake",
     "tls://mail.example.com:587",
     "plaintext-peer",
-    Transport.parse("tls://127.0.0.1:65535"),
+    TransportURL.parse("tls://127.0.0.1:65535"),
     cause="plaintext-peer",
     explanation="expected a TLS handshake, but the peer is a plain-text SMTP server",
 )
 
-REPORT: Final = Report(ROWS, (UPGRADE, MISTAKE), 0.25)
+REPORT: Final = DemoReport(ROWS, (UPGRADE, MISTAKE), 0.25)
 
 
 class StageTestCase(LoopbackTestCase):
@@ -94,9 +94,9 @@ class StageTestCase(LoopbackTestCase):
         self.addCleanup(made.cleanup)
         return Path(made.name)
 
-    def stage(self, **options: Any) -> Stage:
+    def stage(self, **options: Any) -> DemoServers:
         """A stage that is closed when the test is over."""
-        stage = Stage(self.reactor, self.folder(), **options)
+        stage = DemoServers(self.reactor, self.folder(), **options)
         self.addCleanup(stage.close)
         return stage
 

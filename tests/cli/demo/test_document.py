@@ -20,14 +20,14 @@ from tests.cli.demo.samples import (
     UPGRADE,
 )
 from txtransport.cli.demo.document import as_document
-from txtransport.cli.demo.report import Report, Row, Scene
+from txtransport.cli.demo.report import DemoReport, MailExample, Row
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def document(*rows: Row, scenes: tuple[Scene, ...] = ()) -> dict[str, Any]:
+def document(*rows: Row, scenes: tuple[MailExample, ...] = ()) -> dict[str, Any]:
     """What a program gets to see, by way of JSON."""
-    made = as_document(Report(rows, scenes, 0.25), {"txtransport": "1.2"})
+    made = as_document(DemoReport(rows, scenes, 0.25), {"txtransport": "1.2"})
     return dict(json.loads(json.dumps(made)))
 
 

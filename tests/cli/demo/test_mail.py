@@ -10,14 +10,14 @@ from twisted.internet.defer import CancelledError, Deferred
 
 from tests.cli.demo.samples import StageTestCase
 from txtransport import Session
-from txtransport.cli.demo.mail import Mailer, Play, Submission, scene, story, upgraded
-from txtransport.cli.demo.report import Scene
-from txtransport.cli.demo.stage import Party, Stage
+from txtransport.cli.demo.mail import MailDialogue, Mailer, Submission, scene, story, upgraded
+from txtransport.cli.demo.report import MailExample
+from txtransport.cli.demo.servers import DemoPeer, DemoServers
 
-BEGUN = Scene("", "tcp://mail.example.com:587", "TLSv1.3")
+BEGUN = MailExample("", "tcp://mail.example.com:587", "TLSv1.3")
 
 
-def said(told: Scene, is_secure: bool) -> list[str]:
+def said(told: MailExample, is_secure: bool) -> list[str]:
     """A scene's lines, in the clear or under TLS; who said it stands in front."""
     return [
         f"{'C' if line.is_client else 'S'}: {line.text}"
@@ -88,8 +88,8 @@ class SceneTests(StageTestCase):
     """What goes wrong is part of the scene."""
 
     async def played(
-        self, play: Play, build: Callable[[], Party] | None = None, wait: float = 2.0
-    ) -> Scene:
+        self, play: MailDialogue, build: Callable[[], DemoPeer] | None = None, wait: float = 2.0
+    ) -> MailExample:
         """What comes of a client's part, with the story's server in the clear or another."""
         stage = self.stage(wait=wait)
         place = await stage.serve("tcp", build or partial(Submission, stage.local_cert))
@@ -98,12 +98,12 @@ class SceneTests(StageTestCase):
     async def test_the_server_has_its_rules(self) -> None:
         """Mail is not taken in the clear, and what the server does not know it refuses."""
 
-        async def play(stage: Stage, mailer: Mailer) -> None:
-            await stage.soon(mailer.reply())
+        async def play(stage: DemoServers, mailer: Mailer) -> None:
+            await stage.within_deadline(mailer.reply())
             for command in ("mail from:<>", "VRFY", "quit"):
                 mailer.say(command)
-                await stage.soon(mailer.reply())
-            await stage.soon(mailer.gone)
+                await stage.within_deadline(mailer.reply())
+            await stage.within_deadline(mailer.gone)
 
         self.assertEqual(
             said(await self.played(play), is_secure=False)[1:],
@@ -120,8 +120,8 @@ class SceneTests(StageTestCase):
     async def test_without_tls_it_is_wrong(self) -> None:
         """A conversation that never came to TLS is no success."""
 
-        async def play(stage: Stage, mailer: Mailer) -> None:
-            await stage.soon(mailer.reply())
+        async def play(stage: DemoServers, mailer: Mailer) -> None:
+            await stage.within_deadline(mailer.reply())
 
         told = await self.played(play)
         self.assertEqual((told.result, told.is_right), ("plain", False))
@@ -131,7 +131,7 @@ class SceneTests(StageTestCase):
 
         class Busy(Submission):
             def connectionMade(self) -> None:
-                Party.connectionMade(self)
+                DemoPeer.connectionMade(self)
                 self.write_line("421 Busy \xe9")
 
         told = await self.played(upgraded, partial(Busy, ""))
@@ -141,17 +141,17 @@ class SceneTests(StageTestCase):
 
     async def test_silence_ends_the_scene(self) -> None:
         """A server that says nothing is not waited for."""
-        told = await self.played(upgraded, Party, wait=0.1)
+        told = await self.played(upgraded, DemoPeer, wait=0.1)
         self.assertEqual((told.cause, told.lines), ("TimeoutError", ()))
 
     async def test_an_upgrade_that_fails(self) -> None:
         """A server whose certificate is for another name is found out, and told nothing."""
 
-        async def play(stage: Stage, mailer: Mailer) -> Session:
-            await stage.soon(mailer.reply())
+        async def play(stage: DemoServers, mailer: Mailer) -> Session:
+            await stage.within_deadline(mailer.reply())
             mailer.say("STARTTLS")
-            await stage.soon(mailer.reply())
-            return await stage.soon(mailer.upgrade(stage.cafile, "other.example"))
+            await stage.within_deadline(mailer.reply())
+            return await stage.within_deadline(mailer.upgrade(stage.cafile, "other.example"))
 
         told = await self.played(play)
         self.assertEqual((told.cause, told.is_right), ("wrong-name", False))
@@ -160,10 +160,10 @@ class SceneTests(StageTestCase):
     async def test_nothing_follows_starttls(self) -> None:
         """Whoever pipelines behind STARTTLS is cut off, and that is no error in the log."""
 
-        async def play(stage: Stage, mailer: Mailer) -> None:
-            await stage.soon(mailer.reply())
+        async def play(stage: DemoServers, mailer: Mailer) -> None:
+            await stage.within_deadline(mailer.reply())
             mailer.say("STARTTLS\r\nMAIL FROM:<injected@example.com>")
-            await stage.soon(mailer.gone)
+            await stage.within_deadline(mailer.gone)
 
         told = await self.played(play)
         self.assertEqual([line for line in said(told, is_secure=False) if "S: 2" in line][1:], [])
@@ -171,8 +171,8 @@ class SceneTests(StageTestCase):
     async def test_cancelling_is_not_failing(self) -> None:
         """A scene that is cancelled is no scene, so that the demo ends at once."""
 
-        async def play(stage: Stage, mailer: Mailer) -> None:
-            await stage.soon(mailer.reply())
+        async def play(stage: DemoServers, mailer: Mailer) -> None:
+            await stage.within_deadline(mailer.reply())
             self.reactor.callLater(0, playing.cancel)
             await mailer.reply()
 

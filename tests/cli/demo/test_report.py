@@ -18,7 +18,7 @@ from tests.cli.demo.samples import (
     UNREAD_ROW,
     UPGRADE,
 )
-from txtransport.cli.demo.report import PLAIN, Form, Outcome, Report
+from txtransport.cli.demo.report import PLAIN, DemoReport, Form, RowOutcome
 
 
 class RowTests(SynchronousTestCase):
@@ -93,10 +93,10 @@ class ReportTests(SynchronousTestCase):
 
     def test_what_is_wrong_is_named(self) -> None:
         """One thing that is wrong makes the whole wrong, be it a row or a scene."""
-        failed = evolve(TLS_ROW, outcome=Outcome.FAILED)
+        failed = evolve(TLS_ROW, outcome=RowOutcome.FAILED)
         self.assertEqual(
-            Report((CLEAR_ROW, failed), (evolve(MISTAKE, cause="closed"),), 1.0).wrong,
+            DemoReport((CLEAR_ROW, failed), (evolve(MISTAKE, cause="closed"),), 1.0).wrong,
             ("tls://www.example.com", "tls://mail.example.com:587"),
         )
-        self.assertFalse(Report((failed,), (), 1.0).is_right)
-        self.assertFalse(Report((), (evolve(UPGRADE, session=None),), 1.0).is_right)
+        self.assertFalse(DemoReport((failed,), (), 1.0).is_right)
+        self.assertFalse(DemoReport((), (evolve(UPGRADE, session=None),), 1.0).is_right)

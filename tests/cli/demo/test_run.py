@@ -15,7 +15,7 @@ from twisted.internet.defer import Deferred
 from tests.cli.demo.samples import StageTestCase
 from txtransport.cli.demo import run as program
 from txtransport.cli.demo.run import played
-from txtransport.cli.demo.stage import Stage
+from txtransport.cli.demo.servers import DemoServers
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -60,7 +60,7 @@ class PlayedTests(StageTestCase):
         folder = self.elsewhere()
         seen: list[Path] = []
 
-        async def broken(stage: Stage) -> None:
+        async def broken(stage: DemoServers) -> None:
             seen.extend(folder.iterdir())
             raise RuntimeError("broken")
 

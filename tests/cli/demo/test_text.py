@@ -18,15 +18,15 @@ from tests.cli.demo.samples import (
     UNREAD_ROW,
     UPGRADE,
 )
-from txtransport import Transport
-from txtransport.cli.demo.report import Form, Report, Row, Scene
+from txtransport import TransportURL
+from txtransport.cli.demo.report import DemoReport, Form, MailExample, Row
 from txtransport.cli.demo.table import MORE, PHP
 from txtransport.cli.demo.text import as_text
 
 
-def shown(*rows: Row, scenes: tuple[Scene, ...] = (), width: int = 80) -> list[str]:
+def shown(*rows: Row, scenes: tuple[MailExample, ...] = (), width: int = 80) -> list[str]:
     """The lines that a report comes to."""
-    return as_text(Report(rows or (CLEAR_ROW,), scenes, 0.25), "title", width).splitlines()
+    return as_text(DemoReport(rows or (CLEAR_ROW,), scenes, 0.25), "title", width).splitlines()
 
 
 class TableTests(SynchronousTestCase):
@@ -126,7 +126,7 @@ class WholeTests(SynchronousTestCase):
     def test_it_fits_eighty_columns(self) -> None:
         """Every form of the demo fits a line of 80 characters, with the longest of ports."""
         rows = [evolve(TLS_ROW, form=form, parsed=None) for form in (*PHP, *MORE)]
-        rows.append(evolve(TLS_ROW, parsed=Transport.parse("tls+unix:///run/b.sock")))
+        rows.append(evolve(TLS_ROW, parsed=TransportURL.parse("tls+unix:///run/b.sock")))
         lines = shown(*rows, CLEAR_ROW, REFUSED_ROW, scenes=(UPGRADE, MISTAKE))
         self.assertEqual([line for line in lines if len(line) > 80], [])
         self.assertTrue(any(line.startswith("asked for  ") for line in lines))

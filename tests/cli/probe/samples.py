@@ -6,17 +6,25 @@ from datetime import datetime, timezone
 from typing import Final
 
 from tests import certificates
-from txtransport import Session, Transport
-from txtransport.cli.probe.report import Address, FirstByte, Outcome, Report, Span, Stage, Version
+from txtransport import Session, TransportURL
+from txtransport.cli.probe.report import (
+    AddressOutcome,
+    AddressResult,
+    FirstByte,
+    ProbeReport,
+    ProbeStage,
+    StageTime,
+    VersionResult,
+)
 from txtransport.errors import Diagnosis
-from txtransport.tls.certificate import described
+from txtransport.tls.certificate import summarize_chain
 
 NOW: Final = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 _BELOW: Final = certificates.authority().intermediate("below", now=NOW)
 _ISSUED: Final = _BELOW.issue("mail.example.com", "imap.example.com", now=NOW, days=90)
 _SENT: Final = (_ISSUED.certificate, *_ISSUED.chain)
-CHAIN: Final = described(_SENT)
+CHAIN: Final = summarize_chain(_SENT)
 
 SESSION: Final = Session(
     version="TLSv1.3",
@@ -33,33 +41,33 @@ SESSION: Final = Session(
 
 REFUSED: Final = Diagnosis("refused", "peer", False, "nothing listens there", ("seen",), "Start it")
 
-GOOD: Final = Report(
-    Transport.parse("tls://mail.example.com:143?starttls=imap"),
+GOOD: Final = ProbeReport(
+    TransportURL.parse("tls://mail.example.com:143?starttls=imap"),
     (
-        Address("2001:db8::1", Outcome.FAILED, 0.25, REFUSED),
-        Address("192.0.2.1", Outcome.CONNECTED, 11.5),
+        AddressResult("2001:db8::1", AddressOutcome.FAILED, 0.25, REFUSED),
+        AddressResult("192.0.2.1", AddressOutcome.CONNECTED, 11.5),
     ),
     (
-        Span(Stage.LOOK_UP, 0.0, 2.0),
-        Span(Stage.CONNECT, 2.0, 14.0),
-        Span(Stage.NEGOTIATION, 14.0, 20.0),
-        Span(Stage.HANDSHAKE, 20.0, 40.0),
+        StageTime(ProbeStage.LOOK_UP, 0.0, 2.0),
+        StageTime(ProbeStage.CONNECT, 2.0, 14.0),
+        StageTime(ProbeStage.NEGOTIATION, 14.0, 20.0),
+        StageTime(ProbeStage.HANDSHAKE, 20.0, 40.0),
     ),
     SESSION,
     CHAIN,
     FirstByte(3.5, b"* OK ready\r\n"),
     True,
-    versions=(Version("TLSv1.2", True), Version("TLSv1.1", False, REFUSED)),
+    versions=(VersionResult("TLSv1.2", True), VersionResult("TLSv1.1", False, REFUSED)),
 )
 """All is well."""
 
-BAD: Final = Report(
-    Transport.parse("tls://mail.example.com:465"),
-    (Address("192.0.2.1", Outcome.CONNECTED, 11.5),),
+BAD: Final = ProbeReport(
+    TransportURL.parse("tls://mail.example.com:465"),
+    (AddressResult("192.0.2.1", AddressOutcome.CONNECTED, 11.5),),
     (
-        Span(Stage.LOOK_UP, 0.0, 2.0),
-        Span(Stage.CONNECT, 2.0, 14.0),
-        Span(Stage.HANDSHAKE, 14.0, 15.0),
+        StageTime(ProbeStage.LOOK_UP, 0.0, 2.0),
+        StageTime(ProbeStage.CONNECT, 2.0, 14.0),
+        StageTime(ProbeStage.HANDSHAKE, 14.0, 15.0),
     ),
     chain=CHAIN,
     diagnosis=Diagnosis(
@@ -73,10 +81,10 @@ BAD: Final = Report(
 )
 """It failed in the handshake."""
 
-CLEAR: Final = Report(
-    Transport.parse("tcp://192.0.2.1:25"),
-    (Address("192.0.2.1", Outcome.CONNECTED, 11.5),),
-    (Span(Stage.LOOK_UP, 0.0, 0.0), Span(Stage.CONNECT, 0.0, 12.0)),
+CLEAR: Final = ProbeReport(
+    TransportURL.parse("tcp://192.0.2.1:25"),
+    (AddressResult("192.0.2.1", AddressOutcome.CONNECTED, 11.5),),
+    (StageTime(ProbeStage.LOOK_UP, 0.0, 0.0), StageTime(ProbeStage.CONNECT, 0.0, 12.0)),
     first_byte=FirstByte(1.0, b"220 "),
     hint="The peer is a plain-text SMTP server. Use TLS",
 )

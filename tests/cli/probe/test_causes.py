@@ -13,12 +13,12 @@ from twisted.internet.protocol import Factory, Protocol
 
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
-from txtransport import StartTLSMixin, Transport
+from txtransport import StartTLSMixin, TransportURL
 from txtransport.cli.probe import probing
 from txtransport.cli.probe.probing import probe
-from txtransport.cli.probe.report import Report
+from txtransport.cli.probe.report import ProbeReport
 from txtransport.cli.probe.text import as_text
-from txtransport.cli.terminal import Look
+from txtransport.cli.terminal import TerminalStyle
 from txtransport.testing.devcert import Authority, self_signed
 
 NOW: Final = datetime.now(timezone.utc)
@@ -107,9 +107,9 @@ class Cutting(Protocol):
 class CausesTestCase(LoopbackTestCase):
     """Probes peers on loopback."""
 
-    async def probed(self, url: str, wait: float = 0.2, **options: Any) -> Report:
+    async def probed(self, url: str, wait: float = 0.2, **options: Any) -> ProbeReport:
         """What a probe sees."""
-        transport = Transport.parse(url)
+        transport = TransportURL.parse(url)
         return await probe(self.reactor, transport, options, wait=wait, is_again=False)
 
     async def is_good(self, url: str, **options: Any) -> None:
@@ -117,13 +117,13 @@ class CausesTestCase(LoopbackTestCase):
         report = await self.probed(url, **options)
         self.assertTrue(report.is_verified, report.diagnosis)
 
-    def told(self, report: Report, cause: str, *words: str) -> str:
+    def told(self, report: ProbeReport, cause: str, *words: str) -> str:
         """The report names the cause, says those words, and has a remedy; the remedy."""
         diagnosis = report.diagnosis
         assert diagnosis is not None, report
         self.assertEqual(diagnosis.cause, cause, diagnosis)
         self.assertFalse(report.is_connected or report.is_verified)
-        text = " ".join(as_text(report, Look(), NOW).split())
+        text = " ".join(as_text(report, TerminalStyle(), NOW).split())
         for word in (f"cause: {cause};", "What to do:", *words):
             self.assertIn(word, text)
         return diagnosis.remedy
@@ -132,10 +132,10 @@ class CausesTestCase(LoopbackTestCase):
         """A peer in the clear; where it is, for ``tls://``."""
         return f"tls://localhost:{await self.listening('tcp://127.0.0.1:0', factory)}"
 
-    async def secure(self, guests: IProtocolFactory | None = None, **options: Any) -> str:
+    async def secure(self, factory: IProtocolFactory | None = None, **options: Any) -> str:
         """A peer with TLS; its URL."""
         options = {"local_cert": certificates.site(), **options}
-        port = await self.listening("tls://127.0.0.1:0", guests or Recorders(), **options)
+        port = await self.listening("tls://127.0.0.1:0", factory or Recorders(), **options)
         return f"tls://localhost:{port}"
 
 
@@ -202,8 +202,8 @@ class PlainPeerTests(CausesTestCase):
         """PostgreSQL takes a ClientHello for a bad packet, and hangs up without a word."""
         url = await self.raw(says(b"", b"", end="close"))
         self.assertEqual((await self.probed(url)).hint, "")
-        port = Transport.parse(url).port
-        self.patch(probing, "USUAL", {port: "postgres"})
+        port = TransportURL.parse(url).port
+        self.patch(probing, "USUAL_STARTTLS", {port: "postgres"})
         right = f"{url}?starttls=postgres"
         self.told(
             await self.probed(url), "closed", "Is this port for TLS?", f"try {right} instead."
@@ -213,7 +213,9 @@ class PlainPeerTests(CausesTestCase):
 
     async def test_the_usual_protocol_of_a_port(self) -> None:
         """Where several protocols share a port, the one that most speak is named."""
-        self.assertEqual((probing.USUAL[5432], probing.USUAL[3389]), ("postgres", "rdp"))
+        self.assertEqual(
+            (probing.USUAL_STARTTLS[5432], probing.USUAL_STARTTLS[3389]), ("postgres", "rdp")
+        )
 
     async def test_a_silent_port(self) -> None:
         """A peer that says nothing is asked whether it waits for plain text."""
@@ -248,7 +250,7 @@ class PlainPeerTests(CausesTestCase):
         url = await self.secure()
         report = await self.probed(url.replace("tls://", "tcp://"))
         self.assertEqual((report.is_connected, report.is_verified), (True, False))
-        self.assertIn("in the clear", as_text(report, Look(), NOW))
+        self.assertIn("in the clear", as_text(report, TerminalStyle(), NOW))
 
     async def test_in_the_clear_the_url_is_named(self) -> None:
         """Plain text to a server that has TLS names its URL, which works."""
@@ -374,7 +376,7 @@ class AgreementTests(CausesTestCase):
             report = await self.probed(url, wait=5, cafile=cafile)
             remedy = self.told(report, "client-certificate-required")
             self.assertIn("local_cert", remedy)
-            await self.is_good(url, cafile=cafile, local_cert=certificates.visitor())
+            await self.is_good(url, cafile=cafile, local_cert=certificates.client())
 
     async def test_a_client_certificate_is_not_trusted(self) -> None:
         """That the peer refuses our certificate is told, and whom it must trust."""
@@ -450,7 +452,7 @@ class EndTests(CausesTestCase):
         leaving: Callable[[type[Protocol]], Any] = Factory.forProtocol
         report = await self.probed(await self.secure(leaving(Leaving)), cafile=cafile, wait=5)
         self.assertTrue(report.is_verified)
-        self.assertIn("hung up", as_text(report, Look(), NOW))
+        self.assertIn("hung up", as_text(report, TerminalStyle(), NOW))
         report = await self.probed(await self.secure(leaving(Cutting)), cafile=cafile, wait=5)
         self.told(report, "reset")
 
@@ -460,5 +462,5 @@ class EndTests(CausesTestCase):
         port = await self.listening("tcp://127.0.0.1:0", says(banner))
         for url in (f"tls://localhost:{port}", f"tcp://localhost:{port}",
                     f"tls://localhost:{port}?starttls=smtp"):  # fmt: skip
-            text = as_text(await self.probed(url), Look(), NOW)
+            text = as_text(await self.probed(url), TerminalStyle(), NOW)
             self.assertTrue(text.replace("\n", "").isprintable(), ascii(text))

@@ -11,7 +11,7 @@ from attrs import evolve, fields
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.cli.probe.samples import BAD, CLEAR, GOOD, NOW
-from txtransport import Session, Transport
+from txtransport import Session, TransportURL
 from txtransport.cli.probe.document import as_document, as_survey_document
 from txtransport.cli.probe.report import Survey
 
@@ -110,6 +110,6 @@ class DocumentTests(SynchronousTestCase):
 
     def test_no_secret(self) -> None:
         """A passphrase in the URL is in no document."""
-        transport = Transport.parse("tls://a.example:1?passphrase=hidden&local_cert=a.pem")
-        text = json.dumps(as_document(evolve(GOOD, transport=transport), NOW))
+        url = TransportURL.parse("tls://a.example:1?passphrase=hidden&local_cert=a.pem")
+        text = json.dumps(as_document(evolve(GOOD, url=url), NOW))
         self.assertNotIn("hidden", text)

@@ -11,10 +11,10 @@ from twisted.internet.protocol import Factory, Protocol
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
-from txtransport import InvalidOption, InvalidTransport, Transport
+from txtransport import InvalidOption, InvalidTransport, TransportURL
 from txtransport.cli.probe.probing import probe
-from txtransport.cli.probe.report import Outcome, Report, Stage
-from txtransport.tls.connection import KEPT
+from txtransport.cli.probe.report import AddressOutcome, ProbeReport, ProbeStage
+from txtransport.tls.connection import MAX_FIRST_BYTES
 
 
 class Greeter(Protocol):
@@ -28,18 +28,18 @@ class Greeter(Protocol):
 class ProbingTests(LoopbackTestCase):
     """Probes of peers on loopback."""
 
-    async def probed(self, url: str, **options: Any) -> Report:
+    async def probed(self, url: str, **options: Any) -> ProbeReport:
         """What a probe sees."""
         self.told: list[str] = []
         return await probe(
-            self.reactor, Transport.parse(url), options, wait=2, told=self.told.append
+            self.reactor, TransportURL.parse(url), options, wait=2, told=self.told.append
         )
 
-    async def serving(self, query: str = "", guests: Any = None, **options: Any) -> str:
+    async def serving(self, query: str = "", factory: Any = None, **options: Any) -> str:
         """A server that greets; its URL."""
-        guests = guests or Factory.forProtocol(Greeter)
+        factory = factory or Factory.forProtocol(Greeter)
         port = await self.listening(
-            f"tls://127.0.0.1:0{query}", guests, local_cert=certificates.site(), **options
+            f"tls://127.0.0.1:0{query}", factory, local_cert=certificates.site(), **options
         )
         return f"tls://localhost:{port}{query}"
 
@@ -52,12 +52,12 @@ class ProbingTests(LoopbackTestCase):
         assert report.session is not None
         self.assertEqual((report.session.version, report.session.resumed), ("TLSv1.3", False))
         self.assertEqual([each.subject for each in report.chain], ["CN=localhost"])
-        self.assertEqual([span.stage for span in report.spans], [*Stage])
+        self.assertEqual([span.stage for span in report.spans], [*ProbeStage])
         ends = [span.end for span in report.spans]
         self.assertEqual(ends, sorted(ends))
         # Where localhost is ::1, too, that comes first, and no one listens there.
         address = report.addresses[-1]
-        self.assertEqual((address.host, address.outcome), ("127.0.0.1", Outcome.CONNECTED))
+        self.assertEqual((address.host, address.outcome), ("127.0.0.1", AddressOutcome.CONNECTED))
         told = [doing for doing in self.told if doing != "connecting to ::1"]
         self.assertEqual(told[:4], ["looking up localhost", "connecting to 127.0.0.1",
                                     "negotiating", "shaking hands"])  # fmt: skip
@@ -68,7 +68,7 @@ class ProbingTests(LoopbackTestCase):
             await self.serving("?starttls=smtp"), cafile=certificates.cafile()
         )
         assert report.first_byte is not None
-        self.assertEqual(report.first_byte.data, (b"hello\r\n" * 40)[:KEPT])
+        self.assertEqual(report.first_byte.data, (b"hello\r\n" * 40)[:MAX_FIRST_BYTES])
 
     async def test_resumption(self) -> None:
         """A second connection takes up the session, unless there are no tickets."""
@@ -91,9 +91,9 @@ class ProbingTests(LoopbackTestCase):
             if "again" in doing:
                 stopped.append(maybeDeferred(port.stopListening))
 
-        transport = Transport.parse(f"tls://localhost:{port.getHost().port}")
+        url = TransportURL.parse(f"tls://localhost:{port.getHost().port}")
         options = {"cafile": certificates.cafile()}
-        report = await probe(self.reactor, transport, options, told=told)
+        report = await probe(self.reactor, url, options, told=told)
         await stopped[0]
         self.assertEqual((report.is_verified, report.is_resumed), (True, None))
 
@@ -102,7 +102,7 @@ class ProbingTests(LoopbackTestCase):
         recorders = Recorders()
         port = await self.listening("tcp://127.0.0.1:0", recorders)
         report = await probe(
-            self.reactor, Transport.parse(f"tcp://127.0.0.1:{port}"), {}, wait=0.01
+            self.reactor, TransportURL.parse(f"tcp://127.0.0.1:{port}"), {}, wait=0.01
         )
         self.assertEqual((report.is_connected, report.is_verified), (True, False))
         self.assertEqual((report.is_resumed, recorders.built), (None, 1))
@@ -114,7 +114,7 @@ class ProbingTests(LoopbackTestCase):
         report = await self.probed(f"unix://{path}")
         self.assertTrue(report.is_connected)
         self.assertEqual([(each.host, each.outcome) for each in report.addresses],
-                         [(path, Outcome.CONNECTED)])  # fmt: skip
+                         [(path, AddressOutcome.CONNECTED)])  # fmt: skip
 
     async def test_several_addresses(self) -> None:
         """Each address that was tried is there, with why it failed."""
@@ -124,7 +124,7 @@ class ProbingTests(LoopbackTestCase):
         first, second = report.addresses
         assert first.diagnosis is not None
         self.assertEqual((first.host, first.diagnosis.cause), ("127.0.0.2", "refused"))
-        self.assertEqual((second.host, second.outcome), ("127.0.0.1", Outcome.CONNECTED))
+        self.assertEqual((second.host, second.outcome), ("127.0.0.1", AddressOutcome.CONNECTED))
 
     async def test_it_goes_on_in_the_clear_if_it_may(self) -> None:
         """With starttls_policy=may a peer without TLS is connected, and not verified."""
@@ -159,9 +159,9 @@ class ProbingTests(LoopbackTestCase):
     async def test_a_peer_that_never_says_goodbye(self) -> None:
         """A peer that does not answer our goodbye is not waited for."""
         recorders = Recorders()
-        url = await self.serving(guests=recorders)
+        url = await self.serving(factory=recorders)
         arrived = recorders.next()
-        transport, options = Transport.parse(url), {"cafile": certificates.cafile()}
+        transport, options = TransportURL.parse(url), {"cafile": certificates.cafile()}
         running = Deferred.fromCoroutine(
             probe(self.reactor, transport, options, wait=0.05, is_again=False)
         )
@@ -175,7 +175,7 @@ class ProbingTests(LoopbackTestCase):
     async def test_cancelled(self) -> None:
         """Given up at any time, it ends, and leaves nothing behind."""
         recorders = Recorders()
-        url = await self.serving(guests=recorders)
+        url = await self.serving(factory=recorders)
         for moment in ("connecting to", "shaking", "waiting", "again"):
             reached: Deferred[None] = Deferred()
 
@@ -185,7 +185,7 @@ class ProbingTests(LoopbackTestCase):
 
             options = {"cafile": certificates.cafile()}
             running = Deferred.fromCoroutine(
-                probe(self.reactor, Transport.parse(url), options, wait=0.2, told=told)
+                probe(self.reactor, TransportURL.parse(url), options, wait=0.2, told=told)
             )
             await reached
             await self.turn()

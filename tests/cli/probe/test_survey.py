@@ -13,12 +13,12 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import certificates
 from tests.cli.probe.samples import BAD, GOOD
 from tests.loopback import LoopbackTestCase, Recorders
-from txtransport import InvalidOption, Transport
+from txtransport import InvalidOption, TransportURL
 from txtransport.cli.probe.report import Survey
-from txtransport.cli.probe.survey import AT_ONCE, WAYS, Way, survey
+from txtransport.cli.probe.survey import AT_ONCE, CANDIDATES, Candidate, survey
 from txtransport.cli.probe.text import as_survey_text
-from txtransport.cli.terminal import Look
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.cli.terminal import TerminalStyle
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 
 class WaysTests(SynchronousTestCase):
@@ -26,7 +26,7 @@ class WaysTests(SynchronousTestCase):
 
     def test_the_usual_ones(self) -> None:
         """Mail, web, directories and databases are there, each by its own port."""
-        urls = {str(way.to("a.example")) for way in WAYS}
+        urls = {str(way.url_for("a.example")) for way in CANDIDATES}
         for url in (
             "tls://a.example:25?starttls=smtp",
             "tls://a.example:587?starttls=smtp",
@@ -43,17 +43,17 @@ class WaysTests(SynchronousTestCase):
 
     def test_each_once(self) -> None:
         """No way is tried twice."""
-        urls = [str(way.to("a.example")) for way in WAYS]
+        urls = [str(way.url_for("a.example")) for way in CANDIDATES]
         self.assertEqual(len(urls), len(set(urls)))
 
     def test_every_protocol(self) -> None:
         """Every protocol that a client can switch is tried, but those between servers."""
-        missing = set(UPGRADABLE) - {way.starttls for way in WAYS}
+        missing = set(STARTTLS_PROTOCOLS) - {way.starttls for way in CANDIDATES}
         self.assertEqual(missing, {"xmpp-server"})
 
     def test_an_address(self) -> None:
         """An IPv6 address is a host as well."""
-        self.assertEqual(str(Way("https", 443).to("::1")), "tls://[::1]:443")
+        self.assertEqual(str(Candidate("https", 443).url_for("::1")), "tls://[::1]:443")
 
 
 class Silent(Protocol):
@@ -63,32 +63,30 @@ class Silent(Protocol):
 class SurveyTests(LoopbackTestCase):
     """Servers on loopback, at ports of a table of the test's own."""
 
-    async def surveyed(self, *ways: Way, host: str = "localhost", **options: Any) -> Survey:
+    async def surveyed(self, *ways: Candidate, host: str = "localhost", **options: Any) -> Survey:
         """What answers."""
         return await survey(
             self.reactor, host, {"cafile": certificates.cafile(), **options}, ways=ways
         )
 
-    async def way(self, query: str = "", **options: Any) -> Way:
+    async def way(self, query: str = "", **options: Any) -> Candidate:
         """A good server; the way to it."""
         options = {"local_cert": certificates.site(), **options}
         port = await self.listening(f"tls://127.0.0.1:0{query}", Recorders(), **options)
-        return Way("ours", port, query.partition("=")[2] or None)
+        return Candidate("ours", port, query.partition("=")[2] or None)
 
     async def test_what_works_and_what_does_not(self) -> None:
         """What is verified, what answers and fails, and what is silent are told apart."""
         good, imap = await self.way(), await self.way("?starttls=imap")
         other = certificates.issued("other-name.pem", "other.example")
         bad = await self.way(local_cert=other)
-        nobody = Way("nobody", self.free_port())
+        nobody = Candidate("nobody", self.free_port())
         seen = await self.surveyed(bad, imap, nobody, good)
-        self.assertEqual([report.transport.port for report in seen.working], [imap.port, good.port])
+        self.assertEqual([report.url.port for report in seen.working], [imap.port, good.port])
         (failing,) = seen.failing
         assert failing.diagnosis is not None
-        self.assertEqual(
-            (failing.transport.port, failing.diagnosis.cause), (bad.port, "wrong-name")
-        )
-        self.assertEqual(seen.silent, (nobody.to("localhost"),))
+        self.assertEqual((failing.url.port, failing.diagnosis.cause), (bad.port, "wrong-name"))
+        self.assertEqual(seen.silent, (nobody.url_for("localhost"),))
 
     async def test_a_port_that_works_one_way_need_not_work_another(self) -> None:
         """TLS at once to a port that works with STARTTLS is no failure to speak of."""
@@ -112,7 +110,7 @@ class SurveyTests(LoopbackTestCase):
 
         port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Counting))
         began = self.reactor.seconds()
-        seen = await self.surveyed(*[Way("silent", port)] * (AT_ONCE * 2), timeout="0.2")
+        seen = await self.surveyed(*[Candidate("silent", port)] * (AT_ONCE * 2), timeout="0.2")
         self.assertLess(self.reactor.seconds() - began, 5)
         self.assertEqual((most, len(seen.answering)), (AT_ONCE, AT_ONCE * 2))
         causes = {report.diagnosis.cause for report in seen.answering if report.diagnosis}
@@ -121,7 +119,7 @@ class SurveyTests(LoopbackTestCase):
     async def test_no_such_host(self) -> None:
         """A name without an address is said once, and not once a port."""
         self.resolving()
-        seen = await self.surveyed(Way("https", 443), host="nowhere.example")
+        seen = await self.surveyed(Candidate("https", 443), host="nowhere.example")
         assert seen.diagnosis is not None
         self.assertEqual((seen.diagnosis.cause, seen.answering, seen.silent),
                          ("no-such-name", (), ()))  # fmt: skip
@@ -130,14 +128,14 @@ class SurveyTests(LoopbackTestCase):
         """What is wrong with an option is said before anything is opened."""
         port = await self.listening("tcp://127.0.0.1:0", recorders := Recorders())
         with self.assertRaises(InvalidOption):
-            await self.surveyed(Way("ours", port), cafile="/no/such/file")
+            await self.surveyed(Candidate("ours", port), cafile="/no/such/file")
         self.assertEqual(recorders.built, 0)
 
     async def test_cancelled(self) -> None:
         """Given up, it leaves nothing behind."""
         port = await self.listening("tcp://127.0.0.1:0", recorders := Recorders())
         arrived = recorders.next()
-        running = Deferred.fromCoroutine(self.surveyed(*[Way("silent", port)] * 12))
+        running = Deferred.fromCoroutine(self.surveyed(*[Candidate("silent", port)] * 12))
         server = await arrived
         running.cancel()
         await self.assertFailure(running, ConnectingCancelledError)
@@ -148,7 +146,7 @@ class SurveyTests(LoopbackTestCase):
     async def test_told(self) -> None:
         """Whoever waits is told how far it is."""
         told: list[str] = []
-        ways = [Way("nobody", self.free_port())] * 3
+        ways = [Candidate("nobody", self.free_port())] * 3
         await survey(self.reactor, "127.0.0.1", {}, told=told.append, ways=ways)
         self.assertIn("tried 3 of 3 ways", told)
 
@@ -156,11 +154,13 @@ class SurveyTests(LoopbackTestCase):
 class TextTests(SynchronousTestCase):
     """A survey, as people read it."""
 
-    SEEN = Survey("mail.example.com", (BAD, GOOD), (Transport.parse("tls://mail.example.com:443"),))
+    SEEN = Survey(
+        "mail.example.com", (BAD, GOOD), (TransportURL.parse("tls://mail.example.com:443"),)
+    )
 
     def test_everything_is_told(self) -> None:
         """The URLs that work, those that fail with their cause and remedy, and the silent."""
-        text = as_survey_text(self.SEEN, Look())
+        text = as_survey_text(self.SEEN, TerminalStyle())
         self.assertIn("  tls://mail.example.com:143?starttls=imap\n", text)
         self.assertIn("plaintext-peer: the peer speaks SMTP\n", text)
         self.assertIn("Use tls://mail.example.com:465?starttls=smtp on this port", text)
@@ -169,7 +169,7 @@ class TextTests(SynchronousTestCase):
     def test_brief(self) -> None:
         """``--quiet`` leaves the URLs that work, one a line, for a script to read."""
         self.assertEqual(
-            as_survey_text(self.SEEN, Look(is_coloured=True), is_brief=True),
+            as_survey_text(self.SEEN, TerminalStyle(is_coloured=True), is_brief=True),
             "tls://mail.example.com:143?starttls=imap\n",
         )
 
@@ -177,18 +177,20 @@ class TextTests(SynchronousTestCase):
         """That none works is the verdict, also in brief."""
         seen = evolve(self.SEEN, answering=())
         for is_brief in (False, True):
-            text = as_survey_text(seen, Look(), is_brief=is_brief)
+            text = as_survey_text(seen, TerminalStyle(), is_brief=is_brief)
             self.assertTrue(text.endswith("none works; 1 of 1 usual ways are silent\n"), text)
 
     def test_no_host(self) -> None:
         """Why none could be tried is told as any diagnosis is."""
         seen = Survey("mail.example.com", diagnosis=BAD.diagnosis)
-        self.assertIn("not connected: tls://mail.example.com:465", as_survey_text(seen, Look()))
+        self.assertIn(
+            "not connected: tls://mail.example.com:465", as_survey_text(seen, TerminalStyle())
+        )
 
     def test_unverified(self) -> None:
         """What is connected by options that verify no one does not count as working."""
         assert GOOD.session is not None
         weak = evolve(GOOD, session=evolve(GOOD.session, verified=False))
-        text = as_survey_text(Survey("mail.example.com", (weak,)), Look())
+        text = as_survey_text(Survey("mail.example.com", (weak,)), TerminalStyle())
         self.assertIn("not-verified: the options do not demand chain and name", text)
         self.assertIn("none works", text)

@@ -8,16 +8,16 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.cli.probe.samples import BAD, CHAIN, CLEAR, GOOD, NOW, SESSION
-from txtransport.cli.probe.report import Address, FirstByte, Outcome, Report
+from txtransport.cli.probe.report import AddressOutcome, AddressResult, FirstByte, ProbeReport
 from txtransport.cli.probe.text import as_text
-from txtransport.cli.terminal import Look
+from txtransport.cli.terminal import TerminalStyle
 from txtransport.errors import Diagnosis
 
-PLAIN = Look()
+PLAIN = TerminalStyle()
 HOSTILE = "\x1b[2J\x1b[H\u202eowned\r\nroot# "
 
 
-def shown(report: Report, look: Look = PLAIN, *, is_brief: bool = False) -> str:
+def shown(report: ProbeReport, look: TerminalStyle = PLAIN, *, is_brief: bool = False) -> str:
     """The report as text."""
     return as_text(report, look, NOW, is_brief=is_brief)
 
@@ -59,7 +59,7 @@ class TextTests(SynchronousTestCase):
 
     def test_an_endless_chain(self) -> None:
         """A peer that sends a hundred certificates does not push the tree out of the window."""
-        lines = shown(evolve(GOOD, chain=CHAIN[:1] * 100), Look(40)).splitlines()
+        lines = shown(evolve(GOOD, chain=CHAIN[:1] * 100), TerminalStyle(40)).splitlines()
         self.assertEqual(sum("`- CN=mail.example.com" in line for line in lines), 100)
         self.assertLessEqual(max(map(len, lines)), 40)
 
@@ -88,7 +88,9 @@ class TextTests(SynchronousTestCase):
         self.assertIn("- it sent b'220 '", text)
         self.assertIn("nothing vouches for it", text)
         for width in (24, 40, 80):
-            self.assertIn("tls://mail.example.com:465?starttls=smtp", shown(BAD, Look(width)))
+            self.assertIn(
+                "tls://mail.example.com:465?starttls=smtp", shown(BAD, TerminalStyle(width))
+            )
 
     def test_every_verdict(self) -> None:
         """Verified, unverified, and in the clear are three things."""
@@ -122,14 +124,16 @@ class TextTests(SynchronousTestCase):
         """No line is wider than the window, but for a word that cannot be broken."""
         for report in (GOOD, BAD, CLEAR):
             for width in (24, 40, 80, 200):
-                for line in shown(report, Look(width)).splitlines():
+                for line in shown(report, TerminalStyle(width)).splitlines():
                     is_word = len(line.replace("`- ", "").split()) == 1
                     self.assertTrue(len(line) <= width or is_word, (width, line))
 
     def test_long_evidence_is_broken(self) -> None:
         """What a peer sent, one word of 300 letters, is broken and not left to the terminal."""
         diagnosis = Diagnosis("other", "peer", True, "no", ("x" * 300,))
-        lines = shown(evolve(BAD, diagnosis=diagnosis), Look(40), is_brief=True).splitlines()
+        lines = shown(
+            evolve(BAD, diagnosis=diagnosis), TerminalStyle(40), is_brief=True
+        ).splitlines()
         self.assertLessEqual(max(map(len, lines)), 40)
 
 
@@ -141,20 +145,20 @@ class HarmlessTests(SynchronousTestCase):
         diagnosis = Diagnosis("other", "peer", True, HOSTILE, (HOSTILE,), HOSTILE)
         report = evolve(
             BAD,
-            addresses=(Address(HOSTILE, Outcome.FAILED, 1.0, diagnosis),),
+            addresses=(AddressResult(HOSTILE, AddressOutcome.FAILED, 1.0, diagnosis),),
             chain=(evolve(CHAIN[0], subject=HOSTILE, names=(HOSTILE,)),),
             first_byte=FirstByte(1.0, HOSTILE.encode()),
             diagnosis=diagnosis,
             session=evolve(SESSION, alpn_protocol=HOSTILE),
         )
-        for look in (Look(), Look(40, is_unicode=True)):
+        for look in (TerminalStyle(), TerminalStyle(40, is_unicode=True)):
             text = shown(report, look) + shown(evolve(report, diagnosis=None, hint=HOSTILE), look)
             self.assertTrue(text.replace("\n", "").isprintable(), ascii(text))
             self.assertIn("\\x1b", text)
 
     def test_colours(self) -> None:
         """With colours there are colours, each taken back in its line, and the same words."""
-        plain, coloured = shown(BAD), shown(BAD, Look(is_coloured=True))
+        plain, coloured = shown(BAD), shown(BAD, TerminalStyle(is_coloured=True))
         self.assertIn("\x1b[31mnot connected", coloured)
         for line in coloured.splitlines():
             self.assertEqual(line.count("\x1b["), 2 * line.count("\x1b[0m"), ascii(line))

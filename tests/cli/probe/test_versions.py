@@ -6,17 +6,17 @@ from typing import Any
 
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
-from txtransport import InvalidTransport, Transport
-from txtransport.cli.probe.report import Version
+from txtransport import InvalidTransport, TransportURL
+from txtransport.cli.probe.report import VersionResult
 from txtransport.cli.probe.versions import versions
 
 
 class VersionsTests(LoopbackTestCase):
     """Servers on loopback that speak some versions and not others."""
 
-    async def tried(self, url: str, **options: Any) -> tuple[Version, ...]:
+    async def tried(self, url: str, **options: Any) -> tuple[VersionResult, ...]:
         """What became of each version."""
-        return await versions(self.reactor, Transport.parse(url), options, lambda doing: None)
+        return await versions(self.reactor, TransportURL.parse(url), options, lambda doing: None)
 
     async def serving(self, query: str = "", **options: Any) -> str:
         """A server; its URL."""

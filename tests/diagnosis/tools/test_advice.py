@@ -6,7 +6,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.diagnosis.tools.test_known import LINES
 from txtransport.config.options import OPTIONS
-from txtransport.diagnosis.explain import ALL, explained
+from txtransport.diagnosis.explain import ALL_ROWS, explain
 from txtransport.diagnosis.tools.advice import IN_TOOL, in_tool
 
 
@@ -22,7 +22,7 @@ class InToolTests(SynchronousTestCase):
             ("x509: certificate is valid for a, not b", "ServerName in tls.Config"),
             ("curl: (56) tlsv13 alert certificate required", "--cert FILE --key FILE"),
         ):  # fmt: skip
-            self.assertEqual(explained(line)[0].in_tool, way)
+            self.assertEqual(explain(line)[0].in_tool, way)
 
     def test_nothing_that_does_not_help(self) -> None:
         """Where the remedy is another, no option of the tool is named."""
@@ -32,7 +32,7 @@ class InToolTests(SynchronousTestCase):
             "tls: client didn't provide a certificate",
             "curl: (60) SSL certificate problem: certificate has expired",
         ):
-            self.assertEqual(explained(line)[0].in_tool, "", line)
+            self.assertEqual(explain(line)[0].in_tool, "", line)
 
     def test_tools_without_a_way(self) -> None:
         """A tool that has no such option is told nothing."""
@@ -42,5 +42,5 @@ class InToolTests(SynchronousTestCase):
         """Each option is one of ours and stands in some remedy; each tool has known lines."""
         for option, ways in IN_TOOL.items():
             self.assertIn(option.partition("=")[0], OPTIONS)
-            self.assertTrue(any(option in row.remedy for row in ALL), option)
+            self.assertTrue(any(option in row.remedy for row in ALL_ROWS), option)
             self.assertLessEqual({*ways}, {*LINES})

@@ -16,8 +16,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport import errors
 from txtransport.diagnosis.alerts import ALERTS
-from txtransport.diagnosis.error_line import folded
-from txtransport.diagnosis.explain import ALL, TELLING, explained
+from txtransport.diagnosis.error_line import normalize
+from txtransport.diagnosis.explain import ALL_ROWS, SPECIFIC, explain
 from txtransport.diagnosis.findings import OF_REASON
 from txtransport.errors import CAUSES, FAULTS, TransportError
 
@@ -394,7 +394,7 @@ class LineTests(SynchronousTestCase):
     def test_each_line_has_its_cause(self) -> None:
         """Whoever pastes one of them hears the right reason."""
         for _, cause, line in known_lines():
-            found = explained(line)
+            found = explain(line)
             self.assertEqual(found[0].diagnosis.cause if found else None, cause, line)
 
     def test_each_line_has_its_tool(self) -> None:
@@ -404,7 +404,7 @@ class LineTests(SynchronousTestCase):
         }  # fmt: skip
         for tool, _, line in known_lines():
             if line not in nameless:
-                self.assertEqual(explained(line)[0].tool, tool, line)
+                self.assertEqual(explain(line)[0].tool, tool, line)
 
     def test_sixty_lines_and_more(self) -> None:
         """At least sixty lines are known, and some of each of the tools that count."""
@@ -423,7 +423,7 @@ class LineTests(SynchronousTestCase):
                 f"error:0A{1000 + alert.number:06X}",
                 f"Received fatal alert: {shouted.lower()}",
             )
-            meanings = {line: [one.diagnosis.summary for one in explained(line)] for line in lines}
+            meanings = {line: [one.diagnosis.summary for one in explain(line)] for line in lines}
             for line, said in meanings.items():
                 self.assertEqual(said, meanings[lines[0]], line)
                 self.assertEqual(len(said), 1, line)
@@ -435,8 +435,8 @@ class LineTests(SynchronousTestCase):
             ("bad certificate", 42), ("bad certificate status response", 113),
             ("expired certificate", 45), ("error decrypting message", 51),
         ):  # fmt: skip
-            (by_words,) = explained(f"remote error: tls: {words}")
-            (by_number,) = explained(f"SSL alert number {number}")
+            (by_words,) = explain(f"remote error: tls: {words}")
+            (by_number,) = explain(f"SSL alert number {number}")
             self.assertEqual(by_words.diagnosis, by_number.diagnosis, words)
 
 
@@ -445,11 +445,11 @@ class RowTests(SynchronousTestCase):
 
     def test_no_row_without_a_line(self) -> None:
         """Each row, but those made from the tables of alerts and reasons, is there for a line."""
-        lines = [folded(" ".join(line.split())) for _, _, line in known_lines()]
-        made = {row.pattern for row in TELLING if _is_made(row.pattern)}
+        lines = [normalize(" ".join(line.split())) for _, _, line in known_lines()]
+        made = {row.pattern for row in SPECIFIC if _is_made(row.pattern)}
         unseen = [
             row.pattern
-            for row in ALL
+            for row in ALL_ROWS
             if row.pattern not in made and not any(re.search(row.pattern, line) for line in lines)
         ]
         self.assertEqual(unseen, [])
@@ -457,7 +457,7 @@ class RowTests(SynchronousTestCase):
     def test_each_reason_of_openssl_is_known(self) -> None:
         """What the library explains of its own handshakes is explained of others' as well."""
         for reason, finding in OF_REASON.items():
-            (one,) = explained(f"error:0A000000:SSL routines::{reason}")
+            (one,) = explain(f"error:0A000000:SSL routines::{reason}")
             if reason != "wrong version number":
                 self.assertEqual(one.diagnosis.cause, finding.cause, reason)
                 self.assertIn(finding.text[1:], one.diagnosis.summary)
@@ -466,24 +466,24 @@ class RowTests(SynchronousTestCase):
         """A cause is one of the library's own; a fault is always one of four words."""
         kinds = [kind for kind in vars(errors).values() if _is_error(kind)]
         causes = {*CAUSES, *(kind.cause for kind in kinds), "refused", "no-such-name"}
-        for row in ALL:
+        for row in ALL_ROWS:
             self.assertIn(row.cause, causes)
             self.assertIn(row.fault, FAULTS)
 
     def test_sentences(self) -> None:
         """A meaning and a remedy can be read out: of one line, not long, without a full stop."""
-        for row in ALL:
+        for row in ALL_ROWS:
             for text in (row.meaning, row.remedy):
                 self.assertTrue(text.isprintable() and text[-1] != "." and text.strip() == text)
                 self.assertTrue(7 <= len(text) <= 260, text)
 
     def test_patterns_need_no_patience(self) -> None:
         """No pattern repeats a repetition, nor anything without a bound."""
-        for row in ALL:
+        for row in ALL_ROWS:
             self.assertNotRegex(row.pattern, r"[^\\][*+](?![^\[]*\])|\)[{*+]", row.pattern)
             self.assertEqual(row.pattern, row.pattern.replace("_", " "))
 
-    @given(st.sampled_from([row.pattern for row in TELLING]))
+    @given(st.sampled_from([row.pattern for row in SPECIFIC]))
     def test_patterns_are_spelt_as_the_text_is(self, pattern: str) -> None:
         """No pattern waits for a capital letter, which folded text does not have."""
         self.assertNotRegex(re.sub(r"\\.|\(\?P<|_", "", pattern), "[A-Z]")

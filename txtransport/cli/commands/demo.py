@@ -7,7 +7,7 @@ import json
 import shutil
 from typing import Any
 
-from txtransport.cli.terminal import PACKAGES, say, version
+from txtransport.cli.terminal import PACKAGES, version, write_output
 
 
 def add(commands: Any) -> None:
@@ -44,8 +44,8 @@ def run(chosen: argparse.Namespace) -> int:
         return 128 + end.number
     versions = {package: version(package) for package in PACKAGES}
     if chosen.json:
-        say(json.dumps(as_document(report, versions), indent=2) + "\n")
+        write_output(json.dumps(as_document(report, versions), indent=2) + "\n")
     else:
         title = ", ".join(f"{package} {of}" for package, of in versions.items())
-        say(as_text(report, title, shutil.get_terminal_size().columns))
+        write_output(as_text(report, title, shutil.get_terminal_size().columns))
     return 0 if report.is_right else 1

@@ -8,7 +8,7 @@ import shutil
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from txtransport.cli.terminal import laid_out, say, wrapped
+from txtransport.cli.terminal import table_lines, wrap, write_output
 
 if TYPE_CHECKING:
     from txtransport.cli.devfolder import Folder
@@ -83,7 +83,7 @@ def run(chosen: argparse.Namespace) -> int:
         *_told(_trusting(folder.cafile), width),
         *_told(uses(folder.cafile, path, names[0]), width),
     ]
-    say("\n".join(lines) + "\n")
+    write_output("\n".join(lines) + "\n")
     return 0
 
 
@@ -98,7 +98,7 @@ def _days(text: str) -> int:
 def _made(folder: Folder, path: str, issued: Issued, names: list[str], width: int) -> Iterator[str]:
     age = "new" if folder.is_new else "kept"
     root, leaf = folder.authority.certificate, issued.certificate
-    yield from laid_out(
+    yield from table_lines(
         [
             (folder.cafile, f"the authority, {age}, until {root.not_valid_after_utc:%Y-%m-%d}"),
             (
@@ -120,7 +120,7 @@ def _told(advice: Iterator[tuple[str, str]], width: int) -> Iterator[str]:
     """Each piece of advice, and below it a line to copy."""
     yield ""
     for text, line in advice:
-        yield from wrapped(f"{text}:", width)
+        yield from wrap(f"{text}:", width)
         yield f"{_INDENT}{line}"
 
 
@@ -162,13 +162,13 @@ def _for_clients(cafile: str, path: str, name: str) -> Iterator[tuple[str, str]]
 
 
 def _url(host: str, **options: str) -> str:
-    from txtransport.config.url import Transport
+    from txtransport.config.url import TransportURL
 
-    return str(Transport("tls", host, _PORT, options=tuple(options.items())))
+    return str(TransportURL("tls", host, _PORT, options=tuple(options.items())))
 
 
 def _quoted(url: str) -> str:
     """A URL as an endpoint string, for the shell."""
-    from txtransport.endpoints.strings import quote
+    from txtransport.endpoints.strings import endpoint_string
 
-    return shlex.quote(quote(url))
+    return shlex.quote(endpoint_string(url))

@@ -8,10 +8,10 @@ import shutil
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from txtransport.cli.terminal import laid_out, say, wrapped
+from txtransport.cli.terminal import table_lines, wrap, write_output
 
 if TYPE_CHECKING:
-    from txtransport.cli.doctor import Finding
+    from txtransport.cli.doctor import CheckResult
 
 
 def add(commands: Any) -> None:
@@ -36,26 +36,26 @@ def run(chosen: argparse.Namespace) -> int:
     # Some checks import Twisted and OpenSSL.
     from txtransport.cli import doctor
 
-    found = doctor.findings()
+    found = doctor.run_checks()
     wrong = [name for name, one in found.items() if one.verdict is doctor.Verdict.WRONG]
     if chosen.json:
         checks = [_as_document(name, one) for name, one in found.items()]
-        say(json.dumps({"ok": not wrong, "checks": checks}, indent=2) + "\n")
+        write_output(json.dumps({"ok": not wrong, "checks": checks}, indent=2) + "\n")
     else:
-        say(_as_text(found, wrong, shutil.get_terminal_size().columns))
+        write_output(_as_text(found, wrong, shutil.get_terminal_size().columns))
     return 1 if wrong else 0
 
 
-def _as_text(found: Mapping[str, Finding], wrong: list[str], width: int) -> str:
+def _as_text(found: Mapping[str, CheckResult], wrong: list[str], width: int) -> str:
     rows = [
         (one.verdict.value, name, f"{one.found}. To do: {one.advice}" if one.advice else one.found)
         for name, one in found.items()
     ]
     verdict = f"Wrong: {', '.join(wrong)}." if wrong else "Nothing is wrong."
-    return "\n".join([*laid_out(rows, width), "", *wrapped(verdict, width)]) + "\n"
+    return "\n".join([*table_lines(rows, width), "", *wrap(verdict, width)]) + "\n"
 
 
-def _as_document(name: str, one: Finding) -> dict[str, Any]:
+def _as_document(name: str, one: CheckResult) -> dict[str, Any]:
     return {
         "name": name,
         "verdict": one.verdict.value,

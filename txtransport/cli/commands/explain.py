@@ -9,13 +9,13 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from txtransport.cli.terminal import laid_out, say
-from txtransport.diagnosis.error_line import LONGEST
+from txtransport.cli.terminal import table_lines, write_output
+from txtransport.diagnosis.error_line import MAX_TEXT
 
 if TYPE_CHECKING:
     from txtransport.diagnosis.explain import Explained
 
-_FAULTS: Final = {
+_WHOSE_FAULT: Final = {
     "peer": "usually the other side's",
     "ours": "usually this side's",
     "network": "usually of what is in between",
@@ -47,21 +47,21 @@ def run(chosen: argparse.Namespace) -> int:
         The exit status.
     """
     # The tables are not needed for the help of all commands.
-    from txtransport.diagnosis.explain import explained, traced
+    from txtransport.diagnosis.explain import clues, explain
 
     text = " ".join(chosen.text) if chosen.text else _read()
-    found = explained(text)
-    traces = () if found else traced(text)
+    found = explain(text)
+    traces = () if found else clues(text)
     if chosen.json:
         document = {
             "ok": bool(found),
             "explanations": [*map(_as_document, found)],
             "traces": [*traces],
         }
-        say(json.dumps(document, indent=2) + "\n")
+        write_output(json.dumps(document, indent=2) + "\n")
     else:
-        lines = _told(found) if found else _untold(text, traces)
-        say("\n".join(laid_out([*lines], shutil.get_terminal_size().columns)) + "\n")
+        lines = _found_lines(found) if found else _unknown_lines(text, traces)
+        write_output("\n".join(table_lines([*lines], shutil.get_terminal_size().columns)) + "\n")
     return 0 if found else 1
 
 
@@ -73,11 +73,11 @@ def _read() -> str:
         sys.stderr.write("Paste the line, then press Enter and Ctrl-D:\n")
     raw = getattr(sys.stdin, "buffer", None)
     if raw is None:
-        return sys.stdin.read(LONGEST)
-    return bytes(raw.read(LONGEST)).decode("utf-8", "backslashreplace")
+        return sys.stdin.read(MAX_TEXT)
+    return bytes(raw.read(MAX_TEXT)).decode("utf-8", "backslashreplace")
 
 
-def _told(found: list[Explained]) -> Iterator[tuple[str, str]]:
+def _found_lines(found: list[Explained]) -> Iterator[tuple[str, str]]:
     """Rows of two cells: what, and the words for it."""
     best, *others = found
     diagnosis = best.diagnosis
@@ -85,7 +85,7 @@ def _told(found: list[Explained]) -> Iterator[tuple[str, str]]:
     yield "means", f"{diagnosis.summary}."
     for evidence in diagnosis.evidence:
         yield "seen", evidence
-    yield "fault", _FAULTS[diagnosis.fault]
+    yield "fault", _WHOSE_FAULT[diagnosis.fault]
     yield "do", f"{diagnosis.remedy}."
     if best.in_tool:
         yield "", f"In {best.tool}: {best.in_tool}"
@@ -96,7 +96,7 @@ def _told(found: list[Explained]) -> Iterator[tuple[str, str]]:
         yield "also", f"{other.said}: {other.diagnosis.summary}."
 
 
-def _untold(text: str, traces: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+def _unknown_lines(text: str, traces: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     if not text.strip():
         yield "line", "There is no text to explain."
         return

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import evolve
 
-from txtransport.cli.terminal import laid_out, say, wrapped
+from txtransport.cli.terminal import table_lines, wrap, write_output
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 
 if TYPE_CHECKING:
@@ -65,13 +65,13 @@ def run(chosen: argparse.Namespace) -> int:
         chosen.refuse(f"{chosen.scheme}:// has no {chosen.side}, but {' and '.join(sorted(sides))}")
     rows = [*_rows(scheme, sides & {chosen.side or side for side in sides})]
     if chosen.json:
-        say(json.dumps({"options": [*map(_as_document, rows)]}, indent=2) + "\n")
+        write_output(json.dumps({"options": [*map(_as_document, rows)]}, indent=2) + "\n")
         return 0
     width = shutil.get_terminal_size().columns
-    lines = [*laid_out([*map(_as_row, rows)], width)]
+    lines = [*table_lines([*map(_as_row, rows)], width)]
     if scheme is not None and scheme.refusal is not None:
-        lines += ["", *wrapped(f"{scheme.name}:// is not available: {scheme.refusal}", width)]
-    say("\n".join(lines) + "\n")
+        lines += ["", *wrap(f"{scheme.name}:// is not available: {scheme.refusal}", width)]
+    write_output("\n".join(lines) + "\n")
     return 0
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from attrs import evolve
 
-from txtransport.cli.terminal import say
+from txtransport.cli.terminal import write_output
 
 
 def add(commands: Any) -> None:
@@ -76,7 +76,7 @@ def run(chosen: argparse.Namespace) -> int:
     is_shown = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
     progress = Progress(sys.stderr if is_shown and not chosen.quiet else None, width)
     try:
-        is_good, document, text = _seen(chosen, width, progress.told)
+        is_good, document, text = _seen(chosen, width, progress.show)
     except (InvalidTransport, InvalidOption) as wrong:
         progress.done()
         chosen.refuse(str(wrong))
@@ -84,7 +84,7 @@ def run(chosen: argparse.Namespace) -> int:
         progress.done()
         return 128 + end.number
     progress.done()
-    say(json.dumps(document, indent=2) + "\n" if chosen.json else text)
+    write_output(json.dumps(document, indent=2) + "\n" if chosen.json else text)
     return 0 if is_good else 1
 
 
@@ -92,38 +92,38 @@ def _seen(
     chosen: argparse.Namespace, width: int, told: Callable[[str], object]
 ) -> tuple[bool, dict[str, Any], str]:
     """Whether all is well, and the report for machines and for people."""
-    from txtransport import InvalidTransport, Transport
+    from txtransport import InvalidTransport, TransportURL
     from txtransport.cli.probe.document import as_document, as_survey_document
     from txtransport.cli.probe.probing import probe
-    from txtransport.cli.probe.report import Report
+    from txtransport.cli.probe.report import ProbeReport
     from txtransport.cli.probe.survey import survey
     from txtransport.cli.probe.text import as_survey_text, as_text
     from txtransport.cli.probe.versions import check, versions
-    from txtransport.cli.reactor import completed
-    from txtransport.cli.terminal import look_of
+    from txtransport.cli.reactor import run_until_complete
+    from txtransport.cli.terminal import style_of
 
-    transport = Transport.parse(chosen.url)
-    is_host = "://" not in chosen.url and transport.port is None
-    options = _options(chosen, "tls" if is_host else transport.scheme)
-    look = look_of(sys.stdout, width=width)
+    url = TransportURL.parse(chosen.url)
+    is_host = "://" not in chosen.url and url.port is None
+    options = _options(chosen, "tls" if is_host else url.scheme)
+    look = style_of(sys.stdout, width=width)
     if is_host:
         if chosen.versions:
             raise InvalidTransport(f"--versions is for a URL, such as tls://{chosen.url}:443")
-        found = completed(lambda reactor: survey(reactor, transport.host, options, told=told))
+        found = run_until_complete(lambda reactor: survey(reactor, url.host, options, told=told))
         now = datetime.now(timezone.utc)
         text = as_survey_text(found, look, is_brief=chosen.quiet)
         return bool(found.working), as_survey_document(found, now), text
 
     if chosen.versions:
-        check(transport)
+        check(url)
 
-    async def probed(reactor: Any) -> Report:
-        report = await probe(reactor, transport, options, told=told)
+    async def probed(reactor: Any) -> ProbeReport:
+        report = await probe(reactor, url, options, told=told)
         if not chosen.versions or report.is_silent:
             return report
-        return evolve(report, versions=await versions(reactor, transport, options, told))
+        return evolve(report, versions=await versions(reactor, url, options, told))
 
-    seen = completed(probed)
+    seen = run_until_complete(probed)
     now = datetime.now(timezone.utc)
     text = as_text(seen, look, now, is_brief=chosen.quiet)
     return seen.is_verified, as_document(seen, now), text
@@ -135,18 +135,18 @@ def _options(chosen: argparse.Namespace, scheme: str) -> dict[str, str]:
     Raises:
         InvalidOption: One is unknown, or given twice.
     """
-    from txtransport.config.options import known
+    from txtransport.config.options import find_option
     from txtransport.config.schemes import SCHEMES
     from txtransport.errors import InvalidOption
-    from txtransport.text import seen
+    from txtransport.text import short_repr
 
     options: dict[str, str] = {}
     last = [] if chosen.timeout is None else [f"timeout={chosen.timeout}"]
     for each in (*chosen.option, *last):
         name, equals, value = each.partition("=")
         if not equals:
-            raise InvalidOption(name, f"--option {seen(each)}: write NAME=VALUE")
-        known(name, SCHEMES[scheme])
+            raise InvalidOption(name, f"--option {short_repr(each)}: write NAME=VALUE")
+        find_option(name, SCHEMES[scheme])
         if name in options:
             raise InvalidOption(name, f"{name} is given twice")
         options[name] = value

@@ -7,7 +7,7 @@ import json
 import shutil
 from typing import Any
 
-from txtransport.cli.terminal import laid_out, say
+from txtransport.cli.terminal import table_lines, write_output
 from txtransport.config.schemes import SCHEMES, Scheme
 
 
@@ -30,10 +30,10 @@ def run(chosen: argparse.Namespace) -> int:
     """
     if chosen.json:
         rows = [_as_document(scheme) for scheme in SCHEMES.values()]
-        say(json.dumps({"transports": rows}, indent=2) + "\n")
+        write_output(json.dumps({"transports": rows}, indent=2) + "\n")
     else:
-        lines = laid_out([*map(_as_row, SCHEMES.values())], shutil.get_terminal_size().columns)
-        say("\n".join(lines) + "\n")
+        lines = table_lines([*map(_as_row, SCHEMES.values())], shutil.get_terminal_size().columns)
+        write_output("\n".join(lines) + "\n")
     return 0
 
 

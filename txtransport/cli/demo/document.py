@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from txtransport import Session, Transport
-from txtransport.cli.demo.report import Report, Row, Scene
+from txtransport import Session, TransportURL
+from txtransport.cli.demo.report import DemoReport, MailExample, Row
 
 
-def as_document(report: Report, versions: Mapping[str, str]) -> dict[str, Any]:
+def as_document(report: DemoReport, versions: Mapping[str, str]) -> dict[str, Any]:
     """The report as what ``json.dumps`` takes.
 
     Args:
@@ -42,7 +42,7 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _scene(scene: Scene) -> dict[str, Any]:
+def _scene(scene: MailExample) -> dict[str, Any]:
     return {
         "title": scene.title,
         "asked": scene.asked,
@@ -62,7 +62,7 @@ def _scene(scene: Scene) -> dict[str, Any]:
     }
 
 
-def _parts(parsed: Transport | None) -> dict[str, Any] | None:
+def _parts(parsed: TransportURL | None) -> dict[str, Any] | None:
     if parsed is None:
         return None
     return {

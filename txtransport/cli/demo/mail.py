@@ -17,10 +17,10 @@ from twisted.internet.error import ConnectingCancelledError
 from twisted.protocols.basic import LineReceiver
 
 import txtransport
-from txtransport import HandshakeFailed, Session, StartTLSMixin, Transport
-from txtransport.cli.demo.report import Line, Scene
-from txtransport.cli.demo.stage import Party, Stage
-from txtransport.text import shown
+from txtransport import HandshakeFailed, Session, StartTLSMixin, TransportURL
+from txtransport.cli.demo.report import Line, MailExample
+from txtransport.cli.demo.servers import DemoPeer, DemoServers
+from txtransport.text import escape_bytes
 
 SERVER: Final = "mail.example.com"
 
@@ -29,7 +29,7 @@ class UnexpectedReply(Exception):
     """The server said something else."""
 
 
-class Speaker(StartTLSMixin, LineReceiver, Party):
+class LinePeer(StartTLSMixin, LineReceiver, DemoPeer):
     """What a mail client and a mail server have in common."""
 
     def write_line(self, line: str) -> None:
@@ -37,7 +37,7 @@ class Speaker(StartTLSMixin, LineReceiver, Party):
         cast(Any, self).sendLine(line.encode())
 
 
-class Submission(Speaker):
+class Submission(LinePeer):
     """A mail server's side, as far as the story needs it.
 
     Args:
@@ -79,7 +79,7 @@ _UNDER_TLS: Final = {
 }
 
 
-class Mailer(Speaker):
+class Mailer(LinePeer):
     """A mail client's side, which writes down what is said.
 
     Args:
@@ -113,11 +113,11 @@ class Mailer(Speaker):
         self._lines.append(Line(is_client, self.is_secure, text))
 
 
-Play = Callable[[Stage, Mailer], Awaitable[Session | None]]
+MailDialogue = Callable[[DemoServers, Mailer], Awaitable[Session | None]]
 """What a client says; gives the session of the conversation."""
 
 
-async def story(stage: Stage) -> tuple[Scene, ...]:
+async def story(stage: DemoServers) -> tuple[MailExample, ...]:
     """All scenes, on two servers that differ in nothing but where TLS begins."""
     submission = partial(Submission, stage.local_cert)
     at_465 = await stage.serve("tls", submission)
@@ -129,24 +129,24 @@ async def story(stage: Stage) -> tuple[Scene, ...]:
     )
 
 
-_IMPLICIT: Final = Scene(
+_IMPLICIT: Final = MailExample(
     "Implicit TLS on port 465: TLS begins at once",
     f"tls://{SERVER}:465",
     "TLSv1.3",
 )
-_STARTTLS: Final = Scene(
+_STARTTLS: Final = MailExample(
     "STARTTLS on port 587: TLS begins in mid-conversation",
     f"tcp://{SERVER}:587",
     "TLSv1.3",
 )
-_MISTAKE: Final = Scene(
+_MISTAKE: Final = MailExample(
     "The classic mistake: TLS at once, on the port for STARTTLS",
     f"tls://{SERVER}:587",
     "plaintext-peer",
 )
 
 
-async def scene(stage: Stage, begun: Scene, play: Play) -> Scene:
+async def scene(stage: DemoServers, begun: MailExample, play: MailDialogue) -> MailExample:
     """How a scene goes.
 
     Args:
@@ -166,19 +166,21 @@ async def scene(stage: Stage, begun: Scene, play: Play) -> Scene:
 
 
 async def _played(
-    stage: Stage, begun: Scene, build: Callable[[], Mailer], play: Play
+    stage: DemoServers, begun: MailExample, build: Callable[[], Mailer], play: MailDialogue
 ) -> Session | None:
     assert begun.dialled is not None
-    trust = stage.trust(Transport.parse(begun.asked))
-    endpoint = txtransport.client(stage.reactor, begun.dialled, timeout=stage.patience(), **trust)
+    trust = stage.trust(TransportURL.parse(begun.asked))
+    endpoint = txtransport.client(
+        stage.reactor, begun.dialled, timeout=stage.seconds_left(), **trust
+    )
     mailer = await stage.connect(endpoint, build)
     try:
         return await play(stage, mailer)
     finally:
-        await stage.part(mailer)
+        await stage.disconnect(mailer)
 
 
-async def under_tls(stage: Stage, mailer: Mailer) -> Session | None:
+async def under_tls(stage: DemoServers, mailer: Mailer) -> Session | None:
     """What is said when TLS is there from the start."""
     await _heard(stage, mailer, b"220")
     session = txtransport.session_of(mailer.transport)
@@ -186,12 +188,12 @@ async def under_tls(stage: Stage, mailer: Mailer) -> Session | None:
     return session
 
 
-async def upgraded(stage: Stage, mailer: Mailer) -> Session | None:
+async def upgraded(stage: DemoServers, mailer: Mailer) -> Session | None:
     """What is said when the two agree on TLS first."""
     await _heard(stage, mailer, b"220")
     await _asked(stage, mailer, _EHLO, b"250")
     await _asked(stage, mailer, "STARTTLS", b"220")
-    session = await stage.soon(mailer.upgrade(stage.cafile, SERVER))
+    session = await stage.within_deadline(mailer.upgrade(stage.cafile, SERVER))
     await _submit(stage, mailer)
     return session
 
@@ -199,18 +201,20 @@ async def upgraded(stage: Stage, mailer: Mailer) -> Session | None:
 _EHLO: Final = "EHLO client.example.com"
 
 
-async def _submit(stage: Stage, mailer: Mailer) -> None:
+async def _submit(stage: DemoServers, mailer: Mailer) -> None:
     await _asked(stage, mailer, _EHLO, b"250")
     await _asked(stage, mailer, "MAIL FROM:<someone@example.com>", b"250")
     await _asked(stage, mailer, "QUIT", b"221")
 
 
-async def _asked(stage: Stage, mailer: Mailer, command: str, code: bytes) -> None:
+async def _asked(stage: DemoServers, mailer: Mailer, command: str, code: bytes) -> None:
     mailer.say(command)
     await _heard(stage, mailer, code)
 
 
-async def _heard(stage: Stage, mailer: Mailer, code: bytes) -> None:
-    reply = await stage.soon(mailer.reply())
+async def _heard(stage: DemoServers, mailer: Mailer, code: bytes) -> None:
+    reply = await stage.within_deadline(mailer.reply())
     if not reply.startswith(code):
-        raise UnexpectedReply(f"the server said {shown(reply)} where {code.decode()} was due")
+        raise UnexpectedReply(
+            f"the server said {escape_bytes(reply)} where {code.decode()} was due"
+        )

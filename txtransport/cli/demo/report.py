@@ -7,13 +7,13 @@ from typing import Final
 
 from attrs import frozen
 
-from txtransport import Session, Transport
+from txtransport import Session, TransportURL
 
 PLAIN: Final = "plain"
 """What comes of a form that connects without TLS."""
 
 
-class Outcome(Enum):
+class RowOutcome(Enum):
     """How a form ended."""
 
     CONNECTED = "connected"
@@ -55,9 +55,9 @@ class Row:
     """
 
     form: Form
-    outcome: Outcome = Outcome.FAILED
-    parsed: Transport | None = None
-    dialled: Transport | None = None
+    outcome: RowOutcome = RowOutcome.FAILED
+    parsed: TransportURL | None = None
+    dialled: TransportURL | None = None
     session: Session | None = None
     milliseconds: float | None = None
     reason: str = ""
@@ -65,14 +65,14 @@ class Row:
     @property
     def result(self) -> str:
         """In a word: `PLAIN`, the version of TLS, or how it ended."""
-        if self.outcome is not Outcome.CONNECTED:
+        if self.outcome is not RowOutcome.CONNECTED:
             return str(self.outcome.value)
         return self.session.version if self.session else PLAIN
 
     @property
     def is_right(self) -> bool:
         """Whether it ended as it should."""
-        if self.outcome is Outcome.SKIPPED:
+        if self.outcome is RowOutcome.SKIPPED:
             return True
         session = self.session
         return self.result == self.form.expected and (
@@ -96,7 +96,7 @@ class Line:
 
 
 @frozen
-class Scene:
+class MailExample:
     """One way to speak with a mail server, and how it went.
 
     Attributes:
@@ -114,7 +114,7 @@ class Scene:
     title: str
     asked: str
     expected: str
-    dialled: Transport | None = None
+    dialled: TransportURL | None = None
     lines: tuple[Line, ...] = ()
     session: Session | None = None
     cause: str = ""
@@ -132,7 +132,7 @@ class Scene:
 
 
 @frozen
-class Report:
+class DemoReport:
     """All that the demo saw.
 
     Attributes:
@@ -142,7 +142,7 @@ class Report:
     """
 
     rows: tuple[Row, ...]
-    scenes: tuple[Scene, ...]
+    scenes: tuple[MailExample, ...]
     seconds: float
 
     @property

@@ -12,13 +12,13 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from txtransport.cli.demo.mail import story
-from txtransport.cli.demo.report import Report
-from txtransport.cli.demo.stage import Stage
+from txtransport.cli.demo.report import DemoReport
+from txtransport.cli.demo.servers import DemoServers
 from txtransport.cli.demo.table import table
-from txtransport.cli.reactor import completed
+from txtransport.cli.reactor import run_until_complete
 
 
-async def played(reactor: Any) -> Report:
+async def played(reactor: Any) -> DemoReport:
     """The whole demo; when it ends, however it ends, nothing is left of it.
 
     Args:
@@ -26,18 +26,18 @@ async def played(reactor: Any) -> Report:
     """
     began = time.perf_counter()
     with TemporaryDirectory(prefix="txtransport-") as folder:
-        stage = Stage(reactor, Path(folder))
+        stage = DemoServers(reactor, Path(folder))
         try:
             rows, scenes = await table(stage), await story(stage)
         finally:
             await stage.close()
-    return Report(rows, scenes, time.perf_counter() - began)
+    return DemoReport(rows, scenes, time.perf_counter() - began)
 
 
-def run() -> Report:
+def run() -> DemoReport:
     """The whole demo with the global reactor, which a process can run once.
 
     Raises:
         Interrupted: A signal came; what there was to clean up is cleaned up.
     """
-    return completed(lambda reactor: played(reactor))
+    return run_until_complete(lambda reactor: played(reactor))

@@ -15,9 +15,9 @@ from twisted.internet.protocol import DatagramProtocol, connectionDone
 from twisted.python.failure import Failure
 
 import txtransport
-from txtransport import Session, Transport, TransportUnavailable
-from txtransport.cli.demo.report import PLAIN, Form, Outcome, Row
-from txtransport.cli.demo.stage import NotHere, Party, Stage
+from txtransport import Session, TransportUnavailable, TransportURL
+from txtransport.cli.demo.report import PLAIN, Form, Row, RowOutcome
+from txtransport.cli.demo.servers import AddressUnavailable, DemoPeer, DemoServers
 
 PHP: Final = (
     Form("127.0.0.1", PLAIN),
@@ -51,33 +51,33 @@ MORE: Final = (
 _HELLO: Final = b"hello\r\n"
 
 
-async def table(stage: Stage) -> tuple[Row, ...]:
+async def table(stage: DemoServers) -> tuple[Row, ...]:
     """All rows, one after the other, so that none waits for another's."""
     return tuple([await row(stage, form) for form in (*PHP, *MORE)])
 
 
-async def row(stage: Stage, form: Form) -> Row:
+async def row(stage: DemoServers, form: Form) -> Row:
     """What comes of a form."""
     seen = Row(form)
     try:
-        parsed = Transport.parse(form.asked)
+        parsed = TransportURL.parse(form.asked)
         seen = evolve(seen, parsed=parsed)
-        place = await stage.place(parsed)
+        place = await stage.served_url(parsed)
         seen = evolve(seen, dialled=place)
         talk = _by_datagrams if place.scheme == "udp" else _by_stream
         session, milliseconds = await talk(stage, parsed, place)
     except (CancelledError, ConnectingCancelledError):
         raise
     except TransportUnavailable as refusal:
-        return evolve(seen, outcome=Outcome.REFUSED, reason=str(refusal))
-    except NotHere as lack:
-        return evolve(seen, outcome=Outcome.SKIPPED, reason=str(lack))
+        return evolve(seen, outcome=RowOutcome.REFUSED, reason=str(refusal))
+    except AddressUnavailable as lack:
+        return evolve(seen, outcome=RowOutcome.SKIPPED, reason=str(lack))
     except Exception as problem:
         return evolve(seen, reason=f"{type(problem).__name__}: {problem}")
-    return evolve(seen, outcome=Outcome.CONNECTED, session=session, milliseconds=milliseconds)
+    return evolve(seen, outcome=RowOutcome.CONNECTED, session=session, milliseconds=milliseconds)
 
 
-class Caller(Party):
+class Caller(DemoPeer):
     """Says a line, and hears it again."""
 
     def __init__(self) -> None:
@@ -120,26 +120,28 @@ class DatagramCaller(DatagramProtocol):
 
 
 async def _by_stream(
-    stage: Stage, asked: Transport, place: Transport
+    stage: DemoServers, asked: TransportURL, place: TransportURL
 ) -> tuple[Session | None, float]:
     endpoint = txtransport.client(
-        stage.reactor, place, timeout=stage.patience(), **stage.trust(asked)
+        stage.reactor, place, timeout=stage.seconds_left(), **stage.trust(asked)
     )
     began = time.perf_counter()
     caller = await stage.connect(endpoint, Caller)
     try:
-        await stage.soon(caller.echoed)
+        await stage.within_deadline(caller.echoed)
         return txtransport.session_of(caller.transport), _milliseconds_since(began)
     finally:
-        await stage.part(caller)
+        await stage.disconnect(caller)
 
 
-async def _by_datagrams(stage: Stage, asked: Transport, place: Transport) -> tuple[None, float]:
+async def _by_datagrams(
+    stage: DemoServers, asked: TransportURL, place: TransportURL
+) -> tuple[None, float]:
     began = time.perf_counter()
     caller = DatagramCaller()
     transport = await txtransport.datagram(stage.reactor, place).connect(caller)
     try:
-        await stage.soon(caller.echoed)
+        await stage.within_deadline(caller.echoed)
         return None, _milliseconds_since(began)
     finally:
         await cast(Any, transport).stopListening()

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Final
 
-from txtransport import Session, Transport
-from txtransport.cli.demo.report import Line, Outcome, Report, Row, Scene
-from txtransport.cli.terminal import wrapped
+from txtransport import Session, TransportURL
+from txtransport.cli.demo.report import DemoReport, Line, MailExample, Row, RowOutcome
+from txtransport.cli.terminal import wrap
 
 _HEADINGS: Final = ("asked for", "read as", "dialled", "result", "ms")
 _GAP: Final = " "
@@ -15,7 +15,7 @@ _NOTE: Final = "  "
 _NARROWEST: Final = 24
 
 
-def as_text(report: Report, title: str, width: int) -> str:
+def as_text(report: DemoReport, title: str, width: int) -> str:
     """The report, laid out.
 
     Args:
@@ -28,11 +28,11 @@ def as_text(report: Report, title: str, width: int) -> str:
     """
     width = max(width, _NARROWEST)
     paragraphs = [
-        [*wrapped(title, width)],
-        [*wrapped(_PREFACE, width)],
+        [*wrap(title, width)],
+        [*wrap(_PREFACE, width)],
         [*_table(report.rows, width)],
         *([*_scene(scene, width)] for scene in report.scenes),
-        [line for text in _verdict(report) for line in wrapped(text, width)],
+        [line for text in _verdict(report) for line in wrap(text, width)],
     ]
     return "\n\n".join("\n".join(lines) for lines in paragraphs) + "\n"
 
@@ -58,7 +58,7 @@ def _table(rows: tuple[Row, ...], width: int) -> Iterator[str]:
     yield "-" * total
     for row, line in zip(rows, cells, strict=True):
         yield _aligned(line, widths)
-        yield from wrapped(_note(row), width, _NOTE)
+        yield from wrap(_note(row), width, _NOTE)
 
 
 def _stacked(rows: tuple[Row, ...], width: int) -> Iterator[str]:
@@ -67,7 +67,7 @@ def _stacked(rows: tuple[Row, ...], width: int) -> Iterator[str]:
     for row in rows:
         for heading, cell in zip(_HEADINGS, _cells(row), strict=True):
             yield f"{heading:{label}}{cell}"
-        yield from wrapped(_note(row), width, _NOTE)
+        yield from wrap(_note(row), width, _NOTE)
         yield ""
 
 
@@ -87,13 +87,13 @@ def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
     return _GAP.join([*padded, f"{number:>{widths[-1]}}"])
 
 
-def _place(dialled: Transport | None) -> str:
+def _place(dialled: TransportURL | None) -> str:
     if dialled is None:
         return "-"
     if dialled.path:
         # In the demo's own folder, whose name tells nothing.
         return f".../{dialled.path.rpartition('/')[2]}"
-    return dialled.where.partition("://")[2]
+    return dialled.location.partition("://")[2]
 
 
 def _note(row: Row) -> str:
@@ -125,20 +125,20 @@ def _yes_or_no(answer: bool | None) -> str:
 # --- the story -------------------------------------------------------------------
 
 
-def _scene(scene: Scene, width: int) -> Iterator[str]:
-    yield from wrapped(scene.title, width)
-    yield from wrapped(f"{scene.asked}, dialled at {_place(scene.dialled)}", width, _NOTE)
+def _scene(scene: MailExample, width: int) -> Iterator[str]:
+    yield from wrap(scene.title, width)
+    yield from wrap(f"{scene.asked}, dialled at {_place(scene.dialled)}", width, _NOTE)
     was_secure = False
     for line in scene.lines:
         if line.is_secure and not was_secure and scene.session is not None:
             session = scene.session
-            yield from wrapped(f"== {session.version}, {_described(session)}", width, _NOTE)
+            yield from wrap(f"== {session.version}, {_described(session)}", width, _NOTE)
         was_secure = line.is_secure
-        yield from wrapped(_said(line), width, _NOTE, 12)
+        yield from wrap(_said(line), width, _NOTE, 12)
     if scene.cause:
-        yield from wrapped(f"{scene.cause}: {scene.explanation}", width, _NOTE)
+        yield from wrap(f"{scene.cause}: {scene.explanation}", width, _NOTE)
     if not scene.is_right:
-        yield from wrapped(f"NOT AS IT SHOULD BE: {scene.expected} was expected", width, _NOTE)
+        yield from wrap(f"NOT AS IT SHOULD BE: {scene.expected} was expected", width, _NOTE)
 
 
 def _said(line: Line) -> str:
@@ -147,8 +147,8 @@ def _said(line: Line) -> str:
     return f"{how:5}  {who} {line.text}"
 
 
-def _verdict(report: Report) -> Iterator[str]:
-    skipped = sum(row.outcome is Outcome.SKIPPED for row in report.rows)
+def _verdict(report: DemoReport) -> Iterator[str]:
+    skipped = sum(row.outcome is RowOutcome.SKIPPED for row in report.rows)
     aside = f", {skipped} of them skipped" if skipped else ""
     count = f"{len(report.rows)} rows and {len(report.scenes)} scenes{aside}"
     end = ": all as they should be." if report.is_right else "."

@@ -8,13 +8,20 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from txtransport.cli.probe.report import Address, Report, Span, Stage, Survey, Version
+from txtransport.cli.probe.report import (
+    AddressResult,
+    ProbeReport,
+    ProbeStage,
+    StageTime,
+    Survey,
+    VersionResult,
+)
 from txtransport.errors import Diagnosis
-from txtransport.text import shown
-from txtransport.tls.certificate import Described
+from txtransport.text import escape_bytes
+from txtransport.tls.certificate import CertificateSummary
 
 
-def as_document(report: Report, now: datetime) -> dict[str, Any]:
+def as_document(report: ProbeReport, now: datetime) -> dict[str, Any]:
     """The report as what ``json.dumps`` takes.
 
     Args:
@@ -22,7 +29,7 @@ def as_document(report: Report, now: datetime) -> dict[str, Any]:
         now: For the days that are left.
     """
     return {
-        "url": report.transport.redacted(),
+        "url": report.url.redacted(),
         "connected": report.is_connected,
         "verified": report.is_verified,
         "stage": report.failed_stage.value if report.failed_stage else None,
@@ -53,12 +60,12 @@ def as_survey_document(survey: Survey, now: datetime) -> dict[str, Any]:
         "verified": bool(survey.working),
         "working": [as_document(report, now) for report in survey.working],
         "failing": [as_document(report, now) for report in survey.failing],
-        "silent": [str(transport) for transport in survey.silent],
+        "silent": [str(url) for url in survey.silent],
         "diagnosis": _diagnosis(survey.diagnosis),
     }
 
 
-def _session(report: Report) -> dict[str, Any] | None:
+def _session(report: ProbeReport) -> dict[str, Any] | None:
     session = report.session
     if session is None:
         return None
@@ -77,7 +84,7 @@ def _session(report: Report) -> dict[str, Any] | None:
     }
 
 
-def _address(address: Address) -> dict[str, Any]:
+def _address(address: AddressResult) -> dict[str, Any]:
     return {
         "address": address.host,
         "outcome": address.outcome.value,
@@ -86,26 +93,26 @@ def _address(address: Address) -> dict[str, Any]:
     }
 
 
-def _timing(report: Report) -> dict[str, float | None]:
-    spans: dict[Stage, Span] = {span.stage: span for span in report.spans}
+def _timing(report: ProbeReport) -> dict[str, float | None]:
+    spans: dict[ProbeStage, StageTime] = {span.stage: span for span in report.spans}
     timing = {
         stage.value.replace("-", "_"): _rounded(spans[stage].milliseconds)
         if stage in spans
         else None
-        for stage in Stage
+        for stage in ProbeStage
     }
     first = report.first_byte
     waited = first.waited if first is not None and first.data else None
     return {**timing, "first_byte": _rounded(waited), "total": _rounded(report.milliseconds)}
 
 
-def _first_bytes(report: Report) -> str | None:
+def _first_bytes(report: ProbeReport) -> str | None:
     if report.first_byte is None or not report.first_byte.data:
         return None
-    return shown(report.first_byte.data)
+    return escape_bytes(report.first_byte.data)
 
 
-def _certificate(certificate: Described, now: datetime) -> dict[str, Any]:
+def _certificate(certificate: CertificateSummary, now: datetime) -> dict[str, Any]:
     return {
         "subject": certificate.subject,
         "issuer": certificate.issuer,
@@ -120,7 +127,7 @@ def _certificate(certificate: Described, now: datetime) -> dict[str, Any]:
     }
 
 
-def _version(version: Version) -> dict[str, Any]:
+def _version(version: VersionResult) -> dict[str, Any]:
     return {
         "version": version.name,
         "accepted": version.is_accepted,

@@ -18,38 +18,46 @@ from twisted.internet.protocol import Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 import txtransport
-from txtransport import Session, Transport
-from txtransport.cli.probe.report import Address, FirstByte, Outcome, Report, Span, Stage, stages
+from txtransport import Session, TransportURL
+from txtransport.cli.probe.report import (
+    AddressOutcome,
+    AddressResult,
+    FirstByte,
+    ProbeReport,
+    ProbeStage,
+    StageTime,
+    stages_of,
+)
 from txtransport.config.policy import Side
 from txtransport.config.schemes import SCHEMES
-from txtransport.connection.handshake import outcome_of
+from txtransport.connection.handshake import starttls_outcome
 from txtransport.connection.trace import Event, Step
-from txtransport.diagnosis.banners import recognise
+from txtransport.diagnosis.banners import recognise_plaintext
 from txtransport.endpoints.network_errors import diagnosis_of
 from txtransport.errors import HandshakeFailed, TransportTimeout, TransportUnavailable
-from txtransport.starttls.protocols import UPGRADABLE
-from txtransport.tls.certificate import described
-from txtransport.tls.connection import KEPT
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
+from txtransport.tls.certificate import summarize_chain
+from txtransport.tls.connection import MAX_FIRST_BYTES
 from txtransport.tls.session import session_of
 
 FIRST_BYTE: Final = 1.0
 """Seconds to wait for the peer's first byte; many wait for the client's."""
 
-_FAREWELL: Final = 0.5
+_CLOSE_WAIT: Final = 0.5
 
-Told = Callable[[str], object]
+Progress = Callable[[str], object]
 """Is told what is going on, in a few words."""
 
 
 async def probe(
     reactor: Any,
-    transport: Transport,
+    url: TransportURL,
     options: Mapping[str, Any],
     *,
     wait: float = FIRST_BYTE,
     is_again: bool = True,
-    told: Told = lambda doing: None,
-) -> Report:
+    told: Progress = lambda doing: None,
+) -> ProbeReport:
     """Connect, look, and hang up.
 
     Args:
@@ -65,46 +73,46 @@ async def probe(
         InvalidTransport: The URL is not one of a client.
         InvalidOption: An option, or a file that it names, cannot be used.
     """
-    trail = Trail(reactor, transport, told)
+    trail = ProbeRecorder(reactor, url, told)
     try:
-        endpoint = txtransport.client(reactor, transport, trace=trail.on, **options)
+        endpoint = txtransport.client(reactor, url, trace=trail.on, **options)
     except TransportUnavailable as error:
-        return Report(transport, diagnosis=diagnosis_of(error))
-    trail.is_negotiated = "starttls" in {*dict(transport.options), *options}
+        return ProbeReport(url, diagnosis=diagnosis_of(error))
+    trail.is_negotiated = "starttls" in {*dict(url.options), *options}
     trail.begin()
     try:
-        guest = cast(_Guest, await endpoint.connect(_Guests(reactor)))
+        protocol = cast(_ProbeProtocol, await endpoint.connect(_ProbeFactory(reactor)))
     except (CancelledError, ConnectingCancelledError):
         raise
     except Exception as error:
         return trail.failed(error)
-    trail.secured(guest.session)
+    trail.secured(protocol.session)
     try:
         told("waiting for the first byte")
-        seen = trail.seen(guest, await guest.first(wait))
+        seen = trail.seen(protocol, await protocol.first(wait))
     finally:
-        await guest.leave()
+        await protocol.leave()
     if not is_again or not seen.is_connected or seen.session is None:
         return seen
     told("connecting again, to resume the session")
-    return evolve(seen, is_resumed=await _resumed(reactor, transport, options))
+    return evolve(seen, is_resumed=await _resumed(reactor, url, options))
 
 
-async def _resumed(reactor: Any, transport: Transport, options: Mapping[str, Any]) -> bool | None:
-    endpoint = txtransport.client(reactor, transport, **options)
+async def _resumed(reactor: Any, url: TransportURL, options: Mapping[str, Any]) -> bool | None:
+    endpoint = txtransport.client(reactor, url, **options)
     try:
-        guest = cast(_Guest, await endpoint.connect(_Guests(reactor)))
+        protocol = cast(_ProbeProtocol, await endpoint.connect(_ProbeFactory(reactor)))
     except (CancelledError, ConnectingCancelledError):
         raise
     except Exception:
         # The first one has been seen; that a second is not let in is no answer
         # to what this asks.
         return None
-    await guest.leave()
-    return guest.session.resumed if guest.session is not None else None
+    await protocol.leave()
+    return protocol.session.resumed if protocol.session is not None else None
 
 
-class _Guests(Factory):
+class _ProbeFactory(Factory):
     """Builds the guests."""
 
     noisy = False
@@ -112,12 +120,12 @@ class _Guests(Factory):
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
 
-    def buildProtocol(self, addr: object) -> _Guest:
+    def buildProtocol(self, addr: object) -> _ProbeProtocol:
         """One more."""
-        return _Guest(self._clock)
+        return _ProbeProtocol(self._clock)
 
 
-class _Guest(Protocol):
+class _ProbeProtocol(Protocol):
     """Listens, and says nothing.
 
     Args:
@@ -142,13 +150,13 @@ class _Guest(Protocol):
     def connectionMade(self) -> None:
         self.session = session_of(self.transport)
         # What it hears first may be the dialogue's outcome, in our words.
-        self._repeated = outcome_of(self.transport)
+        self._repeated = starttls_outcome(self.transport)
 
     def dataReceived(self, data: bytes) -> None:
         repeated, self._repeated = self._repeated, b""
         if data == repeated:
             return
-        self.data = (self.data + data)[:KEPT]
+        self.data = (self.data + data)[:MAX_FIRST_BYTES]
         self._fire(self._heard)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -169,7 +177,7 @@ class _Guest(Protocol):
             return
         transport = cast(Any, self.transport)
         transport.loseConnection()
-        impatience = self._clock.callLater(_FAREWELL, transport.abortConnection)
+        impatience = self._clock.callLater(_CLOSE_WAIT, transport.abortConnection)
         try:
             await self._gone
         finally:
@@ -183,7 +191,7 @@ class _Guest(Protocol):
 
 
 @define(eq=False)
-class Trail:
+class ProbeRecorder:
     """What one attempt leaves behind, while it goes on.
 
     Attributes:
@@ -194,104 +202,106 @@ class Trail:
     """
 
     clock: IReactorTime
-    transport: Transport
-    told: Told
+    url: TransportURL
+    told: Progress
     is_negotiated: bool = False
     _began: float = 0.0
-    _marks: dict[Stage, float] = Made(dict)
+    _marks: dict[ProbeStage, float] = Made(dict)
     _turns: dict[str, float] = Made(dict)
-    _addresses: dict[str, Address] = Made(dict)
+    _addresses: dict[str, AddressResult] = Made(dict)
 
     def begin(self) -> None:
         """From now on time counts."""
         self._began = self.clock.seconds()
-        if not (self.transport.is_literal or self.transport.path):
-            self.told(f"looking up {self.transport.host}")
+        if not (self.url.is_literal or self.url.path):
+            self.told(f"looking up {self.url.host}")
 
     def on(self, event: Event) -> None:
         """A step was taken."""
-        _HEARERS[event.step](self, event)
+        _EVENT_HANDLERS[event.step](self, event)
 
     def secured(self, session: Session | None) -> None:
         """The guest is there; a session came of the handshake, if there was one."""
-        self._mark(Stage.HANDSHAKE if session is not None else Stage.CONNECT)
+        self._mark(ProbeStage.HANDSHAKE if session is not None else ProbeStage.CONNECT)
 
-    def failed(self, error: BaseException) -> Report:
+    def failed(self, error: BaseException) -> ProbeReport:
         """It came to nothing."""
-        begun = stages(self.transport, self.is_negotiated)
+        begun = stages_of(self.url, self.is_negotiated)
         self._mark(next((stage for stage in begun if stage not in self._marks), begun[-1]))
         chain = error.chain if isinstance(error, HandshakeFailed) else ()
-        return Report(
-            self.transport,
+        return ProbeReport(
+            self.url,
             self._tried(),
             self._spans(),
-            chain=described(chain),
-            diagnosis=diagnosis_of(error, self.transport.where),
-            hint="" if self.is_negotiated else _usual(self.transport, error),
+            chain=summarize_chain(chain),
+            diagnosis=diagnosis_of(error, self.url.location),
+            hint="" if self.is_negotiated else _usual_protocol_hint(self.url, error),
         )
 
-    def seen(self, guest: _Guest, first_byte: FirstByte) -> Report:
+    def seen(self, protocol: _ProbeProtocol, first_byte: FirstByte) -> ProbeReport:
         """It came about, and the guest has listened for a while."""
-        session = guest.session
-        report = Report(
-            self.transport,
+        session = protocol.session
+        report = ProbeReport(
+            self.url,
             self._tried(),
             self._spans(),
             session,
-            described(session.peer_chain if session is not None else ()),
+            summarize_chain(session.peer_chain if session is not None else ()),
             first_byte,
             hint=self._hint(session, first_byte),
         )
-        reason = guest.reason
+        reason = protocol.reason
         if first_byte.data or reason is None or isinstance(reason, ConnectionDone):
             return report
         # In TLS 1.3 a peer judges our certificate when we are through already.
-        return evolve(report, diagnosis=diagnosis_of(reason, self.transport.where))
+        return evolve(report, diagnosis=diagnosis_of(reason, self.url.location))
 
     def _trying(self, event: Event) -> None:
-        self._mark(Stage.LOOK_UP)
+        self._mark(ProbeStage.LOOK_UP)
         self._turns[event.host] = self._now()
         self.told(f"connecting to {event.host}")
 
     def _failed_at(self, event: Event) -> None:
         error = cast(BaseException, event.error)
         if isinstance(error, (CancelledError, ConnectingCancelledError)):
-            self._address(event.host, Outcome.GIVEN_UP)
+            self._address(event.host, AddressOutcome.GIVEN_UP)
         else:
-            self._address(event.host, Outcome.FAILED, error)
+            self._address(event.host, AddressOutcome.FAILED, error)
 
     def _connected(self, event: Event) -> None:
-        self._mark(Stage.CONNECT)
+        self._mark(ProbeStage.CONNECT)
         # A local socket's address has no host: it is the one that was tried.
         host = event.host if event.host in self._turns else next(iter(self._turns), "")
-        self._address(host, Outcome.CONNECTED)
-        self._tell_what_follows(Stage.CONNECT)
+        self._address(host, AddressOutcome.CONNECTED)
+        self._tell_what_follows(ProbeStage.CONNECT)
 
     def _negotiated(self, event: Event) -> None:
-        self._mark(Stage.NEGOTIATION)
-        self._tell_what_follows(Stage.NEGOTIATION)
+        self._mark(ProbeStage.NEGOTIATION)
+        self._tell_what_follows(ProbeStage.NEGOTIATION)
 
-    def _tell_what_follows(self, stage: Stage) -> None:
-        following = stages(self.transport, self.is_negotiated)
+    def _tell_what_follows(self, stage: ProbeStage) -> None:
+        following = stages_of(self.url, self.is_negotiated)
         for later in following[following.index(stage) + 1 :][:1]:
-            self.told(_DOING[later])
+            self.told(_STAGE_WORDS[later])
 
-    def _address(self, host: str, outcome: Outcome, error: BaseException | None = None) -> None:
+    def _address(
+        self, host: str, outcome: AddressOutcome, error: BaseException | None = None
+    ) -> None:
         took = self._now() - self._turns.get(host, 0.0)
         diagnosis = None if error is None else diagnosis_of(error)
-        self._addresses[host] = Address(host, outcome, took, diagnosis)
+        self._addresses[host] = AddressResult(host, outcome, took, diagnosis)
 
-    def _tried(self) -> tuple[Address, ...]:
+    def _tried(self) -> tuple[AddressResult, ...]:
         return tuple(self._addresses[host] for host in self._turns if host in self._addresses)
 
-    def _spans(self) -> tuple[Span, ...]:
+    def _spans(self) -> tuple[StageTime, ...]:
         spans, begin = [], 0.0
         for stage, end in self._marks.items():
-            spans.append(Span(stage, begin, end))
+            spans.append(StageTime(stage, begin, end))
             begin = end
         return tuple(spans)
 
-    def _mark(self, stage: Stage) -> None:
+    def _mark(self, stage: ProbeStage) -> None:
         self._marks.setdefault(stage, self._now())
 
     def _now(self) -> float:
@@ -300,43 +310,43 @@ class Trail:
 
     def _hint(self, session: Session | None, first_byte: FirstByte) -> str:
         """Who speaks in the clear, where a URL for TLS is to be had."""
-        if session is not None or SCHEMES[self.transport.scheme].is_local:
+        if session is not None or SCHEMES[self.url.scheme].is_local:
             return ""
-        known = recognise(first_byte.data, Side.CLIENT, self.transport.port)
+        known = recognise_plaintext(first_byte.data, Side.CLIENT, self.url.port)
         if known is None:
             return ""
-        secure = evolve(self.transport, scheme="tls", options=())
-        return f"The peer is {known.who}. {known.advice_at(secure.where)}"
+        secure = evolve(self.url, scheme="tls", options=())
+        return f"The peer is {known.who}. {known.advice_at(secure.location)}"
 
 
 # The first row of a port is the one that most speak there.
-USUAL: Final = {
+USUAL_STARTTLS: Final = {
     protocol.port: protocol.name
-    for protocol in reversed(UPGRADABLE.values())
+    for protocol in reversed(STARTTLS_PROTOCOLS.values())
     if protocol.port is not None
 }
 """Ports at which a peer usually begins in the clear, and its protocol."""
 
 
-def _usual(transport: Transport, error: BaseException) -> str:
+def _usual_protocol_hint(url: TransportURL, error: BaseException) -> str:
     """What usually stands at the port of a peer that left, or waits, without a word."""
     if not isinstance(error, (HandshakeFailed, TransportTimeout)) or error.received:
         return ""
-    name = USUAL.get(transport.port or 0)
+    name = USUAL_STARTTLS.get(url.port or 0)
     if name is None or error.cause not in ("closed", "timeout"):
         return ""
-    there = evolve(transport, options=(("starttls", name), *transport.options))
+    there = evolve(url, options=(("starttls", name), *url.options))
     return (
-        f"Port {transport.port} is usually that of {name}, which begins in the clear: try "
+        f"Port {url.port} is usually that of {name}, which begins in the clear: try "
         f"{there.redacted()} instead"
     )
 
 
-_DOING: Final = {Stage.NEGOTIATION: "negotiating", Stage.HANDSHAKE: "shaking hands"}
+_STAGE_WORDS: Final = {ProbeStage.NEGOTIATION: "negotiating", ProbeStage.HANDSHAKE: "shaking hands"}
 
-_HEARERS: Final = {
-    Step.TRYING: Trail._trying,
-    Step.FAILED: Trail._failed_at,
-    Step.CONNECTED: Trail._connected,
-    Step.NEGOTIATED: Trail._negotiated,
+_EVENT_HANDLERS: Final = {
+    Step.TRYING: ProbeRecorder._trying,
+    Step.FAILED: ProbeRecorder._failed_at,
+    Step.CONNECTED: ProbeRecorder._connected,
+    Step.NEGOTIATED: ProbeRecorder._negotiated,
 }

@@ -7,13 +7,13 @@ from typing import Final
 
 from attrs import frozen
 
-from txtransport import Session, Transport
+from txtransport import Session, TransportURL
 from txtransport.config.schemes import SCHEMES
 from txtransport.errors import Diagnosis
-from txtransport.tls.certificate import Described
+from txtransport.tls.certificate import CertificateSummary
 
 
-class Stage(Enum):
+class ProbeStage(Enum):
     """What an attempt spends its time with, in order; each ends at a step."""
 
     LOOK_UP = "look-up"
@@ -22,10 +22,10 @@ class Stage(Enum):
     HANDSHAKE = "handshake"
 
 
-_IN_THE_CLEAR: Final = (Stage.LOOK_UP, Stage.CONNECT)
+_IN_THE_CLEAR: Final = (ProbeStage.LOOK_UP, ProbeStage.CONNECT)
 
 
-class Outcome(Enum):
+class AddressOutcome(Enum):
     """How an address did."""
 
     CONNECTED = "connected"
@@ -35,7 +35,7 @@ class Outcome(Enum):
 
 
 @frozen
-class Address:
+class AddressResult:
     """One address that was tried.
 
     Attributes:
@@ -46,13 +46,13 @@ class Address:
     """
 
     host: str
-    outcome: Outcome
+    outcome: AddressOutcome
     milliseconds: float
     diagnosis: Diagnosis | None = None
 
 
 @frozen
-class Span:
+class StageTime:
     """The time of one stage.
 
     Attributes:
@@ -61,7 +61,7 @@ class Span:
         end: The same.
     """
 
-    stage: Stage
+    stage: ProbeStage
     begin: float
     end: float
 
@@ -88,7 +88,7 @@ class FirstByte:
 
 
 @frozen
-class Version:
+class VersionResult:
     """What became of an offer of one version of TLS.
 
     Attributes:
@@ -104,7 +104,7 @@ class Version:
 
 
 @frozen
-class Report:
+class ProbeReport:
     """One probe.
 
     Attributes:
@@ -121,16 +121,16 @@ class Report:
         versions: What became of each version of TLS, if that was asked for.
     """
 
-    transport: Transport
-    addresses: tuple[Address, ...] = ()
-    spans: tuple[Span, ...] = ()
+    url: TransportURL
+    addresses: tuple[AddressResult, ...] = ()
+    spans: tuple[StageTime, ...] = ()
     session: Session | None = None
-    chain: tuple[Described, ...] = ()
+    chain: tuple[CertificateSummary, ...] = ()
     first_byte: FirstByte | None = None
     is_resumed: bool | None = None
     diagnosis: Diagnosis | None = None
     hint: str = ""
-    versions: tuple[Version, ...] | None = None
+    versions: tuple[VersionResult, ...] | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -143,7 +143,7 @@ class Report:
         return self.is_connected and self.session is not None and self.session.verified
 
     @property
-    def failed_stage(self) -> Stage | None:
+    def failed_stage(self) -> ProbeStage | None:
         """Where it came to an end, or None when it did not."""
         return self.spans[-1].stage if self.spans and not self.is_connected else None
 
@@ -170,34 +170,34 @@ class Survey:
     """
 
     host: str
-    answering: tuple[Report, ...] = ()
-    silent: tuple[Transport, ...] = ()
+    answering: tuple[ProbeReport, ...] = ()
+    silent: tuple[TransportURL, ...] = ()
     diagnosis: Diagnosis | None = None
 
     @property
-    def working(self) -> tuple[Report, ...]:
+    def working(self) -> tuple[ProbeReport, ...]:
         """Those that are connected and verified."""
         return tuple(report for report in self.answering if report.is_verified)
 
     @property
-    def failing(self) -> tuple[Report, ...]:
+    def failing(self) -> tuple[ProbeReport, ...]:
         """The others, where no other way works at the same port."""
-        ports = {report.transport.port for report in self.working}
+        ports = {report.url.port for report in self.working}
         return tuple(
             report
             for report in self.answering
-            if not report.is_verified and report.transport.port not in ports
+            if not report.is_verified and report.url.port not in ports
         )
 
 
-def stages(transport: Transport, is_negotiated: bool) -> tuple[Stage, ...]:
+def stages_of(url: TransportURL, is_negotiated: bool) -> tuple[ProbeStage, ...]:
     """The stages of an attempt.
 
     Args:
         transport: What is probed.
         is_negotiated: Whether a dialogue comes before TLS.
     """
-    if not SCHEMES[transport.scheme].is_secure:
+    if not SCHEMES[url.scheme].is_secure:
         return _IN_THE_CLEAR
-    dialogue = (Stage.NEGOTIATION,) if is_negotiated else ()
-    return (*_IN_THE_CLEAR, *dialogue, Stage.HANDSHAKE)
+    dialogue = (ProbeStage.NEGOTIATION,) if is_negotiated else ()
+    return (*_IN_THE_CLEAR, *dialogue, ProbeStage.HANDSHAKE)

@@ -20,12 +20,12 @@ from twisted.internet.defer import (
 from twisted.internet.error import ConnectingCancelledError
 
 import txtransport
-from txtransport import Transport
-from txtransport.cli.probe.probing import Told, probe
-from txtransport.cli.probe.report import Report, Survey
+from txtransport import TransportURL
+from txtransport.cli.probe.probing import Progress, probe
+from txtransport.cli.probe.report import ProbeReport, Survey
 from txtransport.endpoints.network_errors import diagnosis_of
-from txtransport.endpoints.resolve import addresses
-from txtransport.starttls.protocols import UPGRADABLE
+from txtransport.endpoints.resolve import resolve_addresses
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 AT_ONCE: Final = 8
 """Connections that are open at the same time."""
@@ -39,7 +39,7 @@ SETTLED: Final = 0.5
 
 
 @frozen
-class Way:
+class Candidate:
     """One way in.
 
     Attributes:
@@ -52,37 +52,37 @@ class Way:
     port: int
     starttls: str | None = None
 
-    def to(self, host: str) -> Transport:
+    def url_for(self, host: str) -> TransportURL:
         """The transport that leads there."""
         options = () if self.starttls is None else (("starttls", self.starttls),)
-        return Transport("tls", host, self.port, options=options)
+        return TransportURL("tls", host, self.port, options=options)
 
 
 _MORE: Final = (
-    Way("https", 443),
-    Way("https", 8443),
-    Way("smtp", 25, "smtp"),
-    Way("ldap (global catalogue)", 3269),
-    Way("redis", 6379),
-    Way("mongodb", 27017),
-    Way("dns", 853),
-    Way("mqtt", 8883),
+    Candidate("https", 443),
+    Candidate("https", 8443),
+    Candidate("smtp", 25, "smtp"),
+    Candidate("ldap (global catalogue)", 3269),
+    Candidate("redis", 6379),
+    Candidate("mongodb", 27017),
+    Candidate("dns", 853),
+    Candidate("mqtt", 8883),
 )
 
 
-def _ways() -> Iterator[Way]:
+def _candidates() -> Iterator[Candidate]:
     yield from _MORE
-    for protocol in UPGRADABLE.values():
+    for protocol in STARTTLS_PROTOCOLS.values():
         if protocol.is_between_servers:
             # It would have to speak for a domain.
             continue
         if protocol.port is not None:
-            yield Way(protocol.name, protocol.port, protocol.name)
+            yield Candidate(protocol.name, protocol.port, protocol.name)
         if protocol.tls_port is not None:
-            yield Way(protocol.name, protocol.tls_port)
+            yield Candidate(protocol.name, protocol.tls_port)
 
 
-WAYS: Final = tuple(_ways())
+CANDIDATES: Final = tuple(_candidates())
 """Every way that is tried."""
 
 
@@ -91,8 +91,8 @@ async def survey(
     host: str,
     options: Mapping[str, Any],
     *,
-    told: Told = lambda doing: None,
-    ways: Sequence[Way] = WAYS,
+    told: Progress = lambda doing: None,
+    ways: Sequence[Candidate] = CANDIDATES,
 ) -> Survey:
     """Try every way, `AT_ONCE` at the same time.
 
@@ -109,15 +109,15 @@ async def survey(
         InvalidOption: An option, or a file that it names, cannot be used.
     """
     options = {"timeout": EACH, **options}
-    there = [way.to(host) for way in ways]
-    for transport in there:
+    there = [way.url_for(host) for way in ways]
+    for url in there:
         # What is wrong with an option is said before anything is opened.
-        txtransport.client(reactor, transport, **options)
+        txtransport.client(reactor, url, **options)
     told(f"looking up {host}")
     if there and not there[0].is_literal:
         try:
             seconds = float(options["timeout"])
-            await addresses(reactor, host, 0, "TCP", seconds=seconds, where=host)
+            await resolve_addresses(reactor, host, 0, "TCP", seconds=seconds, where=host)
         except (CancelledError, ConnectingCancelledError):
             raise
         except Exception as error:
@@ -126,24 +126,24 @@ async def survey(
     return Survey(
         host,
         tuple(report for report in reports if not report.is_silent),
-        tuple(report.transport for report in reports if report.is_silent),
+        tuple(report.url for report in reports if report.is_silent),
     )
 
 
 async def _all(
-    reactor: Any, there: Sequence[Transport], options: Mapping[str, Any], told: Told
-) -> list[Report]:
+    reactor: Any, there: Sequence[TransportURL], options: Mapping[str, Any], told: Progress
+) -> list[ProbeReport]:
     turns = DeferredSemaphore(AT_ONCE)
     done = 0
 
-    async def one(transport: Transport) -> Report:
+    async def one(url: TransportURL) -> ProbeReport:
         nonlocal done
-        report = await probe(reactor, transport, options, wait=SETTLED, is_again=False)
+        report = await probe(reactor, url, options, wait=SETTLED, is_again=False)
         done += 1
         told(f"tried {done} of {len(there)} ways")
         return report
 
-    probing = [turns.run(one, transport) for transport in there]
+    probing = [turns.run(one, url) for url in there]
     try:
         return await gatherResults(probing, consumeErrors=True)
     except FirstError as first:

@@ -10,12 +10,20 @@ from typing import Final
 from attrs import evolve
 
 from txtransport import Session
-from txtransport.cli.probe.report import Address, FirstByte, Outcome, Report, Span, Stage, Survey
-from txtransport.cli.terminal import Look, wrapped
+from txtransport.cli.probe.report import (
+    AddressOutcome,
+    AddressResult,
+    FirstByte,
+    ProbeReport,
+    ProbeStage,
+    StageTime,
+    Survey,
+)
+from txtransport.cli.terminal import TerminalStyle, wrap
 from txtransport.errors import Diagnosis
-from txtransport.text import harmless
-from txtransport.text import shown as quoted
-from txtransport.tls.certificate import Described
+from txtransport.text import escape_bytes as quoted
+from txtransport.text import escape_text
+from txtransport.tls.certificate import CertificateSummary
 
 _INDENT: Final = "  "
 _NARROWEST: Final = 24
@@ -26,7 +34,9 @@ _SOON: Final = 21
 """Days before its end at which a certificate is to be noticed."""
 
 
-def as_text(report: Report, look: Look, now: datetime, *, is_brief: bool = False) -> str:
+def as_text(
+    report: ProbeReport, look: TerminalStyle, now: datetime, *, is_brief: bool = False
+) -> str:
     """The report, laid out.
 
     Args:
@@ -42,8 +52,8 @@ def as_text(report: Report, look: Look, now: datetime, *, is_brief: bool = False
     parts = [[*verdict(report, look)]]
     if not is_brief:
         parts = [
-            [look.painted(harmless(line), "heading") for line in
-             wrapped(report.transport.redacted(), look.width)],
+            [look.painted(escape_text(line), "heading") for line in
+             wrap(report.url.redacted(), look.width)],
             [*_addresses(report, look)],
             [*_waterfall(report, look)],
             [*_session(report, look)],
@@ -58,7 +68,7 @@ def _paragraphs(parts: Sequence[Sequence[str]]) -> str:
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
-def as_survey_text(survey: Survey, look: Look, *, is_brief: bool = False) -> str:
+def as_survey_text(survey: Survey, look: TerminalStyle, *, is_brief: bool = False) -> str:
     """What answers at a host, laid out.
 
     Args:
@@ -70,12 +80,12 @@ def as_survey_text(survey: Survey, look: Look, *, is_brief: bool = False) -> str
         Lines, the last one ended as well.
     """
     look = evolve(look, width=max(look.width, _NARROWEST))
-    working = [harmless(report.transport.redacted()) for report in survey.working]
+    working = [escape_text(report.url.redacted()) for report in survey.working]
     if is_brief and working:
         return "\n".join(working) + "\n"
     parts = [[*_surveyed(survey, working, look)]]
     if not is_brief:
-        title = look.painted(harmless(survey.host), "heading")
+        title = look.painted(escape_text(survey.host), "heading")
         works = [look.painted(f"{_INDENT}{url}", "good") for url in working]
         parts = [
             [title],
@@ -86,30 +96,30 @@ def as_survey_text(survey: Survey, look: Look, *, is_brief: bool = False) -> str
     return _paragraphs(parts)
 
 
-def _surveyed(survey: Survey, working: list[str], look: Look) -> Iterator[str]:
+def _surveyed(survey: Survey, working: list[str], look: TerminalStyle) -> Iterator[str]:
     """What a survey comes to."""
     if survey.diagnosis is not None:
-        yield from diagnosed(survey.diagnosis, look)
+        yield from diagnosis_lines(survey.diagnosis, look)
         return
     total = len(survey.answering) + len(survey.silent)
     silence = f"{len(survey.silent)} of {total} usual ways are silent"
     kind = "good" if working else "bad"
     count = {0: "none works", 1: "1 URL works"}.get(len(working), f"{len(working)} URLs work")
-    for line in wrapped(f"{count}; {silence}", look.width):
+    for line in wrap(f"{count}; {silence}", look.width):
         yield look.painted(line, kind)
 
 
-def _failing(survey: Survey, look: Look) -> Iterator[str]:
+def _failing(survey: Survey, look: TerminalStyle) -> Iterator[str]:
     for number, report in enumerate(survey.failing):
         if not number:
             yield look.painted("answers, and fails", "heading")
-        yield from _lines(report.transport.redacted(), look, "bad")
+        yield from _lines(report.url.redacted(), look, "bad")
         diagnosis = report.diagnosis
         cause, why = ("not-verified", "the options do not demand chain and name")
         if diagnosis is not None:
             cause, why = diagnosis.cause, diagnosis.summary
-        why = why.removeprefix(f"{report.transport.redacted()}: ")
-        yield from _lines(f"{cause}: {why.removeprefix(report.transport.where + ': ')}", look)
+        why = why.removeprefix(f"{report.url.redacted()}: ")
+        yield from _lines(f"{cause}: {why.removeprefix(report.url.location + ': ')}", look)
         if diagnosis is not None and diagnosis.remedy:
             yield from _lines(diagnosis.remedy, look)
 
@@ -117,26 +127,26 @@ def _failing(survey: Survey, look: Look) -> Iterator[str]:
 # --- the verdict -----------------------------------------------------------------
 
 
-def verdict(report: Report, look: Look) -> Iterator[str]:
+def verdict(report: ProbeReport, look: TerminalStyle) -> Iterator[str]:
     """What it comes to, and what to do."""
     if report.diagnosis is not None:
-        yield from diagnosed(report.diagnosis, look)
+        yield from diagnosis_lines(report.diagnosis, look)
     elif report.is_verified:
         yield look.painted("connected, verified", "good")
     elif report.session is not None:
         yield look.painted("connected, NOT verified", "bad")
         yield from _lines("The options do not demand a trusted chain and the right name.", look)
     else:
-        for line in wrapped("connected, in the clear: nothing is verified", look.width):
+        for line in wrap("connected, in the clear: nothing is verified", look.width):
             yield look.painted(line, "doubtful")
     if report.hint:
         yield from _lines(f"{report.hint}.", look)
 
 
-def diagnosed(diagnosis: Diagnosis, look: Look) -> Iterator[str]:
+def diagnosis_lines(diagnosis: Diagnosis, look: TerminalStyle) -> Iterator[str]:
     """A diagnosis: what happened, what was seen, what to do."""
-    for line in wrapped(f"not connected: {diagnosis.summary}", look.width, "", 2):
-        yield look.painted(harmless(line), "bad")
+    for line in wrap(f"not connected: {diagnosis.summary}", look.width, "", 2):
+        yield look.painted(escape_text(line), "bad")
     whose = _WHOSE.get(diagnosis.fault, diagnosis.fault)
     again = "trying again cannot help" if diagnosis.permanent else "trying again may help"
     yield from _lines(f"cause: {diagnosis.cause}; {whose}; {again}", look)
@@ -147,9 +157,9 @@ def diagnosed(diagnosis: Diagnosis, look: Look) -> Iterator[str]:
         yield from _lines(f"What to do: {diagnosis.remedy}{stop}", look, "heading")
 
 
-def _seen(text: str, look: Look) -> Iterator[str]:
+def _seen(text: str, look: TerminalStyle) -> Iterator[str]:
     """A line of evidence: nothing to be copied, and perhaps one long word."""
-    lines = textwrap.wrap(f"- {harmless(text)}", look.width - 2 * len(_INDENT))
+    lines = textwrap.wrap(f"- {escape_text(text)}", look.width - 2 * len(_INDENT))
     for number, line in enumerate(lines):
         yield look.painted(f"{_INDENT * (2 if number else 1)}{line}", "aside")
 
@@ -165,32 +175,34 @@ _WHOSE: Final = {
 # --- the rest --------------------------------------------------------------------
 
 
-def _addresses(report: Report, look: Look) -> Iterator[str]:
+def _addresses(report: ProbeReport, look: TerminalStyle) -> Iterator[str]:
     if not report.addresses:
         return
     yield look.painted("addresses", "heading")
     room = max(len(address.host) for address in report.addresses)
     for address in report.addresses:
-        text = f"{harmless(address.host):{room}}  {_told(address)}"
+        text = f"{escape_text(address.host):{room}}  {_told(address)}"
         yield from _lines(text, look, _COLOUR_OF_ADDRESS[address.outcome])
 
 
 _COLOUR_OF_ADDRESS: Final = {
-    Outcome.CONNECTED: None,
-    Outcome.FAILED: "doubtful",
-    Outcome.GIVEN_UP: "aside",
+    AddressOutcome.CONNECTED: None,
+    AddressOutcome.FAILED: "doubtful",
+    AddressOutcome.GIVEN_UP: "aside",
 }
 
 
-def _told(address: Address) -> str:
+def _told(address: AddressResult) -> str:
     why = f": {address.diagnosis.summary}" if address.diagnosis is not None else ""
     return f"{address.outcome.value} after {_time(address.milliseconds)}{why}"
 
 
-def _waterfall(report: Report, look: Look) -> Iterator[str]:
+def _waterfall(report: ProbeReport, look: TerminalStyle) -> Iterator[str]:
     """The stages, each with a bar from where it begins to where it ends."""
     spans = [
-        span for span in report.spans if span.stage is not Stage.LOOK_UP or not _is_known(report)
+        span
+        for span in report.spans
+        if span.stage is not ProbeStage.LOOK_UP or not _is_known(report)
     ]
     if not spans:
         return
@@ -209,11 +221,11 @@ def _waterfall(report: Report, look: Look) -> Iterator[str]:
         yield from _lines(f"{'first byte':{label}}  {_first(report.first_byte)}", look)
 
 
-def _is_known(report: Report) -> bool:
-    return report.transport.is_literal or bool(report.transport.path)
+def _is_known(report: ProbeReport) -> bool:
+    return report.url.is_literal or bool(report.url.path)
 
 
-def _bar(span: Span, total: float, room: int, look: Look) -> str:
+def _bar(span: StageTime, total: float, room: int, look: TerminalStyle) -> str:
     if room < 8:
         return ""
     begin = min(int(span.begin / total * room), room - 1)
@@ -235,7 +247,7 @@ def _time(milliseconds: float) -> str:
     return f"{milliseconds:.1f} ms"
 
 
-def _session(report: Report, look: Look) -> Iterator[str]:
+def _session(report: ProbeReport, look: TerminalStyle) -> Iterator[str]:
     session = report.session
     if session is None:
         return
@@ -261,7 +273,7 @@ def _facts(session: Session) -> Iterator[tuple[str, str]]:
     yield "SNI", session.server_name or "none sent"
 
 
-def _versions(report: Report, look: Look) -> Iterator[str]:
+def _versions(report: ProbeReport, look: TerminalStyle) -> Iterator[str]:
     if not report.versions:
         return
     yield look.painted("versions", "heading")
@@ -273,12 +285,12 @@ def _versions(report: Report, look: Look) -> Iterator[str]:
         yield from _lines(f"{version.name}  {text}", look, colour)
 
 
-def _chain(report: Report, look: Look, now: datetime) -> Iterator[str]:
+def _chain(report: ProbeReport, look: TerminalStyle, now: datetime) -> Iterator[str]:
     """The chain as a tree: who vouches stands above, and the leaf is the last."""
     if not report.chain:
         return
     refused = "" if report.session is not None else " (as shown; nothing vouches for it)"
-    for line in wrapped(f"chain{refused}", look.width):
+    for line in wrap(f"chain{refused}", look.width):
         yield look.painted(line, "heading")
     top = report.chain[-1]
     depth = 0
@@ -290,7 +302,9 @@ def _chain(report: Report, look: Look, now: datetime) -> Iterator[str]:
         depth += 1
 
 
-def _certificate(certificate: Described, depth: int, look: Look, now: datetime) -> Iterator[str]:
+def _certificate(
+    certificate: CertificateSummary, depth: int, look: TerminalStyle, now: datetime
+) -> Iterator[str]:
     # A peer may send a hundred of them.
     depth = min(depth, _DEEPEST)
     before = "" if depth == 0 else " " * (len(look.branch) * (depth - 1)) + look.branch
@@ -312,7 +326,7 @@ def _certificate(certificate: Described, depth: int, look: Look, now: datetime) 
             yield look.painted(text, kind) if kind else text
 
 
-def _validity(certificate: Described, now: datetime) -> tuple[str, str | None]:
+def _validity(certificate: CertificateSummary, now: datetime) -> tuple[str, str | None]:
     if now < certificate.not_before:
         return "NOT YET valid", "bad"
     days = certificate.days_left(now)
@@ -321,16 +335,16 @@ def _validity(certificate: Described, now: datetime) -> tuple[str, str | None]:
     return f"{days} days left", "doubtful" if days < _SOON else None
 
 
-def _indented(text: str, look: Look, beneath: str) -> Iterator[str]:
+def _indented(text: str, look: TerminalStyle, beneath: str) -> Iterator[str]:
     """A paragraph of a tree: its first line as it is, the others below it."""
     first = text[: len(text) - len(text.lstrip(" └─`-"))]
     room = look.width - len(_INDENT) - max(len(first), len(beneath))
-    lines = wrapped(text[len(first) :], max(room, _SHORTEST))
+    lines = wrap(text[len(first) :], max(room, _SHORTEST))
     for number, line in enumerate(lines):
-        yield _INDENT + (first if number == 0 else beneath) + harmless(line)
+        yield _INDENT + (first if number == 0 else beneath) + escape_text(line)
 
 
-def _lines(text: str, look: Look, kind: str | None = None) -> Iterator[str]:
-    for line in wrapped(text, look.width, _INDENT, 2):
-        shown = harmless(line)
+def _lines(text: str, look: TerminalStyle, kind: str | None = None) -> Iterator[str]:
+    for line in wrap(text, look.width, _INDENT, 2):
+        shown = escape_text(line)
         yield look.painted(shown, kind) if kind else shown

@@ -10,7 +10,7 @@ from typing import Final
 
 from txtransport.diagnosis.alerts import ALERTS
 from txtransport.diagnosis.findings import OF_ALERT, Finding
-from txtransport.diagnosis.tools.row import Explanation, said
+from txtransport.diagnosis.tools.row import Explanation, rows_for
 
 _FOR_SERVERS: Final = (
     "In a server's log it is a client's verdict: give the client your authority, and "
@@ -106,7 +106,7 @@ def _rows() -> Iterator[Explanation]:
             "Look at its log for the reason",
         )
         name = alert.name
-        yield from said(
+        yield from rows_for(
             finding,
             OpenSSL=(
                 rf"\b(?:sslv3|tlsv1|tlsv13|tls)(?: alert)? {name}{_NO_MORE}",
@@ -116,9 +116,9 @@ def _rows() -> Iterator[Explanation]:
             Java=rf"received fatal alert: {name}{_NO_MORE}",
         )
         if alert.number in _IN_GNUTLS:
-            yield from said(
+            yield from rows_for(
                 finding, GnuTLS=rf"gnutls handshake\(\) failed: {_IN_GNUTLS[alert.number]}"
             )
 
 
-SAID_BY_PEER: Final = (*_rows(),)
+ALERTS_OF_PEER: Final = (*_rows(),)

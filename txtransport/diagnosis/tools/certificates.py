@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.diagnosis.findings import FAULT_OF_CERTIFICATE, OF_CERTIFICATE, Finding
-from txtransport.diagnosis.tools.row import said
+from txtransport.diagnosis.tools.row import rows_for
 
 
 def _certificate(cause: str, text: str, remedy: str = "", fault: str = "") -> Finding:
@@ -89,7 +89,7 @@ _WEAK: Final = Finding(
 PINNED: Final = _certificate("fingerprint", "the certificate or key is not the one expected")
 
 CERTIFICATES: Final = (
-    *said(
+    *rows_for(
         _WRONG_NAME,
         Node=(
             rf"host: {_WANTED}\.? is not (?:in the cert.s altnames: (?P<names>[^}}\]]{{1,300}})"
@@ -129,43 +129,43 @@ CERTIFICATES: Final = (
         GnuTLS=rf"certificate.s owner does not match hostname {_WANTED}",
         OpenSSL=r"(?:hostname|ip address) mismatch",
     ),
-    *said(
+    *rows_for(
         _NO_SAN,
         Go=r"certificate relies on legacy common name field",
         PHP=r"unable to locate peer certificate cn",
         curl=r"unable to obtain common name from peer certificate",
         Java=r"no subject alternative names present",
     ),
-    *said(
+    *rows_for(
         _NOT_YET,
         Go=r"has expired or is not yet valid: current time \S{1,40} is before",
         Java=r"certificatenotyetvalidexception",
         OpenSSL=r"certificate is not yet valid|cert not yet valid",
         GnuTLS=r"not yet (?:been )?activated|uses not yet valid certificate",
     ),
-    *said(
+    *rows_for(
         _EXPIRED,
         Go=r"certificate has expired or is not yet valid",
         Java=r"certificateexpiredexception",
         OpenSSL=r"(?<!crl )(?:certificate|\bcert) has expired",
         GnuTLS=r"the certificate of .{1,255} has expired",
     ),
-    *said(
+    *rows_for(
         _OWN_ROOT,
         OpenSSL=r"self.signed certificate in certificate chain",
         Node=r"self signed cert in chain",
     ),
-    *said(
+    *rows_for(
         _SELF_SIGNED,
         OpenSSL=r"self.signed certificate",
         Node=r"depth zero self signed cert",
     ),
-    *said(
+    *rows_for(
         _ALONE,
         OpenSSL=r"unable to verify the first certificate",
         Node=r"unable to verify leaf signature",
     ),
-    *said(
+    *rows_for(
         UNKNOWN,
         OpenSSL=r"unable to get (?:local )?issuer certificate",
         Node=r"unable to get issuer cert",
@@ -179,7 +179,7 @@ CERTIFICATES: Final = (
             r"doesn.t have a known issuer|the certificate of .{1,255} is not trusted",
         ),
     ),
-    *said(
+    *rows_for(
         NO_AUTHORITIES,
         Go=r"failed to load system roots and no roots provided",
         curl=r"error setting certificate (?:verify locations|file)",
@@ -187,37 +187,37 @@ CERTIFICATES: Final = (
         Python=r"no certificate or crl found",
         Java=r"trustanchors parameter must be non-empty",
     ),
-    *said(
+    *rows_for(
         _PURPOSE,
         OpenSSL=r"(?:unsuitable|unsupported) certificate purpose|\binvalid purpose\b",
         Go=r"certificate specifies an incompatible key usage",
         Java=r"extended key usage does not permit",
     ),
-    *said(
+    *rows_for(
         _REVOKED,
         OpenSSL=r"(?<!alert )(?<!alert: )\bcert(?:ificate)? revoked",
         Java=r"certificate has been revoked",
     ),
-    *said(
+    *rows_for(
         _NO_AUTHORITY,
         OpenSSL=r"invalid (?:non-)?ca(?: certificate|\b)",
         Go=r"certificate is not authorized to sign other certificates",
     ),
-    *said(
+    *rows_for(
         _TOO_LONG,
         OpenSSL=r"cert(?:ificate)? chain too long|path length (?:constraint )?exceeded",
         Go=r"too many intermediates for path length constraint",
     ),
-    *said(
+    *rows_for(
         NO_LIST,
         OpenSSL=r"unable to get (?:certificate )?crl|\bcrl has expired",
         curl=r"no ocsp response received",
     ),
-    *said(
+    *rows_for(
         _WEAK,
         OpenSSL=r"(?:certificate key|\bca (?:key|md)) too (?:weak|small)|digest algorithm too weak",
     ),
-    *said(
+    *rows_for(
         PINNED,
         PHP=r"peer fingerprint match failure",
         curl=r"public key does not match pinned public key",

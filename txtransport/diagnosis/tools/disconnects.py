@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.diagnosis.findings import Finding
-from txtransport.diagnosis.tools.row import said
+from txtransport.diagnosis.tools.row import rows_for
 
 _CLOSED: Final = Finding(
     "closed",
@@ -42,8 +42,8 @@ _NO_NAME: Final = Finding(
     permanent=False,
 )
 
-ENDS: Final = (
-    *said(
+DISCONNECTS: Final = (
+    *rows_for(
         _CLOSED,
         OpenSSL=r"unexpected eof while reading|no peer certificate available",
         Python=r"eof occurred in violation of protocol|tls/ssl connection has been closed \(eof\)",
@@ -56,7 +56,7 @@ ENDS: Final = (
         r"|connectionlost\(",
         curl=r"empty reply from server|ssl error syscall in connection",
     ),
-    *said(
+    *rows_for(
         _TIMEOUT,
         PHP=r"ssl: handshake timed out|accept failed: connection timed out",
         Python=r"handshake operation timed out",
@@ -64,7 +64,7 @@ ENDS: Final = (
         curl=r"ssl connection timeout",
         Twisted=r"user timeout caused connection failure",
     ),
-    *said(
+    *rows_for(
         _RESET,
         Node=r"\beconnreset\b",
         PHP=r"ssl: connection reset by peer",
@@ -72,13 +72,13 @@ ENDS: Final = (
         Java=r"socketexception: connection reset",
         GnuTLS=r"error in the (?:pull|push) function",
     ),
-    *said(
+    *rows_for(
         _REFUSED,
         Node=r"\beconnrefused\b",
         curl=r"failed to connect to \S{1,253} port|couldn.t connect to server",
         OpenSSL=r"connection (?:was )?refused|connect:errno=111",
     ),
-    *said(
+    *rows_for(
         _NO_NAME,
         Node=r"getaddrinfo e[a-z ]{5,12}\b",
         curl=r"could not resolve host",

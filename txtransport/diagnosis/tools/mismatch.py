@@ -6,20 +6,20 @@ from typing import Final
 
 from txtransport.diagnosis.findings import OF_REASON, Finding
 from txtransport.diagnosis.tools.alerts import MANGLED
-from txtransport.diagnosis.tools.row import said
+from txtransport.diagnosis.tools.row import rows_for
 
 _VERSIONS: Final = OF_REASON["unsupported protocol"]
 CIPHERS: Final = OF_REASON["no shared cipher"]
 
-IN_COMMON: Final = (
+MISMATCHES: Final = (
     *(
         row
         for reason, finding in OF_REASON.items()
         # Almost always plain text, where no one has looked at the bytes.
         if reason != "wrong version number"
-        for row in said(finding, OpenSSL=rf"(?<!alert ){reason}\b")
+        for row in rows_for(finding, OpenSSL=rf"(?<!alert ){reason}\b")
     ),
-    *said(
+    *rows_for(
         _VERSIONS,
         Go=(
             r"server selected unsupported protocol version",
@@ -28,18 +28,18 @@ IN_COMMON: Final = (
         Java=r"no appropriate protocol",
         GnuTLS=r"a packet with illegal or unsupported version",
     ),
-    *said(
+    *rows_for(
         OF_REASON["no protocols available"],
         Go=r"no supported versions satisfy minversion and maxversion",
         curl=r"sslversion max incompatible with curl sslversion",
     ),
-    *said(
+    *rows_for(
         CIPHERS,
         Go=r"no cipher suite supported by both client and server",
         Java=r"no cipher suites in common",
         GnuTLS=r"could not negotiate a supported cipher suite",
     ),
-    *said(
+    *rows_for(
         Finding(
             "no-common-cipher",
             "the other side signs with what is too weak today (SHA-1), as TLS 1.0 and 1.1 do",
@@ -47,13 +47,13 @@ IN_COMMON: Final = (
         ),
         OpenSSL=r"legacy sigalg disallowed or unsupported",
     ),
-    *said(
+    *rows_for(
         OF_REASON["no application protocol"],
         Go=r"client requested unsupported application protocols",
     ),
-    *said(
+    *rows_for(
         OF_REASON["peer did not return a certificate"],
         Go=r"client didn.t provide a certificate",
     ),
-    *said(MANGLED, OpenSSL=r"decryption failed or bad record mac", Go=r"tls: bad record mac"),
+    *rows_for(MANGLED, OpenSSL=r"decryption failed or bad record mac", Go=r"tls: bad record mac"),
 )  # fmt: skip

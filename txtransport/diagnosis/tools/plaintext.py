@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.diagnosis.findings import Finding
-from txtransport.diagnosis.tools.row import said
+from txtransport.diagnosis.tools.row import rows_for
 
 _PLAINTEXT: Final = Finding(
     "plaintext-peer",
@@ -35,23 +35,23 @@ _TLS_PEER: Final = Finding(
     fault="ours",
 )
 
-PLAIN: Final = (
-    *said(
+PLAINTEXT: Final = (
+    *rows_for(
         _HTTP_PEER,
         Go=r"server gave http response to https client|oversized record received with length 20527",
     ),
-    *said(
+    *rows_for(
         _PLAIN_CLIENT,
         OpenSSL=r"(?:routines:[^:]{0,60}:|\[ssl: |', )'?https? (?:proxy )?request\b",
         Go=r"client sent an http request to an https server",
         nginx=r"plain http request was sent to https port",
     ),
-    *said(
+    *rows_for(
         _TLS_PEER,
         Go=r"malformed http (?:response|request|version) .{0,20}\\x15\\x03",
         curl=r"received http/0\.9 when not allowed",
     ),
-    *said(
+    *rows_for(
         _PLAINTEXT,
         OpenSSL=(
             r"wrong version number",

@@ -41,7 +41,7 @@ class Explanation:
     permanent: bool = True
 
 
-def said(finding: Finding, **patterns: str | tuple[str, ...]) -> Iterator[Explanation]:
+def rows_for(finding: Finding, **patterns: str | tuple[str, ...]) -> Iterator[Explanation]:
     """One row for each way in which a tool says it.
 
     Args:

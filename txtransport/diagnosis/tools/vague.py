@@ -6,9 +6,9 @@ from typing import Final
 
 from txtransport.diagnosis.findings import OF_ALERT, Finding
 from txtransport.diagnosis.tools.certificates import NO_AUTHORITIES, NO_LIST, PINNED, UNKNOWN
-from txtransport.diagnosis.tools.configuration import KEY, ours
+from txtransport.diagnosis.tools.configuration import KEY, our_fault
 from txtransport.diagnosis.tools.mismatch import CIPHERS
-from txtransport.diagnosis.tools.row import said
+from txtransport.diagnosis.tools.row import rows_for
 
 _UNVERIFIED: Final = Finding(
     "other",
@@ -37,20 +37,22 @@ def _curl(number: int) -> str:
 
 
 VAGUE: Final = (
-    *said(_UNVERIFIED, OpenSSL=r"certificate verify failed", curl=(_curl(60), _curl(51))),
-    *said(KEY, curl=_curl(58)),
-    *said(NO_AUTHORITIES, curl=_curl(77)),
-    *said(NO_LIST, curl=(_curl(82), _curl(91))),
-    *said(UNKNOWN, curl=_curl(83)),
-    *said(PINNED, curl=_curl(90)),
-    *said(OF_ALERT[116], curl=_curl(98)),
-    *said(CIPHERS, curl=_curl(59)),
-    *said(
-        ours("invalid-option", "the engine for keys (PKCS#11 or such) is not there", "Install it"),
+    *rows_for(_UNVERIFIED, OpenSSL=r"certificate verify failed", curl=(_curl(60), _curl(51))),
+    *rows_for(KEY, curl=_curl(58)),
+    *rows_for(NO_AUTHORITIES, curl=_curl(77)),
+    *rows_for(NO_LIST, curl=(_curl(82), _curl(91))),
+    *rows_for(UNKNOWN, curl=_curl(83)),
+    *rows_for(PINNED, curl=_curl(90)),
+    *rows_for(OF_ALERT[116], curl=_curl(98)),
+    *rows_for(CIPHERS, curl=_curl(59)),
+    *rows_for(
+        our_fault(
+            "invalid-option", "the engine for keys (PKCS#11 or such) is not there", "Install it"
+        ),
         curl=rf"{_curl(53)}|{_curl(54)}|{_curl(66)}",
     ),
-    *said(_NOT_SENT, curl=rf"{_curl(55)}|{_curl(56)}|{_curl(80)}"),
-    *said(
+    *rows_for(_NOT_SENT, curl=rf"{_curl(55)}|{_curl(56)}|{_curl(80)}"),
+    *rows_for(
         _FAILED,
         curl=_curl(35),
         Node=r"\beproto\b",

@@ -21,7 +21,7 @@ from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, conne
 from twisted.python.failure import Failure
 
 import txtransport
-from txtransport import Transport
+from txtransport import TransportURL
 from txtransport.testing.devcert import Authority, write_private
 
 NAMES: Final = ("www.example.com", "mail.example.com", "127.0.0.1", "::1")
@@ -33,14 +33,14 @@ IN_THE_CLEAR: Final = frozenset({"tcp", "unix", "udp"})
 _NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 _Value = TypeVar("_Value")
-_Party = TypeVar("_Party", bound="Party")
+_Peer = TypeVar("_Peer", bound="DemoPeer")
 
 
-class NotHere(Exception):
+class AddressUnavailable(Exception):
     """This machine lacks what would be needed."""
 
 
-class Party(Protocol):
+class DemoPeer(Protocol):
     """One side of a conversation.
 
     Attributes:
@@ -52,15 +52,15 @@ class Party(Protocol):
     def connectionMade(self) -> None:
         """It can speak now."""
         self.gone = Deferred()
-        cast(Parties, self.factory).present.add(self)
+        cast(DemoPeerFactory, self.factory).present.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It is over."""
         self.gone.callback(None)
-        cast(Parties, self.factory).left(self)
+        cast(DemoPeerFactory, self.factory).left(self)
 
 
-class Parties(Factory):
+class DemoPeerFactory(Factory):
     """Builds one side of a conversation, again and again, and knows who is there.
 
     Args:
@@ -72,18 +72,18 @@ class Parties(Factory):
 
     noisy = False
 
-    def __init__(self, build: Callable[[], Party]) -> None:
-        self.present: set[Party] = set()
+    def __init__(self, build: Callable[[], DemoPeer]) -> None:
+        self.present: set[DemoPeer] = set()
         self._build = build
         self._all_gone: Deferred[None] = Deferred()
 
-    def buildProtocol(self, addr: IAddress | None) -> Party:
+    def buildProtocol(self, addr: IAddress | None) -> DemoPeer:
         """One more."""
         party = self._build()
         party.factory = self
         return party
 
-    def left(self, party: Party) -> None:
+    def left(self, party: DemoPeer) -> None:
         """That one is gone."""
         self.present.discard(party)
         if not self.present:
@@ -97,7 +97,7 @@ class Parties(Factory):
         return self._all_gone if self.present else succeed(None)
 
 
-class Echo(Party):
+class Echo(DemoPeer):
     """Sends back what comes."""
 
     def dataReceived(self, data: bytes) -> None:
@@ -116,7 +116,7 @@ class DatagramEcho(DatagramProtocol):
 
 
 @define
-class Stage:
+class DemoServers:
     """The servers, and where each of them is.
 
     Attributes:
@@ -136,9 +136,9 @@ class Stage:
     wait: float = 2.0
     total: float = 7.0
     _ends_at: float = field(init=False)
-    _served: dict[Transport, Transport] = field(init=False, factory=dict)
+    _served: dict[TransportURL, TransportURL] = field(init=False, factory=dict)
     _ports: list[IListeningPort] = field(init=False, factory=list)
-    _parties: list[Parties] = field(init=False, factory=list)
+    _factories: list[DemoPeerFactory] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
         self._ends_at = self.reactor.seconds() + self.total
@@ -156,13 +156,13 @@ class Stage:
         """The PEM file of the servers' certificate and key."""
         return str(self.folder / "site.pem")
 
-    def parties(self, build: Callable[[], Party]) -> Parties:
+    def peer_factory(self, build: Callable[[], DemoPeer]) -> DemoPeerFactory:
         """A factory; who comes of it leaves at the latest with the stage."""
-        made = Parties(build)
-        self._parties.append(made)
+        made = DemoPeerFactory(build)
+        self._factories.append(made)
         return made
 
-    async def place(self, asked: Transport) -> Transport:
+    async def served_url(self, asked: TransportURL) -> TransportURL:
         """Where on this machine a transport is served, with an echo.
 
         Raises:
@@ -175,7 +175,7 @@ class Stage:
             self._served[place] = await listen(place)
         return self._served[place]
 
-    async def serve(self, scheme: str, build: Callable[[], Party]) -> Transport:
+    async def serve(self, scheme: str, build: Callable[[], DemoPeer]) -> TransportURL:
         """Start a server of one's own.
 
         Args:
@@ -185,15 +185,15 @@ class Stage:
         Returns:
             Where it is.
         """
-        return await self._listen(Transport(scheme, self.ipv4, 0), build)
+        return await self._listen(TransportURL(scheme, self.ipv4, 0), build)
 
-    def trust(self, asked: Transport) -> dict[str, Any]:
+    def trust(self, asked: TransportURL) -> dict[str, Any]:
         """The options by which a client verifies a place as what was asked for."""
         if asked.scheme in IN_THE_CLEAR:
             return {}
         return {"cafile": self.cafile, "peer_name": asked.name or NAMES[0]}
 
-    def patience(self) -> float:
+    def seconds_left(self) -> float:
         """How many seconds to wait for the next thing.
 
         Raises:
@@ -204,24 +204,24 @@ class Stage:
             raise TimeoutError(f"not tried: the {self.total:g} seconds of the demo were over")
         return left
 
-    async def soon(self, what: Deferred[_Value]) -> _Value:
+    async def within_deadline(self, what: Deferred[_Value]) -> _Value:
         """The result, or the end of patience.
 
         Raises:
             TimeoutError: Nothing came.
         """
-        seconds = self.patience()
+        seconds = self.seconds_left()
 
         def give_up(result: object, _: float) -> NoReturn:
             raise TimeoutError(f"nothing came within {seconds:g} seconds")
 
         return await what.addTimeout(seconds, self.reactor, give_up)
 
-    async def connect(self, endpoint: IStreamClientEndpoint, build: Callable[[], _Party]) -> _Party:
+    async def connect(self, endpoint: IStreamClientEndpoint, build: Callable[[], _Peer]) -> _Peer:
         """A client's side of a conversation, connected."""
-        return cast(_Party, await endpoint.connect(self.parties(build)))
+        return cast(_Peer, await endpoint.connect(self.peer_factory(build)))
 
-    async def part(self, party: Party) -> None:
+    async def disconnect(self, party: DemoPeer) -> None:
         """Have a party say goodbye, and wait until it is gone."""
         transport = cast(Any, party.transport)
         transport.loseConnection()
@@ -235,7 +235,7 @@ class Stage:
     async def close(self) -> None:
         """Stop all servers, end all conversations, and wait until they are gone."""
         ending: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self._ports]
-        ending += [parties.leave() for parties in self._parties]
+        ending += [parties.leave() for parties in self._factories]
         over: Deferred[Any] = DeferredList(ending, consumeErrors=True)
         await over.addTimeout(self.wait, self.reactor, lambda result, _: None)
 
@@ -243,27 +243,29 @@ class Stage:
         left: float = min(self.wait, self._ends_at - self.reactor.seconds())
         return max(0.0, left)
 
-    def _mapped(self, asked: Transport) -> Transport:
+    def _mapped(self, asked: TransportURL) -> TransportURL:
         if asked.path:
             return evolve(asked, path=str(self.folder / Path(asked.path).name))
         return evolve(asked, host=self.ipv6 if ":" in asked.host else self.ipv4, port=0)
 
-    async def _listen(self, place: Transport, build: Callable[[], Party] = Echo) -> Transport:
+    async def _listen(
+        self, place: TransportURL, build: Callable[[], DemoPeer] = Echo
+    ) -> TransportURL:
         is_clear = place.scheme in IN_THE_CLEAR
         options: dict[str, Any] = {} if is_clear else {"local_cert": self.local_cert}
         endpoint = txtransport.server(self.reactor, place, **options)
-        return await self._listening(place, endpoint.listen(self.parties(build)))
+        return await self._listening(place, endpoint.listen(self.peer_factory(build)))
 
-    async def _listen_for_datagrams(self, place: Transport) -> Transport:
+    async def _listen_for_datagrams(self, place: TransportURL) -> TransportURL:
         endpoint = txtransport.datagram(self.reactor, place)
         return await self._listening(place, endpoint.listen(DatagramEcho()))
 
-    async def _listening(self, place: Transport, port: Deferred[IListeningPort]) -> Transport:
+    async def _listening(self, place: TransportURL, port: Deferred[IListeningPort]) -> TransportURL:
         try:
             self._ports.append(await port)
         except CannotListenError as problem:
             if getattr(problem.socketError, "errno", None) in _NOT_HERE:
-                raise NotHere(
+                raise AddressUnavailable(
                     f"this machine has no {place.host}: {problem.socketError}"
                 ) from problem
             raise

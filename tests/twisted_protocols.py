@@ -62,7 +62,7 @@ def as_client(name: str = "localhost") -> Any:
 
 
 @define(eq=False)
-class Visit:
+class Recording:
     """One guest's conversation, as the guest heard it.
 
     Attributes:
@@ -71,27 +71,27 @@ class Visit:
         lost: Fires with the reason when the conversation is over, in a list.
     """
 
-    guest: Any
+    protocol: Any
     given: list[bytes] = field(factory=list)
     lost: Deferred[list[Failure]] = field(factory=Deferred)
 
     @classmethod
-    def of(cls, guest: Any) -> Visit:
+    def of(cls, protocol: Any) -> Recording:
         """Begin to take notes."""
-        visit = cls(guest)
-        receive, end = guest.dataReceived, guest.connectionLost
+        recorder = cls(protocol)
+        receive, end = protocol.dataReceived, protocol.connectionLost
 
         def data_received(data: bytes) -> None:
-            visit.given.append(data)
+            recorder.given.append(data)
             receive(data)
 
         def connection_lost(reason: Failure) -> None:
             end(reason)
-            visit.lost.callback([reason])
+            recorder.lost.callback([reason])
 
         # On the instance, so that the class remains Twisted's.
-        vars(guest).update(dataReceived=data_received, connectionLost=connection_lost)
-        return visit
+        vars(protocol).update(dataReceived=data_received, connectionLost=connection_lost)
+        return recorder
 
     @property
     def heard(self) -> bytes:
@@ -104,7 +104,7 @@ class Visit:
         return failure.value
 
 
-class Guests(Factory):
+class RecordingFactory(Factory):
     """Builds protocols, and notes what becomes of them.
 
     Attributes:
@@ -114,19 +114,19 @@ class Guests(Factory):
     noisy = False
 
     def __init__(self, build: Callable[[], object]) -> None:
-        self.visits: list[Visit] = []
+        self.recorders: list[Recording] = []
         self._build = build
 
     def buildProtocol(self, addr: object) -> Any:
-        visit = Visit.of(self._build())
-        self.visits.append(visit)
-        return visit.guest
+        recorder = Recording.of(self._build())
+        self.recorders.append(recorder)
+        return recorder.protocol
 
     @property
-    def visit(self) -> Visit:
+    def recorder(self) -> Recording:
         """The only one."""
-        (visit,) = self.visits
-        return visit
+        (recorder,) = self.recorders
+        return recorder
 
 
 class Scripted(Protocol):
@@ -186,7 +186,7 @@ class Realm:
         return interfaces[-1], self.avatar, lambda: None
 
 
-class Doors(Portal):
+class AvatarPortal(Portal):
     """A portal that may take its time.
 
     Attributes:
@@ -205,9 +205,9 @@ class Doors(Portal):
         return opened.addCallback(lambda _: login(*args))
 
 
-def doors(avatar: object) -> Any:
+def portal_for(avatar: object) -> Any:
     """The portal to that, for `USER` with `PASSWORD`."""
-    return Doors(Realm(avatar), [InMemoryUsernamePasswordDatabaseDontUse(alice=PASSWORD)])
+    return AvatarPortal(Realm(avatar), [InMemoryUsernamePasswordDatabaseDontUse(alice=PASSWORD)])
 
 
 # --- SMTP --------------------------------------------------------------------------
@@ -276,7 +276,7 @@ def mail_server(postbox: Postbox, context: Any = None, portal: Any = None) -> sm
     """A mail server that delivers there, and knows `USER`."""
     server = smtp.ESMTP({b"PLAIN": imap4.PLAINCredentials}, context or as_server())
     server.delivery = postbox
-    server.portal = portal or doors(postbox)
+    server.portal = portal or portal_for(postbox)
     server.noisy = False
     return server
 
@@ -320,7 +320,7 @@ class Mailbox:
 def imap_server(portal: Any = None, context: Any = None) -> imap4.IMAP4Server:
     """An IMAP server with an account for `USER`."""
     server = imap4.IMAP4Server({b"PLAIN": imap4.PLAINCredentials}, context or as_server())
-    server.portal = portal or doors(account())
+    server.portal = portal or portal_for(account())
     return server
 
 
