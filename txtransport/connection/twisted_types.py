@@ -1,0 +1,56 @@
+"""What we use of Twisted's transports, as types for the type checker.
+
+Twisted describes its transports by zope interfaces, one for each ability, and
+none of them is all that a TCP connection has. A cast to one of these classes
+says once what an attribute is, where ``Any`` would say nothing.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from twisted.internet.interfaces import IAddress, IReactorTime
+
+__all__ = ["StartTLSTransport", "TCPTransport"]
+
+
+class TCPTransport(Protocol):
+    """A connection that is a stream: TCP's, a local socket's, or TLS above either.
+
+    Attributes:
+        disconnecting: Whether `loseConnection` was called and the end is awaited.
+    """
+
+    disconnecting: bool
+
+    def write(self, data: bytes) -> None: ...
+    def loseConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def getPeer(self) -> IAddress: ...
+    def getHost(self) -> IAddress: ...
+
+
+class StartTLSTransport(TCPTransport, Protocol):
+    """Twisted's own TCP or local connection, on which TLS can be started.
+
+    Attributes:
+        TLS: Whether `startTLS` was called.
+        connected: Whether the connection is open.
+        producer: What is registered to write to it, or None.
+        protocol: What hears the bytes of the peer.
+        reactor: Keeps time.
+        streamingProducer: Whether `producer` writes of its own accord (push).
+    """
+
+    TLS: bool
+    connected: bool
+    producer: object | None
+    protocol: object
+    reactor: IReactorTime
+    streamingProducer: bool
+
+    def startTLS(self, ctx: object, normal: bool) -> None: ...
+    def registerProducer(self, producer: object, streaming: bool) -> None: ...
+    def getHandle(self) -> object: ...
