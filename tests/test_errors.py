@@ -241,7 +241,7 @@ class DiagnosisTests(SynchronousTestCase):
         """The summary does not say what to do, and the remedy does."""
         failed = HandshakeFailed("it failed", cause="closed", permanent=False, remedy="Look again")
         self.assertEqual(
-            failed.diagnosis, Diagnosis("closed", "peer", False, "it failed", (), "Look again")
+            failed.diagnosis, Diagnosis("closed", "it failed", "Look again", permanent=False)
         )
         late = TransportTimeout("tcp://h:1", "connect", 3)
         self.assertEqual(late.summary, "tcp://h:1: the connect took longer than 3 s")

@@ -28,7 +28,9 @@ escaped (`escape_bytes`) before it becomes part of a message.
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
+
+from attrs import field, frozen
 
 from txtransport.text import escape_bytes, first_words
 
@@ -56,24 +58,25 @@ FAULTS: Final = ("peer", "ours", "network", "someone-between")
 """Whose fault a failure may be."""
 
 
-class Diagnosis(NamedTuple):
+@frozen
+class Diagnosis:
     """Why something failed, whose fault it is, and what to do.
 
     Attributes:
-        cause: A word for programs.
+        cause: A word for programs; of a handshake one of `CAUSES`.
         fault: One of `FAULTS`, as far as it can be told from here.
         permanent: Whether trying again cannot help until someone changes
             something.
-        summary: What happened, a sentence for people.
+        summary: What happened, a sentence for people or the rest of one.
         evidence: What was seen, a line each.
         remedy: What to do, a sentence without its full stop; or nothing.
     """
 
     cause: str
-    fault: str
-    permanent: bool
+    fault: str = field(default="peer", kw_only=True)
+    permanent: bool = field(default=True, kw_only=True)
     summary: str
-    evidence: tuple[str, ...] = ()
+    evidence: tuple[str, ...] = field(default=(), kw_only=True)
     remedy: str = ""
 
 
@@ -104,7 +107,12 @@ class TransportError(Exception):
     def diagnosis(self) -> Diagnosis:
         """All of that as one value."""
         return Diagnosis(
-            self.cause, self.fault, self.permanent, self.summary, self.evidence, self.remedy
+            self.cause,
+            self.summary,
+            self.remedy,
+            fault=self.fault,
+            permanent=self.permanent,
+            evidence=self.evidence,
         )
 
 

@@ -23,7 +23,7 @@ from twisted.plugins import txtransport_plugin
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.cli import doctor
-from txtransport.cli.doctor import CHECKS, CheckResult, Verdict, run_checks
+from txtransport.cli.doctor import CHECKS, CheckResult, Verdict, check_result, run_checks
 from txtransport.config.policy import TLSPolicy
 from txtransport.tls import creator
 from txtransport.tls import trust_store as platform
@@ -58,8 +58,8 @@ class DoctorTestCase(SynchronousTestCase):
         finding = self.finding(name)
         self.assertIs(finding.verdict, verdict, finding)
         for word in words:
-            self.assertIn(word, finding.found)
-        self.assertEqual(finding.advice != "", verdict is not Verdict.OK, finding)
+            self.assertIn(word, finding.diagnosis.summary)
+        self.assertEqual(finding.diagnosis.remedy != "", verdict is not Verdict.OK, finding)
         return finding
 
 
@@ -71,9 +71,11 @@ class AllTests(DoctorTestCase):
         found = run_checks()
         self.assertEqual([*found], [*CHECKS])
         for name, finding in found.items():
-            self.assertNotEqual(finding.found, "", name)
-            self.assertNotIn("the check failed", finding.found, name)
-            self.assertEqual(finding.advice != "", finding.verdict is not Verdict.OK, name)
+            self.assertNotEqual(finding.diagnosis.summary, "", name)
+            self.assertNotIn("the check failed", finding.diagnosis.summary, name)
+            self.assertEqual(
+                finding.diagnosis.remedy != "", finding.verdict is not Verdict.OK, name
+            )
 
     def test_a_check_that_fails(self) -> None:
         """A check that fails itself is a finding, and the others are asked all the same."""
@@ -84,7 +86,7 @@ class AllTests(DoctorTestCase):
 
             return check
 
-        fine = CheckResult(Verdict.OK, "fine")
+        fine = check_result(Verdict.OK, "fine")
         found = run_checks(
             {
                 "broken": fails(ImportError("no such thing")),
@@ -94,7 +96,7 @@ class AllTests(DoctorTestCase):
         )
         self.assertEqual(found["fine"], fine)
         self.assertIs(found["broken"].verdict, Verdict.WRONG)
-        self.assertIn("ImportError: no such thing", found["broken"].found)
+        self.assertIn("ImportError: no such thing", found["broken"].diagnosis.summary)
         self.assertIs(found["leaving"].verdict, Verdict.WRONG)
 
     def test_an_interruption_is_none(self) -> None:
@@ -134,13 +136,13 @@ class SoftwareTests(DoctorTestCase):
         """A package that is needed and missing is wrong."""
         self.versions(idna=None)
         finding = self.finds("packages", Verdict.WRONG, "idna is not installed")
-        self.assertIn("pip install", finding.advice)
+        self.assertIn("pip install", finding.diagnosis.remedy)
 
     def test_a_package_is_old(self) -> None:
         """A package that is older than what is needed is wrong; how versions are written counts."""
         self.versions(twisted="9.10.0", cryptography="100.0.dev1+local.1")
         finding = self.finds("packages", Verdict.WRONG, "twisted 9.10.0 is older than ")
-        self.assertNotIn("cryptography", finding.found)
+        self.assertNotIn("cryptography", finding.diagnosis.summary)
 
     def test_nothing_is_installed(self) -> None:
         """Sources that are not installed work, which a warning says."""
@@ -153,7 +155,9 @@ class SoftwareTests(DoctorTestCase):
 
     def test_openssl(self) -> None:
         """The OpenSSL that is linked is named."""
-        self.assertEqual(self.finds("OpenSSL", Verdict.OK).found, creator.openssl_version())
+        self.assertEqual(
+            self.finds("OpenSSL", Verdict.OK).diagnosis.summary, creator.openssl_version()
+        )
 
 
 class TLSTests(DoctorTestCase):
@@ -170,7 +174,9 @@ class TLSTests(DoctorTestCase):
     def test_all_versions(self) -> None:
         """Where all versions are spoken, all are named."""
         self.spoken("1.0", "1.1", "1.2", "1.3")
-        self.assertEqual(self.finds("versions of TLS", Verdict.OK).found, "1.0, 1.1, 1.2, 1.3")
+        self.assertEqual(
+            self.finds("versions of TLS", Verdict.OK).diagnosis.summary, "1.0, 1.1, 1.2, 1.3"
+        )
 
     def test_old_ones_may_be_missing(self) -> None:
         """That TLS 1.0 or 1.1 is not spoken is worth a warning, with OpenSSL's reason."""
@@ -191,15 +197,15 @@ class TLSTests(DoctorTestCase):
         """How many authorities are trusted, and where they are, is told."""
         self.patch(platform, "trust_store", lambda: TrustStore(7, ("/a.pem", "/b")))
         finding = self.finds("trust store", Verdict.OK)
-        self.assertEqual(finding.found, "7 authorities in /a.pem and /b")
+        self.assertEqual(finding.diagnosis.summary, "7 authorities in /a.pem and /b")
 
     def test_no_trust(self) -> None:
         """Without any authority no public server can be verified; where to look is told."""
         self.patch(platform, "trust_store", lambda: TrustStore(0, ()))
         self.patch(os, "environ", {"SSL_CERT_DIR": "/nonexistent"})
-        self.assertIn("SSL_CERT_DIR", self.finds("trust store", Verdict.WRONG).advice)
+        self.assertIn("SSL_CERT_DIR", self.finds("trust store", Verdict.WRONG).diagnosis.remedy)
         self.patch(os, "environ", {})
-        self.assertIn("ca-certificates", self.finds("trust store", Verdict.WRONG).advice)
+        self.assertIn("ca-certificates", self.finds("trust store", Verdict.WRONG).diagnosis.remedy)
 
 
 class PluginTests(DoctorTestCase):
@@ -265,7 +271,7 @@ class PluginTests(DoctorTestCase):
         self.addCleanup(setattr, twisted.plugins, "txtransport_plugin", txtransport_plugin)
         del twisted.plugins.txtransport_plugin
         finding = self.finds("plugin", Verdict.WRONG, "Twisted has no plugin of txtransport")
-        self.assertIn("install", finding.advice)
+        self.assertIn("install", finding.diagnosis.remedy)
 
     def test_the_cache_can_be_written(self) -> None:
         """A cache that Twisted will write when it next looks is well; it is only asked about."""
@@ -285,7 +291,7 @@ class PluginTests(DoctorTestCase):
         """A cache that is missing, older than a plugin or broken, and read-only, is a nuisance."""
         self.plugin("txtransport_tests_rival", PARSER)
         self.read_only()
-        advice = self.finds("plugin cache", Verdict.WARNING, str(self.folder)).advice
+        advice = self.finds("plugin cache", Verdict.WARNING, str(self.folder)).diagnosis.remedy
         self.assertIn("getPlugins", advice)
         self.cache.write_bytes(b"nonsense")
         self.finds("plugin cache", Verdict.WARNING, str(self.folder))

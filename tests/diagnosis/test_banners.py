@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.policy import Side
-from txtransport.diagnosis.banners import Plain, is_tls, recognise_plaintext
+from txtransport.diagnosis.banners import Banner, is_tls, recognise_plaintext, remedy_at
+from txtransport.diagnosis.rule import Rule
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 WHERE: Final = "tls://peer.example:1234"
@@ -106,7 +107,7 @@ HELLO: Final = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 class RecogniseTests(SynchronousTestCase):
     """A peer is known by its first bytes."""
 
-    def known(self, received: bytes, side: Side, port: int | None = None) -> Plain:
+    def known(self, received: bytes, side: Side, port: int | None = None) -> Rule[Banner]:
         """Who that is."""
         plain = recognise_plaintext(received, side, port)
         assert plain is not None, received
@@ -116,17 +117,19 @@ class RecogniseTests(SynchronousTestCase):
         """Each protocol that a server may speak is known by its greeting."""
         for name, greetings in SERVERS.items():
             for greeting in greetings:
-                self.assertIn(f" {name} ", self.known(greeting, Side.CLIENT).who, greeting)
+                self.assertIn(f" {name} ", self.known(greeting, Side.CLIENT).match.who, greeting)
 
     def test_servers_among_themselves(self) -> None:
         """A port for other XMPP servers has a name of its own in ``starttls=``."""
-        self.assertIn("?starttls=xmpp-server ", self.known(FEDERATED, Side.CLIENT).advice)
+        self.assertIn("?starttls=xmpp-server ", self.known(FEDERATED, Side.CLIENT).diagnosis.remedy)
 
     def test_clients(self) -> None:
         """Each protocol that a client may speak is known by its first words."""
         for name, openings in CLIENTS.items():
             for opening in openings:
-                self.assertIn(f" {name} ", f"{self.known(opening, Side.SERVER).who} ", opening)
+                self.assertIn(
+                    f" {name} ", f"{self.known(opening, Side.SERVER).match.who} ", opening
+                )
 
     def test_the_port_decides(self) -> None:
         """``220`` alone is SMTP, except where FTP is at home."""
@@ -138,12 +141,12 @@ class RecogniseTests(SynchronousTestCase):
                 (21, "FTP"),
                 (990, "FTP"),
             ):
-                self.assertIn(f" {name} ", self.known(greeting, Side.CLIENT, port).who)
+                self.assertIn(f" {name} ", self.known(greeting, Side.CLIENT, port).match.who)
 
     def test_the_greeting_beats_the_port(self) -> None:
         """A mail server on FTP's port is a mail server."""
-        self.assertIn(" SMTP ", self.known(b"220 x ESMTP\r\n", Side.CLIENT, 21).who)
-        self.assertIn(" FTP ", self.known(b"220 ProFTPD\r\n", Side.CLIENT, 25).who)
+        self.assertIn(" SMTP ", self.known(b"220 x ESMTP\r\n", Side.CLIENT, 21).match.who)
+        self.assertIn(" FTP ", self.known(b"220 ProFTPD\r\n", Side.CLIENT, 25).match.who)
 
     def test_who_is_unknown(self) -> None:
         """Silence, TLS and rubbish are nobody's."""
@@ -166,10 +169,10 @@ class AdviceTests(SynchronousTestCase):
         plain = recognise_plaintext(SERVERS["SMTP"][0], Side.CLIENT, 1234)
         assert plain is not None
         self.assertEqual(
-            plain.advice_at(WHERE),
+            remedy_at(plain.diagnosis, WHERE),
             f"Use {WHERE}?starttls=smtp on this port, or implicit TLS on port 465",
         )
-        self.assertIn("Use tls://…?starttls=smtp", plain.advice_at("peer.example:1234"))
+        self.assertIn("Use tls://…?starttls=smtp", remedy_at(plain.diagnosis, "peer.example:1234"))
 
     def test_everyone_gets_some(self) -> None:
         """Each row says what to do, in a sentence that the message can go on from."""
@@ -177,8 +180,8 @@ class AdviceTests(SynchronousTestCase):
             for examples in rows.values():
                 plain = recognise_plaintext(examples[0], side, None)
                 assert plain is not None
-                self.assertRegex(plain.advice, r"\A[A-Z].{10,120}[^.!]\Z")
-                self.assertRegex(plain.who, r"\Aan? [A-Za-z0-9 ./-]+\Z")
+                self.assertRegex(plain.diagnosis.remedy, r"\A[A-Z].{10,120}[^.!]\Z")
+                self.assertRegex(plain.match.who, r"\Aan? [A-Za-z0-9 ./-]+\Z")
 
     def test_every_server_has_a_way(self) -> None:
         """More than 25 protocols of servers are known, each with a URL to use, or its own way."""
@@ -188,7 +191,7 @@ class AdviceTests(SynchronousTestCase):
                 plain = recognise_plaintext(greeting, Side.CLIENT, None)
                 assert plain is not None
                 way = r"tls://peer\.example:1234\?starttls=[\w-]+ on this port|tcp://|as a proxy"
-                self.assertRegex(plain.advice_at(WHERE), way, name)
+                self.assertRegex(remedy_at(plain.diagnosis, WHERE), way, name)
 
     def test_dialogues_that_there_are(self) -> None:
         """No one is sent to a starttls= that is not there."""
@@ -197,7 +200,7 @@ class AdviceTests(SynchronousTestCase):
             for greetings in SERVERS.values()
             for plain in [recognise_plaintext(greetings[0], Side.CLIENT, None)]
             if plain is not None
-            for found in re.findall("starttls=([a-z0-9]+)", plain.advice)
+            for found in re.findall("starttls=([a-z0-9]+)", plain.diagnosis.remedy)
         }
         self.assertEqual(named - STARTTLS_PROTOCOLS.keys(), set())
         self.assertGreater(len(named), 15)

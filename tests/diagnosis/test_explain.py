@@ -10,7 +10,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.diagnosis.tools.test_known import known_lines
 from txtransport.diagnosis.error_line import MAX_TEXT
-from txtransport.diagnosis.explain import Explained, clues, explain
+from txtransport.diagnosis.explain import KnownLine, clues, explain
 from txtransport.errors import CAUSES, Diagnosis
 from txtransport.text import short_text
 
@@ -41,7 +41,7 @@ class WinnerTests(SynchronousTestCase):
         """Where no line has a reason, the first of them is told, and the others are not."""
         log = "ssl.SSLError: certificate verify failed\nFailed to enable crypto\n"
         (one,) = explain(log)
-        self.assertEqual((one.said, one.diagnosis.cause), ("certificate verify failed", "other"))
+        self.assertEqual((one.words, one.diagnosis.cause), ("certificate verify failed", "other"))
 
     def test_words_are_read_once(self) -> None:
         """A long line is not told a second time for the short one that it holds."""
@@ -78,20 +78,18 @@ class DetailTests(SynchronousTestCase):
         )
         self.assertEqual(
             one,
-            Explained(
+            KnownLine(
                 "Go",
                 "certificate is valid for a.example, b.example, not mail.example.com",
                 Diagnosis(
                     "wrong-name",
-                    "peer",
-                    True,
                     "The certificate is for another name or address than the one that was "
                     "asked for",
-                    (
+                    "Connect by a name that it is for, or say peer_name=NAME if another is meant",
+                    evidence=(
                         "asked for: mail.example.com",
                         "the certificate is for: a.example, b.example",
                     ),
-                    "Connect by a name that it is for, or say peer_name=NAME if another is meant",
                 ),
                 "ServerName in tls.Config",
             ),
@@ -174,7 +172,7 @@ class AnyTextTests(SynchronousTestCase):
         said = [
             words
             for one in found
-            for words in (one.tool, one.said, one.in_tool, one.diagnosis.summary,
+            for words in (one.tool, one.words, one.in_tool, one.diagnosis.summary,
                           one.diagnosis.remedy, *one.diagnosis.evidence)
         ]  # fmt: skip
         said += clues(text)

@@ -56,9 +56,14 @@ class TableTests(SynchronousTestCase):
     def test_rows_are_complete(self) -> None:
         """A row names someone, says what happened and, where there is a way, what to do."""
         for row in ROWS:
-            self.assertIn(row.fault, FAULTS)
-            self.assertFalse(row.text.endswith(".") or row.remedy.endswith("."), row.cause)
-            self.assertTrue(row.remedy or row.cause in ("closed", "aborted", "cancelled"))
+            self.assertIn(row.diagnosis.fault, FAULTS)
+            self.assertFalse(
+                row.diagnosis.summary.endswith(".") or row.diagnosis.remedy.endswith("."),
+                row.diagnosis.cause,
+            )
+            self.assertTrue(
+                row.diagnosis.remedy or row.diagnosis.cause in ("closed", "aborted", "cancelled")
+            )
 
     def test_ours_explain_themselves(self) -> None:
         """An error of txtransport's own keeps the diagnosis that it has."""

@@ -19,7 +19,7 @@ from tests.diagnosis.test_banners import CLIENTS, SERVERS
 from tests.tls.handshake import NAME, End, arranged, client, meet, server
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.diagnosis.alerts import ALERTS
-from txtransport.diagnosis.findings import OF_REASON
+from txtransport.diagnosis.openssl_errors import OF_REASON
 from txtransport.errors import CAUSES, FAULTS, HandshakeFailed
 from txtransport.testing.devcert import Authority, Issued, self_signed
 from txtransport.tls.connection import CLOSE_NOTIFY, MAX_FIRST_BYTES
@@ -269,7 +269,7 @@ class AlertTests(DiagnosisTestCase):
                     self.assertIn(f"({number})", str(error))
 
     def test_causes(self) -> None:
-        """Alerts that mean the same as a finding of our own have its cause."""
+        """Alerts that mean the same as a diagnosis of our own have its cause."""
         for number, cause in (
             (40, "no-common-cipher"), (70, "no-common-version"), (71, "no-common-cipher"),
             (80, "peer-alert"), (112, "peer-alert"), (116, "client-certificate-required"),
@@ -393,12 +393,12 @@ class ReasonTests(DiagnosisTestCase):
     """OpenSSL's own reasons."""
 
     def test_each_row(self) -> None:
-        """Each reason in the table comes to its finding, as the last of several errors."""
-        for reason, finding in OF_REASON.items():
+        """Each reason in the table comes to its diagnosis, as the last of several errors."""
+        for reason, diagnosis in OF_REASON.items():
             for side in Side:
                 error = self.well_said(handshake_failure(attempt(ssl_error(reason), side=side)))
-                self.assertEqual((error.cause, error.remedy), (finding.cause, finding.remedy))
-                self.assertIn(finding.text, str(error))
+                self.assertEqual((error.cause, error.remedy), (diagnosis.cause, diagnosis.remedy))
+                self.assertIn(diagnosis.summary, str(error))
 
     def test_a_reason_that_is_not_in_the_table(self) -> None:
         """What the table does not know keeps its original words."""

@@ -16,6 +16,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import certificates
 from tests.tls.handshake import NAME, End, Meeting, arranged, client, meet, server
 from txtransport.config.policy import Side, Verify
+from txtransport.errors import Diagnosis
 from txtransport.testing.devcert import self_signed
 from txtransport.tls.connection import (
     CLOSE_NOTIFY,
@@ -310,6 +311,6 @@ class _Held:
 
 def _refusing(conversation: TLSConnection) -> bool:
     conversation.verification.problems.append(
-        CertificateProblem("other", 0, 0, "it is not wanted", None)
+        CertificateProblem(Diagnosis("other", "it is not wanted"), 0, 0, None)
     )
     return False

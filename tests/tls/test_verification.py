@@ -471,16 +471,18 @@ class JudgeTests(SynchronousTestCase):
             broken: Any = object()
             self.assertIs(verify_callback(self.conversation, broken, 0, 0, ok), False)
             problem = self.conversation.verification.problems[-1]
-            self.assertEqual(problem.cause, "other")
-            self.assertIn("it could not be examined", problem.text)
+            self.assertEqual(problem.diagnosis.cause, "other")
+            self.assertIn("it could not be examined", problem.diagnosis.summary)
             self.assertIs(verify_after_handshake(self.conversation), False)
 
     def test_an_error_of_openssl_that_has_no_name(self) -> None:
         """A code that nobody has heard of is a refusal with that code."""
         self.assertIs(verify_callback(self.conversation, self.leaf, 12345, 1, 0), False)
         problem = self.conversation.verification.problems[0]
-        self.assertEqual((problem.cause, problem.code, problem.depth), ("other", 12345, 1))
-        self.assertIn("X509 error 12345", problem.text)
+        self.assertEqual(
+            (problem.diagnosis.cause, problem.code, problem.depth), ("other", 12345, 1)
+        )
+        self.assertIn("X509 error 12345", problem.diagnosis.summary)
 
     def test_every_number_of_openssl_s(self) -> None:
         """Whatever OpenSSL holds against a certificate has a documented cause and a text."""
@@ -488,8 +490,8 @@ class JudgeTests(SynchronousTestCase):
             conversation = arranged().client.conversation
             self.assertIs(verify_callback(conversation, self.leaf, code, 0, 0), False)
             (problem,) = conversation.verification.problems
-            self.assertIn(problem.cause, CAUSES)
-            self.assertRegex(problem.text, "[a-z].{10,}[^.]$")
+            self.assertIn(problem.diagnosis.cause, CAUSES)
+            self.assertRegex(problem.diagnosis.summary, "[a-z].{10,}[^.]$")
 
     def test_only_a_leaf_may_vouch_for_itself(self) -> None:
         """With allow_self_signed, what is said of the leaf is not said of an authority."""
@@ -519,14 +521,16 @@ class JudgeTests(SynchronousTestCase):
             self.assertIs(verify_after_handshake(conversation), is_good)
             if not is_good:
                 (problem,) = conversation.verification.problems
-                self.assertEqual(problem.text, "the peer showed no certificate at all")
+                self.assertEqual(problem.diagnosis.summary, "the peer showed no certificate at all")
 
     def test_an_error_at_the_end(self) -> None:
         """If the last look fails, the last word is no."""
         conversation = arranged().client.conversation
         self.patch(conversation, "get_peer_certificate", None)
         self.assertIs(verify_after_handshake(conversation), False)
-        self.assertIn("could not be examined", conversation.verification.problems[0].text)
+        self.assertIn(
+            "could not be examined", conversation.verification.problems[0].diagnosis.summary
+        )
 
     def test_a_leaf_that_openssl_did_not_look_at(self) -> None:
         """A leaf that is first seen at the end is looked at there, and must not have expired."""
@@ -539,7 +543,7 @@ class JudgeTests(SynchronousTestCase):
             conversation = arranged().client.conversation
             self.patch(conversation, "get_peer_certificate", lambda leaf=leaf, **_: leaf)
             self.assertIs(verify_after_handshake(conversation), not causes)
-            found = [problem.cause for problem in conversation.verification.problems]
+            found = [problem.diagnosis.cause for problem in conversation.verification.problems]
             self.assertEqual(found, causes)
 
 

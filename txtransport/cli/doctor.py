@@ -24,6 +24,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 from attrs import frozen
 
+from txtransport.errors import Diagnosis
+
 if TYPE_CHECKING:
     from twisted.plugin import CachedDropin
     from twisted.python.filepath import FilePath
@@ -44,25 +46,35 @@ class CheckResult:
 
     Attributes:
         verdict: How good or bad it is.
-        found: What was seen, a phrase.
-        advice: What to do about it; empty when there is nothing to do.
+        diagnosis: Its summary is what was seen, a phrase; its remedy is what to
+            do about it, or empty when there is nothing to do.
     """
 
     verdict: Verdict
-    found: str
-    advice: str = ""
+    diagnosis: Diagnosis
 
 
 def _ok(found: str) -> CheckResult:
-    return CheckResult(Verdict.OK, found)
+    return check_result(Verdict.OK, found)
 
 
-def _warning(found: str, advice: str) -> CheckResult:
-    return CheckResult(Verdict.WARNING, found, advice)
+def _warning(found: str, remedy: str) -> CheckResult:
+    return check_result(Verdict.WARNING, found, remedy)
 
 
-def _wrong(found: str, advice: str) -> CheckResult:
-    return CheckResult(Verdict.WRONG, found, advice)
+def _wrong(found: str, remedy: str) -> CheckResult:
+    return check_result(Verdict.WRONG, found, remedy)
+
+
+def check_result(verdict: Verdict, found: str, remedy: str = "") -> CheckResult:
+    """A result in words.
+
+    Args:
+        verdict: How good or bad it is.
+        found: What was seen, a phrase.
+        remedy: What to do about it, if there is anything to do.
+    """
+    return CheckResult(verdict, Diagnosis("installation", found, remedy, fault="ours"))
 
 
 # --- software -------------------------------------------------------------------

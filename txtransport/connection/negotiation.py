@@ -26,7 +26,7 @@ from txtransport.config.policy import Side
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step
-from txtransport.diagnosis.banners import is_tls, recognise_plaintext
+from txtransport.diagnosis.banners import is_tls, recognise_plaintext, remedy_at
 from txtransport.errors import (
     NegotiationError,
     PeerLeft,
@@ -245,7 +245,8 @@ class NegotiationProtocol(PendingProtocol):
         if is_tls(self._first_bytes):
             return _USE_IMPLICIT_TLS
         known = recognise_plaintext(self._first_bytes, Side.CLIENT, self._config.port)
-        advice = "" if known is None else known.advice_at(self._config.where.partition("?")[0])
+        where = self._config.where.partition("?")[0]
+        advice = "" if known is None else remedy_at(known.diagnosis, where)
         return "" if f"starttls={self._starttls.name} " in f"{advice} " else advice
 
     def _peer_left(self, negotiation: Negotiation) -> NegotiationError:

@@ -7,13 +7,18 @@ only a guess, for whoever has to mend a URL or a setting.
 
 from __future__ import annotations
 
+import functools
 import re
-from collections.abc import Callable
 from typing import Final
 
 from attrs import frozen
 
 from txtransport.config.policy import Side
+from txtransport.diagnosis.rule import Rule, first_match
+from txtransport.errors import Diagnosis
+from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
+
+__all__ = ["Banner", "is_tls", "recognise_plaintext", "remedy_at"]
 
 _LOCATION: Final = "tls://…"
 _SECURE: Final = ("tls", "ssl")
@@ -23,27 +28,19 @@ _LDAP: Final = rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x84....)\x02[\x01-\x04]"
 
 
 @frozen
-class Plain:
-    """A peer that does not speak TLS.
+class Banner:
+    """How a peer begins that does not speak TLS.
 
     Attributes:
-        who: What it is, with its article.
-        advice: The URL or setting to use, a sentence without its full stop.
+        pattern: A regular expression over its first bytes.
+        who: What it is, with its article: ``a plain-text SMTP server``.
     """
 
+    pattern: bytes
     who: str
-    advice: str
-
-    def advice_at(self, where: str) -> str:
-        """The advice for one place.
-
-        Args:
-            where: A URL or another name of the place, for people.
-        """
-        return self.advice.replace(_LOCATION, where) if where.startswith(_SECURE) else self.advice
 
 
-def recognise_plaintext(received: bytes, side: Side, port: int | None) -> Plain | None:
+def recognise_plaintext(received: bytes, side: Side, port: int | None) -> Rule[Banner] | None:
     """The peer that such first bytes belong to, or None.
 
     Args:
@@ -51,10 +48,19 @@ def recognise_plaintext(received: bytes, side: Side, port: int | None) -> Plain 
         side: Who we are; servers and clients open differently.
         port: Decides between protocols with the same greeting.
     """
-    for matches, plain in _TABLES[side]:
-        if matches(received):
-            return plain if plain is not None else _FTP if port in (21, 990) else _SMTP
-    return None
+    rule = first_match(_RULES[side], lambda banner: _compiled(banner.pattern).match(received))
+    return _FTP if rule is _SMTP_OR_FTP and port in _FTP_PORTS else rule
+
+
+def remedy_at(diagnosis: Diagnosis, where: str) -> str:
+    """The remedy for one place.
+
+    Args:
+        diagnosis: Of `recognise_plaintext`.
+        where: A URL or another name of the place, for people.
+    """
+    remedy = diagnosis.remedy
+    return remedy.replace(_LOCATION, where) if where.startswith(_SECURE) else remedy
 
 
 def is_tls(received: bytes) -> bool:
@@ -65,107 +71,117 @@ def is_tls(received: bytes) -> bool:
 # --- servers ---------------------------------------------------------------------
 
 
-def _with_starttls(name: str, starttls: str, port: int | None = None) -> Plain:
-    other = f", or implicit TLS on port {port}" if port else ""
-    return Plain(
-        f"a plain-text {name} server", f"Use {_LOCATION}?starttls={starttls} on this port{other}"
-    )
+def _server(pattern: bytes, who: str, remedy: str) -> Rule[Banner]:
+    diagnosis = Diagnosis("plaintext-peer", f"the peer is {who}", remedy, fault="ours")
+    return Rule(Banner(pattern, who), diagnosis)
 
 
-def _no_starttls(name: str, place: str) -> Plain:
-    return Plain(f"a plain-text {name} server", f"Use tcp:// here, or {place}")
+def _with_starttls(pattern: bytes, name: str, starttls: str) -> Rule[Banner]:
+    protocol = STARTTLS_PROTOCOLS[starttls]
+    is_elsewhere = protocol.tls_port not in (None, protocol.port)
+    other = f", or implicit TLS on port {protocol.tls_port}" if is_elsewhere else ""
+    remedy = f"Use {_LOCATION}?starttls={starttls} on this port{other}"
+    return _server(pattern, f"a plain-text {name} server", remedy)
 
 
-_SMTP: Final = _with_starttls("SMTP", "smtp", 465)
-_FTP: Final = _with_starttls("FTP", "ftp", 990)
-_POP3: Final = _with_starttls("POP3", "pop3", 995)
+def _no_starttls(pattern: bytes, name: str, instead: str) -> Rule[Banner]:
+    return _server(pattern, f"a plain-text {name} server", f"Use tcp:// here, or {instead}")
 
-# First match wins; None leaves it to the port.
-_SERVERS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
-    (rb"220[ -].*SMTP", _SMTP),
-    (rb"220[ -].*(?i:ftp|filezilla)", _FTP),
-    (rb"220[ -].*(?i:mail|mx)", _SMTP),
-    (rb"220[ -]|(?:421|554)[ -]", None),
-    (rb"\+OK", _POP3),
-    (rb"\* (?:OK|PREAUTH|BYE)", _with_starttls("IMAP", "imap", 993)),
-    (rb"\* ACAP", _no_starttls("ACAP", "a tunnel")),
-    (rb"20[01] |(?:400|502) ", _with_starttls("NNTP", "nntp", 563)),
-    (rb'"IMPLEMENTATION"|(?:BYE|NO) [("]', _with_starttls("ManageSieve", "sieve")),
-    (rb"(?:<\?xml|<stream:).*jabber:server", _with_starttls("XMPP", "xmpp-server", 5270)),
-    (rb"<\?xml|<stream:", _with_starttls("XMPP", "xmpp", 5223)),
-    (rb"SSH-", Plain("an SSH server", "SSH encrypts for itself; use tcp:// with an SSH library")),
-    (rb"HTTP/1\.|<(?i:html|!doc)", _no_starttls("HTTP", "the port of https (443)")),
-    (rb"\x00\x00.\x04", _no_starttls("HTTP/2", "the port of https (443)")),
-    (rb"RFB 0", _with_starttls("VNC", "vnc")),
-    (rb"INFO \{", _with_starttls("NATS", "nats")),
-    (rb"AMQP", _with_starttls("AMQP", "amqp", 5671)),
-    (rb"NBDMAGIC", _with_starttls("NBD", "nbd")),
-    (
-        rb"-(?:NOAUTH|DENIED|ERR (?:unknown|Protocol|max|wrong))|\+PONG",
-        _no_starttls("Redis", "its tls-port"),
+
+_FTP: Final = _with_starttls(rb"220[ -].*(?i:ftp|filezilla)", "FTP", "ftp")
+_FTP_PORTS: Final = (STARTTLS_PROTOCOLS["ftp"].port, STARTTLS_PROTOCOLS["ftp"].tls_port)
+# A greeting that names no protocol: SMTP's, unless the port is FTP's.
+_SMTP_OR_FTP: Final = _with_starttls(rb"220[ -]|(?:421|554)[ -]", "SMTP", "smtp")
+
+_SERVERS: Final = (
+    _with_starttls(rb"220[ -].*SMTP", "SMTP", "smtp"),
+    _FTP,
+    _with_starttls(rb"220[ -].*(?i:mail|mx)", "SMTP", "smtp"),
+    _SMTP_OR_FTP,
+    _with_starttls(rb"\+OK", "POP3", "pop3"),
+    _with_starttls(rb"\* (?:OK|PREAUTH|BYE)", "IMAP", "imap"),
+    _no_starttls(rb"\* ACAP", "ACAP", "a tunnel"),
+    _with_starttls(rb"20[01] |(?:400|502) ", "NNTP", "nntp"),
+    _with_starttls(rb'"IMPLEMENTATION"|(?:BYE|NO) [("]', "ManageSieve", "sieve"),
+    _with_starttls(rb"(?:<\?xml|<stream:).*jabber:server", "XMPP", "xmpp-server"),
+    _with_starttls(rb"<\?xml|<stream:", "XMPP", "xmpp"),
+    _server(rb"SSH-", "an SSH server", "SSH encrypts for itself; use tcp:// with an SSH library"),
+    _no_starttls(rb"HTTP/1\.|<(?i:html|!doc)", "HTTP", "the port of https (443)"),
+    _no_starttls(rb"\x00\x00.\x04", "HTTP/2", "the port of https (443)"),
+    _with_starttls(rb"RFB 0", "VNC", "vnc"),
+    _with_starttls(rb"INFO \{", "NATS", "nats"),
+    _with_starttls(rb"AMQP", "AMQP", "amqp"),
+    _with_starttls(rb"NBDMAGIC", "NBD", "nbd"),
+    _no_starttls(
+        rb"-(?:NOAUTH|DENIED|ERR (?:unknown|Protocol|max|wrong))|\+PONG", "Redis", "its tls-port"
     ),
-    # What a server says that is startled before it has greeted.
-    (rb"-ERR", _POP3),
+    # What a POP3 server says that is startled before it has greeted.
+    _with_starttls(rb"-ERR", "POP3", "pop3"),
     # A numeric reply, such as 451 (not registered): RFC 1459, section 6.1.
-    (rb":.* NOTICE |NOTICE |ERROR :|:[^ ]+ [45]\d\d ", _with_starttls("IRC", "irc", 6697)),
-    (rb"ERR (?:UNKNOWN|ACCESS|INVALID|USERNAME|FEATURE)-", _with_starttls("NUT", "nut")),
-    (rb"OK MPD", _no_starttls("MPD", "a tunnel")),
-    (rb"Asterisk ", _no_starttls("Asterisk", "its tlsbindaddr (5039)")),
-    (rb"\xff[\xfb-\xfe]", _with_starttls("telnet", "telnet", 992)),
-    (rb"..\x00\x00[\x0a\xff]", _with_starttls("MySQL", "mysql")),
-    (rb"\x03\x00..", _with_starttls("RDP", "rdp")),
-    (rb"\x04\x01", _no_starttls("SQL Server", "a tunnel")),
-    (_LDAP, _with_starttls("LDAP", "ldap", 636)),
-    (rb"[NSE](?:\Z|\x00\x00)", _with_starttls("PostgreSQL", "postgres")),
-    (rb"\x05[\x00-\x02\xff]\Z|\x00[\x5a-\x5d]", Plain("a SOCKS proxy", "Use it as a proxy")),
-    (rb"[\x81-\x83]\x00", _no_starttls("NetBIOS", "a tunnel")),
-)  # fmt: skip
+    _with_starttls(rb":.* NOTICE |NOTICE |ERROR :|:[^ ]+ [45]\d\d ", "IRC", "irc"),
+    _with_starttls(rb"ERR (?:UNKNOWN|ACCESS|INVALID|USERNAME|FEATURE)-", "NUT", "nut"),
+    _no_starttls(rb"OK MPD", "MPD", "a tunnel"),
+    _no_starttls(rb"Asterisk ", "Asterisk", "its tlsbindaddr (5039)"),
+    _with_starttls(rb"\xff[\xfb-\xfe]", "telnet", "telnet"),
+    _with_starttls(rb"..\x00\x00[\x0a\xff]", "MySQL", "mysql"),
+    _with_starttls(rb"\x03\x00..", "RDP", "rdp"),
+    _no_starttls(rb"\x04\x01", "SQL Server", "a tunnel"),
+    _with_starttls(_LDAP, "LDAP", "ldap"),
+    _with_starttls(rb"[NSE](?:\Z|\x00\x00)", "PostgreSQL", "postgres"),
+    _server(rb"\x05[\x00-\x02\xff]\Z|\x00[\x5a-\x5d]", "a SOCKS proxy", "Use it as a proxy"),
+    _no_starttls(rb"[\x81-\x83]\x00", "NetBIOS", "a tunnel"),
+)
 
 
 # --- clients ---------------------------------------------------------------------
 
 
-def _client(name: str, advice: str) -> Plain:
-    return Plain(f"a plain-text {name} client", advice)
+def _client(pattern: bytes, who: str, remedy: str) -> Rule[Banner]:
+    return Rule(Banner(pattern, who), Diagnosis("plaintext-peer", f"the peer is {who}", remedy))
 
 
+_HTTPS: Final = "This port speaks TLS: the client's URL begins with https://"
 _IMPLICIT: Final = (
     "This port speaks TLS at once (implicit TLS); the client must not ask for STARTTLS"
 )
 
-_CLIENTS: Final[tuple[tuple[bytes, Plain | None], ...]] = (
-    (
+_CLIENTS: Final = (
+    _client(
         rb"(?:GET|POST|PUT|HEAD|OPTIONS|DELETE|PATCH|TRACE|CONNECT) ",
-        _client("HTTP", "This port speaks TLS: the client's URL begins with https://"),
+        "a plain-text HTTP client",
+        _HTTPS,
     ),
-    (rb"PRI \* ", _client("HTTP/2", "This port speaks TLS: the client's URL begins with https://")),
-    (
+    _client(rb"PRI \* ", "a plain-text HTTP/2 client", _HTTPS),
+    _client(
         rb"PROXY |\r\n\r\n\0\r\nQUIT\n",
-        Plain("a balancer that sends a PROXY header",
-              "Take send-proxy out of the balancer's line for this server"),
+        "a balancer that sends a PROXY header",
+        "Take send-proxy out of the balancer's line for this server",
     ),
-    (rb"(?i:EHLO|HELO|LHLO) ", _client("SMTP", _IMPLICIT)),
-    (rb"(?i:CAPA\r|STLS\r|USER )", _client("POP3", _IMPLICIT)),
-    (rb"(?i:[a-z0-9.]+ (?:LOGIN|CAPABILITY|STARTTLS|ID|NOOP)\b)", _client("IMAP", _IMPLICIT)),
-    (rb"<\?xml|<stream:", _client("XMPP", _IMPLICIT)),
-    (_LDAP, _client("LDAP", _IMPLICIT)),
-    (
+    _client(rb"(?i:EHLO|HELO|LHLO) ", "a plain-text SMTP client", _IMPLICIT),
+    _client(rb"(?i:CAPA\r|STLS\r|USER )", "a plain-text POP3 client", _IMPLICIT),
+    _client(
+        rb"(?i:[a-z0-9.]+ (?:LOGIN|CAPABILITY|STARTTLS|ID|NOOP)\b)",
+        "a plain-text IMAP client",
+        _IMPLICIT,
+    ),
+    _client(rb"<\?xml|<stream:", "a plain-text XMPP client", _IMPLICIT),
+    _client(_LDAP, "a plain-text LDAP client", _IMPLICIT),
+    _client(
         rb"\0\0\0\x08\x04\xd2\x16[\x2f\x30]",
-        _client("PostgreSQL", "The client wants sslnegotiation=direct, or this port "
-                "starttls=postgres"),
+        "a plain-text PostgreSQL client",
+        "The client wants sslnegotiation=direct, or this port starttls=postgres",
     ),
-    (rb"\x80.\x01", Plain("a client of SSL 2.0", "It is too old; it needs TLS 1.2")),
-    (rb"\x05[\x01-\x0f]|\x04[\x01\x02]", Plain("a SOCKS client", "This port is no proxy")),
-    (rb"SSH-", Plain("an SSH client", "This port speaks TLS, not SSH")),
-    (rb"\xff[\xfb-\xfe]", _client("telnet", _IMPLICIT)),
-)  # fmt: skip
+    _client(rb"\x80.\x01", "a client of SSL 2.0", "It is too old; it needs TLS 1.2"),
+    _client(rb"\x05[\x01-\x0f]|\x04[\x01\x02]", "a SOCKS client", "This port is no proxy"),
+    _client(rb"SSH-", "an SSH client", "This port speaks TLS, not SSH"),
+    _client(rb"\xff[\xfb-\xfe]", "a plain-text telnet client", _IMPLICIT),
+)
+
+# First match wins.
+_RULES: Final = {Side.CLIENT: _SERVERS, Side.SERVER: _CLIENTS}
 
 
-def _matcher(pattern: bytes) -> Callable[[bytes], object]:
-    return re.compile(pattern, re.DOTALL).match
-
-
-_TABLES: Final = {
-    Side.CLIENT: [(_matcher(pattern), plain) for pattern, plain in _SERVERS],
-    Side.SERVER: [(_matcher(pattern), plain) for pattern, plain in _CLIENTS],
-}
+@functools.cache
+def _compiled(pattern: bytes) -> re.Pattern[bytes]:
+    # Compiled when it is first needed: importing this costs nothing.
+    return re.compile(pattern, re.DOTALL)

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from txtransport.config.policy import Side
 from txtransport.diagnosis.banners import recognise_plaintext
@@ -23,6 +23,7 @@ from txtransport.diagnosis.error_line import (
     one_line,
     tool_of,
 )
+from txtransport.diagnosis.rule import Rule
 from txtransport.diagnosis.tools.advice import in_tool
 from txtransport.diagnosis.tools.alerts import ALERTS_OF_PEER
 from txtransport.diagnosis.tools.certificates import CERTIFICATES
@@ -30,33 +31,46 @@ from txtransport.diagnosis.tools.configuration import CONFIGURATION
 from txtransport.diagnosis.tools.disconnects import DISCONNECTS
 from txtransport.diagnosis.tools.mismatch import MISMATCHES
 from txtransport.diagnosis.tools.plaintext import PLAINTEXT
-from txtransport.diagnosis.tools.row import Explanation
+from txtransport.diagnosis.tools.row import KnownWords
 from txtransport.diagnosis.tools.vague import VAGUE
 from txtransport.errors import Diagnosis
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.text import short_text
 
+SPECIFIC: Final = (
+    *CERTIFICATES,
+    *PLAINTEXT,
+    *ALERTS_OF_PEER,
+    *MISMATCHES,
+    *CONFIGURATION,
+    *DISCONNECTS,
+)
+"""The rows that name a reason, the one that says most first."""
+
+
+ALL_ROWS: Final = (*SPECIFIC, *VAGUE)
+
 _MOST: Final = 8
 
 
 @frozen
-class Explained:
+class KnownLine:
     """A known line that stands in a text.
 
     Attributes:
         tool: Whose line it is, as far as it shows.
-        said: The words that are known, printable, 200 characters at the most.
+        words: The words that are known, printable, 200 characters at the most.
         diagnosis: What they mean, whose fault it usually is, what to do.
         in_tool: How the tool itself is told that, or nothing.
     """
 
     tool: str
-    said: str
+    words: str
     diagnosis: Diagnosis
     in_tool: str = ""
 
 
-def explain(text: str) -> list[Explained]:
+def explain(text: str) -> list[KnownLine]:
     """The known lines in a text, the most telling first.
 
     A line that only says that something failed counts where there is no other.
@@ -70,7 +84,7 @@ def explain(text: str) -> list[Explained]:
     searched = normalize(f"{line}{words}")
     found = _found(SPECIFIC, searched) or _found(VAGUE, searched)[:1]
     here, who = hosts_and_ports(line), tool_of(searched)
-    return [_explained(row, match, f"{line}{words}", who, here) for row, match in found]
+    return [_known_line(rule, match, f"{line}{words}", who, here) for rule, match in found]
 
 
 def clues(text: str) -> tuple[str, ...]:
@@ -82,7 +96,7 @@ def clues(text: str) -> tuple[str, ...]:
     line = one_line(text)
     plain = recognise_plaintext(line[:64].encode("ascii", "replace"), Side.CLIENT, None)
     return (
-        *([f"it begins like {plain.who}: {plain.advice}"] if plain is not None else ()),
+        *([f"it begins like {plain.match.who}: {plain.diagnosis.remedy}"] if plain else ()),
         *(_code(code.text, code.reason) for code in error_codes(line)),
         *(f"the place {place}" for place in hosts_and_ports(line)),
         *([f"the words look like those of {who}"] if (who := tool_of(normalize(line))) else ()),
@@ -93,14 +107,17 @@ def _code(text: str, reason: str | None) -> str:
     return f"the code {text} of OpenSSL: {reason or f'openssl errstr {text} has its words'}"
 
 
-def _found(rows: Iterable[Explanation], searched: str) -> list[tuple[Explanation, re.Match[str]]]:
-    """The rows that match, one for each meaning and for each part of the text."""
-    found: dict[str, tuple[Explanation, re.Match[str]]] = {}
-    for row in rows:
-        match = _search(row.pattern, searched) if row.meaning not in found else None
+def _found(
+    rules: Iterable[Rule[KnownWords]], searched: str
+) -> list[tuple[Rule[KnownWords], re.Match[str]]]:
+    """The rules that match, one for each meaning and for each part of the text."""
+    found: dict[str, tuple[Rule[KnownWords], re.Match[str]]] = {}
+    for rule in rules:
+        meaning = rule.diagnosis.summary
+        match = _search(rule.match.pattern, searched) if meaning not in found else None
         if match is None or any(_overlap(match, other) for _, other in found.values()):
             continue
-        found[row.meaning] = (row, match)
+        found[meaning] = (rule, match)
         if len(found) == _MOST:
             break
     return [*found.values()]
@@ -120,29 +137,24 @@ def _compiled(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern)
 
 
-def _explained(
-    row: Explanation,
+def _known_line(
+    rule: Rule[KnownWords],
     match: re.Match[str],
     line: str,
-    who: str | None,
-    here: tuple[HostAndPort, ...],
-) -> Explained:
-    # OpenSSL's words come by way of others.
-    tool = (who or row.tool) if row.tool == "OpenSSL" else row.tool
-    diagnosis = Diagnosis(
-        row.cause,
-        row.fault,
-        row.permanent,
-        row.meaning[0].upper() + row.meaning[1:],
-        tuple(_evidence(match, here)),
-        ". ".join([*_at(row.cause, here), row.remedy]),
+    tool: str | None,
+    named: tuple[HostAndPort, ...],
+) -> KnownLine:
+    # OpenSSL's words are passed on by other tools.
+    whose = (tool or rule.match.tool) if rule.match.tool == "OpenSSL" else rule.match.tool
+    general = rule.diagnosis
+    diagnosis = evolve(
+        general,
+        summary=general.summary[0].upper() + general.summary[1:],
+        evidence=tuple(_evidence(match, named)),
+        remedy=". ".join([*_urls_for(general.cause, named), general.remedy]),
     )
-    return Explained(
-        tool,
-        short_text(line[slice(*match.span())]),
-        diagnosis,
-        in_tool(row.remedy, tool),
-    )
+    words = short_text(line[slice(*match.span())])
+    return KnownLine(whose, words, diagnosis, in_tool(general.remedy, whose))
 
 
 def _evidence(match: re.Match[str], here: tuple[HostAndPort, ...]) -> Iterator[str]:
@@ -164,24 +176,10 @@ _PROTOCOLS: Final = {
 }
 
 
-def _at(cause: str, here: tuple[HostAndPort, ...]) -> Iterator[str]:
+def _urls_for(cause: str, named: tuple[HostAndPort, ...]) -> Iterator[str]:
     """The URL for the places that were named, if they are known to begin in the clear."""
     if cause in ("plaintext-peer", "closed", "timeout"):
-        for place in here:
+        for place in named:
             protocol = _PROTOCOLS.get(place.port)
             if protocol is not None:
                 yield f"Use tls://{place}?starttls={protocol}: that port begins in the clear"
-
-
-SPECIFIC: Final = (
-    *CERTIFICATES,
-    *PLAINTEXT,
-    *ALERTS_OF_PEER,
-    *MISMATCHES,
-    *CONFIGURATION,
-    *DISCONNECTS,
-)
-"""The rows that name a reason, the one that says most first."""
-
-
-ALL_ROWS: Final = (*SPECIFIC, *VAGUE)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import (
     CannotListenError,
@@ -30,37 +30,41 @@ from twisted.internet.error import (
     UnsupportedAddressFamily,
 )
 
+from txtransport.diagnosis.rule import Rule, first_match
 from txtransport.errors import Diagnosis, TransportError
 from txtransport.text import short_repr
 
 
 @frozen
-class Fault:
-    """One row: what an error comes to.
+class ErrorKind:
+    """Which errors a rule is about.
 
     Attributes:
         kinds: The error's class is one of these, or below one.
-        cause: A word for programs.
-        fault: Whose it is, one of `txtransport.errors.FAULTS`.
-        permanent: Whether trying again cannot help.
-        text: What happened, the rest of a sentence.
-        remedy: What to do, a sentence without its full stop; or nothing.
-        numbers: The system's numbers; empty for any.
+        numbers: The system's numbers (errno(3)); empty for any.
     """
 
     kinds: tuple[type[BaseException], ...]
-    cause: str
-    fault: str
-    permanent: bool
-    text: str
-    remedy: str = ""
     numbers: frozenset[int] = frozenset()
 
-    def fits(self, error: BaseException) -> bool:
-        """Whether it is this row that the error belongs to."""
+    def includes(self, error: BaseException) -> bool:
+        """Whether an error is one of these."""
         return isinstance(error, self.kinds) and (
             not self.numbers or _number(error) in self.numbers
         )
+
+
+def _rule(
+    kinds: tuple[type[BaseException], ...],
+    cause: str,
+    fault: str,
+    permanent: bool,
+    summary: str,
+    remedy: str = "",
+    numbers: frozenset[int] = frozenset(),
+) -> Rule[ErrorKind]:
+    diagnosis = Diagnosis(cause, summary, remedy, fault=fault, permanent=permanent)
+    return Rule(ErrorKind(kinds, numbers), diagnosis)
 
 
 _FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
@@ -69,7 +73,7 @@ _NO_ROUTE: Final = frozenset(
 )
 
 NETWORK_ERRORS: Final = (
-    Fault(
+    _rule(
         (OSError, ConnectError, CannotListenError),
         "too-many-files", "ours", False,
         "this process has no file, or this machine no memory, left for a connection",
@@ -78,97 +82,97 @@ NETWORK_ERRORS: Final = (
     ),
     # Of a name without an address it cannot be told whether it is misspelt or
     # the name server did not answer: Twisted's resolver does not say.
-    Fault(
+    _rule(
         (DNSLookupError, UnknownHostError),
         "no-such-name", "ours", False,
         "the name has no address",
         "Check how it is spelt, and whether the name server can be reached",
     ),
-    Fault(
+    _rule(
         (ConnectBindError,),
         "bind-failed", "ours", True,
         "the local address cannot be used",
         "Look at bindto: is it an address of this machine, and is its port free?",
     ),
-    Fault(
+    _rule(
         (CannotListenError,),
         "port-taken", "ours", True,
         "someone listens at that address already",
         "Stop the other, or take another port",
         frozenset({errno.EADDRINUSE}),
     ),
-    Fault(
+    _rule(
         (CannotListenError, ConnectError),
         "not-permitted", "ours", True,
         "this machine does not permit it",
         "Look at the rights of the socket's file or of a port below 1024, and at the firewall here",
         frozenset({errno.EACCES, errno.EPERM}),
     ),
-    Fault(
+    _rule(
         (CannotListenError,),
         "cannot-listen", "ours", True,
         "it is not possible to listen there",
         "Is it an address of this machine?",
     ),
-    Fault(
+    _rule(
         (ConnectionRefusedError,),
         "refused", "peer", False,
         "the connection was refused: nothing listens there",
         "Is the server running, and is it the right port? A firewall can refuse as well",
     ),
-    Fault(
+    _rule(
         (NoRouteError,),
         "unreachable", "network", False,
         "there is no way to that address",
         "Is this machine on a network, and has it the address's family (IPv6, IPv4)?",
     ),
-    Fault(
+    _rule(
         (ConnectError,),
         "unreachable", "network", False,
         "there is no way to that address",
         "Is this machine on a network, and has it the address's family (IPv6, IPv4)?",
         _NO_ROUTE,
     ),
-    Fault(
+    _rule(
         (ConnectError,),
         "no-such-socket", "ours", True,
         "there is no such local socket",
         "Is the server running, and is the path right?",
         frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENOTSOCK}),
     ),
-    Fault(
+    _rule(
         (TimeoutError, TCPTimedOutError),
         "timeout", "network", False,
         "the address did not answer",
         "Is a firewall dropping the packets, or the address wrong?",
     ),
     # To Twisted, a loss of another kind.
-    Fault((ConnectionAborted,), "aborted", "ours", False, "we ended the connection"),
-    Fault(
+    _rule((ConnectionAborted,), "aborted", "ours", False, "we ended the connection"),
+    _rule(
         (ConnectionLost, ConnectError),
         "reset", "peer", False,
         "the peer cut the connection off",
         "Look at the peer's log; a firewall between can do it as well",
         frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}),
     ),
-    Fault(
+    _rule(
         (ConnectionLost,),
         "reset", "peer", False,
         "the connection was cut off without a goodbye",
         "Look at the peer's log; a firewall between can do it as well",
     ),
-    Fault((ConnectionDone,), "closed", "peer", False, "the peer closed the connection"),
-    Fault(
+    _rule((ConnectionDone,), "closed", "peer", False, "the peer closed the connection"),
+    _rule(
         (ConnectingCancelledError, CancelledError),
         "cancelled", "ours", False, "the attempt was given up",
     ),
-    Fault(
+    _rule(
         (NoProtocol,),
         "no-protocol", "ours", True,
         "the factory built no protocol",
         "Its buildProtocol() answered None: that is the program's own doing",
     ),
-    Fault(
+    _rule(
         (InvalidAddressError, UnsupportedAddressFamily),
         "wrong-family", "ours", True,
         "the address is not of a kind that can be used here",
@@ -188,11 +192,12 @@ def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
     if isinstance(error, TransportError):
         return error.diagnosis
     said = f"{type(error).__name__}: {_printable(error)}"
-    row = next((row for row in NETWORK_ERRORS if row.fits(error)), None)
+    rule = first_match(NETWORK_ERRORS, lambda kind: kind.includes(error))
     at = f"{where}: " if where else ""
-    if row is None:
-        return Diagnosis("other", "ours", True, f"{at}it failed with {said}")
-    return Diagnosis(row.cause, row.fault, row.permanent, f"{at}{row.text}", (said,), row.remedy)
+    if rule is None:
+        return Diagnosis("other", f"{at}it failed with {said}", fault="ours")
+    known = rule.diagnosis
+    return evolve(known, summary=f"{at}{known.summary}", evidence=(said,))
 
 
 def _number(error: BaseException) -> int | None:

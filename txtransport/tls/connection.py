@@ -11,6 +11,7 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
+from txtransport.errors import Diagnosis
 
 MAX_FIRST_BYTES: Final = 256
 """How many of a peer's first bytes are kept to explain a failure."""
@@ -28,17 +29,15 @@ class CertificateProblem:
     """One reason against a certificate.
 
     Attributes:
-        cause: One of `txtransport.errors.CAUSES`.
-        code: X.509's number (``X509_V_ERR_…``), 0 for reasons of our own.
+        diagnosis: What is wrong; its summary ends a sentence about the certificate.
+        code: OpenSSL's number (``X509_V_ERR_…``), 0 for reasons of our own.
         depth: Where in the chain, 0 being the leaf.
-        text: What is wrong, for people; ends a sentence.
-        certificate: The certificate at fault.
+        certificate: The certificate at fault, or None when it cannot be read.
     """
 
-    cause: str
+    diagnosis: Diagnosis
     code: int
     depth: int
-    text: str
     certificate: x509.Certificate | None
 
 

@@ -17,19 +17,10 @@ from OpenSSL import SSL
 
 from txtransport.config.policy import Side
 from txtransport.diagnosis.alerts import Alert, alert_of_reason, alert_of_record
-from txtransport.diagnosis.banners import is_tls, recognise_plaintext
-from txtransport.diagnosis.findings import (
-    EXPIRED_AUTHORITY,
-    FAULT_OF_CERTIFICATE,
-    MISSING_INTERMEDIATE,
-    OF_ALERT,
-    OF_CERTIFICATE,
-    OF_REASON,
-    OF_X509,
-    Advice,
-    Finding,
-)
-from txtransport.errors import HandshakeFailed
+from txtransport.diagnosis.banners import is_tls, recognise_plaintext, remedy_at
+from txtransport.diagnosis.openssl_errors import OF_ALERT, OF_REASON
+from txtransport.diagnosis.x509_errors import diagnosis_at_depth
+from txtransport.errors import Diagnosis, HandshakeFailed
 from txtransport.text import escape_bytes, first_words, short_repr
 from txtransport.tls.connection import (
     CLOSE_NOTIFY,
@@ -86,13 +77,13 @@ class FailedConnection:
 
 def handshake_failure(attempt: FailedConnection) -> HandshakeFailed:
     """The error that an attempt deserves."""
-    finding = next(filter(None, (look(attempt) for look in _LOOKS)))
+    diagnosis = next(filter(None, (look(attempt) for look in _LOOKS)))
     error = HandshakeFailed(
-        f"{attempt.where}: {finding.text}",
-        cause=finding.cause,
-        permanent=finding.permanent,
-        remedy=finding.remedy,
-        fault=finding.fault,
+        f"{attempt.where}: {diagnosis.summary}",
+        cause=diagnosis.cause,
+        permanent=diagnosis.permanent,
+        remedy=diagnosis.remedy,
+        fault=diagnosis.fault,
         evidence=_evidence(attempt),
         original=attempt.error,
         received=attempt.received,
@@ -119,42 +110,25 @@ def late_failure(attempt: FailedConnection) -> HandshakeFailed | None:
 def timeout_hint(received: bytes, side: Side, port: int | None, where: str) -> str:
     """What the first bytes of a peer that then fell silent suggest, or nothing."""
     known = recognise_plaintext(received, side, port)
-    return known.advice_at(where) if known is not None else ""
+    return remedy_at(known.diagnosis, where) if known is not None else ""
 
 
 # --- the looks --------------------------------------------------------------------
 
 
-def _certificate(attempt: FailedConnection) -> Finding | None:
+def _certificate(attempt: FailedConnection) -> Diagnosis | None:
     """Verification wrote down why it refused."""
     if attempt.connection is None or not attempt.connection.verification.problems:
         return None
     problem = attempt.connection.verification.problems[0]
     whose = "peer's" if attempt.side is Side.CLIENT else "client's"
     place = "" if problem.depth == 0 else f" (an authority, depth {problem.depth})"
-    text = f"the {whose} certificate{place} was refused: {problem.text}{_described(problem)}"
-    advice = _advice_for(problem)
-    return Finding(problem.cause, text, advice.remedy, fault=advice.fault)
-
-
-def _advice_for(problem: CertificateProblem) -> Advice:
-    place = _missing_issuer(problem)
-    if place:
-        return Advice(MISSING_INTERMEDIATE.format(place=place))
-    if problem.code in OF_X509:
-        return OF_X509[problem.code]
-    if problem.cause == "expired" and problem.depth:
-        return Advice(EXPIRED_AUTHORITY)
-    fault = FAULT_OF_CERTIFICATE.get(problem.cause, "peer")
-    return Advice(OF_CERTIFICATE.get(problem.cause, ""), fault)
-
-
-def _missing_issuer(problem: CertificateProblem) -> str | None:
-    """Where the certificate that the peer should have sent is to be had, if one is missing."""
-    # X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, and of a leaf that came alone.
-    if problem.code not in (20, 21) or problem.certificate is None:
-        return None
-    return issuer_place(problem.certificate)
+    found = problem.diagnosis
+    if problem.certificate is not None:
+        elsewhere = issuer_place(problem.certificate)
+        found = diagnosis_at_depth(found, problem.code, problem.depth, elsewhere)
+    text = f"the {whose} certificate{place} was refused: {found.summary}{_described(problem)}"
+    return evolve(found, summary=text)
 
 
 def _described(problem: CertificateProblem) -> str:
@@ -172,7 +146,7 @@ def _described(problem: CertificateProblem) -> str:
 
 def _now(problem: CertificateProblem) -> str:
     """What time it is, where that matters."""
-    if problem.cause not in ("expired", "not-yet-valid"):
+    if problem.diagnosis.cause not in ("expired", "not-yet-valid"):
         return ""
     return f", and now it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
 
@@ -190,9 +164,12 @@ def _evidence(attempt: FailedConnection) -> tuple[str, ...]:
             lines.append(f"our application protocols: {short_repr(ours)} (ALPN)")
         found = connection.verification
         for depth, certificate in sorted(found.chain.items())[:_CERTIFICATES]:
-            problem = CertificateProblem("", 0, depth, "", certificate)
+            problem = CertificateProblem(_NO_PROBLEM, 0, depth, certificate)
             lines.append(f"certificate {depth}:{_described(problem)}")
-        lines += [f"against certificate {each.depth}: {each.text}" for each in found.problems[:4]]
+        lines += [
+            f"against certificate {each.depth}: {each.diagnosis.summary}"
+            for each in found.problems[:4]
+        ]
     if attempt.received:
         is_ours_to_show = attempt.side is Side.CLIENT or is_tls(attempt.received)
         said = escape_bytes(attempt.received) if is_ours_to_show else first_words(attempt.received)
@@ -206,8 +183,10 @@ def _evidence(attempt: FailedConnection) -> tuple[str, ...]:
 _CERTIFICATES: Final = 6
 """Certificates of a chain that are shown."""
 
+_NO_PROBLEM: Final = Diagnosis("", "")
 
-def _plaintext(attempt: FailedConnection) -> Finding | None:
+
+def _plaintext(attempt: FailedConnection) -> Diagnosis | None:
     """The peer's first bytes are not TLS."""
     received, peer = attempt.received, attempt.peer
     if not received or is_tls(received):
@@ -215,7 +194,7 @@ def _plaintext(attempt: FailedConnection) -> Finding | None:
     # Clients log in, and a server's log is read by others than they.
     said = escape_bytes(received) if attempt.side is Side.CLIENT else first_words(received)
     if attempt.is_upgrade:
-        return Finding(
+        return Diagnosis(
             "plaintext-peer",
             f"the {peer} sent plain text {said} where its TLS was to begin",
             "None of it was delivered. Someone in the middle may have put it there, or the "
@@ -223,21 +202,26 @@ def _plaintext(attempt: FailedConnection) -> Finding | None:
             fault="someone-between",
         )
     known = recognise_plaintext(received, attempt.side, attempt.port)
-    who = f"the peer is {known.who}" if known is not None else f"the {peer} does not speak it"
-    return Finding(
+    said_of = f": it sent {said}"
+    if known is not None:
+        text = f"expected a TLS handshake, but {known.diagnosis.summary}{said_of}"
+        return evolve(
+            known.diagnosis, summary=text, remedy=remedy_at(known.diagnosis, attempt.where)
+        )
+    return Diagnosis(
         "plaintext-peer",
-        f"expected a TLS handshake, but {who}: it sent {said}",
-        known.advice_at(attempt.where) if known is not None else "Is this the right port for TLS?",
+        f"expected a TLS handshake, but the {peer} does not speak it{said_of}",
+        "Is this the right port for TLS?",
         fault="ours" if attempt.side is Side.CLIENT else "peer",
     )
 
 
-def _goodbye(attempt: FailedConnection) -> Finding | None:
+def _goodbye(attempt: FailedConnection) -> Diagnosis | None:
     """A close_notify where the handshake should be; OpenSSL has no words for it."""
     first = alert_of_record(attempt.received)
     if attempt.reason != CLOSE_NOTIFY and (first is None or first.number != 0):
         return None
-    return Finding(
+    return Diagnosis(
         "closed",
         "the peer said goodbye (close_notify) instead of a handshake",
         "It speaks TLS and does not want to talk now; look at its log",
@@ -245,24 +229,24 @@ def _goodbye(attempt: FailedConnection) -> Finding | None:
     )
 
 
-def _alert(attempt: FailedConnection) -> Finding | None:
+def _alert(attempt: FailedConnection) -> Diagnosis | None:
     """The peer told us why, with an alert."""
     alert = alert_of_reason(attempt.reason)
     return _of_alert(attempt, alert) if alert is not None else None
 
 
-def _own_reason(attempt: FailedConnection) -> Finding | None:
+def _own_reason(attempt: FailedConnection) -> Diagnosis | None:
     """OpenSSL on this side had a reason that we know."""
     return OF_REASON.get(attempt.reason)
 
 
-def _first_alert(attempt: FailedConnection) -> Finding | None:
+def _first_alert(attempt: FailedConnection) -> Diagnosis | None:
     """The peer began with an alert, of which OpenSSL makes nothing."""
     alert = alert_of_record(attempt.received)
     return _of_alert(attempt, alert) if alert is not None else None
 
 
-def _end(attempt: FailedConnection) -> Finding | None:
+def _end(attempt: FailedConnection) -> Diagnosis | None:
     """The connection ended, and no one said why."""
     if not _is_end(attempt.error):
         return None
@@ -276,7 +260,7 @@ def _end(attempt: FailedConnection) -> Finding | None:
         text = f"the peer closed the connection during the TLS handshake, after {sent}"
     else:
         text = "the peer closed the connection without a byte of TLS"
-    return Finding(
+    return Diagnosis(
         "closed",
         text,
         "Is this port for TLS? A firewall, a full server or a name that the peer does not "
@@ -295,13 +279,13 @@ def _is_end(error: BaseException) -> bool:
     )
 
 
-def _otherwise(attempt: FailedConnection) -> Finding:
+def _otherwise(attempt: FailedConnection) -> Diagnosis:
     text = attempt.reason[:200] or short_repr(attempt.error, 200)
     told = text if text.isprintable() else ascii(text)
-    return Finding("other", f"the TLS handshake failed: {told}", "")
+    return Diagnosis("other", f"the TLS handshake failed: {told}", "")
 
 
-_LOOKS: Final[tuple[Callable[[FailedConnection], Finding | None], ...]] = (
+_LOOKS: Final[tuple[Callable[[FailedConnection], Diagnosis | None], ...]] = (
     _certificate,
     _plaintext,
     _goodbye,
@@ -322,7 +306,7 @@ _OUR_CERTIFICATE: Final = frozenset({42, 43, 44, 45, 46, 48})
 _VERDICTS: Final = _OUR_CERTIFICATE | {40, 49, 51, 116}
 
 
-def _of_alert(attempt: FailedConnection, alert: Alert) -> Finding:
+def _of_alert(attempt: FailedConnection, alert: Alert) -> Diagnosis:
     number = alert.number
     said = f"the peer ended the handshake with the alert {alert.name!r} ({number})"
     if number in OF_ALERT:
@@ -337,14 +321,14 @@ def _of_alert(attempt: FailedConnection, alert: Alert) -> Finding:
     elif number == 80 and attempt.connection and attempt.connection.policy.alpn_protocols:
         remedy = ("Try without alpn_protocols: a Twisted server without protocols of its own "
                   "answers so to every offer")  # fmt: skip
-    return Finding("peer-alert", said, remedy, permanent=number != 80)
+    return Diagnosis("peer-alert", said, remedy, permanent=number != 80)
 
 
-def _because(finding: Finding, said: str) -> Finding:
-    return evolve(finding, text=f"{finding.text}; {said}")
+def _because(diagnosis: Diagnosis, said: str) -> Diagnosis:
+    return evolve(diagnosis, summary=f"{diagnosis.summary}; {said}")
 
 
-def _handshake_failure(attempt: FailedConnection, said: str) -> Finding:
+def _handshake_failure(attempt: FailedConnection, said: str) -> Diagnosis:
     connection = attempt.connection
     if (
         attempt.side is Side.CLIENT
@@ -353,7 +337,7 @@ def _handshake_failure(attempt: FailedConnection, said: str) -> Finding:
         and connection.get_client_ca_list()
     ):
         return _because(OF_ALERT[116], said)
-    return Finding(
+    return Diagnosis(
         "no-common-cipher",
         f"{said}: it finds nothing acceptable in our ciphers, groups or signatures",
         "Compare ciphers, min_version and security_level of both; before TLS 1.3 a missing "
@@ -361,9 +345,9 @@ def _handshake_failure(attempt: FailedConnection, said: str) -> Finding:
     )
 
 
-def _certificate_refused(attempt: FailedConnection, said: str) -> Finding:
+def _certificate_refused(attempt: FailedConnection, said: str) -> Diagnosis:
     if attempt.side is Side.SERVER:
-        return Finding(
+        return Diagnosis(
             "peer-alert",
             f"the client refused our certificate; {said}",
             "The client must trust the authority of local_cert and ask for a name that it is "
@@ -372,7 +356,7 @@ def _certificate_refused(attempt: FailedConnection, said: str) -> Finding:
         )
     if not attempt.has_certificate:
         return _because(OF_ALERT[116], said)
-    return Finding(
+    return Diagnosis(
         "peer-alert",
         f"the peer refused our certificate; {said}",
         "It must trust the authority of local_cert, and the certificate must be for clients",

@@ -12,43 +12,18 @@ from __future__ import annotations
 import time
 from typing import Final
 
+from attrs import evolve
 from cryptography import x509
 from OpenSSL import SSL, crypto
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
+from txtransport.diagnosis.x509_errors import OF_CAUSE, diagnosis_of_x509
+from txtransport.errors import Diagnosis
 from txtransport.tls.connection import CertificateProblem, TLSConnection
 from txtransport.tls.identity import fingerprint_problem, name_problem, pin_problem
 
 _SELF_SIGNED: Final = 18
 _EXPIRED: Final = 10
-
-# X509_verify_cert_error_string(3) is not public in pyOpenSSL; these are the
-# numbers of x509_vfy.h that a peer's certificate can bring about.
-_X509: Final = {
-    2: ("unknown-issuer", "the certificate of its issuer is missing"),
-    3: ("other", "there is no revocation list of its issuer, which crl demands"),
-    7: ("unknown-issuer", "its signature is not its issuer's"),
-    9: ("not-yet-valid", "it is not valid yet"),
-    10: ("expired", "it has expired"),
-    12: ("other", "the revocation list of its issuer has expired"),
-    18: ("self-signed", "no one but itself vouches for it (self-signed)"),
-    19: ("unknown-issuer", "its chain ends at an authority that is not trusted here"),
-    20: ("unknown-issuer", "its issuer is not known here"),
-    21: ("unknown-issuer", "it came alone, and its issuer is not known here"),
-    22: ("other", "its chain is longer than verify_depth allows"),
-    23: ("revoked", "its issuer has revoked it"),
-    24: ("unknown-issuer", "it signed another certificate and is no authority"),
-    25: ("other", "an authority above it may not have so many below"),
-    26: ("wrong-purpose", "it is not made for this purpose (extended key usage)"),
-    32: ("wrong-purpose", "its key may not sign certificates"),
-    34: ("other", "it has a critical extension that OpenSSL does not know"),
-    47: ("wrong-name", "an authority above it may not vouch for its names"),
-    48: ("wrong-name", "an authority above it must not vouch for its names"),
-    66: ("other", "its key is too short for the security level"),
-    67: ("other", "an authority's key is too short for the security level"),
-    68: ("other", "its signature's digest is too weak for the security level"),
-    79: ("unknown-issuer", "it signed another certificate and is no authority"),
-}
 
 
 def verify_callback(
@@ -99,7 +74,7 @@ def verify_after_handshake(connection: TLSConnection) -> bool:
             _verify_resumed(connection, leaf)
         elif _demands_certificate(connection.policy, connection.side):
             text = "the peer showed no certificate at all"
-            evidence.problems.append(CertificateProblem("other", 0, 0, text, None))
+            evidence.problems.append(CertificateProblem(Diagnosis("other", text), 0, 0, None))
     except Exception as error:
         evidence.problems.append(_unexamined(0, 0, error))
     return not evidence.problems
@@ -162,7 +137,9 @@ def _leaf_problems(
         vouched = [leaf] if connection.verification.tolerated else chain
         found.append(("fingerprint", pin_problem(vouched, policy.pin)))
     return [
-        CertificateProblem(cause, 0, 0, text, leaf) for cause, text in found if text is not None
+        CertificateProblem(evolve(OF_CAUSE[cause], summary=text), 0, 0, leaf)
+        for cause, text in found
+        if text is not None
     ]
 
 
@@ -188,9 +165,8 @@ def _is_own_issuer(leaf: x509.Certificate) -> bool:
 def _unexamined(code: int, depth: int, error: Exception) -> CertificateProblem:
     # Whatever went wrong, it is no reason to accept.
     text = f"it could not be examined: {str(error)[:120]!a}"
-    return CertificateProblem("other", code, depth, text, None)
+    return CertificateProblem(Diagnosis("other", text), code, depth, None)
 
 
 def _problem(code: int, depth: int, certificate: x509.Certificate) -> CertificateProblem:
-    cause, text = _X509.get(code, ("other", f"OpenSSL refuses it with X509 error {code}"))
-    return CertificateProblem(cause, code, depth, text, certificate)
+    return CertificateProblem(diagnosis_of_x509(code), code, depth, certificate)

@@ -11,12 +11,14 @@ from typing import Final
 
 from tests.cli.test_main import MainTestCase
 from txtransport.cli import doctor
-from txtransport.cli.doctor import CHECKS, CheckResult, Verdict
+from txtransport.cli.doctor import CHECKS, CheckResult, Verdict, check_result
 
 ROOT: Final = Path(__file__).resolve().parents[3]
-FINE: Final = CheckResult(Verdict.OK, "all there")
-ODD: Final = CheckResult(Verdict.WARNING, "a little odd", "nothing much")
-BAD: Final = CheckResult(Verdict.WRONG, "nothing there", "install it " + "again and " * 9 + "again")
+FINE: Final = check_result(Verdict.OK, "all there")
+ODD: Final = check_result(Verdict.WARNING, "a little odd", "nothing much")
+BAD: Final = check_result(
+    Verdict.WRONG, "nothing there", "install it " + "again and " * 9 + "again"
+)
 
 
 class DoctorTests(MainTestCase):

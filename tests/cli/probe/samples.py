@@ -39,7 +39,9 @@ SESSION: Final = Session(
     verified=True,
 )
 
-REFUSED: Final = Diagnosis("refused", "peer", False, "nothing listens there", ("seen",), "Start it")
+REFUSED: Final = Diagnosis(
+    "refused", "nothing listens there", "Start it", permanent=False, evidence=("seen",)
+)
 
 GOOD: Final = ProbeReport(
     TransportURL.parse("tls://mail.example.com:143?starttls=imap"),
@@ -72,11 +74,10 @@ BAD: Final = ProbeReport(
     chain=CHAIN,
     diagnosis=Diagnosis(
         "plaintext-peer",
-        "ours",
-        True,
         "tls://mail.example.com:465: the peer speaks SMTP",
-        ("it sent b'220 '",),
         "Use tls://mail.example.com:465?starttls=smtp on this port",
+        fault="ours",
+        evidence=("it sent b'220 '",),
     ),
 )
 """It failed in the handshake."""

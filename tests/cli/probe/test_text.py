@@ -130,7 +130,7 @@ class TextTests(SynchronousTestCase):
 
     def test_long_evidence_is_broken(self) -> None:
         """What a peer sent, one word of 300 letters, is broken and not left to the terminal."""
-        diagnosis = Diagnosis("other", "peer", True, "no", ("x" * 300,))
+        diagnosis = Diagnosis("other", "no", evidence=("x" * 300,))
         lines = shown(
             evolve(BAD, diagnosis=diagnosis), TerminalStyle(40), is_brief=True
         ).splitlines()
@@ -142,7 +142,7 @@ class HarmlessTests(SynchronousTestCase):
 
     def test_nothing_moves_the_cursor(self) -> None:
         """Escape sequences of a stranger are shown as text wherever they may stand."""
-        diagnosis = Diagnosis("other", "peer", True, HOSTILE, (HOSTILE,), HOSTILE)
+        diagnosis = Diagnosis("other", HOSTILE, HOSTILE, evidence=(HOSTILE,))
         report = evolve(
             BAD,
             addresses=(AddressResult(HOSTILE, AddressOutcome.FAILED, 1.0, diagnosis),),

@@ -42,5 +42,5 @@ class InToolTests(SynchronousTestCase):
         """Each option is one of ours and stands in some remedy; each tool has known lines."""
         for option, ways in IN_TOOL.items():
             self.assertIn(option.partition("=")[0], OPTIONS)
-            self.assertTrue(any(option in row.remedy for row in ALL_ROWS), option)
+            self.assertTrue(any(option in row.diagnosis.remedy for row in ALL_ROWS), option)
             self.assertLessEqual({*ways}, {*LINES})

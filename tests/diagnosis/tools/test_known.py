@@ -18,7 +18,7 @@ from txtransport import errors
 from txtransport.diagnosis.alerts import ALERTS
 from txtransport.diagnosis.error_line import normalize
 from txtransport.diagnosis.explain import ALL_ROWS, SPECIFIC, explain
-from txtransport.diagnosis.findings import OF_REASON
+from txtransport.diagnosis.openssl_errors import OF_REASON
 from txtransport.errors import CAUSES, FAULTS, TransportError
 
 _QUOTED: Final = "\N{LEFT SINGLE QUOTATION MARK}localhost\N{RIGHT SINGLE QUOTATION MARK}"
@@ -446,46 +446,49 @@ class RowTests(SynchronousTestCase):
     def test_no_row_without_a_line(self) -> None:
         """Each row, but those made from the tables of alerts and reasons, is there for a line."""
         lines = [normalize(" ".join(line.split())) for _, _, line in known_lines()]
-        made = {row.pattern for row in SPECIFIC if _is_made(row.pattern)}
+        made = {row.match.pattern for row in SPECIFIC if _is_made(row.match.pattern)}
         unseen = [
-            row.pattern
+            row.match.pattern
             for row in ALL_ROWS
-            if row.pattern not in made and not any(re.search(row.pattern, line) for line in lines)
+            if row.match.pattern not in made
+            and not any(re.search(row.match.pattern, line) for line in lines)
         ]
         self.assertEqual(unseen, [])
 
     def test_each_reason_of_openssl_is_known(self) -> None:
         """What the library explains of its own handshakes is explained of others' as well."""
-        for reason, finding in OF_REASON.items():
+        for reason, diagnosis in OF_REASON.items():
             (one,) = explain(f"error:0A000000:SSL routines::{reason}")
             if reason != "wrong version number":
-                self.assertEqual(one.diagnosis.cause, finding.cause, reason)
-                self.assertIn(finding.text[1:], one.diagnosis.summary)
+                self.assertEqual(one.diagnosis.cause, diagnosis.cause, reason)
+                self.assertIn(diagnosis.summary[1:], one.diagnosis.summary)
 
     def test_words_that_programs_can_trust(self) -> None:
         """A cause is one of the library's own; a fault is always one of four words."""
         kinds = [kind for kind in vars(errors).values() if _is_error(kind)]
         causes = {*CAUSES, *(kind.cause for kind in kinds), "refused", "no-such-name"}
         for row in ALL_ROWS:
-            self.assertIn(row.cause, causes)
-            self.assertIn(row.fault, FAULTS)
+            self.assertIn(row.diagnosis.cause, causes)
+            self.assertIn(row.diagnosis.fault, FAULTS)
 
     def test_sentences(self) -> None:
         """A meaning and a remedy can be read out: of one line, not long, without a full stop."""
         for row in ALL_ROWS:
-            for text in (row.meaning, row.remedy):
+            for text in (row.diagnosis.summary, row.diagnosis.remedy):
                 self.assertTrue(text.isprintable() and text[-1] != "." and text.strip() == text)
                 self.assertTrue(7 <= len(text) <= 260, text)
 
     def test_patterns_need_no_patience(self) -> None:
         """No pattern repeats a repetition, nor anything without a bound."""
         for row in ALL_ROWS:
-            self.assertNotRegex(row.pattern, r"[^\\][*+](?![^\[]*\])|\)[{*+]", row.pattern)
-            self.assertEqual(row.pattern, row.pattern.replace("_", " "))
+            self.assertNotRegex(
+                row.match.pattern, r"[^\\][*+](?![^\[]*\])|\)[{*+]", row.match.pattern
+            )
+            self.assertEqual(row.match.pattern, row.match.pattern.replace("_", " "))
 
-    @given(st.sampled_from([row.pattern for row in SPECIFIC]))
+    @given(st.sampled_from([row.match.pattern for row in SPECIFIC]))
     def test_patterns_are_spelt_as_the_text_is(self, pattern: str) -> None:
-        """No pattern waits for a capital letter, which folded text does not have."""
+        """No pattern waits for a capital letter, which normalized text does not have."""
         self.assertNotRegex(re.sub(r"\\.|\(\?P<|_", "", pattern), "[A-Z]")
 
 

@@ -12,6 +12,7 @@ from txtransport.cli.terminal import table_lines, wrap, write_output
 
 if TYPE_CHECKING:
     from txtransport.cli.doctor import CheckResult
+    from txtransport.errors import Diagnosis
 
 
 def add(commands: Any) -> None:
@@ -47,18 +48,20 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _as_text(found: Mapping[str, CheckResult], wrong: list[str], width: int) -> str:
-    rows = [
-        (one.verdict.value, name, f"{one.found}. To do: {one.advice}" if one.advice else one.found)
-        for name, one in found.items()
-    ]
+    rows = [(one.verdict.value, name, _sentence(one.diagnosis)) for name, one in found.items()]
     verdict = f"Wrong: {', '.join(wrong)}." if wrong else "Nothing is wrong."
     return "\n".join([*table_lines(rows, width), "", *wrap(verdict, width)]) + "\n"
+
+
+def _sentence(diagnosis: Diagnosis) -> str:
+    remedy = diagnosis.remedy
+    return f"{diagnosis.summary}. To do: {remedy}" if remedy else diagnosis.summary
 
 
 def _as_document(name: str, one: CheckResult) -> dict[str, Any]:
     return {
         "name": name,
         "verdict": one.verdict.value,
-        "found": one.found,
-        "advice": one.advice or None,
+        "found": one.diagnosis.summary,
+        "advice": one.diagnosis.remedy or None,
     }

@@ -9,11 +9,13 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
+from attrs import asdict
+
 from txtransport.cli.terminal import table_lines, write_output
 from txtransport.diagnosis.error_line import MAX_TEXT
 
 if TYPE_CHECKING:
-    from txtransport.diagnosis.explain import Explained
+    from txtransport.diagnosis.explain import KnownLine
 
 _WHOSE_FAULT: Final = {
     "peer": "usually the other side's",
@@ -77,11 +79,11 @@ def _read() -> str:
     return bytes(raw.read(MAX_TEXT)).decode("utf-8", "backslashreplace")
 
 
-def _found_lines(found: list[Explained]) -> Iterator[tuple[str, str]]:
+def _found_lines(found: list[KnownLine]) -> Iterator[tuple[str, str]]:
     """Rows of two cells: what, and the words for it."""
     best, *others = found
     diagnosis = best.diagnosis
-    yield "line", f"{best.said} ({best.tool})"
+    yield "line", f"{best.words} ({best.tool})"
     yield "means", f"{diagnosis.summary}."
     for evidence in diagnosis.evidence:
         yield "seen", evidence
@@ -93,7 +95,7 @@ def _found_lines(found: list[Explained]) -> Iterator[tuple[str, str]]:
         yield "again", "It may pass: trying again can help."
     yield "cause", diagnosis.cause
     for other in others:
-        yield "also", f"{other.said}: {other.diagnosis.summary}."
+        yield "also", f"{other.words}: {other.diagnosis.summary}."
 
 
 def _unknown_lines(text: str, traces: tuple[str, ...]) -> Iterator[tuple[str, str]]:
@@ -112,10 +114,10 @@ def _unknown_lines(text: str, traces: tuple[str, ...]) -> Iterator[tuple[str, st
     )
 
 
-def _as_document(one: Explained) -> dict[str, Any]:
+def _as_document(one: KnownLine) -> dict[str, Any]:
     return {
         "tool": one.tool,
-        "said": one.said,
-        **one.diagnosis._asdict(),
+        "said": one.words,
+        **asdict(one.diagnosis),
         "in_tool": one.in_tool or None,
     }

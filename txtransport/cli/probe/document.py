@@ -8,6 +8,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from attrs import asdict
+
 from txtransport.cli.probe.report import (
     AddressResult,
     ProbeReport,
@@ -138,7 +140,7 @@ def _version(version: VersionResult) -> dict[str, Any]:
 def _diagnosis(diagnosis: Diagnosis | None) -> dict[str, Any] | None:
     if diagnosis is None:
         return None
-    return {**diagnosis._asdict(), "evidence": list(diagnosis.evidence)}
+    return {**asdict(diagnosis), "evidence": list(diagnosis.evidence)}
 
 
 def _rounded(milliseconds: float | None) -> float | None:

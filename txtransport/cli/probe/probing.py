@@ -32,7 +32,7 @@ from txtransport.config.policy import Side
 from txtransport.config.schemes import SCHEMES
 from txtransport.connection.handshake import starttls_outcome
 from txtransport.connection.trace import Event, Step
-from txtransport.diagnosis.banners import recognise_plaintext
+from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.endpoints.network_errors import diagnosis_of
 from txtransport.errors import HandshakeFailed, TransportTimeout, TransportUnavailable
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
@@ -316,7 +316,7 @@ class ProbeRecorder:
         if known is None:
             return ""
         secure = evolve(self.url, scheme="tls", options=())
-        return f"The peer is {known.who}. {known.advice_at(secure.location)}"
+        return f"The peer is {known.match.who}. {remedy_at(known.diagnosis, secure.location)}"
 
 
 # The first row of a port is the one that most speak there.

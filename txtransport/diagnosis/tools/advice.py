@@ -67,7 +67,7 @@ def in_tool(remedy: str, tool: str) -> str:
     """How a tool is told what a remedy says, or nothing.
 
     Args:
-        remedy: Of an `txtransport.diagnosis.tools.row.Explanation`.
+        remedy: Of a diagnosis of this folder's tables.
         tool: Its name as in the rows.
     """
     ways = next((ways for option, ways in IN_TOOL.items() if option in remedy), {})

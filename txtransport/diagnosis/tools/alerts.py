@@ -9,32 +9,34 @@ from collections.abc import Iterator
 from typing import Final
 
 from txtransport.diagnosis.alerts import ALERTS
-from txtransport.diagnosis.findings import OF_ALERT, Finding
-from txtransport.diagnosis.tools.row import Explanation, rows_for
+from txtransport.diagnosis.openssl_errors import OF_ALERT
+from txtransport.diagnosis.rule import Rule
+from txtransport.diagnosis.tools.row import KnownWords, rows_for
+from txtransport.errors import Diagnosis
 
 _FOR_SERVERS: Final = (
     "In a server's log it is a client's verdict: give the client your authority, and "
     "local_cert the intermediate certificates"
 )
-_OWN_CERTIFICATE: Final = Finding(
+_OWN_CERTIFICATE: Final = Diagnosis(
     "peer-alert",
     "the other side refuses the certificate of this one",
     f"{_FOR_SERVERS}. On a client: show another certificate with local_cert=FILE",
     fault="ours",
 )
-_OWN_EXPIRED: Final = Finding(
+_OWN_EXPIRED: Final = Diagnosis(
     "peer-alert",
     "the other side says that this side's certificate has expired or is revoked",
     "Renew local_cert, and see that the running program has loaded the new file",
     fault="ours",
 )
-_OWN_UNKNOWN: Final = Finding(
+_OWN_UNKNOWN: Final = Diagnosis(
     "peer-alert",
     "the other side does not know the authority of this side's certificate",
     f"{_FOR_SERVERS}. On a client: the server does not accept certificates of that authority",
     fault="ours",
 )
-MANGLED: Final = Finding(
+MANGLED: Final = Diagnosis(
     "other",
     "a record came that could not be decrypted: something on the way changes the bytes, or one "
     "side has a fault",
@@ -44,7 +46,7 @@ MANGLED: Final = Finding(
 _OF_ALERT: Final = {
     **OF_ALERT,
     20: MANGLED,
-    40: Finding(
+    40: Diagnosis(
         "no-common-cipher",
         "the other side found nothing acceptable in what this one offers: ciphers, groups, "
         "signatures or versions",
@@ -58,7 +60,7 @@ _OF_ALERT: Final = {
     46: _OWN_CERTIFICATE,
     48: _OWN_UNKNOWN,
     51: MANGLED,
-    80: Finding(
+    80: Diagnosis(
         "peer-alert",
         "the other side failed for a reason of its own, which it does not tell (internal error)",
         "Look at its log. A server without a certificate says so, and a Twisted server to a "
@@ -96,18 +98,18 @@ _IN_GNUTLS: Final = {
 _NO_MORE: Final = r"(?! (?:status|authority))"
 
 
-def _rows() -> Iterator[Explanation]:
+def _rows() -> Iterator[Rule[KnownWords]]:
     for alert in ALERTS:
         if alert.number == 0:
             continue
-        finding = _OF_ALERT.get(alert.number) or Finding(
+        diagnosis = _OF_ALERT.get(alert.number) or Diagnosis(
             "peer-alert",
             f"the other side ended it with the alert {alert.name!r} ({alert.number})",
             "Look at its log for the reason",
         )
         name = alert.name
         yield from rows_for(
-            finding,
+            diagnosis,
             OpenSSL=(
                 rf"\b(?:sslv3|tlsv1|tlsv13|tls)(?: alert)? {name}{_NO_MORE}",
                 rf"\balert number {alert.number}\b",
@@ -117,7 +119,7 @@ def _rows() -> Iterator[Explanation]:
         )
         if alert.number in _IN_GNUTLS:
             yield from rows_for(
-                finding, GnuTLS=rf"gnutls handshake\(\) failed: {_IN_GNUTLS[alert.number]}"
+                diagnosis, GnuTLS=rf"gnutls handshake\(\) failed: {_IN_GNUTLS[alert.number]}"
             )
 
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.diagnosis.findings import FAULT_OF_CERTIFICATE, OF_CERTIFICATE, Finding
+from attrs import evolve
+
 from txtransport.diagnosis.tools.row import rows_for
+from txtransport.diagnosis.x509_errors import OF_CAUSE
+from txtransport.errors import Diagnosis
 
 
-def _certificate(cause: str, text: str, remedy: str = "", fault: str = "") -> Finding:
-    return Finding(
-        cause,
-        text,
-        remedy or OF_CERTIFICATE[cause],
-        fault=fault or FAULT_OF_CERTIFICATE.get(cause, "peer"),
+def _certificate(cause: str, summary: str, remedy: str = "", fault: str = "") -> Diagnosis:
+    general = OF_CAUSE[cause]
+    return evolve(
+        general, summary=summary, remedy=remedy or general.remedy, fault=fault or general.fault
     )
 
 
@@ -53,7 +54,7 @@ _ALONE: Final = _certificate(
     "(fullchain.pem); for an authority of your own say cafile=FILE",
     fault="peer",
 )
-NO_AUTHORITIES: Final = Finding(
+NO_AUTHORITIES: Final = Diagnosis(
     "bad-file",
     "the file or folder with the authorities to trust cannot be read, or holds none",
     "Install the system's authorities (ca-certificates), or name a PEM file that exists "
@@ -64,24 +65,24 @@ _PURPOSE: Final = _certificate(
     "wrong-purpose", "the certificate is not made for this use: a client's on a server, or so"
 )
 _REVOKED: Final = _certificate("revoked", "the certificate has been revoked by its issuer")
-_NO_AUTHORITY: Final = Finding(
+_NO_AUTHORITY: Final = Diagnosis(
     "unknown-issuer",
     "a certificate in the chain has signed another and is no authority's",
     "Have the chain issued properly: an authority needs CA:TRUE in its basic constraints",
 )
-_TOO_LONG: Final = Finding(
+_TOO_LONG: Final = Diagnosis(
     "other",
     "the chain of certificates is longer than is allowed",
     "Raise verify_depth, if the chain is as it should be",
     fault="ours",
 )
-NO_LIST: Final = Finding(
+NO_LIST: Final = Diagnosis(
     "other",
     "revocation is to be checked, and the authority's list (CRL) is missing or too old",
     "Fetch the authority's current list and name it with crl=FILE, or do without",
     fault="ours",
 )
-_WEAK: Final = Finding(
+_WEAK: Final = Diagnosis(
     "other",
     "a key or signature in the chain is too weak for this side's security level",
     "The peer must renew its certificate; until then security_level=1 lets it pass",

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.diagnosis.findings import Finding
 from txtransport.diagnosis.tools.row import rows_for
+from txtransport.errors import Diagnosis
 
 
-def our_fault(cause: str, text: str, remedy: str) -> Finding:
+def our_fault(cause: str, text: str, remedy: str) -> Diagnosis:
     """What is this side's own fault."""
-    return Finding(cause, text, remedy, fault="ours")
+    return Diagnosis(cause, text, remedy, fault="ours")
 
 
 KEY: Final = our_fault(
@@ -130,7 +130,7 @@ CONFIGURATION: Final = (
         PHP=r"crypto method\) must be specified",
     ),
     *rows_for(
-        Finding(
+        Diagnosis(
             "tls-not-offered",
             "the server does not offer STARTTLS, or not to us",
             "Have TLS switched on there, or use its port with TLS from the start; someone in "

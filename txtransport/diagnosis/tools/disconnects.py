@@ -4,37 +4,37 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.diagnosis.findings import Finding
 from txtransport.diagnosis.tools.row import rows_for
+from txtransport.errors import Diagnosis
 
-_CLOSED: Final = Finding(
+_CLOSED: Final = Diagnosis(
     "closed",
     "the other side closed the connection without a word of TLS about why",
     "Is the port one for TLS? A firewall, a full server, a name that it does not serve (SNI) or "
     "a missing client certificate look alike; on a server it may be a health check or a scan",
     permanent=False,
 )
-_RESET: Final = Finding(
+_RESET: Final = Diagnosis(
     "closed",
     "the connection was cut off (reset), by the other side or by something on the way",
     "Try another network to tell a firewall from the peer; look at the peer's log at that time",
     fault="network",
     permanent=False,
 )
-_TIMEOUT: Final = Finding(
+_TIMEOUT: Final = Diagnosis(
     "timeout",
     "the TLS handshake did not come to an end in time",
     "The port may wait for plain text first (587: tls://HOST:587?starttls=smtp), or a firewall "
     "drops packets, large ones above all (MTU)",
     permanent=False,
 )
-_REFUSED: Final = Finding(
+_REFUSED: Final = Diagnosis(
     "refused",
     "no one listens at that port, or a firewall says no; it did not come to TLS",
     "Is the service running, and at that address and port?",
     permanent=False,
 )
-_NO_NAME: Final = Finding(
+_NO_NAME: Final = Diagnosis(
     "no-such-name",
     "the name could not be looked up; it did not come to TLS",
     "Is it spelt well, and is the name server reachable? In PHP an IPv6 address needs brackets",

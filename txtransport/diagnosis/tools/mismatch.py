@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.diagnosis.findings import OF_REASON, Finding
+from txtransport.diagnosis.openssl_errors import OF_REASON
 from txtransport.diagnosis.tools.alerts import MANGLED
 from txtransport.diagnosis.tools.row import rows_for
+from txtransport.errors import Diagnosis
 
 _VERSIONS: Final = OF_REASON["unsupported protocol"]
 CIPHERS: Final = OF_REASON["no shared cipher"]
@@ -14,10 +15,10 @@ CIPHERS: Final = OF_REASON["no shared cipher"]
 MISMATCHES: Final = (
     *(
         row
-        for reason, finding in OF_REASON.items()
+        for reason, diagnosis in OF_REASON.items()
         # Almost always plain text, where no one has looked at the bytes.
         if reason != "wrong version number"
-        for row in rows_for(finding, OpenSSL=rf"(?<!alert ){reason}\b")
+        for row in rows_for(diagnosis, OpenSSL=rf"(?<!alert ){reason}\b")
     ),
     *rows_for(
         _VERSIONS,
@@ -40,7 +41,7 @@ MISMATCHES: Final = (
         GnuTLS=r"could not negotiate a supported cipher suite",
     ),
     *rows_for(
-        Finding(
+        Diagnosis(
             "no-common-cipher",
             "the other side signs with what is too weak today (SHA-1), as TLS 1.0 and 1.1 do",
             "It must be renewed and speak TLS 1.2; security_level=0 lets it pass",

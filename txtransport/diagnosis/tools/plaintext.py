@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.diagnosis.findings import Finding
 from txtransport.diagnosis.tools.row import rows_for
+from txtransport.errors import Diagnosis
 
-_PLAINTEXT: Final = Finding(
+_PLAINTEXT: Final = Diagnosis(
     "plaintext-peer",
     "what came is not TLS; almost always the other side speaks plain text at that port, "
     "where TLS comes after a command (STARTTLS) or not at all",
@@ -15,20 +15,20 @@ _PLAINTEXT: Final = Finding(
     "other protocols alike, see starttls=. For HTTP use http://, or the port of https (443)",
     fault="ours",
 )
-_HTTP_PEER: Final = Finding(
+_HTTP_PEER: Final = Diagnosis(
     "plaintext-peer",
     "the server answered in plain HTTP where TLS (https) was expected",
     "Use http:// or tcp:// for this port, or switch TLS on at the server; a proxy is named "
     "with http:// also in HTTPS_PROXY",
     fault="ours",
 )
-_PLAIN_CLIENT: Final = Finding(
+_PLAIN_CLIENT: Final = Diagnosis(
     "plaintext-peer",
     "a client spoke plain HTTP to a port that speaks TLS",
     "The client's URL must begin with https://; behind a proxy that ends TLS, the port must "
     "be one in the clear",
 )
-_TLS_PEER: Final = Finding(
+_TLS_PEER: Final = Diagnosis(
     "other",
     "this side speaks plain text, and the other side answered in TLS",
     "Use https:// or tls:// for this port",

@@ -4,25 +4,26 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.diagnosis.findings import OF_ALERT, Finding
+from txtransport.diagnosis.openssl_errors import OF_ALERT
 from txtransport.diagnosis.tools.certificates import NO_AUTHORITIES, NO_LIST, PINNED, UNKNOWN
 from txtransport.diagnosis.tools.configuration import KEY, our_fault
 from txtransport.diagnosis.tools.mismatch import CIPHERS
 from txtransport.diagnosis.tools.row import rows_for
+from txtransport.errors import Diagnosis
 
-_UNVERIFIED: Final = Finding(
+_UNVERIFIED: Final = Diagnosis(
     "other",
     "the certificate was refused, and the line does not say why: untrusted, expired, without "
     "its intermediate, or for another name",
     "Ask for the reason: txtransport probe tls://HOST:PORT tells it, and shows the certificates",
 )
-_FAILED: Final = Finding(
+_FAILED: Final = Diagnosis(
     "other",
     "TLS did not come about, and the line does not say why",
     "Look at the lines before it: the reason stands there, or in the other side's log; or ask "
     "txtransport probe tls://HOST:PORT",
 )
-_NOT_SENT: Final = Finding(
+_NOT_SENT: Final = Diagnosis(
     "closed",
     "the connection ended while something was sent or received",
     "Look at the text behind the number; a server that wants a client certificate says so only "

@@ -1,0 +1,38 @@
+"""The tables of handshake failures: what happened, by OpenSSL's reason and by the peer's alert."""
+
+from __future__ import annotations
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from txtransport.diagnosis.alerts import ALERTS
+from txtransport.diagnosis.openssl_errors import ALERT_RULES, OF_ALERT, REASON_RULES
+from txtransport.errors import CAUSES, FAULTS
+
+
+class TableTests(SynchronousTestCase):
+    """The rules fit the errors that are made of them."""
+
+    def test_causes_are_known(self) -> None:
+        """A program can tell failures apart by the documented causes alone."""
+        for rule in (*REASON_RULES, *ALERT_RULES):
+            self.assertIn(rule.diagnosis.cause, CAUSES)
+
+    def test_alerts_are_known(self) -> None:
+        """A rule is for an alert that there is."""
+        self.assertEqual(set(OF_ALERT) - {alert.number for alert in ALERTS}, set())
+
+    def test_every_rule_has_a_remedy(self) -> None:
+        """A user who reads what happened also reads what to do, in whole sentences."""
+        for rule in (*REASON_RULES, *ALERT_RULES):
+            self.assertRegex(rule.diagnosis.remedy, r"\A[A-Z].{10,}[^.!]\Z")
+
+    def test_every_fault_is_someone_s(self) -> None:
+        """Whose fault a failure is, is one of the documented words."""
+        faults = {rule.diagnosis.fault for rule in (*REASON_RULES, *ALERT_RULES)}
+        self.assertEqual(faults - set(FAULTS), set())
+
+    def test_summaries_end_a_sentence(self) -> None:
+        """What happened follows the endpoint, and the remedy follows what happened."""
+        for rule in (*REASON_RULES, *ALERT_RULES):
+            self.assertRegex(rule.diagnosis.summary, r"\A[a-z].{10,}[^.!]\Z")
+            self.assertTrue(rule.diagnosis.permanent)

@@ -1,0 +1,147 @@
+"""What a failed handshake means, by OpenSSL's reason on this side and by the peer's alert."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from txtransport.diagnosis.rule import Rule, indexed
+from txtransport.errors import Diagnosis
+
+__all__ = ["ALERT_RULES", "OF_ALERT", "OF_REASON", "REASON_RULES"]
+
+_VERSIONS: Final = "Compare the versions of both: min_version and max_version here"
+_CIPHERS: Final = "Look at ciphers and security_level"
+
+REASON_RULES: Final = (
+    Rule(
+        "unsupported protocol",
+        Diagnosis("no-common-version", "the two sides have no version of TLS in common", _VERSIONS),
+    ),
+    Rule(
+        "version too low",
+        Diagnosis("no-common-version", "the peer's version of TLS is too old", _VERSIONS),
+    ),
+    # Said of TLS records alone; plain text has been told apart by then.
+    Rule(
+        "wrong version number",
+        Diagnosis("no-common-version", "the peer speaks another version of TLS", _VERSIONS),
+    ),
+    Rule(
+        "no protocols available",
+        Diagnosis(
+            "no-common-version",
+            "no version of TLS is left to speak",
+            "Look at min_version and max_version; those before 1.2 need security_level=0",
+            fault="ours",
+        ),
+    ),
+    Rule(
+        "no shared cipher",
+        Diagnosis(
+            "no-common-cipher",
+            "the two sides have no cipher in common",
+            f"{_CIPHERS}, and whether there is a certificate for the name that was asked for",
+        ),
+    ),
+    Rule(
+        "no suitable signature algorithm",
+        Diagnosis(
+            "no-common-cipher",
+            "there is no certificate that the client can make use of",
+            "Look whether there is one for the name that was asked for (local_cert, "
+            "SNI_server_certs), at the kind of its key, and at the security_level of both",
+            fault="ours",
+        ),
+    ),
+    Rule(
+        "no ciphers available",
+        Diagnosis("no-common-cipher", "no cipher is left to offer", _CIPHERS, fault="ours"),
+    ),
+    Rule(
+        "no suitable key share",
+        Diagnosis("no-common-cipher", "no group for the key exchange is left to offer", _CIPHERS),
+    ),
+    Rule(
+        "no suitable groups",
+        Diagnosis("no-common-cipher", "no group for the key exchange is left to offer", _CIPHERS),
+    ),
+    Rule(
+        "wrong cipher returned",
+        Diagnosis("no-common-cipher", "the peer chose a cipher that was not offered", _CIPHERS),
+    ),
+    Rule(
+        "dh key too small",
+        Diagnosis(
+            "no-common-cipher",
+            "the peer's key exchange is too weak",
+            "The peer must be renewed; security_level=1 lets it pass",
+        ),
+    ),
+    Rule(
+        "no application protocol",
+        Diagnosis(
+            "no-common-protocol",
+            "the two sides have no application protocol in common",
+            "Look at alpn_protocols on both sides",
+        ),
+    ),
+    Rule(
+        "peer did not return a certificate",
+        Diagnosis(
+            "client-certificate-required",
+            "the client showed no certificate, and verify_peer=yes demands one",
+            "The client needs local_cert; verify_peer=optional lets it come without",
+        ),
+    ),
+    Rule(
+        "ee key too small",
+        Diagnosis("other", "the peer's key is too short", "The peer must renew its certificate"),
+    ),
+    Rule(
+        "unsafe legacy renegotiation disabled",
+        Diagnosis(
+            "other",
+            "the peer does not know of secure renegotiation (RFC 5746), and may be attacked",
+            "The peer must be renewed",
+        ),
+    ),
+)
+"""By the reason that OpenSSL gives on this side of the handshake."""
+
+OF_REASON: Final = indexed(REASON_RULES)
+
+ALERT_RULES: Final = (
+    Rule(
+        70, Diagnosis("no-common-version", "the peer speaks none of our versions of TLS", _VERSIONS)
+    ),
+    Rule(71, Diagnosis("no-common-cipher", "the peer finds our ciphers too weak", _CIPHERS)),
+    Rule(
+        112,
+        Diagnosis(
+            "peer-alert",
+            "the peer does not know the name that we asked for (SNI)",
+            "Use a name that it serves, or peer_name=NAME",
+            fault="ours",
+        ),
+    ),
+    Rule(
+        116,
+        Diagnosis(
+            "client-certificate-required",
+            "the peer demands a client certificate",
+            "Give one with local_cert=FILE",
+            fault="ours",
+        ),
+    ),
+    Rule(
+        120,
+        Diagnosis(
+            "no-common-protocol",
+            "the peer speaks none of our application protocols (ALPN)",
+            "Look at alpn_protocols on both sides",
+        ),
+    ),
+)
+"""By the number of the peer's alert (RFC 8446, 6), where nothing else matters."""
+
+OF_ALERT: Final = indexed(ALERT_RULES)
