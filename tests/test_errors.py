@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport import errors
@@ -30,7 +28,6 @@ from txtransport.errors import (
     TransportUnavailable,
     UpgradeError,
 )
-from txtransport.text import escape_bytes, first_words, short_repr
 
 FLOOD: Final = b"\x1b[2J\r\n\0\xff" * 10_000
 """What a hostile peer would say to whoever reads the log."""
@@ -175,51 +172,6 @@ class HostileTextTests(SynchronousTestCase):
         for error in (*BY_STRANGERS, handshake):
             kept = [value for value in vars(error).values() if isinstance(value, (bytes, str))]
             self.assertLess(max(map(len, kept)), 201, type(error))
-
-    @settings(deadline=None)
-    @given(st.binary(max_size=300), st.integers(0, 100))
-    def test_bytes_are_shown_escaped(self, said: bytes, limit: int) -> None:
-        """Any bytes at all become printable text of bounded length, marked where cut."""
-        text = escape_bytes(said, limit)
-        self.assertTrue(text.isprintable())
-        self.assertLessEqual(len(text), 4 * limit + 4)
-        self.assertEqual(text.endswith("…"), len(said) > limit)
-
-    @settings(deadline=None)
-    @given(st.one_of(st.text(), st.binary(), st.floats(), st.lists(st.text())))
-    def test_values_are_shown_escaped(self, given_: object) -> None:
-        """Whatever a caller gave becomes printable text of bounded length."""
-        text = short_repr(given_, 40)
-        self.assertTrue(text.isprintable())
-        self.assertLessEqual(len(text), 41)
-
-    def test_what_cannot_be_shown_is_named(self) -> None:
-        """A number too long to be written does not break the message about it."""
-        self.assertEqual(short_repr(10**5000), "something of type int")
-
-
-class OpeningTests(SynchronousTestCase):
-    """What a log shows of how a client began."""
-
-    def test_two_words_and_no_password(self) -> None:
-        """Enough to tell what it is; what comes behind may be a secret."""
-        rows = {
-            b"GET / HTTP/1.1\r\n": "b'GET /'…",
-            b"a1 LOGIN alice secret\r\n": "b'a1 LOGIN'…",
-            b"AUTH PLAIN AGFsaWNlAHNlY3JldA==\r\n": "b'AUTH PLAIN'…",
-            b"EHLO x\r\n": "b'EHLO x\\r\\n'",
-            b"USER alice\r\nPASS secret\r\n": "b'USER alice\\r\\n'…",
-            b"  a  b  c": "b'  a  b'…",
-            b"": "b''",
-            b"\n": "b'\\n'",
-        }
-        for said, text in rows.items():
-            self.assertEqual(first_words(said), text, said)
-
-    def test_words_of_any_length_are_bounded(self) -> None:
-        """Bytes that are no words are shown as far as any."""
-        self.assertLess(len(first_words(b"\xff" * 100_000)), 300)
-        self.assertEqual(first_words(b"x" * 65), repr(b"x" * 64) + "…")
 
 
 class DiagnosisTests(SynchronousTestCase):

@@ -32,7 +32,7 @@ from twisted.internet.error import (
 
 from txtransport.diagnosis.rule import Rule, first_match
 from txtransport.errors import Diagnosis, TransportError
-from txtransport.text import short_repr
+from txtransport.text import describe_error
 
 
 @frozen
@@ -191,7 +191,7 @@ def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
     """
     if isinstance(error, TransportError):
         return error.diagnosis
-    said = f"{type(error).__name__}: {_printable(error)}"
+    said = f"{type(error).__name__}: {describe_error(error)}"
     rule = first_match(NETWORK_ERRORS, lambda kind: kind.includes(error))
     at = f"{where}: " if where else ""
     if rule is None:
@@ -208,12 +208,3 @@ def _number(error: BaseException) -> int | None:
             return number
     found = (getattr(each, "errno", None) for each in beneath)
     return next((number for number in found if isinstance(number, int)), None)
-
-
-def _printable(error: BaseException, limit: int = 200) -> str:
-    try:
-        text = str(error)
-    except Exception:
-        return short_repr(error, limit)
-    shown = text if text.isprintable() else ascii(text)
-    return shown if len(shown) <= limit else f"{shown[:limit]}…"

@@ -21,7 +21,7 @@ from txtransport.diagnosis.banners import is_tls, recognise_plaintext, remedy_at
 from txtransport.diagnosis.openssl_errors import OF_ALERT, OF_REASON
 from txtransport.diagnosis.x509_errors import diagnosis_at_depth
 from txtransport.errors import Diagnosis, HandshakeFailed
-from txtransport.text import escape_bytes, first_words, short_repr
+from txtransport.text import escape_bytes, first_words, short_repr, short_text
 from txtransport.tls.connection import (
     CLOSE_NOTIFY,
     MAX_FIRST_BYTES,
@@ -280,9 +280,8 @@ def _is_end(error: BaseException) -> bool:
 
 
 def _otherwise(attempt: FailedConnection) -> Diagnosis:
-    text = attempt.reason[:200] or short_repr(attempt.error, 200)
-    told = text if text.isprintable() else ascii(text)
-    return Diagnosis("other", f"the TLS handshake failed: {told}", "")
+    text = attempt.reason or short_repr(attempt.error, 200)
+    return Diagnosis("other", f"the TLS handshake failed: {short_text(text)}")
 
 
 _LOOKS: Final[tuple[Callable[[FailedConnection], Diagnosis | None], ...]] = (

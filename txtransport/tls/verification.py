@@ -19,6 +19,7 @@ from OpenSSL import SSL, crypto
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.diagnosis.x509_errors import OF_CAUSE, diagnosis_of_x509
 from txtransport.errors import Diagnosis
+from txtransport.text import ascii_repr
 from txtransport.tls.connection import CertificateProblem, TLSConnection
 from txtransport.tls.identity import fingerprint_problem, name_problem, pin_problem
 
@@ -164,7 +165,7 @@ def _is_own_issuer(leaf: x509.Certificate) -> bool:
 
 def _unexamined(code: int, depth: int, error: Exception) -> CertificateProblem:
     # Whatever went wrong, it is no reason to accept.
-    text = f"it could not be examined: {str(error)[:120]!a}"
+    text = f"it could not be examined: {ascii_repr(str(error), 120)}"
     return CertificateProblem(Diagnosis("other", text), code, depth, None)
 
 
