@@ -30,7 +30,7 @@ from txtransport.errors import (
 )
 
 FLOOD: Final = b"\x1b[2J\r\n\0\xff" * 10_000
-"""What a hostile peer would say to whoever reads the log."""
+"""What a hostile peer would say to the reader of a log."""
 
 BY_STRANGERS: Final = (
     TransportTimeout("tls://h:1", "handshake", 10, FLOOD),
@@ -147,7 +147,7 @@ class FactsTests(SynchronousTestCase):
         self.assertIn("it said b'502'", str(TLSNotOffered(b"502")))
 
     def test_an_injection_says_what_became_of_it(self) -> None:
-        """Whoever reads of injected text learns that none of it was used."""
+        """The text says that none of the injected bytes were used."""
         error = PlaintextInjected("h:1", b"RSET\r\n")
         self.assertEqual(error.received, b"RSET\r\n")
         self.assertIn("none of it was delivered", str(error))

@@ -1,4 +1,5 @@
-"""What import-linter and ruff cannot hold of the layout: importing does nothing, TLS has few doors.
+"""What import-linter and ruff cannot hold of the layout: importing does nothing, and few
+files start TLS or build a context.
 
 The import rule itself (docs/design.md) stands in ``.importlinter`` and ``ruff.toml``
 and is kept by ``make check``.

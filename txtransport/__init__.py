@@ -11,7 +11,7 @@ name needs is imported when the name is first used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from txtransport.config.policy import TLSPolicy
 from txtransport.config.schemes import available_schemes
@@ -76,11 +76,11 @@ _LATER = {
 }
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     module = _LATER.get(name)
     if module is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    found = getattr(import_module(module), name)
+    found: object = getattr(import_module(module), name)
     globals()[name] = found
     return found
 

@@ -4,35 +4,63 @@
     ├── InvalidTransport (ValueError)      the URL: mend the text
     ├── InvalidOption (ValueError)         an option: mend its name or value
     │   └── BadCertificateFile             a file that an option names
-    ├── TransportUnavailable               known, but not to be had here
+    ├── TransportUnavailable               a known scheme that cannot be used here
     ├── TransportTimeout                   a stage took longer than allowed
-    ├── HandshakeFailed                    TLS began and did not come about
+    ├── HandshakeFailed                    the TLS handshake or the verification failed
     ├── NegotiationError                   the dialogue before TLS failed
-    │   ├── TLSNotOffered                  the peer speaks, but has no TLS
-    │   ├── TLSRefused                     it has TLS, and said no
-    │   ├── PreAuthenticated               it claims to know us already
-    │   ├── PeerLeft                       it hung up before TLS
-    │   └── PeerMisbehaved                 it broke the protocol's rules
-    │       └── PlaintextInjected          clear bytes where TLS begins
+    │   ├── TLSNotOffered                  the peer does not offer TLS
+    │   ├── TLSRefused                     the peer offers TLS, and refused it
+    │   ├── PreAuthenticated               the peer claims that we are logged in already
+    │   ├── PeerLeft                       the peer ended the connection before TLS
+    │   └── PeerMisbehaved                 the peer broke its protocol's rules
+    │       └── PlaintextInjected          plain text where TLS was to begin
     └── UpgradeError                       startTLS() was called wrongly
-        ├── AlreadySecure                  TLS is on, or is being set up
-        ├── ConversationOver               closing, closed or never begun
-        └── ProducerInTheWay               a pull producer would leak
+        ├── AlreadySecure                  TLS is on, or its handshake is going on
+        ├── ConversationOver               the connection is closing, closed or was never made
+        └── ProducerInTheWay               a pull producer would write in the clear
 
-What TCP itself reports (refused, unreachable, no such name) stays Twisted's
-own: ``twisted.internet.error.ConnectError`` and its kind.
+Failures of TCP and of the name server (refused, unreachable, no such name) are
+Twisted's exceptions: ``twisted.internet.error.ConnectError`` and its subclasses.
+`txtransport.endpoints.network_errors.diagnosis_of` explains those as well.
 
-This room knows nothing but words. Text that came over the wire is bounded and
-escaped (`escape_bytes`) before it becomes part of a message.
+Text that came over the wire is bounded and escaped (`txtransport.text`) before it
+becomes part of a message.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
 from txtransport.text import escape_bytes, first_words
+
+if TYPE_CHECKING:
+    from cryptography import x509
+
+__all__ = [
+    "CAUSES",
+    "FAULTS",
+    "AlreadySecure",
+    "BadCertificateFile",
+    "ConversationOver",
+    "Diagnosis",
+    "HandshakeFailed",
+    "InvalidOption",
+    "InvalidTransport",
+    "NegotiationError",
+    "PeerLeft",
+    "PeerMisbehaved",
+    "PlaintextInjected",
+    "PreAuthenticated",
+    "ProducerInTheWay",
+    "TLSNotOffered",
+    "TLSRefused",
+    "TransportError",
+    "TransportTimeout",
+    "TransportUnavailable",
+    "UpgradeError",
+]
 
 CAUSES: Final = (
     "plaintext-peer",
@@ -81,7 +109,7 @@ class Diagnosis:
 
 
 class TransportError(Exception):
-    """Whatever goes wrong here is one of these.
+    """The base of every exception of this package.
 
     Attributes:
         cause: A word for programs.
@@ -105,7 +133,7 @@ class TransportError(Exception):
 
     @property
     def diagnosis(self) -> Diagnosis:
-        """All of that as one value."""
+        """Cause, fault, permanence, summary, evidence and remedy as one value."""
         return Diagnosis(
             self.cause,
             self.summary,
@@ -136,12 +164,12 @@ class InvalidOption(TransportError, ValueError):
         self.option = option
 
     def located(self, where: str) -> InvalidOption:
-        """The same error, which says of which endpoint it is.
+        """A copy of this error whose text begins with the endpoint.
 
         Args:
             where: The endpoint, for people.
         """
-        # Several endpoints may share what is wrong, and this very error.
+        # Several endpoints may share a bad option, and with it this very object.
         made = type(self).__new__(type(self))
         made.__dict__.update(self.__dict__)
         made.args = (f"{where}: {self}",)
@@ -164,10 +192,10 @@ class BadCertificateFile(InvalidOption):
 
 
 class TransportUnavailable(TransportError):
-    """A transport that is known by name, and not to be had here.
+    """A scheme that is known and cannot be used here.
 
     Attributes:
-        scheme: The transport's name.
+        scheme: The scheme's name.
     """
 
     cause = "unavailable"
@@ -207,7 +235,7 @@ class TransportTimeout(TransportError):
 
     @property
     def summary(self) -> str:
-        """What took too long."""
+        """What took too long, without what to do."""
         return self._summary
 
 
@@ -220,7 +248,7 @@ _TIMEOUT_REMEDIES: Final = {
 
 
 class HandshakeFailed(TransportError):
-    """TLS began, and did not come about.
+    """The TLS handshake failed, or the peer could not be verified.
 
     Attributes:
         cause: One of `CAUSES`.
@@ -229,8 +257,8 @@ class HandshakeFailed(TransportError):
         remedy: What to change, one sentence.
         original: The exception underneath, or None.
         received: The first bytes of the peer, 64 at the most.
-        chain: The certificates that the peer showed, leaf first; nothing
-            vouches for them.
+        chain: The certificates that the peer sent, leaf first; they are not
+            verified.
     """
 
     def __init__(
@@ -244,7 +272,7 @@ class HandshakeFailed(TransportError):
         evidence: tuple[str, ...] = (),
         original: BaseException | None = None,
         received: bytes = b"",
-        chain: tuple[Any, ...] = (),
+        chain: tuple[x509.Certificate, ...] = (),
     ) -> None:
         super().__init__(f"{message}. {remedy}" if remedy else message)
         self._summary = message
@@ -264,7 +292,7 @@ class HandshakeFailed(TransportError):
 
 
 class NegotiationError(TransportError):
-    """The dialogue that leads to TLS did not get there; nothing was sent after."""
+    """The dialogue before TLS failed; nothing was sent in the clear after it."""
 
     fault = "peer"
 
@@ -276,10 +304,10 @@ class NegotiationError(TransportError):
     _advice: str = ""
 
     def located(self, where: str, advice: str = "") -> NegotiationError:
-        """This error, with the place in its text.
+        """This error, with the endpoint in front of its text.
 
         Args:
-            where: With whom the dialogue was, for people.
+            where: The endpoint, for people.
             advice: What to do about it, or nothing.
         """
         text = str(self)
@@ -293,7 +321,7 @@ class TLSNotOffered(NegotiationError):
     """The peer speaks the protocol, but will not start TLS.
 
     Attributes:
-        reply: What it said instead, unauthenticated, 200 bytes at the most.
+        reply: What the peer said instead, unauthenticated, 200 bytes at the most.
     """
 
     cause = "tls-not-offered"
@@ -309,7 +337,7 @@ class TLSNotOffered(NegotiationError):
 
 
 class TLSRefused(NegotiationError):
-    """The peer knows of TLS, and said no.
+    """The peer offers TLS, and refused to start it.
 
     Attributes:
         code: The protocol's own code for the refusal, 40 characters at the most.
@@ -336,10 +364,10 @@ class PreAuthenticated(NegotiationError):
 
 
 class PeerLeft(NegotiationError):
-    """The connection ended in the middle of the dialogue, or the peer said goodbye.
+    """The peer ended the connection, or said that it will, before TLS began.
 
     Attributes:
-        received: What it had said last, 64 bytes at the most.
+        received: What the peer had said last, 64 bytes at the most.
     """
 
     cause = "peer-left"
@@ -359,7 +387,7 @@ class PeerMisbehaved(NegotiationError):
 
 
 class PlaintextInjected(PeerMisbehaved):
-    """Clear bytes stood where TLS was to begin (CVE-2011-0411).
+    """The peer's plain text stood where TLS was to begin (CVE-2011-0411).
 
     Attributes:
         received: The first of those bytes, 64 at the most.
@@ -380,13 +408,13 @@ class PlaintextInjected(PeerMisbehaved):
 
 
 class UpgradeError(TransportError):
-    """``startTLS()`` was called when it cannot be; the conversation is unharmed."""
+    """``startTLS()`` was called when TLS cannot start; the connection goes on as it was."""
 
     cause = "upgrade"
 
 
 class AlreadySecure(UpgradeError):
-    """The conversation is under TLS already, or on its way there."""
+    """TLS is on already, or its handshake is going on."""
 
 
 class ConversationOver(UpgradeError):

@@ -153,7 +153,7 @@ class TraceTests(SynchronousTestCase):
         )
 
     def test_a_greeting(self) -> None:
-        """Whoever pastes what a server said hears who says so."""
+        """A user who pastes what a server said hears which server says so."""
         (trace,) = clues("220 mx1.example.org ESMTP Postfix")
         self.assertIn("a plain-text SMTP server", trace)
 

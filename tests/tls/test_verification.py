@@ -379,13 +379,13 @@ class ServerTests(VerificationTestCase):
         self, verify: Verify, version: str, protocol: bytes | None, **options: Any
     ) -> Meeting:
         """A client with that certificate at a server that asks for one."""
-        own = {"local_cert": certificates.written("guest.pem", protocol)} if protocol else {}
+        own = {"local_cert": certificates.written("client.pem", protocol)} if protocol else {}
         asking = {"verify_peer": verify, "cafile": certificates.cafile(), **options}
         return meet(client(max_version=version, **own), server(**asking))
 
     def test_a_good_client(self) -> None:
         """A client with a certificate of the authority comes in, and is known."""
-        good = issue("visitor.example", purpose="client")
+        good = issue("client.example", purpose="client")
         for verify in (Verify.YES, Verify.OPTIONAL):
             for version in VERSIONS:
                 meeting = self.accepted(self.meeting(verify, version, good.pem))
@@ -430,18 +430,18 @@ class ServerTests(VerificationTestCase):
         """A client's certificate may be for anyone, unless the server says for whom."""
         nobody = issue(common_name="nobody", purpose="client")
         self.accepted(self.meeting(Verify.YES, "1.3", nobody.pem))
-        demanding = {"verify_peer_name": True, "peer_name": "visitor.example"}
+        demanding = {"verify_peer_name": True, "peer_name": "client.example"}
         meeting = self.meeting(Verify.YES, "1.3", nobody.pem, **demanding)
         self.assertEqual(meeting.server.explained().cause, "wrong-name")
-        good = issue("visitor.example", purpose="client")
+        good = issue("client.example", purpose="client")
         self.accepted(self.meeting(Verify.YES, "1.3", good.pem, **demanding))
 
     def test_digests_and_pins_of_clients(self) -> None:
         """A server may know its client by digest or key as well."""
-        good = issue("visitor.example", purpose="client")
+        good = issue("client.example", purpose="client")
         for name, right in (("peer_fingerprint", good.fingerprint), ("pin", good.spki_pin)):
             self.accepted(self.meeting(Verify.YES, "1.3", good.pem, **{name: right}))
-            other = issue("visitor.example", purpose="client")
+            other = issue("client.example", purpose="client")
             meeting = self.meeting(Verify.YES, "1.3", other.pem, **{name: right})
             self.assertEqual(meeting.server.explained().cause, "fingerprint")
 
@@ -506,7 +506,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertIs(verify_after_handshake(self.conversation), False)
 
     def test_no_certificate_at_all(self) -> None:
-        """A peer that showed no certificate is refused by whoever demands anything of it."""
+        """A peer that showed no certificate is refused by any policy that demands something of it."""
         pin = issue(NAME).spki_pin
         for options, is_good in (
             ({}, False),

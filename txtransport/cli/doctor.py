@@ -1,11 +1,11 @@
-"""Whether this installation can do what txtransport promises, check by check.
+"""Checks whether this installation can do what txtransport promises.
 
-`CHECKS` is the table: a name, and a function that looks and says what it found.
-None of them contacts anything or changes anything: not even Twisted's cache of
-plugins, which a look for plugins would write.
+`CHECKS` is the table: a name, and a function that returns a `CheckResult`. No check
+contacts anything or changes anything: not even Twisted's cache of plugins, which
+``getPlugins`` would write.
 
-Whatever a check needs it imports itself, so that what is missing is found by a
-check and not by whoever imports this.
+Each check imports what it needs, so that a missing package makes that check fail and
+not the import of this module.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(Enum):
-    """What comes of a check."""
+    """How good or bad a check's result is."""
 
     OK = "ok"
     WARNING = "warning"
@@ -229,7 +229,7 @@ def _plugin_cache() -> CheckResult:
             stuck.append(folder.path)
     if stuck:
         return _warning(
-            f"out of date, and cannot be written: {', '.join(stuck)}; whoever looks for a plugin "
+            f"out of date, and cannot be written: {', '.join(stuck)}; every look for a plugin "
             "there imports all of them",
             "as someone who may write there: python -c 'from twisted.plugin import *; "
             "list(getPlugins(IPlugin))'",
@@ -241,10 +241,10 @@ def _plugin_folders() -> Mapping[FilePath[str], list[PythonModule]]:
     """The folders in which Twisted looks for plugins, each with the modules in it."""
     from twisted.python.modules import getModule
 
-    shelves: dict[FilePath[str], list[PythonModule]] = {}
+    folders: dict[FilePath[str], list[PythonModule]] = {}
     for module in getModule("twisted.plugins").iterModules():
-        shelves.setdefault(module.filePath.parent(), []).append(module)
-    return shelves
+        folders.setdefault(module.filePath.parent(), []).append(module)
+    return folders
 
 
 def _cached(
@@ -256,10 +256,10 @@ def _cached(
     cache = folder.child("dropin.cache")
     try:
         written = cache.getModificationTime()
-        # As Twisted reads it; whoever can write there can write plugins as well.
+        # Read as Twisted reads it; anyone who can write there can write plugins as well.
         cached: Mapping[str, CachedDropin] = pickle.loads(cache.getContent())
     except Exception:
-        # Whatever it is, Twisted passes over it.
+        # Twisted ignores a cache that cannot be read, whatever the reason.
         return None
     is_current = {*cached} == {*map(_key, modules)} and all(
         module.filePath.getModificationTime() < written for module in modules

@@ -14,11 +14,11 @@ from attrs import frozen
 
 @frozen
 class Alert:
-    """An alert of the peer.
+    """One kind of alert.
 
     Attributes:
-        number: As it goes over the wire.
-        name: In OpenSSL's words.
+        number: The byte that is sent.
+        name: OpenSSL's words for it.
     """
 
     number: int
@@ -57,7 +57,7 @@ ALERTS: Final = tuple(
         (120, "no application protocol"),
     )
 )
-"""Those that a peer may send."""
+"""Every alert that a peer may send."""
 
 _BY_NAME: Final = {alert.name: alert for alert in ALERTS}
 _BY_NUMBER: Final = {alert.number: alert for alert in ALERTS}

@@ -1,8 +1,8 @@
-"""Who speaks in the clear: protocols, known by their first bytes.
+"""Protocols in plain text, recognised by a peer's first bytes, and what to do about each.
 
-What a server says when a client expects TLS of it, what a client says when a
-server does, and what to do about it. Nothing here believes the peer: it is
-only a guess, for whoever has to mend a URL or a setting.
+One table for what servers say to a client that expects TLS, one for what clients say
+to a server that does. A match is a guess for the text of an error, so that a user can
+mend a URL or a setting; nothing else depends on it.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _LDAP: Final = rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x84....)\x02[\x01-\x04]"
 
 @frozen
 class Banner:
-    """How a peer begins that does not speak TLS.
+    """The first bytes of a peer that does not speak TLS.
 
     Attributes:
         pattern: A regular expression over its first bytes.
-        who: What it is, with its article: ``a plain-text SMTP server``.
+        who: What the peer is, with its article: ``a plain-text SMTP server``.
     """
 
     pattern: bytes
@@ -41,11 +41,12 @@ class Banner:
 
 
 def recognise_plaintext(received: bytes, side: Side, port: int | None) -> Rule[Banner] | None:
-    """The peer that such first bytes belong to, or None.
+    """The rule that a peer's first bytes fit, or None.
 
     Args:
         received: The first bytes, 256 are enough.
-        side: Who we are; servers and clients open differently.
+        side: Whether we are the client or the server: servers and clients begin
+            differently.
         port: Decides between protocols with the same greeting.
     """
     rule = first_match(_RULES[side], lambda banner: _compiled(banner.pattern).match(received))
@@ -53,11 +54,11 @@ def recognise_plaintext(received: bytes, side: Side, port: int | None) -> Rule[B
 
 
 def remedy_at(diagnosis: Diagnosis, where: str) -> str:
-    """The remedy for one place.
+    """The remedy with the URL of one endpoint in it.
 
     Args:
-        diagnosis: Of `recognise_plaintext`.
-        where: A URL or another name of the place, for people.
+        diagnosis: From `recognise_plaintext`.
+        where: The endpoint, for people.
     """
     remedy = diagnosis.remedy
     return remedy.replace(_LOCATION, where) if where.startswith(_SECURE) else remedy

@@ -1,8 +1,7 @@
-"""What any line of an error gives away, be it known or not.
+"""What can be read out of any error line: the tool, OpenSSL's codes, hosts and ports.
 
-Who speaks, the error codes of OpenSSL in it, the places (host and port) that it
-names. Works on text of strangers: bounded, and by patterns whose time grows with
-the length of the text and no faster.
+The text may come from anyone. It is bounded, and the time that the patterns take grows
+with the length of the text and no faster.
 """
 
 from __future__ import annotations
@@ -32,16 +31,17 @@ def one_line(text: str) -> str:
 
 
 def normalize(line: str) -> str:
-    """A line as the tables spell it: ``CERT_HAS_EXPIRED`` is ``cert has expired``.
+    """A line as the tables spell it: ``CERT_HAS_EXPIRED`` becomes ``cert has expired``.
 
-    It is as long as it was, so that what is found in it has the same place there.
+    The length stays the same, so that a match has the same place in both.
     """
     return line.translate(_FOLDED)
 
 
-# --- who speaks ------------------------------------------------------------------
+# --- the tool --------------------------------------------------------------------
 
-# In folded text; the first match wins, so whoever quotes others stands first.
+# Patterns over normalized text. The first match wins, so a tool that quotes others
+# stands before them.
 _TOOLS: Final = (
     ("PHP", r"php (?:warning|fatal)|stream socket |fsockopen\(|failed to enable crypto"
             r"|ssl operation failed with code|\bin \S{1,200}\.php\b"),
@@ -60,7 +60,7 @@ def tool_of(line: str) -> str | None:
     """The tool that a line comes from, or None where it does not show.
 
     Args:
-        line: `normalize`.
+        line: As `normalize` gives it.
     """
     found = (tool for tool, pattern in _TOOLS if re.search(pattern, line))
     return next(found, None)
@@ -105,8 +105,8 @@ class ErrorCode:
     """An error code of OpenSSL.
 
     Attributes:
-        text: As it stands, eight hexadecimal digits.
-        reason: In OpenSSL's words, or None when it is not one that we know.
+        text: Eight hexadecimal digits, as they stand in the line.
+        reason: OpenSSL's words for it, or None when the table does not have it.
     """
 
     text: str
@@ -120,8 +120,8 @@ def error_codes(line: str, most: int = 8) -> tuple[ErrorCode, ...]:
     library (the first byte), function and reason (err.h of each).
 
     Args:
-        line: `one_line`.
-        most: How many are told.
+        line: As `one_line` gives it.
+        most: How many to return.
     """
     found = dict.fromkeys(match[1] or match[2] for match in _CODE.finditer(line))
     return tuple(ErrorCode(text, _reason(int(text, 16))) for text in list(found)[:most])
@@ -138,12 +138,12 @@ def _reason(code: int) -> str | None:
     return _REASONS.get(number) if name is None else f"tls alert {name}"
 
 
-# --- places ----------------------------------------------------------------------
+# --- hosts and ports -------------------------------------------------------------
 
 
 @frozen
 class HostAndPort:
-    """Where a line says that something happened."""
+    """A host and a port that a line names."""
 
     host: str
     port: int
@@ -166,8 +166,8 @@ def hosts_and_ports(line: str, most: int = 4) -> tuple[HostAndPort, ...]:
     """The hosts with a port in a line, each once.
 
     Args:
-        line: `one_line`.
-        most: How many are told.
+        line: As `one_line` gives it.
+        most: How many to return.
     """
     found: dict[HostAndPort, None] = {}
     for place in _hosts_and_ports(line):

@@ -1,7 +1,8 @@
-"""What a line of an error means, whichever tool it comes from.
+"""What an error line of any tool means.
 
-`explain` holds the known lines against a text and adds what the text itself
-gives away; what no row knows can still be `traced`.
+`explain` searches a text for the known lines of ``diagnosis/tools`` and adds the names,
+hosts and ports that stand in it. `clues` says what can be read out of a text without any
+known line.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from txtransport.diagnosis.tools.vague import VAGUE
 from txtransport.errors import Diagnosis
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.text import short_text
+
+__all__ = ["ALL_ROWS", "SPECIFIC", "KnownLine", "clues", "explain"]
 
 SPECIFIC: Final = (
     *CERTIFICATES,
@@ -83,12 +86,12 @@ def explain(text: str) -> list[KnownLine]:
     words = "".join(f" {code.reason}" for code in error_codes(line) if code.reason)
     searched = normalize(f"{line}{words}")
     found = _found(SPECIFIC, searched) or _found(VAGUE, searched)[:1]
-    here, who = hosts_and_ports(line), tool_of(searched)
-    return [_known_line(rule, match, f"{line}{words}", who, here) for rule, match in found]
+    named, tool = hosts_and_ports(line), tool_of(searched)
+    return [_known_line(rule, match, f"{line}{words}", tool, named) for rule, match in found]
 
 
 def clues(text: str) -> tuple[str, ...]:
-    """What can be told of a text in which nothing is known, a line each.
+    """What can be read out of a text without a known line, a line each.
 
     Args:
         text: Of any length and content; its first 64 KiB are read.
@@ -157,13 +160,13 @@ def _known_line(
     return KnownLine(whose, words, diagnosis, in_tool(general.remedy, whose))
 
 
-def _evidence(match: re.Match[str], here: tuple[HostAndPort, ...]) -> Iterator[str]:
+def _evidence(match: re.Match[str], named: tuple[HostAndPort, ...]) -> Iterator[str]:
     groups = match.groupdict()
     if groups.get("wanted"):
         yield f"asked for: {short_text(groups['wanted'].rstrip('.'))}"
     if groups.get("names"):
         yield f"the certificate is for: {short_text(groups['names'])}"
-    for place in here:
+    for place in named:
         yield f"at {place}"
 
 
@@ -177,7 +180,7 @@ _PROTOCOLS: Final = {
 
 
 def _urls_for(cause: str, named: tuple[HostAndPort, ...]) -> Iterator[str]:
-    """The URL for the places that were named, if they are known to begin in the clear."""
+    """The URL to use, where a host and port was named that usually begins in the clear."""
     if cause in ("plaintext-peer", "closed", "timeout"):
         for place in named:
             protocol = _PROTOCOLS.get(place.port)

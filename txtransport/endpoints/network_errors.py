@@ -1,7 +1,7 @@
-"""Whatever a connection fails with, as a diagnosis: Twisted's errors beside our own.
+"""The diagnosis of any error that a connection can fail with, Twisted's as well as ours.
 
-Ours explain themselves. Those of TCP and of the name server come from Twisted,
-which keeps the system's number; by class and number the table has their rows.
+Our errors carry their own. Errors of TCP and of the name server are Twisted's, which
+keeps the system's number; the table has a rule for each class and number.
 """
 
 from __future__ import annotations
@@ -179,7 +179,7 @@ NETWORK_ERRORS: Final = (
         "Look at the address",
     ),
 )  # fmt: skip
-"""Every error of Twisted's that a connection can fail with; the first row that fits counts."""
+"""Every error of Twisted's that a connection can fail with; the first rule that fits counts."""
 
 
 def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
@@ -201,7 +201,7 @@ def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
 
 
 def _number(error: BaseException) -> int | None:
-    """The system's number of an error, which Twisted keeps in several places."""
+    """The system's number (errno) of an error, which Twisted keeps in several places."""
     beneath = getattr(error, "socketError", None), *error.args
     for number in (getattr(error, "osError", None), getattr(error, "errno", None)):
         if isinstance(number, int):

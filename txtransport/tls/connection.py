@@ -1,4 +1,4 @@
-"""OpenSSL's connection, what it must keep to, and what verification saw of it."""
+"""OpenSSL's connection, with its policy and with what verification saw of the peer."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ MAX_FIRST_BYTES: Final = 256
 
 
 CLOSE_NOTIFY: Final = "close notify"
-"""OpenSSL's reason, as we word it, when the peer closes instead of shaking hands."""
+"""Our word for the reason, where the peer sends close_notify instead of a handshake."""
 
 
 _SOME: Final = 2**14
@@ -26,7 +26,7 @@ _SOME: Final = 2**14
 
 @frozen
 class CertificateProblem:
-    """One reason against a certificate.
+    """One reason to refuse a certificate.
 
     Attributes:
         diagnosis: What is wrong; its summary ends a sentence about the certificate.
@@ -43,13 +43,13 @@ class CertificateProblem:
 
 @define
 class VerificationResult:
-    """What verification saw.
+    """What verification saw of the peer's certificates.
 
     Attributes:
         problems: The reasons for which the handshake was refused.
         tolerated: The reasons that the policy lets pass.
         chain: The certificates that were looked at, by depth.
-        is_leaf_good: Whether the leaf passed the checks of name, digest and key.
+        is_leaf_accepted: Whether the leaf passed the checks of name, digest and key.
         is_certificate_sent: On servers, whether the handshake showed our
             certificate, which a resumed one does not.
     """
@@ -62,22 +62,24 @@ class VerificationResult:
 
 
 class TLSConnection(SSL.Connection):
-    """One connection of OpenSSL's, what it must keep to, and what was seen.
+    """OpenSSL's connection, with the policy it must keep and what verification saw.
 
-    It also has the last word: whoever drives the handshake, be it the gate,
-    the mixin or Twisted itself, hears that it is complete only if the peer is
-    who it must be.
+    It decides when a handshake is complete: `do_handshake` returns only when the
+    peer is acceptable, whatever drives it (`txtransport.connection.handshake`, the
+    mixin, or Twisted itself).
 
     Args:
-        context: The context to speak by.
-        policy: What to demand of the peer.
-        side: Who we are in it.
-        is_acceptable: Is asked when the handshake is over.
+        context: The context that the connection is made from.
+        policy: What the peer must be.
+        side: Whether this is the client's or the server's end.
+        is_acceptable: Is called when OpenSSL finds the handshake complete, and
+            answers whether the peer is who the policy demands.
 
     Attributes:
-        received: The first bytes of the peer, `MAX_FIRST_BYTES` at the most.
-        closing: Is called when a goodbye is said, be it ours or the answer to
+        first_bytes: The first bytes of the peer, `MAX_FIRST_BYTES` at the most.
+        on_close: Is called when a close_notify is sent, ours or the answer to
             the peer's.
+        verification: What verification saw of the peer's certificates.
     """
 
     on_close: Callable[[], object] | None = None
@@ -101,31 +103,36 @@ class TLSConnection(SSL.Connection):
         self._is_acceptable = is_acceptable
 
     def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
-        """Take bytes of the peer, and remember the first."""
+        """Take bytes of the peer; the first of them are kept to explain a failure."""
         missing = MAX_FIRST_BYTES - len(self.first_bytes)
         if missing > 0:
             self.first_bytes += bytes(buf[:missing])
         return super().bio_write(buf)
 
     def do_handshake(self) -> None:
-        """Go on with the handshake.
+        """Go on with the handshake, and verify the peer when OpenSSL finds it complete.
 
         Raises:
             SSL.WantReadError: It is the peer's turn.
             SSL.Error: The handshake failed, or the peer is not acceptable and
-                the evidence says why.
+                `verification` says why.
         """
         try:
             super().do_handshake()
         except SSL.ZeroReturnError as goodbye:
-            # Twisted takes this one's empty arguments apart, and falls over them.
+            # Twisted reads args[0] of every SSL.Error, and this one has none: an
+            # IndexError would hide the reason.
             raise SSL.Error([("txtransport", "", CLOSE_NOTIFY)]) from goodbye
         if not self._is_acceptable(self):
             self._discard_output()
             raise SSL.Error([("txtransport", "", "the peer is not acceptable")])
 
     def shutdown(self) -> bool:
-        """Say goodbye; whether both sides have."""
+        """Send our close_notify.
+
+        Returns:
+            Whether both sides have sent theirs.
+        """
         try:
             return super().shutdown()
         finally:
@@ -133,7 +140,7 @@ class TLSConnection(SSL.Connection):
                 self.on_close()
 
     def _discard_output(self) -> None:
-        """Throw away what would tell the peer that all is well."""
+        """Drop the bytes that would tell a refused peer that the handshake is complete."""
         with contextlib.suppress(SSL.WantReadError):  # Nothing is left to read.
             while True:
                 self.bio_read(_SOME)
@@ -145,21 +152,21 @@ class TLSConnection(SSL.Connection):
 
     @property
     def shown_chain(self) -> tuple[x509.Certificate, ...]:
-        """The certificates that the peer sent, leaf first, be it that it was refused."""
+        """The certificates that the peer sent, leaf first, also when they were refused."""
         return _chain(self)
 
     @property
     def is_ended_by_peer(self) -> bool:
-        """Whether the peer said goodbye (close_notify), so that nothing is missing."""
+        """Whether the peer sent close_notify, so that nothing of what it sent is missing."""
         return bool(self.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
 
     @property
     def is_resumed(self) -> bool:
-        """Whether an earlier session was taken up again.
+        """Whether the handshake resumed an earlier session.
 
-        OpenSSL's own answer is not public in pyOpenSSL. A client whose
-        handshake was full has looked at a chain; a server has shown its
-        certificate.
+        SSL_session_reused(3) is not public in pyOpenSSL. In a full handshake a
+        client has verified a chain and a server has sent its certificate; in a
+        resumed one neither happens.
         """
         evidence = self.verification
         if self.side is Side.CLIENT:
@@ -168,7 +175,7 @@ class TLSConnection(SSL.Connection):
 
     @property
     def is_verified(self) -> bool:
-        """Whether the peer is who it must be: its chain, and on clients its name."""
+        """Whether the peer's chain and, on clients, its name were verified."""
         policy, side = self.policy, self.side
         return (
             policy.verifies(side) is not Verify.NO

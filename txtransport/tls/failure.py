@@ -1,9 +1,10 @@
-"""From what was seen to what to say.
+"""Why a handshake failed: from what was seen of it to the error that explains it.
 
-A handshake that fails leaves traces: problems that verification wrote down,
-OpenSSL's reason, an alert, the first bytes of the peer, an end. `handshake_failure`
-reads them, the most telling first, and answers with the error that names the
-cause and the remedy. What the tables do not know keeps its original text.
+A failed handshake leaves traces: problems that verification found, OpenSSL's
+reason, an alert, the first bytes of the peer, the end of the connection. Each
+function of `_DIAGNOSES` reads one kind of trace and answers with a `Diagnosis`
+or None; the first answer counts, and the most telling kind comes first. A
+reason that no table knows keeps its original text.
 """
 
 from __future__ import annotations
@@ -34,16 +35,16 @@ from txtransport.tls.pem import display_issuer, display_subject
 
 @frozen
 class FailedConnection:
-    """A handshake that did not come about.
+    """A connection whose handshake failed, or that the peer ended just after it.
 
     Attributes:
-        where: With whom, for people: ``tls://mail.example.com:587``.
-        side: Who we were in it.
+        where: The endpoint, for people: ``tls://mail.example.com:587``.
+        side: Whether we were the client or the server.
         port: The peer's port (clients) or ours (servers), or None.
         received: The first bytes of the peer, 256 at the most.
         error: What ended it.
         connection: OpenSSL's side of it, or None when it never came to that.
-        is_upgrade: Whether the conversation had begun in the clear.
+        is_upgrade: Whether the connection had begun in the clear (STARTTLS).
     """
 
     where: str
@@ -56,7 +57,7 @@ class FailedConnection:
 
     @property
     def peer(self) -> str:
-        """What the peer is in it."""
+        """What the peer was: ``server`` or ``client``."""
         return "server" if self.side is Side.CLIENT else "client"
 
     @property
@@ -76,8 +77,8 @@ class FailedConnection:
 
 
 def handshake_failure(attempt: FailedConnection) -> HandshakeFailed:
-    """The error that an attempt deserves."""
-    diagnosis = next(filter(None, (look(attempt) for look in _LOOKS)))
+    """Why a handshake failed, as the error that the application gets."""
+    diagnosis = next(filter(None, (diagnose(attempt) for diagnose in _DIAGNOSES)))
     error = HandshakeFailed(
         f"{attempt.where}: {diagnosis.summary}",
         cause=diagnosis.cause,
@@ -94,10 +95,13 @@ def handshake_failure(attempt: FailedConnection) -> HandshakeFailed:
 
 
 def late_failure(attempt: FailedConnection) -> HandshakeFailed | None:
-    """Why a conversation that had begun was ended, if it was a verdict on us.
+    """Why a secured connection was ended, if the server refused our certificate.
 
-    In TLS 1.3 a server judges our certificate when our side of the handshake
-    is over, and the guest has been built.
+    In TLS 1.3 a server verifies the client's certificate after the client has
+    finished its handshake, so the application's protocol exists already.
+
+    Returns:
+        The error, or None when the end has another reason.
     """
     alert = alert_of_reason(attempt.reason)
     if attempt.side is Side.SERVER or alert is None:
@@ -108,16 +112,16 @@ def late_failure(attempt: FailedConnection) -> HandshakeFailed | None:
 
 
 def timeout_hint(received: bytes, side: Side, port: int | None, where: str) -> str:
-    """What the first bytes of a peer that then fell silent suggest, or nothing."""
+    """What to do about a peer that began in plain text and then fell silent, or nothing."""
     known = recognise_plaintext(received, side, port)
     return remedy_at(known.diagnosis, where) if known is not None else ""
 
 
-# --- the looks --------------------------------------------------------------------
+# --- one function for each kind of trace ------------------------------------------
 
 
 def _certificate(attempt: FailedConnection) -> Diagnosis | None:
-    """Verification wrote down why it refused."""
+    """Verification found a reason to refuse the peer's certificate."""
     if attempt.connection is None or not attempt.connection.verification.problems:
         return None
     problem = attempt.connection.verification.problems[0]
@@ -145,7 +149,7 @@ def _described(problem: CertificateProblem) -> str:
 
 
 def _now(problem: CertificateProblem) -> str:
-    """What time it is, where that matters."""
+    """The present time, where the certificate's dates are the reason."""
     if problem.diagnosis.cause not in ("expired", "not-yet-valid"):
         return ""
     return f", and now it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
@@ -187,7 +191,7 @@ _NO_PROBLEM: Final = Diagnosis("", "")
 
 
 def _plaintext(attempt: FailedConnection) -> Diagnosis | None:
-    """The peer's first bytes are not TLS."""
+    """The peer's first bytes are plain text."""
     received, peer = attempt.received, attempt.peer
     if not received or is_tls(received):
         return None
@@ -216,8 +220,8 @@ def _plaintext(attempt: FailedConnection) -> Diagnosis | None:
     )
 
 
-def _goodbye(attempt: FailedConnection) -> Diagnosis | None:
-    """A close_notify where the handshake should be; OpenSSL has no words for it."""
+def _close_notify(attempt: FailedConnection) -> Diagnosis | None:
+    """The peer sent close_notify instead of a handshake, for which OpenSSL has no reason."""
     first = alert_of_record(attempt.received)
     if attempt.reason != CLOSE_NOTIFY and (first is None or first.number != 0):
         return None
@@ -230,24 +234,24 @@ def _goodbye(attempt: FailedConnection) -> Diagnosis | None:
 
 
 def _alert(attempt: FailedConnection) -> Diagnosis | None:
-    """The peer told us why, with an alert."""
+    """OpenSSL reports an alert of the peer."""
     alert = alert_of_reason(attempt.reason)
     return _of_alert(attempt, alert) if alert is not None else None
 
 
 def _own_reason(attempt: FailedConnection) -> Diagnosis | None:
-    """OpenSSL on this side had a reason that we know."""
+    """OpenSSL on this side has a reason of its own, which the table knows."""
     return OF_REASON.get(attempt.reason)
 
 
 def _first_alert(attempt: FailedConnection) -> Diagnosis | None:
-    """The peer began with an alert, of which OpenSSL makes nothing."""
+    """The peer's first record is an alert that OpenSSL does not report."""
     alert = alert_of_record(attempt.received)
     return _of_alert(attempt, alert) if alert is not None else None
 
 
-def _end(attempt: FailedConnection) -> Diagnosis | None:
-    """The connection ended, and no one said why."""
+def _connection_end(attempt: FailedConnection) -> Diagnosis | None:
+    """The connection ended without a reason."""
     if not _is_end(attempt.error):
         return None
     count = len(attempt.received)
@@ -273,35 +277,35 @@ def _end(attempt: FailedConnection) -> Diagnosis | None:
 
 
 def _is_end(error: BaseException) -> bool:
-    # Twisted's have a base of this name; this floor does not know Twisted.
+    # Twisted's errors of this kind have a base of this name; `tls` imports no Twisted.
     return isinstance(error, (SSL.ZeroReturnError, SSL.SysCallError, OSError)) or any(
         kind.__name__ == "ConnectionClosed" for kind in type(error).__mro__
     )
 
 
-def _otherwise(attempt: FailedConnection) -> Diagnosis:
+def _unknown_reason(attempt: FailedConnection) -> Diagnosis:
     text = attempt.reason or short_repr(attempt.error, 200)
     return Diagnosis("other", f"the TLS handshake failed: {short_text(text)}")
 
 
-_LOOKS: Final[tuple[Callable[[FailedConnection], Diagnosis | None], ...]] = (
+_DIAGNOSES: Final[tuple[Callable[[FailedConnection], Diagnosis | None], ...]] = (
     _certificate,
     _plaintext,
-    _goodbye,
+    _close_notify,
     _alert,
     _own_reason,
     _first_alert,
-    _end,
-    _otherwise,
+    _connection_end,
+    _unknown_reason,
 )
-"""The most telling first."""
+"""The most telling kind of trace first."""
 
 
 # --- alerts -----------------------------------------------------------------------
 
-# What a peer may hold against a certificate of ours …
+# Alerts by which a peer refuses our certificate …
 _OUR_CERTIFICATE: Final = frozenset({42, 43, 44, 45, 46, 48})
-# … and what it may say when our side of the handshake is over already.
+# … and those that it may send when our side of the handshake is complete already.
 _VERDICTS: Final = _OUR_CERTIFICATE | {40, 49, 51, 116}
 
 
@@ -309,7 +313,7 @@ def _of_alert(attempt: FailedConnection, alert: Alert) -> Diagnosis:
     number = alert.number
     said = f"the peer ended the handshake with the alert {alert.name!r} ({number})"
     if number in OF_ALERT:
-        return _because(OF_ALERT[number], said)
+        return _with_alert(OF_ALERT[number], said)
     if number == 40:
         return _handshake_failure(attempt, said)
     if number in _OUR_CERTIFICATE:
@@ -323,7 +327,7 @@ def _of_alert(attempt: FailedConnection, alert: Alert) -> Diagnosis:
     return Diagnosis("peer-alert", said, remedy, permanent=number != 80)
 
 
-def _because(diagnosis: Diagnosis, said: str) -> Diagnosis:
+def _with_alert(diagnosis: Diagnosis, said: str) -> Diagnosis:
     return evolve(diagnosis, summary=f"{diagnosis.summary}; {said}")
 
 
@@ -335,7 +339,7 @@ def _handshake_failure(attempt: FailedConnection, said: str) -> Diagnosis:
         and not attempt.has_certificate
         and connection.get_client_ca_list()
     ):
-        return _because(OF_ALERT[116], said)
+        return _with_alert(OF_ALERT[116], said)
     return Diagnosis(
         "no-common-cipher",
         f"{said}: it finds nothing acceptable in our ciphers, groups or signatures",
@@ -354,7 +358,7 @@ def _certificate_refused(attempt: FailedConnection, said: str) -> Diagnosis:
             fault="ours",
         )
     if not attempt.has_certificate:
-        return _because(OF_ALERT[116], said)
+        return _with_alert(OF_ALERT[116], said)
     return Diagnosis(
         "peer-alert",
         f"the peer refused our certificate; {said}",

@@ -1,10 +1,17 @@
-"""Whether the peer is who the policy demands. Fails closed.
+"""Whether the peer is who the policy demands. Every doubt is a refusal.
 
-`verify_callback` sees each certificate while OpenSSL walks the chain and refuses there,
-so that the peer gets an alert and, in TLS 1.3, never learns who we are. What
-it cannot have seen (a resumed session shows no certificate, a cipher without
-authentication has none) `completed` looks at when the handshake is over. Both
-write down what they saw, for whoever has to explain it.
+There are two moments at which a peer can be refused:
+
+1. `verify_callback` is called by OpenSSL for each certificate of the chain, from the
+   root to the leaf. A refusal there sends the peer an alert and, in TLS 1.3, comes
+   before our own certificate is shown to it.
+2. `verify_after_handshake` is called when OpenSSL finds the handshake complete. It
+   verifies what the callback cannot have seen: a resumed session brings no chain, and
+   a cipher without authentication no certificate at all.
+
+Both add what they saw to `TLSConnection.verification`, from which
+`txtransport.tls.failure` makes the error. An exception in either is a refusal, since
+"could not be verified" must never become "verified".
 """
 
 from __future__ import annotations
@@ -30,14 +37,19 @@ _EXPIRED: Final = 10
 def verify_callback(
     connection: SSL.Connection, certificate: crypto.X509, code: int, depth: int, ok: int
 ) -> bool:
-    """OpenSSL's verify callback (SSL_CTX_set_verify(3)): go on, or refuse?
+    """Accept or refuse one certificate of the chain; OpenSSL's verify callback.
 
     Args:
         connection: A `TLSConnection`; any other is refused.
-        certificate: The one that is looked at.
-        code: What OpenSSL holds against it, ``X509_V_ERR_…``.
+        certificate: The certificate.
+        code: OpenSSL's reason against it, ``X509_V_ERR_…``.
         depth: Where in the chain it stands, 0 being the leaf.
-        ok: Whether OpenSSL finds it good so far.
+        ok: 1 when OpenSSL has no reason against it, and 0 when it has.
+
+    Returns:
+        Whether the handshake goes on.
+
+    Source: SSL_CTX_set_verify(3).
     """
     if not isinstance(connection, TLSConnection):
         return False
@@ -60,11 +72,11 @@ def verify_callback(
 
 
 def verify_after_handshake(connection: TLSConnection) -> bool:
-    """The last word, when a handshake is over.
+    """Verify what the callback has not seen, when OpenSSL finds the handshake complete.
 
     Returns:
-        Whether the peer is who the policy demands. If not, the connection's
-        evidence says why, and it must be ended.
+        Whether the peer is who the policy demands. If not,
+        `TLSConnection.verification` says why, and the connection must be ended.
     """
     evidence = connection.verification
     if evidence.problems or evidence.is_leaf_accepted:
@@ -82,9 +94,9 @@ def verify_after_handshake(connection: TLSConnection) -> bool:
 
 
 def info_callback(connection: SSL.Connection, where: int, code: int) -> None:
-    """OpenSSL's info callback, on servers: was our certificate shown?
+    """Note on servers that our certificate was sent; OpenSSL's info callback.
 
-    A resumed handshake does not show it, which is the only public sign of one.
+    A resumed handshake does not send it, which is the only public sign of one.
     """
     is_showing = where == SSL.SSL_CB_ACCEPT_LOOP and connection.get_state_string() == _SHOWING
     if is_showing and isinstance(connection, TLSConnection):
@@ -102,13 +114,15 @@ def _is_tolerated(connection: TLSConnection, code: int, depth: int) -> bool:
 
 
 def _verify_resumed(connection: TLSConnection, leaf: x509.Certificate) -> None:
-    """Look at the leaf of a handshake in which OpenSSL did not."""
+    """Verify the leaf of a handshake in which OpenSSL did not (a resumed one)."""
     evidence = connection.verification
     if _is_expired(leaf) and connection.policy.verifies(connection.side) is not Verify.NO:
-        # What only time can do to a session that was good when it began.
+        # The session was verified when it began; since then only time can have
+        # made the certificate a bad one.
         evidence.problems.append(_problem(_EXPIRED, 0, leaf))
     if connection.is_resumed and connection.policy.allow_self_signed and _is_own_issuer(leaf):
-        # What was tolerated when the session began is so still.
+        # It was tolerated when the session began, and the session must not
+        # count as verified now.
         evidence.tolerated.append(_problem(_SELF_SIGNED, 0, leaf))
     # A resumed session shows no chain: its key was pinned when it began.
     _verify_leaf(connection, leaf, None if connection.is_resumed else [leaf])
@@ -117,7 +131,7 @@ def _verify_resumed(connection: TLSConnection, leaf: x509.Certificate) -> None:
 def _verify_leaf(
     connection: TLSConnection, leaf: x509.Certificate, chain: list[x509.Certificate] | None
 ) -> None:
-    """Whether the leaf is who it must be; `chain` is None to let the pin pass."""
+    """Check name, digest and key of the leaf; a `chain` of None leaves the pin unchecked."""
     evidence = connection.verification
     evidence.problems.extend(_leaf_problems(connection, leaf, chain))
     evidence.is_leaf_accepted = not evidence.problems

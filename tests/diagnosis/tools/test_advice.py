@@ -14,7 +14,7 @@ class InToolTests(SynchronousTestCase):
     """The table of ways."""
 
     def test_the_tool_of_the_line(self) -> None:
-        """Whoever is to name an authority hears how that tool does it."""
+        """A remedy that names an authority says how that tool takes one."""
         for line, way in (
             ("curl: (60) unable to get local issuer certificate", "--cacert FILE"),
             ("fatal: server certificate verification failed. CAfile: none CRLfile: none",

@@ -392,7 +392,7 @@ class LineTests(SynchronousTestCase):
     """Every known line, and what it comes to."""
 
     def test_each_line_has_its_cause(self) -> None:
-        """Whoever pastes one of them hears the right reason."""
+        """A user who pastes one of them hears the right reason."""
         for _, cause, line in known_lines():
             found = explain(line)
             self.assertEqual(found[0].diagnosis.cause if found else None, cause, line)
