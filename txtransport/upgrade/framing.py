@@ -1,10 +1,13 @@
-"""Where a parser's next unit ends: a line, a length-prefixed message, a byte.
+"""Where a parser's next unit ends: a line, a length-prefixed message, a tag or a byte.
 
-What follows a command to switch to TLS must not be in the parser's hands when
-the command is carried out, and a parser gives nothing back. So it is fed one
-unit at a time: the most bytes after which it acts at the last of them, and at
-none before. Knows Twisted's own parsers by their public attributes; any other
-gets byte by byte, which is slow, and right for whatever acts on a byte.
+Bytes behind the command that switches to TLS must not be in the parser's hands
+when it acts on that command, and a parser does not give bytes back. So the
+parser receives one *unit* at a time: as many bytes as possible such that it
+acts on the last of them and on none before. A line with its end is such a
+unit: a line parser acts when it sees the end.
+
+This module knows Twisted's own parsers by their public attributes. Any other
+parser receives single bytes, which is slow, but right for every parser.
 """
 
 from __future__ import annotations
@@ -12,8 +15,7 @@ from __future__ import annotations
 import re
 import struct
 import sys
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final, Protocol, cast
 
 from twisted.protocols.basic import (
     IntNStringReceiver,
@@ -24,83 +26,100 @@ from twisted.protocols.basic import (
 
 from txtransport.upgrade.xml_framing import next_tag
 
+__all__ = ["Held", "is_instance_of", "is_paused", "next_unit"]
+
 Held = bytes | bytearray
-"""What has arrived and was not delivered yet."""
+"""Bytes that have arrived and that the parser has not received yet."""
+
+
+class _PrefixedParser(Protocol):
+    """What every concrete `IntNStringReceiver` has.
+
+    Attributes:
+        structFormat: The prefix, as the `struct` module describes it.
+        prefixLength: The prefix's length, in bytes.
+        MAX_LENGTH: How long a message may be, in bytes.
+    """
+
+    structFormat: str
+    prefixLength: int
+    MAX_LENGTH: int
 
 
 def next_unit(parser: object, data: Held) -> int:
-    """How many bytes of `data` the parser may have next.
+    """How many bytes of `data` the parser may receive next.
 
     Args:
         parser: The protocol.
         data: What has arrived; not empty.
 
     Returns:
-        A number of bytes, or 0 when the unit is not whole yet. What a parser
-        will refuse anyhow (a line or a message that is too long) is given to
-        it at once, so that nothing piles up in front of it.
+        A number of bytes, or 0 when the unit is not complete yet. A line or a
+        message that is too long, which the parser will refuse, is passed to
+        the parser at once: it must not pile up here.
 
     Raises:
         PeerMisbehaved: The peer sends XML in which tags may hide.
     """
-    for kind, unit in _UNITS:
-        if isinstance(parser, kind):
-            return unit(parser, data)
-    return (
-        next_tag(data) if is_instance_of(parser, "twisted.words.xish.xmlstream", "XmlStream") else 1
-    )
+    if isinstance(parser, LineReceiver):
+        # Only the protocol knows where raw data ends.
+        return _line(parser, data) if parser.line_mode else 1
+    if isinstance(parser, LineOnlyReceiver):
+        return _line(parser, data)
+    if isinstance(parser, IntNStringReceiver):
+        return _prefixed(cast(_PrefixedParser, parser), data)
+    if isinstance(parser, NetstringReceiver):
+        return _netstring(parser, data)
+    if is_instance_of(parser, "twisted.words.xish.xmlstream", "XmlStream"):
+        return next_tag(data)
+    return 1
 
 
 def is_instance_of(parser: object, module: str, name: str) -> bool:
-    """Whether a protocol is of a class that may not have been imported."""
+    """Whether a protocol is an instance of a class, without importing the class.
+
+    Args:
+        parser: The protocol.
+        module: The full name of the module that defines the class. When it was
+            never imported, no instance can exist.
+        name: The class's name in that module.
+    """
     kind = getattr(sys.modules.get(module), name, None)
     return kind is not None and isinstance(parser, kind)
 
 
 def is_paused(parser: object) -> bool:
-    """Whether a parser of Twisted's wants nothing for the moment."""
+    """Whether one of Twisted's parsers has paused itself (``pauseProducing()``)."""
     return isinstance(parser, (LineReceiver, IntNStringReceiver)) and bool(parser.paused)
 
 
-def _line(parser: Any, data: Held) -> int:
+def _line(parser: LineReceiver | LineOnlyReceiver, data: Held) -> int:
     end = data.find(parser.delimiter)
     if end >= 0:
         return end + len(parser.delimiter)
     return len(data) if len(data) > parser.MAX_LENGTH + len(parser.delimiter) else 0
 
 
-def _line_or_raw(parser: Any, data: Held) -> int:
-    # Where raw data ends only the protocol knows.
-    return _line(parser, data) if parser.line_mode else 1
-
-
-def _prefixed(parser: Any, data: Held) -> int:
-    prefix: int = parser.prefixLength
+def _prefixed(parser: _PrefixedParser, data: Held) -> int:
+    prefix = parser.prefixLength
     if len(data) < prefix:
         return 0
-    (length,) = struct.unpack_from(parser.structFormat, data)
+    length: int = struct.unpack_from(parser.structFormat, data)[0]
     if length > parser.MAX_LENGTH:
         return prefix
     return prefix + length if len(data) >= prefix + length else 0
 
 
-_LENGTH: Final = re.compile(rb"(0|[1-9][0-9]{0,15})(:?)").match
+_NETSTRING_LENGTH: Final = re.compile(rb"(0|[1-9][0-9]{0,15})(:?)").match
 
 
-def _netstring(parser: Any, data: Held) -> int:
-    found = _LENGTH(data)
+def _netstring(parser: NetstringReceiver, data: Held) -> int:
+    found = _NETSTRING_LENGTH(data)
     if found is None or (not found[2] and found.end() < len(data)):
+        # No netstring; the parser will end the connection.
         return len(data)
     length = int(found[1])
     if length > parser.MAX_LENGTH:
         return found.end()
     end = found.end() + length + len(b",")
     return end if found[2] and len(data) >= end else 0
-
-
-_UNITS: Final[tuple[tuple[type, Callable[[Any, Held], int]], ...]] = (
-    (LineReceiver, _line_or_raw),
-    (LineOnlyReceiver, _line),
-    (IntNStringReceiver, _prefixed),
-    (NetstringReceiver, _netstring),
-)
