@@ -1,55 +1,82 @@
-"""The transport at the bottom, under whatever wrappers: who is there, and may TLS begin?
+"""The transport under all wrappers: can TLS start on it, are we its client, who is the peer?
 
-A protocol's transport may be Twisted's own, or a stack of wrappers (limits,
-time-outs, a guard) above it. What concerns TLS concerns the one at the bottom.
+A protocol's transport may be Twisted's own connection, or a stack of wrappers
+(limits, time-outs, a guard) above it. TLS starts on the connection itself.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, cast
 
 from twisted.internet import tcp
+from twisted.internet.interfaces import IAddress
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from txtransport.connection.twisted_types import StartTLSTransport, TCPTransport
 from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay, UpgradeError
 
+__all__ = ["base_transport", "describe_peer", "is_client", "is_under_tls", "require_startable"]
 
-def base_transport(transport: Any) -> Any:
-    """The transport under all wrappers."""
+
+class _KnowsPeer(Protocol):
+    """A transport, as far as `describe_peer` needs it."""
+
+    def getPeer(self) -> IAddress: ...
+
+
+def base_transport(transport: object) -> Any:
+    """The transport under all wrappers.
+
+    Args:
+        transport: A protocol's ``transport``.
+
+    Returns:
+        Nearly always Twisted's own connection, but possibly a transport of any
+        class; `require_startable` checks that.
+    """
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
 
 
-def require_startable(transport: Any) -> Any:
-    """The transport at the bottom, if TLS can be started on it now.
+def require_startable(transport: TCPTransport) -> StartTLSTransport:
+    """The transport under all wrappers, if TLS can be started on it now.
+
+    Args:
+        transport: A protocol's ``transport``.
 
     Raises:
-        AlreadySecure: There is TLS already.
+        AlreadySecure: TLS has started already.
         ConversationOver: The connection is closing or closed.
         ProducerInTheWay: A pull producer would write in the clear.
-        UpgradeError: It is not one that can start TLS.
+        UpgradeError: A transport of this kind cannot start TLS.
     """
     if is_under_tls(transport):
         raise AlreadySecure("TLS has been there from the start (implicit TLS)")
-    raw = base_transport(transport)
-    if not isinstance(raw, tcp.Connection):
+    base = base_transport(transport)
+    if not isinstance(base, tcp.Connection):
         raise UpgradeError(
-            f"a transport of type {type(raw).__name__} cannot start TLS; TCP and local sockets can"
+            f"a transport of type {type(base).__name__} cannot start TLS; TCP and local sockets can"
         )
+    raw = cast(StartTLSTransport, base)
     if raw.TLS:
         raise AlreadySecure("TLS is on already: someone else called transport.startTLS()")
     if raw.disconnecting or transport.disconnecting or not raw.connected:
         raise ConversationOver("the connection is closing")
     if raw.producer is not None and not raw.streamingProducer:
-        # Twisted would have it write at once, before the handshake.
+        # Twisted's startTLS() registers the producer with the TLS layer, which
+        # would ask a pull producer for data at once, before the handshake.
         raise ProducerInTheWay("a pull producer is registered; unregister it first")
     return raw
 
 
-def is_under_tls(transport: Any) -> bool:
-    """Whether a conversation has been under TLS from its beginning."""
+def is_under_tls(transport: object) -> bool:
+    """Whether the connection has been under TLS from its beginning (implicit TLS).
+
+    Args:
+        transport: A protocol's ``transport``.
+    """
     while isinstance(transport, ProtocolWrapper):
         if isinstance(transport, TLSMemoryBIOProtocol):
             return True
@@ -57,23 +84,27 @@ def is_under_tls(transport: Any) -> bool:
     return False
 
 
-def is_client(transport: Any) -> bool | None:
-    """Whether we are TCP's client, or None where the transport does not tell."""
-    raw = base_transport(transport)
-    if isinstance(raw, tcp.BaseClient):
-        return True
-    return False if isinstance(raw, tcp.Server) else None
-
-
-def describe_peer(transport: Any, name: str | None = None) -> str:
-    """With whom a conversation is, for people.
+def is_client(transport: object) -> bool | None:
+    """Whether we opened the TCP connection; None where the transport does not tell.
 
     Args:
-        transport: Tells the peer's address.
-        name: The peer's, if it is known by one.
+        transport: A protocol's ``transport``.
+    """
+    base = base_transport(transport)
+    if isinstance(base, tcp.BaseClient):
+        return True
+    return False if isinstance(base, tcp.Server) else None
+
+
+def describe_peer(transport: _KnowsPeer, name: str | None = None) -> str:
+    """The peer of an upgrade, for messages: ``STARTTLS with mx.example (192.0.2.1:25)``.
+
+    Args:
+        transport: A protocol's ``transport``, for the peer's address.
+        name: The peer's name, if we know one.
     """
     peer = transport.getPeer()
-    host = getattr(peer, "host", None)
-    place = f"[{host}]" if ":" in (host or "") else host
-    address = f"{place}:{peer.port}" if host else "a local socket"
+    host, port = getattr(peer, "host", None), getattr(peer, "port", None)
+    host = f"[{host}]" if ":" in (host or "") else host
+    address = f"{host}:{port}" if host else "a local socket"
     return f"STARTTLS with {name} ({address})" if name else f"STARTTLS with {address}"

@@ -1,56 +1,68 @@
-"""What has arrived in the clear, on its way to a parser that gets it unit by unit.
+"""The clear bytes that have arrived and that the parser has not received yet.
 
-Knows when a parser may have more, and keeps the rest in sight. Why that must
-be so is `txtransport.upgrade.switch`'s to say, where a unit ends `txtransport.upgrade.framing`'s.
+`InputBuffer` decides when the parser receives its next unit, and keeps the rest
+where `txtransport.upgrade.switch` can see it; that module's docstring explains
+the reason. Where a unit ends is decided in `txtransport.upgrade.framing`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from attrs import define, field
 
+from txtransport.connection.twisted_types import TCPTransport
 from txtransport.upgrade.framing import Held
 
+__all__ = ["MAX_HELD", "InputBuffer"]
+
 MAX_HELD: Final = 2**20
-"""How many bytes of one unit are waited for, at the most."""
+"""How many bytes may wait while one unit is incomplete; more end the connection."""
 
 
 @define(eq=False)
 class InputBuffer:
-    """The bytes of one conversation that its parser has not had yet.
+    """The input of one connection, on its way to the protocol's parser.
 
     Attributes:
-        transport: Tells whether the conversation is being closed.
+        transport: The protocol's transport; paused by `hold`, and asked whether
+            the connection is closing.
         deliver: The parser's ``dataReceived``.
-        next_unit: How many bytes the parser may have next; 0 is "not yet".
-        is_paused: Whether the parser wants nothing for the moment.
-        is_open: Whether the parser is to get anything more from here.
+        next_unit: Says how many of the bytes held the parser may receive next;
+            0 means that its next unit is not complete yet.
+        is_paused: Says whether the parser wants no input for the moment.
+        is_open: Whether this buffer still delivers to the parser.
     """
 
-    transport: Any
+    transport: TCPTransport
     deliver: Callable[[bytes], object]
     next_unit: Callable[[Held], int]
     is_paused: Callable[[], bool]
     is_open: bool = True
     _held: bytearray = field(factory=bytearray)
     _is_holding: bool = False
-    _is_feeding: bool = False
+    _is_delivering: bool = False
 
     def add(self, data: bytes) -> None:
-        """Bytes of the peer, or of a parser that gives some back."""
-        # A parser that leaves its raw mode gives back what came behind the
-        # raw data, which is older than what waits here.
-        place = 0 if self._is_feeding else len(self._held)
+        """Deliver what is complete after these bytes, and keep the rest.
+
+        Args:
+            data: From the peer, or given back by the parser while it handles a
+                unit.
+        """
+        # A parser gives bytes back when it leaves a raw mode: they follow the
+        # raw data, and so are older than what is held here.
+        place = 0 if self._is_delivering else len(self._held)
         self._held[place:place] = data
         self.deliver_units()
 
     def deliver_units(self) -> None:
-        """Give the parser what is whole, as long as it wants it."""
-        if self._is_feeding:
+        """Deliver complete units, one at a time, as long as the parser wants input."""
+        # The parser's handling of one unit may call this method again.
+        if self._is_delivering:
             return
-        self._is_feeding = True
+        self._is_delivering = True
         try:
             while self._held and self._is_wanted:
                 size = self.next_unit(self._held)
@@ -60,18 +72,18 @@ class InputBuffer:
                 del self._held[:size]
                 self.deliver(unit)
         finally:
-            self._is_feeding = False
+            self._is_delivering = False
         if self.transport.disconnecting or not self.is_open:
             self._held.clear()
 
     def hold(self) -> None:
-        """Give the parser nothing until `release`."""
+        """Deliver nothing until `release`, and pause the transport."""
         if self.is_open and not self._is_holding:
             self._is_holding = True
             self.transport.pauseProducing()
 
     def release(self) -> None:
-        """Give the parser more."""
+        """Deliver again after `hold`."""
         if self._is_holding:
             self._is_holding = False
             if not self.is_paused():
@@ -79,7 +91,11 @@ class InputBuffer:
             self.deliver_units()
 
     def close(self) -> bytes:
-        """Give the parser nothing more; what it would have had."""
+        """Deliver nothing from now on.
+
+        Returns:
+            The bytes that the parser has not received.
+        """
         self.is_open = self._is_holding = False
         left = bytes(self._held)
         self._held.clear()
@@ -87,7 +103,7 @@ class InputBuffer:
 
     @property
     def is_overfull(self) -> bool:
-        """Whether a unit has no end within reason."""
+        """Whether a unit is still incomplete after `MAX_HELD` bytes."""
         return len(self._held) > MAX_HELD and self._is_wanted
 
     @property

@@ -3,10 +3,48 @@
     factory = txtransport.guard(smtp_factory)           # Twisted's ESMTP, IMAP4, XMPP, AMP …
     factory = txtransport.guard(others, boundary=b";")  # where a command ends in someone else's
 
-The guard stands between a protocol and its transport, and is the transport
-that the protocol sees. It gives the protocol one command at a time, and when
-the protocol calls ``transport.startTLS()``, nothing else has reached it. What
-it must know of Twisted's protocols for that is in `txtransport.upgrade.twisted_protocols`.
+**The problem.** Twisted's own protocols switch to TLS by
+``self.transport.startTLS(context)``, and are open to injected commands
+(CVE-2011-0411): `txtransport.upgrade.switch` describes the attack and the
+defence, which needs to stand in front of the parser and at the call of
+``startTLS()``. We cannot give such a protocol a base class, as `StartTLSMixin`
+is. But it meets the world only by its transport.
+
+**The wrapper.** So `Guard` stands between the protocol and its transport, as
+Twisted's `ProtocolWrapper`: the transport's protocol, and the protocol's
+transport. Input passes through it, and so does the call of ``startTLS()``::
+
+      application's protocol
+        |                  ^
+        | startTLS(context)| one unit at a time, by `InputBuffer`
+        | write()          |
+        v                  |
+      Guard, with its `Upgrade`
+        |                  ^
+        | write()          | all bytes, by dataReceived()
+        v                  |
+      [wrappers below, then from the switch on: Twisted's TLS layer]
+        |                  ^
+        v                  |
+      transport (TCP or local socket)
+
+`Guard.startTLS` looks at what has arrived, and then has `Upgrade` start TLS on
+the transport under all wrappers: with the context that the protocol brought, or
+with the guard's policy in its place. Unlike the mixin, the guard stays on
+the bytes' path when the conversation is secure, since it is the protocol's
+transport; it passes everything on.
+
+**What the protocol believes.** A wrapper cannot see what a command has done, and
+what the client did in the clear must not count under TLS. So the guard knows
+Twisted's protocols (`txtransport.upgrade.twisted_protocols`). It refuses TLS to
+a client that has logged in or did not wait for its replies, counts the half box
+that AMP's parser keeps as injected text, and has the mail server forget its
+client's name, sender and recipients.
+
+**What the protocol asks its transport.** Whether TLS can start (`ITLSTransport`),
+and whether it has (`ISSLTransport`). Twisted's transport provides the latter
+from the call of ``startTLS()`` on; the guard provides it when the handshake is
+over.
 """
 
 from __future__ import annotations
@@ -31,6 +69,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, directlyProvides, noLongerProvides, providedBy
 
 from txtransport.connection.lifetime import log_failure
+from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import PeerMisbehaved
 from txtransport.upgrade.base_transport import describe_peer, is_client, is_under_tls
 from txtransport.upgrade.buffer import InputBuffer
@@ -44,6 +83,8 @@ from txtransport.upgrade.twisted_protocols import (
     next_unit,
 )
 
+__all__ = ["Guard", "GuardFactory", "guard"]
+
 _log: Final = Logger()
 
 
@@ -52,30 +93,32 @@ def guard(
 ) -> GuardFactory:
     """Make protocols that call ``transport.startTLS()`` safe to use.
 
-    For Twisted's SMTP, IMAP4, POP3, XMPP and AMP, and whatever else calls it
-    as they do: while it receives the command, or the answer, that leads to
-    TLS.
+    For Twisted's SMTP, IMAP4, POP3, XMPP and AMP, and for any other protocol
+    that calls ``startTLS()`` as they do: while it receives the command, or the
+    reply, that leads to TLS.
 
     Args:
-        factory: Builds the protocols; of a client or of a server.
-        boundary: What ends a command, as bytes; it may occur elsewhere too.
-            Of use only with a protocol that has none of Twisted's parsers for
-            lines, messages and XML: it makes faster what without it comes
-            byte by byte. ``b">"`` means tags of XML.
-        policy: What TLS is to be like, in place of the protocols' own context
-            factories: a `TLSPolicy`, a mapping of options, or on clients the
-            name that the peer's certificate must be for. Without it their own
-            are used, and what these verify is their affair.
+        factory: Builds the protocols, of a client or of a server.
+        boundary: The bytes that end a command; they may occur elsewhere too.
+            Of use only for a protocol that has none of Twisted's parsers for
+            lines, messages and XML: without a boundary, it receives single
+            bytes, which is slow. ``b">"`` means tags of XML.
+        policy: The demands on TLS, in place of the protocols' own context
+            factories: a `TLSPolicy`, a mapping of TLS options, or on clients
+            the name that the peer's certificate must be for. Without a policy,
+            the protocols' own context factories are used, and these decide what
+            is verified.
 
     Returns:
         The factory to use with any endpoint, in place of `factory`. Clear
-        text where TLS begins ends the connection with `PlaintextInjected`, a
-        handshake has a deadline and an explained end, and a close ends. A
-        client endpoint's Deferred fires with the `Guard`, whose
+        text where TLS begins ends the connection with `PlaintextInjected`; a
+        handshake has a deadline, and its failure is explained; a close has a
+        deadline too. A client endpoint's Deferred fires with the `Guard`, whose
         ``wrappedProtocol`` is the protocol.
 
     Raises:
-        TypeError, ValueError: `boundary` is no bytes, or there are none.
+        TypeError: `boundary` is not bytes.
+        ValueError: `boundary` is empty.
     """
     if boundary is not None and not isinstance(boundary, bytes):
         raise TypeError(f"boundary is bytes, not {type(boundary).__name__}")
@@ -91,43 +134,44 @@ class Guard(ProtocolWrapper):
 
     def __init__(self, factory: GuardFactory, protocol: IProtocol) -> None:
         super().__init__(factory, protocol)
-        self._answers = PendingReplies()
-        self._box = PartialBox()
+        self._pending_replies = PendingReplies()
+        self._partial_box = PartialBox()
         self._is_paused = False
-        self._is_mute = False
+        self._discards_writes = False
 
     # --- what the transport calls ---
 
     def makeConnection(self, transport: ITransport) -> None:
-        """The connection is made."""
+        """Connect the guard to its transport, and the protocol to the guard."""
         is_secure = is_under_tls(transport)
         self._upgrade = Upgrade(
             InputBuffer(
-                transport,
+                cast(TCPTransport, transport),
                 self._deliver,
                 self._next_unit,
                 lambda: self._is_paused or is_paused(self.wrappedProtocol),
             ),
-            unread=lambda: self._box.begun,
+            unread=lambda: self._partial_box.begun,
             forget=self._secured,
             state=TLSState.SECURE if is_secure else TLSState.PLAINTEXT,
         )
         directlyProvides(self, providedBy(transport))
         if is_secure:
-            # A server that is offered ITLSTransport offers STARTTLS.
+            # Twisted's servers offer STARTTLS to clients if their transport
+            # provides ITLSTransport, but TLS cannot start twice.
             noLongerProvides(self, ITLSTransport)
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]
         self._protocol.makeConnection(self)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of the peer."""
+        """Deliver bytes from the peer to the protocol, unit by unit in the clear."""
         self._upgrade.received(data)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The connection is over."""
+        """Tell the protocol, and the log, why the connection is over."""
         reason = self._upgrade.lost(reason)
-        self._tell(reason)
+        self._log_failure(reason)
         ProtocolWrapper.connectionLost(self, reason)
 
     # --- what the protocol calls ---
@@ -138,11 +182,13 @@ class Guard(ProtocolWrapper):
         Args:
             ctx: The protocol's own context factory; not used when the guard
                 has a policy.
-            normal: Whether TLS's client is TCP's.
+            normal: Whether TLS's client is the one that opened the TCP
+                connection.
 
         Raises:
-            UpgradeError: It cannot be done now; the conversation is as it was.
+            UpgradeError: TLS cannot start now; the conversation is as it was.
             InvalidOption: The guard's policy cannot be used.
+            TypeError: Twisted cannot use `ctx`; the conversation is as it was.
         """
         objection = self._objection()
         if objection and self._upgrade.state is TLSState.PLAINTEXT:
@@ -152,41 +198,45 @@ class Guard(ProtocolWrapper):
         if policy is None:
             self._upgrade.start_with_context(ctx, normal=normal)
         else:
-            is_reversed = None if normal else not is_client(self.transport)
-            started = self._upgrade.start(policy, client=is_reversed)
-            # connectionLost() tells the protocol, and the log.
+            is_tls_client = None if normal else not is_client(self.transport)
+            started = self._upgrade.start(policy, client=is_tls_client)
+            # A failure reaches the protocol and the log by connectionLost().
             started.addErrback(lambda reason: None)
 
     def write(self, data: bytes) -> None:
-        """The protocol writes."""
-        self._answers.answered()
-        if not self._is_mute:
+        """Send the protocol's bytes."""
+        self._pending_replies.answered()
+        if not self._discards_writes:
             ProtocolWrapper.write(self, data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
-        """The protocol writes several."""
+        """Send several pieces of the protocol's bytes."""
         self.write(b"".join(data))
 
     def pauseProducing(self) -> None:
-        """The protocol wants nothing for the moment."""
+        """Deliver nothing to the protocol until `resumeProducing`."""
         self._is_paused = True
-        # A handshake goes on, since its deadline does.
+        # A handshake goes on while the protocol pauses: its deadline runs.
         if self._upgrade.state is not TLSState.HANDSHAKING:
-            cast(Any, self.transport).pauseProducing()
+            self._below.pauseProducing()
 
     def resumeProducing(self) -> None:
-        """The protocol wants more."""
+        """Deliver to the protocol again, after `pauseProducing`."""
         self._is_paused = False
-        cast(Any, self.transport).resumeProducing()
+        self._below.resumeProducing()
         self._upgrade.buffer.deliver_units()
 
     def abortConnection(self) -> None:
         """End the connection at once; the protocol receives nothing more."""
-        # Twisted's parsers of lines look at this before each.
+        # Twisted's line parsers check this flag at each line, and drop the rest.
         self.disconnecting = True
         self._upgrade.abort()
 
     # --- inside ---
+
+    @property
+    def _below(self) -> TCPTransport:
+        return cast(TCPTransport, self.transport)
 
     @property
     def _protocol(self) -> Protocol:
@@ -201,52 +251,52 @@ class Guard(ProtocolWrapper):
 
     def _deliver(self, data: bytes) -> None:
         protocol = self._protocol
-        self._answers.asking()
-        # Before it acts on the end of a box, which may be by startTLS().
-        self._box.given(protocol, data)
+        self._pending_replies.asking()
+        # Noted before the delivery: at the end of a box, AMP may call startTLS().
+        self._partial_box.given(protocol, data)
         protocol.dataReceived(data)
-        self._answers.asked(protocol, data)
+        self._pending_replies.asked(protocol, data)
 
     def _objection(self) -> str:
-        """What the client has done in the clear that must not count under TLS."""
+        """What the client did in the clear that must not count under TLS; ``""`` for nothing."""
         if is_logged_in(self._protocol):
             return "the client had logged in before it asked for TLS"
-        if self._answers.is_late:
+        if self._pending_replies.is_late:
             return "the client did not wait for an answer before it asked for TLS"
         return ""
 
-    def _refuse(self, what: str) -> None:
+    def _refuse(self, misbehaviour: str) -> None:
         # As in `abortConnection`.
         self.disconnecting = True
-        self._upgrade.end(PeerMisbehaved(what))
+        self._upgrade.end(PeerMisbehaved(misbehaviour))
 
     def _secured(self) -> None:
         protocol = self._protocol
-        self._is_mute = True
+        self._discards_writes = True
         try:
             forget_plaintext_state(protocol)
         finally:
-            self._is_mute = False
+            self._discards_writes = False
         alsoProvides(self, ISSLTransport)
         if self._is_paused:
-            cast(Any, self.transport).pauseProducing()
+            self._below.pauseProducing()
         if IHandshakeListener.providedBy(protocol):
             cast(IHandshakeListener, protocol).handshakeCompleted()
 
-    def _tell(self, reason: Failure) -> None:
-        peer = cast(Any, self.transport).getPeer()
-        if log_failure(peer, reason.value, describe_peer(self.transport)):
+    def _log_failure(self, reason: Failure) -> None:
+        peer = self._below.getPeer()
+        if log_failure(peer, reason.value, describe_peer(self._below)):
             return
         if self._upgrade.state is TLSState.FAILED and not reason.check(ConnectionClosed):
             _log.failure("{peer}: the protocol failed as TLS began", reason, peer=peer)
 
 
 class GuardFactory(WrappingFactory[Guard]):
-    """Builds guarded protocols; `guard` makes it.
+    """Builds protocols with a `Guard` around each; made by `guard`.
 
     Attributes:
-        boundary: What ends a command, or None.
-        policy: What TLS is to be like, or None for the protocols' own contexts.
+        boundary: The bytes that end a command, or None.
+        policy: The demands on TLS, or None for the protocols' own contexts.
     """
 
     protocol = Guard
@@ -259,7 +309,11 @@ class GuardFactory(WrappingFactory[Guard]):
         self.boundary = boundary
         self.policy = policy
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        """A guarded protocol, or None if there is to be none."""
+    def buildProtocol(self, addr: IAddress | None) -> Any:  # Guard | None
+        """A guarded protocol, or None if the wrapped factory builds none.
+
+        Args:
+            addr: The peer's address.
+        """
         protocol = self.wrappedFactory.buildProtocol(addr)
         return None if protocol is None else Guard(self, protocol)

@@ -5,14 +5,19 @@
             if line.upper() == b"STARTTLS":
                 self.startTLS(policy, reply=b"220 go ahead\\r\\n").addCallbacks(...)
 
-How bytes reach the parser, and what happens at the switch, is
-`txtransport.upgrade.switch`'s to know; this room puts it between a protocol and its
-transport.
+`txtransport.upgrade.switch` explains how bytes reach the parser and what happens
+at the switch. This module puts that between a protocol and its transport.
+
+The mixin does so on the instance: `makeConnection` sets the instance's attribute
+``dataReceived`` to `Upgrade.received`, which delivers to the class's
+``dataReceived`` unit by unit. After the handshake the attribute is removed, and
+the transport calls the class's method again.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime, ITransport
@@ -20,6 +25,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
 from txtransport.connection.lifetime import log_failure
+from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import AlreadySecure, ConversationOver, PeerMisbehaved, UpgradeError
 from txtransport.tls.session import Session, session_of
 from txtransport.upgrade.base_transport import describe_peer, is_client, is_under_tls
@@ -27,21 +33,25 @@ from txtransport.upgrade.buffer import InputBuffer
 from txtransport.upgrade.framing import Held, is_paused, next_unit
 from txtransport.upgrade.switch import Policy, TLSState, Upgrade
 
+__all__ = ["StartTLSMixin"]
+
 
 class StartTLSMixin(Protocol):
-    """Stands first in the bases: ``class P(StartTLSMixin, LineReceiver)``.
+    """Adds a safe `startTLS` to a protocol: ``class P(StartTLSMixin, LineReceiver)``.
 
-    In the clear the protocol's parser is fed one unit at a time, so that
-    nothing which follows an upgrade is in its hands when TLS begins. Works
-    with any protocol, over TCP and local sockets, whosever endpoint they come
-    from; under implicit TLS it stands aside.
+    The mixin must be the first of the bases. In the clear, the protocol's
+    parser receives one unit at a time, so that no byte which follows the
+    request to upgrade is in the parser's hands when TLS begins. It works with
+    any protocol, over TCP and local sockets, with endpoints of ours or of
+    others; under implicit TLS it does nothing.
 
     Attributes:
         may_pipeline_hello: Servers only. Whether the peer's ClientHello may
-            come together with its request, as PostgreSQL 17 and MySQL allow.
-            Otherwise it counts as clear text, and ends the connection.
-        tls_clock: Keeps the handshake's deadline; None is the transport's
-            reactor.
+            arrive together with the peer's request, as PostgreSQL 17 and MySQL
+            allow. Otherwise a ClientHello there counts as clear text, and ends
+            the connection.
+        tls_clock: Runs the deadlines of handshake and close; None is the
+            transport's reactor.
     """
 
     may_pipeline_hello: bool = False
@@ -60,29 +70,31 @@ class StartTLSMixin(Protocol):
     ) -> Deferred[Session]:
         """Switch this conversation to TLS.
 
-        In this order: is it possible now, is the policy good, was nothing
-        sent ahead; then `reply` is written and TLS begins. What is written
-        meanwhile waits, and is lost if the handshake fails.
+        Three checks come first: can TLS start now, can the policy be used, has
+        the peer sent nothing ahead? Then `reply` is written and TLS begins.
+        What the protocol writes before the handshake is over is sent after it,
+        and discarded if the handshake fails.
 
         Args:
             policy: A `TLSPolicy`, a mapping of TLS options
                 (``{"local_cert": "site.pem"}``), or on clients the name that
                 the peer's certificate must be for.
             reply: Tells the peer to go ahead, for example ``220 ready\\r\\n``;
-                it is not written if anything is wrong before.
-            client: Whether we are TLS's client; by default, whether we are
-                TCP's.
-            timeout: Seconds for the handshake, then the connection is
+                written only when all checks have passed.
+            client: Whether we are TLS's client; by default, whether we opened
+                the TCP connection.
+            timeout: Seconds for the handshake, after which the connection is
                 aborted; by default 30 for clients and 10 for servers.
 
         Returns:
-            Fires with the `Session` when the peer is verified. Fails with
-            `PlaintextInjected`, `HandshakeFailed` or `TransportTimeout`, which
-            ``connectionLost`` then hears as well. Cancelling aborts.
+            Fires with the `Session` when the handshake is over and the peer is
+            verified. Fails with `PlaintextInjected`, `HandshakeFailed` or
+            `TransportTimeout`, which ``connectionLost`` then receives as well.
+            Cancelling aborts the connection.
 
         Raises:
-            AlreadySecure: TLS is on already, or on its way.
-            ConversationOver: The connection is closing, closed or not there.
+            AlreadySecure: TLS has started already.
+            ConversationOver: The connection is closing, closed or not made yet.
             ProducerInTheWay: A pull producer would write in the clear.
             UpgradeError: The transport cannot start TLS.
             InvalidOption: The policy cannot be used.
@@ -104,7 +116,7 @@ class StartTLSMixin(Protocol):
 
     @property
     def tls_state(self) -> TLSState:
-        """How far the conversation is."""
+        """How far the conversation has come with TLS."""
         if self._upgrade is None:
             return TLSState.CLOSED
         state = self._upgrade.state
@@ -118,46 +130,47 @@ class StartTLSMixin(Protocol):
     def is_secure(self) -> bool:
         """Whether the conversation is under TLS and its handshake is over.
 
-        What to ask in place of ``ISSLTransport.providedBy(transport)``, which
-        is true before any handshake.
+        Ask this in place of ``ISSLTransport.providedBy(transport)``, which is
+        true before the handshake.
         """
         return self.tls_state is TLSState.SECURE
 
     def hold_input(self) -> None:
-        """Receive nothing more until `release_input` or `startTLS`.
+        """Deliver nothing to this protocol until `release_input` or `startTLS`.
 
-        For a protocol that must wait before it can answer a request to
-        upgrade, for example for a certificate.
+        For a protocol that must wait, for example for a certificate, before it
+        can answer a request to upgrade.
         """
         if self._upgrade is not None:
             self._upgrade.buffer.hold()
 
     def release_input(self) -> None:
-        """Receive again; there will be no upgrade now."""
+        """Deliver to this protocol again, after `hold_input`, when there is no upgrade."""
         if self._upgrade is not None:
             self._upgrade.buffer.release()
 
     def abort(self) -> None:
-        """End the connection at once, and receive nothing more.
+        """End the connection at once, and deliver nothing more to this protocol.
 
-        ``transport.abortConnection()`` alone does not keep Twisted's parsers
-        from acting on the rest of what has arrived.
+        After ``transport.abortConnection()`` alone, Twisted's parsers would
+        still act on the rest of what has arrived.
         """
         if self._upgrade is not None:
             self._upgrade.abort()
 
-    # --- what a protocol may say ---
+    # --- what a protocol may override ---
 
     def plaintext_unit(self, data: Held) -> int:
-        """How many bytes the parser may have next, in the clear.
+        """How many bytes the parser may receive next, in the clear.
 
-        Known for Twisted's line, length-prefixed and netstring receivers; any
-        other protocol, and raw mode, gets byte by byte. A protocol that knows
-        better says so here. It must not say more than the bytes after which it
-        could call `startTLS`.
+        This method knows Twisted's line, length-prefixed and netstring
+        receivers, and its XML streams; any other protocol, and raw mode,
+        receives single bytes. A protocol that knows its own units overrides it.
+        A unit must not go on behind a byte at which the parser could call
+        `startTLS`.
 
         Args:
-            data: What has arrived, at least a byte.
+            data: What has arrived; not empty.
 
         Returns:
             1 to ``len(data)``, or 0 to wait for more.
@@ -170,41 +183,43 @@ class StartTLSMixin(Protocol):
     def forget_plaintext_state(self) -> None:
         """Forget what was learnt in the clear: greetings, names, capabilities, senders.
 
-        Is called when the handshake is over, before the Deferred fires. Does
-        nothing here; RFC 3207 (section 4.2) and its kind want it done.
+        Called when the handshake is over, before the Deferred of `startTLS`
+        fires. This one does nothing. A protocol overrides it, since RFC 3207
+        (section 4.2) and the like require it to discard that knowledge.
         """
 
     # --- what Twisted calls ---
 
     def makeConnection(self, transport: ITransport) -> None:
-        """Take the place between the protocol and its transport."""
+        """Put the upgrade between the protocol and its transport."""
         parse, lost = self.dataReceived, self.connectionLost
+        below = cast(TCPTransport, transport)
         upgrade = self._upgrade = Upgrade(
-            InputBuffer(transport, parse, self._next_unit, lambda: is_paused(self)),
+            InputBuffer(below, parse, self._next_unit, lambda: is_paused(self)),
             unread=self._unread,
             forget=self._secured,
         )
 
         def connection_lost(reason: Failure) -> None:
-            self._stand_aside()
+            self._restore_data_received()
             vars(self).pop("connectionLost", None)
             verdict = upgrade.lost(reason)
             if upgrade.state is TLSState.FAILED:
-                _tell(transport, verdict)
+                _log_server_failure(below, verdict)
             lost(verdict)
 
-        # On the instance and not in the class: a protocol that has a
-        # dataReceived or connectionLost of its own would hide ours.
+        # On the instance and not in the class: the methods of a protocol that
+        # defines dataReceived() or connectionLost() itself would hide ours.
         self.connectionLost = connection_lost  # type: ignore[method-assign, assignment]
         if not is_under_tls(transport):
             self.dataReceived = upgrade.received  # type: ignore[method-assign]
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def _secured(self) -> None:
-        self._stand_aside()
+        self._restore_data_received()
         self.forget_plaintext_state()
 
-    def _stand_aside(self) -> None:
+    def _restore_data_received(self) -> None:
         vars(self).pop("dataReceived", None)
 
     def _next_unit(self, data: Held) -> int:
@@ -216,11 +231,12 @@ class StartTLSMixin(Protocol):
             return 0
 
     def _unread(self) -> bytes:
-        take_back: Any = getattr(self, "clearLineBuffer", bytes)
+        # LineReceiver's; without it, nothing is known of what the parser keeps.
+        take_back: Callable[[], bytes] = getattr(self, "clearLineBuffer", bytes)
         return bytes(take_back())
 
 
-def _tell(transport: Any, verdict: Failure) -> None:
-    """Say in a server's log why TLS did not come about; a client has its Deferred for that."""
+def _log_server_failure(transport: TCPTransport, verdict: Failure) -> None:
+    """Log why a server's upgrade failed; a client learns that from its Deferred."""
     if is_client(transport) is False:
         log_failure(transport.getPeer(), verdict.value, describe_peer(transport))

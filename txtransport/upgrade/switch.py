@@ -1,29 +1,87 @@
-"""From clear text to TLS in mid-conversation, with nothing left in between.
+"""The switch from clear text to TLS in mid-conversation (STARTTLS).
 
-The theory. A protocol's parser takes whatever has arrived and acts on it
-command by command. When it meets the command to switch, what follows is in its
-buffer already: sent in the clear, and read after the switch as if it had come
-encrypted (CVE-2011-0411). No parser can be asked to give it back. So this room
-stands in front of the parser and gives it one unit at a time (`units`); when
-the parser asks for TLS, whatever else has arrived is still here, in sight, and
-ends the connection.
+`StartTLSMixin` is a base class of the application's protocol; `guard` wraps a
+protocol that is not ours. What both do between a protocol and TLS is here.
 
-The switch itself is Twisted's ``transport.startTLS()``, so that everyone who
-holds the transport writes encrypted from then on. A witness takes the parser's
-place above the TLS layer until the handshake is over, since the wrappers that
-may stand there do not all pass the news on.
+**The attack.** A parser takes all the bytes that one read of the socket brought,
+and acts on them command by command. Someone in the middle can put a command of
+their own behind the victim's ``STARTTLS``, in the clear. The parser then has
+both in its memory. It acts on the first, and TLS starts; it acts on the second
+as if that had arrived encrypted, from the verified peer (CVE-2011-0411).
+Nothing makes every parser tell what it still has.
 
-What is shared by `StartTLSMixin` (a protocol's own base class) and `guard`
-(around someone else's protocol) is here; how each meets its protocol is not.
+**One unit at a time.** So an `InputBuffer` stands in front of the parser and
+delivers one unit at a time: a line, a message, a byte (`upgrade.framing`). When
+the parser asks for TLS, it has the command and not a byte more; the rest is in
+the buffer. `Upgrade.start` looks there, and at what the parser has kept, where a
+parser can tell (`Upgrade.unread`). What it finds is never delivered: it ends the
+connection with `PlaintextInjected`. There is one exception. Where the protocol
+allows a client to send its ClientHello together with its request, the server
+passes these bytes to TLS. Clear bytes that were still in the socket go to TLS as
+well; TLS takes them for a record of its own, and the handshake fails.
+
+**What Twisted's** ``transport.startTLS()`` **does.** Here ``transport`` is the
+TCP or local connection under all wrappers, and *above* is its
+``transport.protocol``: the lowest wrapper or, without wrappers, the protocol
+itself. ``startTLS()`` builds a TLS layer (`TLSMemoryBIOProtocol`) around
+*above*, which does not hear ``connectionMade`` again, and makes the layer
+``transport.protocol``: it receives what the socket brings from now on. Then
+``startTLS()`` sets ``transport.TLS``, and from now on ``transport.write()``
+passes everything to the layer. So the transport is the same object as before,
+and all who hold it, protocol and wrappers, write encrypted without knowing. The
+layer keeps what they write before the handshake is over. It alone writes to the
+socket, through a helper object of Twisted's that ignores ``transport.TLS``.
+
+**The listener.** When the handshake is over, the TLS layer calls
+``handshakeCompleted()`` on the protocol right above it, if that provides
+`IHandshakeListener`. *Above* may be a wrapper, and wrappers do not pass this
+call on. So `Upgrade` puts an `_UpgradeListener` between the layer and *above*,
+as soon as ``startTLS()`` returns. At the call, the listener puts *above* into
+its place again and tells `Upgrade`, which tells the application::
+
+      in the clear           during the handshake         secure
+
+         parser                    parser                 parser
+           ^                                                ^
+           | one unit              (nothing)                | all bytes
+      InputBuffer                InputBuffer                |
+           ^                      (closed)                  |
+           | all bytes                                      |
+         above                     above                  above
+           ^                         ^                      ^
+           |                  _UpgradeListener              |
+           |                         ^                      |
+           |                     TLS layer              TLS layer
+           |                         ^                      ^
+       transport                 transport              transport
+
+(The `InputBuffer` belongs to the mixin's protocol or to the guard, and these are
+*above* itself if there are no other wrappers.) After the handshake the mixin
+takes itself out of the bytes' path; the guard, which is its protocol's
+transport, stays and passes them on.
+
+TLS delivers no byte before the handshake is over. A byte that reaches
+`Upgrade.received` before that was kept by the parser, which now gives it back.
+It is clear text, and ends the connection.
+
+**No way back.** As long as nothing was written and nothing injected, a switch
+that cannot be made raises an exception and leaves the conversation as it was.
+Once the peer was told to go ahead, or TLS has started, every failure ends the
+connection. The parser never receives clear text again.
+
+The deadlines of handshake and close, and the explanation of the connection's
+end, are `TLSLifetime`'s, as they are where TLS is there from the start.
 """
 
 from __future__ import annotations
 
+import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import Any
+from typing import cast
 
 from attrs import define
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionClosed
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
@@ -33,8 +91,7 @@ from zope.interface import implementer
 
 from txtransport.config.options import OPTIONS
 from txtransport.config.policy import Side, TLSPolicy
-from txtransport.config.settings import Deadlines, validate_policy
-from txtransport.config.settings import tls_policy as policy_of
+from txtransport.config.settings import Deadlines, tls_policy, validate_policy
 from txtransport.connection.lifetime import (
     ForeignContext,
     LifetimeState,
@@ -42,6 +99,7 @@ from txtransport.connection.lifetime import (
     TLSLifetime,
     TwistedConnectionCreator,
 )
+from txtransport.connection.twisted_types import StartTLSTransport, TCPTransport
 from txtransport.errors import (
     AlreadySecure,
     ConversationOver,
@@ -61,18 +119,51 @@ from txtransport.upgrade.base_transport import (
 )
 from txtransport.upgrade.buffer import MAX_HELD, InputBuffer
 
-Policy = TLSPolicy | Mapping[str, Any] | str
-"""What TLS is to be like: a policy, its options, or (clients) the peer's name."""
+__all__ = ["Policy", "TLSState", "Upgrade"]
+
+Policy = TLSPolicy | Mapping[str, object] | str
+"""The demands on TLS: a policy, a mapping of TLS options, or (clients) the peer's name."""
+
+
+class _TLSLayer(typing.Protocol):
+    """What this module uses of Twisted's `TLSMemoryBIOProtocol`.
+
+    Twisted chooses the class of its TLS layer, and no subclass of ours can stand
+    there. So three methods are replaced on the instance, and stand here as
+    attributes that hold functions.
+
+    Attributes:
+        connectionLost: Is called when the TCP connection is over.
+        dataReceived: Is called with what the socket brings.
+        disconnecting: Whether the close was asked for.
+        loseConnection: Says goodbye (close_notify), then closes.
+        transport: The TCP connection, past ``transport.TLS``.
+        wrappedProtocol: The protocol right above.
+    """
+
+    connectionLost: Callable[[Failure], object]
+    dataReceived: Callable[[bytes], object]
+    disconnecting: bool
+    loseConnection: Callable[[], object]
+    transport: _TransportOfTLSLayer
+    wrappedProtocol: object
+
+    def abortConnection(self) -> None: ...
+    def getHandle(self) -> object: ...
+
+
+class _TransportOfTLSLayer(typing.Protocol):
+    loseConnection: Callable[[], object]
 
 
 class TLSState(Enum):
-    """How far a conversation is that began in the clear.
+    """How far a conversation that began in the clear has come with TLS.
 
     Attributes:
-        PLAINTEXT: In the clear, and may switch.
-        HANDSHAKING: TLS has begun; nothing is known of the peer yet.
-        SECURE: Under TLS, and the peer is verified as the policy demands.
-        FAILED: TLS did not come about, and the connection is ending.
+        PLAINTEXT: In the clear; a switch to TLS is possible.
+        HANDSHAKING: TLS has started; the peer is not verified yet.
+        SECURE: Under TLS; the peer is verified as the policy demands.
+        FAILED: The switch to TLS failed; the connection is ending.
         CLOSED: The connection is over, or was never made.
     """
 
@@ -85,14 +176,15 @@ class TLSState(Enum):
 
 @define(eq=False)
 class Upgrade:
-    """The bytes of one conversation on their way to its parser, and its switch to TLS.
+    """One conversation's input on its way to the parser, and its switch to TLS.
 
     Attributes:
-        feed: What has arrived, on its way to the parser.
-        unread: Takes back what the parser has not acted on, if it can tell.
-        forget: Is called when the conversation is secure: what was learnt in
-            the clear is void.
-        state: How far it is.
+        buffer: Delivers the input to the parser.
+        unread: Takes back the bytes that the parser has received and not acted
+            on, if it can tell; else returns ``b""``.
+        forget: Is called when the conversation is secure, to void what was
+            learnt in the clear.
+        state: How far the conversation has come.
     """
 
     buffer: InputBuffer
@@ -105,12 +197,16 @@ class Upgrade:
     _is_aborted: bool = False
 
     @property
-    def transport(self) -> Any:
-        """The protocol's transport."""
+    def transport(self) -> TCPTransport:
+        """The protocol's transport, with any wrappers."""
         return self.buffer.transport
 
     def received(self, data: bytes) -> None:
-        """Bytes of the peer, or of a parser that gives some back."""
+        """Take bytes from the peer, or bytes that the parser gives back, to the parser.
+
+        Args:
+            data: Clear text, or what TLS has decrypted.
+        """
         if self.state is TLSState.SECURE:
             self.buffer.deliver(data)
         elif self.state is TLSState.PLAINTEXT:
@@ -133,43 +229,46 @@ class Upgrade:
         may_pipeline: bool = False,
         clock: IReactorTime | None = None,
     ) -> Deferred[Session]:
-        """Switch to TLS.
+        """Switch to TLS under a policy.
 
         Args:
-            policy: What TLS is to be like.
-            reply: What tells the peer to go ahead; written when everything
-                else has been found good.
-            client: Whether we are TLS's client; by default whether we are
-                TCP's.
+            policy: The demands on TLS.
+            reply: Tells the peer to go ahead, for example ``220 ready\\r\\n``;
+                written only when all checks have passed.
+            client: Whether we are TLS's client; by default, whether we opened
+                the TCP connection.
             timeout: Seconds for the handshake; by default 30 for clients and
                 10 for servers.
-            may_pipeline: Whether a server accepts a ClientHello that came
+            may_pipeline: Whether a server accepts a ClientHello that arrived
                 together with the request.
-            clock: Keeps the deadline; the transport's reactor by default.
+            clock: Runs the deadlines; the transport's reactor by default.
 
         Returns:
             Fires with the session when the handshake is over and the peer is
             verified. Fails with `PlaintextInjected`, `HandshakeFailed` or
-            `TransportTimeout`; the connection is ending then.
+            `TransportTimeout`, and then the connection is ending. Cancelling
+            aborts the connection.
 
         Raises:
-            UpgradeError, InvalidOption: It cannot be done, or not like this;
+            UpgradeError, InvalidOption: TLS cannot start, or not like this;
                 the conversation is as it was.
         """
-        raw = self._ready()
-        is_by_default = is_client(raw)
-        is_ours = is_by_default if client is None else client
-        if is_ours is None:
+        raw = self._require_startable()
+        is_tcp_client = is_client(raw)
+        is_tls_client = is_tcp_client if client is None else client
+        if is_tls_client is None:
             raise UpgradeError("say client=True or client=False: this transport does not tell")
         if not isinstance(reply, bytes):
             raise TypeError(f"reply is bytes, not {type(reply).__name__}")
-        side = Side.CLIENT if is_ours else Side.SERVER
-        made, with_whom = _connection_creator(raw, policy, side)
+        side = Side.CLIENT if is_tls_client else Side.SERVER
+        creator, where = _connection_creator(raw, policy, side)
         config = TLSEndpointConfig(
-            clock or raw.reactor, with_whom, None, made, _deadlines(timeout), is_upgrade=True
+            clock or raw.reactor, where, None, creator, _deadlines(timeout), is_upgrade=True
         )
+        # All checks have passed. What the parser has kept is older than what the
+        # buffer holds.
         left = self.unread() + self.buffer.close()
-        is_hello = may_pipeline and not is_ours and _is_hello(left)
+        is_hello = may_pipeline and not is_tls_client and _is_client_hello(left)
         if left and not is_hello:
             return fail(self._injected(left))
         if reply:
@@ -177,8 +276,11 @@ class Upgrade:
         done: Deferred[Session] = Deferred(lambda _: self.refuse(Failure(CancelledError())))
         self._done = done
         try:
-            self._switch(
-                raw, TwistedConnectionCreator(made), config, normal=is_ours is is_by_default
+            tls = self._switch(
+                raw,
+                TwistedConnectionCreator(creator),
+                config,
+                normal=is_tls_client is is_tcp_client,
             )
         except Exception:
             # The peer has been told to go ahead: there is no way back.
@@ -186,91 +288,107 @@ class Upgrade:
                 self._fail(Failure())
         else:
             if left:
-                raw.protocol.dataReceived(left)
+                tls.dataReceived(left)
         return done
 
     def start_with_context(
         self, context: object, *, normal: bool = True, clock: IReactorTime | None = None
     ) -> None:
-        """Switch to TLS with a protocol's own context.
+        """Switch to TLS with a context that the application's protocol brings.
 
         Args:
-            context: As for Twisted's ``startTLS``. What it verifies is its
-                own affair.
-            normal: Whether TLS's client is TCP's.
-            clock: Keeps the deadline; the transport's reactor by default.
+            context: As for Twisted's ``startTLS``. The context decides what is
+                verified.
+            normal: Whether TLS's client is the one that opened the TCP
+                connection.
+            clock: Runs the deadlines; the transport's reactor by default.
 
         Raises:
-            UpgradeError: It cannot be done now; the conversation is as it was.
-            TypeError: Twisted finds the context to be none.
+            UpgradeError: TLS cannot start now; the conversation is as it was.
+            TypeError: Twisted cannot use `context`; the conversation is as it
+                was.
         """
-        raw = self._ready()
-        is_ours = is_client(raw) is normal
+        raw = self._require_startable()
+        is_tls_client = is_client(raw) is normal
         left = self.unread() + self.buffer.close()
         if left:
             self._injected(left)
             return
-        borrowed = ForeignContext(Side.CLIENT if is_ours else Side.SERVER)
+        creator = ForeignContext(Side.CLIENT if is_tls_client else Side.SERVER)
         clock = clock or raw.reactor
         config = TLSEndpointConfig(
-            clock, describe_peer(raw), None, borrowed, Deadlines(), is_upgrade=True
+            clock, describe_peer(raw), None, creator, Deadlines(), is_upgrade=True
         )
         try:
-            self._switch(raw, context, config, normal=normal)
+            tls = self._switch(raw, context, config, normal=normal)
         except Exception:
             if self.state is TLSState.FAILED:
                 return
             self.buffer.is_open = True
             raise
-        self._watch_foreign_context(raw.protocol)
+        self._watch_foreign_context(tls)
 
     def _switch(
-        self, raw: Any, starting: object, config: TLSEndpointConfig, *, normal: bool
-    ) -> None:
-        """Have Twisted put TLS onto the transport, and watch over it."""
+        self, raw: StartTLSTransport, context: object, config: TLSEndpointConfig, *, normal: bool
+    ) -> _TLSLayer:
+        """Have Twisted put its TLS layer onto the transport, and put the listener onto that.
+
+        Returns:
+            The TLS layer.
+        """
         above, handle = raw.protocol, raw.getHandle()
         producer, is_streaming = raw.producer, raw.streamingProducer
         try:
-            raw.startTLS(starting, normal)
+            raw.startTLS(context, normal)
         except Exception:
             if raw.TLS:
-                # A TLS layer without a connection would keep the end to
-                # itself; and there is no way back, the peer goes ahead.
+                # The context could not make an OpenSSL connection. The TLS layer
+                # without one fails in its own connectionLost(), and nobody would
+                # hear of the end, so it is taken off again. There is no way back:
+                # the peer may have been told to go ahead.
                 raw.protocol, raw.TLS = above, False
                 self._fail(Failure())
             elif producer is not None:
-                # Twisted takes it off before it looks at the context.
+                # Twisted takes the producer off before it looks at the context.
                 raw.registerProducer(producer, is_streaming)
             raise
         self.state = TLSState.HANDSHAKING
+        # The handshake needs input, though the parser may have paused its own.
         raw.resumeProducing()
-        tls = raw.protocol
-        tls.wrappedProtocol = _UpgradeListener(self, tls, above)
+        tls = cast(_TLSLayer, raw.protocol)
+        tls.wrappedProtocol = _UpgradeListener(self, tls, cast(Protocol, above))
         deadlines = config.deadlines
         seconds = deadlines.timeout
         if config.side is Side.SERVER:
             seconds = deadlines.handshake_timeout
-        self._lifetime = lifetime = TLSLifetime(
-            config, raw, tls, handle=handle, seconds=seconds, total=seconds, failed=self._failed
+        self._lifetime = TLSLifetime(
+            config,
+            raw,
+            tls,
+            handle=handle,
+            seconds=seconds,
+            total=seconds,
+            failed=self._handshake_failed,
         )
-        lose = tls.loseConnection
+        self._watch_end(tls, self._lifetime)
+        return tls
+
+    def _watch_end(self, tls: _TLSLayer, lifetime: TLSLifetime) -> None:
+        """Learn from the TLS layer that we close, and whether we have aborted."""
+        lose, end = tls.loseConnection, tls.connectionLost
 
         def lose_connection() -> None:
             lose()
             lifetime.closing()
 
-        end = tls.connectionLost
-
         def connection_lost(reason: Failure) -> None:
             self._is_aborted = reason.check(ConnectionAborted) is not None
             end(reason)
 
-        # Twisted chooses the class of its TLS layer, so what we must know of
-        # is put onto the instance.
         tls.loseConnection, tls.connectionLost = lose_connection, connection_lost
 
-    def _watch_foreign_context(self, tls: Any) -> None:
-        """Do for a borrowed connection what ours does for itself."""
+    def _watch_foreign_context(self, tls: _TLSLayer) -> None:
+        """Observe a connection of a foreign context, as `TLSConnection` observes itself."""
         lifetime, receive = self._lifetime, tls.dataReceived
         assert lifetime is not None
 
@@ -279,8 +397,8 @@ class Upgrade:
             try:
                 receive(data)
             except Exception:
-                # A close_notify in the handshake becomes an IndexError in
-                # Twisted; exceptions of the protocol above are its own.
+                # Twisted raises an IndexError when a close_notify arrives in the
+                # handshake. Later exceptions are those of the protocol above.
                 if self.state is not TLSState.HANDSHAKING:
                     raise
                 lifetime.refuse(lifetime.explained(Failure()))
@@ -293,26 +411,36 @@ class Upgrade:
             if lifetime.state is LifetimeState.SECURE:
                 lifetime.closing()
 
-        # The peer has said goodbye; it may not take what is still to go.
+        # The TLS layer calls this when the peer has said goodbye (close_notify).
+        # The peer may not take what we have still to send; the close's deadline
+        # bounds the wait.
         tls.transport.loseConnection = lose_connection
 
     def refuse(self, verdict: Failure) -> None:
-        """End the connection for that reason, unless it is secure or over."""
+        """End the connection in the middle of the handshake; at other times, do nothing.
+
+        Args:
+            verdict: Why; `lost` will return it.
+        """
         if self._lifetime is not None:
             self._lifetime.refuse(verdict)
 
     def end(self, error: NegotiationError) -> Failure:
         """End the connection for what the peer has done in the clear.
 
+        Args:
+            error: What the peer has done.
+
         Returns:
-            The error, as the protocol will hear it.
+            The error with the peer's address, as the application's protocol
+            will hear it.
         """
         verdict = Failure(error.located(describe_peer(self.transport)))
         self._fail(verdict)
         return verdict
 
     def abort(self) -> None:
-        """End the connection at once; the parser gets nothing more."""
+        """End the connection at once; the parser receives nothing more."""
         if self.state is not TLSState.HANDSHAKING and self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
         self.buffer.close()
@@ -321,10 +449,13 @@ class Upgrade:
         self.transport.abortConnection()
 
     def lost(self, reason: Failure) -> Failure:
-        """The connection is over.
+        """Note that the connection is over.
+
+        Args:
+            reason: Why, as the transport or the TLS layer has said.
 
         Returns:
-            Why, as the protocol shall hear it.
+            Why, as the application's protocol shall hear it.
         """
         self.buffer.close()
         if self._lifetime is not None:
@@ -338,7 +469,7 @@ class Upgrade:
         return self._verdict or reason
 
     def secured(self) -> None:
-        """The handshake is over, and the peer is who it must be."""
+        """Note that the handshake is over, and tell the application."""
         lifetime, done = self._lifetime, self._done
         if lifetime is None or lifetime.is_refused:
             return
@@ -355,10 +486,14 @@ class Upgrade:
         if done is not None and not done.called:
             done.callback(session)
 
-    # --- ends ---
+    # --- refusals and failures ---
 
-    def _ready(self) -> Any:
-        """The transport at the bottom, if TLS can be started on it now."""
+    def _require_startable(self) -> StartTLSTransport:
+        """The transport under all wrappers, if TLS can be started on it now.
+
+        Raises:
+            UpgradeError: TLS cannot be started.
+        """
         if self.state in (TLSState.HANDSHAKING, TLSState.SECURE):
             raise AlreadySecure("TLS is on already, or on its way")
         if self.state is not TLSState.PLAINTEXT:
@@ -366,30 +501,38 @@ class Upgrade:
         return require_startable(self.transport)
 
     def _injected(self, data: bytes) -> Failure:
+        """End the connection for clear text where TLS was to begin."""
         return self.end(PlaintextInjected(describe_peer(self.transport), bytes(data)))
 
     def _fail(self, verdict: Failure) -> None:
+        """End the connection for that reason, whatever its state."""
         self.state, self._verdict = TLSState.FAILED, verdict
         self.buffer.close()
-        self._tell(verdict)
+        self._errback(verdict)
         base_transport(self.transport).abortConnection()
 
-    def _failed(self, verdict: Failure) -> None:
-        """The handshake came to nothing."""
+    def _handshake_failed(self, verdict: Failure) -> None:
+        """Note that the handshake failed; `TLSLifetime` ends the connection."""
         self.state = TLSState.FAILED
         self._verdict = self._verdict or verdict
-        self._tell(self._verdict)
+        self._errback(self._verdict)
 
-    def _tell(self, verdict: Failure) -> None:
+    def _errback(self, verdict: Failure) -> None:
         if self._done is not None and not self._done.called:
             self._done.errback(verdict)
 
 
 @implementer(IHandshakeListener)
 class _UpgradeListener(Protocol):
-    """Stands above the TLS layer until the handshake is over."""
+    """Stands right above the TLS layer until the handshake is over.
 
-    def __init__(self, upgrade: Upgrade, tls: Any, above: Any) -> None:
+    Args:
+        upgrade: Is told that the handshake is over.
+        tls: The TLS layer.
+        above: The protocol whose place this one takes meanwhile.
+    """
+
+    def __init__(self, upgrade: Upgrade, tls: _TLSLayer, above: Protocol) -> None:
         self._upgrade = upgrade
         self._tls = tls
         self._above = above
@@ -398,19 +541,20 @@ class _UpgradeListener(Protocol):
         self._above.dataReceived(data)
 
     def handshakeCompleted(self) -> None:
+        # The dataReceived() of `_watch_foreign_context` was for the handshake.
         vars(self._tls).pop("dataReceived", None)
         self._tls.wrappedProtocol = self._above
         self._upgrade.secured()
         if self._upgrade.state is TLSState.SECURE and IHandshakeListener.providedBy(self._above):
-            self._above.handshakeCompleted()
+            cast(IHandshakeListener, self._above).handshakeCompleted()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._above.connectionLost(reason)
 
 
-def _is_hello(left: bytes) -> bool:
-    # A record of type handshake, of any version (RFC 8446, 5.1).
-    return left.startswith(b"\x16\x03") or left == b"\x16"
+def _is_client_hello(data: bytes) -> bool:
+    # A record of type handshake, of any version (RFC 8446, section 5.1).
+    return data.startswith(b"\x16\x03") or data == b"\x16"
 
 
 def _deadlines(timeout: float | None) -> Deadlines:
@@ -420,27 +564,30 @@ def _deadlines(timeout: float | None) -> Deadlines:
     return Deadlines(timeout=seconds, handshake_timeout=seconds)
 
 
-def _connection_creator(raw: Any, given: Policy, side: Side) -> tuple[ConnectionCreator, str]:
-    """What makes the TLS connection, and with whom it will be."""
-    policy = _policy(given, side)
+def _connection_creator(
+    raw: StartTLSTransport, given: Policy, side: Side
+) -> tuple[ConnectionCreator, str]:
+    """The creator of the TLS connection, and the peer's description for messages."""
+    policy = _tls_policy(given, side)
     peer = raw.getPeer()
-    # Of a local socket there is nothing to tell one peer from another by.
-    place = (peer.host, peer.port) if hasattr(peer, "host") else None
+    # Sessions are kept by address and port. Local sockets have none to tell one
+    # peer from another.
+    place = (peer.host, peer.port) if isinstance(peer, (IPv4Address, IPv6Address)) else None
     name = policy.peer_name if side is Side.CLIENT else None
     return connection_creator(policy, side, place), describe_peer(raw, name)
 
 
-def _policy(given: Policy, side: Side) -> TLSPolicy:
+def _tls_policy(given: Policy, side: Side) -> TLSPolicy:
     if isinstance(given, TLSPolicy):
         return validate_policy(given, side)
     if isinstance(given, Mapping):
-        return policy_of(given, side)
+        return tls_policy(given, side)
     if isinstance(given, str):
         if side is Side.SERVER:
             raise InvalidOption(
                 "local_cert", 'a server needs its certificate: startTLS({"local_cert": FILE})'
             )
-        return policy_of({"peer_name": given}, side)
+        return tls_policy({"peer_name": given}, side)
     raise TypeError(
         "startTLS() takes a TLSPolicy, a mapping of options or, on clients, the peer's name; "
         f"not {type(given).__name__}"
