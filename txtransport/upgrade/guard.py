@@ -5,10 +5,10 @@
 
 **The problem.** Twisted's own protocols switch to TLS by
 ``self.transport.startTLS(context)``, and are open to injected commands
-(CVE-2011-0411): `txtransport.upgrade.switch` describes the attack and the
-defence, which needs to stand in front of the parser and at the call of
-``startTLS()``. We cannot give such a protocol a base class, as `StartTLSMixin`
-is. But it meets the world only by its transport.
+(CVE-2011-0411). `txtransport.upgrade.switch` describes the attack and the
+defence, which needs two places: in front of the parser, and at the call of
+``startTLS()``. A protocol that is not ours cannot get `StartTLSMixin` as a base
+class. But all its input comes from its transport, and so does ``startTLS()``.
 
 **The wrapper.** So `Guard` stands between the protocol and its transport, as
 Twisted's `ProtocolWrapper`: the transport's protocol, and the protocol's
@@ -23,7 +23,7 @@ transport. Input passes through it, and so does the call of ``startTLS()``::
         |                  ^
         | write()          | all bytes, by dataReceived()
         v                  |
-      [wrappers below, then from the switch on: Twisted's TLS layer]
+      other wrappers, if there are any; below them, after the switch, the TLS layer
         |                  ^
         v                  |
       transport (TCP or local socket)

@@ -43,7 +43,7 @@ class StartTLSMixin(Protocol):
     parser receives one unit at a time, so that no byte which follows the
     request to upgrade is in the parser's hands when TLS begins. It works with
     any protocol, over TCP and local sockets, with endpoints of ours or of
-    others; under implicit TLS it does nothing.
+    others; under implicit TLS it leaves the input alone.
 
     Attributes:
         may_pipeline_hello: Servers only. Whether the peer's ClientHello may

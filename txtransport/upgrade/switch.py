@@ -8,34 +8,36 @@ and acts on them command by command. Someone in the middle can put a command of
 their own behind the victim's ``STARTTLS``, in the clear. The parser then has
 both in its memory. It acts on the first, and TLS starts; it acts on the second
 as if that had arrived encrypted, from the verified peer (CVE-2011-0411).
-Nothing makes every parser tell what it still has.
+There is no general way to ask a parser what it still has.
 
 **One unit at a time.** So an `InputBuffer` stands in front of the parser and
-delivers one unit at a time: a line, a message, a byte (`upgrade.framing`). When
-the parser asks for TLS, it has the command and not a byte more; the rest is in
-the buffer. `Upgrade.start` looks there, and at what the parser has kept, where a
-parser can tell (`Upgrade.unread`). What it finds is never delivered: it ends the
-connection with `PlaintextInjected`. There is one exception. Where the protocol
-allows a client to send its ClientHello together with its request, the server
-passes these bytes to TLS. Clear bytes that were still in the socket go to TLS as
-well; TLS takes them for a record of its own, and the handshake fails.
+delivers one unit at a time: a line, a message, a byte
+(`txtransport.upgrade.framing`). When the parser asks for TLS, it has the command
+and not a byte more; the rest is in the buffer. `Upgrade.start` looks there, and
+at what the parser has kept, where a parser can tell (`Upgrade.unread`). Bytes
+found there are never delivered: the connection ends with `PlaintextInjected`.
+There is one exception. Where the protocol allows a client to send its ClientHello
+together with its request, the server passes these bytes to TLS. Clear bytes that
+were still in the socket go to TLS as well; TLS takes them for a record of its
+own, and the handshake fails.
 
 **What Twisted's** ``transport.startTLS()`` **does.** Here ``transport`` is the
 TCP or local connection under all wrappers, and *above* is its
 ``transport.protocol``: the lowest wrapper or, without wrappers, the protocol
 itself. ``startTLS()`` builds a TLS layer (`TLSMemoryBIOProtocol`) around
-*above*, which does not hear ``connectionMade`` again, and makes the layer
-``transport.protocol``: it receives what the socket brings from now on. Then
-``startTLS()`` sets ``transport.TLS``, and from now on ``transport.write()``
-passes everything to the layer. So the transport is the same object as before,
-and all who hold it, protocol and wrappers, write encrypted without knowing. The
-layer keeps what they write before the handshake is over. It alone writes to the
-socket, through a helper object of Twisted's that ignores ``transport.TLS``.
+*above*, whose ``connectionMade()`` is not called again, and makes the layer
+``transport.protocol``: the layer receives what the socket brings from now on.
+Then ``startTLS()`` sets ``transport.TLS``, and from now on ``transport.write()``
+passes everything to the layer. So the transport is the same object as before, and
+the protocol and the wrappers, which hold it, write encrypted without any change.
+The layer keeps what they write before the handshake is over. Only the layer
+writes to the socket, through an object of Twisted's that ignores
+``transport.TLS`` (`_BypassTLS`).
 
 **The listener.** When the handshake is over, the TLS layer calls
 ``handshakeCompleted()`` on the protocol right above it, if that provides
-`IHandshakeListener`. *Above* may be a wrapper, and wrappers do not pass this
-call on. So `Upgrade` puts an `_UpgradeListener` between the layer and *above*,
+`IHandshakeListener`. *Above* may be a wrapper, and Twisted's wrappers do not
+pass this call on. So `Upgrade` puts an `_UpgradeListener` between the layer and *above*,
 as soon as ``startTLS()`` returns. At the call, the listener puts *above* into
 its place again and tells `Upgrade`, which tells the application::
 
@@ -64,10 +66,10 @@ TLS delivers no byte before the handshake is over. A byte that reaches
 `Upgrade.received` before that was kept by the parser, which now gives it back.
 It is clear text, and ends the connection.
 
-**No way back.** As long as nothing was written and nothing injected, a switch
-that cannot be made raises an exception and leaves the conversation as it was.
-Once the peer was told to go ahead, or TLS has started, every failure ends the
-connection. The parser never receives clear text again.
+**No way back.** A switch that is refused before it begins, because of the
+connection's state, the policy or the context, raises an exception and leaves the
+conversation as it was. Once the reply is written or TLS has started, every
+failure ends the connection: the parser never receives clear text again.
 
 The deadlines of handshake and close, and the explanation of the connection's
 end, are `TLSLifetime`'s, as they are where TLS is there from the start.
@@ -136,7 +138,7 @@ class _TLSLayer(typing.Protocol):
         connectionLost: Is called when the TCP connection is over.
         dataReceived: Is called with what the socket brings.
         disconnecting: Whether the close was asked for.
-        loseConnection: Says goodbye (close_notify), then closes.
+        loseConnection: Sends what is written, then a close_notify, then closes.
         transport: The TCP connection, past ``transport.TLS``.
         wrappedProtocol: The protocol right above.
     """
@@ -202,7 +204,7 @@ class Upgrade:
         return self.buffer.transport
 
     def received(self, data: bytes) -> None:
-        """Take bytes from the peer, or bytes that the parser gives back, to the parser.
+        """Bring bytes to the parser: the peer's, or some that the parser gives back.
 
         Args:
             data: Clear text, or what TLS has decrypted.
@@ -411,8 +413,8 @@ class Upgrade:
             if lifetime.state is LifetimeState.SECURE:
                 lifetime.closing()
 
-        # The TLS layer calls this when the peer has said goodbye (close_notify).
-        # The peer may not take what we have still to send; the close's deadline
+        # The TLS layer calls this when the peer has sent its close_notify. The
+        # peer may not take what we have still to send; the close's deadline
         # bounds the wait.
         tls.transport.loseConnection = lose_connection
 
@@ -432,8 +434,8 @@ class Upgrade:
             error: What the peer has done.
 
         Returns:
-            The error with the peer's address, as the application's protocol
-            will hear it.
+            The error with the peer's address, as ``connectionLost()`` of the
+            application's protocol will receive it.
         """
         verdict = Failure(error.located(describe_peer(self.transport)))
         self._fail(verdict)
@@ -455,7 +457,7 @@ class Upgrade:
             reason: Why, as the transport or the TLS layer has said.
 
         Returns:
-            Why, as the application's protocol shall hear it.
+            Why, for ``connectionLost()`` of the application's protocol.
         """
         self.buffer.close()
         if self._lifetime is not None:
