@@ -514,7 +514,7 @@ class Upgrade:
         base_transport(self.transport).abortConnection()
 
     def _handshake_failed(self, verdict: Failure) -> None:
-        """Note that the handshake failed; `TLSLifetime` ends the connection."""
+        """Note that the connection has ended before the handshake was over."""
         self.state = TLSState.FAILED
         self._verdict = self._verdict or verdict
         self._errback(self._verdict)
