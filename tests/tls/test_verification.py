@@ -506,7 +506,7 @@ class JudgeTests(SynchronousTestCase):
         self.assertIs(verify_after_handshake(self.conversation), False)
 
     def test_no_certificate_at_all(self) -> None:
-        """A peer that showed no certificate is refused by any policy that demands something of it."""
+        """A peer that showed no certificate is refused by any policy that makes a demand."""
         pin = issue(NAME).spki_pin
         for options, is_good in (
             ({}, False),
