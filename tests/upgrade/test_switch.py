@@ -1,4 +1,4 @@
-"""The switch itself, where `test_mixin` and `test_guard` cannot see it fail."""
+"""The switch itself, where tests of the mixin and the guard cannot see it fail."""
 
 from __future__ import annotations
 

@@ -1,0 +1,145 @@
+"""Twisted's own protocols behind the guard, unmodified."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import Any, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import (
+    IProtocolFactory,
+    ISSLTransport,
+)
+from twisted.internet.protocol import Protocol
+from twisted.mail import imap4, pop3
+
+import txtransport
+from tests import twisted_protocols
+from tests.twisted_protocols import RecordingFactory
+from tests.upgrade.guard_case import LOCAL, TCP, EndpointPair, GuardTestCase
+
+
+class ConversationTests(GuardTestCase):
+    """With the guard, everything is as it was without, over whatever it runs."""
+
+    async def pair(
+        self, endpoints: EndpointPair, server: IProtocolFactory, client: IProtocolFactory
+    ) -> None:
+        """Connect them through that door."""
+        path = self.socket_path()
+        port = self.adopt(await endpoints.listen(self.reactor, path).listen(server))
+        await endpoints.call(self.reactor, path, port).connect(client)
+
+    async def over(
+        self,
+        pairs: tuple[EndpointPair, ...],
+        server: Callable[[], object],
+        client: Callable[[], object],
+        talk: Callable[[Any], Awaitable[object]],
+    ) -> None:
+        """Have the client talk over each of the doors, and see that it is under TLS."""
+        for endpoints in pairs:
+            servers, clients = RecordingFactory(server), RecordingFactory(client)
+            await self.pair(endpoints, txtransport.guard(servers), txtransport.guard(clients))
+            recorder = clients.recorder
+            self.addCleanup(self.hung_up, recorder)
+            self.assertFalse(ISSLTransport.providedBy(recorder.protocol.transport))
+            self.assertIsNone(txtransport.session_of(recorder.protocol.transport))
+            await talk(recorder.protocol)
+            for each in (recorder, servers.recorder):
+                self.assertTrue(ISSLTransport.providedBy(each.protocol.transport))
+                session = txtransport.session_of(each.protocol.transport)
+                assert session is not None
+                self.assertEqual(session.version, "TLSv1.3")
+            recorder.protocol.transport.loseConnection()
+            await recorder.lost
+            await servers.recorder.lost
+
+    async def test_mail(self) -> None:
+        """A mail is sent with SMTP."""
+        for endpoints in TCP:
+            postbox, sent = twisted_protocols.Postbox(), Deferred[Any]()
+            servers = RecordingFactory(partial(twisted_protocols.mail_server, postbox))
+            sender = twisted_protocols.sending(sent, requireAuthentication=True)
+            await self.pair(endpoints, txtransport.guard(servers), txtransport.guard(sender))
+            self.assertEqual((await sent)[0], 1)
+            await servers.recorder.lost
+            self.assertEqual(postbox.mails, [[b"Subject: hello", b"", b"Dear Bob"]])
+            self.assertTrue(servers.recorder.protocol.authenticated)
+
+    async def test_imap(self) -> None:
+        """Someone logs in with IMAP and looks at the mailboxes."""
+
+        async def talk(client: Any) -> None:
+            await client.login(twisted_protocols.USER, twisted_protocols.PASSWORD)
+            self.assertEqual(await client.list("", "%"), [(("\\HasNoChildren",), "/", "INBOX")])
+
+        await self.over(
+            TCP + LOCAL,
+            twisted_protocols.imap_server,
+            lambda: imap4.IMAP4Client(twisted_protocols.as_client()),
+            talk,
+        )
+
+    async def test_pop3(self) -> None:
+        """Someone logs in with POP3."""
+
+        async def talk(client: Any) -> None:
+            await client.startTLS(twisted_protocols.as_client())
+            await client.login(twisted_protocols.USER, twisted_protocols.PASSWORD)
+
+        await self.over(TCP + LOCAL, twisted_protocols.PostOffice, pop3.AdvancedPOP3Client, talk)
+
+    async def test_xmpp(self) -> None:
+        """A stream of XMPP is made ready, and takes a message."""
+
+        async def talk(client: Any) -> None:
+            await client.authenticator.ready
+
+        await self.over(
+            TCP + LOCAL,
+            lambda: twisted_protocols.xmpp_server(twisted_protocols.Callee()),
+            lambda: twisted_protocols.xmpp_client(twisted_protocols.Caller()),
+            talk,
+        )
+
+    async def test_amp(self) -> None:
+        """Two AMP peers ask and answer, before and after."""
+
+        async def talk(client: Any) -> None:
+            await client.callRemote(twisted_protocols.Ask, text="before\0")
+            await twisted_protocols.started(client)
+            answer = await client.callRemote(twisted_protocols.Ask, text="after")
+            self.assertEqual(answer, {"text": "after"})
+
+        await self.over(TCP + LOCAL, twisted_protocols.Peer, twisted_protocols.Peer, talk)
+
+    async def test_someone_else_s_parser(self) -> None:
+        """A parser that is not Twisted's gets what ends with the boundary, or byte by byte."""
+
+        class Words(Protocol):
+            def connectionMade(self) -> None:
+                self.words, self.rest = list[bytes](), b""
+
+            def dataReceived(self, data: bytes) -> None:
+                *words, self.rest = (self.rest + data).split(b";;")
+                for word in words:
+                    self.words.append(word)
+                    if word == b"secure":
+                        cast(Any, self.transport).write(b"go;;")
+                        cast(Any, self.transport).startTLS(twisted_protocols.as_server())
+
+        secret = [b"one", b"two", b"secure", b"three", b"end"]
+        for boundary, given in ((b";;", [b"one;;", b"two;;", b"secure;;"]), (None, [b"o", b"n"])):
+            made = await self.serving(Words, boundary=boundary)
+            client = await self.raw(made)
+            client.say(b"one;;two;;secure;;")
+            await client.heard(b"go;;")
+            self.secure(client)
+            client.say(b"three;;end;;")
+            words = made.recorder.protocol.words
+            while words[-1:] != [b"end"]:
+                await self.turn()
+            self.assertEqual(words, secret)
+            self.assertEqual(made.recorder.given[: len(given)], given)

@@ -1,0 +1,91 @@
+"""The factory that `guard` makes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.error import ConnectionClosed, ConnectionRefusedError
+from twisted.internet.protocol import ClientFactory, Factory
+from twisted.mail import pop3
+
+import txtransport
+from tests import twisted_protocols
+from tests.twisted_protocols import RecordingFactory
+from tests.upgrade.guard_case import GuardTestCase
+
+
+class FactoryTests(GuardTestCase):
+    """The guard's factory passes on what is the guest's factory's."""
+
+    def test_a_boundary_is_some_bytes(self) -> None:
+        """An empty boundary, and one that is text, are refused at once."""
+        self.assertIn(
+            "empty", str(self.assertRaises(ValueError, txtransport.guard, Factory(), b""))
+        )
+        for wrong in ("\n", bytearray(b"\n"), 10):
+            self.assertRaises(TypeError, txtransport.guard, Factory(), wrong)
+
+    async def test_a_factory_that_builds_none(self) -> None:
+        """Whom the guest's factory does not want is closed."""
+
+        class Closed(Factory):
+            noisy = False
+
+            def buildProtocol(self, addr: object) -> None:
+                return None
+
+        port = await self.listening("tcp://127.0.0.1:0", txtransport.guard(Closed()))
+        client = await self.connected(f"tcp://127.0.0.1:{port}")
+        self.assertIsInstance((await client.gone()).value, ConnectionClosed)
+
+    async def test_what_client_factories_hear(self) -> None:
+        """A client's factory hears of attempts, failures and ends, and is started and stopped."""
+        told: list[str] = []
+
+        class Told(ClientFactory):
+            noisy = False
+            protocol = twisted_protocols.PostOffice
+
+            def __init__(self) -> None:
+                self.ended: Deferred[list[Any]] = Deferred()
+
+            def doStart(self) -> None:
+                told.append("start")
+
+            def doStop(self) -> None:
+                told.append("stop")
+
+            def startedConnecting(self, connector: object) -> None:
+                told.append("attempt")
+
+            def clientConnectionFailed(self, connector: object, reason: Any) -> None:
+                told.append("failure")
+                self.ended.callback([reason.value])
+
+            def clientConnectionLost(self, connector: object, reason: Any) -> None:
+                told.append("end")
+                self.ended.callback([reason.value])
+
+        factory = Told()
+        self.reactor.connectTCP("127.0.0.1", self.free_port(), txtransport.guard(factory))
+        self.assertIsInstance((await factory.ended)[0], ConnectionRefusedError)
+        await self.turn()
+        self.assertEqual(told, ["start", "attempt", "failure", "stop"])
+        made, factory = await self.serving(twisted_protocols.PostOffice), Told()
+        self.reactor.connectTCP("127.0.0.1", made.port, txtransport.guard(factory))
+        while not made.recorders:
+            await self.turn()
+        made.recorder.protocol.transport.abortConnection()
+        self.assertIsInstance((await factory.ended)[0], ConnectionClosed)
+        await self.turn()
+        self.assertEqual(told[4:], ["start", "attempt", "end", "stop"])
+
+    async def test_what_an_endpoint_gives(self) -> None:
+        """An endpoint's Deferred fires with the guard; the protocol is within."""
+        made = await self.serving(twisted_protocols.PostOffice)
+        endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{made.port}")
+        clients = RecordingFactory(pop3.AdvancedPOP3Client)
+        connected: Any = await endpoint.connect(txtransport.guard(clients))
+        self.addCleanup(self.hung_up, clients.recorder)
+        self.assertIs(connected.wrappedProtocol, clients.recorder.protocol)

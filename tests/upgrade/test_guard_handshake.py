@@ -1,0 +1,244 @@
+"""The handshake of guarded protocols, and its ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, Final, cast
+
+from twisted.internet.error import ConnectionAborted, ConnectionClosed
+from twisted.internet.interfaces import (
+    IHandshakeListener,
+    ISSLTransport,
+)
+from twisted.internet.ssl import Certificate, optionsForClientTLS
+from twisted.logger import formatEvent
+from twisted.mail import pop3
+from zope.interface import implementer
+
+from tests import twisted_protocols
+from tests.loopback import ClockedReactor, Recorder
+from tests.speakers import as_server as policy_of_a_server
+from tests.twisted_protocols import Recording
+from tests.upgrade.guard_case import GuardTestCase
+from txtransport.errors import (
+    HandshakeFailed,
+    TransportTimeout,
+)
+from txtransport.testing.devcert import Authority
+from txtransport.upgrade.base_transport import base_transport
+
+
+class Listening(twisted_protocols.PostOffice):
+    """A POP3 server that listens for the handshake.
+
+    Attributes:
+        completed: How often it heard of one.
+        then: What it does then.
+    """
+
+    completed = 0
+    then: Callable[[Any], object] = staticmethod(lambda protocol: None)
+
+    def handshakeCompleted(self) -> None:
+        assert ISSLTransport.providedBy(self.transport)
+        self.completed += 1
+        self.then(self)
+
+
+implementer(IHandshakeListener)(Listening)
+
+
+class EndTests(GuardTestCase):
+    """Every conversation ends, once, with its reason."""
+
+    POLICIES: Final = (None, policy_of_a_server)
+    """The guest's own context, and one of ours."""
+
+    async def upgrading(
+        self, policy: Any = None, build: Callable[[], object] = twisted_protocols.PostOffice
+    ) -> tuple[Recording, Recorder, Any]:
+        """A server that waits for a hello, whom it waits for, and its clock."""
+        made = await self.serving(build, policy=policy and policy())
+        client = await self.raw(made)
+        await client.heard(b"+OK ready")
+        clocked = ClockedReactor(self.reactor)
+        base_transport(made.recorder.protocol.transport).reactor = clocked
+        client.say(b"STLS\r\n")
+        await client.heard(b"+OK\r\n")
+        return made.recorder, client, clocked.clock
+
+    async def test_s22_a_handshake_that_never_comes(self) -> None:
+        """A silent client is dropped at the deadline, and so is one that says a byte a second."""
+        for policy in self.POLICIES:
+            for word in (b"", b"\x16\x03\x01\x02\x00\x01"):
+                recorder, client, clock = await self.upgrading(policy)
+                for byte in word:
+                    base_transport(recorder.protocol.transport).protocol.dataReceived(bytes([byte]))
+                    clock.advance(1)
+                clock.advance(9.99 - len(word))
+                self.assertFalse(recorder.lost.called)
+                clock.advance(0.02)
+                reason = await recorder.reason()
+                self.assertIsInstance(reason, TransportTimeout)
+                self.assertEqual((reason.stage, reason.received), ("handshake", word))
+                self.assertEqual(clock.getDelayedCalls(), [])
+                await client.gone()
+
+    async def test_c27_a_server_that_falls_silent(self) -> None:
+        """A client waits for thirty seconds, and not for ever."""
+        made = await self.scripted(b"")
+        recorder = await self.calling(pop3.AdvancedPOP3Client, made)
+        clocked = ClockedReactor(self.reactor)
+        base_transport(recorder.protocol.transport).reactor = clocked
+        recorder.protocol.transport.startTLS(twisted_protocols.as_client())
+        clocked.clock.advance(29.99)
+        self.assertFalse(recorder.lost.called)
+        clocked.clock.advance(0.02)
+        self.assertIsInstance(await recorder.reason(), TransportTimeout)
+
+    async def test_s23_what_is_not_tls(self) -> None:
+        """The log names what came in place of TLS, escaped, and nothing is executed."""
+        rows = {
+            b"EHLO evil.example\r\n": "EHLO evil",
+            b"GET / HTTP/1.1\r\n\r\n": "GET /",
+            bytes(64): r"\x00\x00",
+            b"\x80\x2e\x01\x03\x01" + bytes(60): r"\x80.",
+            b"\x1b[2J\x07{peer}\r\n" * 9: r"\x1b[2J\x07{peer}\r\n",
+        }
+        for policy in self.POLICIES:
+            for said, shown in rows.items():
+                recorder, client, _ = await self.upgrading(policy)
+                overheard = self.overheard()
+                client.say(said)
+                await client.gone()
+                reason = await recorder.reason()
+                self.assertEqual(reason.cause, "plaintext-peer")
+                (event,) = overheard.events
+                self.assertEqual((event["error"], event["cause"]), (reason, "plaintext-peer"))
+                text = formatEvent(event)
+                self.assertIn(shown, text)
+                self.assertTrue(text.isprintable())
+                self.assertEqual(recorder.protocol.heard, [b"STLS"])
+
+    async def test_s24_a_client_that_refuses_the_certificate(self) -> None:
+        """The log tells what the client held against it."""
+        for policy in self.POLICIES:
+            recorder, client, _ = await self.upgrading(policy)
+            overheard = self.overheard()
+            stranger = Certificate.loadPEM(Authority.create("another").pem)
+            context = optionsForClientTLS("localhost", trustRoot=stranger)
+            cast(Any, client.transport).startTLS(context)
+            await client.gone()
+            self.assertEqual((await recorder.reason()).cause, "peer-alert")
+            (event,) = overheard.events
+            self.assertIn("unknown ca", formatEvent(event))
+
+    async def test_s26_a_goodbye_in_the_handshake(self) -> None:
+        """A close_notify in place of a hello is an end and no error of the program."""
+        for policy in self.POLICIES:
+            recorder, client, _ = await self.upgrading(policy)
+            client.say(b"\x15\x03\x03\x00\x02\x01\x00")
+            await client.gone()
+            reason = await recorder.reason()
+            self.assertIsInstance(reason, HandshakeFailed)
+            self.assertEqual(reason.cause, "closed")
+
+    async def test_s26_a_cut_in_the_handshake(self) -> None:
+        """Nor is it one when the client resets, or leaves in the middle of its hello."""
+        for policy in self.POLICIES:
+            for leave, word in (
+                ("abortConnection", b""),
+                ("abortConnection", b"\x16\x03\x01"),
+                ("loseConnection", b"\x16\x03\x01"),
+            ):
+                recorder, client, _ = await self.upgrading(policy)
+                client.say(word)
+                getattr(client.transport, leave)()
+                reason = await recorder.reason()
+                self.assertEqual(reason.cause, "closed")
+
+    async def test_who_listens_for_handshakes_hears_of_it(self) -> None:
+        """A guest that is an IHandshakeListener is told once, and may leave at once."""
+        for policy in self.POLICIES:
+            for leave in ("", "abortConnection", "loseConnection"):
+                recorder, client, _ = await self.upgrading(policy, Listening)
+                if leave:
+                    recorder.protocol.then = partial(self.leave, leave)
+                self.secure(client)
+                client.say(b"NOOP\r\n")
+                if not leave:
+                    await client.heard(b"+OK\r\n+OK\r\n")
+                    await self.end(client)
+                self.assertIsInstance(await recorder.reason(), ConnectionClosed)
+                self.assertEqual(recorder.protocol.completed, 1)
+                self.assertEqual(
+                    recorder.protocol.heard, [b"STLS"] if leave else [b"STLS", b"NOOP"]
+                )
+
+    def leave(self, how: str, protocol: Any) -> None:
+        """Have a guest leave."""
+        getattr(protocol.transport, how)()
+
+    async def test_s26_an_error_of_the_guest_s(self) -> None:
+        """What it raises when it hears of the handshake ends it, and is in the log once."""
+
+        def fail(protocol: object) -> None:
+            raise ZeroDivisionError("of the guest's")
+
+        for policy in self.POLICIES:
+            recorder, client, _ = await self.upgrading(policy, Listening)
+            recorder.protocol.then = fail
+            self.secure(client)
+            client.say(b"NOOP\r\n")
+            reason = await recorder.reason()
+            self.assertIsInstance(reason, ZeroDivisionError)
+            (logged,) = self.flushLoggedErrors()
+            self.assertIs(logged.value, reason)
+            self.assertEqual(recorder.protocol.heard, [b"STLS"])
+            await client.gone()
+
+    async def test_a_close_ends(self) -> None:
+        """A client that does not say goodbye is not waited for beyond five seconds."""
+        for policy in self.POLICIES:
+            recorder, client, clock = await self.upgrading(policy, Listening)
+            self.secure(client)
+            client.say(b"NOOP\r\n")
+            await client.heard(b"+OK\r\n+OK\r\n")
+            cast(Any, client.transport).pauseProducing()
+            recorder.protocol.transport.loseConnection()
+            for _ in range(2):
+                # Once more, if it still took what was written.
+                await self.turn()
+                clock.advance(5.01)
+            self.assertIsInstance(await recorder.reason(), ConnectionClosed)
+            self.assertEqual(clock.getDelayedCalls(), [])
+            cast(Any, client.transport).resumeProducing()
+            await client.gone()
+
+    async def test_a_close_in_the_handshake(self) -> None:
+        """What a guest said before it left is sent when it can be; who only left is gone."""
+
+        class Leaving(twisted_protocols.PostOffice):
+            last = b""
+
+            def lineReceived(self, line: bytes) -> None:
+                super().lineReceived(line)
+                cast(Any, self.transport).write(self.last)
+                cast(Any, self.transport).loseConnection()
+
+        made = await self.serving(Leaving)
+        client = await self.raw(made)
+        overheard = self.overheard()
+        client.say(b"STLS\r\n")
+        self.assertIsInstance(await made.recorder.reason(), ConnectionAborted)
+        # It was the guest's own wish.
+        self.assertEqual(overheard.events, [])
+        self.patch(Leaving, "last", b"bye\r\n")
+        made = await self.serving(Leaving)
+        client = await self.raw(made)
+        client.say(b"STLS\r\n")
+        await client.heard(b"+OK\r\n")
+        self.secure(client)
+        await client.heard(b"bye\r\n")
+        self.assertIsInstance(await made.recorder.reason(), ConnectionClosed)

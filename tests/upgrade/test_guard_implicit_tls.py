@@ -1,0 +1,70 @@
+"""Guarded protocols under TLS from the first byte."""
+
+from __future__ import annotations
+
+from twisted.internet.endpoints import (
+    TCP4ClientEndpoint,
+    TCP4ServerEndpoint,
+    wrapClientTLS,
+)
+from twisted.internet.interfaces import (
+    ISSLTransport,
+    ITLSTransport,
+)
+from twisted.mail import pop3
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+import txtransport
+from tests import certificates, twisted_protocols
+from tests.twisted_protocols import RecordingFactory
+from tests.upgrade.guard_case import GuardTestCase
+from txtransport.errors import (
+    AlreadySecure,
+)
+
+
+class ImplicitTLSTests(GuardTestCase):
+    """Where TLS was first."""
+
+    async def test_under_implicit_tls(self) -> None:
+        """Where TLS was first, it is not offered."""
+        made = [
+            RecordingFactory(lambda: twisted_protocols.mail_server(twisted_protocols.Postbox()))
+            for _ in range(2)
+        ]
+        ours = self.listening(
+            "tls://127.0.0.1:0", txtransport.guard(made[0]), local_cert=certificates.site()
+        )
+        for servers, listening in zip(made, (ours, self.wrapped(made[1])), strict=True):
+            url = f"tls://localhost:{await listening}"
+            client = await self.connected(url, cafile=certificates.cafile())
+            client.say(b"EHLO a\r\nSTARTTLS\r\n")
+            said = await client.heard(b"454 TLS not available")
+            self.assertNotIn(b"STARTTLS", said)
+            # Nor is there any need to cut what comes.
+            self.assertEqual(servers.recorder.given, [b"EHLO a\r\nSTARTTLS\r\n"])
+
+    async def wrapped(self, made: RecordingFactory) -> int:
+        """Guarded servers under TLS of Twisted's; the port's number."""
+        factory = TLSMemoryBIOFactory(twisted_protocols.as_server(), False, txtransport.guard(made))
+        endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
+        return self.adopt(await endpoint.listen(factory))
+
+    async def test_a_client_under_implicit_tls(self) -> None:
+        """A guarded client knows that it is under TLS, and cannot begin it again."""
+        for wrap in (True, False):
+            number = await self.wrapped(RecordingFactory(twisted_protocols.PostOffice))
+            clients = RecordingFactory(pop3.AdvancedPOP3Client)
+            plain = TCP4ClientEndpoint(self.reactor, "127.0.0.1", number)
+            if wrap:
+                endpoint = wrapClientTLS(twisted_protocols.as_client(), plain)
+            else:
+                endpoint = txtransport.client(
+                    self.reactor, f"tls://localhost:{number}", cafile=certificates.cafile()
+                )
+            await endpoint.connect(txtransport.guard(clients))
+            self.addCleanup(self.hung_up, clients.recorder)
+            transport = clients.recorder.protocol.transport
+            self.assertTrue(ISSLTransport.providedBy(transport))
+            self.assertFalse(ITLSTransport.providedBy(transport))
+            self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_client())

@@ -1,0 +1,169 @@
+"""What guarded servers learnt in the clear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from tests import twisted_protocols
+from tests.loopback import Recorder
+from tests.upgrade.guard_case import LOGIN, GuardTestCase
+from txtransport.errors import (
+    AlreadySecure,
+    PeerMisbehaved,
+)
+
+
+class StateTests(GuardTestCase):
+    """What was learnt in the clear is void."""
+
+    async def mailing(
+        self, postbox: twisted_protocols.Postbox, portal: Any = None
+    ) -> tuple[Any, Recorder]:
+        """Mail servers, and a client that has said EHLO."""
+        made = await self.serving(lambda: twisted_protocols.mail_server(postbox, portal=portal))
+        client = await self.raw(made)
+        client.say(b"EHLO evil.example\r\n")
+        await client.heard(b"250 STARTTLS")
+        return made, client
+
+    async def secured(self, made: Any, client: Recorder, word: bytes) -> bytes:
+        """Ask for TLS and begin it; what the server says to that word then."""
+        client.say(b"STARTTLS\r\n")
+        await client.heard(b"220 Begin TLS negotiation now\r\n")
+        self.secure(client)
+        client.say(word)
+        said = (await client.heard(b"now\r\n5"))[client.received.index(b"220 Begin") :]
+        return said.partition(b"\r\n")[2]
+
+    async def test_s17_a_mail_that_began_in_the_clear(self) -> None:
+        """Sender and recipient are gone, and nobody is told so unasked."""
+        made, client = await self.mailing(twisted_protocols.Postbox())
+        client.say(b"MAIL FROM:<mallory@x>\r\nRCPT TO:<bob@x>\r\n")
+        await client.heard(b"250 Recipient")
+        said = await self.secured(made, client, b"DATA\r\n")
+        self.assertTrue(said.startswith(b"503 "), said)
+
+    async def test_s17_a_name_that_was_given_in_the_clear(self) -> None:
+        """Who does not say EHLO again has no name."""
+        postbox = twisted_protocols.Postbox()
+        made, client = await self.mailing(postbox)
+        await self.secured(made, client, b"X\r\n")
+        client.say(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n.\r\n")
+        await client.heard(b"250 Delivery")
+        self.assertEqual(postbox.helos, [b""])
+
+    async def test_s17_a_log_in_in_the_clear(self) -> None:
+        """Who logged in in the clear may have been someone else: the connection ends."""
+        made, client = await self.mailing(twisted_protocols.Postbox())
+        client.say(b"AUTH PLAIN " + LOGIN + b"\r\n")
+        await client.heard(b"235 ")
+        client.say(b"STARTTLS\r\n")
+        await client.gone()
+        self.assertNotIn(b"220 Begin", client.received)
+        self.assertIn("had logged in", str(await made.recorder.reason()))
+
+    async def late(self, made: Any, client: Recorder, words: bytes) -> None:
+        """Behind those words, which are not answered yet, the request ends the connection."""
+        client.say(words)
+        await client.gone()
+        reason = await made.recorder.reason()
+        self.assertIsInstance(reason, PeerMisbehaved)
+        self.assertIn("did not wait for an answer", str(reason))
+        self.assertNotIn(LOGIN.decode(), str(reason))
+
+    async def test_s17_a_log_in_that_takes_its_time(self) -> None:
+        """A log-in that was asked for in the clear does not come into force under TLS."""
+        postbox = twisted_protocols.Postbox()
+        portal = twisted_protocols.portal_for(postbox)
+        portal.waiting = []
+        made, client = await self.mailing(postbox, portal)
+        await self.late(made, client, b"AUTH PLAIN " + LOGIN + b"\r\nNOOP\r\nSTARTTLS\r\n")
+        portal.waiting[0].callback(None)
+
+    async def test_s17_a_sender_who_takes_his_time(self) -> None:
+        """Nor does the sender of a mail."""
+        postbox = twisted_protocols.Postbox(deciding=[])
+        made, client = await self.mailing(postbox)
+        await self.late(made, client, b"MAIL FROM:<mallory@x>\r\nSTARTTLS\r\n")
+        assert postbox.deciding
+        postbox.deciding[0].callback(None)
+
+    async def test_s17_a_mail_that_takes_its_time(self) -> None:
+        """Nor is a mail answered that was sent in the clear."""
+        postbox = twisted_protocols.Postbox(storing=[])
+        made, client = await self.mailing(postbox)
+        client.say(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n")
+        await client.heard(b"354 ")
+        await self.late(made, client, b"evil\r\n.\r\nSTARTTLS\r\n")
+        assert postbox.storing
+        postbox.storing[0].callback(None)
+
+    async def test_s17_a_log_in_to_imap_that_takes_its_time(self) -> None:
+        """A mailbox is not opened under TLS for one who wanted it in the clear."""
+        portal = twisted_protocols.portal_for(twisted_protocols.account())
+        portal.waiting = []
+        made = await self.serving(lambda: twisted_protocols.imap_server(portal))
+        client = await self.raw(made)
+        client.say(b"A AUTHENTICATE PLAIN\r\n")
+        await client.heard(b"\r\n+")
+        await self.late(made, client, LOGIN + b"\r\nB STARTTLS\r\n")
+
+    async def test_who_waits_for_answers_gets_tls(self) -> None:
+        """Answers may take their time, and lines may be many, if the client waits."""
+        postbox = twisted_protocols.Postbox(deciding=[], storing=[])
+        made, client = await self.mailing(postbox)
+        client.say(b"MAIL FROM:<a@x>\r\n")
+        assert postbox.deciding is not None and postbox.storing is not None
+        while not postbox.deciding:
+            await self.turn()
+        postbox.deciding[0].callback(None)
+        await client.heard(b"250 Sender")
+        client.say(b"RCPT TO:<b@x>\r\nDATA\r\n")
+        await client.heard(b"354 ")
+        client.say(b"one\r\ntwo\r\n.\r\n")
+        while not postbox.storing:
+            await self.turn()
+        postbox.storing[0].callback(None)
+        await client.heard(b"250 Delivery")
+        # A line feed alone ends no line of SMTP.
+        client.say(b"NO\nOP\r\n")
+        await client.heard(b"500 ")
+        said = await self.secured(made, client, b"DATA\r\n")
+        self.assertTrue(said.startswith(b"503 "), said)
+        made = await self.serving(twisted_protocols.imap_server)
+        client = await self.raw(made)
+        # Raw data is no command, and may hold line feeds.
+        client.say(b"A LOGIN {7}\r\nal\n\nice {2}\r\npw\r\nB STARTTLS\r\n")
+        await client.heard(b"B OK Begin")
+        self.secure(client)
+        client.say(b"C NOOP\r\n")
+        await client.heard(b"C OK")
+
+    async def test_s18_twice(self) -> None:
+        """Under TLS it is not offered again, and not begun again."""
+        made, client = await self.mailing(twisted_protocols.Postbox())
+        await self.secured(made, client, b"X\r\n")
+        client.say(b"EHLO a\r\nSTARTTLS\r\nNOOP\r\n")
+        said = await client.heard(b"503 TLS already negotiated")
+        self.assertEqual(said.count(b"STARTTLS"), 1)
+        made = await self.serving(twisted_protocols.imap_server)
+        client = await self.raw(made)
+        client.say(b"A STARTTLS\r\n")
+        await client.heard(b"A OK")
+        self.secure(client)
+        client.say(b"B STARTTLS\r\nC CAPABILITY\r\n")
+        said = (await client.heard(b"C OK")).partition(b"A OK")[2]
+        self.assertIn(b"B NO TLS already", said)
+        for capability in (b"STARTTLS", b"LOGINDISABLED"):
+            self.assertNotIn(capability, said.partition(b"* CAPABILITY")[2])
+
+    async def test_a_log_in_under_tls(self) -> None:
+        """Who logs in under TLS may, and need not wait; TLS is refused then as what it is."""
+        made, client = await self.mailing(twisted_protocols.Postbox())
+        await self.secured(made, client, b"X\r\n")
+        client.say(b"EHLO a\r\nAUTH PLAIN " + LOGIN + b"\r\nNOOP\r\n")
+        await client.heard(b"235 ")
+        transport = made.recorder.protocol.transport
+        self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_server())
+        client.say(b"RSET\r\n")
+        await client.heard(b"250 I remember nothing")

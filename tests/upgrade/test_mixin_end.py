@@ -1,0 +1,134 @@
+"""How conversations end that were upgraded, or would be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+from twisted.internet import error
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+
+import txtransport
+from tests.speakers import Lines, as_client, as_server
+from tests.upgrade.mixin_case import MixinTestCase
+from txtransport.errors import (
+    HandshakeFailed,
+)
+from txtransport.upgrade.switch import TLSState
+
+
+class EndTests(MixinTestCase):
+    """Every conversation ends, once, with its reason."""
+
+    async def test_c30_cancelling(self) -> None:
+        """Giving up ends the connection, and leaves no timer behind."""
+        clock = Clock()
+        servers = await self.serving(Lines, tls_clock=clock)
+        client = await self.raw(servers.port)
+        client.say(b"before\r\n")
+        await client.heard(b"heard before")
+        (server,) = servers.all
+        upgrading = server.startTLS(as_server())
+        upgrading.cancel()
+        await self.assertFailure(upgrading, CancelledError)
+        await client.gone()
+        await server.lost
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    async def test_c31_what_is_written_meanwhile(self) -> None:
+        """Words written during the handshake are not sent in the clear, nor when it fails."""
+        server, client = await self.upgrading()
+        server.say(b"secret")
+        client.say(b"this is not a handshake\r\n")
+        await client.gone()
+        self.assertNotIn(b"secret", client.received)
+        self.assertIsInstance(await self.failure(server), HandshakeFailed)
+
+    async def test_closing_in_the_handshake(self) -> None:
+        """Our own close in mid-handshake is an end like any, and no one else's fault."""
+        ends: tuple[Callable[[Any], object], ...] = (
+            lambda server: server.abort(),
+            lambda server: server.transport.loseConnection(),
+            lambda server: server.transport.abortConnection(),
+        )
+        for end in ends:
+            server, client = await self.upgrading()
+            end(server)
+            self.assertIsInstance(await self.failure(server), error.ConnectionAborted)
+            await client.gone()
+
+    async def test_a_close_ends(self) -> None:
+        """A peer that never says goodbye is not waited for for ever."""
+        clock = Clock()
+        servers = await self.serving(Lines, tls_clock=clock)
+        client = await self.calling(Lines, servers.port)
+        client.say(b"STARTTLS")
+        await client.secured
+        (server,) = servers.all
+        client.say(b"after")
+        await client.hears(b"heard after")
+        client.transport.pauseProducing()
+        server.transport.loseConnection()
+        clock.advance(4.99)
+        self.assertFalse(server.lost.called)
+        clock.advance(0.02)
+        await server.lost
+        self.assertEqual(clock.getDelayedCalls(), [])
+
+    async def test_c33_an_end_after_success(self) -> None:
+        """A conversation that was secure ends like any other."""
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port)
+        client.say(b"STARTTLS")
+        await client.secured
+        client.say(b"after")
+        await client.hears(b"heard after")
+        (server,) = servers.all
+        client.transport.loseConnection()
+        self.assertIsInstance(await self.reason(server), error.ConnectionDone)
+        self.assertIsInstance(await self.reason(client), error.ConnectionDone)
+        self.assertIs(server.tls_state, TLSState.CLOSED)
+        client = await self.calling(Lines, servers.port)
+        client.say(b"STARTTLS")
+        await client.secured
+        client.say(b"after")
+        await client.hears(b"heard after")
+        client.transport.abortConnection()
+        self.assertIsInstance(await self.reason(client), error.ConnectionAborted)
+        self.assertIsInstance(await self.reason(servers.all[1]), error.ConnectionLost)
+
+    async def test_forgetting_that_fails(self) -> None:
+        """A protocol that cannot forget what it learnt in the clear does not go on."""
+
+        class Stubborn(Lines):
+            def forget_plaintext_state(self) -> None:
+                raise ZeroDivisionError("never")
+
+        servers = await self.serving(Stubborn)
+        client = await self.calling(Lines, servers.port)
+        client.say(b"STARTTLS")
+        self.assertIsInstance(await self.failure(servers.all[0]), ZeroDivisionError)
+        self.assertIsInstance(await self.reason(servers.all[0]), ZeroDivisionError)
+        client.secured.addErrback(lambda reason: None)
+        await client.lost
+
+    async def test_a_protocol_may_connect_again(self) -> None:
+        """An instance that is used for a second connection begins in the clear."""
+        protocol = Lines()
+        protocol.policy = as_client()
+        for _ in range(2):
+            protocol.lost = Deferred()
+            protocol.secured = Deferred()
+            servers = await self.serving(Lines)
+            factory = Factory.forProtocol(lambda: protocol)
+            factory.noisy = False
+            await txtransport.client(self.reactor, f"tcp://127.0.0.1:{servers.port}").connect(
+                factory
+            )
+            self.assertIs(protocol.tls_state, TLSState.PLAINTEXT)
+            protocol.say(b"STARTTLS")
+            await protocol.secured
+            cast(Any, protocol.transport).loseConnection()
+            await protocol.lost

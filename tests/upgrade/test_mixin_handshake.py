@@ -1,0 +1,170 @@
+"""The handshake that the mixin starts, and how it fails."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from typing import Any, cast
+
+from twisted.internet.protocol import Factory
+from twisted.internet.task import Clock
+
+from tests import certificates
+from tests.loopback import Recorder
+from tests.speakers import Lines, as_client, as_server
+from tests.upgrade.mixin_case import HELLO, MixinTestCase
+from txtransport.errors import (
+    TransportTimeout,
+)
+from txtransport.upgrade.switch import TLSState
+
+
+class HandshakeTests(MixinTestCase):
+    """Every upgrade that fails ends, once, with its reason."""
+
+    async def test_s22_a_handshake_that_never_comes(self) -> None:
+        """At the deadline a silent peer is dropped, on both sides."""
+        for timeout, expected in ((None, 10.0), (3, 3.0)):
+            clock = Clock()
+            server, client = await self.upgrading(tls_clock=clock, timeout=timeout)
+            clock.advance(expected - 0.01)
+            self.assertIs(server.tls_state, TLSState.HANDSHAKING)
+            clock.advance(0.02)
+            late = await self.failure(server)
+            self.assertIsInstance(late, TransportTimeout)
+            self.assertEqual((late.stage, late.seconds), ("handshake", expected))
+            self.assertIs(await self.reason(server), late)
+            self.assertIs(server.tls_state, TLSState.FAILED)
+            self.assertEqual(clock.getDelayedCalls(), [])
+            await client.gone()
+
+    async def test_c27_a_server_that_falls_silent(self) -> None:
+        """A client waits for 30 seconds, and not for ever."""
+        clock = Clock()
+        port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Recorder))
+        client = await self.calling(Lines, port, tls_clock=clock)
+        client.upgrade(b"")
+        clock.advance(30.01)
+        self.assertIsInstance(await self.failure(client), TransportTimeout)
+
+    async def test_s22_drip(self) -> None:
+        """The deadline is for the whole, so that a byte a second does not help."""
+        clock = Clock()
+        server, client = await self.upgrading(tls_clock=clock)
+        for byte in HELLO + b"\x00\xff":
+            server.transport.protocol.dataReceived(bytes([byte]))
+            clock.advance(1.9)
+        clock.advance(0.6)
+        self.assertEqual((await self.failure(server)).received, HELLO + b"\x00\xff")
+        await client.gone()
+
+    async def test_s23_what_is_not_tls(self) -> None:
+        """Whatever a client sends in place of TLS is named, and not executed."""
+        rows = {
+            b"EHLO evil.example\r\n": ("plaintext-peer", "EHLO evil"),
+            b"GET / HTTP/1.1\r\n\r\n": ("plaintext-peer", "GET /"),
+            bytes(64): ("plaintext-peer", r"\x00"),
+            b"\x80\x2e\x01\x03\x01" + bytes(60): ("plaintext-peer", r"\x80."),
+            b"\x1b[2J\x07" * 20: ("plaintext-peer", r"\x1b[2J\x07"),
+            b"\x16\x03\x00\x00\x2d\x01\x00\x00\x29\x03\x00"
+            + bytes(33)
+            + b"\x00\x02\x00\x2f\x01\x00": ("no-common-version", ""),
+        }
+        for sent, (cause, shown) in rows.items():
+            server, client = await self.upgrading()
+            client.say(sent)
+            await client.gone()
+            failed = await self.failure(server)
+            self.assertEqual(failed.cause, cause, sent)
+            self.assertIn(shown, str(failed))
+            self.assertTrue(str(failed).isprintable())
+            self.assertEqual(self.words(server), [b"STARTTLS"])
+
+    async def test_c26_s26_ends_in_the_handshake(self) -> None:
+        """A close, a reset and a goodbye in place of a handshake are each told, once."""
+        for say in (b"", HELLO, b"\x15\x03\x03\x00\x02\x01\x00"):
+            for is_abrupt in (False, True):
+                server, client = await self.upgrading()
+                client.say(say)
+                transport = cast(Any, client.transport)
+                if is_abrupt and not say:
+                    transport.abortConnection()
+                else:
+                    transport.loseConnection()
+                failed = await self.failure(server)
+                self.assertEqual(failed.cause, "closed", say)
+                self.assertIs(await self.reason(server), failed)
+        self.assertEqual(self.flushLoggedErrors(), [])
+
+    async def test_s24_a_client_that_refuses_the_certificate(self) -> None:
+        """The server hears that it was its certificate, and both conversations end."""
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port, policy={"peer_name": "localhost"})
+        client.say(b"STARTTLS")
+        self.assertEqual((await self.failure(client)).cause, "unknown-issuer")
+        refused = await self.failure(servers.all[0])
+        self.assertEqual(refused.cause, "peer-alert")
+        self.assertIn("refused our certificate", str(refused))
+
+    async def test_c23_certificates(self) -> None:
+        """A certificate that is not right is refused with its own cause, and nothing is said."""
+        rows = {
+            "wrong-name": certificates.issued("elsewhere.pem", "elsewhere.example"),
+            "expired": certificates.issued(
+                "old.pem",
+                "localhost",
+                not_before=datetime(2020, 1, 1, tzinfo=timezone.utc),
+                not_after=datetime(2020, 2, 1, tzinfo=timezone.utc),
+            ),
+            "wrong-purpose": certificates.issued("purpose.pem", "localhost", purpose="client"),
+        }
+        for cause, file in rows.items():
+            servers = await self.serving(Lines, policy={"local_cert": file})
+            client = await self.calling(Lines, servers.port)
+            client.say(b"STARTTLS")
+            await client.hears(b"GO")
+            client.say(b"secret")
+            self.assertEqual((await self.failure(client)).cause, cause)
+            self.assertIs(client.tls_state, TLSState.FAILED)
+            await servers.all[0].lost
+            self.assertEqual(self.words(servers.all[0]), [b"STARTTLS"])
+            servers.all[0].secured.addErrback(lambda reason: None)
+
+    async def test_c25_no_common_version(self) -> None:
+        """Two sides without a version in common say so."""
+        servers = await self.serving(Lines, policy={**as_server(), "min_version": "1.3"})
+        client = await self.calling(
+            Lines, servers.port, policy={**as_client(), "max_version": "1.2"}
+        )
+        client.say(b"STARTTLS")
+        self.assertEqual((await self.failure(client)).cause, "no-common-version")
+        self.assertEqual((await self.failure(servers.all[0])).cause, "no-common-version")
+
+    async def test_c34_a_client_certificate_that_is_missing(self) -> None:
+        """In TLS 1.3 the verdict comes late, and is explained all the same."""
+        demanding = {**as_server(), "verify_peer": "yes", "cafile": certificates.cafile()}
+        servers = await self.serving(Lines, policy=demanding)
+        client = await self.calling(Lines, servers.port)
+        client.say(b"STARTTLS")
+        await client.secured
+        self.assertEqual((await self.reason(client)).cause, "client-certificate-required")
+        self.assertEqual((await self.failure(servers.all[0])).cause, "client-certificate-required")
+
+    async def test_client_certificates(self) -> None:
+        """A server that wants to know its client does."""
+        demanding = {**as_server(), "verify_peer": "yes", "cafile": certificates.cafile()}
+        servers = await self.serving(Lines, policy=demanding)
+        knowing = {**as_client(), "local_cert": certificates.client()}
+        client = await self.calling(Lines, servers.port, policy=knowing)
+        client.say(b"STARTTLS")
+        await client.secured
+        leaf = (await servers.all[0].secured).peer_certificate
+        self.assertEqual(leaf.subject.rfc4514_string(), "CN=visitor.example")
+
+    async def test_s29_application_protocols(self) -> None:
+        """An offer that the server does not know ends no handshake."""
+        servers = await self.serving(Lines)
+        client = await self.calling(
+            Lines, servers.port, policy={**as_client(), "alpn_protocols": "smtp"}
+        )
+        client.say(b"STARTTLS")
+        self.assertIsNone((await client.secured).alpn_protocol)

@@ -1,0 +1,197 @@
+"""What a peer sends in the clear where TLS is to begin."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from OpenSSL import SSL
+from twisted.internet.defer import Deferred
+from twisted.internet.protocol import Factory, Protocol, connectionDone
+from twisted.python.failure import Failure
+from twisted.words.xish import xmlstream
+
+import txtransport
+from tests.loopback import Recorder
+from tests.speakers import KINDS, Lines, Speaker, as_server
+from tests.upgrade.mixin_case import EVIL, HELLO, MixinTestCase
+from txtransport.errors import (
+    PeerMisbehaved,
+    PlaintextInjected,
+)
+
+
+class InjectionTests(MixinTestCase):
+    """What holds for every parser."""
+
+    async def test_s1_a_word_behind_the_request_is_never_heard(self) -> None:
+        """What is pipelined behind the request ends the conversation instead of TLS."""
+        for kind in KINDS:
+            servers = await self.serving(kind)
+            client = await self.raw(servers.port)
+            pack = kind().packed
+            client.say(pack(b"STARTTLS") + pack(EVIL) + pack(EVIL))
+            await client.gone()
+            (server,) = servers.all
+            injected = await self.failure(server)
+            self.assertIsInstance(injected, PlaintextInjected, kind.__name__)
+            self.assertIs(await self.reason(server), injected)
+            self.assertEqual(self.words(server), [b"STARTTLS"])
+            # Not even the go-ahead was said.
+            self.assertEqual(client.received, b"")
+
+    async def test_s4_half_a_word_behind_the_request_is_never_completed(self) -> None:
+        """A part of a word counts as well: it would be read with the first secret bytes."""
+        for kind in KINDS:
+            servers = await self.serving(kind)
+            client = await self.raw(servers.port)
+            pack = kind().packed
+            client.say(pack(b"STARTTLS") + pack(EVIL)[:3])
+            await client.gone()
+            (server,) = servers.all
+            self.assertIsInstance(await self.failure(server), PlaintextInjected)
+            self.assertEqual(self.words(server), [b"STARTTLS"])
+
+    async def test_s13_a_word_in_the_next_segment_reaches_tls(self) -> None:
+        """What comes after the go-ahead is taken for TLS, and is none."""
+        for kind in KINDS:
+            servers = await self.serving(kind)
+            client = await self.raw(servers.port)
+            pack = kind().packed
+            client.say(pack(b"STARTTLS"))
+            await client.heard(pack(b"GO"))
+            client.say(pack(b"evil, and long enough for a record"))
+            await client.gone()
+            (server,) = servers.all
+            failed = await self.failure(server)
+            self.assertEqual(failed.cause, "plaintext-peer")
+            self.assertIn("evil, and", str(failed))
+            self.assertEqual(self.words(server), [b"STARTTLS"])
+
+    async def test_c1_a_word_behind_the_go_ahead_is_never_heard(self) -> None:
+        """A server, or someone before it, cannot put words in front of TLS."""
+        for kind in KINDS:
+            pack = kind().packed
+            client = await self.told(kind, pack(b"GO") + pack(EVIL))
+            self.assertIsInstance(await self.failure(client), PlaintextInjected, kind.__name__)
+            self.assertEqual(self.words(client), [b"GO"])
+
+    async def test_c3_half_a_word_behind_the_go_ahead_counts(self) -> None:
+        """Garbage without an end is clear text too."""
+        for kind in KINDS:
+            pack = kind().packed
+            client = await self.told(kind, pack(b"GO") + b"\x01")
+            self.assertIsInstance(await self.failure(client), PlaintextInjected, kind.__name__)
+
+    async def told(self, kind: type[Speaker], words: bytes) -> Any:
+        """A client that a server told that, as soon as it came."""
+
+        class Telling(Protocol):
+            def connectionMade(self) -> None:
+                assert self.transport is not None
+                self.transport.write(words)
+
+        port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Telling))
+        return await self.calling(kind, port)
+
+
+class XMLTests(MixinTestCase):
+    """A parser that nobody can ask for what it has."""
+
+    async def told(self, *said: bytes) -> tuple[Any, Recorder]:
+        """A server of XMPP's parser, and a client that said that to it."""
+        server: Any = None
+
+        class Stream(txtransport.StartTLSMixin, xmlstream.XmlStream):
+            def __init__(self) -> None:
+                nonlocal server
+                super().__init__()
+                server = self
+                self.stanzas: list[str] = []
+                self.ended: Deferred[list[Failure]] = Deferred()
+                self.addObserver("/*", self.stanza)
+
+            def stanza(self, element: Any) -> None:
+                self.stanzas.append(element.name)
+                if element.name == "starttls":
+                    self.startTLS(as_server(), reply=b"<proceed/>").addErrback(lambda reason: None)
+
+            def connectionLost(self, reason: Failure = connectionDone) -> None:
+                self.ended.callback([reason])
+
+        port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Stream))
+        client = await self.raw(port)
+        for each in said:
+            client.say(each)
+        await client.gone()
+        return server, client
+
+    async def test_c7_s8_stanzas_behind_the_request(self) -> None:
+        """Whatever follows the tag, be it white space, ends it; a > within quotes is no end."""
+        for evil in (b"<message/>", b" ", b"<message"):
+            server, client = await self.told(b"<stream><starttls a='>'/>" + evil)
+            (reason,) = await server.ended
+            self.assertIsInstance(reason.value, PlaintextInjected)
+            self.assertEqual(server.stanzas, ["starttls"])
+            self.assertEqual(client.received, b"")
+
+    async def test_texts_that_hold_tags(self) -> None:
+        """An entity that stands for several stanzas at once is refused with its document type."""
+        entity = b"<!DOCTYPE s [<!ENTITY e \"<starttls/><message to='evil'/>\">]>"
+        server, _ = await self.told(entity + b"<stream>&e;</stream>")
+        (reason,) = await server.ended
+        self.assertIsInstance(reason.value, PeerMisbehaved)
+        self.assertIn("STARTTLS with 127.0.0.1", str(reason.value))
+        self.assertEqual(server.stanzas, [])
+
+
+class PipelinedHelloTests(MixinTestCase):
+    """A ClientHello in the same segment as the request."""
+
+    def hello(self) -> tuple[SSL.Connection, bytes]:
+        """A TLS client in memory, and its first bytes."""
+        client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
+        client.set_connect_state()
+        with self.assertRaises(SSL.WantReadError):
+            client.do_handshake()
+        return client, client.bio_read(65536)
+
+    async def test_s12_is_refused_where_the_protocol_does_not_allow_it(self) -> None:
+        """It never hangs: it counts as clear text, and the error shows it."""
+        servers = await self.serving(Lines)
+        client = await self.raw(servers.port)
+        client.say(b"STARTTLS\r\n" + self.hello()[1])
+        await client.gone()
+        self.assertEqual((await self.failure(servers.all[0])).received[:2], HELLO[:2])
+
+    async def test_s10_goes_to_tls_where_it_does(self) -> None:
+        """PostgreSQL and MySQL allow it: the handshake goes on from there."""
+        servers = await self.serving(Lines, may_pipeline_hello=True)
+        client = await self.raw(servers.port)
+        tls, hello = self.hello()
+        client.say(b"STARTTLS\r\n" + hello)
+        answer = (await client.heard(b"\x16\x03"))[len(b"GO\r\n") :]
+        tls.bio_write(answer)
+        tls.do_handshake()
+        client.say(tls.bio_read(65536))
+        self.assertEqual((await servers.all[0].secured).version, "TLSv1.3")
+
+    async def test_s11_other_bytes_do_not(self) -> None:
+        """Only a ClientHello may come ahead, and only to a server."""
+        for left in (b"evil", b"\x15\x03\x01", b"\x17"):
+            servers = await self.serving(Lines, may_pipeline_hello=True)
+            client = await self.raw(servers.port)
+            client.say(b"STARTTLS\r\n" + left)
+            await client.gone()
+            self.assertIsInstance(await self.failure(servers.all[0]), PlaintextInjected)
+
+    async def test_the_first_byte_of_a_hello_may_come_alone(self) -> None:
+        """The hello may be cut anywhere."""
+        servers = await self.serving(Lines, may_pipeline_hello=True)
+        client = await self.raw(servers.port)
+        _, hello = self.hello()
+        client.say(b"STARTTLS\r\n" + hello[:1])
+        await client.heard(b"GO")
+        client.say(hello[1:])
+        await client.heard(b"\x16\x03")
+        await self.end(client)
+        self.assertEqual((await self.failure(servers.all[0])).cause, "closed")

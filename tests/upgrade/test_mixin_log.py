@@ -1,0 +1,112 @@
+"""What the mixin logs."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.task import Clock
+from twisted.logger import LogLevel, formatEvent
+
+from tests.loopback import Recorder
+from tests.speakers import Lines
+from tests.upgrade.mixin_case import EVIL, MixinTestCase
+
+
+class LogTests(MixinTestCase):
+    """A server's log says once why TLS did not come about."""
+
+    async def upgrading(self, after: bytes = b"", **attributes: Any) -> tuple[Any, Recorder]:
+        """A server that was asked for TLS, and who asked."""
+        servers = await self.serving(Lines, **attributes)
+        client = await self.raw(servers.port)
+        client.say(b"STARTTLS\r\n" + after)
+        (server,) = await self.first(servers)
+        await server.hears(b"STARTTLS")
+        return server, client
+
+    async def ended(self, server: Any, client: Recorder) -> Any:
+        """What ended the server's conversation."""
+        await client.gone()
+        return await self.reason(server)
+
+    async def test_each_failure_is_one_event(self) -> None:
+        """The event has the peer, the error, its cause and its diagnosis, and reads as a line."""
+        refused = bytes((0x15, 3, 3, 0, 2, 2, 48))
+        for after, said, cause in (
+            (b"", b"GET / HTTP/1.1\r\n\r\n", "plaintext-peer"),
+            (b"", b"\x1b[2J{peer}\r\n" * 9, "plaintext-peer"),
+            (b"", refused, "peer-alert"),
+            (EVIL, b"", "plaintext-injected"),
+        ):
+            overheard = self.overheard()
+            server, client = await self.upgrading(after)
+            if said:
+                await client.heard(b"GO\r\n")
+                client.say(said)
+            error = await self.ended(server, client)
+            (event,) = overheard.events
+            self.assertEqual(event["cause"], cause)
+            self.assertEqual((event["error"], event["diagnosis"]), (error, error.diagnosis))
+            self.assertEqual(event["peer"], server.transport.getPeer())
+            self.assertEqual(event["where"], f"STARTTLS with 127.0.0.1:{event['peer'].port}")
+            self.assertEqual(event["log_level"], LogLevel.info)
+            self.assertTrue(formatEvent(event).isprintable())
+
+    async def test_silence_is_one_event(self) -> None:
+        """So is a client that lets the deadline pass."""
+        clock, overheard = Clock(), self.overheard()
+        server, client = await self.upgrading(tls_clock=clock)
+        clock.advance(11)
+        error = await self.ended(server, client)
+        (event,) = overheard.events
+        self.assertEqual((event["error"], event["cause"]), (error, "timeout"))
+
+    async def test_who_leaves_without_a_word_is_no_news(self) -> None:
+        """A client that hangs up in place of a hello is told to those who look for it only."""
+        overheard = self.overheard()
+        server, client = await self.upgrading()
+        await client.heard(b"GO\r\n")
+        cast(Any, client.transport).loseConnection()
+        await self.ended(server, client)
+        (event,) = overheard.events
+        self.assertEqual((event["log_level"], event["cause"]), (LogLevel.debug, "closed"))
+
+    async def test_a_local_socket(self) -> None:
+        """Over a local socket it is the same, though its peers have no addresses."""
+        path, overheard = self.socket_path(), self.overheard()
+        servers = await self.serving(Lines, f"unix://{path}")
+        client = await self.connected(f"unix://{path}")
+        client.say(b"STARTTLS\r\n" + EVIL)
+        await self.ended((await self.first(servers))[0], client)
+        (event,) = overheard.events
+        self.assertEqual(event["where"], "STARTTLS with a local socket")
+
+    async def test_ordinary_ends_are_not_logged(self) -> None:
+        """Neither a good conversation nor one that never asked for TLS leaves a line."""
+        overheard = self.overheard()
+        for words in ((), (b"hello",), (b"STARTTLS",)):
+            servers = await self.serving(Lines)
+            client = await self.calling(Lines, servers.port)
+            (server,) = await self.first(servers)
+            for word in words:
+                client.say(word)
+                await server.hears(word)
+            if b"STARTTLS" in words:
+                await client.secured
+                await server.secured
+            client.transport.loseConnection()
+            await self.reason(server)
+        self.assertEqual(overheard.events, [])
+
+    async def test_a_client_has_its_deferred(self) -> None:
+        """What a client's startTLS fails with is the program's to tell: only the server logs."""
+        overheard = self.overheard()
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port, policy={"peer_name": "localhost"})
+        client.say(b"STARTTLS")
+        self.assertEqual((await self.failure(client)).cause, "unknown-issuer")
+        await self.reason(client)
+        (server,) = await self.first(servers)
+        error = await self.reason(server)
+        (event,) = overheard.events
+        self.assertIs(event["error"], error)

@@ -1,0 +1,167 @@
+"""``startTLS()`` of the mixin: its policies, and when it is refused."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.interfaces import IPushProducer
+from twisted.internet.testing import StringTransport
+from twisted.protocols.basic import NetstringReceiver
+from zope.interface import implementer
+
+import txtransport
+from tests import certificates
+from tests.speakers import Lines, as_client, as_server
+from tests.upgrade.mixin_case import MixinTestCase
+from txtransport.config.policy import TLSPolicy
+from txtransport.errors import (
+    AlreadySecure,
+    BadCertificateFile,
+    ConversationOver,
+    InvalidOption,
+    ProducerInTheWay,
+    UpgradeError,
+)
+from txtransport.upgrade.switch import TLSState
+
+
+class RefusalTests(MixinTestCase):
+    """What cannot be done is said at once, and the conversation goes on."""
+
+    async def test_s21_a_bad_policy_leaves_the_conversation_as_it_was(self) -> None:
+        """Files, options and names are looked at before the go-ahead is written."""
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port)
+        client.say(b"before")
+        await client.hears(b"heard before")
+        (server,) = servers.all
+        cases: list[tuple[Any, type[Exception]]] = [
+            ({"local_cert": "/nowhere/site.pem"}, BadCertificateFile),
+            ({"local_cert": certificates.cafile()}, BadCertificateFile),
+            ({"local_certt": "x"}, InvalidOption),
+            ({"timeout": 3}, InvalidOption),
+            ({}, InvalidOption),
+            (TLSPolicy(), InvalidOption),
+            (TLSPolicy(local_cert=certificates.site(), verify_depth=cast(int, "x")), InvalidOption),
+            ("localhost", InvalidOption),
+            (None, TypeError),
+            (b"localhost", TypeError),
+        ]
+        for policy, wrong in cases:
+            self.assertRaises(wrong, server.startTLS, policy, reply=b"220 go\r\n")
+        for keywords in ({"timeout": 0}, {"timeout": "soon"}):
+            self.assertRaises(InvalidOption, server.startTLS, as_server(), **keywords)
+        self.assertRaises(TypeError, server.startTLS, as_server(), reply="220 go\r\n")
+        self.assertRaises(InvalidOption, client.startTLS, {"cafile": certificates.cafile()})
+        self.assertIs(server.tls_state, TLSState.PLAINTEXT)
+        client.say(b"still here")
+        await client.hears(b"heard still here")
+        client.say(b"STARTTLS")
+        await client.secured
+
+    async def test_s18_twice(self) -> None:
+        """A second upgrade, during the first or after it, is refused and harms nothing."""
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port)
+        client.say(b"STARTTLS")
+        await client.hears(b"GO")
+        self.assertIs(client.tls_state, TLSState.HANDSHAKING)
+        self.assertFalse(client.is_secure)
+        self.assertRaises(AlreadySecure, client.startTLS, as_client())
+        await client.secured
+        self.assertRaises(AlreadySecure, client.startTLS, as_client())
+        client.say(b"after")
+        await client.hears(b"heard after")
+
+    async def test_someone_else_s_tls(self) -> None:
+        """TLS that was started behind the mixin's back is seen."""
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port)
+        client.transport.TLS = True
+        self.assertRaises(AlreadySecure, client.startTLS, as_client())
+        del client.transport.TLS
+
+    async def test_c29_when_there_is_no_conversation(self) -> None:
+        """Before the connection, while it closes and after it, an upgrade is refused."""
+        self.assertRaises(ConversationOver, Lines().startTLS, as_client())
+        self.assertIs(Lines().tls_state, TLSState.CLOSED)
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port)
+        client.transport.loseConnection()
+        self.assertRaises(ConversationOver, client.startTLS, as_client())
+        await client.lost
+        self.assertRaises(ConversationOver, client.startTLS, as_client())
+        self.assertIs(client.tls_state, TLSState.CLOSED)
+
+    async def test_a_transport_that_cannot(self) -> None:
+        """Not every transport can start TLS, and the error says which can."""
+        client = Lines()
+        client.makeConnection(cast(Any, StringTransport()))
+        self.assertIn(
+            "TCP and local sockets",
+            str(self.assertRaises(UpgradeError, client.startTLS, as_client())),
+        )
+
+    async def test_the_mixin_stands_first(self) -> None:
+        """In the wrong order a parser may bypass the mixin; that is said and not risked."""
+
+        class Wrong(NetstringReceiver, txtransport.StartTLSMixin):
+            pass
+
+        wrong = Wrong()
+        wrong.makeConnection(cast(Any, StringTransport()))
+        self.assertIn(
+            "must stand first", str(self.assertRaises(UpgradeError, wrong.startTLS, as_client()))
+        )
+
+    async def test_s27_a_pull_producer(self) -> None:
+        """A producer that Twisted would have write at once, in the clear, is refused."""
+
+        @implementer(IPushProducer)
+        class Producing:
+            def resumeProducing(self) -> None:
+                pass
+
+            def pauseProducing(self) -> None:
+                pass
+
+            def stopProducing(self) -> None:
+                pass
+
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port)
+        client.transport.registerProducer(Producing(), False)
+        self.assertRaises(ProducerInTheWay, client.startTLS, as_client())
+        client.transport.unregisterProducer()
+        # A streaming one waits until the handshake is over.
+        client.transport.registerProducer(Producing(), True)
+        client.say(b"STARTTLS")
+        await client.secured
+        client.say(b"after")
+        await client.hears(b"heard after")
+        client.transport.unregisterProducer()
+
+
+class PolicyTests(MixinTestCase):
+    """The ways to say what TLS is to be like."""
+
+    async def test_a_policy_a_mapping_or_a_name(self) -> None:
+        """All three come to the same rules."""
+        rows: tuple[Any, ...] = (
+            TLSPolicy(peer_name="localhost", cafile=certificates.cafile()),
+            {"peer_name": "localhost", "cafile": certificates.cafile()},
+        )
+        for policy in rows:
+            servers = await self.serving(
+                Lines, policy=TLSPolicy(SNI_server_certs={"localhost": certificates.site()})
+            )
+            client = await self.calling(Lines, servers.port, policy=policy)
+            client.say(b"STARTTLS")
+            self.assertEqual((await client.secured).server_name, "localhost")
+        servers = await self.serving(Lines)
+        client = await self.calling(Lines, servers.port, policy="localhost")
+        client.say(b"STARTTLS")
+        # The name alone means the platform's trust, which does not know our root.
+        self.assertEqual((await self.failure(client)).cause, "unknown-issuer")
+        servers.all[0].secured.addErrback(lambda reason: None)
+        await servers.all[0].lost

@@ -1,0 +1,185 @@
+"""The switch to TLS in mid-conversation, as a protocol sees it."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
+from twisted.internet.interfaces import IHandshakeListener
+from twisted.protocols.policies import WrappingFactory
+from zope.interface import implementer
+
+import txtransport
+from tests import certificates
+from tests.speakers import KINDS, Lines, Speakers, as_client, as_server
+from tests.upgrade.mixin_case import MixinTestCase
+from txtransport.errors import (
+    AlreadySecure,
+)
+from txtransport.upgrade.switch import TLSState
+
+
+class ConversationTests(MixinTestCase):
+    """What holds for every parser."""
+
+    async def test_a_conversation_goes_on_under_tls(self) -> None:
+        """Words before are clear, words after are secret, on both sides."""
+        for kind in KINDS:
+            servers = await self.serving(kind)
+            client = await self.calling(kind, servers.port)
+            client.say(b"before")
+            await client.hears(b"heard before")
+            client.say(b"STARTTLS")
+            session = await client.secured
+            client.say(b"after")
+            await client.hears(b"heard after")
+            (server,) = servers.all
+            self.assertEqual(
+                server.heard,
+                [(b"before", False), (b"STARTTLS", False), (b"after", True)],
+                kind.__name__,
+            )
+            self.assertTrue(session.verified)
+            self.assertEqual((client.forgot, server.forgot), (1, 1))
+            self.assertEqual(txtransport.session_of(server.transport), await server.secured)
+
+    async def test_c5_words_before_the_go_ahead_are_clear(self) -> None:
+        """What came before is heard as what it is."""
+        for kind in KINDS:
+            servers = await self.serving(kind)
+            client = await self.calling(kind, servers.port)
+            await self.first(servers)
+            servers.all[0].say(b"news")
+            client.say(b"STARTTLS")
+            await client.secured
+            self.assertEqual(client.heard, [(b"news", False), (b"GO", False)])
+
+    async def test_c11_the_segments_do_not_matter(self) -> None:
+        """Byte by byte, a conversation is the same."""
+        for kind in KINDS:
+            servers = await self.serving(kind)
+            client = await self.raw(servers.port)
+            cast(Any, client.transport).setTcpNoDelay(True)
+            (server,) = await self.first(servers)
+            for byte in kind().packed(b"before") + kind().packed(b"STARTTLS"):
+                server.dataReceived(bytes([byte]))
+            await client.heard(kind().packed(b"GO"))
+            self.assertEqual(server.heard, [(b"before", False), (b"STARTTLS", False)])
+            await self.end(client)
+            self.assertEqual((await self.failure(server)).cause, "closed")
+
+
+class DoorTests(MixinTestCase):
+    """Over whatever a conversation runs."""
+
+    async def over(self, url: str, place: str, **options: Any) -> Any:
+        """The server's side of an upgrade over those URLs."""
+        servers = Speakers(Lines)
+        port = await self.listening(url, servers, **options)
+        endpoint = txtransport.client(self.reactor, place.format(port=port))
+        client: Any = await endpoint.connect(Speakers(Lines, is_server=False, policy=as_client()))
+        self.addCleanup(self.hung_up, client)
+        client.say(b"STARTTLS")
+        await client.secured
+        client.say(b"after")
+        await client.hears(b"heard after")
+        return servers.all[0]
+
+    async def test_over_local_sockets(self) -> None:
+        """A path and an abstract name do as well as TCP."""
+        path = f"{certificates.folder()}/upgrade.sock"
+        for place in (path, "@txtransport-upgrade-test"):
+            server = await self.over(f"unix://{place}", f"unix://{place}")
+            self.assertEqual(server.heard[-1], (b"after", True))
+
+    async def test_under_the_limits_of_a_server(self) -> None:
+        """The wrapper that counts connections is not in the way."""
+        server = await self.over(
+            "tcp://127.0.0.1:0", "tcp://127.0.0.1:{port}", max_connections=5, max_per_ip=5
+        )
+        self.assertTrue(server.is_secure)
+
+    async def test_over_twisted_s_endpoints(self) -> None:
+        """The mixin needs no endpoint of ours, and no wrapper that knows of handshakes."""
+        for wrapped in (lambda factory: factory, WrappingFactory):
+            servers = Speakers(Lines)
+            listening = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
+            port = self.adopt(await listening.listen(wrapped(servers)))
+            calling = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port)
+            clients = Speakers(Lines, is_server=False, policy=as_client())
+            await calling.connect(wrapped(clients))
+            (client,) = clients.all
+            self.addCleanup(self.hung_up, client)
+            client.say(b"STARTTLS")
+            await client.secured
+            client.say(b"after")
+            await client.hears(b"heard after")
+            self.assertEqual(servers.all[0].heard[-1], (b"after", True))
+
+    async def test_under_implicit_tls_it_stands_aside(self) -> None:
+        """The same protocol serves port 465, where TLS was first."""
+        servers = Speakers(Lines)
+        port = await self.listening("tls://127.0.0.1:0", servers, **as_server())
+        endpoint = txtransport.client(self.reactor, f"tls://127.0.0.1:{port}", **as_client())
+        client: Any = await endpoint.connect(Speakers(Lines, is_server=False))
+        self.addCleanup(self.hung_up, client)
+        client.say(b"one")
+        client.say(b"two")
+        await client.hears(b"heard two")
+        self.assertEqual(servers.all[0].heard, [(b"one", True), (b"two", True)])
+        self.assertIs(client.tls_state, TLSState.SECURE)
+        self.assertRaises(AlreadySecure, client.startTLS, as_client())
+
+    async def test_who_listens_for_handshakes_hears_of_it(self) -> None:
+        """A protocol that is Twisted's IHandshakeListener is told, as Twisted tells it."""
+
+        @implementer(IHandshakeListener)
+        class Listening(Lines):
+            completed = 0
+
+            def handshakeCompleted(self) -> None:
+                assert self.is_secure
+                self.completed += 1
+
+        servers = await self.serving(Listening)
+        client = await self.calling(Listening, servers.port)
+        client.say(b"STARTTLS")
+        await client.secured
+        client.say(b"after")
+        await client.hears(b"heard after")
+        self.assertEqual((client.completed, servers.all[0].completed), (1, 1))
+
+    async def test_the_roles_may_be_reversed(self) -> None:
+        """TLS's client may be TCP's server, as in FTP's active mode."""
+        servers = await self.serving(Lines, policy=as_client())
+        client = await self.calling(Lines, servers.port, policy=as_server())
+        # TLS's client may say hello right behind its go-ahead.
+        client.may_pipeline_hello = True
+        client.upgrade = lambda reply: self.reversed_upgrade(client, False)
+        client.say(b"before")
+        await client.hears(b"heard before")
+        (server,) = servers.all
+        server.upgrade = lambda reply: self.reversed_upgrade(server, True, reply)
+        client.say(b"STARTTLS")
+        self.assertTrue((await server.secured).verified)
+        await client.secured
+
+    def reversed_upgrade(self, speaker: Any, client: bool, reply: bytes = b"") -> None:
+        """Switch, in the other role than TCP's."""
+        started = speaker.startTLS(speaker.policy, reply=reply, client=client)
+        started.addCallbacks(speaker.secured.callback, speaker.secured.errback)
+
+    async def test_a_reconnecting_client_resumes(self) -> None:
+        """The second upgrade with a peer takes up the session of the first."""
+        servers = await self.serving(Lines)
+        resumed = []
+        for _ in range(2):
+            client = await self.calling(Lines, servers.port)
+            client.say(b"STARTTLS")
+            resumed.append((await client.secured).resumed)
+            client.say(b"after")
+            await client.hears(b"heard after")
+            client.transport.loseConnection()
+            await client.lost
+        self.assertEqual(resumed, [False, True])
+        self.assertEqual([(await s.secured).resumed for s in servers.all], [False, True])
