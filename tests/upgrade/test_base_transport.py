@@ -1,4 +1,4 @@
-"""The transport at the bottom: who is there, and may TLS begin?"""
+"""The transport under the wrappers: who is there, and can TLS begin?"""
 
 from __future__ import annotations
 
@@ -44,17 +44,17 @@ def wrapped(transport: Any) -> Any:
     return transport
 
 
-class BottomTests(SynchronousTestCase):
-    """What is under the wrappers."""
+class BaseTransportTests(SynchronousTestCase):
+    """What can be learnt from the transport under the wrappers."""
 
-    def test_wrappers_are_looked_through(self) -> None:
-        """However many there are, the transport beneath them is found."""
+    def test_base_transport_is_found_under_wrappers(self) -> None:
+        """However many wrappers there are, the transport beneath them is found."""
         transport = StringTransport()
         self.assertIs(base_transport(wrapped(transport)), transport)
         self.assertIs(base_transport(transport), transport)
 
-    def test_tls_among_the_wrappers(self) -> None:
-        """A conversation that was under TLS from the start is known by it."""
+    def test_implicit_tls_is_detected(self) -> None:
+        """TLS among the wrappers is detected, and cannot be started again."""
         factory = TLSMemoryBIOFactory(ClientContextFactory(), True, Factory())
         tls = TLSMemoryBIOProtocol(factory, Protocol())
         tls.transport = cast(Any, StringTransport())
@@ -62,13 +62,13 @@ class BottomTests(SynchronousTestCase):
         self.assertFalse(is_under_tls(wrapped(StringTransport())))
         self.assertRaises(AlreadySecure, require_startable, wrapped(tls))
 
-    def test_what_cannot_start_tls(self) -> None:
+    def test_transport_that_cannot_start_tls_is_refused(self) -> None:
         """A transport in memory has no TLS; the error names its type."""
         error = self.assertRaises(UpgradeError, require_startable, StringTransport())
         self.assertIn("StringTransport", str(error))
 
-    def test_the_role(self) -> None:
-        """TCP's client, its server, and a transport that is neither."""
+    def test_role_is_that_of_tcp(self) -> None:
+        """A TCP client, a TCP server, and a transport that is neither."""
         client = tcp.Client.__new__(tcp.Client)
         server = tcp.Server.__new__(tcp.Server)
         self.assertEqual(
@@ -76,8 +76,8 @@ class BottomTests(SynchronousTestCase):
             [True, False, None],
         )
 
-    def test_with_whom(self) -> None:
-        """Messages name the peer by its address, in brackets where need be, and by its name."""
+    def test_description_names_the_peer(self) -> None:
+        """The description has the peer's address, in brackets if it is IPv6, and its name."""
         rows = {
             IPv4Address("TCP", "192.0.2.1", 25): "STARTTLS with 192.0.2.1:25",
             IPv6Address("TCP", "::1", 25): "STARTTLS with [::1]:25",

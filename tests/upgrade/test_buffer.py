@@ -1,4 +1,4 @@
-"""The feed: a parser gets one unit at a time, and what it has not had stays in sight."""
+"""The input buffer: a parser gets one unit at a time, and the rest can still be seen."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Parser:
             command()
 
 
-class FeedTests(SynchronousTestCase):
+class InputBufferTests(SynchronousTestCase):
     """What a parser gets, and when."""
 
     def setUp(self) -> None:
@@ -51,24 +51,24 @@ class FeedTests(SynchronousTestCase):
             lambda: self.parser.is_paused,
         )
 
-    def test_one_unit_at_a_time(self) -> None:
-        """However the bytes come, the parser gets whole units."""
+    def test_parser_gets_whole_units(self) -> None:
+        """However the bytes arrive, the parser gets whole units."""
         self.buffer.add(b"one;two;th")
         self.buffer.add(b"ree")
         self.assertEqual(self.parser.got, [b"one;", b"two;"])
         self.buffer.add(b";")
         self.assertEqual(self.parser.got, [b"one;", b"two;", b"three;"])
 
-    def test_a_parser_that_pauses(self) -> None:
-        """A paused parser gets nothing until it wants more."""
+    def test_paused_parser_gets_nothing(self) -> None:
+        """A paused parser gets nothing until it resumes."""
         self.buffer.add(b"pause;next;")
         self.assertEqual(self.parser.got, [b"pause;"])
         self.parser.is_paused = False
         self.buffer.deliver_units()
         self.assertEqual(self.parser.got, [b"pause;", b"next;"])
 
-    def test_holding(self) -> None:
-        """Held input waits, and so does the transport."""
+    def test_held_input_waits(self) -> None:
+        """Held input waits, and the transport is paused."""
         self.buffer.add(b"hold;next;")
         self.assertEqual(self.parser.got, [b"hold;"])
         self.assertEqual(self.transport.producerState, "paused")
@@ -76,20 +76,20 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.parser.got, [b"hold;", b"next;"])
         self.assertEqual(self.transport.producerState, "producing")
 
-    def test_releasing_a_paused_parser(self) -> None:
-        """A parser that has paused itself meanwhile keeps its transport paused."""
+    def test_release_does_not_resume_a_paused_parser(self) -> None:
+        """If the parser paused meanwhile, its transport stays paused."""
         self.buffer.hold()
         self.parser.is_paused = True
         self.buffer.release()
         self.assertEqual(self.transport.producerState, "paused")
 
-    def test_releasing_what_was_not_held(self) -> None:
+    def test_release_without_hold_does_nothing(self) -> None:
         """Releasing once too often does nothing."""
         self.buffer.release()
         self.assertEqual(self.transport.producerState, "producing")
 
-    def test_closing(self) -> None:
-        """A closed feed gives back what was left, and delivers nothing more."""
+    def test_closed_buffer_delivers_nothing(self) -> None:
+        """A closed buffer gives back what was left, and delivers nothing more."""
         self.buffer.hold()
         self.buffer.add(b"next;")
         self.assertEqual(self.buffer.close(), b"next;")
@@ -98,24 +98,24 @@ class FeedTests(SynchronousTestCase):
         self.assertEqual(self.buffer.close(), b"")
         self.assertEqual(self.parser.got, [])
 
-    def test_a_parser_that_ends_it(self) -> None:
-        """What follows the unit that ended it is not delivered."""
+    def test_nothing_is_delivered_after_close(self) -> None:
+        """What follows the unit on which the parser closed the buffer is not delivered."""
         self.buffer.add(b"end;next;")
         self.assertEqual(self.parser.got, [b"end;"])
 
-    def test_a_parser_that_closes_the_connection(self) -> None:
-        """What follows the unit that closed the connection is not delivered, nor kept."""
+    def test_nothing_is_kept_after_the_connection_closes(self) -> None:
+        """What follows the unit that closed the connection is neither delivered nor kept."""
         self.buffer.add(b"close;next;")
         self.assertEqual(self.parser.got, [b"close;"])
         self.assertEqual(self.buffer.close(), b"")
 
-    def test_what_is_given_back_comes_first(self) -> None:
-        """Bytes that the parser gives back are older than those that wait."""
+    def test_bytes_given_back_come_first(self) -> None:
+        """Bytes that the parser gives back come before those that wait."""
         self.buffer.add(b"back;next;")
         self.assertEqual(self.parser.got, [b"back;", b"older;", b"next;"])
 
-    def test_a_unit_that_cannot_be(self) -> None:
-        """A size that is not there yet, or no size, means to wait."""
+    def test_impossible_unit_size_means_wait(self) -> None:
+        """A size that is not positive, or more than has arrived, means to wait."""
         for size in (-1, 0, 7):
 
             def next_unit(data: object, size: int = size) -> int:
@@ -126,8 +126,8 @@ class FeedTests(SynchronousTestCase):
             self.assertEqual(buffer.close(), b"word;")
         self.assertEqual(self.parser.got, [])
 
-    def test_too_much(self) -> None:
-        """A unit without an end is noticed; a full buffer that only waits is not one."""
+    def test_unit_without_an_end_is_noticed(self) -> None:
+        """A unit without an end makes the buffer overfull; a paused parser's input does not."""
         self.buffer.add(b"x" * MAX_HELD)
         self.assertFalse(self.buffer.is_overfull)
         self.buffer.add(b"x")

@@ -1,4 +1,4 @@
-"""Where a parser's next unit ends: never further than what it acts upon at once."""
+"""Where a parser's next unit ends: never after more than one action of the parser."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ WRITTEN: Final[dict[type[Any], Any]] = {
 """How each parser's messages are written."""
 
 
-class ContractTests(SynchronousTestCase):
+class EveryParserTests(SynchronousTestCase):
     """What holds for every parser that is known."""
 
     @THOROUGHLY
@@ -112,78 +112,78 @@ class ContractTests(SynchronousTestCase):
 
     @THOROUGHLY
     @given(kind=st.sampled_from(list(WRITTEN)), data=st.binary(min_size=1, max_size=200))
-    def test_any_bytes_have_a_size(self, kind: Any, data: bytes) -> None:
-        """Whatever a peer sends, the answer is a number of those bytes."""
+    def test_size_is_never_more_than_has_arrived(self, kind: Any, data: bytes) -> None:
+        """Whatever a peer sends, the size is between 0 and the number of bytes."""
         parser = kind()
         parser.makeConnection(StringTransport())
         self.assertIn(next_unit(parser, data), range(len(data) + 1))
 
 
-class RowTests(SynchronousTestCase):
-    """The table, row by row."""
+class ParserTests(SynchronousTestCase):
+    """Where a unit ends for each kind of parser."""
 
-    def test_a_line(self) -> None:
-        """A line ends behind its delimiter, whichever that is now."""
+    def test_line_ends_with_the_current_delimiter(self) -> None:
+        """A line ends with its delimiter, which may change."""
         parser = Lines()
         self.assertEqual(next_unit(parser, b"one\r\ntwo\r\n"), 5)
         self.assertEqual(next_unit(parser, b"one"), 0)
         parser.delimiter = b";"
         self.assertEqual(next_unit(parser, b"one\r\n;two"), 6)
 
-    def test_a_line_without_an_end(self) -> None:
+    def test_line_that_is_too_long_goes_to_the_parser(self) -> None:
         """What is too long for a line goes to the parser, which refuses it."""
         for parser in (Lines(), OnlyLines()):
             parser.MAX_LENGTH = 4
             self.assertEqual(next_unit(parser, b"123456"), 0)
             self.assertEqual(next_unit(parser, b"1234567"), 7)
 
-    def test_raw_mode(self) -> None:
-        """Where raw data ends only the protocol knows: it gets byte by byte."""
+    def test_raw_data_is_delivered_byte_by_byte(self) -> None:
+        """Only the protocol knows where raw data ends: it gets byte by byte."""
         parser = Lines()
         parser.setRawMode()
         self.assertEqual(next_unit(parser, b"one\r\ntwo"), 1)
 
-    def test_a_prefixed_message(self) -> None:
+    def test_prefixed_message_is_as_long_as_its_prefix_says(self) -> None:
         """A message is as long as its prefix says."""
         self.assertEqual(next_unit(Short(), b"\x00\x03abcdef"), 5)
         self.assertEqual(next_unit(Short(), b"\x00\x03ab"), 0)
         self.assertEqual(next_unit(Short(), b"\x00"), 0)
         self.assertEqual(next_unit(Short(), b"\x00\x00rest"), 2)
 
-    def test_a_message_that_is_too_long(self) -> None:
-        """The prefix alone makes the parser refuse it."""
+    def test_prefix_of_a_message_that_is_too_long_goes_to_the_parser(self) -> None:
+        """The parser gets the prefix alone, and refuses it."""
         parser = Int32StringReceiver()
         parser.MAX_LENGTH = 10
         self.assertEqual(next_unit(parser, b"\x00\x00\x00\x0brest"), 4)
 
-    def test_a_netstring(self) -> None:
-        """A netstring ends behind its comma."""
+    def test_netstring_ends_with_its_comma(self) -> None:
+        """A netstring ends with its comma."""
         self.assertEqual(next_unit(Netstrings(), b"3:abc,1:x,"), 6)
         self.assertEqual(next_unit(Netstrings(), b"0:,rest"), 3)
         for part in (b"3:abc", b"3:", b"3"):
             self.assertEqual(next_unit(Netstrings(), part), 0, part)
 
-    def test_a_broken_netstring(self) -> None:
-        """What is none goes to the parser, which refuses it."""
+    def test_invalid_netstring_goes_to_the_parser(self) -> None:
+        """What is not a netstring goes to the parser, which refuses it."""
         for text in (b"x", b"12x4", b"03:abc,", b"-1:", b"99999999999999999999"):
             self.assertEqual(next_unit(Netstrings(), text), len(text), text)
         parser = Netstrings()
         parser.MAX_LENGTH = 10
         self.assertEqual(next_unit(parser, b"11:rest"), 3)
 
-    def test_a_tag(self) -> None:
-        """A parser of XML gets whole tags, and no declaration of a document type."""
+    def test_xml_is_delivered_by_tags(self) -> None:
+        """A parser of XML gets whole tags; a document type is refused."""
         stream = XmlStream()
         self.assertEqual(next_unit(stream, b"<a b='>'/>rest>"), 10)
         self.assertEqual(next_unit(stream, b"<a b='>"), 0)
         self.assertRaises(PeerMisbehaved, next_unit, stream, b"<!DOCTYPE a>")
 
-    def test_any_other_parser(self) -> None:
+    def test_unknown_parser_gets_single_bytes(self) -> None:
         """A parser that is not known gets byte by byte."""
         self.assertEqual(next_unit(Protocol(), b"anything"), 1)
 
-    def test_paused_parsers(self) -> None:
-        """A parser that was paused wants nothing; others cannot be."""
+    def test_only_parsers_that_can_pause_are_paused(self) -> None:
+        """A line parser can be paused; a LineOnlyReceiver cannot."""
         parser = Lines()
         parser.makeConnection(cast(Any, StringTransport()))
         self.assertFalse(is_paused(parser))

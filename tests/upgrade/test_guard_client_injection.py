@@ -1,4 +1,4 @@
-"""What servers send in the clear to guarded clients."""
+"""Plaintext that a server injects: guarded clients never read it as if it came under TLS."""
 
 from __future__ import annotations
 
@@ -105,8 +105,8 @@ class Attempt:
     outcome: Any
 
 
-class ClientTests(GuardTestCase):
-    """What servers send in the clear is never read as if it had been secret."""
+class ClientInjectionTests(GuardTestCase):
+    """What a server sends in the clear after its go-ahead is never believed."""
 
     async def begun(self, name: str, go_ahead: bytes, *more: tuple[bytes, bytes | None]) -> Attempt:
         """A client that has begun with servers which answer so."""
@@ -139,38 +139,38 @@ class ClientTests(GuardTestCase):
             self.assertTrue(server.heard.endswith(how.ask), server.heard)
             await server.lost
 
-    async def test_c1_smtp(self) -> None:
-        """SMTP: an answer to EHLO behind the go-ahead gets no credentials."""
+    async def test_smtp_reply_after_the_go_ahead_is_not_believed(self) -> None:
+        """SMTP: a reply to EHLO after the go-ahead gets no credentials from the client."""
         await self.injected("smtp", b"250-evil\r\n250 AUTH LOGIN PLAIN\r\n", b"\r\n")
 
-    async def test_c2_pop3(self) -> None:
-        """POP3: a list of capabilities behind the go-ahead is not believed."""
+    async def test_pop3_capabilities_after_the_go_ahead_are_not_believed(self) -> None:
+        """POP3: a list of capabilities after the go-ahead is not believed."""
         await self.injected("pop3", b"+OK\r\nPLAIN\r\nLOGIN\r\n.\r\n")
 
-    async def test_c3_pop3_garbage(self) -> None:
-        """POP3: part of a line counts too."""
+    async def test_pop3_partial_line_after_the_go_ahead_ends_the_connection(self) -> None:
+        """POP3: part of a line counts as injected too."""
         await self.injected("pop3", b"\xb9\xb3\xb9\xb2\xb3", b"+")
 
-    async def test_c4_imap(self) -> None:
-        """IMAP: capabilities and tagged answers behind the go-ahead are not believed."""
+    async def test_imap_replies_after_the_go_ahead_are_not_believed(self) -> None:
+        """IMAP: capabilities and tagged replies after the go-ahead are not believed."""
         await self.injected(
             "imap", b"* CAPABILITY IMAP4REV1 AUTH=PLAIN\r\n0003 OK done\r\n", b"* 9 EXISTS\r\n"
         )
 
-    async def test_c5_imap_alerts(self) -> None:
-        """IMAP: an alert behind the go-ahead is not shown; one before it does no harm."""
+    async def test_imap_alert_after_the_go_ahead_ends_the_connection(self) -> None:
+        """IMAP: an alert after the go-ahead is not shown; one before it does no harm."""
         await self.injected("imap", b"* OK [ALERT] x\r\n")
         attempt = await self.begun("imap", b"* OK [ALERT] x\r\n0002 OK go\r\n")
         await self.until_hello(attempt)
         await self.hung_up(attempt.recorder)
         await self.failure(attempt.outcome)
 
-    async def test_c6_imap_bye(self) -> None:
-        """IMAP: a goodbye behind the go-ahead is no clean close."""
+    async def test_imap_bye_after_the_go_ahead_is_not_a_clean_close(self) -> None:
+        """IMAP: a BYE after the go-ahead is an injection, not a clean close."""
         await self.injected("imap", b"* BYE close\r\n")
 
-    async def test_c7_xmpp(self) -> None:
-        """XMPP: neither a stanza, features, an error, a header nor a space may follow."""
+    async def test_xmpp_data_after_proceed_ends_the_connection(self) -> None:
+        """XMPP: no stanza, features, error, stream header or space may follow <proceed/>."""
         await self.injected(
             "xmpp",
             b"<message from='mallory@localhost'><body>hi</body></message>",
@@ -183,8 +183,8 @@ class ClientTests(GuardTestCase):
             b" ",
         )
 
-    async def test_amp(self) -> None:
-        """AMP: a question behind the answer is not asked, and the next question fails."""
+    async def test_amp_box_after_the_answer_is_not_executed(self) -> None:
+        """AMP: a call after the answer is not executed, and the client's next call fails."""
         await self.injected(
             "amp", twisted_protocols.box(_ask=b"9", _command=b"Ask", text=EVIL), b"\0\0"
         )
@@ -198,8 +198,8 @@ class ClientTests(GuardTestCase):
         self.assertIsInstance(failed, PlaintextInjected)
         self.assertEqual(recorder.protocol.asked, [])
 
-    async def test_tags_that_hide_in_a_text(self) -> None:
-        """XMPP: a document type, which could name a text that is many tags, is refused."""
+    async def test_xmpp_document_type_is_refused(self) -> None:
+        """XMPP: a document type is refused; one of its entities could stand for many tags."""
         entity = b'<!DOCTYPE s [<!ENTITY e "' + twisted_protocols.PROCEED + b'<message/>">]>'
         made = await self.scripted(
             b"", (b"<stream", entity + twisted_protocols.STREAM + b"&e;<a/>")
@@ -208,8 +208,8 @@ class ClientTests(GuardTestCase):
         self.assertIn("document type", str(await recorder.reason()))
         self.assertEqual(recorder.protocol.authenticator.stanzas, [])
 
-    async def test_c10_in_a_segment_of_its_own(self) -> None:
-        """What comes after the go-ahead is taken for TLS, and is none."""
+    async def test_plaintext_after_the_go_ahead_fails_the_handshake(self) -> None:
+        """Plaintext that follows the go-ahead goes to TLS, which reports a plaintext peer."""
         for name, how in CLIENTS.items():
             attempt = await self.begun(name, how.go_ahead, (b"\x16\x03", b"250 evil\r\n"))
             reason = await attempt.recorder.reason()
@@ -218,8 +218,8 @@ class ClientTests(GuardTestCase):
             if attempt.outcome is not None:
                 self.assertIs(await self.failure(attempt.outcome), reason)
 
-    async def test_c11_segments_do_not_matter(self) -> None:
-        """However the answers are cut, TLS begins behind the go-ahead."""
+    async def test_segmentation_does_not_matter(self) -> None:
+        """However the replies are cut into segments, TLS begins after the go-ahead."""
         for how in CLIENTS.values():
             answers = [how.greeting, *(answer for _, answer in how.steps), how.go_ahead]
             for size in (1, 7):
@@ -238,8 +238,8 @@ class ClientTests(GuardTestCase):
         while b"\x16\x03" not in attempt.made.recorder.heard:
             await self.turn()
 
-    async def test_c12_a_whole_session(self) -> None:
-        """SMTP: a mail does not count as sent because someone says so in the clear."""
+    async def test_smtp_mail_is_not_sent_because_plaintext_says_so(self) -> None:
+        """SMTP: a whole session's replies in the clear do not make a mail count as sent."""
         made = await self.scripted(
             b"220 mx\r\n",
             (b"EHLO", b"250-mx\r\n250 STARTTLS\r\n"),
@@ -249,8 +249,8 @@ class ClientTests(GuardTestCase):
         self.assertIsInstance(failed.__cause__, PlaintextInjected)
         self.assertTrue(made.recorder.heard.endswith(b"STARTTLS\r\n"))
 
-    async def test_c12_an_untrusted_certificate(self) -> None:
-        """SMTP: nor when the peer is a stranger, whoever it is that verifies."""
+    async def test_smtp_mail_is_not_sent_to_an_untrusted_server(self) -> None:
+        """SMTP: no mail goes to an untrusted certificate, with the guard's policy or without."""
         stranger = certificates.issued("stranger.pem", "localhost", by=Authority.create("no one"))
         postbox = twisted_protocols.Postbox()
         for policy in (None, {"peer_name": "localhost", "cafile": certificates.cafile()}):
@@ -264,8 +264,8 @@ class ClientTests(GuardTestCase):
             await made.recorder.lost
         self.assertEqual((postbox.senders, postbox.mails), ([], []))
 
-    async def test_c16_answers_that_are_none(self) -> None:
-        """SMTP: whatever stands in place of the go-ahead, no mail goes out in the clear."""
+    async def test_smtp_wrong_reply_to_starttls_sends_no_mail(self) -> None:
+        """SMTP: whatever the server says in place of the go-ahead, no mail is sent in the clear."""
         for answer in (b"354 x", b"250 ok", b"* 220", b"220ok", b"2200 x", b"+ go", b"454 no"):
             made = await self.scripted(
                 b"220 mx\r\n",

@@ -1,4 +1,4 @@
-"""Twisted's own protocols behind the guard, unmodified."""
+"""Twisted's own protocols, unmodified, upgrade to TLS behind the guard."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from tests.upgrade.guard_case import LOCAL, TCP, EndpointPair, GuardTestCase
 
 
 class ConversationTests(GuardTestCase):
-    """With the guard, everything is as it was without, over whatever it runs."""
+    """With the guard, protocols work as they do without it, over TCP and local sockets."""
 
     async def pair(
         self, endpoints: EndpointPair, server: IProtocolFactory, client: IProtocolFactory
@@ -56,8 +56,8 @@ class ConversationTests(GuardTestCase):
             await recorder.lost
             await servers.recorder.lost
 
-    async def test_mail(self) -> None:
-        """A mail is sent with SMTP."""
+    async def test_smtp_client_sends_a_mail(self) -> None:
+        """A mail is sent with SMTP, after a log-in."""
         for endpoints in TCP:
             postbox, sent = twisted_protocols.Postbox(), Deferred[Any]()
             servers = RecordingFactory(partial(twisted_protocols.mail_server, postbox))
@@ -68,8 +68,8 @@ class ConversationTests(GuardTestCase):
             self.assertEqual(postbox.mails, [[b"Subject: hello", b"", b"Dear Bob"]])
             self.assertTrue(servers.recorder.protocol.authenticated)
 
-    async def test_imap(self) -> None:
-        """Someone logs in with IMAP and looks at the mailboxes."""
+    async def test_imap_client_logs_in(self) -> None:
+        """An IMAP client logs in and lists the mailboxes."""
 
         async def talk(client: Any) -> None:
             await client.login(twisted_protocols.USER, twisted_protocols.PASSWORD)
@@ -82,8 +82,8 @@ class ConversationTests(GuardTestCase):
             talk,
         )
 
-    async def test_pop3(self) -> None:
-        """Someone logs in with POP3."""
+    async def test_pop3_client_logs_in(self) -> None:
+        """A POP3 client starts TLS and logs in."""
 
         async def talk(client: Any) -> None:
             await client.startTLS(twisted_protocols.as_client())
@@ -91,8 +91,8 @@ class ConversationTests(GuardTestCase):
 
         await self.over(TCP + LOCAL, twisted_protocols.PostOffice, pop3.AdvancedPOP3Client, talk)
 
-    async def test_xmpp(self) -> None:
-        """A stream of XMPP is made ready, and takes a message."""
+    async def test_xmpp_stream_becomes_ready(self) -> None:
+        """An XMPP client's stream becomes ready for stanzas."""
 
         async def talk(client: Any) -> None:
             await client.authenticator.ready
@@ -104,8 +104,8 @@ class ConversationTests(GuardTestCase):
             talk,
         )
 
-    async def test_amp(self) -> None:
-        """Two AMP peers ask and answer, before and after."""
+    async def test_amp_peers_call_each_other(self) -> None:
+        """Two AMP peers call each other, before TLS and under it."""
 
         async def talk(client: Any) -> None:
             await client.callRemote(twisted_protocols.Ask, text="before\0")
@@ -115,8 +115,8 @@ class ConversationTests(GuardTestCase):
 
         await self.over(TCP + LOCAL, twisted_protocols.Peer, twisted_protocols.Peer, talk)
 
-    async def test_someone_else_s_parser(self) -> None:
-        """A parser that is not Twisted's gets what ends with the boundary, or byte by byte."""
+    async def test_unknown_parser_receives_up_to_the_boundary(self) -> None:
+        """A parser that is not Twisted's receives data up to the boundary, or byte by byte."""
 
         class Words(Protocol):
             def connectionMade(self) -> None:

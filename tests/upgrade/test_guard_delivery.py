@@ -1,4 +1,4 @@
-"""What a guarded protocol is given, and when."""
+"""What the guard gives the application's protocol, and when."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from txtransport.errors import (
 
 
 class DeliveryTests(GuardTestCase):
-    """A guest's own ways open no gap."""
+    """Nothing that the application's protocol does lets plaintext pass for data under TLS."""
 
-    async def test_s15_a_paused_guest(self) -> None:
-        """What a guest gets after a pause is one command at a time as before."""
+    async def test_protocol_that_paused_receives_one_command_at_a_time(self) -> None:
+        """After a pause, the protocol still receives one command at a time."""
 
         class Pausing(LineReceiver):
             def lineReceived(self, line: bytes) -> None:
@@ -62,8 +62,8 @@ class DeliveryTests(GuardTestCase):
             self.assertIsInstance(await recorder.reason(), PlaintextInjected)
             await client.gone()
 
-    async def test_a_guest_that_pauses_in_the_handshake(self) -> None:
-        """The handshake is not held up, and the guest is given nothing until it wants it."""
+    async def test_paused_protocol_receives_nothing_until_it_resumes(self) -> None:
+        """A pause does not stop the handshake; the protocol receives nothing until it resumes."""
 
         class Pausing(twisted_protocols.PostOffice):
             def lineReceived(self, line: bytes) -> None:
@@ -86,8 +86,8 @@ class DeliveryTests(GuardTestCase):
         transport.resumeProducing()
         await client.heard(b"+OK\r\n+OK\r\n")
 
-    async def test_an_abort_stops_the_delivery(self) -> None:
-        """A guest that aborts hears nothing more, be it in the clear or under TLS."""
+    async def test_abort_stops_delivery(self) -> None:
+        """A protocol that aborts receives nothing more, in the clear or under TLS."""
 
         class Aborting(LineReceiver):
             def connectionMade(self) -> None:
@@ -123,8 +123,8 @@ class DeliveryTests(GuardTestCase):
         self.assertIsInstance(await made.recorder.reason(), ConnectionClosed)
         self.assertEqual(made.recorder.protocol.heard, [b"STLS", b"one", b"abort"])
 
-    async def test_a_guest_that_hooks_what_it_is_given(self) -> None:
-        """A guest which has a StartTLSMixin, that stands before its parser, is guarded as well."""
+    async def test_protocol_with_the_mixin_is_protected_too(self) -> None:
+        """A protocol with a StartTLSMixin of its own is guarded as well."""
 
         def build() -> Any:
             lines = Lines()
@@ -139,8 +139,8 @@ class DeliveryTests(GuardTestCase):
         self.assertEqual(made.recorder.protocol.heard, [(b"STARTTLS", False)])
         await client.gone()
 
-    async def test_a_guard_within_a_guard(self) -> None:
-        """Twice guarded is as good."""
+    async def test_guard_around_a_guard_works(self) -> None:
+        """A factory may be guarded twice."""
         made = RecordingFactory(twisted_protocols.PostOffice)
         twice = txtransport.guard(txtransport.guard(made))
         cast(Any, made).port = await self.listening("tcp://127.0.0.1:0", twice)
@@ -155,8 +155,8 @@ class DeliveryTests(GuardTestCase):
         await client.heard(b"+OK\r\n+OK\r\n")
         self.assertEqual(made.recorders[0].protocol.heard, [b"STLS"])
 
-    async def test_a_boundary_that_comes_in_two_pieces(self) -> None:
-        """What is given away because it is long does not take half a boundary with it."""
+    async def test_boundary_in_two_segments_is_found(self) -> None:
+        """When a long input is delivered in parts, half a boundary at its end waits."""
 
         class Long(Protocol):
             def connectionMade(self) -> None:
@@ -179,8 +179,8 @@ class DeliveryTests(GuardTestCase):
         self.assertEqual(made.recorder.protocol.words, [b"STLS"])
         await client.gone()
 
-    async def test_an_error_of_the_guest_s(self) -> None:
-        """An exception in the clear is the application's, and is told once."""
+    async def test_error_in_the_protocol_ends_the_connection(self) -> None:
+        """An exception before TLS is the application's: it ends the connection, logged once."""
 
         class Broken(twisted_protocols.PostOffice):
             def lineReceived(self, line: bytes) -> None:

@@ -1,4 +1,4 @@
-"""The factory that `guard` makes."""
+"""The factory that `guard` makes: its arguments, and what it passes on."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from tests.upgrade.guard_case import GuardTestCase
 
 
 class FactoryTests(GuardTestCase):
-    """The guard's factory passes on what is the guest's factory's."""
+    """The guard's factory passes on everything to the factory that it wraps."""
 
-    def test_a_boundary_is_some_bytes(self) -> None:
-        """An empty boundary, and one that is text, are refused at once."""
+    def test_boundary_must_be_non_empty_bytes(self) -> None:
+        """A boundary that is empty, or not bytes, is refused at once."""
         self.assertIn(
             "empty", str(self.assertRaises(ValueError, txtransport.guard, Factory(), b""))
         )
         for wrong in ("\n", bytearray(b"\n"), 10):
             self.assertRaises(TypeError, txtransport.guard, Factory(), wrong)
 
-    async def test_a_factory_that_builds_none(self) -> None:
-        """Whom the guest's factory does not want is closed."""
+    async def test_factory_that_builds_no_protocol_closes_the_connection(self) -> None:
+        """If the factory builds no protocol for a client, the connection is closed."""
 
         class Closed(Factory):
             noisy = False
@@ -39,8 +39,8 @@ class FactoryTests(GuardTestCase):
         client = await self.connected(f"tcp://127.0.0.1:{port}")
         self.assertIsInstance((await client.gone()).value, ConnectionClosed)
 
-    async def test_what_client_factories_hear(self) -> None:
-        """A client's factory hears of attempts, failures and ends, and is started and stopped."""
+    async def test_client_factory_methods_are_called(self) -> None:
+        """A ClientFactory is told of attempts, failures and ends, and is started and stopped."""
         told: list[str] = []
 
         class Told(ClientFactory):
@@ -81,8 +81,8 @@ class FactoryTests(GuardTestCase):
         await self.turn()
         self.assertEqual(told[4:], ["start", "attempt", "end", "stop"])
 
-    async def test_what_an_endpoint_gives(self) -> None:
-        """An endpoint's Deferred fires with the guard; the protocol is within."""
+    async def test_endpoint_deferred_fires_with_the_guard(self) -> None:
+        """An endpoint's Deferred fires with the guard, which has the protocol as attribute."""
         made = await self.serving(twisted_protocols.PostOffice)
         endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{made.port}")
         clients = RecordingFactory(pop3.AdvancedPOP3Client)

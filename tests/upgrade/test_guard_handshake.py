@@ -1,4 +1,4 @@
-"""The handshake of guarded protocols, and its ends."""
+"""The handshake of guarded protocols: deadlines, failures, and closing."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ class Listening(twisted_protocols.PostOffice):
 implementer(IHandshakeListener)(Listening)
 
 
-class EndTests(GuardTestCase):
-    """Every conversation ends, once, with its reason."""
+class HandshakeTests(GuardTestCase):
+    """Every connection ends once, with its reason, with a policy and without."""
 
     POLICIES: Final = (None, policy_of_a_server)
     """The guest's own context, and one of ours."""
@@ -68,8 +68,8 @@ class EndTests(GuardTestCase):
         await client.heard(b"+OK\r\n")
         return made.recorder, client, clocked.clock
 
-    async def test_s22_a_handshake_that_never_comes(self) -> None:
-        """A silent client is dropped at the deadline, and so is one that says a byte a second."""
+    async def test_handshake_timeout_aborts_a_silent_or_slow_client(self) -> None:
+        """A client that sends nothing, or a byte a second, is aborted at the deadline."""
         for policy in self.POLICIES:
             for word in (b"", b"\x16\x03\x01\x02\x00\x01"):
                 recorder, client, clock = await self.upgrading(policy)
@@ -85,8 +85,8 @@ class EndTests(GuardTestCase):
                 self.assertEqual(clock.getDelayedCalls(), [])
                 await client.gone()
 
-    async def test_c27_a_server_that_falls_silent(self) -> None:
-        """A client waits for thirty seconds, and not for ever."""
+    async def test_client_handshake_timeout_is_thirty_seconds(self) -> None:
+        """A client waits thirty seconds for a silent server."""
         made = await self.scripted(b"")
         recorder = await self.calling(pop3.AdvancedPOP3Client, made)
         clocked = ClockedReactor(self.reactor)
@@ -97,8 +97,8 @@ class EndTests(GuardTestCase):
         clocked.clock.advance(0.02)
         self.assertIsInstance(await recorder.reason(), TransportTimeout)
 
-    async def test_s23_what_is_not_tls(self) -> None:
-        """The log names what came in place of TLS, escaped, and nothing is executed."""
+    async def test_plaintext_in_place_of_tls_is_logged_and_not_executed(self) -> None:
+        """The log shows, escaped, what came in place of TLS; none of it is executed."""
         rows = {
             b"EHLO evil.example\r\n": "EHLO evil",
             b"GET / HTTP/1.1\r\n\r\n": "GET /",
@@ -121,8 +121,8 @@ class EndTests(GuardTestCase):
                 self.assertTrue(text.isprintable())
                 self.assertEqual(recorder.protocol.heard, [b"STLS"])
 
-    async def test_s24_a_client_that_refuses_the_certificate(self) -> None:
-        """The log tells what the client held against it."""
+    async def test_client_that_rejects_our_certificate_is_logged(self) -> None:
+        """The log says why the client rejected the server's certificate."""
         for policy in self.POLICIES:
             recorder, client, _ = await self.upgrading(policy)
             overheard = self.overheard()
@@ -134,8 +134,8 @@ class EndTests(GuardTestCase):
             (event,) = overheard.events
             self.assertIn("unknown ca", formatEvent(event))
 
-    async def test_s26_a_goodbye_in_the_handshake(self) -> None:
-        """A close_notify in place of a hello is an end and no error of the program."""
+    async def test_close_notify_during_the_handshake_is_reported_as_closed(self) -> None:
+        """A close_notify in place of a ClientHello ends the connection as `closed`."""
         for policy in self.POLICIES:
             recorder, client, _ = await self.upgrading(policy)
             client.say(b"\x15\x03\x03\x00\x02\x01\x00")
@@ -144,8 +144,8 @@ class EndTests(GuardTestCase):
             self.assertIsInstance(reason, HandshakeFailed)
             self.assertEqual(reason.cause, "closed")
 
-    async def test_s26_a_cut_in_the_handshake(self) -> None:
-        """Nor is it one when the client resets, or leaves in the middle of its hello."""
+    async def test_connection_lost_during_the_handshake_is_reported_as_closed(self) -> None:
+        """So does a reset, or a connection that ends in the middle of the ClientHello."""
         for policy in self.POLICIES:
             for leave, word in (
                 ("abortConnection", b""),
@@ -158,8 +158,8 @@ class EndTests(GuardTestCase):
                 reason = await recorder.reason()
                 self.assertEqual(reason.cause, "closed")
 
-    async def test_who_listens_for_handshakes_hears_of_it(self) -> None:
-        """A guest that is an IHandshakeListener is told once, and may leave at once."""
+    async def test_handshake_listener_is_called_once(self) -> None:
+        """A protocol that is an IHandshakeListener is called once, and may close at once."""
         for policy in self.POLICIES:
             for leave in ("", "abortConnection", "loseConnection"):
                 recorder, client, _ = await self.upgrading(policy, Listening)
@@ -180,8 +180,8 @@ class EndTests(GuardTestCase):
         """Have a guest leave."""
         getattr(protocol.transport, how)()
 
-    async def test_s26_an_error_of_the_guest_s(self) -> None:
-        """What it raises when it hears of the handshake ends it, and is in the log once."""
+    async def test_error_in_handshake_completed_ends_the_connection(self) -> None:
+        """An exception in handshakeCompleted() ends the connection and is logged once."""
 
         def fail(protocol: object) -> None:
             raise ZeroDivisionError("of the guest's")
@@ -198,8 +198,8 @@ class EndTests(GuardTestCase):
             self.assertEqual(recorder.protocol.heard, [b"STLS"])
             await client.gone()
 
-    async def test_a_close_ends(self) -> None:
-        """A client that does not say goodbye is not waited for beyond five seconds."""
+    async def test_close_waits_at_most_five_seconds_for_close_notify(self) -> None:
+        """A client that never sends close_notify is waited for five seconds."""
         for policy in self.POLICIES:
             recorder, client, clock = await self.upgrading(policy, Listening)
             self.secure(client)
@@ -216,8 +216,8 @@ class EndTests(GuardTestCase):
             cast(Any, client.transport).resumeProducing()
             await client.gone()
 
-    async def test_a_close_in_the_handshake(self) -> None:
-        """What a guest said before it left is sent when it can be; who only left is gone."""
+    async def test_close_during_the_handshake_sends_what_was_written(self) -> None:
+        """loseConnection() sends what was written before, if anything was; else it aborts."""
 
         class Leaving(twisted_protocols.PostOffice):
             last = b""

@@ -1,4 +1,4 @@
-"""Guarded protocols under TLS from the first byte."""
+"""Guarded protocols where TLS begins with the first byte, as on port 465."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ from txtransport.errors import (
 
 
 class ImplicitTLSTests(GuardTestCase):
-    """Where TLS was first."""
+    """Under implicit TLS, the guard offers no STARTTLS and does not cut the input."""
 
-    async def test_under_implicit_tls(self) -> None:
-        """Where TLS was first, it is not offered."""
+    async def test_server_does_not_offer_starttls(self) -> None:
+        """A server under implicit TLS does not offer STARTTLS."""
         made = [
             RecordingFactory(lambda: twisted_protocols.mail_server(twisted_protocols.Postbox()))
             for _ in range(2)
@@ -50,8 +50,8 @@ class ImplicitTLSTests(GuardTestCase):
         endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
         return self.adopt(await endpoint.listen(factory))
 
-    async def test_a_client_under_implicit_tls(self) -> None:
-        """A guarded client knows that it is under TLS, and cannot begin it again."""
+    async def test_client_cannot_start_tls_again(self) -> None:
+        """A client under implicit TLS sees a TLS transport; startTLS() raises AlreadySecure."""
         for wrap in (True, False):
             number = await self.wrapped(RecordingFactory(twisted_protocols.PostOffice))
             clients = RecordingFactory(pop3.AdvancedPOP3Client)

@@ -1,4 +1,4 @@
-"""What guarded servers learnt in the clear."""
+"""What guarded servers learnt in the clear is forgotten, or ends the connection."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from txtransport.errors import (
 )
 
 
-class StateTests(GuardTestCase):
-    """What was learnt in the clear is void."""
+class PlaintextStateTests(GuardTestCase):
+    """Under TLS, nothing that a client said in the clear is still in force."""
 
     async def mailing(
         self, postbox: twisted_protocols.Postbox, portal: Any = None
@@ -35,16 +35,16 @@ class StateTests(GuardTestCase):
         said = (await client.heard(b"now\r\n5"))[client.received.index(b"220 Begin") :]
         return said.partition(b"\r\n")[2]
 
-    async def test_s17_a_mail_that_began_in_the_clear(self) -> None:
-        """Sender and recipient are gone, and nobody is told so unasked."""
+    async def test_sender_and_recipient_are_forgotten(self) -> None:
+        """MAIL and RCPT from before TLS are forgotten; the reset sends the client no reply."""
         made, client = await self.mailing(twisted_protocols.Postbox())
         client.say(b"MAIL FROM:<mallory@x>\r\nRCPT TO:<bob@x>\r\n")
         await client.heard(b"250 Recipient")
         said = await self.secured(made, client, b"DATA\r\n")
         self.assertTrue(said.startswith(b"503 "), said)
 
-    async def test_s17_a_name_that_was_given_in_the_clear(self) -> None:
-        """Who does not say EHLO again has no name."""
+    async def test_ehlo_name_is_forgotten(self) -> None:
+        """A client that does not repeat EHLO under TLS has no name."""
         postbox = twisted_protocols.Postbox()
         made, client = await self.mailing(postbox)
         await self.secured(made, client, b"X\r\n")
@@ -52,8 +52,8 @@ class StateTests(GuardTestCase):
         await client.heard(b"250 Delivery")
         self.assertEqual(postbox.helos, [b""])
 
-    async def test_s17_a_log_in_in_the_clear(self) -> None:
-        """Who logged in in the clear may have been someone else: the connection ends."""
+    async def test_log_in_before_starttls_ends_the_connection(self) -> None:
+        """STARTTLS after a log-in in the clear ends the connection: anyone may have logged in."""
         made, client = await self.mailing(twisted_protocols.Postbox())
         client.say(b"AUTH PLAIN " + LOGIN + b"\r\n")
         await client.heard(b"235 ")
@@ -71,8 +71,8 @@ class StateTests(GuardTestCase):
         self.assertIn("did not wait for an answer", str(reason))
         self.assertNotIn(LOGIN.decode(), str(reason))
 
-    async def test_s17_a_log_in_that_takes_its_time(self) -> None:
-        """A log-in that was asked for in the clear does not come into force under TLS."""
+    async def test_starttls_during_a_pending_smtp_log_in_ends_the_connection(self) -> None:
+        """An SMTP log-in sent in the clear cannot succeed later, under TLS."""
         postbox = twisted_protocols.Postbox()
         portal = twisted_protocols.portal_for(postbox)
         portal.waiting = []
@@ -80,16 +80,16 @@ class StateTests(GuardTestCase):
         await self.late(made, client, b"AUTH PLAIN " + LOGIN + b"\r\nNOOP\r\nSTARTTLS\r\n")
         portal.waiting[0].callback(None)
 
-    async def test_s17_a_sender_who_takes_his_time(self) -> None:
-        """Nor does the sender of a mail."""
+    async def test_starttls_during_a_pending_mail_command_ends_the_connection(self) -> None:
+        """A MAIL command sent in the clear cannot be accepted later, under TLS."""
         postbox = twisted_protocols.Postbox(deciding=[])
         made, client = await self.mailing(postbox)
         await self.late(made, client, b"MAIL FROM:<mallory@x>\r\nSTARTTLS\r\n")
         assert postbox.deciding
         postbox.deciding[0].callback(None)
 
-    async def test_s17_a_mail_that_takes_its_time(self) -> None:
-        """Nor is a mail answered that was sent in the clear."""
+    async def test_starttls_during_a_pending_delivery_ends_the_connection(self) -> None:
+        """A mail sent in the clear cannot be acknowledged later, under TLS."""
         postbox = twisted_protocols.Postbox(storing=[])
         made, client = await self.mailing(postbox)
         client.say(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\n")
@@ -98,8 +98,8 @@ class StateTests(GuardTestCase):
         assert postbox.storing
         postbox.storing[0].callback(None)
 
-    async def test_s17_a_log_in_to_imap_that_takes_its_time(self) -> None:
-        """A mailbox is not opened under TLS for one who wanted it in the clear."""
+    async def test_starttls_during_a_pending_imap_log_in_ends_the_connection(self) -> None:
+        """An IMAP log-in sent in the clear cannot open a mailbox later, under TLS."""
         portal = twisted_protocols.portal_for(twisted_protocols.account())
         portal.waiting = []
         made = await self.serving(lambda: twisted_protocols.imap_server(portal))
@@ -108,8 +108,8 @@ class StateTests(GuardTestCase):
         await client.heard(b"\r\n+")
         await self.late(made, client, LOGIN + b"\r\nB STARTTLS\r\n")
 
-    async def test_who_waits_for_answers_gets_tls(self) -> None:
-        """Answers may take their time, and lines may be many, if the client waits."""
+    async def test_client_that_waits_for_replies_gets_tls(self) -> None:
+        """Replies may be slow, and commands many, if the client waits for each reply."""
         postbox = twisted_protocols.Postbox(deciding=[], storing=[])
         made, client = await self.mailing(postbox)
         client.say(b"MAIL FROM:<a@x>\r\n")
@@ -139,8 +139,8 @@ class StateTests(GuardTestCase):
         client.say(b"C NOOP\r\n")
         await client.heard(b"C OK")
 
-    async def test_s18_twice(self) -> None:
-        """Under TLS it is not offered again, and not begun again."""
+    async def test_starttls_under_tls_is_neither_offered_nor_accepted(self) -> None:
+        """Under TLS, servers do not offer STARTTLS and refuse it."""
         made, client = await self.mailing(twisted_protocols.Postbox())
         await self.secured(made, client, b"X\r\n")
         client.say(b"EHLO a\r\nSTARTTLS\r\nNOOP\r\n")
@@ -157,8 +157,8 @@ class StateTests(GuardTestCase):
         for capability in (b"STARTTLS", b"LOGINDISABLED"):
             self.assertNotIn(capability, said.partition(b"* CAPABILITY")[2])
 
-    async def test_a_log_in_under_tls(self) -> None:
-        """Who logs in under TLS may, and need not wait; TLS is refused then as what it is."""
+    async def test_log_in_under_tls_is_allowed(self) -> None:
+        """A client may log in under TLS without waiting; startTLS() then raises AlreadySecure."""
         made, client = await self.mailing(twisted_protocols.Postbox())
         await self.secured(made, client, b"X\r\n")
         client.say(b"EHLO a\r\nAUTH PLAIN " + LOGIN + b"\r\nNOOP\r\n")

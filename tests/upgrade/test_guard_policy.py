@@ -1,4 +1,4 @@
-"""The guard's own TLS policy."""
+"""The guard's own TLS policy, in place of the protocols' contexts."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from txtransport.errors import (
 
 
 class PolicyTests(GuardTestCase):
-    """A policy in place of the guest's own context."""
+    """With a policy, the guard ignores the context that the protocol gives startTLS()."""
 
-    async def test_a_certificate_for_no_one(self) -> None:
-        """Twisted's own verification takes one without names for anyone's; a policy does not."""
+    async def test_certificate_without_names_is_refused(self) -> None:
+        """A certificate without names passes Twisted's own verification, but no policy."""
         nameless = certificates.issued("nameless.pem", alternative_names=())
         for policy in ({"cafile": certificates.cafile(), "peer_name": "localhost"}, None):
             postbox = twisted_protocols.Postbox()
@@ -41,8 +41,8 @@ class PolicyTests(GuardTestCase):
                 self.assertEqual(postbox.mails, [])
             await made.recorder.lost
 
-    async def test_both_sides(self) -> None:
-        """A server's policy is options or a policy, a client's may be a name."""
+    async def test_policy_may_be_options_a_tls_policy_or_a_host_name(self) -> None:
+        """A policy is a mapping, a TLSPolicy, or on clients the server's name."""
         for server, client in (
             (policy_of_a_server(), "localhost"),
             (
@@ -63,8 +63,8 @@ class PolicyTests(GuardTestCase):
                 assert session is not None
                 self.assertTrue(session.verified)
 
-    async def test_injection(self) -> None:
-        """What stands where TLS is to begin ends the connection just the same."""
+    async def test_injected_plaintext_is_refused_and_logged(self) -> None:
+        """With a policy, plaintext where TLS is to begin ends the connection too."""
         made = await self.serving(twisted_protocols.PostOffice, policy=policy_of_a_server())
         client = await self.raw(made)
         overheard = self.overheard()
@@ -76,8 +76,8 @@ class PolicyTests(GuardTestCase):
         self.assertEqual(event["peer"].host, "127.0.0.1")
         self.assertIn(r"evil\x1b", formatEvent(event))
 
-    async def test_a_bad_policy(self) -> None:
-        """A policy that cannot be used is the caller's to hear of."""
+    async def test_invalid_policy_is_reported_to_the_caller(self) -> None:
+        """startTLS() raises when the policy cannot be used, and the connection stays usable."""
         for policy, wrong in (
             ({"local_cert": "/nowhere.pem"}, InvalidOption),
             ("localhost", InvalidOption),
@@ -90,7 +90,7 @@ class PolicyTests(GuardTestCase):
             client.say(b"NOOP\r\n")
             await client.heard(b"+OK\r\n")
 
-    async def test_reversed_roles(self) -> None:
+    async def test_tls_roles_may_be_reversed(self) -> None:
         """TLS's client may be TCP's server, with a policy and without."""
         as_client = {"cafile": certificates.cafile(), "peer_name": "localhost"}
         for server, client in ((as_client, policy_of_a_server()), (None, None)):

@@ -1,4 +1,4 @@
-"""What clients send in the clear to guarded servers."""
+"""Plaintext that a client injects: guarded servers never read it as if it came under TLS."""
 
 from __future__ import annotations
 
@@ -70,8 +70,8 @@ SERVERS: Final = {
 }
 
 
-class ServerTests(GuardTestCase):
-    """What clients send in the clear is never read as if it had been secret."""
+class ServerInjectionTests(GuardTestCase):
+    """What a client sends in the clear after its request for TLS is never executed."""
 
     async def opened(self, name: str) -> tuple[Any, Recorder]:
         """Servers of that kind, and a client that may ask for TLS."""
@@ -97,46 +97,46 @@ class ServerTests(GuardTestCase):
             # Not even the go-ahead was said.
             self.assertEqual(client.received, before)
 
-    async def test_s1_a_command_behind_starttls(self) -> None:
-        """SMTP: an EHLO that was pipelined is not answered inside TLS."""
+    async def test_smtp_command_after_starttls_is_not_executed(self) -> None:
+        """SMTP: a pipelined EHLO is not answered under TLS."""
         await self.pipelined("smtp", b"EHLO evil.example\r\n", b"NOOP\n", b"\r\n", b"X")
 
-    async def test_s2_a_mail_behind_starttls(self) -> None:
-        """SMTP: a whole mail that was pipelined is not taken."""
+    async def test_smtp_mail_after_starttls_is_not_accepted(self) -> None:
+        """SMTP: a whole pipelined mail is not accepted."""
         await self.pipelined(
             "smtp", b"MAIL FROM:<mallory@x>\r\nRCPT TO:<bob@x>\r\nDATA\r\nevil\r\n.\r\n"
         )
 
-    async def test_s3_commands_behind_starttls(self) -> None:
-        """IMAP: neither a NOOP nor a log-in that was pipelined is executed."""
+    async def test_imap_commands_after_starttls_are_not_executed(self) -> None:
+        """IMAP: neither a pipelined NOOP nor a pipelined log-in is executed."""
         await self.pipelined("imap", b"B NOOP\r\nC LOGIN mallory pw\r\n")
 
-    async def test_s4_half_a_command_behind_starttls(self) -> None:
-        """IMAP: the first secret line does not complete a command that began in the clear."""
+    async def test_imap_partial_command_after_starttls_is_not_completed(self) -> None:
+        """IMAP: the first line under TLS does not complete a command begun in the clear."""
         await self.pipelined("imap", b"X LOGIN mallory ", b" ")
 
-    async def test_s5_a_literal_behind_starttls(self) -> None:
-        """IMAP: a command with a literal is not asked for its rest inside TLS."""
+    async def test_imap_literal_after_starttls_is_not_continued(self) -> None:
+        """IMAP: the server does not ask under TLS for the literal of a pipelined command."""
         await self.pipelined("imap", b"X LOGIN mallory {20}\r\n", b"X LOGIN {7+}\r\nmallory pw\r\n")
 
-    async def test_s6_a_command_behind_stls(self) -> None:
-        """POP3: nothing that was pipelined is executed."""
+    async def test_pop3_commands_after_stls_are_not_executed(self) -> None:
+        """POP3: no pipelined command is executed."""
         await self.pipelined("pop3", b"CAPA\r\n", b"USER mallory\r\nPASS x\r\n", b"\n")
 
-    async def test_s8_a_stanza_behind_starttls(self) -> None:
-        """XMPP: neither a stanza nor a single space may follow."""
+    async def test_xmpp_data_after_starttls_ends_the_connection(self) -> None:
+        """XMPP: neither a stanza nor a single space may follow the request."""
         await self.pipelined(
             "xmpp", b"<iq type='set' id='evil'/>", b" ", b"<", b"<!-- -->", twisted_protocols.STREAM
         )
 
-    async def test_a_box_behind_start_tls(self) -> None:
-        """AMP: a question that was pipelined is neither asked nor answered."""
+    async def test_amp_box_after_start_tls_is_not_answered(self) -> None:
+        """AMP: a pipelined call is neither executed nor answered."""
         await self.pipelined(
             "amp", twisted_protocols.box(_ask=b"2", _command=b"Ask", text=EVIL), b"\0"
         )
 
-    async def test_over_a_local_socket(self) -> None:
-        """Where a peer has no address, it is held to the same, and forgotten as well."""
+    async def test_local_socket_is_protected_too(self) -> None:
+        """Over a local socket, injection ends the connection and plaintext state is forgotten."""
         made: Any = RecordingFactory(SERVERS["smtp"].build)
         path = self.socket_path()
         await self.listening(f"unix://{path}", txtransport.guard(made))
@@ -155,8 +155,8 @@ class ServerTests(GuardTestCase):
         client.say(b"RCPT TO:<bob@x>\r\n")
         await client.heard(b"now\r\n503 ")
 
-    async def test_half_a_box_behind_start_tls(self) -> None:
-        """AMP: if the answer takes its time, a box that began meanwhile does not go on in TLS."""
+    async def test_amp_partial_box_is_not_completed_under_tls(self) -> None:
+        """AMP: a box begun while the answer to StartTLS is pending does not continue under TLS."""
 
         class Slow(twisted_protocols.Peer):
             def secure(self) -> Any:
@@ -176,13 +176,13 @@ class ServerTests(GuardTestCase):
         self.assertEqual((await made.recorder.reason()).received, half[:64])
         await client.gone()
 
-    async def test_s12_a_hello_behind_the_request(self) -> None:
-        """A ClientHello that was pipelined ends the connection, instead of hanging."""
+    async def test_pipelined_client_hello_ends_the_connection(self) -> None:
+        """A ClientHello sent together with the request ends the connection; nothing hangs."""
         for name in SERVERS:
             await self.pipelined(name, b"\x16\x03\x01\x00\x05hello")
 
-    async def test_s13_in_a_segment_of_its_own(self) -> None:
-        """What comes after the go-ahead is taken for TLS, and is none."""
+    async def test_plaintext_after_the_go_ahead_fails_the_handshake(self) -> None:
+        """Plaintext that follows the go-ahead goes to TLS, which reports a plaintext peer."""
         for name, how in SERVERS.items():
             made, client = await self.opened(name)
             client.say(how.ask)
@@ -193,8 +193,8 @@ class ServerTests(GuardTestCase):
             self.assertEqual((reason.cause, reason.received[:9]), ("plaintext-peer", b"MAIL FROM"))
             self.assertEqual(made.recorder.heard, how.opening + how.ask)
 
-    async def test_c11_segments_do_not_matter(self) -> None:
-        """However the opening and the request are cut, TLS begins behind them."""
+    async def test_segmentation_does_not_matter(self) -> None:
+        """However the opening and the request are cut into segments, TLS begins after them."""
         for how in SERVERS.values():
             whole = how.opening + how.ask
             for cuts in ([1] * len(whole), [len(whole) // 2, len(whole)], [len(whole)]):
@@ -221,8 +221,8 @@ class ServerTests(GuardTestCase):
         while not ISSLTransport.providedBy(recorder.protocol.transport):
             await self.turn()
 
-    async def test_s16_starttls_in_a_message(self) -> None:
-        """Within a mail, or a literal of IMAP, the word is data and no command."""
+    async def test_starttls_inside_message_data_is_not_a_command(self) -> None:
+        """STARTTLS inside a mail, or inside an IMAP literal, is data."""
         made, client = await self.opened("smtp")
         client.say(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nSTARTTLS\r\n.\r\nNOOP\r\n")
         await client.heard(b"250 Delivery in progress")
@@ -233,8 +233,8 @@ class ServerTests(GuardTestCase):
         await client.heard(b"C OK")
         self.assertNotIn(b"B OK", client.received)
 
-    async def test_tags_that_hide_in_a_text(self) -> None:
-        """XMPP: a document type, which could name a text that is many tags, is refused."""
+    async def test_xmpp_document_type_is_refused(self) -> None:
+        """XMPP: a document type is refused; one of its entities could stand for many tags."""
         callee = twisted_protocols.Callee()
         made = await self.serving(lambda: twisted_protocols.xmpp_server(callee))
         client = await self.raw(made)
@@ -246,8 +246,8 @@ class ServerTests(GuardTestCase):
         self.assertIn("document type", str(await made.recorder.reason()))
         self.assertEqual((made.recorder.given, callee.stanzas), ([], []))
 
-    async def test_a_request_in_many_pieces(self) -> None:
-        """XMPP: a tag with quoted brackets is one, and what follows it is injected."""
+    async def test_xmpp_quoted_bracket_does_not_end_the_request(self) -> None:
+        """XMPP: a tag with quoted brackets is one tag, and a stanza after it is injected."""
         callee = twisted_protocols.Callee()
         made = await self.serving(lambda: twisted_protocols.xmpp_server(callee))
         client = await self.raw(made)
@@ -258,8 +258,8 @@ class ServerTests(GuardTestCase):
         self.assertEqual((await made.recorder.reason()).received, b"<message/>")
         self.assertEqual(callee.stanzas, ["starttls"])
 
-    async def test_s25_no_end(self) -> None:
-        """A line, a word or a tag without an end is not waited for, and does not pile up."""
+    async def test_input_without_an_end_is_not_kept_without_limit(self) -> None:
+        """A line, box or tag that never ends is refused; it does not fill the memory."""
         for name in ("smtp", "imap", "pop3", "xmpp", "amp"):
             made, client = await self.opened(name)
             client.say(b"<" + b"x" * 300_000)

@@ -37,10 +37,10 @@ class Quiet:
 
 
 class StartTLSTests(GuardTestCase):
-    """What cannot be done is said at once."""
+    """startTLS() refuses at once what it cannot do, and the connection stays usable."""
 
-    async def test_s27_producers(self) -> None:
-        """A pull producer is refused and nothing is harmed; a streaming one goes on under TLS."""
+    async def test_pull_producer_is_refused_and_push_producer_continues(self) -> None:
+        """With a pull producer, startTLS() is refused; a push producer continues under TLS."""
 
         @implementer(IPushProducer)
         class Producing:
@@ -68,8 +68,8 @@ class StartTLSTests(GuardTestCase):
         await client.heard(b"secret\r\n")
         transport.unregisterProducer()
 
-    async def test_tls_from_the_first_byte(self) -> None:
-        """A guest may begin TLS when it is connected, under the limits of a server as well."""
+    async def test_start_tls_works_in_connection_made(self) -> None:
+        """A protocol may start TLS in connectionMade(), also with the limits of a server."""
 
         class Server(twisted_protocols.PostOffice):
             def connectionMade(self) -> None:
@@ -88,8 +88,8 @@ class StartTLSTests(GuardTestCase):
             self.assertEqual(await recorder.protocol.told, b"+OK")
             self.assertEqual(made.recorder.given, [b"NOOP\r\n"])
 
-    def test_a_transport_that_cannot(self) -> None:
-        """Over a transport without TLS a guest works as ever, and is told which have it."""
+    def test_transport_without_tls_refuses_start_tls(self) -> None:
+        """Over a transport without TLS a protocol works, and startTLS() says which have TLS."""
         wrapper = txtransport.guard(RecordingFactory(twisted_protocols.PostOffice)).buildProtocol(
             None
         )
@@ -100,8 +100,8 @@ class StartTLSTests(GuardTestCase):
         refused = self.assertRaises(UpgradeError, wrapper.startTLS, twisted_protocols.as_server())
         self.assertIn("TCP and local sockets", str(refused))
 
-    async def test_twice(self) -> None:
-        """A second startTLS is refused, during the first and after it, and harms nothing."""
+    async def test_second_start_tls_is_refused(self) -> None:
+        """A second startTLS() is refused, during the first and after it, and does no harm."""
         made = await self.serving(twisted_protocols.PostOffice)
         client = await self.raw(made)
         client.say(b"STLS\r\n")
@@ -118,8 +118,8 @@ class StartTLSTests(GuardTestCase):
         await made.recorder.lost
         self.assertRaises(ConversationOver, transport.startTLS, twisted_protocols.as_server())
 
-    async def test_s21_a_context_that_is_none(self) -> None:
-        """What is no context is refused, and the conversation is as it was."""
+    async def test_invalid_context_is_refused_and_the_connection_stays_usable(self) -> None:
+        """startTLS() refuses an object that is no context; a valid one works afterwards."""
         made = await self.serving(twisted_protocols.PostOffice)
         client = await self.raw(made)
         await client.heard(b"+OK ready")
@@ -133,8 +133,8 @@ class StartTLSTests(GuardTestCase):
         client.say(b"NOOP\r\n")
         await client.heard(b"+OK\r\n+OK\r\n+OK\r\n")
 
-    async def test_s21_a_context_that_breaks(self) -> None:
-        """A context that cannot make its connection is an end, and the guest hears which."""
+    async def test_context_that_raises_ends_the_connection(self) -> None:
+        """If a context fails to create its connection, the protocol is told the exception."""
 
         @implementer(IOpenSSLServerConnectionCreator)
         class Broken:
@@ -155,8 +155,8 @@ class StartTLSTests(GuardTestCase):
             self.assertEqual(made.recorder.heard, b"STARTTLS\r\n")
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    async def test_s21_a_producer_outlives_a_context_that_is_none(self) -> None:
-        """A refused context costs a guest neither the conversation nor its producer."""
+    async def test_refused_context_leaves_the_producer_registered(self) -> None:
+        """After a refused context, the protocol's producer is still registered."""
         made = await self.serving(twisted_protocols.PostOffice)
         client = await self.raw(made)
         await client.heard(b"+OK ready")

@@ -1,4 +1,4 @@
-"""How conversations end that were upgraded, or would be."""
+"""How connections end during an upgrade and after it."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from txtransport.upgrade.switch import TLSState
 
 
 class EndTests(MixinTestCase):
-    """Every conversation ends, once, with its reason."""
+    """Every connection ends once, with its reason."""
 
-    async def test_c30_cancelling(self) -> None:
-        """Giving up ends the connection, and leaves no timer behind."""
+    async def test_cancelling_closes_the_connection(self) -> None:
+        """Cancelling the Deferred ends the connection, and leaves no timer behind."""
         clock = Clock()
         servers = await self.serving(Lines, tls_clock=clock)
         client = await self.raw(servers.port)
@@ -37,8 +37,8 @@ class EndTests(MixinTestCase):
         await server.lost
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    async def test_c31_what_is_written_meanwhile(self) -> None:
-        """Words written during the handshake are not sent in the clear, nor when it fails."""
+    async def test_data_written_during_the_handshake_is_never_sent_in_the_clear(self) -> None:
+        """What is written during a handshake is not sent if the handshake fails."""
         server, client = await self.upgrading()
         server.say(b"secret")
         client.say(b"this is not a handshake\r\n")
@@ -46,8 +46,8 @@ class EndTests(MixinTestCase):
         self.assertNotIn(b"secret", client.received)
         self.assertIsInstance(await self.failure(server), HandshakeFailed)
 
-    async def test_closing_in_the_handshake(self) -> None:
-        """Our own close in mid-handshake is an end like any, and no one else's fault."""
+    async def test_close_during_the_handshake_fails_with_connection_aborted(self) -> None:
+        """Our own close during the handshake is reported as such, not as the peer's fault."""
         ends: tuple[Callable[[Any], object], ...] = (
             lambda server: server.abort(),
             lambda server: server.transport.loseConnection(),
@@ -59,8 +59,8 @@ class EndTests(MixinTestCase):
             self.assertIsInstance(await self.failure(server), error.ConnectionAborted)
             await client.gone()
 
-    async def test_a_close_ends(self) -> None:
-        """A peer that never says goodbye is not waited for for ever."""
+    async def test_close_waits_at_most_five_seconds_for_close_notify(self) -> None:
+        """A peer that never sends close_notify is waited for five seconds."""
         clock = Clock()
         servers = await self.serving(Lines, tls_clock=clock)
         client = await self.calling(Lines, servers.port)
@@ -77,8 +77,8 @@ class EndTests(MixinTestCase):
         await server.lost
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    async def test_c33_an_end_after_success(self) -> None:
-        """A conversation that was secure ends like any other."""
+    async def test_close_after_an_upgrade_is_an_ordinary_close(self) -> None:
+        """After a successful upgrade, a connection ends like any other."""
         servers = await self.serving(Lines)
         client = await self.calling(Lines, servers.port)
         client.say(b"STARTTLS")
@@ -99,8 +99,8 @@ class EndTests(MixinTestCase):
         self.assertIsInstance(await self.reason(client), error.ConnectionAborted)
         self.assertIsInstance(await self.reason(servers.all[1]), error.ConnectionLost)
 
-    async def test_forgetting_that_fails(self) -> None:
-        """A protocol that cannot forget what it learnt in the clear does not go on."""
+    async def test_error_in_forget_plaintext_state_ends_the_connection(self) -> None:
+        """A protocol that fails to forget its plaintext state does not continue."""
 
         class Stubborn(Lines):
             def forget_plaintext_state(self) -> None:
@@ -114,8 +114,8 @@ class EndTests(MixinTestCase):
         client.secured.addErrback(lambda reason: None)
         await client.lost
 
-    async def test_a_protocol_may_connect_again(self) -> None:
-        """An instance that is used for a second connection begins in the clear."""
+    async def test_protocol_instance_can_connect_again(self) -> None:
+        """An instance used for a second connection begins in the clear."""
         protocol = Lines()
         protocol.policy = as_client()
         for _ in range(2):

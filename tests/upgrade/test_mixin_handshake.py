@@ -1,4 +1,4 @@
-"""The handshake that the mixin starts, and how it fails."""
+"""The handshake that the mixin starts: deadlines, certificates, and failures."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from txtransport.upgrade.switch import TLSState
 
 
 class HandshakeTests(MixinTestCase):
-    """Every upgrade that fails ends, once, with its reason."""
+    """Every handshake that fails is reported once, with its cause."""
 
-    async def test_s22_a_handshake_that_never_comes(self) -> None:
-        """At the deadline a silent peer is dropped, on both sides."""
+    async def test_handshake_timeout_aborts_a_silent_client(self) -> None:
+        """At the deadline, ten seconds by default, a silent client is aborted."""
         for timeout, expected in ((None, 10.0), (3, 3.0)):
             clock = Clock()
             server, client = await self.upgrading(tls_clock=clock, timeout=timeout)
@@ -37,8 +37,8 @@ class HandshakeTests(MixinTestCase):
             self.assertEqual(clock.getDelayedCalls(), [])
             await client.gone()
 
-    async def test_c27_a_server_that_falls_silent(self) -> None:
-        """A client waits for 30 seconds, and not for ever."""
+    async def test_client_handshake_timeout_is_thirty_seconds(self) -> None:
+        """A client waits thirty seconds for a silent server."""
         clock = Clock()
         port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Recorder))
         client = await self.calling(Lines, port, tls_clock=clock)
@@ -46,8 +46,8 @@ class HandshakeTests(MixinTestCase):
         clock.advance(30.01)
         self.assertIsInstance(await self.failure(client), TransportTimeout)
 
-    async def test_s22_drip(self) -> None:
-        """The deadline is for the whole, so that a byte a second does not help."""
+    async def test_handshake_timeout_covers_the_whole_handshake(self) -> None:
+        """A client that sends a byte every two seconds does not extend the deadline."""
         clock = Clock()
         server, client = await self.upgrading(tls_clock=clock)
         for byte in HELLO + b"\x00\xff":
@@ -57,8 +57,8 @@ class HandshakeTests(MixinTestCase):
         self.assertEqual((await self.failure(server)).received, HELLO + b"\x00\xff")
         await client.gone()
 
-    async def test_s23_what_is_not_tls(self) -> None:
-        """Whatever a client sends in place of TLS is named, and not executed."""
+    async def test_plaintext_in_place_of_tls_is_named_and_not_executed(self) -> None:
+        """The error shows, escaped, what came in place of TLS; none of it is executed."""
         rows = {
             b"EHLO evil.example\r\n": ("plaintext-peer", "EHLO evil"),
             b"GET / HTTP/1.1\r\n\r\n": ("plaintext-peer", "GET /"),
@@ -79,8 +79,8 @@ class HandshakeTests(MixinTestCase):
             self.assertTrue(str(failed).isprintable())
             self.assertEqual(self.words(server), [b"STARTTLS"])
 
-    async def test_c26_s26_ends_in_the_handshake(self) -> None:
-        """A close, a reset and a goodbye in place of a handshake are each told, once."""
+    async def test_connection_lost_during_the_handshake_is_reported_once(self) -> None:
+        """A close, a reset and a close_notify in place of a handshake are each reported once."""
         for say in (b"", HELLO, b"\x15\x03\x03\x00\x02\x01\x00"):
             for is_abrupt in (False, True):
                 server, client = await self.upgrading()
@@ -95,8 +95,8 @@ class HandshakeTests(MixinTestCase):
                 self.assertIs(await self.reason(server), failed)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_s24_a_client_that_refuses_the_certificate(self) -> None:
-        """The server hears that it was its certificate, and both conversations end."""
+    async def test_server_learns_that_its_certificate_was_rejected(self) -> None:
+        """The server learns that the client rejected its certificate; both connections end."""
         servers = await self.serving(Lines)
         client = await self.calling(Lines, servers.port, policy={"peer_name": "localhost"})
         client.say(b"STARTTLS")
@@ -105,8 +105,8 @@ class HandshakeTests(MixinTestCase):
         self.assertEqual(refused.cause, "peer-alert")
         self.assertIn("refused our certificate", str(refused))
 
-    async def test_c23_certificates(self) -> None:
-        """A certificate that is not right is refused with its own cause, and nothing is said."""
+    async def test_invalid_certificate_is_refused_with_its_cause(self) -> None:
+        """An invalid certificate is refused with its own cause, and the client sends no data."""
         rows = {
             "wrong-name": certificates.issued("elsewhere.pem", "elsewhere.example"),
             "expired": certificates.issued(
@@ -129,8 +129,8 @@ class HandshakeTests(MixinTestCase):
             self.assertEqual(self.words(servers.all[0]), [b"STARTTLS"])
             servers.all[0].secured.addErrback(lambda reason: None)
 
-    async def test_c25_no_common_version(self) -> None:
-        """Two sides without a version in common say so."""
+    async def test_no_common_version_is_reported_on_both_sides(self) -> None:
+        """Client and server without a TLS version in common both report that."""
         servers = await self.serving(Lines, policy={**as_server(), "min_version": "1.3"})
         client = await self.calling(
             Lines, servers.port, policy={**as_client(), "max_version": "1.2"}
@@ -139,8 +139,8 @@ class HandshakeTests(MixinTestCase):
         self.assertEqual((await self.failure(client)).cause, "no-common-version")
         self.assertEqual((await self.failure(servers.all[0])).cause, "no-common-version")
 
-    async def test_c34_a_client_certificate_that_is_missing(self) -> None:
-        """In TLS 1.3 the verdict comes late, and is explained all the same."""
+    async def test_missing_client_certificate_is_explained(self) -> None:
+        """In TLS 1.3 a client learns late that its certificate is missing, and learns why."""
         demanding = {**as_server(), "verify_peer": "yes", "cafile": certificates.cafile()}
         servers = await self.serving(Lines, policy=demanding)
         client = await self.calling(Lines, servers.port)
@@ -149,8 +149,8 @@ class HandshakeTests(MixinTestCase):
         self.assertEqual((await self.reason(client)).cause, "client-certificate-required")
         self.assertEqual((await self.failure(servers.all[0])).cause, "client-certificate-required")
 
-    async def test_client_certificates(self) -> None:
-        """A server that wants to know its client does."""
+    async def test_server_receives_the_client_certificate(self) -> None:
+        """A server that demands a client certificate receives it."""
         demanding = {**as_server(), "verify_peer": "yes", "cafile": certificates.cafile()}
         servers = await self.serving(Lines, policy=demanding)
         knowing = {**as_client(), "local_cert": certificates.client()}
@@ -160,8 +160,8 @@ class HandshakeTests(MixinTestCase):
         leaf = (await servers.all[0].secured).peer_certificate
         self.assertEqual(leaf.subject.rfc4514_string(), "CN=visitor.example")
 
-    async def test_s29_application_protocols(self) -> None:
-        """An offer that the server does not know ends no handshake."""
+    async def test_unknown_alpn_offer_does_not_fail_the_handshake(self) -> None:
+        """An ALPN offer that the server does not know is ignored."""
         servers = await self.serving(Lines)
         client = await self.calling(
             Lines, servers.port, policy={**as_client(), "alpn_protocols": "smtp"}

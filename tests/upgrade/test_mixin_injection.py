@@ -1,4 +1,4 @@
-"""What a peer sends in the clear where TLS is to begin."""
+"""Plaintext injected where TLS is to begin never reaches a protocol with the mixin."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from txtransport.errors import (
 
 
 class InjectionTests(MixinTestCase):
-    """What holds for every parser."""
+    """With each of Twisted's parsers, injected plaintext is never delivered."""
 
-    async def test_s1_a_word_behind_the_request_is_never_heard(self) -> None:
-        """What is pipelined behind the request ends the conversation instead of TLS."""
+    async def test_word_after_the_request_is_never_delivered(self) -> None:
+        """Words pipelined after the request end the connection; there is no go-ahead."""
         for kind in KINDS:
             servers = await self.serving(kind)
             client = await self.raw(servers.port)
@@ -39,8 +39,8 @@ class InjectionTests(MixinTestCase):
             # Not even the go-ahead was said.
             self.assertEqual(client.received, b"")
 
-    async def test_s4_half_a_word_behind_the_request_is_never_completed(self) -> None:
-        """A part of a word counts as well: it would be read with the first secret bytes."""
+    async def test_partial_word_after_the_request_is_never_completed(self) -> None:
+        """Part of a word counts as well: the first bytes under TLS would complete it."""
         for kind in KINDS:
             servers = await self.serving(kind)
             client = await self.raw(servers.port)
@@ -51,8 +51,8 @@ class InjectionTests(MixinTestCase):
             self.assertIsInstance(await self.failure(server), PlaintextInjected)
             self.assertEqual(self.words(server), [b"STARTTLS"])
 
-    async def test_s13_a_word_in_the_next_segment_reaches_tls(self) -> None:
-        """What comes after the go-ahead is taken for TLS, and is none."""
+    async def test_plaintext_after_the_go_ahead_fails_the_handshake(self) -> None:
+        """Plaintext that a client sends after the go-ahead goes to TLS, which refuses it."""
         for kind in KINDS:
             servers = await self.serving(kind)
             client = await self.raw(servers.port)
@@ -67,16 +67,16 @@ class InjectionTests(MixinTestCase):
             self.assertIn("evil, and", str(failed))
             self.assertEqual(self.words(server), [b"STARTTLS"])
 
-    async def test_c1_a_word_behind_the_go_ahead_is_never_heard(self) -> None:
-        """A server, or someone before it, cannot put words in front of TLS."""
+    async def test_word_after_the_go_ahead_is_never_delivered(self) -> None:
+        """Nothing that arrives with the go-ahead, from the server or another, is delivered."""
         for kind in KINDS:
             pack = kind().packed
             client = await self.told(kind, pack(b"GO") + pack(EVIL))
             self.assertIsInstance(await self.failure(client), PlaintextInjected, kind.__name__)
             self.assertEqual(self.words(client), [b"GO"])
 
-    async def test_c3_half_a_word_behind_the_go_ahead_counts(self) -> None:
-        """Garbage without an end is clear text too."""
+    async def test_partial_word_after_the_go_ahead_ends_the_connection(self) -> None:
+        """Bytes without an end are injected plaintext too."""
         for kind in KINDS:
             pack = kind().packed
             client = await self.told(kind, pack(b"GO") + b"\x01")
@@ -94,8 +94,8 @@ class InjectionTests(MixinTestCase):
         return await self.calling(kind, port)
 
 
-class XMLTests(MixinTestCase):
-    """A parser that nobody can ask for what it has."""
+class XMLInjectionTests(MixinTestCase):
+    """With an XML parser, which hides what it has read, injection is detected too."""
 
     async def told(self, *said: bytes) -> tuple[Any, Recorder]:
         """A server of XMPP's parser, and a client that said that to it."""
@@ -125,8 +125,8 @@ class XMLTests(MixinTestCase):
         await client.gone()
         return server, client
 
-    async def test_c7_s8_stanzas_behind_the_request(self) -> None:
-        """Whatever follows the tag, be it white space, ends it; a > within quotes is no end."""
+    async def test_data_after_the_starttls_tag_ends_the_connection(self) -> None:
+        """White space after the tag counts too; a > within quotes does not end the tag."""
         for evil in (b"<message/>", b" ", b"<message"):
             server, client = await self.told(b"<stream><starttls a='>'/>" + evil)
             (reason,) = await server.ended
@@ -134,8 +134,8 @@ class XMLTests(MixinTestCase):
             self.assertEqual(server.stanzas, ["starttls"])
             self.assertEqual(client.received, b"")
 
-    async def test_texts_that_hold_tags(self) -> None:
-        """An entity that stands for several stanzas at once is refused with its document type."""
+    async def test_document_type_is_refused(self) -> None:
+        """A document type is refused; one of its entities could stand for many stanzas."""
         entity = b"<!DOCTYPE s [<!ENTITY e \"<starttls/><message to='evil'/>\">]>"
         server, _ = await self.told(entity + b"<stream>&e;</stream>")
         (reason,) = await server.ended
@@ -145,7 +145,7 @@ class XMLTests(MixinTestCase):
 
 
 class PipelinedHelloTests(MixinTestCase):
-    """A ClientHello in the same segment as the request."""
+    """A ClientHello may come in the same segment as the request."""
 
     def hello(self) -> tuple[SSL.Connection, bytes]:
         """A TLS client in memory, and its first bytes."""
@@ -155,16 +155,16 @@ class PipelinedHelloTests(MixinTestCase):
             client.do_handshake()
         return client, client.bio_read(65536)
 
-    async def test_s12_is_refused_where_the_protocol_does_not_allow_it(self) -> None:
-        """It never hangs: it counts as clear text, and the error shows it."""
+    async def test_pipelined_hello_is_refused_by_default(self) -> None:
+        """A pipelined ClientHello counts as plaintext, and the error shows it; nothing hangs."""
         servers = await self.serving(Lines)
         client = await self.raw(servers.port)
         client.say(b"STARTTLS\r\n" + self.hello()[1])
         await client.gone()
         self.assertEqual((await self.failure(servers.all[0])).received[:2], HELLO[:2])
 
-    async def test_s10_goes_to_tls_where_it_does(self) -> None:
-        """PostgreSQL and MySQL allow it: the handshake goes on from there."""
+    async def test_pipelined_hello_starts_tls_where_it_is_allowed(self) -> None:
+        """Where a protocol allows it, as PostgreSQL and MySQL do, the hello goes to TLS."""
         servers = await self.serving(Lines, may_pipeline_hello=True)
         client = await self.raw(servers.port)
         tls, hello = self.hello()
@@ -175,8 +175,8 @@ class PipelinedHelloTests(MixinTestCase):
         client.say(tls.bio_read(65536))
         self.assertEqual((await servers.all[0].secured).version, "TLSv1.3")
 
-    async def test_s11_other_bytes_do_not(self) -> None:
-        """Only a ClientHello may come ahead, and only to a server."""
+    async def test_other_pipelined_bytes_are_refused(self) -> None:
+        """Where a pipelined ClientHello is allowed, nothing else is."""
         for left in (b"evil", b"\x15\x03\x01", b"\x17"):
             servers = await self.serving(Lines, may_pipeline_hello=True)
             client = await self.raw(servers.port)
@@ -184,8 +184,8 @@ class PipelinedHelloTests(MixinTestCase):
             await client.gone()
             self.assertIsInstance(await self.failure(servers.all[0]), PlaintextInjected)
 
-    async def test_the_first_byte_of_a_hello_may_come_alone(self) -> None:
-        """The hello may be cut anywhere."""
+    async def test_pipelined_hello_may_be_cut_after_its_first_byte(self) -> None:
+        """A ClientHello may be cut into segments anywhere."""
         servers = await self.serving(Lines, may_pipeline_hello=True)
         client = await self.raw(servers.port)
         _, hello = self.hello()

@@ -1,4 +1,4 @@
-"""What the mixin logs."""
+"""What the mixin writes to the log, and at which level."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.upgrade.mixin_case import EVIL, MixinTestCase
 
 
 class LogTests(MixinTestCase):
-    """A server's log says once why TLS did not come about."""
+    """A server's log says once why TLS was not established."""
 
     async def upgrading(self, after: bytes = b"", **attributes: Any) -> tuple[Any, Recorder]:
         """A server that was asked for TLS, and who asked."""
@@ -29,7 +29,7 @@ class LogTests(MixinTestCase):
         await client.gone()
         return await self.reason(server)
 
-    async def test_each_failure_is_one_event(self) -> None:
+    async def test_each_failure_is_logged_once(self) -> None:
         """The event has the peer, the error, its cause and its diagnosis, and reads as a line."""
         refused = bytes((0x15, 3, 3, 0, 2, 2, 48))
         for after, said, cause in (
@@ -52,8 +52,8 @@ class LogTests(MixinTestCase):
             self.assertEqual(event["log_level"], LogLevel.info)
             self.assertTrue(formatEvent(event).isprintable())
 
-    async def test_silence_is_one_event(self) -> None:
-        """So is a client that lets the deadline pass."""
+    async def test_handshake_timeout_is_logged_once(self) -> None:
+        """A client that lets the deadline pass is one event as well."""
         clock, overheard = Clock(), self.overheard()
         server, client = await self.upgrading(tls_clock=clock)
         clock.advance(11)
@@ -61,8 +61,8 @@ class LogTests(MixinTestCase):
         (event,) = overheard.events
         self.assertEqual((event["error"], event["cause"]), (error, "timeout"))
 
-    async def test_who_leaves_without_a_word_is_no_news(self) -> None:
-        """A client that hangs up in place of a hello is told to those who look for it only."""
+    async def test_client_that_hangs_up_is_logged_at_debug_level(self) -> None:
+        """A client that closes the connection in place of a ClientHello is a debug message."""
         overheard = self.overheard()
         server, client = await self.upgrading()
         await client.heard(b"GO\r\n")
@@ -71,8 +71,8 @@ class LogTests(MixinTestCase):
         (event,) = overheard.events
         self.assertEqual((event["log_level"], event["cause"]), (LogLevel.debug, "closed"))
 
-    async def test_a_local_socket(self) -> None:
-        """Over a local socket it is the same, though its peers have no addresses."""
+    async def test_log_names_a_local_socket(self) -> None:
+        """The log says `a local socket` where the peer has no address."""
         path, overheard = self.socket_path(), self.overheard()
         servers = await self.serving(Lines, f"unix://{path}")
         client = await self.connected(f"unix://{path}")
@@ -81,8 +81,8 @@ class LogTests(MixinTestCase):
         (event,) = overheard.events
         self.assertEqual(event["where"], "STARTTLS with a local socket")
 
-    async def test_ordinary_ends_are_not_logged(self) -> None:
-        """Neither a good conversation nor one that never asked for TLS leaves a line."""
+    async def test_successful_connections_are_not_logged(self) -> None:
+        """Neither a successful upgrade nor a connection without one is logged."""
         overheard = self.overheard()
         for words in ((), (b"hello",), (b"STARTTLS",)):
             servers = await self.serving(Lines)
@@ -98,8 +98,8 @@ class LogTests(MixinTestCase):
             await self.reason(server)
         self.assertEqual(overheard.events, [])
 
-    async def test_a_client_has_its_deferred(self) -> None:
-        """What a client's startTLS fails with is the program's to tell: only the server logs."""
+    async def test_client_failures_are_not_logged(self) -> None:
+        """A client's startTLS() reports its failure by its Deferred; only the server logs."""
         overheard = self.overheard()
         servers = await self.serving(Lines)
         client = await self.calling(Lines, servers.port, policy={"peer_name": "localhost"})

@@ -1,4 +1,4 @@
-"""The mixin and the parser that it stands before."""
+"""The mixin in front of a parser: one unit at a time, and nothing after a close."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from txtransport.upgrade.switch import TLSState
 
 
 class ParserTests(MixinTestCase):
-    """The parser's own ways do not open a gap."""
+    """Nothing that a parser does lets plaintext pass for data under TLS."""
 
-    async def test_s15_a_paused_parser(self) -> None:
-        """Words that came while the parser was paused are not in its hands at the switch."""
+    async def test_input_of_a_paused_parser_is_not_in_its_buffer(self) -> None:
+        """Words that came while the parser was paused are not in its buffer at the switch."""
 
         class Pausing(Lines):
             def said(self, word: bytes) -> None:
@@ -37,8 +37,8 @@ class ParserTests(MixinTestCase):
         self.assertEqual(self.words(server), [b"wait", b"STARTTLS"])
         await client.gone()
 
-    async def test_s14_a_decision_that_takes_time(self) -> None:
-        """Held input is neither executed nor forgotten, and ends the upgrade."""
+    async def test_input_held_before_an_upgrade_ends_it(self) -> None:
+        """Held input is neither executed nor forgotten: startTLS() fails because of it."""
 
         class Deciding(Lines):
             def upgrade(self, reply: bytes) -> None:
@@ -55,8 +55,8 @@ class ParserTests(MixinTestCase):
         self.assertIsInstance(await self.failure(server), PlaintextInjected)
         await client.gone()
 
-    async def test_a_decision_for_tls_after_a_while(self) -> None:
-        """Holding the input does not keep the handshake from coming in."""
+    async def test_holding_input_does_not_stop_the_handshake(self) -> None:
+        """A protocol that holds its input may start TLS later."""
 
         class Deciding(Lines):
             def upgrade(self, reply: bytes) -> None:
@@ -71,8 +71,8 @@ class ParserTests(MixinTestCase):
         client.say(b"STARTTLS")
         await client.secured
 
-    async def test_a_decision_against_tls(self) -> None:
-        """Released input is read as what it is."""
+    async def test_released_input_is_delivered(self) -> None:
+        """Released input is delivered, as plaintext."""
         servers = await self.serving(Lines)
         client = await self.raw(servers.port)
         client.say(b"before\r\n")
@@ -85,8 +85,8 @@ class ParserTests(MixinTestCase):
         server.release_input()
         self.assertEqual(server.heard[1:], [(b"one", False), (b"two", False)])
 
-    async def test_s16_raw_data_is_data(self) -> None:
-        """A request within raw data is none, and what follows the data is read as words."""
+    async def test_request_inside_raw_data_is_data(self) -> None:
+        """A request within raw data is data; what follows the raw data is read as words."""
         told: list[bytes] = []
 
         class Mail(Lines):
@@ -114,7 +114,7 @@ class ParserTests(MixinTestCase):
         self.assertIsInstance(await self.failure(server), PlaintextInjected)
         self.assertEqual(self.words(server), [b"STARTTLS"])
 
-    async def test_what_a_parser_gives_back_is_older(self) -> None:
+    async def test_bytes_given_back_by_the_parser_come_first(self) -> None:
         """Bytes that a raw parser gives back come before those that wait."""
 
         class Bulk(Lines):
@@ -136,8 +136,8 @@ class ParserTests(MixinTestCase):
         await client.heard(b"heard three")
         self.assertEqual(self.words(servers.all[0]), [b"raw", b"one", b"two", b"three"])
 
-    async def test_a_parser_that_keeps_bytes_for_itself(self) -> None:
-        """Clear bytes that a protocol gives back after the switch end it."""
+    async def test_plaintext_given_back_after_the_switch_ends_the_connection(self) -> None:
+        """Plaintext that a protocol gives back after the switch ends the connection."""
 
         class Keeping(Lines):
             def plaintext_unit(self, data: bytes | bytearray) -> int:
@@ -153,8 +153,8 @@ class ParserTests(MixinTestCase):
         await client.gone()
         self.assertIsInstance(await self.failure(servers.all[0]), PlaintextInjected)
 
-    async def test_lines_that_a_parser_kept(self) -> None:
-        """What a line parser holds in its own buffer counts as sent ahead."""
+    async def test_lines_in_the_parser_s_own_buffer_count_as_injected(self) -> None:
+        """Lines that a line parser holds in its own buffer count as injected plaintext."""
 
         class Whole(Lines):
             def plaintext_unit(self, data: bytes | bytearray) -> int:
@@ -167,8 +167,8 @@ class ParserTests(MixinTestCase):
         self.assertIsInstance(await self.failure(servers.all[0]), PlaintextInjected)
         self.assertEqual(self.words(servers.all[0]), [b"STARTTLS"])
 
-    async def test_nothing_is_heard_after_a_close(self) -> None:
-        """Words behind the one that closed, or aborted, are not acted upon."""
+    async def test_nothing_is_delivered_after_a_close(self) -> None:
+        """Words after the one that closed or aborted the connection are not delivered."""
         for end in ("loseConnection", "abort"):
 
             class Ending(Lines):
@@ -187,8 +187,8 @@ class ParserTests(MixinTestCase):
             self.assertEqual(self.words(server), [b"quit"], end)
             self.assertIs(server.tls_state, TLSState.CLOSED)
 
-    async def test_s25_a_word_without_an_end(self) -> None:
-        """Neither a parser's limits nor ours let a peer fill the memory."""
+    async def test_word_without_an_end_does_not_fill_the_memory(self) -> None:
+        """Either the parser's limit or ours ends a word that never ends."""
 
         class Never(Plain):
             def plaintext_unit(self, data: bytes | bytearray) -> int:
@@ -205,8 +205,8 @@ class ParserTests(MixinTestCase):
         await client.gone()
         self.assertEqual(self.words(servers.all[0]), [])
 
-    async def test_a_protocol_s_own_error(self) -> None:
-        """An exception of the parser is the application's, and ends the connection."""
+    async def test_error_in_the_protocol_ends_the_connection(self) -> None:
+        """An exception in the parser is the application's, and ends the connection."""
 
         class Broken(Lines):
             def said(self, word: bytes) -> None:

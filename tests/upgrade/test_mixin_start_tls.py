@@ -26,10 +26,10 @@ from txtransport.upgrade.switch import TLSState
 
 
 class RefusalTests(MixinTestCase):
-    """What cannot be done is said at once, and the conversation goes on."""
+    """startTLS() refuses at once what it cannot do, and the connection stays usable."""
 
-    async def test_s21_a_bad_policy_leaves_the_conversation_as_it_was(self) -> None:
-        """Files, options and names are looked at before the go-ahead is written."""
+    async def test_invalid_policy_is_refused_and_the_connection_stays_usable(self) -> None:
+        """Files, options and names are checked before the go-ahead is written."""
         servers = await self.serving(Lines)
         client = await self.calling(Lines, servers.port)
         client.say(b"before")
@@ -59,8 +59,8 @@ class RefusalTests(MixinTestCase):
         client.say(b"STARTTLS")
         await client.secured
 
-    async def test_s18_twice(self) -> None:
-        """A second upgrade, during the first or after it, is refused and harms nothing."""
+    async def test_second_start_tls_is_refused(self) -> None:
+        """A second upgrade, during the first or after it, is refused and does no harm."""
         servers = await self.serving(Lines)
         client = await self.calling(Lines, servers.port)
         client.say(b"STARTTLS")
@@ -73,15 +73,15 @@ class RefusalTests(MixinTestCase):
         client.say(b"after")
         await client.hears(b"heard after")
 
-    async def test_someone_else_s_tls(self) -> None:
-        """TLS that was started behind the mixin's back is seen."""
+    async def test_tls_started_without_the_mixin_is_noticed(self) -> None:
+        """startTLS() is refused when the transport has TLS already."""
         servers = await self.serving(Lines)
         client = await self.calling(Lines, servers.port)
         client.transport.TLS = True
         self.assertRaises(AlreadySecure, client.startTLS, as_client())
         del client.transport.TLS
 
-    async def test_c29_when_there_is_no_conversation(self) -> None:
+    async def test_start_tls_needs_an_open_connection(self) -> None:
         """Before the connection, while it closes and after it, an upgrade is refused."""
         self.assertRaises(ConversationOver, Lines().startTLS, as_client())
         self.assertIs(Lines().tls_state, TLSState.CLOSED)
@@ -93,7 +93,7 @@ class RefusalTests(MixinTestCase):
         self.assertRaises(ConversationOver, client.startTLS, as_client())
         self.assertIs(client.tls_state, TLSState.CLOSED)
 
-    async def test_a_transport_that_cannot(self) -> None:
+    async def test_transport_without_tls_refuses_start_tls(self) -> None:
         """Not every transport can start TLS, and the error says which can."""
         client = Lines()
         client.makeConnection(cast(Any, StringTransport()))
@@ -102,8 +102,8 @@ class RefusalTests(MixinTestCase):
             str(self.assertRaises(UpgradeError, client.startTLS, as_client())),
         )
 
-    async def test_the_mixin_stands_first(self) -> None:
-        """In the wrong order a parser may bypass the mixin; that is said and not risked."""
+    async def test_mixin_must_be_the_first_base_class(self) -> None:
+        """In the wrong order a parser could bypass the mixin, so startTLS() raises."""
 
         class Wrong(NetstringReceiver, txtransport.StartTLSMixin):
             pass
@@ -114,8 +114,8 @@ class RefusalTests(MixinTestCase):
             "must stand first", str(self.assertRaises(UpgradeError, wrong.startTLS, as_client()))
         )
 
-    async def test_s27_a_pull_producer(self) -> None:
-        """A producer that Twisted would have write at once, in the clear, is refused."""
+    async def test_pull_producer_is_refused_and_push_producer_continues(self) -> None:
+        """With a pull producer, which Twisted would let write in the clear, TLS is refused."""
 
         @implementer(IPushProducer)
         class Producing:
@@ -143,10 +143,10 @@ class RefusalTests(MixinTestCase):
 
 
 class PolicyTests(MixinTestCase):
-    """The ways to say what TLS is to be like."""
+    """How to say which TLS to use."""
 
-    async def test_a_policy_a_mapping_or_a_name(self) -> None:
-        """All three come to the same rules."""
+    async def test_policy_may_be_a_tls_policy_options_or_a_host_name(self) -> None:
+        """A TLSPolicy, a mapping of options and the server's name lead to the same rules."""
         rows: tuple[Any, ...] = (
             TLSPolicy(peer_name="localhost", cafile=certificates.cafile()),
             {"peer_name": "localhost", "cafile": certificates.cafile()},

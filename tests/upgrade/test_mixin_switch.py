@@ -1,4 +1,4 @@
-"""The switch to TLS in mid-conversation, as a protocol sees it."""
+"""A protocol with `StartTLSMixin` switches to TLS in mid-conversation."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from txtransport.upgrade.switch import TLSState
 
 
 class ConversationTests(MixinTestCase):
-    """What holds for every parser."""
+    """With each of Twisted's parsers, a conversation continues under TLS."""
 
-    async def test_a_conversation_goes_on_under_tls(self) -> None:
-        """Words before are clear, words after are secret, on both sides."""
+    async def test_conversation_continues_under_tls(self) -> None:
+        """Words before the switch are in the clear, words after it under TLS, on both sides."""
         for kind in KINDS:
             servers = await self.serving(kind)
             client = await self.calling(kind, servers.port)
@@ -43,8 +43,8 @@ class ConversationTests(MixinTestCase):
             self.assertEqual((client.forgot, server.forgot), (1, 1))
             self.assertEqual(txtransport.session_of(server.transport), await server.secured)
 
-    async def test_c5_words_before_the_go_ahead_are_clear(self) -> None:
-        """What came before is heard as what it is."""
+    async def test_words_before_the_go_ahead_count_as_plaintext(self) -> None:
+        """Words that arrive before the go-ahead are received, as plaintext."""
         for kind in KINDS:
             servers = await self.serving(kind)
             client = await self.calling(kind, servers.port)
@@ -54,7 +54,7 @@ class ConversationTests(MixinTestCase):
             await client.secured
             self.assertEqual(client.heard, [(b"news", False), (b"GO", False)])
 
-    async def test_c11_the_segments_do_not_matter(self) -> None:
+    async def test_segmentation_does_not_matter(self) -> None:
         """Byte by byte, a conversation is the same."""
         for kind in KINDS:
             servers = await self.serving(kind)
@@ -69,8 +69,8 @@ class ConversationTests(MixinTestCase):
             self.assertEqual((await self.failure(server)).cause, "closed")
 
 
-class DoorTests(MixinTestCase):
-    """Over whatever a conversation runs."""
+class TransportTests(MixinTestCase):
+    """The mixin works over every transport that can start TLS."""
 
     async def over(self, url: str, place: str, **options: Any) -> Any:
         """The server's side of an upgrade over those URLs."""
@@ -85,22 +85,22 @@ class DoorTests(MixinTestCase):
         await client.hears(b"heard after")
         return servers.all[0]
 
-    async def test_over_local_sockets(self) -> None:
-        """A path and an abstract name do as well as TCP."""
+    async def test_local_sockets_work(self) -> None:
+        """Local sockets work, with a path and with an abstract name."""
         path = f"{certificates.folder()}/upgrade.sock"
         for place in (path, "@txtransport-upgrade-test"):
             server = await self.over(f"unix://{place}", f"unix://{place}")
             self.assertEqual(server.heard[-1], (b"after", True))
 
-    async def test_under_the_limits_of_a_server(self) -> None:
-        """The wrapper that counts connections is not in the way."""
+    async def test_connection_limits_do_not_interfere(self) -> None:
+        """The wrapper that counts a server's connections does not interfere."""
         server = await self.over(
             "tcp://127.0.0.1:0", "tcp://127.0.0.1:{port}", max_connections=5, max_per_ip=5
         )
         self.assertTrue(server.is_secure)
 
-    async def test_over_twisted_s_endpoints(self) -> None:
-        """The mixin needs no endpoint of ours, and no wrapper that knows of handshakes."""
+    async def test_twisted_endpoints_and_wrappers_work(self) -> None:
+        """The mixin works over Twisted's own endpoints and under its WrappingFactory."""
         for wrapped in (lambda factory: factory, WrappingFactory):
             servers = Speakers(Lines)
             listening = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
@@ -116,8 +116,8 @@ class DoorTests(MixinTestCase):
             await client.hears(b"heard after")
             self.assertEqual(servers.all[0].heard[-1], (b"after", True))
 
-    async def test_under_implicit_tls_it_stands_aside(self) -> None:
-        """The same protocol serves port 465, where TLS was first."""
+    async def test_under_implicit_tls_the_protocol_is_secure_at_once(self) -> None:
+        """The same protocol serves port 465, where TLS comes first."""
         servers = Speakers(Lines)
         port = await self.listening("tls://127.0.0.1:0", servers, **as_server())
         endpoint = txtransport.client(self.reactor, f"tls://127.0.0.1:{port}", **as_client())
@@ -130,8 +130,8 @@ class DoorTests(MixinTestCase):
         self.assertIs(client.tls_state, TLSState.SECURE)
         self.assertRaises(AlreadySecure, client.startTLS, as_client())
 
-    async def test_who_listens_for_handshakes_hears_of_it(self) -> None:
-        """A protocol that is Twisted's IHandshakeListener is told, as Twisted tells it."""
+    async def test_handshake_listener_is_called_once(self) -> None:
+        """A protocol that is Twisted's IHandshakeListener is called, as Twisted would call it."""
 
         @implementer(IHandshakeListener)
         class Listening(Lines):
@@ -149,7 +149,7 @@ class DoorTests(MixinTestCase):
         await client.hears(b"heard after")
         self.assertEqual((client.completed, servers.all[0].completed), (1, 1))
 
-    async def test_the_roles_may_be_reversed(self) -> None:
+    async def test_tls_roles_may_be_reversed(self) -> None:
         """TLS's client may be TCP's server, as in FTP's active mode."""
         servers = await self.serving(Lines, policy=as_client())
         client = await self.calling(Lines, servers.port, policy=as_server())
@@ -169,8 +169,8 @@ class DoorTests(MixinTestCase):
         started = speaker.startTLS(speaker.policy, reply=reply, client=client)
         started.addCallbacks(speaker.secured.callback, speaker.secured.errback)
 
-    async def test_a_reconnecting_client_resumes(self) -> None:
-        """The second upgrade with a peer takes up the session of the first."""
+    async def test_second_connection_resumes_the_session(self) -> None:
+        """The second upgrade with a server resumes the TLS session of the first."""
         servers = await self.serving(Lines)
         resumed = []
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""The switch itself, where tests of the mixin and the guard cannot see it fail."""
+"""The switch itself: failures that tests of the mixin and the guard cannot provoke."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ def upgrade_of(transport: Any, parser: Any) -> Upgrade:
     return Upgrade(buffer, unread=bytes, forget=lambda: None)
 
 
-class WithoutTwistedTests(SynchronousTestCase):
-    """Before there is a connection that could be switched."""
+class NoConnectionTests(SynchronousTestCase):
+    """Without a connection there is nothing to switch."""
 
-    def test_a_conversation_that_is_over(self) -> None:
+    def test_lost_connection_cannot_be_switched(self) -> None:
         """After the end nothing is delivered and nothing can be switched."""
         parser = Recorder()
         upgrade = upgrade_of(StringTransport(), parser)
@@ -41,8 +41,8 @@ class WithoutTwistedTests(SynchronousTestCase):
         self.assertEqual(parser.received, b"")
         self.assertRaises(ConversationOver, upgrade.start, "localhost")
 
-    def test_refusing_what_has_not_begun(self) -> None:
-        """There is nothing to refuse before the switch."""
+    def test_refusing_before_the_switch_does_nothing(self) -> None:
+        """Before the switch, there is no handshake to refuse."""
         upgrade = upgrade_of(StringTransport(), Protocol())
         upgrade.refuse(Failure(ZeroDivisionError()))
         upgrade.secured()
@@ -50,7 +50,7 @@ class WithoutTwistedTests(SynchronousTestCase):
 
 
 class SwitchTests(LoopbackTestCase):
-    """Over a real connection."""
+    """The switch over a real connection."""
 
     async def pair(self) -> tuple[Any, Any, Any]:
         """The server's upgrade, its transport, and the client."""
@@ -61,8 +61,8 @@ class SwitchTests(LoopbackTestCase):
         server = await arriving
         return upgrade_of(server.transport, server), cast(Any, server.transport), client
 
-    async def test_twisted_fails_after_the_go_ahead(self) -> None:
-        """When the peer has been told to go ahead there is no way back: the connection ends."""
+    async def test_failure_after_the_go_ahead_ends_the_connection(self) -> None:
+        """Once the peer was told to go ahead, a failure of startTLS() ends the connection."""
         upgrade, transport, client = await self.pair()
         broken = ZeroDivisionError("no context today")
 
@@ -75,8 +75,8 @@ class SwitchTests(LoopbackTestCase):
         self.assertIs(upgrade.state, TLSState.FAILED)
         await client.gone()
 
-    async def test_a_borrowed_context_that_is_none(self) -> None:
-        """What Twisted finds to be no context leaves the conversation as it was."""
+    async def test_invalid_context_leaves_the_connection_in_the_clear(self) -> None:
+        """If Twisted refuses the protocol's context, the connection stays usable."""
         upgrade, transport, _ = await self.pair()
         self.assertRaises(TypeError, upgrade.start_with_context, object())
         self.assertEqual(len(self.flushWarnings()), 1)  # Twisted's own word on it.
@@ -84,8 +84,8 @@ class SwitchTests(LoopbackTestCase):
         self.assertTrue(upgrade.buffer.is_open)
         self.assertIs(require_startable(transport), transport)
 
-    async def test_a_borrowed_context_that_breaks_in_the_middle(self) -> None:
-        """Half a switch is an end, never a return to clear text."""
+    async def test_context_that_fails_halfway_ends_the_connection(self) -> None:
+        """If TLS is half started, the connection ends; it never returns to plaintext."""
         upgrade, transport, client = await self.pair()
         broken = ZeroDivisionError("half way")
 
@@ -100,15 +100,15 @@ class SwitchTests(LoopbackTestCase):
         self.assertIs(upgrade.lost(Failure(ValueError())).value, broken)
         await client.gone()
 
-    async def test_a_transport_that_is_neither_client_nor_server(self) -> None:
-        """Where the role cannot be told, it is asked for."""
+    async def test_unknown_role_must_be_given(self) -> None:
+        """If the transport is neither client nor server, the error asks for `client`."""
         upgrade, _, _ = await self.pair()
         self.patch(txtransport.upgrade.switch, "is_client", lambda raw: None)
         error = self.assertRaises(UpgradeError, upgrade.start, "localhost")
         self.assertIn("client=True", str(error))
 
-    async def test_a_borrowed_handshake_has_a_deadline(self) -> None:
-        """Ten seconds for servers, as with a policy of our own."""
+    async def test_handshake_with_a_context_has_a_deadline(self) -> None:
+        """With the protocol's own context, a server waits ten seconds, as with a policy."""
         upgrade, _, client = await self.pair()
         clock = Clock()
         policy = TLSPolicy(local_cert=certificates.site())

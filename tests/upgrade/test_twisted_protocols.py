@@ -1,4 +1,4 @@
-"""What the guard knows of Twisted's protocols, with bytes and no connection."""
+"""What the guard knows of Twisted's protocols, with bytes and without a connection."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ from txtransport.upgrade.twisted_protocols import (
 
 
 class UnitTests(SynchronousTestCase):
-    """Where the next unit of a guest ends."""
+    """Where the next unit of the application's protocol ends."""
 
     def unit(self, protocol: object, data: bytes, boundary: bytes | None = None) -> bytes:
         """What a guest would be given."""
         return data[: next_unit(protocol, boundary, data)]
 
-    def test_the_boundary_is_for_a_stranger_s_parser(self) -> None:
-        """A protocol without a parser of Twisted's gets what ends with the boundary."""
+    def test_boundary_is_used_for_unknown_parsers(self) -> None:
+        """A protocol without a parser of Twisted's gets data up to the boundary."""
         protocol = Protocol()
         self.assertEqual(self.unit(protocol, b"one\ntwo\n", b"\n"), b"one\n")
         self.assertEqual(self.unit(protocol, b"one", b"\n"), b"")
@@ -44,16 +44,16 @@ class UnitTests(SynchronousTestCase):
         self.assertEqual(self.unit(protocol, b"one;;two", b";;"), b"one;;")
         self.assertEqual(self.unit(protocol, b"<a b='>'>x", b">"), b"<a b='>'>")
 
-    def test_half_a_boundary_stays(self) -> None:
-        """Of what is too long, all is given away but what may be a boundary's beginning."""
+    def test_partial_boundary_waits(self) -> None:
+        """Of a long input, all is delivered except what may be the start of a boundary."""
         protocol = Protocol()
         long = b"x" * LONG
         self.assertEqual(self.unit(protocol, long, b"\n"), b"")
         self.assertEqual(self.unit(protocol, long + b"x", b"\n"), long + b"x")
         self.assertEqual(self.unit(protocol, long + b"\r", b"\r\n"), long)
 
-    def test_twisted_s_parsers_are_known(self) -> None:
-        """Their lines, messages and tags are theirs, whatever the boundary is."""
+    def test_boundary_is_ignored_for_twisted_parsers(self) -> None:
+        """For Twisted's parsers, lines, messages and tags are units, whatever the boundary."""
         for boundary in (None, b"\n", b"\0", b";"):
             for protocol, data, unit in (
                 (LineReceiver(), b"a\nb\r\nc\r\n", b"a\nb\r\n"),
@@ -67,8 +67,8 @@ class UnitTests(SynchronousTestCase):
             ):
                 self.assertEqual(self.unit(protocol, data, boundary), unit, protocol)
 
-    def test_raw_data(self) -> None:
-        """Raw data comes byte by byte, which is always right; IMAP's, up to the end of the line."""
+    def test_raw_data_is_delivered_in_small_units(self) -> None:
+        """Raw data is delivered byte by byte, which is always safe; IMAP's line by line."""
         protocol = LineReceiver()
         protocol.setRawMode()
         self.assertEqual(self.unit(protocol, b"ab\nc"), b"a")
@@ -76,16 +76,16 @@ class UnitTests(SynchronousTestCase):
             imap.setRawMode()
             self.assertEqual(self.unit(imap, b"ab\nc\n"), b"ab\n")
 
-    def test_a_protocol_within_amp(self) -> None:
-        """When AMP has given its bytes to another protocol, that one counts."""
+    def test_protocol_inside_amp_decides(self) -> None:
+        """When AMP has switched to another protocol, that protocol's units count."""
         protocol: Any = amp.AMP()
         protocol.innerProtocol = LineReceiver()
         self.assertEqual(self.unit(protocol, b"a\r\nb\r\n"), b"a\r\n")
         protocol.innerProtocol = Protocol()
         self.assertEqual(self.unit(protocol, b"ab"), b"a")
 
-    def test_a_line_without_an_end(self) -> None:
-        """A parser that would keep it for ever is not given it."""
+    def test_line_without_an_end_is_refused(self) -> None:
+        """A line that a parser would keep for ever is refused."""
         protocol = LineOnlyReceiver()
         self.assertEqual(self.unit(protocol, b"x" * LONG), b"")
         self.assertRaises(PeerMisbehaved, next_unit, protocol, b"\n", b"x" * (LONG + 1))
@@ -94,8 +94,8 @@ class UnitTests(SynchronousTestCase):
         self.assertRaises(PeerMisbehaved, next_unit, protocol, b"\n", b"x" * (10 * LONG + 1))
 
 
-class AnswerTests(SynchronousTestCase):
-    """Whether a client has waited for its answers."""
+class PendingRepliesTests(SynchronousTestCase):
+    """Whether a client has waited for the replies to its commands."""
 
     def ask(self, answers: PendingReplies, protocol: object, *units: bytes) -> None:
         """Give these, and no answer."""
@@ -103,8 +103,8 @@ class AnswerTests(SynchronousTestCase):
             answers.asking()
             answers.asked(protocol, unit)
 
-    def test_a_question_behind_a_question(self) -> None:
-        """Two commands without an answer in between are one too many, also later."""
+    def test_two_commands_without_a_reply_are_noticed(self) -> None:
+        """A second command before the reply to the first is noticed, and remembered."""
         for protocol in (smtp.ESMTP(), smtp.SMTP(), imap4.IMAP4Server()):
             answers = PendingReplies()
             for _ in range(2):
@@ -116,8 +116,8 @@ class AnswerTests(SynchronousTestCase):
             answers.answered()
             self.assertTrue(answers.is_late)
 
-    def test_what_needs_no_answer(self) -> None:
-        """Parts of a line, the lines of a mail and raw data need none; nor what others are told."""
+    def test_partial_lines_and_data_need_no_reply(self) -> None:
+        """Parts of a line, mail data and raw data need no reply; other protocols have none."""
         mail, imap = smtp.ESMTP(), imap4.IMAP4Server()
         mail.mode = smtp.DATA
         imap.setRawMode()
@@ -134,8 +134,8 @@ class AnswerTests(SynchronousTestCase):
             self.assertFalse(answers.is_late, protocol)
 
 
-class BoxTests(SynchronousTestCase):
-    """How far AMP is in a box."""
+class PartialBoxTests(SynchronousTestCase):
+    """How much of a box AMP has received."""
 
     def begun(self, *units: bytes, protocol: Any = None) -> bytes:
         """What there is of a box after these."""
@@ -144,8 +144,8 @@ class BoxTests(SynchronousTestCase):
             box.given(protocol or amp.AMP(), unit)
         return box.begun
 
-    def test_a_box_ends_with_an_empty_key(self) -> None:
-        """An empty value is none; what has begun is bounded."""
+    def test_box_ends_with_an_empty_key(self) -> None:
+        """An empty value does not end a box; what is kept of a partial box is bounded."""
         self.assertEqual(self.begun(), b"")
         self.assertEqual(self.begun(b"\0\1k"), b"\0\1k")
         self.assertEqual(self.begun(b"\0\1k", b"\0\0"), b"\0\1k\0\0")
@@ -153,16 +153,16 @@ class BoxTests(SynchronousTestCase):
         self.assertEqual(self.begun(b"\0\1k", b"\0\0", b"\0\0", b"\0\1l"), b"\0\1l")
         self.assertEqual(len(self.begun(b"\0\1k", b"\4\0" + b"x" * 1024)), 64)
 
-    def test_others_have_no_boxes(self) -> None:
-        """It is of no matter what other protocols are given."""
+    def test_other_protocols_have_no_boxes(self) -> None:
+        """For other protocols nothing is kept."""
         self.assertEqual(self.begun(b"\0\1k", protocol=Int32StringReceiver()), b"")
 
 
-class MemoryTests(SynchronousTestCase):
-    """What a mail server believes, and how it forgets it."""
+class PlaintextStateTests(SynchronousTestCase):
+    """What a mail server learnt in the clear, and how it is forgotten."""
 
-    def test_who_has_logged_in(self) -> None:
-        """A log-in is seen where there can be one."""
+    def test_log_in_is_detected(self) -> None:
+        """An ESMTP server says whether a client has logged in; other protocols do not."""
         server = smtp.ESMTP()
         self.assertFalse(is_logged_in(server))
         server.authenticated = True
@@ -170,8 +170,8 @@ class MemoryTests(SynchronousTestCase):
         for other in (smtp.SMTP(), imap4.IMAP4Server(), Protocol(), None):
             self.assertFalse(is_logged_in(other))
 
-    def test_forgetting(self) -> None:
-        """The mail's sender is gone; what a subclass knows, it forgets by its own RSET."""
+    def test_mail_is_forgotten_with_rset(self) -> None:
+        """The mail's sender is forgotten; a subclass forgets what it knows in its own RSET."""
         forgotten: list[bytes] = []
 
         class Careful(smtp.ESMTP):

@@ -1,4 +1,4 @@
-"""Why there is a guard: Twisted's own protocols, without one."""
+"""Twisted's own protocols without the guard: what injected plaintext does to them."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from tests.twisted_protocols import RecordingFactory
 from tests.upgrade.guard_case import MAILDROP, GuardTestCase
 
 
-class TwistedAloneTests(GuardTestCase):
-    """Why there is a guard."""
+class UnguardedTests(GuardTestCase):
+    """Without the guard, plaintext sent before TLS is read as if it came under TLS."""
 
-    async def test_s2_twisted_alone_executes_what_was_injected(self) -> None:
-        """Without the guard a mail that was sent in the clear arrives as if under TLS."""
+    async def test_server_accepts_a_mail_injected_before_tls(self) -> None:
+        """Without the guard, an SMTP server accepts under TLS a mail that was sent in the clear."""
         postbox = twisted_protocols.Postbox()
         made = await self.unguarded(lambda: twisted_protocols.mail_server(postbox))
         client = await self.raw(made)
@@ -30,8 +30,8 @@ class TwistedAloneTests(GuardTestCase):
         await client.heard(b"250 Delivery in progress")
         self.assertEqual(postbox.mails, [[b"", b"evil"]])
 
-    async def test_c2_twisted_alone_believes_what_was_injected(self) -> None:
-        """Without the guard a client reports TLS, and what it offers, before there is any."""
+    async def test_client_believes_capabilities_injected_before_tls(self) -> None:
+        """Without the guard, a POP3 client reports TLS and capabilities before any handshake."""
         made = await self.scripted(*MAILDROP, (b"STLS", b"+OK go\r\n+OK\r\nEVIL\r\n.\r\n"))
         endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{made.port}")
         clients = RecordingFactory(pop3.AdvancedPOP3Client)

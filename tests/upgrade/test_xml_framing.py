@@ -1,4 +1,4 @@
-"""Where a tag of XML ends: not at every bracket, and never behind another tag."""
+"""Where a tag of XML ends: not at every bracket, and never after another tag."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ class Parser:
 
 
 class TagTests(SynchronousTestCase):
-    """A parser that is given what ends at a tag has acted on it, and on no other."""
+    """A parser that is given a piece acts on the tag at its end, and on no other."""
 
     def pieces(self, stream: bytes) -> list[bytes]:
         """A stream, cut."""
@@ -67,8 +67,8 @@ class TagTests(SynchronousTestCase):
             stream = stream[size:]
         return [*cut, stream]
 
-    def test_examples(self) -> None:
-        """Text goes with the tag behind it; quotes, comments and the like are seen through."""
+    def test_quotes_and_comments_do_not_end_a_tag(self) -> None:
+        """A piece is a tag and the text before it; brackets in quotes and comments are skipped."""
         rows = {
             b"<a><b>": [b"<a>", b"<b>", b""],
             b" text <a/> more": [b" text <a/>", b" more"],
@@ -85,8 +85,8 @@ class TagTests(SynchronousTestCase):
             self.assertEqual(self.pieces(stream), pieces)
             self.assertEqual(self.pieces(bytes(bytearray(stream))), pieces)
 
-    def test_what_is_not_whole_is_waited_for(self) -> None:
-        """Cut anywhere, a tag is not given away before its end."""
+    def test_partial_tag_waits(self) -> None:
+        """Cut anywhere, a tag is not delivered before its end."""
         for tag in (b"<a b='>' c=\"'>\">", b"<!-- > -->", b"<![CDATA[>]]>", b"<?p >?>", b"</a >"):
             for end in range(len(tag)):
                 self.assertEqual(next_tag(b" x" + tag[:end]), 0, tag[:end])
@@ -94,7 +94,7 @@ class TagTests(SynchronousTestCase):
 
     @settings(deadline=None)
     @given(_STREAMS)
-    def test_a_parser_acts_on_one_tag_at_a_time(self, stream: str) -> None:
+    def test_parser_acts_on_one_tag_at_a_time(self, stream: str) -> None:
         """After each piece expat has acted on the tag at its end, and on none before."""
         parser, whole = Parser(), Parser()
         data = stream.encode()
@@ -105,28 +105,28 @@ class TagTests(SynchronousTestCase):
             self.assertEqual(parser.give(piece), 0 if is_other else 2 if empty else 1, piece)
         self.assertEqual(whole.give(data), parser.tags)
 
-    def test_a_document_type_is_refused(self) -> None:
-        """It could name texts in which tags hide; it is refused as soon as it shows."""
+    def test_document_type_is_refused(self) -> None:
+        """A document type could define texts that contain tags; it is refused at its start."""
         for declared in (b"<!DOCTYPE s [", b" <!D", b"<!ENTITY e 'x'>", b"<!>", b"<![INCLUDE["):
             self.assertRaises(PeerMisbehaved, next_tag, declared)
 
-    def test_a_tag_has_an_end(self) -> None:
+    def test_tag_that_is_too_long_is_refused(self) -> None:
         """Text may be long, a tag may not."""
         self.assertEqual(next_tag(b"x" * 10 * MAX_TAG), 0)
         self.assertEqual(next_tag(b"x" * 10 * MAX_TAG + b"<a"), 0)
         self.assertEqual(next_tag(b"<" + b"a" * (MAX_TAG - 1)), 0)
         self.assertRaises(PeerMisbehaved, next_tag, b"<" + b"a" * MAX_TAG)
 
-    def test_it_takes_no_longer_than_it_must(self) -> None:
-        """No tag is so made that looking for its end takes long."""
+    def test_finding_the_end_of_a_tag_is_fast(self) -> None:
+        """No tag can be made so that finding its end takes long."""
         for hard in (b"''", b"'\"", b"x='>' ", b">'", b"=", b"\"'\"'"):
             began = time.perf_counter()
             next_tag((b"<a b='" + hard * MAX_TAG)[:MAX_TAG])
             next_tag((b"<!--" + hard * MAX_TAG)[:MAX_TAG])
             self.assertLess(time.perf_counter() - began, 0.25, hard)
 
-    def test_text_is_looked_at_in_passing(self) -> None:
-        """Text that arrives byte by byte is not matched from its beginning each time."""
+    def test_text_is_not_scanned_again(self) -> None:
+        """Text that arrives byte by byte is not searched from its beginning each time."""
         text = b"x" * 2**20
         for arrived in (text, text + b"<a b='"):
             began = time.perf_counter()
