@@ -33,7 +33,7 @@ class Speaker(StartTLSMixin):
         is_server: Whether it answers.
         secured: Fires with the session, or fails, when the switch is over.
         lost: Fires with the reason when the connection is over.
-        forgot: How often it was told to forget.
+        forget_calls: How often it was told to forget.
     """
 
     policy: Any = None
@@ -44,23 +44,23 @@ class Speaker(StartTLSMixin):
         self.heard: list[tuple[bytes, bool]] = []
         self.secured: Deferred[Session] = Deferred()
         self.lost: Deferred[list[Failure]] = Deferred()
-        self.forgot = 0
+        self.forget_calls = 0
         self._waiting: list[tuple[bytes, Deferred[None]]] = []
 
-    def packed(self, word: bytes) -> bytes:
+    def encode(self, word: bytes) -> bytes:
         """A word, as it is written."""
         raise NotImplementedError
 
     def say(self, word: bytes) -> None:
         """Write a word."""
         assert self.transport is not None
-        self.transport.write(self.packed(word))
+        self.transport.write(self.encode(word))
 
-    def said(self, word: bytes) -> None:
+    def word_received(self, word: bytes) -> None:
         """A word has come."""
         self.heard.append((word, self.is_secure))
         if word == b"STARTTLS":
-            self.upgrade(self.packed(b"GO"))
+            self.upgrade(self.encode(b"GO"))
         elif word == b"GO":
             self.upgrade(b"")
         elif self.is_server:
@@ -84,7 +84,7 @@ class Speaker(StartTLSMixin):
         return hearing
 
     def forget_plaintext_state(self) -> None:
-        self.forgot += 1
+        self.forget_calls += 1
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.lost.callback([reason])
@@ -93,36 +93,36 @@ class Speaker(StartTLSMixin):
 class Lines(Speaker, LineReceiver):
     """Over lines."""
 
-    def packed(self, word: bytes) -> bytes:
+    def encode(self, word: bytes) -> bytes:
         return word + b"\r\n"
 
     def lineReceived(self, line: bytes) -> None:
-        self.said(line)
+        self.word_received(line)
 
 
 class OnlyLines(Speaker, LineOnlyReceiver):
     """Over lines, with the parser that cannot be asked for what is left."""
 
-    packed = Lines.packed
+    encode = Lines.encode
 
     def lineReceived(self, line: bytes) -> None:
-        self.said(line)
+        self.word_received(line)
 
 
 class Shorts(Speaker, Int16StringReceiver):
     """Over messages with 16 bits of length."""
 
-    def packed(self, word: bytes) -> bytes:
+    def encode(self, word: bytes) -> bytes:
         return len(word).to_bytes(2, "big") + word
 
     def stringReceived(self, string: bytes) -> None:
-        self.said(string)
+        self.word_received(string)
 
 
 class Longs(Speaker, Int32StringReceiver):
     """Over messages with 32 bits of length."""
 
-    def packed(self, word: bytes) -> bytes:
+    def encode(self, word: bytes) -> bytes:
         return len(word).to_bytes(4, "big") + word
 
     stringReceived = Shorts.stringReceived
@@ -131,7 +131,7 @@ class Longs(Speaker, Int32StringReceiver):
 class Netstrings(Speaker, NetstringReceiver):
     """Over netstrings."""
 
-    def packed(self, word: bytes) -> bytes:
+    def encode(self, word: bytes) -> bytes:
         return b"%d:%s," % (len(word), word)
 
     stringReceived = Shorts.stringReceived
@@ -142,29 +142,29 @@ class Plain(Speaker, Protocol):
 
     _rest = b""
 
-    def packed(self, word: bytes) -> bytes:
+    def encode(self, word: bytes) -> bytes:
         return word + b";"
 
     def dataReceived(self, data: bytes) -> None:
         *words, self._rest = (self._rest + data).split(b";")
         for word in words:
-            self.said(word)
+            self.word_received(word)
 
 
 KINDS: Final[tuple[type[Speaker], ...]] = (Lines, OnlyLines, Shorts, Longs, Netstrings, Plain)
 
 
-def as_server() -> dict[str, Any]:
+def server_policy() -> dict[str, Any]:
     """What a server of the tests wants of TLS."""
     return {"local_cert": certificates.site()}
 
 
-def as_client() -> dict[str, Any]:
+def client_policy() -> dict[str, Any]:
     """What a client of the tests wants of TLS."""
     return {"cafile": certificates.cafile(), "peer_name": "localhost"}
 
 
-class Speakers(Factory):
+class SpeakerFactory(Factory):
     """Builds servers of one kind, and keeps them.
 
     Attributes:
@@ -176,7 +176,7 @@ class Speakers(Factory):
     def __init__(self, kind: type[Speaker], **attributes: Any) -> None:
         self.all: list[Any] = []
         self._kind = kind
-        self._attributes = {"is_server": True, "policy": as_server(), **attributes}
+        self._attributes = {"is_server": True, "policy": server_policy(), **attributes}
 
     def buildProtocol(self, addr: object) -> Speaker:
         speaker = self._kind()

@@ -43,19 +43,19 @@ def identity(file: str | None = None) -> ssl.PrivateCertificate:
 
 
 @functools.cache
-def root() -> ssl.Certificate:
+def trusted_root() -> ssl.Certificate:
     """Whom the clients trust."""
     return ssl.Certificate.loadPEM(Path(certificates.cafile()).read_bytes())
 
 
-def as_server(file: str | None = None) -> Any:
+def server_context(file: str | None = None) -> Any:
     """A server's context factory."""
     return identity(file).options()
 
 
-def as_client(name: str = "localhost") -> Any:
+def client_context(name: str = "localhost") -> Any:
     """A client's context factory, which wants that name verified."""
-    return ssl.optionsForClientTLS(name, trustRoot=root())
+    return ssl.optionsForClientTLS(name, trustRoot=trusted_root())
 
 
 # --- what becomes of a guest -----------------------------------------------------
@@ -78,20 +78,20 @@ class Recording:
     @classmethod
     def of(cls, protocol: Any) -> Recording:
         """Begin to take notes."""
-        recorder = cls(protocol)
+        recording = cls(protocol)
         receive, end = protocol.dataReceived, protocol.connectionLost
 
         def data_received(data: bytes) -> None:
-            recorder.given.append(data)
+            recording.given.append(data)
             receive(data)
 
         def connection_lost(reason: Failure) -> None:
             end(reason)
-            recorder.lost.callback([reason])
+            recording.lost.callback([reason])
 
         # On the instance, so that the class remains Twisted's.
         vars(protocol).update(dataReceived=data_received, connectionLost=connection_lost)
-        return recorder
+        return recording
 
     @property
     def heard(self) -> bytes:
@@ -114,22 +114,22 @@ class RecordingFactory(Factory):
     noisy = False
 
     def __init__(self, build: Callable[[], object]) -> None:
-        self.recorders: list[Recording] = []
+        self.recordings: list[Recording] = []
         self._build = build
 
     def buildProtocol(self, addr: object) -> Any:
-        recorder = Recording.of(self._build())
-        self.recorders.append(recorder)
-        return recorder.protocol
+        recording = Recording.of(self._build())
+        self.recordings.append(recording)
+        return recording.protocol
 
     @property
-    def recorder(self) -> Recording:
+    def recording(self) -> Recording:
         """The only one."""
-        (recorder,) = self.recorders
-        return recorder
+        (recording,) = self.recordings
+        return recording
 
 
-class Scripted(Protocol):
+class ScriptedServer(Protocol):
     """Says what a script says, whatever it means.
 
     Args:
@@ -160,7 +160,7 @@ class Scripted(Protocol):
     def _say(self, answer: bytes | None) -> None:
         transport: Any = self.transport
         if answer is None:
-            transport.startTLS(as_server())
+            transport.startTLS(server_context())
         else:
             transport.write(answer)
 
@@ -186,7 +186,7 @@ class Realm:
         return interfaces[-1], self.avatar, lambda: None
 
 
-class AvatarPortal(Portal):
+class DelayedPortal(Portal):
     """A portal that may take its time.
 
     Attributes:
@@ -207,7 +207,7 @@ class AvatarPortal(Portal):
 
 def portal_for(avatar: object) -> Any:
     """The portal to that, for `USER` with `PASSWORD`."""
-    return AvatarPortal(Realm(avatar), [InMemoryUsernamePasswordDatabaseDontUse(alice=PASSWORD)])
+    return DelayedPortal(Realm(avatar), [InMemoryUsernamePasswordDatabaseDontUse(alice=PASSWORD)])
 
 
 # --- SMTP --------------------------------------------------------------------------
@@ -274,14 +274,14 @@ class Mail:
 
 def mail_server(postbox: Postbox, context: Any = None, portal: Any = None) -> smtp.ESMTP:
     """A mail server that delivers there, and knows `USER`."""
-    server = smtp.ESMTP({b"PLAIN": imap4.PLAINCredentials}, context or as_server())
+    server = smtp.ESMTP({b"PLAIN": imap4.PLAINCredentials}, context or server_context())
     server.delivery = postbox
     server.portal = portal or portal_for(postbox)
     server.noisy = False
     return server
 
 
-def sending(result: Deferred[Any], context: Any = None, **keywords: Any) -> Any:
+def mail_sender(result: Deferred[Any], context: Any = None, **keywords: Any) -> Any:
     """Twisted's factory for one mail; `result` fires when it was sent."""
     return smtp.ESMTPSenderFactory(
         USER,
@@ -291,7 +291,7 @@ def sending(result: Deferred[Any], context: Any = None, **keywords: Any) -> Any:
         io.BytesIO(b"Subject: hello\n\nDear Bob\n"),
         result,
         retries=0,
-        contextFactory=context or as_client(),
+        contextFactory=context or client_context(),
         **{"requireAuthentication": False, **keywords},
     )
 
@@ -299,7 +299,7 @@ def sending(result: Deferred[Any], context: Any = None, **keywords: Any) -> Any:
 # --- IMAP --------------------------------------------------------------------------
 
 
-def account() -> Any:
+def imap_account() -> Any:
     """An account with one mailbox."""
     made = imap4.MemoryAccount(b"alice")
     made.addMailbox("INBOX", Mailbox())
@@ -319,15 +319,15 @@ class Mailbox:
 
 def imap_server(portal: Any = None, context: Any = None) -> imap4.IMAP4Server:
     """An IMAP server with an account for `USER`."""
-    server = imap4.IMAP4Server({b"PLAIN": imap4.PLAINCredentials}, context or as_server())
-    server.portal = portal or portal_for(account())
+    server = imap4.IMAP4Server({b"PLAIN": imap4.PLAINCredentials}, context or server_context())
+    server.portal = portal or portal_for(imap_account())
     return server
 
 
 # --- POP3 --------------------------------------------------------------------------
 
 
-class PostOffice(LineOnlyReceiver):
+class POP3Server(LineOnlyReceiver):
     """A POP3 server, as far as a log-in goes; Twisted's own knows no STLS.
 
     Attributes:
@@ -344,12 +344,12 @@ class PostOffice(LineOnlyReceiver):
         self.heard.append(line)
         self.sendLine(b"+OK" if line != b"CAPA" else b"+OK\r\nUSER\r\nSTLS\r\n.")
         if line == b"STLS":
-            cast(Any, self.transport).startTLS(as_server())
+            cast(Any, self.transport).startTLS(server_context())
 
 
 # --- XMPP --------------------------------------------------------------------------
 
-TLS: Final = "urn:ietf:params:xml:ns:xmpp-tls"
+TLS_NAMESPACE: Final = "urn:ietf:params:xml:ns:xmpp-tls"
 STREAM: Final = (
     b"<stream:stream xmlns='jabber:client' xmlns:stream='http://etherx.jabber.org/streams' "
     b"from='localhost' id='1' version='1.0'>"
@@ -361,7 +361,7 @@ STARTTLS: Final = b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 PROCEED: Final = b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 
 
-class Caller(xmlstream.ConnectAuthenticator):
+class ClientAuthenticator(xmlstream.ConnectAuthenticator):
     """Begins a stream, and wants TLS.
 
     Attributes:
@@ -374,7 +374,7 @@ class Caller(xmlstream.ConnectAuthenticator):
 
     def __init__(self, context: Any = None) -> None:
         super().__init__("localhost")
-        self.context = context or as_client()
+        self.context = context or client_context()
         self.ready: Deferred[None] = Deferred()
         self.stanzas: list[str] = []
 
@@ -386,7 +386,7 @@ class Caller(xmlstream.ConnectAuthenticator):
         xmlstream.addOnetimeObserver(_FAILED, self.ready.errback)
 
 
-class Callee(xmlstream.ListenAuthenticator):
+class ServerAuthenticator(xmlstream.ListenAuthenticator):
     """Takes a stream, and offers TLS.
 
     Attributes:
@@ -400,7 +400,7 @@ class Callee(xmlstream.ListenAuthenticator):
 
     def associateWithStream(self, xmlstream: Any) -> None:
         super().associateWithStream(xmlstream)
-        xmlstream.addObserver(f"/starttls[@xmlns='{TLS}']", self._start)
+        xmlstream.addObserver(f"/starttls[@xmlns='{TLS_NAMESPACE}']", self._start)
         _note_stanzas(xmlstream, self.stanzas)
 
     def streamStarted(self, rootElement: Any) -> None:
@@ -413,7 +413,7 @@ class Callee(xmlstream.ListenAuthenticator):
         stream: Any = self.xmlstream
         stream.send(PROCEED)
         self._is_secure = True
-        stream.transport.startTLS(as_server())
+        stream.transport.startTLS(server_context())
         stream.reset()
 
 
@@ -433,14 +433,14 @@ def _note_stanzas(stream: Any, stanzas: list[str]) -> None:
         stream.addObserver(f"/{name}", note)
 
 
-def xmpp_client(caller: Caller) -> Any:
+def xmpp_client(authenticator: ClientAuthenticator) -> Any:
     """A client's stream."""
-    return xmlstream.XmlStream(caller)
+    return xmlstream.XmlStream(authenticator)
 
 
-def xmpp_server(callee: Callee) -> Any:
+def xmpp_server(authenticator: ServerAuthenticator) -> Any:
     """A server's stream."""
-    return xmlstream.XmlStream(callee)
+    return xmlstream.XmlStream(authenticator)
 
 
 # --- AMP ---------------------------------------------------------------------------
@@ -453,7 +453,7 @@ class Ask(amp.Command):
     response: ClassVar = [(b"text", amp.Unicode())]
 
 
-class Peer(amp.AMP):
+class AMPPeer(amp.AMP):
     """Answers, and is willing to talk in secret.
 
     Attributes:
@@ -474,12 +474,14 @@ class Peer(amp.AMP):
         return {"tls_localCertificate": identity()}
 
 
-def box(**values: bytes) -> bytes:
+def amp_box(**values: bytes) -> bytes:
     """An AMP box, as it goes over the wire."""
     made = amp.AmpBox({name.encode(): value for name, value in values.items()})
     return cast(bytes, made.serialize())
 
 
-def started(peer: Peer) -> Deferred[Any]:
+def start_amp_tls(peer: AMPPeer) -> Deferred[Any]:
     """Have a peer ask the other for TLS, and verify it."""
-    return cast("Deferred[Any]", peer.callRemote(amp.StartTLS, tls_verifyAuthorities=[root()]))
+    return cast(
+        "Deferred[Any]", peer.callRemote(amp.StartTLS, tls_verifyAuthorities=[trusted_root()])
+    )

@@ -24,11 +24,11 @@ from tests.twisted_protocols import Recording, RecordingFactory
 EVIL: Final = b"mallory"
 
 
-LOGIN: Final = b"AGFsaWNlAGNvcnJlY3QgaG9yc2U="
+AUTH_PLAIN: Final = b"AGFsaWNlAGNvcnJlY3QgaG9yc2U="
 """`twisted_protocols.USER` and her password, as the mechanism PLAIN has it."""
 
 
-MAILDROP: Final = (b"+OK ready\r\n", (b"CAPA", b"+OK\r\nSTLS\r\n.\r\n"))
+POP3_OPENING: Final = (b"+OK ready\r\n", (b"CAPA", b"+OK\r\nSTLS\r\n.\r\n"))
 """How a POP3 server begins."""
 
 
@@ -82,66 +82,72 @@ class GuardTestCase(LoopbackTestCase):
         # The filters that are in force now are gone when the test is over.
         warnings.filterwarnings("ignore", "Passing pyOpenSSL", DeprecationWarning)
 
-    async def serving(self, build: Callable[[], object], **keywords: Any) -> Any:
+    async def guarded_servers(self, build: Callable[[], object], **keywords: Any) -> Any:
         """Guarded servers on loopback; with the port's number."""
-        made: Any = RecordingFactory(build)
-        made.port = await self.listening("tcp://127.0.0.1:0", txtransport.guard(made, **keywords))
-        return made
+        servers: Any = RecordingFactory(build)
+        servers.port = await self.listening(
+            "tcp://127.0.0.1:0", txtransport.guard(servers, **keywords)
+        )
+        return servers
 
-    async def unguarded(self, build: Callable[[], object]) -> Any:
+    async def unguarded_servers(self, build: Callable[[], object]) -> Any:
         """The same without a guard."""
-        made: Any = RecordingFactory(build)
-        made.port = await self.listening("tcp://127.0.0.1:0", made)
-        return made
+        servers: Any = RecordingFactory(build)
+        servers.port = await self.listening("tcp://127.0.0.1:0", servers)
+        return servers
 
-    async def scripted(self, greeting: bytes, *steps: tuple[bytes, bytes | None]) -> Any:
+    async def scripted_servers(self, greeting: bytes, *steps: tuple[bytes, bytes | None]) -> Any:
         """Servers that say what the script says; with the port's number."""
-        return await self.unguarded(lambda: twisted_protocols.Scripted(greeting, steps))
+        return await self.unguarded_servers(
+            lambda: twisted_protocols.ScriptedServer(greeting, steps)
+        )
 
-    async def raw(self, made: Any) -> Recorder:
+    async def raw_client(self, servers: Any) -> Recorder:
         """A client that writes what it likes."""
-        return await self.connected(f"tcp://127.0.0.1:{made.port}")
+        return await self.connected(f"tcp://127.0.0.1:{servers.port}")
 
-    def secure(self, client: Recorder, name: str = "localhost") -> None:
+    def start_tls(self, client: Recorder, name: str = "localhost") -> None:
         """Have such a client begin TLS."""
-        cast(Any, client.transport).startTLS(twisted_protocols.as_client(name))
+        cast(Any, client.transport).startTLS(twisted_protocols.client_context(name))
 
-    async def calling(self, build: Callable[[], object], made: Any, **keywords: Any) -> Recording:
+    async def guarded_client(
+        self, build: Callable[[], object], servers: Any, **keywords: Any
+    ) -> Recording:
         """A guarded client's conversation with those servers."""
         clients = RecordingFactory(build)
-        endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{made.port}")
+        endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{servers.port}")
         await endpoint.connect(txtransport.guard(clients, **keywords))
-        self.addCleanup(self.hung_up, clients.recorder)
-        return clients.recorder
+        self.addCleanup(self.hang_up, clients.recording)
+        return clients.recording
 
-    async def hung_up(self, recorder: Recording) -> None:
+    async def hang_up(self, recording: Recording) -> None:
         """Abort, and wait for the end."""
-        if not recorder.lost.called:
-            recorder.protocol.transport.abortConnection()
-            await recorder.lost
+        if not recording.lost.called:
+            recording.protocol.transport.abortConnection()
+            await recording.lost
 
-    async def failure(self, attempt: Any) -> Any:
+    async def failure_of(self, attempt: Any) -> Any:
         """The exception with which something failed."""
         return await self.assertFailure(attempt, Exception)
 
-    def send(self, made: Any, policy: Any = None) -> Deferred[Any]:
+    def send_mail(self, servers: Any, policy: Any = None) -> Deferred[Any]:
         """Have Twisted's guarded sender give a mail to those servers."""
         sent: Deferred[Any] = Deferred()
-        sender = twisted_protocols.sending(sent)
+        sender = twisted_protocols.mail_sender(sent)
         guarded = txtransport.guard(sender, policy=policy)
-        self.reactor.connectTCP("127.0.0.1", made.port, guarded)
+        self.reactor.connectTCP("127.0.0.1", servers.port, guarded)
         return sent
 
 
-class Telling(LineOnlyReceiver):
-    """Says nothing, and tells the first line.
+class FirstLineReceiver(LineOnlyReceiver):
+    """Sends nothing, and keeps the first line that arrives.
 
     Attributes:
-        told: Fires with it.
+        first_line: Fires with that line.
     """
 
     def __init__(self) -> None:
-        self.told: Deferred[bytes] = Deferred()
+        self.first_line: Deferred[bytes] = Deferred()
 
     def lineReceived(self, line: bytes) -> None:
-        self.told.callback(line)
+        self.first_line.callback(line)

@@ -9,54 +9,54 @@ from twisted.python.failure import Failure
 
 import txtransport
 from tests.loopback import LoopbackTestCase, Recorder
-from tests.speakers import Lines, Speaker, Speakers, as_client
+from tests.speakers import Lines, Speaker, SpeakerFactory, client_policy
 
 EVIL: Final = b"evil"
 
 
-HELLO: Final = b"\x16\x03\x01"
+HELLO_START: Final = b"\x16\x03\x01"
 
 
 class MixinTestCase(LoopbackTestCase):
     """Servers and clients of the tests."""
 
-    async def serving(self, kind: type[Speaker], url: str = "", **attributes: Any) -> Any:
+    async def servers_of(self, kind: type[Speaker], url: str = "", **attributes: Any) -> Any:
         """A server over plain TCP; its factory, with the port's number."""
-        speakers = Speakers(kind, **attributes)
+        speakers = SpeakerFactory(kind, **attributes)
         cast(Any, speakers).port = await self.listening(url or "tcp://127.0.0.1:0", speakers)
-        self.addCleanup(self.settled, speakers)
+        self.addCleanup(self.ignore_failures, speakers)
         return speakers
 
-    def settled(self, speakers: Speakers) -> None:
+    def ignore_failures(self, speakers: SpeakerFactory) -> None:
         """Upgrades of which a test does not say how they ended may have failed."""
         for speaker in speakers.all:
             speaker.secured.addErrback(lambda reason: None)
 
-    async def calling(self, kind: type[Speaker], port: int, **attributes: Any) -> Any:
+    async def client_of(self, kind: type[Speaker], port: int, **attributes: Any) -> Any:
         """A client of that kind."""
-        attributes = {"is_server": False, "policy": as_client(), **attributes}
-        factory = Speakers(kind, **attributes)
+        attributes = {"is_server": False, "policy": client_policy(), **attributes}
+        factory = SpeakerFactory(kind, **attributes)
         endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{port}")
         speaker: Any = await endpoint.connect(factory)
-        self.addCleanup(self.hung_up, speaker)
+        self.addCleanup(self.hang_up, speaker)
         return speaker
 
-    async def hung_up(self, speaker: Any) -> None:
+    async def hang_up(self, speaker: Any) -> None:
         """Abort, and wait for the end."""
         if not speaker.lost.called:
             speaker.transport.abortConnection()
             await speaker.lost
 
-    async def raw(self, port: int) -> Recorder:
+    async def raw_client(self, port: int) -> Recorder:
         """A client that writes what it likes."""
         return await self.connected(f"tcp://127.0.0.1:{port}")
 
-    async def reason(self, speaker: Any) -> Any:
+    async def reason_of(self, speaker: Any) -> Any:
         """The exception for which a conversation ended."""
         (failure,) = await speaker.lost
         return failure.value
 
-    async def failure(self, speaker: Any) -> Any:
+    async def upgrade_failure(self, speaker: Any) -> Any:
         """The exception with which an upgrade failed."""
         failures: list[Failure] = []
         speaker.secured.addErrback(failures.append)
@@ -64,11 +64,11 @@ class MixinTestCase(LoopbackTestCase):
         self.assertEqual(len(failures), 1, "the upgrade did not fail")
         return failures[0].value
 
-    def words(self, speaker: Any) -> list[bytes]:
+    def words_heard(self, speaker: Any) -> list[bytes]:
         """What a speaker heard."""
         return [word for word, _ in speaker.heard]
 
-    async def first(self, servers: Any) -> list[Any]:
+    async def wait_for_first(self, servers: Any) -> list[Any]:
         """The servers, when the first has been built."""
         while not servers.all:
             turn: Deferred[None] = Deferred()
@@ -76,10 +76,10 @@ class MixinTestCase(LoopbackTestCase):
             await turn
         return cast("list[Any]", servers.all)
 
-    async def upgrading(self, **attributes: Any) -> tuple[Any, Recorder]:
+    async def handshaking(self, **attributes: Any) -> tuple[Any, Recorder]:
         """A server that waits for a ClientHello, and whom it waits for."""
-        servers = await self.serving(Lines, **attributes)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Lines, **attributes)
+        client = await self.raw_client(servers.port)
         client.say(b"STARTTLS\r\n")
         await client.heard(b"GO\r\n")
         return servers.all[0], client

@@ -11,14 +11,14 @@ from twisted.mail import imap4, pop3
 
 from tests import certificates, twisted_protocols
 from tests.twisted_protocols import Recording
-from tests.upgrade.guard_case import EVIL, MAILDROP, GuardTestCase
+from tests.upgrade.guard_case import EVIL, POP3_OPENING, GuardTestCase
 from txtransport.errors import (
     HandshakeFailed,
     PlaintextInjected,
 )
 from txtransport.testing.devcert import Authority
 
-SESSION: Final = (
+SMTP_SESSION: Final = (
     b"250-mx\r\n250 AUTH PLAIN\r\n235 ok\r\n250 ok\r\n250 ok\r\n354 go on\r\n"
     b"250 queued\r\n221 bye\r\n"
 )
@@ -26,7 +26,7 @@ SESSION: Final = (
 
 
 @frozen
-class Reply:
+class ClientUpgrade:
     """How a server lets one of the clients go ahead.
 
     Attributes:
@@ -47,131 +47,135 @@ class Reply:
 
 
 CLIENTS: Final = {
-    "smtp": Reply(
-        lambda: twisted_protocols.sending(Deferred()).buildProtocol(None),
+    "smtp": ClientUpgrade(
+        lambda: twisted_protocols.mail_sender(Deferred()).buildProtocol(None),
         lambda client: None,
         b"220 mx\r\n",
         ((b"EHLO", b"250-mx\r\n250 STARTTLS\r\n"),),
         b"STARTTLS\r\n",
         b"220 go\r\n",
     ),
-    "imap": Reply(
-        lambda: imap4.IMAP4Client(twisted_protocols.as_client()),
+    "imap": ClientUpgrade(
+        lambda: imap4.IMAP4Client(twisted_protocols.client_context()),
         lambda client: client.getCapabilities().addCallback(lambda _: client.startTLS()),
         b"* OK hello\r\n",
         ((b"CAPABILITY", b"* CAPABILITY IMAP4rev1 STARTTLS\r\n0001 OK done\r\n"),),
         b"0002 STARTTLS\r\n",
         b"0002 OK go\r\n",
     ),
-    "pop3": Reply(
+    "pop3": ClientUpgrade(
         pop3.AdvancedPOP3Client,
-        lambda client: client.startTLS(twisted_protocols.as_client()),
-        MAILDROP[0],
-        (MAILDROP[1],),
+        lambda client: client.startTLS(twisted_protocols.client_context()),
+        POP3_OPENING[0],
+        (POP3_OPENING[1],),
         b"STLS\r\n",
         b"+OK go\r\n",
     ),
-    "xmpp": Reply(
-        lambda: twisted_protocols.xmpp_client(twisted_protocols.Caller()),
+    "xmpp": ClientUpgrade(
+        lambda: twisted_protocols.xmpp_client(twisted_protocols.ClientAuthenticator()),
         lambda client: None,
         b"",
         ((b"<stream:stream", twisted_protocols.STREAM + twisted_protocols.FEATURES),),
         b"xmpp-tls'/>",
         twisted_protocols.PROCEED,
     ),
-    "amp": Reply(
-        twisted_protocols.Peer,
-        twisted_protocols.started,
+    "amp": ClientUpgrade(
+        twisted_protocols.AMPPeer,
+        twisted_protocols.start_amp_tls,
         b"",
         (),
         b"\x08StartTLS\0\0",
-        twisted_protocols.box(_answer=b"1"),
+        twisted_protocols.amp_box(_answer=b"1"),
     ),
 }
 
 
 @frozen
-class Attempt:
+class StartedClient:
     """One client's way to TLS.
 
     Attributes:
         visit: The client's side.
-        made: The servers that it came to.
+        servers: The servers that it came to.
         outcome: What it was promised, or None.
     """
 
-    recorder: Recording
-    made: Any
+    recording: Recording
+    servers: Any
     outcome: Any
 
 
 class ClientInjectionTests(GuardTestCase):
     """What a server sends in the clear after its go-ahead is never believed."""
 
-    async def begun(self, name: str, go_ahead: bytes, *more: tuple[bytes, bytes | None]) -> Attempt:
+    async def start_client(
+        self, name: str, go_ahead: bytes, *more: tuple[bytes, bytes | None]
+    ) -> StartedClient:
         """A client that has begun with servers which answer so."""
-        how = CLIENTS[name]
-        steps = [*how.steps, (how.ask, go_ahead), *more]
-        return await self.attempt(how, await self.scripted(how.greeting, *steps))
+        case = CLIENTS[name]
+        steps = [*case.steps, (case.ask, go_ahead), *more]
+        return await self.start_client_of(case, await self.scripted_servers(case.greeting, *steps))
 
-    async def attempt(self, how: Reply, made: Any) -> Attempt:
+    async def start_client_of(self, case: ClientUpgrade, servers: Any) -> StartedClient:
         """A client that has begun with those servers."""
-        recorder = await self.calling(how.build, made)
+        recording = await self.guarded_client(case.build, servers)
         # AMP says that all is well before the handshake.
-        outcome = how.begin(recorder.protocol) if how is not CLIENTS["amp"] else None
-        if how is CLIENTS["amp"]:
-            how.begin(recorder.protocol)
-        return Attempt(recorder, made, outcome)
+        outcome = case.begin(recording.protocol) if case is not CLIENTS["amp"] else None
+        if case is CLIENTS["amp"]:
+            case.begin(recording.protocol)
+        return StartedClient(recording, servers, outcome)
 
-    async def injected(self, name: str, *texts: bytes) -> None:
+    async def check_injected(self, name: str, *texts: bytes) -> None:
         """Each of these behind the go-ahead ends the connection, and is not given to the client."""
-        how = CLIENTS[name]
+        case = CLIENTS[name]
         for evil in texts:
-            attempt = await self.begun(name, how.go_ahead + evil)
-            reason = await attempt.recorder.reason()
+            started = await self.start_client(name, case.go_ahead + evil)
+            reason = await started.recording.reason()
             self.assertIsInstance(reason, PlaintextInjected, evil)
             self.assertEqual(reason.received, evil[:64])
-            self.assertTrue(attempt.recorder.heard.endswith(how.go_ahead), attempt.recorder.heard)
-            if attempt.outcome is not None:
-                self.assertIs(await self.failure(attempt.outcome), reason)
+            self.assertTrue(
+                started.recording.heard.endswith(case.go_ahead), started.recording.heard
+            )
+            if started.outcome is not None:
+                self.assertIs(await self.failure_of(started.outcome), reason)
             # Neither a hello nor a secret was said.
-            server = attempt.made.recorder
-            self.assertTrue(server.heard.endswith(how.ask), server.heard)
+            server = started.servers.recording
+            self.assertTrue(server.heard.endswith(case.ask), server.heard)
             await server.lost
 
     async def test_smtp_reply_after_the_go_ahead_is_not_believed(self) -> None:
         """SMTP: a reply to EHLO after the go-ahead gets no credentials from the client."""
-        await self.injected("smtp", b"250-evil\r\n250 AUTH LOGIN PLAIN\r\n", b"\r\n")
+        await self.check_injected("smtp", b"250-evil\r\n250 AUTH LOGIN PLAIN\r\n", b"\r\n")
 
     async def test_pop3_capabilities_after_the_go_ahead_are_not_believed(self) -> None:
         """POP3: a list of capabilities after the go-ahead is not believed."""
-        await self.injected("pop3", b"+OK\r\nPLAIN\r\nLOGIN\r\n.\r\n")
+        await self.check_injected("pop3", b"+OK\r\nPLAIN\r\nLOGIN\r\n.\r\n")
 
     async def test_pop3_partial_line_after_the_go_ahead_ends_the_connection(self) -> None:
         """POP3: part of a line counts as injected too."""
-        await self.injected("pop3", b"\xb9\xb3\xb9\xb2\xb3", b"+")
+        await self.check_injected("pop3", b"\xb9\xb3\xb9\xb2\xb3", b"+")
 
     async def test_imap_replies_after_the_go_ahead_are_not_believed(self) -> None:
         """IMAP: capabilities and tagged replies after the go-ahead are not believed."""
-        await self.injected(
+        await self.check_injected(
             "imap", b"* CAPABILITY IMAP4REV1 AUTH=PLAIN\r\n0003 OK done\r\n", b"* 9 EXISTS\r\n"
         )
 
     async def test_imap_alert_after_the_go_ahead_ends_the_connection(self) -> None:
         """IMAP: an alert after the go-ahead is not shown; one before it does no harm."""
-        await self.injected("imap", b"* OK [ALERT] x\r\n")
-        attempt = await self.begun("imap", b"* OK [ALERT] x\r\n0002 OK go\r\n")
-        await self.until_hello(attempt)
-        await self.hung_up(attempt.recorder)
-        await self.failure(attempt.outcome)
+        await self.check_injected("imap", b"* OK [ALERT] x\r\n")
+        started = await self.start_client("imap", b"* OK [ALERT] x\r\n0002 OK go\r\n")
+        await self.until_hello(started)
+        await self.hang_up(started.recording)
+        await self.failure_of(started.outcome)
 
     async def test_imap_bye_after_the_go_ahead_is_not_a_clean_close(self) -> None:
         """IMAP: a BYE after the go-ahead is an injection, not a clean close."""
-        await self.injected("imap", b"* BYE close\r\n")
+        await self.check_injected("imap", b"* BYE close\r\n")
 
     async def test_xmpp_data_after_proceed_ends_the_connection(self) -> None:
         """XMPP: no stanza, features, error, stream header or space may follow <proceed/>."""
-        await self.injected(
+        await self.check_injected(
             "xmpp",
             b"<message from='mallory@localhost'><body>hi</body></message>",
             twisted_protocols.PROCEED,
@@ -185,95 +189,97 @@ class ClientInjectionTests(GuardTestCase):
 
     async def test_amp_box_after_the_answer_is_not_executed(self) -> None:
         """AMP: a call after the answer is not executed, and the client's next call fails."""
-        await self.injected(
-            "amp", twisted_protocols.box(_ask=b"9", _command=b"Ask", text=EVIL), b"\0\0"
+        await self.check_injected(
+            "amp", twisted_protocols.amp_box(_ask=b"9", _command=b"Ask", text=EVIL), b"\0\0"
         )
-        made = await self.scripted(b"", (CLIENTS["amp"].ask, CLIENTS["amp"].go_ahead + b"\0"))
-        recorder = await self.calling(twisted_protocols.Peer, made)
+        servers = await self.scripted_servers(
+            b"", (CLIENTS["amp"].ask, CLIENTS["amp"].go_ahead + b"\0")
+        )
+        recording = await self.guarded_client(twisted_protocols.AMPPeer, servers)
         # AMP says that all is well before the handshake; what is asked after it tells.
-        await twisted_protocols.started(recorder.protocol)
-        failed = await self.failure(
-            recorder.protocol.callRemote(twisted_protocols.Ask, text="secret")
+        await twisted_protocols.start_amp_tls(recording.protocol)
+        failed = await self.failure_of(
+            recording.protocol.callRemote(twisted_protocols.Ask, text="secret")
         )
         self.assertIsInstance(failed, PlaintextInjected)
-        self.assertEqual(recorder.protocol.asked, [])
+        self.assertEqual(recording.protocol.asked, [])
 
     async def test_xmpp_document_type_is_refused(self) -> None:
         """XMPP: a document type is refused; one of its entities could stand for many tags."""
         entity = b'<!DOCTYPE s [<!ENTITY e "' + twisted_protocols.PROCEED + b'<message/>">]>'
-        made = await self.scripted(
+        servers = await self.scripted_servers(
             b"", (b"<stream", entity + twisted_protocols.STREAM + b"&e;<a/>")
         )
-        recorder = await self.calling(CLIENTS["xmpp"].build, made)
-        self.assertIn("document type", str(await recorder.reason()))
-        self.assertEqual(recorder.protocol.authenticator.stanzas, [])
+        recording = await self.guarded_client(CLIENTS["xmpp"].build, servers)
+        self.assertIn("document type", str(await recording.reason()))
+        self.assertEqual(recording.protocol.authenticator.stanzas, [])
 
     async def test_plaintext_after_the_go_ahead_fails_the_handshake(self) -> None:
         """Plaintext that follows the go-ahead goes to TLS, which reports a plaintext peer."""
-        for name, how in CLIENTS.items():
-            attempt = await self.begun(name, how.go_ahead, (b"\x16\x03", b"250 evil\r\n"))
-            reason = await attempt.recorder.reason()
+        for name, case in CLIENTS.items():
+            started = await self.start_client(name, case.go_ahead, (b"\x16\x03", b"250 evil\r\n"))
+            reason = await started.recording.reason()
             self.assertEqual((reason.cause, reason.received), ("plaintext-peer", b"250 evil\r\n"))
-            self.assertTrue(attempt.recorder.heard.endswith(how.go_ahead))
-            if attempt.outcome is not None:
-                self.assertIs(await self.failure(attempt.outcome), reason)
+            self.assertTrue(started.recording.heard.endswith(case.go_ahead))
+            if started.outcome is not None:
+                self.assertIs(await self.failure_of(started.outcome), reason)
 
     async def test_segmentation_does_not_matter(self) -> None:
         """However the replies are cut into segments, TLS begins after the go-ahead."""
-        for how in CLIENTS.values():
-            answers = [how.greeting, *(answer for _, answer in how.steps), how.go_ahead]
+        for case in CLIENTS.values():
+            answers = [case.greeting, *(answer for _, answer in case.steps), case.go_ahead]
             for size in (1, 7):
-                attempt = await self.attempt(how, await self.scripted(b""))
-                wrapper = attempt.recorder.protocol.transport
+                started = await self.start_client_of(case, await self.scripted_servers(b""))
+                wrapper = started.recording.protocol.transport
                 for answer in answers:
                     for start in range(0, len(answer), size):
                         wrapper.dataReceived(answer[start : start + size])
-                await self.until_hello(attempt)
-                await self.hung_up(attempt.recorder)
-                if attempt.outcome is not None:
-                    await self.failure(attempt.outcome)
+                await self.until_hello(started)
+                await self.hang_up(started.recording)
+                if started.outcome is not None:
+                    await self.failure_of(started.outcome)
 
-    async def until_hello(self, attempt: Attempt) -> None:
+    async def until_hello(self, started: StartedClient) -> None:
         """Wait for a client to begin TLS; the test's own deadline bounds it."""
-        while b"\x16\x03" not in attempt.made.recorder.heard:
+        while b"\x16\x03" not in started.servers.recording.heard:
             await self.turn()
 
     async def test_smtp_mail_is_not_sent_because_plaintext_says_so(self) -> None:
         """SMTP: a whole session's replies in the clear do not make a mail count as sent."""
-        made = await self.scripted(
+        servers = await self.scripted_servers(
             b"220 mx\r\n",
             (b"EHLO", b"250-mx\r\n250 STARTTLS\r\n"),
-            (b"STARTTLS", b"220 go\r\n" + SESSION),
+            (b"STARTTLS", b"220 go\r\n" + SMTP_SESSION),
         )
-        failed = await self.failure(self.send(made))
+        failed = await self.failure_of(self.send_mail(servers))
         self.assertIsInstance(failed.__cause__, PlaintextInjected)
-        self.assertTrue(made.recorder.heard.endswith(b"STARTTLS\r\n"))
+        self.assertTrue(servers.recording.heard.endswith(b"STARTTLS\r\n"))
 
     async def test_smtp_mail_is_not_sent_to_an_untrusted_server(self) -> None:
         """SMTP: no mail goes to an untrusted certificate, with the guard's policy or without."""
         stranger = certificates.issued("stranger.pem", "localhost", by=Authority.create("no one"))
         postbox = twisted_protocols.Postbox()
         for policy in (None, {"peer_name": "localhost", "cafile": certificates.cafile()}):
-            made = await self.serving(
+            servers = await self.guarded_servers(
                 lambda: twisted_protocols.mail_server(
-                    postbox, twisted_protocols.as_server(stranger)
+                    postbox, twisted_protocols.server_context(stranger)
                 )
             )
-            failed = await self.failure(self.send(made, policy=policy))
+            failed = await self.failure_of(self.send_mail(servers, policy=policy))
             self.assertIsInstance(failed.__cause__, HandshakeFailed)
-            await made.recorder.lost
+            await servers.recording.lost
         self.assertEqual((postbox.senders, postbox.mails), ([], []))
 
     async def test_smtp_wrong_reply_to_starttls_sends_no_mail(self) -> None:
         """SMTP: whatever the server says in place of the go-ahead, no mail is sent in the clear."""
         for answer in (b"354 x", b"250 ok", b"* 220", b"220ok", b"2200 x", b"+ go", b"454 no"):
-            made = await self.scripted(
+            servers = await self.scripted_servers(
                 b"220 mx\r\n",
                 (b"EHLO", b"250-mx\r\n250 AUTH PLAIN\r\n250 STARTTLS\r\n"),
                 (b"STARTTLS\r\n", answer + b"\r\n"),
                 # A goodbye, whether to a hello or to a QUIT.
                 (b"\x16" if answer.startswith(b"220") else b"QUIT", b"221 bye\r\n"),
             )
-            await self.failure(self.send(made))
+            await self.failure_of(self.send_mail(servers))
             for word in (b"AUTH", b"MAIL", b"Bob"):
-                self.assertNotIn(word, made.recorder.heard, answer)
+                self.assertNotIn(word, servers.recording.heard, answer)

@@ -23,7 +23,7 @@ from tests.upgrade.guard_case import LOCAL, TCP, EndpointPair, GuardTestCase
 class ConversationTests(GuardTestCase):
     """With the guard, protocols work as they do without it, over TCP and local sockets."""
 
-    async def pair(
+    async def connect_pair(
         self, endpoints: EndpointPair, server: IProtocolFactory, client: IProtocolFactory
     ) -> None:
         """Connect them through that door."""
@@ -31,7 +31,7 @@ class ConversationTests(GuardTestCase):
         port = self.adopt(await endpoints.listen(self.reactor, path).listen(server))
         await endpoints.call(self.reactor, path, port).connect(client)
 
-    async def over(
+    async def check_over(
         self,
         pairs: tuple[EndpointPair, ...],
         server: Callable[[], object],
@@ -41,32 +41,36 @@ class ConversationTests(GuardTestCase):
         """Have the client talk over each of the doors, and see that it is under TLS."""
         for endpoints in pairs:
             servers, clients = RecordingFactory(server), RecordingFactory(client)
-            await self.pair(endpoints, txtransport.guard(servers), txtransport.guard(clients))
-            recorder = clients.recorder
-            self.addCleanup(self.hung_up, recorder)
-            self.assertFalse(ISSLTransport.providedBy(recorder.protocol.transport))
-            self.assertIsNone(txtransport.session_of(recorder.protocol.transport))
-            await talk(recorder.protocol)
-            for each in (recorder, servers.recorder):
+            await self.connect_pair(
+                endpoints, txtransport.guard(servers), txtransport.guard(clients)
+            )
+            recording = clients.recording
+            self.addCleanup(self.hang_up, recording)
+            self.assertFalse(ISSLTransport.providedBy(recording.protocol.transport))
+            self.assertIsNone(txtransport.session_of(recording.protocol.transport))
+            await talk(recording.protocol)
+            for each in (recording, servers.recording):
                 self.assertTrue(ISSLTransport.providedBy(each.protocol.transport))
                 session = txtransport.session_of(each.protocol.transport)
                 assert session is not None
                 self.assertEqual(session.version, "TLSv1.3")
-            recorder.protocol.transport.loseConnection()
-            await recorder.lost
-            await servers.recorder.lost
+            recording.protocol.transport.loseConnection()
+            await recording.lost
+            await servers.recording.lost
 
     async def test_smtp_client_sends_a_mail(self) -> None:
         """A mail is sent with SMTP, after a log-in."""
         for endpoints in TCP:
             postbox, sent = twisted_protocols.Postbox(), Deferred[Any]()
             servers = RecordingFactory(partial(twisted_protocols.mail_server, postbox))
-            sender = twisted_protocols.sending(sent, requireAuthentication=True)
-            await self.pair(endpoints, txtransport.guard(servers), txtransport.guard(sender))
+            sender = twisted_protocols.mail_sender(sent, requireAuthentication=True)
+            await self.connect_pair(
+                endpoints, txtransport.guard(servers), txtransport.guard(sender)
+            )
             self.assertEqual((await sent)[0], 1)
-            await servers.recorder.lost
+            await servers.recording.lost
             self.assertEqual(postbox.mails, [[b"Subject: hello", b"", b"Dear Bob"]])
-            self.assertTrue(servers.recorder.protocol.authenticated)
+            self.assertTrue(servers.recording.protocol.authenticated)
 
     async def test_imap_client_logs_in(self) -> None:
         """An IMAP client logs in and lists the mailboxes."""
@@ -75,10 +79,10 @@ class ConversationTests(GuardTestCase):
             await client.login(twisted_protocols.USER, twisted_protocols.PASSWORD)
             self.assertEqual(await client.list("", "%"), [(("\\HasNoChildren",), "/", "INBOX")])
 
-        await self.over(
+        await self.check_over(
             TCP + LOCAL,
             twisted_protocols.imap_server,
-            lambda: imap4.IMAP4Client(twisted_protocols.as_client()),
+            lambda: imap4.IMAP4Client(twisted_protocols.client_context()),
             talk,
         )
 
@@ -86,10 +90,12 @@ class ConversationTests(GuardTestCase):
         """A POP3 client starts TLS and logs in."""
 
         async def talk(client: Any) -> None:
-            await client.startTLS(twisted_protocols.as_client())
+            await client.startTLS(twisted_protocols.client_context())
             await client.login(twisted_protocols.USER, twisted_protocols.PASSWORD)
 
-        await self.over(TCP + LOCAL, twisted_protocols.PostOffice, pop3.AdvancedPOP3Client, talk)
+        await self.check_over(
+            TCP + LOCAL, twisted_protocols.POP3Server, pop3.AdvancedPOP3Client, talk
+        )
 
     async def test_xmpp_stream_becomes_ready(self) -> None:
         """An XMPP client's stream becomes ready for stanzas."""
@@ -97,10 +103,10 @@ class ConversationTests(GuardTestCase):
         async def talk(client: Any) -> None:
             await client.authenticator.ready
 
-        await self.over(
+        await self.check_over(
             TCP + LOCAL,
-            lambda: twisted_protocols.xmpp_server(twisted_protocols.Callee()),
-            lambda: twisted_protocols.xmpp_client(twisted_protocols.Caller()),
+            lambda: twisted_protocols.xmpp_server(twisted_protocols.ServerAuthenticator()),
+            lambda: twisted_protocols.xmpp_client(twisted_protocols.ClientAuthenticator()),
             talk,
         )
 
@@ -109,11 +115,13 @@ class ConversationTests(GuardTestCase):
 
         async def talk(client: Any) -> None:
             await client.callRemote(twisted_protocols.Ask, text="before\0")
-            await twisted_protocols.started(client)
+            await twisted_protocols.start_amp_tls(client)
             answer = await client.callRemote(twisted_protocols.Ask, text="after")
             self.assertEqual(answer, {"text": "after"})
 
-        await self.over(TCP + LOCAL, twisted_protocols.Peer, twisted_protocols.Peer, talk)
+        await self.check_over(
+            TCP + LOCAL, twisted_protocols.AMPPeer, twisted_protocols.AMPPeer, talk
+        )
 
     async def test_unknown_parser_receives_up_to_the_boundary(self) -> None:
         """A parser that is not Twisted's receives data up to the boundary, or byte by byte."""
@@ -128,18 +136,18 @@ class ConversationTests(GuardTestCase):
                     self.words.append(word)
                     if word == b"secure":
                         cast(Any, self.transport).write(b"go;;")
-                        cast(Any, self.transport).startTLS(twisted_protocols.as_server())
+                        cast(Any, self.transport).startTLS(twisted_protocols.server_context())
 
         secret = [b"one", b"two", b"secure", b"three", b"end"]
         for boundary, given in ((b";;", [b"one;;", b"two;;", b"secure;;"]), (None, [b"o", b"n"])):
-            made = await self.serving(Words, boundary=boundary)
-            client = await self.raw(made)
+            servers = await self.guarded_servers(Words, boundary=boundary)
+            client = await self.raw_client(servers)
             client.say(b"one;;two;;secure;;")
             await client.heard(b"go;;")
-            self.secure(client)
+            self.start_tls(client)
             client.say(b"three;;end;;")
-            words = made.recorder.protocol.words
+            words = servers.recording.protocol.words
             while words[-1:] != [b"end"]:
                 await self.turn()
             self.assertEqual(words, secret)
-            self.assertEqual(made.recorder.given[: len(given)], given)
+            self.assertEqual(servers.recording.given[: len(given)], given)

@@ -45,7 +45,7 @@ class FactoryTests(GuardTestCase):
 
         class Told(ClientFactory):
             noisy = False
-            protocol = twisted_protocols.PostOffice
+            protocol = twisted_protocols.POP3Server
 
             def __init__(self) -> None:
                 self.ended: Deferred[list[Any]] = Deferred()
@@ -72,20 +72,20 @@ class FactoryTests(GuardTestCase):
         self.assertIsInstance((await factory.ended)[0], ConnectionRefusedError)
         await self.turn()
         self.assertEqual(told, ["start", "attempt", "failure", "stop"])
-        made, factory = await self.serving(twisted_protocols.PostOffice), Told()
-        self.reactor.connectTCP("127.0.0.1", made.port, txtransport.guard(factory))
-        while not made.recorders:
+        servers, factory = await self.guarded_servers(twisted_protocols.POP3Server), Told()
+        self.reactor.connectTCP("127.0.0.1", servers.port, txtransport.guard(factory))
+        while not servers.recordings:
             await self.turn()
-        made.recorder.protocol.transport.abortConnection()
+        servers.recording.protocol.transport.abortConnection()
         self.assertIsInstance((await factory.ended)[0], ConnectionClosed)
         await self.turn()
         self.assertEqual(told[4:], ["start", "attempt", "end", "stop"])
 
     async def test_endpoint_deferred_fires_with_the_guard(self) -> None:
         """An endpoint's Deferred fires with the guard, which has the protocol as attribute."""
-        made = await self.serving(twisted_protocols.PostOffice)
-        endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{made.port}")
+        servers = await self.guarded_servers(twisted_protocols.POP3Server)
+        endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{servers.port}")
         clients = RecordingFactory(pop3.AdvancedPOP3Client)
         connected: Any = await endpoint.connect(txtransport.guard(clients))
-        self.addCleanup(self.hung_up, clients.recorder)
-        self.assertIs(connected.wrappedProtocol, clients.recorder.protocol)
+        self.addCleanup(self.hang_up, clients.recording)
+        self.assertIs(connected.wrappedProtocol, clients.recording.protocol)

@@ -18,7 +18,7 @@ from zope.interface import implementer
 
 from tests import twisted_protocols
 from tests.loopback import ClockedReactor, Recorder
-from tests.speakers import as_server as policy_of_a_server
+from tests.speakers import server_policy
 from tests.twisted_protocols import Recording
 from tests.upgrade.guard_case import GuardTestCase
 from txtransport.errors import (
@@ -29,57 +29,59 @@ from txtransport.testing.devcert import Authority
 from txtransport.upgrade.base_transport import base_transport
 
 
-class Listening(twisted_protocols.PostOffice):
+class HandshakeListeningServer(twisted_protocols.POP3Server):
     """A POP3 server that listens for the handshake.
 
     Attributes:
         completed: How often it heard of one.
-        then: What it does then.
+        on_handshake: What it does then.
     """
 
     completed = 0
-    then: Callable[[Any], object] = staticmethod(lambda protocol: None)
+    on_handshake: Callable[[Any], object] = staticmethod(lambda protocol: None)
 
     def handshakeCompleted(self) -> None:
         assert ISSLTransport.providedBy(self.transport)
         self.completed += 1
-        self.then(self)
+        self.on_handshake(self)
 
 
-implementer(IHandshakeListener)(Listening)
+implementer(IHandshakeListener)(HandshakeListeningServer)
 
 
 class HandshakeTests(GuardTestCase):
     """Every connection ends once, with its reason, with a policy and without."""
 
-    POLICIES: Final = (None, policy_of_a_server)
+    POLICIES: Final = (None, server_policy)
     """The guest's own context, and one of ours."""
 
-    async def upgrading(
-        self, policy: Any = None, build: Callable[[], object] = twisted_protocols.PostOffice
+    async def handshaking(
+        self, policy: Any = None, build: Callable[[], object] = twisted_protocols.POP3Server
     ) -> tuple[Recording, Recorder, Any]:
         """A server that waits for a hello, whom it waits for, and its clock."""
-        made = await self.serving(build, policy=policy and policy())
-        client = await self.raw(made)
+        servers = await self.guarded_servers(build, policy=policy and policy())
+        client = await self.raw_client(servers)
         await client.heard(b"+OK ready")
         clocked = ClockedReactor(self.reactor)
-        base_transport(made.recorder.protocol.transport).reactor = clocked
+        base_transport(servers.recording.protocol.transport).reactor = clocked
         client.say(b"STLS\r\n")
         await client.heard(b"+OK\r\n")
-        return made.recorder, client, clocked.clock
+        return servers.recording, client, clocked.clock
 
     async def test_handshake_timeout_aborts_a_silent_or_slow_client(self) -> None:
         """A client that sends nothing, or a byte a second, is aborted at the deadline."""
         for policy in self.POLICIES:
             for word in (b"", b"\x16\x03\x01\x02\x00\x01"):
-                recorder, client, clock = await self.upgrading(policy)
+                recording, client, clock = await self.handshaking(policy)
                 for byte in word:
-                    base_transport(recorder.protocol.transport).protocol.dataReceived(bytes([byte]))
+                    base_transport(recording.protocol.transport).protocol.dataReceived(
+                        bytes([byte])
+                    )
                     clock.advance(1)
                 clock.advance(9.99 - len(word))
-                self.assertFalse(recorder.lost.called)
+                self.assertFalse(recording.lost.called)
                 clock.advance(0.02)
-                reason = await recorder.reason()
+                reason = await recording.reason()
                 self.assertIsInstance(reason, TransportTimeout)
                 self.assertEqual((reason.stage, reason.received), ("handshake", word))
                 self.assertEqual(clock.getDelayedCalls(), [])
@@ -87,15 +89,15 @@ class HandshakeTests(GuardTestCase):
 
     async def test_client_handshake_timeout_is_thirty_seconds(self) -> None:
         """A client waits thirty seconds for a silent server."""
-        made = await self.scripted(b"")
-        recorder = await self.calling(pop3.AdvancedPOP3Client, made)
+        servers = await self.scripted_servers(b"")
+        recording = await self.guarded_client(pop3.AdvancedPOP3Client, servers)
         clocked = ClockedReactor(self.reactor)
-        base_transport(recorder.protocol.transport).reactor = clocked
-        recorder.protocol.transport.startTLS(twisted_protocols.as_client())
+        base_transport(recording.protocol.transport).reactor = clocked
+        recording.protocol.transport.startTLS(twisted_protocols.client_context())
         clocked.clock.advance(29.99)
-        self.assertFalse(recorder.lost.called)
+        self.assertFalse(recording.lost.called)
         clocked.clock.advance(0.02)
-        self.assertIsInstance(await recorder.reason(), TransportTimeout)
+        self.assertIsInstance(await recording.reason(), TransportTimeout)
 
     async def test_plaintext_in_place_of_tls_is_logged_and_not_executed(self) -> None:
         """The log shows, escaped, what came in place of TLS; none of it is executed."""
@@ -108,39 +110,39 @@ class HandshakeTests(GuardTestCase):
         }
         for policy in self.POLICIES:
             for said, shown in rows.items():
-                recorder, client, _ = await self.upgrading(policy)
+                recording, client, _ = await self.handshaking(policy)
                 overheard = self.overheard()
                 client.say(said)
                 await client.gone()
-                reason = await recorder.reason()
+                reason = await recording.reason()
                 self.assertEqual(reason.cause, "plaintext-peer")
                 (event,) = overheard.events
                 self.assertEqual((event["error"], event["cause"]), (reason, "plaintext-peer"))
                 text = formatEvent(event)
                 self.assertIn(shown, text)
                 self.assertTrue(text.isprintable())
-                self.assertEqual(recorder.protocol.heard, [b"STLS"])
+                self.assertEqual(recording.protocol.heard, [b"STLS"])
 
     async def test_client_that_rejects_our_certificate_is_logged(self) -> None:
         """The log says why the client rejected the server's certificate."""
         for policy in self.POLICIES:
-            recorder, client, _ = await self.upgrading(policy)
+            recording, client, _ = await self.handshaking(policy)
             overheard = self.overheard()
             stranger = Certificate.loadPEM(Authority.create("another").pem)
             context = optionsForClientTLS("localhost", trustRoot=stranger)
             cast(Any, client.transport).startTLS(context)
             await client.gone()
-            self.assertEqual((await recorder.reason()).cause, "peer-alert")
+            self.assertEqual((await recording.reason()).cause, "peer-alert")
             (event,) = overheard.events
             self.assertIn("unknown ca", formatEvent(event))
 
     async def test_close_notify_during_the_handshake_is_reported_as_closed(self) -> None:
         """A close_notify in place of a ClientHello ends the connection as `closed`."""
         for policy in self.POLICIES:
-            recorder, client, _ = await self.upgrading(policy)
+            recording, client, _ = await self.handshaking(policy)
             client.say(b"\x15\x03\x03\x00\x02\x01\x00")
             await client.gone()
-            reason = await recorder.reason()
+            reason = await recording.reason()
             self.assertIsInstance(reason, HandshakeFailed)
             self.assertEqual(reason.cause, "closed")
 
@@ -152,28 +154,28 @@ class HandshakeTests(GuardTestCase):
                 ("abortConnection", b"\x16\x03\x01"),
                 ("loseConnection", b"\x16\x03\x01"),
             ):
-                recorder, client, _ = await self.upgrading(policy)
+                recording, client, _ = await self.handshaking(policy)
                 client.say(word)
                 getattr(client.transport, leave)()
-                reason = await recorder.reason()
+                reason = await recording.reason()
                 self.assertEqual(reason.cause, "closed")
 
     async def test_handshake_listener_is_called_once(self) -> None:
         """A protocol that is an IHandshakeListener is called once, and may close at once."""
         for policy in self.POLICIES:
             for leave in ("", "abortConnection", "loseConnection"):
-                recorder, client, _ = await self.upgrading(policy, Listening)
+                recording, client, _ = await self.handshaking(policy, HandshakeListeningServer)
                 if leave:
-                    recorder.protocol.then = partial(self.leave, leave)
-                self.secure(client)
+                    recording.protocol.on_handshake = partial(self.leave, leave)
+                self.start_tls(client)
                 client.say(b"NOOP\r\n")
                 if not leave:
                     await client.heard(b"+OK\r\n+OK\r\n")
                     await self.end(client)
-                self.assertIsInstance(await recorder.reason(), ConnectionClosed)
-                self.assertEqual(recorder.protocol.completed, 1)
+                self.assertIsInstance(await recording.reason(), ConnectionClosed)
+                self.assertEqual(recording.protocol.completed, 1)
                 self.assertEqual(
-                    recorder.protocol.heard, [b"STLS"] if leave else [b"STLS", b"NOOP"]
+                    recording.protocol.heard, [b"STLS"] if leave else [b"STLS", b"NOOP"]
                 )
 
     def leave(self, how: str, protocol: Any) -> None:
@@ -187,31 +189,31 @@ class HandshakeTests(GuardTestCase):
             raise ZeroDivisionError("of the guest's")
 
         for policy in self.POLICIES:
-            recorder, client, _ = await self.upgrading(policy, Listening)
-            recorder.protocol.then = fail
-            self.secure(client)
+            recording, client, _ = await self.handshaking(policy, HandshakeListeningServer)
+            recording.protocol.on_handshake = fail
+            self.start_tls(client)
             client.say(b"NOOP\r\n")
-            reason = await recorder.reason()
+            reason = await recording.reason()
             self.assertIsInstance(reason, ZeroDivisionError)
             (logged,) = self.flushLoggedErrors()
             self.assertIs(logged.value, reason)
-            self.assertEqual(recorder.protocol.heard, [b"STLS"])
+            self.assertEqual(recording.protocol.heard, [b"STLS"])
             await client.gone()
 
     async def test_close_waits_at_most_five_seconds_for_close_notify(self) -> None:
         """A client that never sends close_notify is waited for five seconds."""
         for policy in self.POLICIES:
-            recorder, client, clock = await self.upgrading(policy, Listening)
-            self.secure(client)
+            recording, client, clock = await self.handshaking(policy, HandshakeListeningServer)
+            self.start_tls(client)
             client.say(b"NOOP\r\n")
             await client.heard(b"+OK\r\n+OK\r\n")
             cast(Any, client.transport).pauseProducing()
-            recorder.protocol.transport.loseConnection()
+            recording.protocol.transport.loseConnection()
             for _ in range(2):
                 # Once more, if it still took what was written.
                 await self.turn()
                 clock.advance(5.01)
-            self.assertIsInstance(await recorder.reason(), ConnectionClosed)
+            self.assertIsInstance(await recording.reason(), ConnectionClosed)
             self.assertEqual(clock.getDelayedCalls(), [])
             cast(Any, client.transport).resumeProducing()
             await client.gone()
@@ -219,7 +221,7 @@ class HandshakeTests(GuardTestCase):
     async def test_close_during_the_handshake_sends_what_was_written(self) -> None:
         """loseConnection() sends what was written before, if anything was; else it aborts."""
 
-        class Leaving(twisted_protocols.PostOffice):
+        class Leaving(twisted_protocols.POP3Server):
             last = b""
 
             def lineReceived(self, line: bytes) -> None:
@@ -227,18 +229,18 @@ class HandshakeTests(GuardTestCase):
                 cast(Any, self.transport).write(self.last)
                 cast(Any, self.transport).loseConnection()
 
-        made = await self.serving(Leaving)
-        client = await self.raw(made)
+        servers = await self.guarded_servers(Leaving)
+        client = await self.raw_client(servers)
         overheard = self.overheard()
         client.say(b"STLS\r\n")
-        self.assertIsInstance(await made.recorder.reason(), ConnectionAborted)
+        self.assertIsInstance(await servers.recording.reason(), ConnectionAborted)
         # It was the guest's own wish.
         self.assertEqual(overheard.events, [])
         self.patch(Leaving, "last", b"bye\r\n")
-        made = await self.serving(Leaving)
-        client = await self.raw(made)
+        servers = await self.guarded_servers(Leaving)
+        client = await self.raw_client(servers)
         client.say(b"STLS\r\n")
         await client.heard(b"+OK\r\n")
-        self.secure(client)
+        self.start_tls(client)
         await client.heard(b"bye\r\n")
-        self.assertIsInstance(await made.recorder.reason(), ConnectionClosed)
+        self.assertIsInstance(await servers.recording.reason(), ConnectionClosed)

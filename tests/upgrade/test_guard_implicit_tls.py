@@ -28,43 +28,45 @@ class ImplicitTLSTests(GuardTestCase):
 
     async def test_server_does_not_offer_starttls(self) -> None:
         """A server under implicit TLS does not offer STARTTLS."""
-        made = [
+        both = [
             RecordingFactory(lambda: twisted_protocols.mail_server(twisted_protocols.Postbox()))
             for _ in range(2)
         ]
         ours = self.listening(
-            "tls://127.0.0.1:0", txtransport.guard(made[0]), local_cert=certificates.site()
+            "tls://127.0.0.1:0", txtransport.guard(both[0]), local_cert=certificates.site()
         )
-        for servers, listening in zip(made, (ours, self.wrapped(made[1])), strict=True):
+        for servers, listening in zip(both, (ours, self.twisted_tls_port(both[1])), strict=True):
             url = f"tls://localhost:{await listening}"
             client = await self.connected(url, cafile=certificates.cafile())
             client.say(b"EHLO a\r\nSTARTTLS\r\n")
             said = await client.heard(b"454 TLS not available")
             self.assertNotIn(b"STARTTLS", said)
             # Nor is there any need to cut what comes.
-            self.assertEqual(servers.recorder.given, [b"EHLO a\r\nSTARTTLS\r\n"])
+            self.assertEqual(servers.recording.given, [b"EHLO a\r\nSTARTTLS\r\n"])
 
-    async def wrapped(self, made: RecordingFactory) -> int:
+    async def twisted_tls_port(self, servers: RecordingFactory) -> int:
         """Guarded servers under TLS of Twisted's; the port's number."""
-        factory = TLSMemoryBIOFactory(twisted_protocols.as_server(), False, txtransport.guard(made))
+        factory = TLSMemoryBIOFactory(
+            twisted_protocols.server_context(), False, txtransport.guard(servers)
+        )
         endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
         return self.adopt(await endpoint.listen(factory))
 
     async def test_client_cannot_start_tls_again(self) -> None:
         """A client under implicit TLS sees a TLS transport; startTLS() raises AlreadySecure."""
         for wrap in (True, False):
-            number = await self.wrapped(RecordingFactory(twisted_protocols.PostOffice))
+            number = await self.twisted_tls_port(RecordingFactory(twisted_protocols.POP3Server))
             clients = RecordingFactory(pop3.AdvancedPOP3Client)
             plain = TCP4ClientEndpoint(self.reactor, "127.0.0.1", number)
             if wrap:
-                endpoint = wrapClientTLS(twisted_protocols.as_client(), plain)
+                endpoint = wrapClientTLS(twisted_protocols.client_context(), plain)
             else:
                 endpoint = txtransport.client(
                     self.reactor, f"tls://localhost:{number}", cafile=certificates.cafile()
                 )
             await endpoint.connect(txtransport.guard(clients))
-            self.addCleanup(self.hung_up, clients.recorder)
-            transport = clients.recorder.protocol.transport
+            self.addCleanup(self.hang_up, clients.recording)
+            transport = clients.recording.protocol.transport
             self.assertTrue(ISSLTransport.providedBy(transport))
             self.assertFalse(ITLSTransport.providedBy(transport))
-            self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_client())
+            self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.client_context())

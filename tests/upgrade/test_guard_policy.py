@@ -9,8 +9,8 @@ from twisted.mail import pop3
 
 import txtransport
 from tests import certificates, twisted_protocols
-from tests.speakers import as_server as policy_of_a_server
-from tests.upgrade.guard_case import GuardTestCase, Telling
+from tests.speakers import server_policy
+from tests.upgrade.guard_case import FirstLineReceiver, GuardTestCase
 from txtransport.errors import (
     InvalidOption,
     PlaintextInjected,
@@ -25,51 +25,53 @@ class PolicyTests(GuardTestCase):
         nameless = certificates.issued("nameless.pem", alternative_names=())
         for policy in ({"cafile": certificates.cafile(), "peer_name": "localhost"}, None):
             postbox = twisted_protocols.Postbox()
-            made = await self.serving(
+            servers = await self.guarded_servers(
                 partial(
-                    twisted_protocols.mail_server, postbox, twisted_protocols.as_server(nameless)
+                    twisted_protocols.mail_server,
+                    postbox,
+                    twisted_protocols.server_context(nameless),
                 )
             )
-            sent = self.send(made, policy)
+            sent = self.send_mail(servers, policy)
             if policy is None:
                 await sent
                 self.assertEqual(len(postbox.mails), 1)
                 self.assertIn("subjectAltName", str(self.flushLoggedErrors()))
             else:
-                failed = await self.failure(sent)
+                failed = await self.failure_of(sent)
                 self.assertEqual(failed.__cause__.cause, "wrong-name")
                 self.assertEqual(postbox.mails, [])
-            await made.recorder.lost
+            await servers.recording.lost
 
     async def test_policy_may_be_options_a_tls_policy_or_a_host_name(self) -> None:
         """A policy is a mapping, a TLSPolicy, or on clients the server's name."""
         for server, client in (
-            (policy_of_a_server(), "localhost"),
+            (server_policy(), "localhost"),
             (
                 txtransport.TLSPolicy(local_cert=certificates.site()),
                 txtransport.TLSPolicy(peer_name="localhost", cafile=certificates.cafile()),
             ),
         ):
-            made = await self.serving(twisted_protocols.PostOffice, policy=server)
-            recorder = await self.calling(pop3.AdvancedPOP3Client, made, policy=client)
+            servers = await self.guarded_servers(twisted_protocols.POP3Server, policy=server)
+            recording = await self.guarded_client(pop3.AdvancedPOP3Client, servers, policy=client)
             # The contexts are not even looked at.
-            outcome = recorder.protocol.startTLS(object())
+            outcome = recording.protocol.startTLS(object())
             if client == "localhost":
                 # The name alone means the platform's trust, which does not know our root.
-                self.assertEqual((await self.failure(outcome)).cause, "unknown-issuer")
+                self.assertEqual((await self.failure_of(outcome)).cause, "unknown-issuer")
             else:
                 await outcome
-                session = txtransport.session_of(recorder.protocol.transport)
+                session = txtransport.session_of(recording.protocol.transport)
                 assert session is not None
                 self.assertTrue(session.verified)
 
     async def test_injected_plaintext_is_refused_and_logged(self) -> None:
         """With a policy, plaintext where TLS is to begin ends the connection too."""
-        made = await self.serving(twisted_protocols.PostOffice, policy=policy_of_a_server())
-        client = await self.raw(made)
+        servers = await self.guarded_servers(twisted_protocols.POP3Server, policy=server_policy())
+        client = await self.raw_client(servers)
         overheard = self.overheard()
         client.say(b"STLS\r\nevil\x1b\r\n")
-        reason = await made.recorder.reason()
+        reason = await servers.recording.reason()
         self.assertIsInstance(reason, PlaintextInjected)
         (event,) = overheard.events
         self.assertEqual((event["error"], event["cause"]), (reason, "plaintext-injected"))
@@ -83,25 +85,27 @@ class PolicyTests(GuardTestCase):
             ("localhost", InvalidOption),
             (7, TypeError),
         ):
-            made = await self.serving(twisted_protocols.PostOffice, policy=policy)
-            client = await self.raw(made)
+            servers = await self.guarded_servers(twisted_protocols.POP3Server, policy=policy)
+            client = await self.raw_client(servers)
             await client.heard(b"+OK ready")
-            self.assertRaises(wrong, made.recorder.protocol.transport.startTLS, None)
+            self.assertRaises(wrong, servers.recording.protocol.transport.startTLS, None)
             client.say(b"NOOP\r\n")
             await client.heard(b"+OK\r\n")
 
     async def test_tls_roles_may_be_reversed(self) -> None:
         """TLS's client may be TCP's server, with a policy and without."""
-        as_client = {"cafile": certificates.cafile(), "peer_name": "localhost"}
-        for server, client in ((as_client, policy_of_a_server()), (None, None)):
-            made = await self.serving(Telling, policy=server)
-            recorder = await self.calling(Telling, made, policy=client)
-            while not made.recorders:
+        client_policy = {"cafile": certificates.cafile(), "peer_name": "localhost"}
+        for server, client in ((client_policy, server_policy()), (None, None)):
+            servers = await self.guarded_servers(FirstLineReceiver, policy=server)
+            recording = await self.guarded_client(FirstLineReceiver, servers, policy=client)
+            while not servers.recordings:
                 await self.turn()
-            recorder.protocol.transport.startTLS(twisted_protocols.as_server(), False)
-            made.recorder.protocol.transport.startTLS(twisted_protocols.as_client(), normal=False)
-            made.recorder.protocol.sendLine(b"hello")
-            self.assertEqual(await recorder.protocol.told, b"hello")
-            session = txtransport.session_of(made.recorder.protocol.transport)
+            recording.protocol.transport.startTLS(twisted_protocols.server_context(), False)
+            servers.recording.protocol.transport.startTLS(
+                twisted_protocols.client_context(), normal=False
+            )
+            servers.recording.protocol.sendLine(b"hello")
+            self.assertEqual(await recording.protocol.first_line, b"hello")
+            session = txtransport.session_of(servers.recording.protocol.transport)
             assert session is not None
             self.assertIsNotNone(session.peer_certificate)

@@ -26,7 +26,7 @@ from txtransport.errors import (
 
 
 @frozen
-class Upgrade:
+class ServerUpgrade:
     """How a client asks one of the servers for TLS.
 
     Attributes:
@@ -46,25 +46,29 @@ class Upgrade:
 
 
 SERVERS: Final = {
-    "smtp": Upgrade(
+    "smtp": ServerUpgrade(
         lambda: twisted_protocols.mail_server(twisted_protocols.Postbox()),
         b"STARTTLS\r\n",
         b"220 Begin",
         b"EHLO a.example\r\n",
         b"250 STARTTLS\r\n",
     ),
-    "imap": Upgrade(twisted_protocols.imap_server, b"A STARTTLS\r\n", b"A OK Begin", b"", b"* OK "),
-    "pop3": Upgrade(twisted_protocols.PostOffice, b"STLS\r\n", b"+OK\r\n", b"", b"+OK ready\r\n"),
-    "xmpp": Upgrade(
-        lambda: twisted_protocols.xmpp_server(twisted_protocols.Callee()),
+    "imap": ServerUpgrade(
+        twisted_protocols.imap_server, b"A STARTTLS\r\n", b"A OK Begin", b"", b"* OK "
+    ),
+    "pop3": ServerUpgrade(
+        twisted_protocols.POP3Server, b"STLS\r\n", b"+OK\r\n", b"", b"+OK ready\r\n"
+    ),
+    "xmpp": ServerUpgrade(
+        lambda: twisted_protocols.xmpp_server(twisted_protocols.ServerAuthenticator()),
         twisted_protocols.STARTTLS,
         b"<proceed",
         twisted_protocols.STREAM,
         b"</stream:features>",
     ),
-    "amp": Upgrade(
-        twisted_protocols.Peer,
-        twisted_protocols.box(_ask=b"1", _command=b"StartTLS"),
+    "amp": ServerUpgrade(
+        twisted_protocols.AMPPeer,
+        twisted_protocols.amp_box(_ask=b"1", _command=b"StartTLS"),
         b"\x00\x07_answer",
     ),
 }
@@ -73,92 +77,94 @@ SERVERS: Final = {
 class ServerInjectionTests(GuardTestCase):
     """What a client sends in the clear after its request for TLS is never executed."""
 
-    async def opened(self, name: str) -> tuple[Any, Recorder]:
+    async def client_ready_for_tls(self, name: str) -> tuple[Any, Recorder]:
         """Servers of that kind, and a client that may ask for TLS."""
-        how = SERVERS[name]
-        made = await self.serving(how.build)
-        client = await self.raw(made)
-        client.say(how.opening)
-        await client.heard(how.answer)
-        return made, client
+        case = SERVERS[name]
+        servers = await self.guarded_servers(case.build)
+        client = await self.raw_client(servers)
+        client.say(case.opening)
+        await client.heard(case.answer)
+        return servers, client
 
-    async def pipelined(self, name: str, *injected: bytes) -> None:
+    async def check_pipelined(self, name: str, *injected: bytes) -> None:
         """Each of these behind the request ends the connection, and is not given to the server."""
         for evil in injected:
-            made, client = await self.opened(name)
+            servers, client = await self.client_ready_for_tls(name)
             before = client.received
             client.say(SERVERS[name].ask + evil)
             await client.gone()
-            recorder = made.recorder
-            reason = await recorder.reason()
+            recording = servers.recording
+            reason = await recording.reason()
             self.assertIsInstance(reason, PlaintextInjected, evil)
             self.assertEqual(reason.received, evil[:64])
-            self.assertEqual(recorder.heard, SERVERS[name].opening + SERVERS[name].ask)
+            self.assertEqual(recording.heard, SERVERS[name].opening + SERVERS[name].ask)
             # Not even the go-ahead was said.
             self.assertEqual(client.received, before)
 
     async def test_smtp_command_after_starttls_is_not_executed(self) -> None:
         """SMTP: a pipelined EHLO is not answered under TLS."""
-        await self.pipelined("smtp", b"EHLO evil.example\r\n", b"NOOP\n", b"\r\n", b"X")
+        await self.check_pipelined("smtp", b"EHLO evil.example\r\n", b"NOOP\n", b"\r\n", b"X")
 
     async def test_smtp_mail_after_starttls_is_not_accepted(self) -> None:
         """SMTP: a whole pipelined mail is not accepted."""
-        await self.pipelined(
+        await self.check_pipelined(
             "smtp", b"MAIL FROM:<mallory@x>\r\nRCPT TO:<bob@x>\r\nDATA\r\nevil\r\n.\r\n"
         )
 
     async def test_imap_commands_after_starttls_are_not_executed(self) -> None:
         """IMAP: neither a pipelined NOOP nor a pipelined log-in is executed."""
-        await self.pipelined("imap", b"B NOOP\r\nC LOGIN mallory pw\r\n")
+        await self.check_pipelined("imap", b"B NOOP\r\nC LOGIN mallory pw\r\n")
 
     async def test_imap_partial_command_after_starttls_is_not_completed(self) -> None:
         """IMAP: the first line under TLS does not complete a command begun in the clear."""
-        await self.pipelined("imap", b"X LOGIN mallory ", b" ")
+        await self.check_pipelined("imap", b"X LOGIN mallory ", b" ")
 
     async def test_imap_literal_after_starttls_is_not_continued(self) -> None:
         """IMAP: the server does not ask under TLS for the literal of a pipelined command."""
-        await self.pipelined("imap", b"X LOGIN mallory {20}\r\n", b"X LOGIN {7+}\r\nmallory pw\r\n")
+        await self.check_pipelined(
+            "imap", b"X LOGIN mallory {20}\r\n", b"X LOGIN {7+}\r\nmallory pw\r\n"
+        )
 
     async def test_pop3_commands_after_stls_are_not_executed(self) -> None:
         """POP3: no pipelined command is executed."""
-        await self.pipelined("pop3", b"CAPA\r\n", b"USER mallory\r\nPASS x\r\n", b"\n")
+        await self.check_pipelined("pop3", b"CAPA\r\n", b"USER mallory\r\nPASS x\r\n", b"\n")
 
     async def test_xmpp_data_after_starttls_ends_the_connection(self) -> None:
         """XMPP: neither a stanza nor a single space may follow the request."""
-        await self.pipelined(
+        await self.check_pipelined(
             "xmpp", b"<iq type='set' id='evil'/>", b" ", b"<", b"<!-- -->", twisted_protocols.STREAM
         )
 
     async def test_amp_box_after_start_tls_is_not_answered(self) -> None:
         """AMP: a pipelined call is neither executed nor answered."""
-        await self.pipelined(
-            "amp", twisted_protocols.box(_ask=b"2", _command=b"Ask", text=EVIL), b"\0"
+        await self.check_pipelined(
+            "amp", twisted_protocols.amp_box(_ask=b"2", _command=b"Ask", text=EVIL), b"\0"
         )
 
     async def test_local_socket_is_protected_too(self) -> None:
         """Over a local socket, injection ends the connection and plaintext state is forgotten."""
-        made: Any = RecordingFactory(SERVERS["smtp"].build)
+        servers: Any = RecordingFactory(SERVERS["smtp"].build)
         path = self.socket_path()
-        await self.listening(f"unix://{path}", txtransport.guard(made))
+        await self.listening(f"unix://{path}", txtransport.guard(servers))
         client = await self.connected(f"unix://{path}")
         overheard = self.overheard()
         client.say(b"STARTTLS\r\nevil\r\n")
         await client.gone()
-        self.assertIsInstance(await made.recorder.reason(), PlaintextInjected)
+        self.assertIsInstance(await servers.recording.reason(), PlaintextInjected)
         self.assertIn("local socket", formatEvent(overheard.events[0]))
         client = await self.connected(f"unix://{path}")
         client.say(b"MAIL FROM:<mallory@x>\r\n")
         await client.heard(b"250 Sender")
         client.say(b"STARTTLS\r\n")
         await client.heard(b"now\r\n")
-        self.secure(client)
+        self.start_tls(client)
         client.say(b"RCPT TO:<bob@x>\r\n")
         await client.heard(b"now\r\n503 ")
 
     async def test_amp_partial_box_is_not_completed_under_tls(self) -> None:
         """AMP: a box begun while the answer to StartTLS is pending does not continue under TLS."""
 
-        class Slow(twisted_protocols.Peer):
+        class Slow(twisted_protocols.AMPPeer):
             def secure(self) -> Any:
                 self.answering: Deferred[Any] = Deferred()
                 answer = {"tls_localCertificate": twisted_protocols.identity()}
@@ -166,103 +172,103 @@ class ServerInjectionTests(GuardTestCase):
 
             amp.StartTLS.responder(secure)
 
-        made = await self.serving(Slow)
-        client = await self.raw(made)
-        half = twisted_protocols.box(_ask=b"2", _command=b"Ask", text=EVIL)[:-2]
+        servers = await self.guarded_servers(Slow)
+        client = await self.raw_client(servers)
+        half = twisted_protocols.amp_box(_ask=b"2", _command=b"Ask", text=EVIL)[:-2]
         client.say(SERVERS["amp"].ask + half)
-        while not made.recorders or not made.recorder.heard.endswith(half):
+        while not servers.recordings or not servers.recording.heard.endswith(half):
             await self.turn()
-        made.recorder.protocol.answering.callback(None)
-        self.assertEqual((await made.recorder.reason()).received, half[:64])
+        servers.recording.protocol.answering.callback(None)
+        self.assertEqual((await servers.recording.reason()).received, half[:64])
         await client.gone()
 
     async def test_pipelined_client_hello_ends_the_connection(self) -> None:
         """A ClientHello sent together with the request ends the connection; nothing hangs."""
         for name in SERVERS:
-            await self.pipelined(name, b"\x16\x03\x01\x00\x05hello")
+            await self.check_pipelined(name, b"\x16\x03\x01\x00\x05hello")
 
     async def test_plaintext_after_the_go_ahead_fails_the_handshake(self) -> None:
         """Plaintext that follows the go-ahead goes to TLS, which reports a plaintext peer."""
-        for name, how in SERVERS.items():
-            made, client = await self.opened(name)
-            client.say(how.ask)
-            await client.heard(how.go_ahead)
+        for name, case in SERVERS.items():
+            servers, client = await self.client_ready_for_tls(name)
+            client.say(case.ask)
+            await client.heard(case.go_ahead)
             client.say(b"MAIL FROM:<mallory@example.com>\r\n")
             await client.gone()
-            reason = await made.recorder.reason()
+            reason = await servers.recording.reason()
             self.assertEqual((reason.cause, reason.received[:9]), ("plaintext-peer", b"MAIL FROM"))
-            self.assertEqual(made.recorder.heard, how.opening + how.ask)
+            self.assertEqual(servers.recording.heard, case.opening + case.ask)
 
     async def test_segmentation_does_not_matter(self) -> None:
         """However the opening and the request are cut into segments, TLS begins after them."""
-        for how in SERVERS.values():
-            whole = how.opening + how.ask
+        for case in SERVERS.values():
+            whole = case.opening + case.ask
             for cuts in ([1] * len(whole), [len(whole) // 2, len(whole)], [len(whole)]):
-                made = await self.serving(how.build)
-                client = await self.raw(made)
-                await self.until_built(made)
-                wrapper, rest = made.recorder.protocol.transport, whole
+                servers = await self.guarded_servers(case.build)
+                client = await self.raw_client(servers)
+                await self.until_built(servers)
+                wrapper, rest = servers.recording.protocol.transport, whole
                 for cut in cuts:
                     wrapper.dataReceived(rest[:cut])
                     rest = rest[cut:]
-                await client.heard(how.go_ahead)
-                self.secure(client)
+                await client.heard(case.go_ahead)
+                self.start_tls(client)
                 client.say(b"\r\n")
-                await self.until_secure(made.recorder)
+                await self.until_secure(servers.recording)
                 await self.end(client)
 
-    async def until_built(self, made: Any) -> None:
+    async def until_built(self, servers: Any) -> None:
         """Wait until someone has come; the test's own deadline bounds it."""
-        while not made.recorders:
+        while not servers.recordings:
             await self.turn()
 
-    async def until_secure(self, recorder: Recording) -> None:
+    async def until_secure(self, recording: Recording) -> None:
         """Wait until a guest is under TLS; the test's own deadline bounds it."""
-        while not ISSLTransport.providedBy(recorder.protocol.transport):
+        while not ISSLTransport.providedBy(recording.protocol.transport):
             await self.turn()
 
     async def test_starttls_inside_message_data_is_not_a_command(self) -> None:
         """STARTTLS inside a mail, or inside an IMAP literal, is data."""
-        made, client = await self.opened("smtp")
+        servers, client = await self.client_ready_for_tls("smtp")
         client.say(b"MAIL FROM:<a@x>\r\nRCPT TO:<b@x>\r\nDATA\r\nSTARTTLS\r\n.\r\nNOOP\r\n")
         await client.heard(b"250 Delivery in progress")
         self.assertNotIn(b"220 Begin", client.received)
-        self.assertEqual(made.recorder.protocol.delivery.mails, [[b"", b"STARTTLS"]])
-        made, client = await self.opened("imap")
+        self.assertEqual(servers.recording.protocol.delivery.mails, [[b"", b"STARTTLS"]])
+        servers, client = await self.client_ready_for_tls("imap")
         client.say(b"A LOGIN {12}\r\nB STARTTLS\r\n {3}\r\nabc\r\nC NOOP\r\n")
         await client.heard(b"C OK")
         self.assertNotIn(b"B OK", client.received)
 
     async def test_xmpp_document_type_is_refused(self) -> None:
         """XMPP: a document type is refused; one of its entities could stand for many tags."""
-        callee = twisted_protocols.Callee()
-        made = await self.serving(lambda: twisted_protocols.xmpp_server(callee))
-        client = await self.raw(made)
+        authenticator = twisted_protocols.ServerAuthenticator()
+        servers = await self.guarded_servers(lambda: twisted_protocols.xmpp_server(authenticator))
+        client = await self.raw_client(servers)
         entity = (
             b'<!DOCTYPE s [<!ENTITY e "' + twisted_protocols.STARTTLS + b"<message to='evil'/>\">]>"
         )
         client.say(entity + twisted_protocols.STREAM + b"&e;<iq/>")
         await client.gone()
-        self.assertIn("document type", str(await made.recorder.reason()))
-        self.assertEqual((made.recorder.given, callee.stanzas), ([], []))
+        self.assertIn("document type", str(await servers.recording.reason()))
+        self.assertEqual((servers.recording.given, authenticator.stanzas), ([], []))
 
     async def test_xmpp_quoted_bracket_does_not_end_the_request(self) -> None:
         """XMPP: a tag with quoted brackets is one tag, and a stanza after it is injected."""
-        callee = twisted_protocols.Callee()
-        made = await self.serving(lambda: twisted_protocols.xmpp_server(callee))
-        client = await self.raw(made)
+        authenticator = twisted_protocols.ServerAuthenticator()
+        servers = await self.guarded_servers(lambda: twisted_protocols.xmpp_server(authenticator))
+        client = await self.raw_client(servers)
         client.say(twisted_protocols.STREAM)
         await client.heard(b"</stream:features>")
         client.say(twisted_protocols.STARTTLS[:-2] + b" a='>>>\"'/><message/>")
         await client.gone()
-        self.assertEqual((await made.recorder.reason()).received, b"<message/>")
-        self.assertEqual(callee.stanzas, ["starttls"])
+        self.assertEqual((await servers.recording.reason()).received, b"<message/>")
+        self.assertEqual(authenticator.stanzas, ["starttls"])
 
     async def test_input_without_an_end_is_not_kept_without_limit(self) -> None:
         """A line, box or tag that never ends is refused; it does not fill the memory."""
         for name in ("smtp", "imap", "pop3", "xmpp", "amp"):
-            made, client = await self.opened(name)
+            servers, client = await self.client_ready_for_tls(name)
             client.say(b"<" + b"x" * 300_000)
             await client.gone()
-            reason = await made.recorder.reason()
+            reason = await servers.recording.reason()
             self.assertIsInstance(reason, (PeerMisbehaved, ConnectionClosed), name)

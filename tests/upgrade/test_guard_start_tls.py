@@ -16,7 +16,7 @@ from zope.interface import implementer
 import txtransport
 from tests import twisted_protocols
 from tests.twisted_protocols import RecordingFactory
-from tests.upgrade.guard_case import TCP, GuardTestCase, Telling
+from tests.upgrade.guard_case import TCP, FirstLineReceiver, GuardTestCase
 from txtransport.errors import (
     AlreadySecure,
     ConversationOver,
@@ -27,7 +27,7 @@ from txtransport.upgrade.base_transport import base_transport
 
 
 @implementer(IPushProducer)
-class Quiet:
+class IdleProducer:
     """A producer that has nothing to say."""
 
     def pauseProducing(self) -> None:
@@ -49,21 +49,21 @@ class StartTLSTests(GuardTestCase):
 
             resumeProducing = stopProducing = pauseProducing
 
-        made = await self.serving(LineReceiver)
-        client = await self.raw(made)
-        while not made.recorders:
+        servers = await self.guarded_servers(LineReceiver)
+        client = await self.raw_client(servers)
+        while not servers.recordings:
             await self.turn()
-        recorder = made.recorder
-        transport = recorder.protocol.transport
+        recording = servers.recording
+        transport = recording.protocol.transport
         transport.registerProducer(Producing(), False)
-        self.assertRaises(ProducerInTheWay, transport.startTLS, twisted_protocols.as_server())
+        self.assertRaises(ProducerInTheWay, transport.startTLS, twisted_protocols.server_context())
         transport.unregisterProducer()
-        recorder.protocol.lineReceived = recorder.protocol.sendLine
+        recording.protocol.lineReceived = recording.protocol.sendLine
         client.say(b"still here\r\n")
         await client.heard(b"still here\r\n")
         transport.registerProducer(Producing(), True)
-        transport.startTLS(twisted_protocols.as_server())
-        self.secure(client)
+        transport.startTLS(twisted_protocols.server_context())
+        self.start_tls(client)
         client.say(b"secret\r\n")
         await client.heard(b"secret\r\n")
         transport.unregisterProducer()
@@ -71,65 +71,67 @@ class StartTLSTests(GuardTestCase):
     async def test_start_tls_works_in_connection_made(self) -> None:
         """A protocol may start TLS in connectionMade(), also with the limits of a server."""
 
-        class Server(twisted_protocols.PostOffice):
+        class Server(twisted_protocols.POP3Server):
             def connectionMade(self) -> None:
-                cast(Any, self.transport).startTLS(twisted_protocols.as_server())
+                cast(Any, self.transport).startTLS(twisted_protocols.server_context())
 
-        class Client(Telling):
+        class Client(FirstLineReceiver):
             def connectionMade(self) -> None:
-                cast(Any, self.transport).startTLS(twisted_protocols.as_client())
+                cast(Any, self.transport).startTLS(twisted_protocols.client_context())
                 self.sendLine(b"NOOP")
 
         for limits in ({}, {"max_connections": 3}):
-            made: Any = RecordingFactory(Server)
-            guarded = txtransport.guard(made)
-            made.port = await self.listening("tcp://127.0.0.1:0", guarded, **limits)
-            recorder = await self.calling(Client, made)
-            self.assertEqual(await recorder.protocol.told, b"+OK")
-            self.assertEqual(made.recorder.given, [b"NOOP\r\n"])
+            servers: Any = RecordingFactory(Server)
+            guarded = txtransport.guard(servers)
+            servers.port = await self.listening("tcp://127.0.0.1:0", guarded, **limits)
+            recording = await self.guarded_client(Client, servers)
+            self.assertEqual(await recording.protocol.first_line, b"+OK")
+            self.assertEqual(servers.recording.given, [b"NOOP\r\n"])
 
     def test_transport_without_tls_refuses_start_tls(self) -> None:
         """Over a transport without TLS a protocol works, and startTLS() says which have TLS."""
-        wrapper = txtransport.guard(RecordingFactory(twisted_protocols.PostOffice)).buildProtocol(
+        wrapper = txtransport.guard(RecordingFactory(twisted_protocols.POP3Server)).buildProtocol(
             None
         )
         transport = StringTransport()
         wrapper.makeConnection(transport)
         wrapper.dataReceived(b"NOOP\r\n")
         self.assertEqual(transport.value(), b"+OK ready\r\n+OK\r\n")
-        refused = self.assertRaises(UpgradeError, wrapper.startTLS, twisted_protocols.as_server())
+        refused = self.assertRaises(
+            UpgradeError, wrapper.startTLS, twisted_protocols.server_context()
+        )
         self.assertIn("TCP and local sockets", str(refused))
 
     async def test_second_start_tls_is_refused(self) -> None:
         """A second startTLS() is refused, during the first and after it, and does no harm."""
-        made = await self.serving(twisted_protocols.PostOffice)
-        client = await self.raw(made)
+        servers = await self.guarded_servers(twisted_protocols.POP3Server)
+        client = await self.raw_client(servers)
         client.say(b"STLS\r\n")
         await client.heard(b"+OK\r\n")
-        transport = made.recorder.protocol.transport
-        self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_server())
-        self.secure(client)
+        transport = servers.recording.protocol.transport
+        self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.server_context())
+        self.start_tls(client)
         client.say(b"NOOP\r\n")
         await client.heard(b"+OK\r\n+OK\r\n")
-        self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.as_server())
+        self.assertRaises(AlreadySecure, transport.startTLS, twisted_protocols.server_context())
         client.say(b"NOOP\r\n")
         await client.heard(b"+OK\r\n+OK\r\n+OK\r\n")
         transport.loseConnection()
-        await made.recorder.lost
-        self.assertRaises(ConversationOver, transport.startTLS, twisted_protocols.as_server())
+        await servers.recording.lost
+        self.assertRaises(ConversationOver, transport.startTLS, twisted_protocols.server_context())
 
     async def test_invalid_context_is_refused_and_the_connection_stays_usable(self) -> None:
         """startTLS() refuses an object that is no context; a valid one works afterwards."""
-        made = await self.serving(twisted_protocols.PostOffice)
-        client = await self.raw(made)
+        servers = await self.guarded_servers(twisted_protocols.POP3Server)
+        client = await self.raw_client(servers)
         await client.heard(b"+OK ready")
-        transport = made.recorder.protocol.transport
+        transport = servers.recording.protocol.transport
         warnings.filterwarnings("ignore", ".* does not explicitly provide")
-        for context in (None, object(), twisted_protocols.as_client()):
+        for context in (None, object(), twisted_protocols.client_context()):
             self.assertRaises(TypeError, transport.startTLS, context)
         client.say(b"NOOP\r\nSTLS\r\n")
         await client.heard(b"+OK\r\n+OK\r\n")
-        self.secure(client)
+        self.start_tls(client)
         client.say(b"NOOP\r\n")
         await client.heard(b"+OK\r\n+OK\r\n+OK\r\n")
 
@@ -142,26 +144,26 @@ class StartTLSTests(GuardTestCase):
                 raise ZeroDivisionError("no key today")
 
         for endpoints in TCP:
-            made = RecordingFactory(
+            servers = RecordingFactory(
                 lambda: twisted_protocols.mail_server(twisted_protocols.Postbox(), Broken())
             )
             port = self.adopt(
-                await endpoints.listen(self.reactor, "").listen(txtransport.guard(made))
+                await endpoints.listen(self.reactor, "").listen(txtransport.guard(servers))
             )
             client = await self.connected(f"tcp://127.0.0.1:{port}")
             client.say(b"STARTTLS\r\n")
             await client.gone()
-            self.assertIsInstance(await made.recorder.reason(), ZeroDivisionError)
-            self.assertEqual(made.recorder.heard, b"STARTTLS\r\n")
+            self.assertIsInstance(await servers.recording.reason(), ZeroDivisionError)
+            self.assertEqual(servers.recording.heard, b"STARTTLS\r\n")
             self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     async def test_refused_context_leaves_the_producer_registered(self) -> None:
         """After a refused context, the protocol's producer is still registered."""
-        made = await self.serving(twisted_protocols.PostOffice)
-        client = await self.raw(made)
+        servers = await self.guarded_servers(twisted_protocols.POP3Server)
+        client = await self.raw_client(servers)
         await client.heard(b"+OK ready")
-        transport = made.recorder.protocol.transport
-        producer = Quiet()
+        transport = servers.recording.protocol.transport
+        producer = IdleProducer()
         transport.registerProducer(producer, True)
         warnings.filterwarnings("ignore", ".* does not explicitly provide")
         self.assertRaises(TypeError, transport.startTLS, object())

@@ -11,7 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
 import txtransport
-from tests.speakers import Lines, as_client, as_server
+from tests.speakers import Lines, client_policy, server_policy
 from tests.upgrade.mixin_case import MixinTestCase
 from txtransport.errors import (
     HandshakeFailed,
@@ -25,12 +25,12 @@ class EndTests(MixinTestCase):
     async def test_cancelling_closes_the_connection(self) -> None:
         """Cancelling the Deferred ends the connection, and leaves no timer behind."""
         clock = Clock()
-        servers = await self.serving(Lines, tls_clock=clock)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Lines, tls_clock=clock)
+        client = await self.raw_client(servers.port)
         client.say(b"before\r\n")
         await client.heard(b"heard before")
         (server,) = servers.all
-        upgrading = server.startTLS(as_server())
+        upgrading = server.startTLS(server_policy())
         upgrading.cancel()
         await self.assertFailure(upgrading, CancelledError)
         await client.gone()
@@ -39,12 +39,12 @@ class EndTests(MixinTestCase):
 
     async def test_data_written_during_the_handshake_is_never_sent_in_the_clear(self) -> None:
         """What is written during a handshake is not sent if the handshake fails."""
-        server, client = await self.upgrading()
+        server, client = await self.handshaking()
         server.say(b"secret")
         client.say(b"this is not a handshake\r\n")
         await client.gone()
         self.assertNotIn(b"secret", client.received)
-        self.assertIsInstance(await self.failure(server), HandshakeFailed)
+        self.assertIsInstance(await self.upgrade_failure(server), HandshakeFailed)
 
     async def test_close_during_the_handshake_fails_with_connection_aborted(self) -> None:
         """Our own close during the handshake is reported as such, not as the peer's fault."""
@@ -54,16 +54,16 @@ class EndTests(MixinTestCase):
             lambda server: server.transport.abortConnection(),
         )
         for end in ends:
-            server, client = await self.upgrading()
+            server, client = await self.handshaking()
             end(server)
-            self.assertIsInstance(await self.failure(server), error.ConnectionAborted)
+            self.assertIsInstance(await self.upgrade_failure(server), error.ConnectionAborted)
             await client.gone()
 
     async def test_close_waits_at_most_five_seconds_for_close_notify(self) -> None:
         """A peer that never sends close_notify is waited for five seconds."""
         clock = Clock()
-        servers = await self.serving(Lines, tls_clock=clock)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Lines, tls_clock=clock)
+        client = await self.client_of(Lines, servers.port)
         client.say(b"STARTTLS")
         await client.secured
         (server,) = servers.all
@@ -79,25 +79,25 @@ class EndTests(MixinTestCase):
 
     async def test_close_after_an_upgrade_is_an_ordinary_close(self) -> None:
         """After a successful upgrade, a connection ends like any other."""
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port)
         client.say(b"STARTTLS")
         await client.secured
         client.say(b"after")
         await client.hears(b"heard after")
         (server,) = servers.all
         client.transport.loseConnection()
-        self.assertIsInstance(await self.reason(server), error.ConnectionDone)
-        self.assertIsInstance(await self.reason(client), error.ConnectionDone)
+        self.assertIsInstance(await self.reason_of(server), error.ConnectionDone)
+        self.assertIsInstance(await self.reason_of(client), error.ConnectionDone)
         self.assertIs(server.tls_state, TLSState.CLOSED)
-        client = await self.calling(Lines, servers.port)
+        client = await self.client_of(Lines, servers.port)
         client.say(b"STARTTLS")
         await client.secured
         client.say(b"after")
         await client.hears(b"heard after")
         client.transport.abortConnection()
-        self.assertIsInstance(await self.reason(client), error.ConnectionAborted)
-        self.assertIsInstance(await self.reason(servers.all[1]), error.ConnectionLost)
+        self.assertIsInstance(await self.reason_of(client), error.ConnectionAborted)
+        self.assertIsInstance(await self.reason_of(servers.all[1]), error.ConnectionLost)
 
     async def test_error_in_forget_plaintext_state_ends_the_connection(self) -> None:
         """A protocol that fails to forget its plaintext state does not continue."""
@@ -106,22 +106,22 @@ class EndTests(MixinTestCase):
             def forget_plaintext_state(self) -> None:
                 raise ZeroDivisionError("never")
 
-        servers = await self.serving(Stubborn)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Stubborn)
+        client = await self.client_of(Lines, servers.port)
         client.say(b"STARTTLS")
-        self.assertIsInstance(await self.failure(servers.all[0]), ZeroDivisionError)
-        self.assertIsInstance(await self.reason(servers.all[0]), ZeroDivisionError)
+        self.assertIsInstance(await self.upgrade_failure(servers.all[0]), ZeroDivisionError)
+        self.assertIsInstance(await self.reason_of(servers.all[0]), ZeroDivisionError)
         client.secured.addErrback(lambda reason: None)
         await client.lost
 
     async def test_protocol_instance_can_connect_again(self) -> None:
         """An instance used for a second connection begins in the clear."""
         protocol = Lines()
-        protocol.policy = as_client()
+        protocol.policy = client_policy()
         for _ in range(2):
             protocol.lost = Deferred()
             protocol.secured = Deferred()
-            servers = await self.serving(Lines)
+            servers = await self.servers_of(Lines)
             factory = Factory.forProtocol(lambda: protocol)
             factory.noisy = False
             await txtransport.client(self.reactor, f"tcp://127.0.0.1:{servers.port}").connect(

@@ -10,8 +10,8 @@ from twisted.internet.task import Clock
 
 from tests import certificates
 from tests.loopback import Recorder
-from tests.speakers import Lines, as_client, as_server
-from tests.upgrade.mixin_case import HELLO, MixinTestCase
+from tests.speakers import Lines, client_policy, server_policy
+from tests.upgrade.mixin_case import HELLO_START, MixinTestCase
 from txtransport.errors import (
     TransportTimeout,
 )
@@ -25,14 +25,14 @@ class HandshakeTests(MixinTestCase):
         """At the deadline, ten seconds by default, a silent client is aborted."""
         for timeout, expected in ((None, 10.0), (3, 3.0)):
             clock = Clock()
-            server, client = await self.upgrading(tls_clock=clock, timeout=timeout)
+            server, client = await self.handshaking(tls_clock=clock, timeout=timeout)
             clock.advance(expected - 0.01)
             self.assertIs(server.tls_state, TLSState.HANDSHAKING)
             clock.advance(0.02)
-            late = await self.failure(server)
+            late = await self.upgrade_failure(server)
             self.assertIsInstance(late, TransportTimeout)
             self.assertEqual((late.stage, late.seconds), ("handshake", expected))
-            self.assertIs(await self.reason(server), late)
+            self.assertIs(await self.reason_of(server), late)
             self.assertIs(server.tls_state, TLSState.FAILED)
             self.assertEqual(clock.getDelayedCalls(), [])
             await client.gone()
@@ -41,20 +41,20 @@ class HandshakeTests(MixinTestCase):
         """A client waits thirty seconds for a silent server."""
         clock = Clock()
         port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Recorder))
-        client = await self.calling(Lines, port, tls_clock=clock)
+        client = await self.client_of(Lines, port, tls_clock=clock)
         client.upgrade(b"")
         clock.advance(30.01)
-        self.assertIsInstance(await self.failure(client), TransportTimeout)
+        self.assertIsInstance(await self.upgrade_failure(client), TransportTimeout)
 
     async def test_handshake_timeout_covers_the_whole_handshake(self) -> None:
         """A client that sends a byte every two seconds does not extend the deadline."""
         clock = Clock()
-        server, client = await self.upgrading(tls_clock=clock)
-        for byte in HELLO + b"\x00\xff":
+        server, client = await self.handshaking(tls_clock=clock)
+        for byte in HELLO_START + b"\x00\xff":
             server.transport.protocol.dataReceived(bytes([byte]))
             clock.advance(1.9)
         clock.advance(0.6)
-        self.assertEqual((await self.failure(server)).received, HELLO + b"\x00\xff")
+        self.assertEqual((await self.upgrade_failure(server)).received, HELLO_START + b"\x00\xff")
         await client.gone()
 
     async def test_plaintext_in_place_of_tls_is_named_and_not_executed(self) -> None:
@@ -70,38 +70,38 @@ class HandshakeTests(MixinTestCase):
             + b"\x00\x02\x00\x2f\x01\x00": ("no-common-version", ""),
         }
         for sent, (cause, shown) in rows.items():
-            server, client = await self.upgrading()
+            server, client = await self.handshaking()
             client.say(sent)
             await client.gone()
-            failed = await self.failure(server)
+            failed = await self.upgrade_failure(server)
             self.assertEqual(failed.cause, cause, sent)
             self.assertIn(shown, str(failed))
             self.assertTrue(str(failed).isprintable())
-            self.assertEqual(self.words(server), [b"STARTTLS"])
+            self.assertEqual(self.words_heard(server), [b"STARTTLS"])
 
     async def test_connection_lost_during_the_handshake_is_reported_once(self) -> None:
         """A close, a reset and a close_notify in place of a handshake are each reported once."""
-        for say in (b"", HELLO, b"\x15\x03\x03\x00\x02\x01\x00"):
+        for say in (b"", HELLO_START, b"\x15\x03\x03\x00\x02\x01\x00"):
             for is_abrupt in (False, True):
-                server, client = await self.upgrading()
+                server, client = await self.handshaking()
                 client.say(say)
                 transport = cast(Any, client.transport)
                 if is_abrupt and not say:
                     transport.abortConnection()
                 else:
                     transport.loseConnection()
-                failed = await self.failure(server)
+                failed = await self.upgrade_failure(server)
                 self.assertEqual(failed.cause, "closed", say)
-                self.assertIs(await self.reason(server), failed)
+                self.assertIs(await self.reason_of(server), failed)
         self.assertEqual(self.flushLoggedErrors(), [])
 
     async def test_server_learns_that_its_certificate_was_rejected(self) -> None:
         """The server learns that the client rejected its certificate; both connections end."""
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port, policy={"peer_name": "localhost"})
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port, policy={"peer_name": "localhost"})
         client.say(b"STARTTLS")
-        self.assertEqual((await self.failure(client)).cause, "unknown-issuer")
-        refused = await self.failure(servers.all[0])
+        self.assertEqual((await self.upgrade_failure(client)).cause, "unknown-issuer")
+        refused = await self.upgrade_failure(servers.all[0])
         self.assertEqual(refused.cause, "peer-alert")
         self.assertIn("refused our certificate", str(refused))
 
@@ -118,43 +118,45 @@ class HandshakeTests(MixinTestCase):
             "wrong-purpose": certificates.issued("purpose.pem", "localhost", purpose="client"),
         }
         for cause, file in rows.items():
-            servers = await self.serving(Lines, policy={"local_cert": file})
-            client = await self.calling(Lines, servers.port)
+            servers = await self.servers_of(Lines, policy={"local_cert": file})
+            client = await self.client_of(Lines, servers.port)
             client.say(b"STARTTLS")
             await client.hears(b"GO")
             client.say(b"secret")
-            self.assertEqual((await self.failure(client)).cause, cause)
+            self.assertEqual((await self.upgrade_failure(client)).cause, cause)
             self.assertIs(client.tls_state, TLSState.FAILED)
             await servers.all[0].lost
-            self.assertEqual(self.words(servers.all[0]), [b"STARTTLS"])
+            self.assertEqual(self.words_heard(servers.all[0]), [b"STARTTLS"])
             servers.all[0].secured.addErrback(lambda reason: None)
 
     async def test_no_common_version_is_reported_on_both_sides(self) -> None:
         """Client and server without a TLS version in common both report that."""
-        servers = await self.serving(Lines, policy={**as_server(), "min_version": "1.3"})
-        client = await self.calling(
-            Lines, servers.port, policy={**as_client(), "max_version": "1.2"}
+        servers = await self.servers_of(Lines, policy={**server_policy(), "min_version": "1.3"})
+        client = await self.client_of(
+            Lines, servers.port, policy={**client_policy(), "max_version": "1.2"}
         )
         client.say(b"STARTTLS")
-        self.assertEqual((await self.failure(client)).cause, "no-common-version")
-        self.assertEqual((await self.failure(servers.all[0])).cause, "no-common-version")
+        self.assertEqual((await self.upgrade_failure(client)).cause, "no-common-version")
+        self.assertEqual((await self.upgrade_failure(servers.all[0])).cause, "no-common-version")
 
     async def test_missing_client_certificate_is_explained(self) -> None:
         """In TLS 1.3 a client learns late that its certificate is missing, and learns why."""
-        demanding = {**as_server(), "verify_peer": "yes", "cafile": certificates.cafile()}
-        servers = await self.serving(Lines, policy=demanding)
-        client = await self.calling(Lines, servers.port)
+        demanding = {**server_policy(), "verify_peer": "yes", "cafile": certificates.cafile()}
+        servers = await self.servers_of(Lines, policy=demanding)
+        client = await self.client_of(Lines, servers.port)
         client.say(b"STARTTLS")
         await client.secured
-        self.assertEqual((await self.reason(client)).cause, "client-certificate-required")
-        self.assertEqual((await self.failure(servers.all[0])).cause, "client-certificate-required")
+        self.assertEqual((await self.reason_of(client)).cause, "client-certificate-required")
+        self.assertEqual(
+            (await self.upgrade_failure(servers.all[0])).cause, "client-certificate-required"
+        )
 
     async def test_server_receives_the_client_certificate(self) -> None:
         """A server that demands a client certificate receives it."""
-        demanding = {**as_server(), "verify_peer": "yes", "cafile": certificates.cafile()}
-        servers = await self.serving(Lines, policy=demanding)
-        knowing = {**as_client(), "local_cert": certificates.client()}
-        client = await self.calling(Lines, servers.port, policy=knowing)
+        demanding = {**server_policy(), "verify_peer": "yes", "cafile": certificates.cafile()}
+        servers = await self.servers_of(Lines, policy=demanding)
+        knowing = {**client_policy(), "local_cert": certificates.client()}
+        client = await self.client_of(Lines, servers.port, policy=knowing)
         client.say(b"STARTTLS")
         await client.secured
         leaf = (await servers.all[0].secured).peer_certificate
@@ -162,9 +164,9 @@ class HandshakeTests(MixinTestCase):
 
     async def test_unknown_alpn_offer_does_not_fail_the_handshake(self) -> None:
         """An ALPN offer that the server does not know is ignored."""
-        servers = await self.serving(Lines)
-        client = await self.calling(
-            Lines, servers.port, policy={**as_client(), "alpn_protocols": "smtp"}
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(
+            Lines, servers.port, policy={**client_policy(), "alpn_protocols": "smtp"}
         )
         client.say(b"STARTTLS")
         self.assertIsNone((await client.secured).alpn_protocol)

@@ -15,19 +15,19 @@ from tests.upgrade.mixin_case import EVIL, MixinTestCase
 class LogTests(MixinTestCase):
     """A server's log says once why TLS was not established."""
 
-    async def upgrading(self, after: bytes = b"", **attributes: Any) -> tuple[Any, Recorder]:
+    async def requesting(self, after: bytes = b"", **attributes: Any) -> tuple[Any, Recorder]:
         """A server that was asked for TLS, and who asked."""
-        servers = await self.serving(Lines, **attributes)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Lines, **attributes)
+        client = await self.raw_client(servers.port)
         client.say(b"STARTTLS\r\n" + after)
-        (server,) = await self.first(servers)
+        (server,) = await self.wait_for_first(servers)
         await server.hears(b"STARTTLS")
         return server, client
 
-    async def ended(self, server: Any, client: Recorder) -> Any:
+    async def reason_at_end(self, server: Any, client: Recorder) -> Any:
         """What ended the server's conversation."""
         await client.gone()
-        return await self.reason(server)
+        return await self.reason_of(server)
 
     async def test_each_failure_is_logged_once(self) -> None:
         """The event has the peer, the error, its cause and its diagnosis, and reads as a line."""
@@ -39,11 +39,11 @@ class LogTests(MixinTestCase):
             (EVIL, b"", "plaintext-injected"),
         ):
             overheard = self.overheard()
-            server, client = await self.upgrading(after)
+            server, client = await self.requesting(after)
             if said:
                 await client.heard(b"GO\r\n")
                 client.say(said)
-            error = await self.ended(server, client)
+            error = await self.reason_at_end(server, client)
             (event,) = overheard.events
             self.assertEqual(event["cause"], cause)
             self.assertEqual((event["error"], event["diagnosis"]), (error, error.diagnosis))
@@ -55,29 +55,29 @@ class LogTests(MixinTestCase):
     async def test_handshake_timeout_is_logged_once(self) -> None:
         """A client that lets the deadline pass is one event as well."""
         clock, overheard = Clock(), self.overheard()
-        server, client = await self.upgrading(tls_clock=clock)
+        server, client = await self.requesting(tls_clock=clock)
         clock.advance(11)
-        error = await self.ended(server, client)
+        error = await self.reason_at_end(server, client)
         (event,) = overheard.events
         self.assertEqual((event["error"], event["cause"]), (error, "timeout"))
 
     async def test_client_that_hangs_up_is_logged_at_debug_level(self) -> None:
         """A client that closes the connection in place of a ClientHello is a debug message."""
         overheard = self.overheard()
-        server, client = await self.upgrading()
+        server, client = await self.requesting()
         await client.heard(b"GO\r\n")
         cast(Any, client.transport).loseConnection()
-        await self.ended(server, client)
+        await self.reason_at_end(server, client)
         (event,) = overheard.events
         self.assertEqual((event["log_level"], event["cause"]), (LogLevel.debug, "closed"))
 
     async def test_log_names_a_local_socket(self) -> None:
         """The log says `a local socket` where the peer has no address."""
         path, overheard = self.socket_path(), self.overheard()
-        servers = await self.serving(Lines, f"unix://{path}")
+        servers = await self.servers_of(Lines, f"unix://{path}")
         client = await self.connected(f"unix://{path}")
         client.say(b"STARTTLS\r\n" + EVIL)
-        await self.ended((await self.first(servers))[0], client)
+        await self.reason_at_end((await self.wait_for_first(servers))[0], client)
         (event,) = overheard.events
         self.assertEqual(event["where"], "STARTTLS with a local socket")
 
@@ -85,9 +85,9 @@ class LogTests(MixinTestCase):
         """Neither a successful upgrade nor a connection without one is logged."""
         overheard = self.overheard()
         for words in ((), (b"hello",), (b"STARTTLS",)):
-            servers = await self.serving(Lines)
-            client = await self.calling(Lines, servers.port)
-            (server,) = await self.first(servers)
+            servers = await self.servers_of(Lines)
+            client = await self.client_of(Lines, servers.port)
+            (server,) = await self.wait_for_first(servers)
             for word in words:
                 client.say(word)
                 await server.hears(word)
@@ -95,18 +95,18 @@ class LogTests(MixinTestCase):
                 await client.secured
                 await server.secured
             client.transport.loseConnection()
-            await self.reason(server)
+            await self.reason_of(server)
         self.assertEqual(overheard.events, [])
 
     async def test_client_failures_are_not_logged(self) -> None:
         """A client's startTLS() reports its failure by its Deferred; only the server logs."""
         overheard = self.overheard()
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port, policy={"peer_name": "localhost"})
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port, policy={"peer_name": "localhost"})
         client.say(b"STARTTLS")
-        self.assertEqual((await self.failure(client)).cause, "unknown-issuer")
-        await self.reason(client)
-        (server,) = await self.first(servers)
-        error = await self.reason(server)
+        self.assertEqual((await self.upgrade_failure(client)).cause, "unknown-issuer")
+        await self.reason_of(client)
+        (server,) = await self.wait_for_first(servers)
+        error = await self.reason_of(server)
         (event,) = overheard.events
         self.assertIs(event["error"], error)

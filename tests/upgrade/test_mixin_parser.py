@@ -21,20 +21,20 @@ class ParserTests(MixinTestCase):
         """Words that came while the parser was paused are not in its buffer at the switch."""
 
         class Pausing(Lines):
-            def said(self, word: bytes) -> None:
+            def word_received(self, word: bytes) -> None:
                 if word == b"wait":
                     self.pauseProducing()
-                super().said(word)
+                super().word_received(word)
 
-        servers = await self.serving(Pausing)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Pausing)
+        client = await self.raw_client(servers.port)
         client.say(b"wait\r\nSTARTTLS\r\nevil\r\n")
         await client.heard(b"heard wait")
         (server,) = servers.all
-        self.assertEqual(self.words(server), [b"wait"])
+        self.assertEqual(self.words_heard(server), [b"wait"])
         server.resumeProducing()
-        self.assertIsInstance(await self.failure(server), PlaintextInjected)
-        self.assertEqual(self.words(server), [b"wait", b"STARTTLS"])
+        self.assertIsInstance(await self.upgrade_failure(server), PlaintextInjected)
+        self.assertEqual(self.words_heard(server), [b"wait", b"STARTTLS"])
         await client.gone()
 
     async def test_input_held_before_an_upgrade_ends_it(self) -> None:
@@ -45,14 +45,14 @@ class ParserTests(MixinTestCase):
                 self.hold_input()
                 self.decided = lambda: Lines.upgrade(self, reply)
 
-        servers = await self.serving(Deciding)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Deciding)
+        client = await self.raw_client(servers.port)
         client.say(b"before\r\nSTARTTLS\r\nevil\r\n")
         await client.heard(b"heard before")
         (server,) = servers.all
-        self.assertEqual(self.words(server), [b"before", b"STARTTLS"])
+        self.assertEqual(self.words_heard(server), [b"before", b"STARTTLS"])
         server.decided()
-        self.assertIsInstance(await self.failure(server), PlaintextInjected)
+        self.assertIsInstance(await self.upgrade_failure(server), PlaintextInjected)
         await client.gone()
 
     async def test_holding_input_does_not_stop_the_handshake(self) -> None:
@@ -66,21 +66,21 @@ class ParserTests(MixinTestCase):
                 reactor: Any = cast(Any, self.transport).reactor
                 reactor.callLater(0, Lines.upgrade, self, reply)
 
-        servers = await self.serving(Deciding)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Deciding)
+        client = await self.client_of(Lines, servers.port)
         client.say(b"STARTTLS")
         await client.secured
 
     async def test_released_input_is_delivered(self) -> None:
         """Released input is delivered, as plaintext."""
-        servers = await self.serving(Lines)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Lines)
+        client = await self.raw_client(servers.port)
         client.say(b"before\r\n")
         await client.heard(b"heard before")
         (server,) = servers.all
         server.hold_input()
         server.dataReceived(b"one\r\ntwo\r\n")
-        self.assertEqual(self.words(server), [b"before"])
+        self.assertEqual(self.words_heard(server), [b"before"])
         server.release_input()
         server.release_input()
         self.assertEqual(server.heard[1:], [(b"one", False), (b"two", False)])
@@ -92,12 +92,12 @@ class ParserTests(MixinTestCase):
         class Mail(Lines):
             left = 0
 
-            def said(self, word: bytes) -> None:
+            def word_received(self, word: bytes) -> None:
                 if word.startswith(b"data "):
                     self.left = int(word[5:])
                     self.setRawMode()
                 else:
-                    super().said(word)
+                    super().word_received(word)
 
             def rawDataReceived(self, data: bytes) -> None:
                 told.append(data[: self.left])
@@ -105,23 +105,23 @@ class ParserTests(MixinTestCase):
                 if not self.left:
                     self.setLineMode(rest)
 
-        servers = await self.serving(Mail)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Mail)
+        client = await self.raw_client(servers.port)
         client.say(b"data 10\r\nSTARTTLS\r\nSTARTTLS\r\nevil\r\n")
         await client.gone()
         (server,) = servers.all
         self.assertEqual(b"".join(told), b"STARTTLS\r\n")
-        self.assertIsInstance(await self.failure(server), PlaintextInjected)
-        self.assertEqual(self.words(server), [b"STARTTLS"])
+        self.assertIsInstance(await self.upgrade_failure(server), PlaintextInjected)
+        self.assertEqual(self.words_heard(server), [b"STARTTLS"])
 
     async def test_bytes_given_back_by_the_parser_come_first(self) -> None:
         """Bytes that a raw parser gives back come before those that wait."""
 
         class Bulk(Lines):
-            def said(self, word: bytes) -> None:
+            def word_received(self, word: bytes) -> None:
                 if word == b"raw":
                     self.setRawMode()
-                super().said(word)
+                super().word_received(word)
 
             def plaintext_unit(self, data: bytes | bytearray) -> int:
                 return super().plaintext_unit(data) if self.line_mode else min(8, len(data))
@@ -130,11 +130,11 @@ class ParserTests(MixinTestCase):
                 # It needed two bytes, and got eight.
                 self.setLineMode(data[2:])
 
-        servers = await self.serving(Bulk)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Bulk)
+        client = await self.raw_client(servers.port)
         client.say(b"raw\r\nxxone\r\ntwo\r\nthree\r\n")
         await client.heard(b"heard three")
-        self.assertEqual(self.words(servers.all[0]), [b"raw", b"one", b"two", b"three"])
+        self.assertEqual(self.words_heard(servers.all[0]), [b"raw", b"one", b"two", b"three"])
 
     async def test_plaintext_given_back_after_the_switch_ends_the_connection(self) -> None:
         """Plaintext that a protocol gives back after the switch ends the connection."""
@@ -144,14 +144,14 @@ class ParserTests(MixinTestCase):
                 return len(data)
 
             def dataReceived(self, data: bytes) -> None:
-                self.said(b"STARTTLS")
+                self.word_received(b"STARTTLS")
                 self.dataReceived(b"evil\r\n")
 
-        servers = await self.serving(Keeping)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Keeping)
+        client = await self.raw_client(servers.port)
         client.say(b"x")
         await client.gone()
-        self.assertIsInstance(await self.failure(servers.all[0]), PlaintextInjected)
+        self.assertIsInstance(await self.upgrade_failure(servers.all[0]), PlaintextInjected)
 
     async def test_lines_in_the_parser_s_own_buffer_count_as_injected(self) -> None:
         """Lines that a line parser holds in its own buffer count as injected plaintext."""
@@ -160,12 +160,12 @@ class ParserTests(MixinTestCase):
             def plaintext_unit(self, data: bytes | bytearray) -> int:
                 return len(data)
 
-        servers = await self.serving(Whole)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Whole)
+        client = await self.raw_client(servers.port)
         client.say(b"STARTTLS\r\nevil\r\n")
         await client.gone()
-        self.assertIsInstance(await self.failure(servers.all[0]), PlaintextInjected)
-        self.assertEqual(self.words(servers.all[0]), [b"STARTTLS"])
+        self.assertIsInstance(await self.upgrade_failure(servers.all[0]), PlaintextInjected)
+        self.assertEqual(self.words_heard(servers.all[0]), [b"STARTTLS"])
 
     async def test_nothing_is_delivered_after_a_close(self) -> None:
         """Words after the one that closed or aborted the connection are not delivered."""
@@ -174,17 +174,17 @@ class ParserTests(MixinTestCase):
             class Ending(Lines):
                 way = end
 
-                def said(self, word: bytes) -> None:
-                    super().said(word)
+                def word_received(self, word: bytes) -> None:
+                    super().word_received(word)
                     getattr(self if self.way == "abort" else self.transport, self.way)()
 
-            servers = await self.serving(Ending)
-            client = await self.raw(servers.port)
+            servers = await self.servers_of(Ending)
+            client = await self.raw_client(servers.port)
             client.say(b"quit\r\nSTARTTLS\r\nevil\r\n")
             await client.gone()
             (server,) = servers.all
             await server.lost
-            self.assertEqual(self.words(server), [b"quit"], end)
+            self.assertEqual(self.words_heard(server), [b"quit"], end)
             self.assertIs(server.tls_state, TLSState.CLOSED)
 
     async def test_word_without_an_end_does_not_fill_the_memory(self) -> None:
@@ -194,27 +194,27 @@ class ParserTests(MixinTestCase):
             def plaintext_unit(self, data: bytes | bytearray) -> int:
                 return 0
 
-        servers = await self.serving(Never)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Never)
+        client = await self.raw_client(servers.port)
         client.say(b"x" * (MAX_HELD + 1))
         await client.gone()
-        self.assertIsInstance(await self.reason(servers.all[0]), PeerMisbehaved)
-        servers = await self.serving(Lines)
-        client = await self.raw(servers.port)
+        self.assertIsInstance(await self.reason_of(servers.all[0]), PeerMisbehaved)
+        servers = await self.servers_of(Lines)
+        client = await self.raw_client(servers.port)
         client.say(b"x" * 100_000)
         await client.gone()
-        self.assertEqual(self.words(servers.all[0]), [])
+        self.assertEqual(self.words_heard(servers.all[0]), [])
 
     async def test_error_in_the_protocol_ends_the_connection(self) -> None:
         """An exception in the parser is the application's, and ends the connection."""
 
         class Broken(Lines):
-            def said(self, word: bytes) -> None:
+            def word_received(self, word: bytes) -> None:
                 raise ZeroDivisionError(word)
 
-        servers = await self.serving(Broken)
-        client = await self.raw(servers.port)
+        servers = await self.servers_of(Broken)
+        client = await self.raw_client(servers.port)
         client.say(b"one\r\ntwo\r\n")
         await client.gone()
-        self.assertIsInstance(await self.reason(servers.all[0]), ZeroDivisionError)
+        self.assertIsInstance(await self.reason_of(servers.all[0]), ZeroDivisionError)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

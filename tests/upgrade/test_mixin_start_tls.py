@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 import txtransport
 from tests import certificates
-from tests.speakers import Lines, as_client, as_server
+from tests.speakers import Lines, client_policy, server_policy
 from tests.upgrade.mixin_case import MixinTestCase
 from txtransport.config.policy import TLSPolicy
 from txtransport.errors import (
@@ -30,8 +30,8 @@ class RefusalTests(MixinTestCase):
 
     async def test_invalid_policy_is_refused_and_the_connection_stays_usable(self) -> None:
         """Files, options and names are checked before the go-ahead is written."""
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port)
         client.say(b"before")
         await client.hears(b"heard before")
         (server,) = servers.all
@@ -50,8 +50,8 @@ class RefusalTests(MixinTestCase):
         for policy, wrong in cases:
             self.assertRaises(wrong, server.startTLS, policy, reply=b"220 go\r\n")
         for keywords in ({"timeout": 0}, {"timeout": "soon"}):
-            self.assertRaises(InvalidOption, server.startTLS, as_server(), **keywords)
-        self.assertRaises(TypeError, server.startTLS, as_server(), reply="220 go\r\n")
+            self.assertRaises(InvalidOption, server.startTLS, server_policy(), **keywords)
+        self.assertRaises(TypeError, server.startTLS, server_policy(), reply="220 go\r\n")
         self.assertRaises(InvalidOption, client.startTLS, {"cafile": certificates.cafile()})
         self.assertIs(server.tls_state, TLSState.PLAINTEXT)
         client.say(b"still here")
@@ -61,36 +61,36 @@ class RefusalTests(MixinTestCase):
 
     async def test_second_start_tls_is_refused(self) -> None:
         """A second upgrade, during the first or after it, is refused and does no harm."""
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port)
         client.say(b"STARTTLS")
         await client.hears(b"GO")
         self.assertIs(client.tls_state, TLSState.HANDSHAKING)
         self.assertFalse(client.is_secure)
-        self.assertRaises(AlreadySecure, client.startTLS, as_client())
+        self.assertRaises(AlreadySecure, client.startTLS, client_policy())
         await client.secured
-        self.assertRaises(AlreadySecure, client.startTLS, as_client())
+        self.assertRaises(AlreadySecure, client.startTLS, client_policy())
         client.say(b"after")
         await client.hears(b"heard after")
 
     async def test_tls_started_without_the_mixin_is_noticed(self) -> None:
         """startTLS() is refused when the transport has TLS already."""
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port)
         client.transport.TLS = True
-        self.assertRaises(AlreadySecure, client.startTLS, as_client())
+        self.assertRaises(AlreadySecure, client.startTLS, client_policy())
         del client.transport.TLS
 
     async def test_start_tls_needs_an_open_connection(self) -> None:
         """Before the connection, while it closes and after it, an upgrade is refused."""
-        self.assertRaises(ConversationOver, Lines().startTLS, as_client())
+        self.assertRaises(ConversationOver, Lines().startTLS, client_policy())
         self.assertIs(Lines().tls_state, TLSState.CLOSED)
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port)
         client.transport.loseConnection()
-        self.assertRaises(ConversationOver, client.startTLS, as_client())
+        self.assertRaises(ConversationOver, client.startTLS, client_policy())
         await client.lost
-        self.assertRaises(ConversationOver, client.startTLS, as_client())
+        self.assertRaises(ConversationOver, client.startTLS, client_policy())
         self.assertIs(client.tls_state, TLSState.CLOSED)
 
     async def test_transport_without_tls_refuses_start_tls(self) -> None:
@@ -99,7 +99,7 @@ class RefusalTests(MixinTestCase):
         client.makeConnection(cast(Any, StringTransport()))
         self.assertIn(
             "TCP and local sockets",
-            str(self.assertRaises(UpgradeError, client.startTLS, as_client())),
+            str(self.assertRaises(UpgradeError, client.startTLS, client_policy())),
         )
 
     async def test_mixin_must_be_the_first_base_class(self) -> None:
@@ -111,7 +111,8 @@ class RefusalTests(MixinTestCase):
         wrong = Wrong()
         wrong.makeConnection(cast(Any, StringTransport()))
         self.assertIn(
-            "must stand first", str(self.assertRaises(UpgradeError, wrong.startTLS, as_client()))
+            "must stand first",
+            str(self.assertRaises(UpgradeError, wrong.startTLS, client_policy())),
         )
 
     async def test_pull_producer_is_refused_and_push_producer_continues(self) -> None:
@@ -128,10 +129,10 @@ class RefusalTests(MixinTestCase):
             def stopProducing(self) -> None:
                 pass
 
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port)
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port)
         client.transport.registerProducer(Producing(), False)
-        self.assertRaises(ProducerInTheWay, client.startTLS, as_client())
+        self.assertRaises(ProducerInTheWay, client.startTLS, client_policy())
         client.transport.unregisterProducer()
         # A streaming one waits until the handshake is over.
         client.transport.registerProducer(Producing(), True)
@@ -152,16 +153,16 @@ class PolicyTests(MixinTestCase):
             {"peer_name": "localhost", "cafile": certificates.cafile()},
         )
         for policy in rows:
-            servers = await self.serving(
+            servers = await self.servers_of(
                 Lines, policy=TLSPolicy(SNI_server_certs={"localhost": certificates.site()})
             )
-            client = await self.calling(Lines, servers.port, policy=policy)
+            client = await self.client_of(Lines, servers.port, policy=policy)
             client.say(b"STARTTLS")
             self.assertEqual((await client.secured).server_name, "localhost")
-        servers = await self.serving(Lines)
-        client = await self.calling(Lines, servers.port, policy="localhost")
+        servers = await self.servers_of(Lines)
+        client = await self.client_of(Lines, servers.port, policy="localhost")
         client.say(b"STARTTLS")
         # The name alone means the platform's trust, which does not know our root.
-        self.assertEqual((await self.failure(client)).cause, "unknown-issuer")
+        self.assertEqual((await self.upgrade_failure(client)).cause, "unknown-issuer")
         servers.all[0].secured.addErrback(lambda reason: None)
         await servers.all[0].lost

@@ -11,7 +11,7 @@ from zope.interface import implementer
 
 import txtransport
 from tests import certificates
-from tests.speakers import KINDS, Lines, Speakers, as_client, as_server
+from tests.speakers import KINDS, Lines, SpeakerFactory, client_policy, server_policy
 from tests.upgrade.mixin_case import MixinTestCase
 from txtransport.errors import (
     AlreadySecure,
@@ -25,8 +25,8 @@ class ConversationTests(MixinTestCase):
     async def test_conversation_continues_under_tls(self) -> None:
         """Words before the switch are in the clear, words after it under TLS, on both sides."""
         for kind in KINDS:
-            servers = await self.serving(kind)
-            client = await self.calling(kind, servers.port)
+            servers = await self.servers_of(kind)
+            client = await self.client_of(kind, servers.port)
             client.say(b"before")
             await client.hears(b"heard before")
             client.say(b"STARTTLS")
@@ -40,15 +40,15 @@ class ConversationTests(MixinTestCase):
                 kind.__name__,
             )
             self.assertTrue(session.verified)
-            self.assertEqual((client.forgot, server.forgot), (1, 1))
+            self.assertEqual((client.forget_calls, server.forget_calls), (1, 1))
             self.assertEqual(txtransport.session_of(server.transport), await server.secured)
 
     async def test_words_before_the_go_ahead_count_as_plaintext(self) -> None:
         """Words that arrive before the go-ahead are received, as plaintext."""
         for kind in KINDS:
-            servers = await self.serving(kind)
-            client = await self.calling(kind, servers.port)
-            await self.first(servers)
+            servers = await self.servers_of(kind)
+            client = await self.client_of(kind, servers.port)
+            await self.wait_for_first(servers)
             servers.all[0].say(b"news")
             client.say(b"STARTTLS")
             await client.secured
@@ -57,28 +57,30 @@ class ConversationTests(MixinTestCase):
     async def test_segmentation_does_not_matter(self) -> None:
         """Byte by byte, a conversation is the same."""
         for kind in KINDS:
-            servers = await self.serving(kind)
-            client = await self.raw(servers.port)
+            servers = await self.servers_of(kind)
+            client = await self.raw_client(servers.port)
             cast(Any, client.transport).setTcpNoDelay(True)
-            (server,) = await self.first(servers)
-            for byte in kind().packed(b"before") + kind().packed(b"STARTTLS"):
+            (server,) = await self.wait_for_first(servers)
+            for byte in kind().encode(b"before") + kind().encode(b"STARTTLS"):
                 server.dataReceived(bytes([byte]))
-            await client.heard(kind().packed(b"GO"))
+            await client.heard(kind().encode(b"GO"))
             self.assertEqual(server.heard, [(b"before", False), (b"STARTTLS", False)])
             await self.end(client)
-            self.assertEqual((await self.failure(server)).cause, "closed")
+            self.assertEqual((await self.upgrade_failure(server)).cause, "closed")
 
 
 class TransportTests(MixinTestCase):
     """The mixin works over every transport that can start TLS."""
 
-    async def over(self, url: str, place: str, **options: Any) -> Any:
+    async def upgraded_over(self, url: str, place: str, **options: Any) -> Any:
         """The server's side of an upgrade over those URLs."""
-        servers = Speakers(Lines)
+        servers = SpeakerFactory(Lines)
         port = await self.listening(url, servers, **options)
         endpoint = txtransport.client(self.reactor, place.format(port=port))
-        client: Any = await endpoint.connect(Speakers(Lines, is_server=False, policy=as_client()))
-        self.addCleanup(self.hung_up, client)
+        client: Any = await endpoint.connect(
+            SpeakerFactory(Lines, is_server=False, policy=client_policy())
+        )
+        self.addCleanup(self.hang_up, client)
         client.say(b"STARTTLS")
         await client.secured
         client.say(b"after")
@@ -89,12 +91,12 @@ class TransportTests(MixinTestCase):
         """Local sockets work, with a path and with an abstract name."""
         path = f"{certificates.folder()}/upgrade.sock"
         for place in (path, "@txtransport-upgrade-test"):
-            server = await self.over(f"unix://{place}", f"unix://{place}")
+            server = await self.upgraded_over(f"unix://{place}", f"unix://{place}")
             self.assertEqual(server.heard[-1], (b"after", True))
 
     async def test_connection_limits_do_not_interfere(self) -> None:
         """The wrapper that counts a server's connections does not interfere."""
-        server = await self.over(
+        server = await self.upgraded_over(
             "tcp://127.0.0.1:0", "tcp://127.0.0.1:{port}", max_connections=5, max_per_ip=5
         )
         self.assertTrue(server.is_secure)
@@ -102,14 +104,14 @@ class TransportTests(MixinTestCase):
     async def test_twisted_endpoints_and_wrappers_work(self) -> None:
         """The mixin works over Twisted's own endpoints and under its WrappingFactory."""
         for wrapped in (lambda factory: factory, WrappingFactory):
-            servers = Speakers(Lines)
+            servers = SpeakerFactory(Lines)
             listening = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
             port = self.adopt(await listening.listen(wrapped(servers)))
             calling = TCP4ClientEndpoint(self.reactor, "127.0.0.1", port)
-            clients = Speakers(Lines, is_server=False, policy=as_client())
+            clients = SpeakerFactory(Lines, is_server=False, policy=client_policy())
             await calling.connect(wrapped(clients))
             (client,) = clients.all
-            self.addCleanup(self.hung_up, client)
+            self.addCleanup(self.hang_up, client)
             client.say(b"STARTTLS")
             await client.secured
             client.say(b"after")
@@ -118,17 +120,17 @@ class TransportTests(MixinTestCase):
 
     async def test_under_implicit_tls_the_protocol_is_secure_at_once(self) -> None:
         """The same protocol serves port 465, where TLS comes first."""
-        servers = Speakers(Lines)
-        port = await self.listening("tls://127.0.0.1:0", servers, **as_server())
-        endpoint = txtransport.client(self.reactor, f"tls://127.0.0.1:{port}", **as_client())
-        client: Any = await endpoint.connect(Speakers(Lines, is_server=False))
-        self.addCleanup(self.hung_up, client)
+        servers = SpeakerFactory(Lines)
+        port = await self.listening("tls://127.0.0.1:0", servers, **server_policy())
+        endpoint = txtransport.client(self.reactor, f"tls://127.0.0.1:{port}", **client_policy())
+        client: Any = await endpoint.connect(SpeakerFactory(Lines, is_server=False))
+        self.addCleanup(self.hang_up, client)
         client.say(b"one")
         client.say(b"two")
         await client.hears(b"heard two")
         self.assertEqual(servers.all[0].heard, [(b"one", True), (b"two", True)])
         self.assertIs(client.tls_state, TLSState.SECURE)
-        self.assertRaises(AlreadySecure, client.startTLS, as_client())
+        self.assertRaises(AlreadySecure, client.startTLS, client_policy())
 
     async def test_handshake_listener_is_called_once(self) -> None:
         """A protocol that is Twisted's IHandshakeListener is called, as Twisted would call it."""
@@ -141,8 +143,8 @@ class TransportTests(MixinTestCase):
                 assert self.is_secure
                 self.completed += 1
 
-        servers = await self.serving(Listening)
-        client = await self.calling(Listening, servers.port)
+        servers = await self.servers_of(Listening)
+        client = await self.client_of(Listening, servers.port)
         client.say(b"STARTTLS")
         await client.secured
         client.say(b"after")
@@ -151,8 +153,8 @@ class TransportTests(MixinTestCase):
 
     async def test_tls_roles_may_be_reversed(self) -> None:
         """TLS's client may be TCP's server, as in FTP's active mode."""
-        servers = await self.serving(Lines, policy=as_client())
-        client = await self.calling(Lines, servers.port, policy=as_server())
+        servers = await self.servers_of(Lines, policy=client_policy())
+        client = await self.client_of(Lines, servers.port, policy=server_policy())
         # TLS's client may say hello right behind its go-ahead.
         client.may_pipeline_hello = True
         client.upgrade = lambda reply: self.reversed_upgrade(client, False)
@@ -171,10 +173,10 @@ class TransportTests(MixinTestCase):
 
     async def test_second_connection_resumes_the_session(self) -> None:
         """The second upgrade with a server resumes the TLS session of the first."""
-        servers = await self.serving(Lines)
+        servers = await self.servers_of(Lines)
         resumed = []
         for _ in range(2):
-            client = await self.calling(Lines, servers.port)
+            client = await self.client_of(Lines, servers.port)
             client.say(b"STARTTLS")
             resumed.append((await client.secured).resumed)
             client.say(b"after")
