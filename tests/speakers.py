@@ -1,8 +1,8 @@
-"""Small protocols that switch to TLS, one for each of Twisted's parsers.
+"""Small protocols with the mixin that switch to TLS, one for each of Twisted's parsers.
 
-All speak the same conversation in words: whoever hears ``STARTTLS`` answers
-``GO`` and switches, whoever hears ``GO`` switches, and anything else is
-answered with ``heard`` and the word (by servers).
+All exchange the same words. A speaker that receives ``STARTTLS`` replies
+``GO`` and starts TLS; a speaker that receives ``GO`` starts TLS. A server
+replies to any other word with ``heard`` and that word.
 """
 
 from __future__ import annotations
@@ -25,15 +25,16 @@ from txtransport import Session, StartTLSMixin
 
 
 class Speaker(StartTLSMixin):
-    """What all of them have in common.
+    """Exchanges words with its peer; a subclass frames them for its parser.
 
     Attributes:
-        heard: Each word, and whether it came under TLS.
-        policy: What TLS is to be like.
-        is_server: Whether it answers.
-        secured: Fires with the session, or fails, when the switch is over.
-        lost: Fires with the reason when the connection is over.
-        forget_calls: How often it was told to forget.
+        policy: The policy for `startTLS`.
+        is_server: Whether it replies to words.
+        timeout: Seconds for the handshake, or None for the default.
+        heard: Each word that it received, and whether that was under TLS.
+        secured: Fires with the session when TLS is established, or fails.
+        lost: Fires with the reason, in a list, when the connection ends.
+        forget_calls: How often `forget_plaintext_state` was called.
     """
 
     policy: Any = None
@@ -48,16 +49,16 @@ class Speaker(StartTLSMixin):
         self._waiting: list[tuple[bytes, Deferred[None]]] = []
 
     def encode(self, word: bytes) -> bytes:
-        """A word, as it is written."""
+        """A word as its parser reads it."""
         raise NotImplementedError
 
     def say(self, word: bytes) -> None:
-        """Write a word."""
+        """Send a word."""
         assert self.transport is not None
         self.transport.write(self.encode(word))
 
     def word_received(self, word: bytes) -> None:
-        """A word has come."""
+        """Act on a word that has arrived."""
         self.heard.append((word, self.is_secure))
         if word == b"STARTTLS":
             self.upgrade(self.encode(b"GO"))
@@ -70,12 +71,12 @@ class Speaker(StartTLSMixin):
             waiting[1].callback(None)
 
     def upgrade(self, reply: bytes) -> None:
-        """Switch to TLS."""
+        """Start TLS; `secured` tells the outcome."""
         started = self.startTLS(self.policy, reply=reply, timeout=self.timeout)
         started.addCallbacks(self.secured.callback, self.secured.errback)
 
     def hears(self, word: bytes) -> Deferred[None]:
-        """Fires when that word has come."""
+        """Fires when that word has arrived."""
         hearing: Deferred[None] = Deferred()
         if word in [heard for heard, _ in self.heard]:
             hearing.callback(None)
@@ -91,7 +92,7 @@ class Speaker(StartTLSMixin):
 
 
 class Lines(Speaker, LineReceiver):
-    """Over lines."""
+    """Words are lines."""
 
     def encode(self, word: bytes) -> bytes:
         return word + b"\r\n"
@@ -101,7 +102,7 @@ class Lines(Speaker, LineReceiver):
 
 
 class OnlyLines(Speaker, LineOnlyReceiver):
-    """Over lines, with the parser that cannot be asked for what is left."""
+    """Words are lines, read by a parser that does not show what it has in its buffer."""
 
     encode = Lines.encode
 
@@ -110,7 +111,7 @@ class OnlyLines(Speaker, LineOnlyReceiver):
 
 
 class Shorts(Speaker, Int16StringReceiver):
-    """Over messages with 16 bits of length."""
+    """Words are messages after their length in 16 bits."""
 
     def encode(self, word: bytes) -> bytes:
         return len(word).to_bytes(2, "big") + word
@@ -120,7 +121,7 @@ class Shorts(Speaker, Int16StringReceiver):
 
 
 class Longs(Speaker, Int32StringReceiver):
-    """Over messages with 32 bits of length."""
+    """Words are messages after their length in 32 bits."""
 
     def encode(self, word: bytes) -> bytes:
         return len(word).to_bytes(4, "big") + word
@@ -129,7 +130,7 @@ class Longs(Speaker, Int32StringReceiver):
 
 
 class Netstrings(Speaker, NetstringReceiver):
-    """Over netstrings."""
+    """Words are netstrings."""
 
     def encode(self, word: bytes) -> bytes:
         return b"%d:%s," % (len(word), word)
@@ -138,7 +139,7 @@ class Netstrings(Speaker, NetstringReceiver):
 
 
 class Plain(Speaker, Protocol):
-    """Over a parser of its own: words end with a semicolon."""
+    """Words end with a semicolon, read by a parser that is not Twisted's."""
 
     _rest = b""
 
@@ -155,20 +156,24 @@ KINDS: Final[tuple[type[Speaker], ...]] = (Lines, OnlyLines, Shorts, Longs, Nets
 
 
 def server_policy() -> dict[str, Any]:
-    """What a server of the tests wants of TLS."""
+    """TLS options for a server, with the certificate of localhost."""
     return {"local_cert": certificates.site()}
 
 
 def client_policy() -> dict[str, Any]:
-    """What a client of the tests wants of TLS."""
+    """TLS options for a client that verifies the name localhost."""
     return {"cafile": certificates.cafile(), "peer_name": "localhost"}
 
 
 class SpeakerFactory(Factory):
-    """Builds servers of one kind, and keeps them.
+    """Builds speakers of one kind, by default servers, and keeps them.
+
+    Args:
+        kind: The class of the speakers.
+        **attributes: Set on each speaker.
 
     Attributes:
-        all: Those built so far.
+        all: The speakers built so far.
     """
 
     noisy = False

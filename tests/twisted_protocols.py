@@ -1,8 +1,8 @@
-"""Twisted's own protocols, unmodified, for `txtransport.upgrade.guard` to stand around.
+"""Twisted's own protocols, unmodified, for the tests of `txtransport.upgrade.guard`.
 
-Servers and clients for SMTP, IMAP, POP3, XMPP and AMP, with contexts of
-Twisted's making. What a guest is given, and how its conversation ends, is
-noted at the two methods through which it hears of either.
+Servers and clients for SMTP, IMAP, POP3, XMPP and AMP, with Twisted's own
+context factories. A `Recording` keeps what a protocol is given and how its
+connection ends: it wraps the protocol's ``dataReceived`` and ``connectionLost``.
 """
 
 from __future__ import annotations
@@ -32,43 +32,43 @@ from tests import certificates
 USER: Final = b"alice"
 PASSWORD: Final = b"correct horse"
 
-# --- what TLS is to be like, in Twisted's words ----------------------------------
+# --- Twisted's context factories -------------------------------------------------
 
 
 @functools.cache
 def identity(file: str | None = None) -> ssl.PrivateCertificate:
-    """Who the servers are; `certificates.site` by default."""
+    """A server's certificate and key, of a PEM file; `certificates.site` by default."""
     pem = Path(file or certificates.site()).read_bytes()
     return cast(ssl.PrivateCertificate, ssl.PrivateCertificate.loadPEM(pem))
 
 
 @functools.cache
 def trusted_root() -> ssl.Certificate:
-    """Whom the clients trust."""
+    """The certificate authority that the clients trust."""
     return ssl.Certificate.loadPEM(Path(certificates.cafile()).read_bytes())
 
 
 def server_context(file: str | None = None) -> Any:
-    """A server's context factory."""
+    """A server's context factory, for the certificate in that file."""
     return identity(file).options()
 
 
 def client_context(name: str = "localhost") -> Any:
-    """A client's context factory, which wants that name verified."""
+    """A client's context factory, which verifies that the server has that name."""
     return ssl.optionsForClientTLS(name, trustRoot=trusted_root())
 
 
-# --- what becomes of a guest -----------------------------------------------------
+# --- recordings ------------------------------------------------------------------
 
 
 @define(eq=False)
 class Recording:
-    """One guest's conversation, as the guest heard it.
+    """What one protocol was given, and how its connection ended.
 
     Attributes:
-        guest: The protocol.
-        given: What it was given, piece by piece.
-        lost: Fires with the reason when the conversation is over, in a list.
+        protocol: The protocol.
+        given: The argument of each call of ``dataReceived``.
+        lost: Fires with the reason, in a list, when the connection has ended.
     """
 
     protocol: Any
@@ -77,7 +77,7 @@ class Recording:
 
     @classmethod
     def of(cls, protocol: Any) -> Recording:
-        """Begin to take notes."""
+        """Start to record a protocol."""
         recording = cls(protocol)
         receive, end = protocol.dataReceived, protocol.connectionLost
 
@@ -89,26 +89,29 @@ class Recording:
             end(reason)
             recording.lost.callback([reason])
 
-        # On the instance, so that the class remains Twisted's.
+        # On the instance: the class is Twisted's, and stays unmodified.
         vars(protocol).update(dataReceived=data_received, connectionLost=connection_lost)
         return recording
 
     @property
     def heard(self) -> bytes:
-        """All that it was given."""
+        """All bytes that the protocol was given."""
         return b"".join(self.given)
 
     async def reason(self) -> Any:
-        """The exception for which the conversation ended."""
+        """The exception with which the connection ends."""
         (failure,) = await self.lost
         return failure.value
 
 
 class RecordingFactory(Factory):
-    """Builds protocols, and notes what becomes of them.
+    """Builds protocols, and records each.
+
+    Args:
+        build: Builds a protocol.
 
     Attributes:
-        visits: Those built so far.
+        recordings: Those of the protocols built so far.
     """
 
     noisy = False
@@ -124,17 +127,18 @@ class RecordingFactory(Factory):
 
     @property
     def recording(self) -> Recording:
-        """The only one."""
+        """The only recording; fails if there is not exactly one."""
         (recording,) = self.recordings
         return recording
 
 
 class ScriptedServer(Protocol):
-    """Says what a script says, whatever it means.
+    """Follows a script, without a parser.
 
     Args:
-        greeting: What it says first.
-        steps: What to wait for, and what to say then; None means TLS.
+        greeting: What to send first.
+        steps: Pairs of bytes to wait for and the reply to send then; None in
+            place of a reply starts TLS.
 
     Attributes:
         heard: All that it received.
@@ -171,11 +175,11 @@ class ScriptedServer(Protocol):
 @implementer(IRealm)
 @define(eq=False)
 class Realm:
-    """Gives everyone the same.
+    """A realm in which every user has the same avatar.
 
     Attributes:
-        avatar: What everyone gets.
-        logins: Who has logged in.
+        avatar: The avatar.
+        logins: The names with which users have logged in.
     """
 
     avatar: object
@@ -187,16 +191,16 @@ class Realm:
 
 
 class DelayedPortal(Portal):
-    """A portal that may take its time.
+    """A portal that can keep log-ins pending.
 
     Attributes:
-        waiting: Who is kept waiting, if it does.
+        waiting: Fire one of these to let that log-in continue; None to keep none pending.
     """
 
     waiting: list[Deferred[None]] | None = None
 
     def login(self, *args: Any) -> Any:
-        """Log someone in, at once or when the test says so."""
+        """Log in, at once or when the test fires the Deferred in `waiting`."""
         if self.waiting is None:
             return super().login(*args)
         opened: Deferred[None] = Deferred()
@@ -206,7 +210,7 @@ class DelayedPortal(Portal):
 
 
 def portal_for(avatar: object) -> Any:
-    """The portal to that, for `USER` with `PASSWORD`."""
+    """A portal that gives that avatar to `USER` with `PASSWORD`."""
     return DelayedPortal(Realm(avatar), [InMemoryUsernamePasswordDatabaseDontUse(alice=PASSWORD)])
 
 
@@ -216,14 +220,14 @@ def portal_for(avatar: object) -> Any:
 @implementer(smtp.IMessageDelivery)
 @define(eq=False)
 class Postbox:
-    """Takes every mail.
+    """An SMTP delivery that accepts every mail.
 
     Attributes:
-        mails: The lines of each.
-        senders: Who wanted to send.
-        helos: By which name they had come.
-        deciding: Who is kept waiting for the answer to MAIL, or None.
-        storing: Who is kept waiting for the answer to a mail, or None.
+        mails: The lines of each mail.
+        senders: The address of each MAIL command.
+        helos: The client's EHLO name, for each mail.
+        deciding: Fire one of these to accept that MAIL command; None to accept at once.
+        storing: Fire one of these to acknowledge that mail; None to acknowledge at once.
     """
 
     mails: list[list[bytes]] = field(factory=list)
@@ -251,7 +255,7 @@ class Postbox:
 @implementer(smtp.IMessage)
 @define(eq=False)
 class Mail:
-    """One mail on its way in."""
+    """One mail that is being received."""
 
     postbox: Postbox
     lines: list[bytes] = field(factory=list)
@@ -273,7 +277,7 @@ class Mail:
 
 
 def mail_server(postbox: Postbox, context: Any = None, portal: Any = None) -> smtp.ESMTP:
-    """A mail server that delivers there, and knows `USER`."""
+    """An SMTP server that delivers to that postbox, with an account for `USER`."""
     server = smtp.ESMTP({b"PLAIN": imap4.PLAINCredentials}, context or server_context())
     server.delivery = postbox
     server.portal = portal or portal_for(postbox)
@@ -282,7 +286,7 @@ def mail_server(postbox: Postbox, context: Any = None, portal: Any = None) -> sm
 
 
 def mail_sender(result: Deferred[Any], context: Any = None, **keywords: Any) -> Any:
-    """Twisted's factory for one mail; `result` fires when it was sent."""
+    """Twisted's client factory that sends one mail; `result` fires when it is sent."""
     return smtp.ESMTPSenderFactory(
         USER,
         PASSWORD,
@@ -300,7 +304,7 @@ def mail_sender(result: Deferred[Any], context: Any = None, **keywords: Any) -> 
 
 
 def imap_account() -> Any:
-    """An account with one mailbox."""
+    """An IMAP account with one mailbox."""
     made = imap4.MemoryAccount(b"alice")
     made.addMailbox("INBOX", Mailbox())
     return made
@@ -308,7 +312,7 @@ def imap_account() -> Any:
 
 @implementer(imap4.IMailboxInfo)
 class Mailbox:
-    """As much of a mailbox as a list shows."""
+    """As much of a mailbox as LIST needs."""
 
     def getFlags(self) -> list[str]:
         return ["\\HasNoChildren"]
@@ -328,10 +332,10 @@ def imap_server(portal: Any = None, context: Any = None) -> imap4.IMAP4Server:
 
 
 class POP3Server(LineOnlyReceiver):
-    """A POP3 server, as far as a log-in goes; Twisted's own knows no STLS.
+    """A POP3 server that accepts any command; Twisted's own server has no STLS.
 
     Attributes:
-        heard: Its commands.
+        heard: The commands that it received.
     """
 
     def __init__(self) -> None:
@@ -362,12 +366,12 @@ PROCEED: Final = b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>"
 
 
 class ClientAuthenticator(xmlstream.ConnectAuthenticator):
-    """Begins a stream, and wants TLS.
+    """Opens a client's stream, and requires TLS.
 
     Attributes:
-        context: As for ``startTLS``.
+        context: The context factory for ``startTLS``.
         ready: Fires when the stream is ready for stanzas, or fails.
-        stanzas: All that were dispatched.
+        stanzas: The names of the elements that the stream has dispatched.
     """
 
     namespace = "jabber:client"
@@ -387,10 +391,10 @@ class ClientAuthenticator(xmlstream.ConnectAuthenticator):
 
 
 class ServerAuthenticator(xmlstream.ListenAuthenticator):
-    """Takes a stream, and offers TLS.
+    """Accepts a stream, and offers TLS.
 
     Attributes:
-        stanzas: All that were dispatched.
+        stanzas: The names of the elements that the stream has dispatched.
     """
 
     def __init__(self) -> None:
@@ -434,12 +438,12 @@ def _note_stanzas(stream: Any, stanzas: list[str]) -> None:
 
 
 def xmpp_client(authenticator: ClientAuthenticator) -> Any:
-    """A client's stream."""
+    """The stream of an XMPP client."""
     return xmlstream.XmlStream(authenticator)
 
 
 def xmpp_server(authenticator: ServerAuthenticator) -> Any:
-    """A server's stream."""
+    """The stream of an XMPP server."""
     return xmlstream.XmlStream(authenticator)
 
 
@@ -447,17 +451,17 @@ def xmpp_server(authenticator: ServerAuthenticator) -> Any:
 
 
 class Ask(amp.Command):
-    """A question; the answer says it again."""
+    """An AMP command whose answer repeats its text."""
 
     arguments: ClassVar = [(b"text", amp.Unicode())]
     response: ClassVar = [(b"text", amp.Unicode())]
 
 
 class AMPPeer(amp.AMP):
-    """Answers, and is willing to talk in secret.
+    """An AMP peer that answers `Ask`, and accepts StartTLS.
 
     Attributes:
-        asked: What it was asked.
+        asked: The text of each `Ask` that it received.
     """
 
     def __init__(self) -> None:
@@ -475,13 +479,13 @@ class AMPPeer(amp.AMP):
 
 
 def amp_box(**values: bytes) -> bytes:
-    """An AMP box, as it goes over the wire."""
+    """An AMP box in bytes."""
     made = amp.AmpBox({name.encode(): value for name, value in values.items()})
     return cast(bytes, made.serialize())
 
 
 def start_amp_tls(peer: AMPPeer) -> Deferred[Any]:
-    """Have a peer ask the other for TLS, and verify it."""
+    """Call StartTLS on the other peer, and verify its certificate."""
     return cast(
         "Deferred[Any]", peer.callRemote(amp.StartTLS, tls_verifyAuthorities=[trusted_root()])
     )

@@ -22,23 +22,23 @@ from tests.loopback import LoopbackTestCase, Recorder
 from tests.twisted_protocols import Recording, RecordingFactory
 
 EVIL: Final = b"mallory"
-
+"""A text that only an attacker sends."""
 
 AUTH_PLAIN: Final = b"AGFsaWNlAGNvcnJlY3QgaG9yc2U="
-"""`twisted_protocols.USER` and her password, as the mechanism PLAIN has it."""
-
+"""The name and password of `twisted_protocols.USER`, encoded for ``AUTH PLAIN``."""
 
 POP3_OPENING: Final = (b"+OK ready\r\n", (b"CAPA", b"+OK\r\nSTLS\r\n.\r\n"))
-"""How a POP3 server begins."""
+"""A POP3 server's greeting, and its reply to CAPA, for `GuardTestCase.scripted_servers`."""
 
 
 @frozen
 class EndpointPair:
-    """One way to listen and to call.
+    """Endpoints for a server and for its client.
 
     Attributes:
-        listen: Where to listen: of a reactor, and a path for a local socket.
-        call: How to call the one that listens there, and at that port.
+        listen: Makes the server's endpoint, of a reactor and the path for a local socket.
+        call: Makes the client's endpoint, of a reactor, that path, and the TCP port
+            on which the server listens.
     """
 
     listen: Callable[[Any, str], Any]
@@ -59,7 +59,7 @@ TCP: Final = (
         lambda reactor, path, port: TCP4ClientEndpoint(reactor, "127.0.0.1", port),
     ),
 )
-
+"""TCP: with our endpoints, with a connection limit, and with Twisted's endpoints."""
 
 LOCAL: Final = (
     EndpointPair(
@@ -71,19 +71,20 @@ LOCAL: Final = (
         lambda reactor, path, port: UNIXClientEndpoint(reactor, path),
     ),
 )
+"""Local sockets: with our endpoints and with Twisted's."""
 
 
 class GuardTestCase(LoopbackTestCase):
-    """Guarded servers and clients."""
+    """Makes guarded servers and clients on loopback, and unguarded peers for them."""
 
     def setUp(self) -> None:
         super().setUp()
-        # Twisted builds its contexts of what pyOpenSSL would rather not have.
-        # The filters that are in force now are gone when the test is over.
+        # Twisted builds its contexts with pyOpenSSL's own X.509 objects, which
+        # pyOpenSSL deprecates. This filter does not outlive the test.
         warnings.filterwarnings("ignore", "Passing pyOpenSSL", DeprecationWarning)
 
     async def guarded_servers(self, build: Callable[[], object], **keywords: Any) -> Any:
-        """Guarded servers on loopback; with the port's number."""
+        """Listen with a guard; the factory, whose `port` is the port's number."""
         servers: Any = RecordingFactory(build)
         servers.port = await self.listening(
             "tcp://127.0.0.1:0", txtransport.guard(servers, **keywords)
@@ -91,29 +92,29 @@ class GuardTestCase(LoopbackTestCase):
         return servers
 
     async def unguarded_servers(self, build: Callable[[], object]) -> Any:
-        """The same without a guard."""
+        """Listen without a guard; the factory, whose `port` is the port's number."""
         servers: Any = RecordingFactory(build)
         servers.port = await self.listening("tcp://127.0.0.1:0", servers)
         return servers
 
     async def scripted_servers(self, greeting: bytes, *steps: tuple[bytes, bytes | None]) -> Any:
-        """Servers that say what the script says; with the port's number."""
+        """Listen with servers that follow a script, as `ScriptedServer` describes it."""
         return await self.unguarded_servers(
             lambda: twisted_protocols.ScriptedServer(greeting, steps)
         )
 
     async def raw_client(self, servers: Any) -> Recorder:
-        """A client that writes what it likes."""
+        """Connect a client that sends whatever bytes the test says."""
         return await self.connected(f"tcp://127.0.0.1:{servers.port}")
 
     def start_tls(self, client: Recorder, name: str = "localhost") -> None:
-        """Have such a client begin TLS."""
+        """Start TLS on a `raw_client`, which verifies the server's name."""
         cast(Any, client.transport).startTLS(twisted_protocols.client_context(name))
 
     async def guarded_client(
         self, build: Callable[[], object], servers: Any, **keywords: Any
     ) -> Recording:
-        """A guarded client's conversation with those servers."""
+        """Connect a guarded client to those servers; its recording."""
         clients = RecordingFactory(build)
         endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{servers.port}")
         await endpoint.connect(txtransport.guard(clients, **keywords))
@@ -121,17 +122,17 @@ class GuardTestCase(LoopbackTestCase):
         return clients.recording
 
     async def hang_up(self, recording: Recording) -> None:
-        """Abort, and wait for the end."""
+        """Abort a connection that is still open, and wait for its end."""
         if not recording.lost.called:
             recording.protocol.transport.abortConnection()
             await recording.lost
 
-    async def failure_of(self, attempt: Any) -> Any:
-        """The exception with which something failed."""
-        return await self.assertFailure(attempt, Exception)
+    async def failure_of(self, outcome: Any) -> Any:
+        """The exception with which a Deferred fails."""
+        return await self.assertFailure(outcome, Exception)
 
     def send_mail(self, servers: Any, policy: Any = None) -> Deferred[Any]:
-        """Have Twisted's guarded sender give a mail to those servers."""
+        """Send a mail to those servers with Twisted's SMTP client, guarded."""
         sent: Deferred[Any] = Deferred()
         sender = twisted_protocols.mail_sender(sent)
         guarded = txtransport.guard(sender, policy=policy)

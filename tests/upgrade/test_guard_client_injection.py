@@ -22,82 +22,82 @@ SMTP_SESSION: Final = (
     b"250-mx\r\n250 AUTH PLAIN\r\n235 ok\r\n250 ok\r\n250 ok\r\n354 go on\r\n"
     b"250 queued\r\n221 bye\r\n"
 )
-"""All that a mail server says after the go-ahead."""
+"""All that an SMTP server says after the go-ahead, until a mail is sent."""
 
 
 @frozen
 class ClientUpgrade:
-    """How a server lets one of the clients go ahead.
+    """How one of the clients upgrades, up to the go-ahead.
 
     Attributes:
         build: Builds the client.
-        begin: Has it begin.
+        begin: Makes the client start, and returns a Deferred or None.
         greeting: What the server says first.
-        steps: What it says to what, before the go-ahead.
-        ask: How the client asks for TLS.
-        go_ahead: The answer.
+        steps: What the client says before its request, and the server's replies.
+        request: How the client's request for TLS ends.
+        go_ahead: The server's reply to the request.
     """
 
     build: Callable[[], object]
     begin: Callable[[Any], Any]
     greeting: bytes
     steps: tuple[tuple[bytes, bytes], ...]
-    ask: bytes
+    request: bytes
     go_ahead: bytes
 
 
 CLIENTS: Final = {
     "smtp": ClientUpgrade(
-        lambda: twisted_protocols.mail_sender(Deferred()).buildProtocol(None),
-        lambda client: None,
-        b"220 mx\r\n",
-        ((b"EHLO", b"250-mx\r\n250 STARTTLS\r\n"),),
-        b"STARTTLS\r\n",
-        b"220 go\r\n",
+        build=lambda: twisted_protocols.mail_sender(Deferred()).buildProtocol(None),
+        begin=lambda client: None,
+        greeting=b"220 mx\r\n",
+        steps=((b"EHLO", b"250-mx\r\n250 STARTTLS\r\n"),),
+        request=b"STARTTLS\r\n",
+        go_ahead=b"220 go\r\n",
     ),
     "imap": ClientUpgrade(
-        lambda: imap4.IMAP4Client(twisted_protocols.client_context()),
-        lambda client: client.getCapabilities().addCallback(lambda _: client.startTLS()),
-        b"* OK hello\r\n",
-        ((b"CAPABILITY", b"* CAPABILITY IMAP4rev1 STARTTLS\r\n0001 OK done\r\n"),),
-        b"0002 STARTTLS\r\n",
-        b"0002 OK go\r\n",
+        build=lambda: imap4.IMAP4Client(twisted_protocols.client_context()),
+        begin=lambda client: client.getCapabilities().addCallback(lambda _: client.startTLS()),
+        greeting=b"* OK hello\r\n",
+        steps=((b"CAPABILITY", b"* CAPABILITY IMAP4rev1 STARTTLS\r\n0001 OK done\r\n"),),
+        request=b"0002 STARTTLS\r\n",
+        go_ahead=b"0002 OK go\r\n",
     ),
     "pop3": ClientUpgrade(
-        pop3.AdvancedPOP3Client,
-        lambda client: client.startTLS(twisted_protocols.client_context()),
-        POP3_OPENING[0],
-        (POP3_OPENING[1],),
-        b"STLS\r\n",
-        b"+OK go\r\n",
+        build=pop3.AdvancedPOP3Client,
+        begin=lambda client: client.startTLS(twisted_protocols.client_context()),
+        greeting=POP3_OPENING[0],
+        steps=(POP3_OPENING[1],),
+        request=b"STLS\r\n",
+        go_ahead=b"+OK go\r\n",
     ),
     "xmpp": ClientUpgrade(
-        lambda: twisted_protocols.xmpp_client(twisted_protocols.ClientAuthenticator()),
-        lambda client: None,
-        b"",
-        ((b"<stream:stream", twisted_protocols.STREAM + twisted_protocols.FEATURES),),
-        b"xmpp-tls'/>",
-        twisted_protocols.PROCEED,
+        build=lambda: twisted_protocols.xmpp_client(twisted_protocols.ClientAuthenticator()),
+        begin=lambda client: None,
+        greeting=b"",
+        steps=((b"<stream:stream", twisted_protocols.STREAM + twisted_protocols.FEATURES),),
+        request=b"xmpp-tls'/>",
+        go_ahead=twisted_protocols.PROCEED,
     ),
     "amp": ClientUpgrade(
-        twisted_protocols.AMPPeer,
-        twisted_protocols.start_amp_tls,
-        b"",
-        (),
-        b"\x08StartTLS\0\0",
-        twisted_protocols.amp_box(_answer=b"1"),
+        build=twisted_protocols.AMPPeer,
+        begin=twisted_protocols.start_amp_tls,
+        greeting=b"",
+        steps=(),
+        request=b"\x08StartTLS\0\0",
+        go_ahead=twisted_protocols.amp_box(_answer=b"1"),
     ),
 }
 
 
 @frozen
 class StartedClient:
-    """One client's way to TLS.
+    """A client that has begun to ask for TLS.
 
     Attributes:
-        visit: The client's side.
-        servers: The servers that it came to.
-        outcome: What it was promised, or None.
+        recording: The client's side of the connection.
+        servers: The servers to which it is connected.
+        outcome: The Deferred of the client's upgrade, or None.
     """
 
     recording: Recording
@@ -111,22 +111,22 @@ class ClientInjectionTests(GuardTestCase):
     async def start_client(
         self, name: str, go_ahead: bytes, *more: tuple[bytes, bytes | None]
     ) -> StartedClient:
-        """A client that has begun with servers which answer so."""
+        """A client of that name, and servers which give that go-ahead, then `more`."""
         case = CLIENTS[name]
-        steps = [*case.steps, (case.ask, go_ahead), *more]
+        steps = [*case.steps, (case.request, go_ahead), *more]
         return await self.start_client_of(case, await self.scripted_servers(case.greeting, *steps))
 
     async def start_client_of(self, case: ClientUpgrade, servers: Any) -> StartedClient:
-        """A client that has begun with those servers."""
+        """A client that has begun, connected to those servers."""
         recording = await self.guarded_client(case.build, servers)
-        # AMP says that all is well before the handshake.
+        # AMP's Deferred fires with success before the handshake, so it tells nothing.
         outcome = case.begin(recording.protocol) if case is not CLIENTS["amp"] else None
         if case is CLIENTS["amp"]:
             case.begin(recording.protocol)
         return StartedClient(recording, servers, outcome)
 
     async def check_injected(self, name: str, *texts: bytes) -> None:
-        """Each of these behind the go-ahead ends the connection, and is not given to the client."""
+        """Each text after the go-ahead ends the connection, and never reaches the client."""
         case = CLIENTS[name]
         for evil in texts:
             started = await self.start_client(name, case.go_ahead + evil)
@@ -138,9 +138,9 @@ class ClientInjectionTests(GuardTestCase):
             )
             if started.outcome is not None:
                 self.assertIs(await self.failure_of(started.outcome), reason)
-            # Neither a hello nor a secret was said.
+            # The client sent neither a ClientHello nor credentials.
             server = started.servers.recording
-            self.assertTrue(server.heard.endswith(case.ask), server.heard)
+            self.assertTrue(server.heard.endswith(case.request), server.heard)
             await server.lost
 
     async def test_smtp_reply_after_the_go_ahead_is_not_believed(self) -> None:
@@ -193,10 +193,10 @@ class ClientInjectionTests(GuardTestCase):
             "amp", twisted_protocols.amp_box(_ask=b"9", _command=b"Ask", text=EVIL), b"\0\0"
         )
         servers = await self.scripted_servers(
-            b"", (CLIENTS["amp"].ask, CLIENTS["amp"].go_ahead + b"\0")
+            b"", (CLIENTS["amp"].request, CLIENTS["amp"].go_ahead + b"\0")
         )
         recording = await self.guarded_client(twisted_protocols.AMPPeer, servers)
-        # AMP says that all is well before the handshake; what is asked after it tells.
+        # AMP's Deferred fires before the handshake; only the next call shows the failure.
         await twisted_protocols.start_amp_tls(recording.protocol)
         failed = await self.failure_of(
             recording.protocol.callRemote(twisted_protocols.Ask, text="secret")
@@ -240,11 +240,11 @@ class ClientInjectionTests(GuardTestCase):
                     await self.failure_of(started.outcome)
 
     async def until_hello(self, started: StartedClient) -> None:
-        """Wait for a client to begin TLS; the test's own deadline bounds it."""
+        """Wait until the client has sent a ClientHello; the test's timeout bounds this."""
         while b"\x16\x03" not in started.servers.recording.heard:
             await self.turn()
 
-    async def test_smtp_mail_is_not_sent_because_plaintext_says_so(self) -> None:
+    async def test_smtp_plaintext_replies_do_not_count_as_a_mail_sent(self) -> None:
         """SMTP: a whole session's replies in the clear do not make a mail count as sent."""
         servers = await self.scripted_servers(
             b"220 mx\r\n",
@@ -277,7 +277,7 @@ class ClientInjectionTests(GuardTestCase):
                 b"220 mx\r\n",
                 (b"EHLO", b"250-mx\r\n250 AUTH PLAIN\r\n250 STARTTLS\r\n"),
                 (b"STARTTLS\r\n", answer + b"\r\n"),
-                # A goodbye, whether to a hello or to a QUIT.
+                # The client sends a ClientHello if it took the reply for a go-ahead, else QUIT.
                 (b"\x16" if answer.startswith(b"220") else b"QUIT", b"221 bye\r\n"),
             )
             await self.failure_of(self.send_mail(servers))

@@ -26,7 +26,7 @@ class ConversationTests(GuardTestCase):
     async def connect_pair(
         self, endpoints: EndpointPair, server: IProtocolFactory, client: IProtocolFactory
     ) -> None:
-        """Connect them through that door."""
+        """Listen with the server's factory and connect the client's, over those endpoints."""
         path = self.socket_path()
         port = self.adopt(await endpoints.listen(self.reactor, path).listen(server))
         await endpoints.call(self.reactor, path, port).connect(client)
@@ -38,7 +38,7 @@ class ConversationTests(GuardTestCase):
         client: Callable[[], object],
         talk: Callable[[Any], Awaitable[object]],
     ) -> None:
-        """Have the client talk over each of the doors, and see that it is under TLS."""
+        """Over each pair, run `talk` with the client, then check that both sides have TLS."""
         for endpoints in pairs:
             servers, clients = RecordingFactory(server), RecordingFactory(client)
             await self.connect_pair(

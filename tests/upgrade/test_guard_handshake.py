@@ -30,11 +30,11 @@ from txtransport.upgrade.base_transport import base_transport
 
 
 class HandshakeListeningServer(twisted_protocols.POP3Server):
-    """A POP3 server that listens for the handshake.
+    """A POP3 server that is an IHandshakeListener.
 
     Attributes:
-        completed: How often it heard of one.
-        on_handshake: What it does then.
+        completed: How often handshakeCompleted() was called.
+        on_handshake: Called with the server by handshakeCompleted().
     """
 
     completed = 0
@@ -50,15 +50,15 @@ implementer(IHandshakeListener)(HandshakeListeningServer)
 
 
 class HandshakeTests(GuardTestCase):
-    """Every connection ends once, with its reason, with a policy and without."""
+    """With a policy and without, every connection ends once, with its reason."""
 
     POLICIES: Final = (None, server_policy)
-    """The guest's own context, and one of ours."""
+    """The protocol's own context, and a policy of the guard."""
 
     async def handshaking(
         self, policy: Any = None, build: Callable[[], object] = twisted_protocols.POP3Server
     ) -> tuple[Recording, Recorder, Any]:
-        """A server that waits for a hello, whom it waits for, and its clock."""
+        """A server that waits for a ClientHello, its client, and the server's clock."""
         servers = await self.guarded_servers(build, policy=policy and policy())
         client = await self.raw_client(servers)
         await client.heard(b"+OK ready")
@@ -147,7 +147,7 @@ class HandshakeTests(GuardTestCase):
             self.assertEqual(reason.cause, "closed")
 
     async def test_connection_lost_during_the_handshake_is_reported_as_closed(self) -> None:
-        """So does a reset, or a connection that ends in the middle of the ClientHello."""
+        """A reset, and an end in the middle of the ClientHello, are reported as `closed`."""
         for policy in self.POLICIES:
             for leave, word in (
                 ("abortConnection", b""),
@@ -178,15 +178,15 @@ class HandshakeTests(GuardTestCase):
                     recording.protocol.heard, [b"STLS"] if leave else [b"STLS", b"NOOP"]
                 )
 
-    def leave(self, how: str, protocol: Any) -> None:
-        """Have a guest leave."""
-        getattr(protocol.transport, how)()
+    def leave(self, method: str, protocol: Any) -> None:
+        """Close the protocol's connection by that method of its transport."""
+        getattr(protocol.transport, method)()
 
     async def test_error_in_handshake_completed_ends_the_connection(self) -> None:
         """An exception in handshakeCompleted() ends the connection and is logged once."""
 
         def fail(protocol: object) -> None:
-            raise ZeroDivisionError("of the guest's")
+            raise ZeroDivisionError("of the protocol's")
 
         for policy in self.POLICIES:
             recording, client, _ = await self.handshaking(policy, HandshakeListeningServer)
@@ -210,7 +210,7 @@ class HandshakeTests(GuardTestCase):
             cast(Any, client.transport).pauseProducing()
             recording.protocol.transport.loseConnection()
             for _ in range(2):
-                # Once more, if it still took what was written.
+                # The deadline starts anew if the transport could still write something.
                 await self.turn()
                 clock.advance(5.01)
             self.assertIsInstance(await recording.reason(), ConnectionClosed)
@@ -234,7 +234,7 @@ class HandshakeTests(GuardTestCase):
         overheard = self.overheard()
         client.say(b"STLS\r\n")
         self.assertIsInstance(await servers.recording.reason(), ConnectionAborted)
-        # It was the guest's own wish.
+        # The protocol closed the connection itself, so there is nothing to log.
         self.assertEqual(overheard.events, [])
         self.patch(Leaving, "last", b"bye\r\n")
         servers = await self.guarded_servers(Leaving)

@@ -41,11 +41,11 @@ class ImplicitTLSTests(GuardTestCase):
             client.say(b"EHLO a\r\nSTARTTLS\r\n")
             said = await client.heard(b"454 TLS not available")
             self.assertNotIn(b"STARTTLS", said)
-            # Nor is there any need to cut what comes.
+            # TLS cannot begin again, so the guard does not cut the input.
             self.assertEqual(servers.recording.given, [b"EHLO a\r\nSTARTTLS\r\n"])
 
     async def twisted_tls_port(self, servers: RecordingFactory) -> int:
-        """Guarded servers under TLS of Twisted's; the port's number."""
+        """Listen with a guard under Twisted's own TLS; the port's number."""
         factory = TLSMemoryBIOFactory(
             twisted_protocols.server_context(), False, txtransport.guard(servers)
         )

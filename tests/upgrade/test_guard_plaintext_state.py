@@ -19,7 +19,7 @@ class PlaintextStateTests(GuardTestCase):
     async def smtp_client(
         self, postbox: twisted_protocols.Postbox, portal: Any = None
     ) -> tuple[Any, Recorder]:
-        """Mail servers, and a client that has said EHLO."""
+        """SMTP servers, and a client that has said EHLO."""
         servers = await self.guarded_servers(
             lambda: twisted_protocols.mail_server(postbox, portal=portal)
         )
@@ -29,7 +29,7 @@ class PlaintextStateTests(GuardTestCase):
         return servers, client
 
     async def reply_under_tls(self, servers: Any, client: Recorder, word: bytes) -> bytes:
-        """Ask for TLS and begin it; what the server says to that word then."""
+        """Ask for TLS and start it; the server's reply, a 5xx, to `word` under TLS."""
         client.say(b"STARTTLS\r\n")
         await client.heard(b"220 Begin TLS negotiation now\r\n")
         self.start_tls(client)
@@ -65,7 +65,7 @@ class PlaintextStateTests(GuardTestCase):
         self.assertIn("had logged in", str(await servers.recording.reason()))
 
     async def check_pending(self, servers: Any, client: Recorder, words: bytes) -> None:
-        """Behind those words, which are not answered yet, the request ends the connection."""
+        """Words that end with a request before the reply to a command end the connection."""
         client.say(words)
         await client.gone()
         reason = await servers.recording.reason()
@@ -129,14 +129,14 @@ class PlaintextStateTests(GuardTestCase):
             await self.turn()
         postbox.storing[0].callback(None)
         await client.heard(b"250 Delivery")
-        # A line feed alone ends no line of SMTP.
+        # A line feed alone does not end a line in SMTP.
         client.say(b"NO\nOP\r\n")
         await client.heard(b"500 ")
         said = await self.reply_under_tls(servers, client, b"DATA\r\n")
         self.assertTrue(said.startswith(b"503 "), said)
         servers = await self.guarded_servers(twisted_protocols.imap_server)
         client = await self.raw_client(servers)
-        # Raw data is no command, and may hold line feeds.
+        # Raw data is not a command, and may contain line feeds.
         client.say(b"A LOGIN {7}\r\nal\n\nice {2}\r\npw\r\nB STARTTLS\r\n")
         await client.heard(b"B OK Begin")
         self.start_tls(client)

@@ -54,10 +54,10 @@ class PolicyTests(GuardTestCase):
         ):
             servers = await self.guarded_servers(twisted_protocols.POP3Server, policy=server)
             recording = await self.guarded_client(pop3.AdvancedPOP3Client, servers, policy=client)
-            # The contexts are not even looked at.
+            # With a policy, the guard ignores the context.
             outcome = recording.protocol.startTLS(object())
             if client == "localhost":
-                # The name alone means the platform's trust, which does not know our root.
+                # With a name alone the platform's trust store is used, which lacks our root.
                 self.assertEqual((await self.failure_of(outcome)).cause, "unknown-issuer")
             else:
                 await outcome

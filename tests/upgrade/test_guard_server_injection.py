@@ -31,45 +31,52 @@ class ServerUpgrade:
 
     Attributes:
         build: Builds the server.
-        ask: The request, in the clear.
-        opening: What comes before it.
-        answer: How the answer to that ends.
-        go_ahead: How the answer to the request begins.
-        keywords: As for `txtransport.upgrade.guard`.
+        request: The client's request for TLS.
+        go_ahead: How the server's reply to the request begins.
+        opening: What the client says before the request.
+        opening_reply: How the server's reply to the opening ends.
     """
 
     build: Callable[[], object]
-    ask: bytes
+    request: bytes
     go_ahead: bytes
     opening: bytes = b""
-    answer: bytes = b""
+    opening_reply: bytes = b""
 
 
 SERVERS: Final = {
     "smtp": ServerUpgrade(
-        lambda: twisted_protocols.mail_server(twisted_protocols.Postbox()),
-        b"STARTTLS\r\n",
-        b"220 Begin",
-        b"EHLO a.example\r\n",
-        b"250 STARTTLS\r\n",
+        build=lambda: twisted_protocols.mail_server(twisted_protocols.Postbox()),
+        request=b"STARTTLS\r\n",
+        go_ahead=b"220 Begin",
+        opening=b"EHLO a.example\r\n",
+        opening_reply=b"250 STARTTLS\r\n",
     ),
     "imap": ServerUpgrade(
-        twisted_protocols.imap_server, b"A STARTTLS\r\n", b"A OK Begin", b"", b"* OK "
+        build=twisted_protocols.imap_server,
+        request=b"A STARTTLS\r\n",
+        go_ahead=b"A OK Begin",
+        opening=b"",
+        opening_reply=b"* OK ",
     ),
     "pop3": ServerUpgrade(
-        twisted_protocols.POP3Server, b"STLS\r\n", b"+OK\r\n", b"", b"+OK ready\r\n"
+        build=twisted_protocols.POP3Server,
+        request=b"STLS\r\n",
+        go_ahead=b"+OK\r\n",
+        opening=b"",
+        opening_reply=b"+OK ready\r\n",
     ),
     "xmpp": ServerUpgrade(
-        lambda: twisted_protocols.xmpp_server(twisted_protocols.ServerAuthenticator()),
-        twisted_protocols.STARTTLS,
-        b"<proceed",
-        twisted_protocols.STREAM,
-        b"</stream:features>",
+        build=lambda: twisted_protocols.xmpp_server(twisted_protocols.ServerAuthenticator()),
+        request=twisted_protocols.STARTTLS,
+        go_ahead=b"<proceed",
+        opening=twisted_protocols.STREAM,
+        opening_reply=b"</stream:features>",
     ),
     "amp": ServerUpgrade(
-        twisted_protocols.AMPPeer,
-        twisted_protocols.amp_box(_ask=b"1", _command=b"StartTLS"),
-        b"\x00\x07_answer",
+        build=twisted_protocols.AMPPeer,
+        request=twisted_protocols.amp_box(_ask=b"1", _command=b"StartTLS"),
+        go_ahead=b"\x00\x07_answer",
     ),
 }
 
@@ -78,27 +85,27 @@ class ServerInjectionTests(GuardTestCase):
     """What a client sends in the clear after its request for TLS is never executed."""
 
     async def client_ready_for_tls(self, name: str) -> tuple[Any, Recorder]:
-        """Servers of that kind, and a client that may ask for TLS."""
+        """Servers of that name, and a client that has said the opening."""
         case = SERVERS[name]
         servers = await self.guarded_servers(case.build)
         client = await self.raw_client(servers)
         client.say(case.opening)
-        await client.heard(case.answer)
+        await client.heard(case.opening_reply)
         return servers, client
 
     async def check_pipelined(self, name: str, *injected: bytes) -> None:
-        """Each of these behind the request ends the connection, and is not given to the server."""
+        """Each text after the request ends the connection, and never reaches the server."""
         for evil in injected:
             servers, client = await self.client_ready_for_tls(name)
             before = client.received
-            client.say(SERVERS[name].ask + evil)
+            client.say(SERVERS[name].request + evil)
             await client.gone()
             recording = servers.recording
             reason = await recording.reason()
             self.assertIsInstance(reason, PlaintextInjected, evil)
             self.assertEqual(reason.received, evil[:64])
-            self.assertEqual(recording.heard, SERVERS[name].opening + SERVERS[name].ask)
-            # Not even the go-ahead was said.
+            self.assertEqual(recording.heard, SERVERS[name].opening + SERVERS[name].request)
+            # The server did not even send the go-ahead.
             self.assertEqual(client.received, before)
 
     async def test_smtp_command_after_starttls_is_not_executed(self) -> None:
@@ -175,7 +182,7 @@ class ServerInjectionTests(GuardTestCase):
         servers = await self.guarded_servers(Slow)
         client = await self.raw_client(servers)
         half = twisted_protocols.amp_box(_ask=b"2", _command=b"Ask", text=EVIL)[:-2]
-        client.say(SERVERS["amp"].ask + half)
+        client.say(SERVERS["amp"].request + half)
         while not servers.recordings or not servers.recording.heard.endswith(half):
             await self.turn()
         servers.recording.protocol.answering.callback(None)
@@ -191,18 +198,18 @@ class ServerInjectionTests(GuardTestCase):
         """Plaintext that follows the go-ahead goes to TLS, which reports a plaintext peer."""
         for name, case in SERVERS.items():
             servers, client = await self.client_ready_for_tls(name)
-            client.say(case.ask)
+            client.say(case.request)
             await client.heard(case.go_ahead)
             client.say(b"MAIL FROM:<mallory@example.com>\r\n")
             await client.gone()
             reason = await servers.recording.reason()
             self.assertEqual((reason.cause, reason.received[:9]), ("plaintext-peer", b"MAIL FROM"))
-            self.assertEqual(servers.recording.heard, case.opening + case.ask)
+            self.assertEqual(servers.recording.heard, case.opening + case.request)
 
     async def test_segmentation_does_not_matter(self) -> None:
         """However the opening and the request are cut into segments, TLS begins after them."""
         for case in SERVERS.values():
-            whole = case.opening + case.ask
+            whole = case.opening + case.request
             for cuts in ([1] * len(whole), [len(whole) // 2, len(whole)], [len(whole)]):
                 servers = await self.guarded_servers(case.build)
                 client = await self.raw_client(servers)
@@ -218,12 +225,12 @@ class ServerInjectionTests(GuardTestCase):
                 await self.end(client)
 
     async def until_built(self, servers: Any) -> None:
-        """Wait until someone has come; the test's own deadline bounds it."""
+        """Wait until a client is connected; the test's timeout bounds this."""
         while not servers.recordings:
             await self.turn()
 
     async def until_secure(self, recording: Recording) -> None:
-        """Wait until a guest is under TLS; the test's own deadline bounds it."""
+        """Wait until the protocol is under TLS; the test's timeout bounds this."""
         while not ISSLTransport.providedBy(recording.protocol.transport):
             await self.turn()
 

@@ -28,10 +28,10 @@ from txtransport.upgrade.base_transport import base_transport
 
 @implementer(IPushProducer)
 class IdleProducer:
-    """A producer that has nothing to say."""
+    """A push producer that produces nothing."""
 
     def pauseProducing(self) -> None:
-        """It did not speak anyhow."""
+        """There is nothing to pause."""
 
     resumeProducing = stopProducing = pauseProducing
 
@@ -89,7 +89,7 @@ class StartTLSTests(GuardTestCase):
             self.assertEqual(servers.recording.given, [b"NOOP\r\n"])
 
     def test_transport_without_tls_refuses_start_tls(self) -> None:
-        """Over a transport without TLS a protocol works, and startTLS() says which have TLS."""
+        """A protocol works over a transport without TLS; startTLS() says which have TLS."""
         wrapper = txtransport.guard(RecordingFactory(twisted_protocols.POP3Server)).buildProtocol(
             None
         )

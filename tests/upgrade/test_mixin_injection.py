@@ -36,7 +36,7 @@ class InjectionTests(MixinTestCase):
             self.assertIsInstance(injected, PlaintextInjected, kind.__name__)
             self.assertIs(await self.reason_of(server), injected)
             self.assertEqual(self.words_heard(server), [b"STARTTLS"])
-            # Not even the go-ahead was said.
+            # The server did not even send the go-ahead.
             self.assertEqual(client.received, b"")
 
     async def test_partial_word_after_the_request_is_never_completed(self) -> None:
@@ -68,7 +68,7 @@ class InjectionTests(MixinTestCase):
             self.assertEqual(self.words_heard(server), [b"STARTTLS"])
 
     async def test_word_after_the_go_ahead_is_never_delivered(self) -> None:
-        """Nothing that arrives with the go-ahead, from the server or another, is delivered."""
+        """Nothing that arrives with the go-ahead, whoever sent it, is delivered."""
         for kind in KINDS:
             encode = kind().encode
             client = await self.client_sent(kind, encode(b"GO") + encode(EVIL))
@@ -87,7 +87,7 @@ class InjectionTests(MixinTestCase):
             )
 
     async def client_sent(self, kind: type[Speaker], words: bytes) -> Any:
-        """A client that a server told that, as soon as it came."""
+        """A client to which a server sends these bytes as soon as it is connected."""
 
         class Telling(Protocol):
             def connectionMade(self) -> None:
@@ -102,7 +102,7 @@ class XMLInjectionTests(MixinTestCase):
     """With an XML parser, which hides what it has read, injection is detected too."""
 
     async def xml_server(self, *said: bytes) -> tuple[Any, Recorder]:
-        """A server of XMPP's parser, and a client that said that to it."""
+        """A server with Twisted's XML parser, and a client that sent these bytes and is gone."""
         server: Any = None
 
         class Stream(txtransport.StartTLSMixin, xmlstream.XmlStream):
@@ -154,7 +154,7 @@ class PipelinedHelloTests(MixinTestCase):
     """A ClientHello may come in the same segment as the request."""
 
     def hello(self) -> tuple[SSL.Connection, bytes]:
-        """A TLS client in memory, and its first bytes."""
+        """A TLS client in memory, and its ClientHello."""
         client = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
         client.set_connect_state()
         with self.assertRaises(SSL.WantReadError):

@@ -16,7 +16,7 @@ class LogTests(MixinTestCase):
     """A server's log says once why TLS was not established."""
 
     async def requesting(self, after: bytes = b"", **attributes: Any) -> tuple[Any, Recorder]:
-        """A server that was asked for TLS, and who asked."""
+        """A server that was asked for TLS, and its client, which sent `after` as well."""
         servers = await self.servers_of(Lines, **attributes)
         client = await self.raw_client(servers.port)
         client.say(b"STARTTLS\r\n" + after)
@@ -25,7 +25,7 @@ class LogTests(MixinTestCase):
         return server, client
 
     async def reason_at_end(self, server: Any, client: Recorder) -> Any:
-        """What ended the server's conversation."""
+        """The exception with which the server's connection ends."""
         await client.gone()
         return await self.reason_of(server)
 

@@ -127,7 +127,7 @@ class ParserTests(MixinTestCase):
                 return super().plaintext_unit(data) if self.line_mode else min(8, len(data))
 
             def rawDataReceived(self, data: bytes) -> None:
-                # It needed two bytes, and got eight.
+                # It needs two of the eight bytes, and gives six back.
                 self.setLineMode(data[2:])
 
         servers = await self.servers_of(Bulk)

@@ -134,7 +134,7 @@ class RefusalTests(MixinTestCase):
         client.transport.registerProducer(Producing(), False)
         self.assertRaises(ProducerInTheWay, client.startTLS, client_policy())
         client.transport.unregisterProducer()
-        # A streaming one waits until the handshake is over.
+        # A push producer waits until the handshake is over.
         client.transport.registerProducer(Producing(), True)
         client.say(b"STARTTLS")
         await client.secured
@@ -144,7 +144,7 @@ class RefusalTests(MixinTestCase):
 
 
 class PolicyTests(MixinTestCase):
-    """How to say which TLS to use."""
+    """The forms in which startTLS() takes its policy."""
 
     async def test_policy_may_be_a_tls_policy_options_or_a_host_name(self) -> None:
         """A TLSPolicy, a mapping of options and the server's name lead to the same rules."""
@@ -162,7 +162,7 @@ class PolicyTests(MixinTestCase):
         servers = await self.servers_of(Lines)
         client = await self.client_of(Lines, servers.port, policy="localhost")
         client.say(b"STARTTLS")
-        # The name alone means the platform's trust, which does not know our root.
+        # With a name alone the platform's trust store is used, which lacks our root.
         self.assertEqual((await self.upgrade_failure(client)).cause, "unknown-issuer")
         servers.all[0].secured.addErrback(lambda reason: None)
         await servers.all[0].lost

@@ -55,7 +55,7 @@ class ConversationTests(MixinTestCase):
             self.assertEqual(client.heard, [(b"news", False), (b"GO", False)])
 
     async def test_segmentation_does_not_matter(self) -> None:
-        """Byte by byte, a conversation is the same."""
+        """If each byte arrives alone, the conversation is the same."""
         for kind in KINDS:
             servers = await self.servers_of(kind)
             client = await self.raw_client(servers.port)
@@ -73,7 +73,7 @@ class TransportTests(MixinTestCase):
     """The mixin works over every transport that can start TLS."""
 
     async def upgraded_over(self, url: str, place: str, **options: Any) -> Any:
-        """The server's side of an upgrade over those URLs."""
+        """The server after an upgrade; it listens at `url`, the client connects to `place`."""
         servers = SpeakerFactory(Lines)
         port = await self.listening(url, servers, **options)
         endpoint = txtransport.client(self.reactor, place.format(port=port))
@@ -155,7 +155,7 @@ class TransportTests(MixinTestCase):
         """TLS's client may be TCP's server, as in FTP's active mode."""
         servers = await self.servers_of(Lines, policy=client_policy())
         client = await self.client_of(Lines, servers.port, policy=server_policy())
-        # TLS's client may say hello right behind its go-ahead.
+        # TLS's client may send its ClientHello directly after its go-ahead.
         client.may_pipeline_hello = True
         client.upgrade = lambda reply: self.reversed_upgrade(client, False)
         client.say(b"before")
@@ -167,7 +167,7 @@ class TransportTests(MixinTestCase):
         await client.secured
 
     def reversed_upgrade(self, speaker: Any, client: bool, reply: bytes = b"") -> None:
-        """Switch, in the other role than TCP's."""
+        """Start TLS, as TLS's client if `client` is true."""
         started = speaker.startTLS(speaker.policy, reply=reply, client=client)
         started.addCallbacks(speaker.secured.callback, speaker.secured.errback)
 
