@@ -26,7 +26,7 @@ from txtransport.upgrade.base_transport import (
 
 @define
 class Peer:
-    """A transport that knows its peer, and nothing else."""
+    """A transport that has nothing but its peer's address."""
 
     address: Any
 
@@ -36,7 +36,7 @@ class Peer:
 
 
 def wrapped(transport: Any) -> Any:
-    """That transport under two wrappers."""
+    """Put a transport under two wrappers; the outer wrapper."""
     for _ in range(2):
         wrapper = ProtocolWrapper(WrappingFactory(Factory()), Protocol())
         wrapper.transport = transport

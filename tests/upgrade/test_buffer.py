@@ -14,18 +14,18 @@ from txtransport.upgrade.framing import Held
 
 @define
 class Parser:
-    """Takes words that end with a semicolon, and writes down what it got."""
+    """Keeps the words it is given, which end with a semicolon; some words are commands."""
 
     got: list[bytes] = Factory(list)
     is_paused: bool = False
     buffer: Any = None
 
     def next_unit(self, data: Held) -> int:
-        """Up to the semicolon."""
+        """The size of the first word, with its semicolon."""
         return data.find(b";") + 1
 
     def received(self, data: bytes) -> None:
-        """A unit; some of them are commands."""
+        """Keep a word, and obey it if it is a command."""
         self.got.append(data)
         command = {
             b"pause;": lambda: setattr(self, "is_paused", True),

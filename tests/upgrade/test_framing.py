@@ -23,11 +23,11 @@ from twisted.words.xish.xmlstream import XmlStream
 from txtransport.errors import PeerMisbehaved
 from txtransport.upgrade.framing import is_paused, next_unit
 
-THOROUGHLY: Final = settings(deadline=None, max_examples=200)
+THOROUGH: Final = settings(deadline=None, max_examples=200)
 
 
 class Lines(LineReceiver):
-    """Counts what it acts upon."""
+    """Counts how often it acts."""
 
     acted = 0
 
@@ -39,7 +39,7 @@ class Lines(LineReceiver):
 
 
 class OnlyLines(LineOnlyReceiver):
-    """Counts what it acts upon."""
+    """Counts how often it acts."""
 
     acted = 0
 
@@ -48,7 +48,7 @@ class OnlyLines(LineOnlyReceiver):
 
 
 class Short(Int16StringReceiver):
-    """Counts what it acts upon."""
+    """Counts how often it acts."""
 
     acted = 0
 
@@ -57,7 +57,7 @@ class Short(Int16StringReceiver):
 
 
 class Tiny(Int8StringReceiver):
-    """Counts what it acts upon."""
+    """Counts how often it acts."""
 
     acted = 0
 
@@ -66,7 +66,7 @@ class Tiny(Int8StringReceiver):
 
 
 class Netstrings(NetstringReceiver):
-    """Counts what it acts upon."""
+    """Counts how often it acts."""
 
     acted = 0
 
@@ -74,32 +74,32 @@ class Netstrings(NetstringReceiver):
         self.acted += 1
 
 
-WRITTEN: Final[dict[type[Any], Any]] = {
+ENCODERS: Final[dict[type[Any], Any]] = {
     Lines: lambda words: b"".join(word.replace(b"\n", b"") + b"\r\n" for word in words),
     OnlyLines: lambda words: b"".join(word.replace(b"\n", b"") + b"\r\n" for word in words),
     Short: lambda words: b"".join(struct.pack("!H", len(word)) + word for word in words),
     Tiny: lambda words: b"".join(struct.pack("!B", len(word)) + word for word in words),
     Netstrings: lambda words: b"".join(b"%d:%s," % (len(word), word) for word in words),
 }
-"""How each parser's messages are written."""
+"""How each parser's messages are encoded."""
 
 
 class EveryParserTests(SynchronousTestCase):
     """What holds for every parser that is known."""
 
-    @THOROUGHLY
+    @THOROUGH
     @given(
-        kind=st.sampled_from(list(WRITTEN)),
+        kind=st.sampled_from(list(ENCODERS)),
         words=st.lists(st.binary(max_size=40), min_size=1, max_size=6),
         chunk=st.integers(1, 50),
     )
     def test_one_unit_is_one_action(self, kind: Any, words: list[bytes], chunk: int) -> None:
-        """However the bytes arrive, a unit makes the parser act once, at its last byte."""
+        """However the bytes arrive, a unit makes the parser act once, on the unit's last byte."""
         parser = kind()
         parser.makeConnection(StringTransport())
-        written, held = WRITTEN[kind](words), bytearray()
-        for place in range(0, len(written), chunk):
-            held += written[place : place + chunk]
+        encoded, held = ENCODERS[kind](words), bytearray()
+        for place in range(0, len(encoded), chunk):
+            held += encoded[place : place + chunk]
             while held and (size := next_unit(parser, held)):
                 before = parser.acted
                 parser.dataReceived(bytes(held[: size - 1]))
@@ -110,8 +110,8 @@ class EveryParserTests(SynchronousTestCase):
         self.assertEqual(held, b"")
         self.assertEqual(parser.acted, len(words))
 
-    @THOROUGHLY
-    @given(kind=st.sampled_from(list(WRITTEN)), data=st.binary(min_size=1, max_size=200))
+    @THOROUGH
+    @given(kind=st.sampled_from(list(ENCODERS)), data=st.binary(min_size=1, max_size=200))
     def test_size_is_never_more_than_has_arrived(self, kind: Any, data: bytes) -> None:
         """Whatever a peer sends, the size is between 0 and the number of bytes."""
         parser = kind()

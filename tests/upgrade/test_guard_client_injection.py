@@ -12,10 +12,7 @@ from twisted.mail import imap4, pop3
 from tests import certificates, twisted_protocols
 from tests.twisted_protocols import Recording
 from tests.upgrade.guard_case import EVIL, POP3_OPENING, GuardTestCase
-from txtransport.errors import (
-    HandshakeFailed,
-    PlaintextInjected,
-)
+from txtransport.errors import HandshakeFailed, PlaintextInjected
 from txtransport.testing.devcert import Authority
 
 SMTP_SESSION: Final = (
@@ -257,12 +254,12 @@ class ClientInjectionTests(GuardTestCase):
 
     async def test_smtp_mail_is_not_sent_to_an_untrusted_server(self) -> None:
         """SMTP: no mail goes to an untrusted certificate, with the guard's policy or without."""
-        stranger = certificates.issued("stranger.pem", "localhost", by=Authority.create("no one"))
+        untrusted = certificates.issued("untrusted.pem", "localhost", by=Authority.create("no one"))
         postbox = twisted_protocols.Postbox()
         for policy in (None, {"peer_name": "localhost", "cafile": certificates.cafile()}):
             servers = await self.guarded_servers(
                 lambda: twisted_protocols.mail_server(
-                    postbox, twisted_protocols.server_context(stranger)
+                    postbox, twisted_protocols.server_context(untrusted)
                 )
             )
             failed = await self.failure_of(self.send_mail(servers, policy=policy))

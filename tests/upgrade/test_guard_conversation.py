@@ -7,10 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import (
-    IProtocolFactory,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IProtocolFactory, ISSLTransport
 from twisted.internet.protocol import Protocol
 from twisted.mail import imap4, pop3
 

@@ -13,10 +13,7 @@ from tests import twisted_protocols
 from tests.speakers import Lines, server_policy
 from tests.twisted_protocols import RecordingFactory
 from tests.upgrade.guard_case import GuardTestCase
-from txtransport.errors import (
-    ConversationOver,
-    PlaintextInjected,
-)
+from txtransport.errors import ConversationOver, PlaintextInjected
 
 
 class DeliveryTests(GuardTestCase):

@@ -7,10 +7,7 @@ from functools import partial
 from typing import Any, Final, cast
 
 from twisted.internet.error import ConnectionAborted, ConnectionClosed
-from twisted.internet.interfaces import (
-    IHandshakeListener,
-    ISSLTransport,
-)
+from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.ssl import Certificate, optionsForClientTLS
 from twisted.logger import formatEvent
 from twisted.mail import pop3
@@ -21,10 +18,7 @@ from tests.loopback import ClockedReactor, Recorder
 from tests.speakers import server_policy
 from tests.twisted_protocols import Recording
 from tests.upgrade.guard_case import GuardTestCase
-from txtransport.errors import (
-    HandshakeFailed,
-    TransportTimeout,
-)
+from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.testing.devcert import Authority
 from txtransport.upgrade.base_transport import base_transport
 
@@ -128,8 +122,8 @@ class HandshakeTests(GuardTestCase):
         for policy in self.POLICIES:
             recording, client, _ = await self.handshaking(policy)
             overheard = self.overheard()
-            stranger = Certificate.loadPEM(Authority.create("another").pem)
-            context = optionsForClientTLS("localhost", trustRoot=stranger)
+            other_authority = Certificate.loadPEM(Authority.create("another").pem)
+            context = optionsForClientTLS("localhost", trustRoot=other_authority)
             cast(Any, client.transport).startTLS(context)
             await client.gone()
             self.assertEqual((await recording.reason()).cause, "peer-alert")

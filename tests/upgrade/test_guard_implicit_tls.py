@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-from twisted.internet.endpoints import (
-    TCP4ClientEndpoint,
-    TCP4ServerEndpoint,
-    wrapClientTLS,
-)
-from twisted.internet.interfaces import (
-    ISSLTransport,
-    ITLSTransport,
-)
+from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint, wrapClientTLS
+from twisted.internet.interfaces import ISSLTransport, ITLSTransport
 from twisted.mail import pop3
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
@@ -18,9 +11,7 @@ import txtransport
 from tests import certificates, twisted_protocols
 from tests.twisted_protocols import RecordingFactory
 from tests.upgrade.guard_case import GuardTestCase
-from txtransport.errors import (
-    AlreadySecure,
-)
+from txtransport.errors import AlreadySecure
 
 
 class ImplicitTLSTests(GuardTestCase):

@@ -7,10 +7,7 @@ from typing import Any
 from tests import twisted_protocols
 from tests.loopback import Recorder
 from tests.upgrade.guard_case import AUTH_PLAIN, GuardTestCase
-from txtransport.errors import (
-    AlreadySecure,
-    PeerMisbehaved,
-)
+from txtransport.errors import AlreadySecure, PeerMisbehaved
 
 
 class PlaintextStateTests(GuardTestCase):

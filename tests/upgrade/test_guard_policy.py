@@ -11,10 +11,7 @@ import txtransport
 from tests import certificates, twisted_protocols
 from tests.speakers import server_policy
 from tests.upgrade.guard_case import FirstLineReceiver, GuardTestCase
-from txtransport.errors import (
-    InvalidOption,
-    PlaintextInjected,
-)
+from txtransport.errors import InvalidOption, PlaintextInjected
 
 
 class PolicyTests(GuardTestCase):

@@ -8,9 +8,7 @@ from typing import Any, Final
 from attrs import frozen
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed
-from twisted.internet.interfaces import (
-    ISSLTransport,
-)
+from twisted.internet.interfaces import ISSLTransport
 from twisted.logger import formatEvent
 from twisted.protocols import amp
 
@@ -19,10 +17,7 @@ from tests import twisted_protocols
 from tests.loopback import Recorder
 from tests.twisted_protocols import Recording, RecordingFactory
 from tests.upgrade.guard_case import EVIL, GuardTestCase
-from txtransport.errors import (
-    PeerMisbehaved,
-    PlaintextInjected,
-)
+from txtransport.errors import PeerMisbehaved, PlaintextInjected
 
 
 @frozen

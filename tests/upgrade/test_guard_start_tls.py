@@ -5,10 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import Any, cast
 
-from twisted.internet.interfaces import (
-    IOpenSSLServerConnectionCreator,
-    IPushProducer,
-)
+from twisted.internet.interfaces import IOpenSSLServerConnectionCreator, IPushProducer
 from twisted.internet.testing import StringTransport
 from twisted.protocols.basic import LineReceiver
 from zope.interface import implementer
@@ -17,12 +14,7 @@ import txtransport
 from tests import twisted_protocols
 from tests.twisted_protocols import RecordingFactory
 from tests.upgrade.guard_case import TCP, FirstLineReceiver, GuardTestCase
-from txtransport.errors import (
-    AlreadySecure,
-    ConversationOver,
-    ProducerInTheWay,
-    UpgradeError,
-)
+from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay, UpgradeError
 from txtransport.upgrade.base_transport import base_transport
 
 

@@ -13,9 +13,7 @@ from twisted.internet.task import Clock
 import txtransport
 from tests.speakers import Lines, client_policy, server_policy
 from tests.upgrade.mixin_case import MixinTestCase
-from txtransport.errors import (
-    HandshakeFailed,
-)
+from txtransport.errors import HandshakeFailed
 from txtransport.upgrade.switch import TLSState
 
 

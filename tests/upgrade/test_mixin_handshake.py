@@ -12,9 +12,7 @@ from tests import certificates
 from tests.loopback import Recorder
 from tests.speakers import Lines, client_policy, server_policy
 from tests.upgrade.mixin_case import HELLO_START, MixinTestCase
-from txtransport.errors import (
-    TransportTimeout,
-)
+from txtransport.errors import TransportTimeout
 from txtransport.upgrade.switch import TLSState
 
 

@@ -14,10 +14,7 @@ import txtransport
 from tests.loopback import Recorder
 from tests.speakers import KINDS, Lines, Speaker, server_policy
 from tests.upgrade.mixin_case import EVIL, HELLO_START, MixinTestCase
-from txtransport.errors import (
-    PeerMisbehaved,
-    PlaintextInjected,
-)
+from txtransport.errors import PeerMisbehaved, PlaintextInjected
 
 
 class InjectionTests(MixinTestCase):

@@ -6,10 +6,7 @@ from typing import Any, cast
 
 from tests.speakers import Lines, Plain
 from tests.upgrade.mixin_case import MixinTestCase
-from txtransport.errors import (
-    PeerMisbehaved,
-    PlaintextInjected,
-)
+from txtransport.errors import PeerMisbehaved, PlaintextInjected
 from txtransport.upgrade.buffer import MAX_HELD
 from txtransport.upgrade.switch import TLSState
 

@@ -13,9 +13,7 @@ import txtransport
 from tests import certificates
 from tests.speakers import KINDS, Lines, SpeakerFactory, client_policy, server_policy
 from tests.upgrade.mixin_case import MixinTestCase
-from txtransport.errors import (
-    AlreadySecure,
-)
+from txtransport.errors import AlreadySecure
 from txtransport.upgrade.switch import TLSState
 
 

@@ -23,7 +23,7 @@ from txtransport.upgrade.switch import TLSState, Upgrade
 
 
 def upgrade_of(transport: Any, parser: Any) -> Upgrade:
-    """The upgrade of a parser that acts on everything."""
+    """An upgrade whose parser is given everything that has arrived."""
     buffer = InputBuffer(transport, parser.dataReceived, len, lambda: False)
     return Upgrade(buffer, unread=bytes, forget=lambda: None)
 
@@ -53,7 +53,7 @@ class SwitchTests(LoopbackTestCase):
     """The switch over a real connection."""
 
     async def pair(self) -> tuple[Any, Any, Any]:
-        """The server's upgrade, its transport, and the client."""
+        """The server's upgrade, the server's transport, and a client."""
         factory = Recorders()
         arriving = factory.next()
         port = await self.listening("tcp://127.0.0.1:0", factory)
@@ -79,7 +79,7 @@ class SwitchTests(LoopbackTestCase):
         """If Twisted refuses the protocol's context, the connection stays usable."""
         upgrade, transport, _ = await self.pair()
         self.assertRaises(TypeError, upgrade.start_with_context, object())
-        self.assertEqual(len(self.flushWarnings()), 1)  # Twisted's own word on it.
+        self.assertEqual(len(self.flushWarnings()), 1)  # Twisted warns about it as well.
         self.assertIs(upgrade.state, TLSState.PLAINTEXT)
         self.assertTrue(upgrade.buffer.is_open)
         self.assertIs(require_startable(transport), transport)

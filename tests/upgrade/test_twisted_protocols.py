@@ -32,7 +32,7 @@ class UnitTests(SynchronousTestCase):
     """Where the next unit of the application's protocol ends."""
 
     def unit(self, protocol: object, data: bytes, boundary: bytes | None = None) -> bytes:
-        """What a guest would be given."""
+        """The first unit that the protocol would be given."""
         return data[: next_unit(protocol, boundary, data)]
 
     def test_boundary_is_used_for_unknown_parsers(self) -> None:
@@ -97,24 +97,24 @@ class UnitTests(SynchronousTestCase):
 class PendingRepliesTests(SynchronousTestCase):
     """Whether a client has waited for the replies to its commands."""
 
-    def ask(self, answers: PendingReplies, protocol: object, *units: bytes) -> None:
-        """Give these, and no answer."""
+    def give(self, replies: PendingReplies, protocol: object, *units: bytes) -> None:
+        """Give the protocol these units, and send no reply."""
         for unit in units:
-            answers.asking()
-            answers.asked(protocol, unit)
+            replies.asking()
+            replies.asked(protocol, unit)
 
     def test_two_commands_without_a_reply_are_noticed(self) -> None:
         """A second command before the reply to the first is noticed, and remembered."""
         for protocol in (smtp.ESMTP(), smtp.SMTP(), imap4.IMAP4Server()):
-            answers = PendingReplies()
+            replies = PendingReplies()
             for _ in range(2):
-                self.ask(answers, protocol, b"NOOP\r\n")
-                self.assertFalse(answers.is_late)
-                answers.answered()
-            self.ask(answers, protocol, b"NOOP\r\n", b"NOOP\r\n")
-            self.assertTrue(answers.is_late)
-            answers.answered()
-            self.assertTrue(answers.is_late)
+                self.give(replies, protocol, b"NOOP\r\n")
+                self.assertFalse(replies.is_late)
+                replies.answered()
+            self.give(replies, protocol, b"NOOP\r\n", b"NOOP\r\n")
+            self.assertTrue(replies.is_late)
+            replies.answered()
+            self.assertTrue(replies.is_late)
 
     def test_partial_lines_and_data_need_no_reply(self) -> None:
         """Parts of a line, mail data and raw data need no reply; other protocols have none."""
@@ -129,16 +129,16 @@ class PendingRepliesTests(SynchronousTestCase):
             (LineReceiver(), b"line\r\n"),
             (Protocol(), b"line\r\n"),
         ):
-            answers = PendingReplies()
-            self.ask(answers, protocol, unit, unit, unit)
-            self.assertFalse(answers.is_late, protocol)
+            replies = PendingReplies()
+            self.give(replies, protocol, unit, unit, unit)
+            self.assertFalse(replies.is_late, protocol)
 
 
 class PartialBoxTests(SynchronousTestCase):
     """How much of a box AMP has received."""
 
-    def begun(self, *units: bytes, protocol: Any = None) -> bytes:
-        """What there is of a box after these."""
+    def partial_box(self, *units: bytes, protocol: Any = None) -> bytes:
+        """The bytes of the box that has begun, after these units."""
         box = PartialBox()
         for unit in units:
             box.given(protocol or amp.AMP(), unit)
@@ -146,16 +146,16 @@ class PartialBoxTests(SynchronousTestCase):
 
     def test_box_ends_with_an_empty_key(self) -> None:
         """An empty value does not end a box; what is kept of a partial box is bounded."""
-        self.assertEqual(self.begun(), b"")
-        self.assertEqual(self.begun(b"\0\1k"), b"\0\1k")
-        self.assertEqual(self.begun(b"\0\1k", b"\0\0"), b"\0\1k\0\0")
-        self.assertEqual(self.begun(b"\0\1k", b"\0\0", b"\0\0"), b"")
-        self.assertEqual(self.begun(b"\0\1k", b"\0\0", b"\0\0", b"\0\1l"), b"\0\1l")
-        self.assertEqual(len(self.begun(b"\0\1k", b"\4\0" + b"x" * 1024)), 64)
+        self.assertEqual(self.partial_box(), b"")
+        self.assertEqual(self.partial_box(b"\0\1k"), b"\0\1k")
+        self.assertEqual(self.partial_box(b"\0\1k", b"\0\0"), b"\0\1k\0\0")
+        self.assertEqual(self.partial_box(b"\0\1k", b"\0\0", b"\0\0"), b"")
+        self.assertEqual(self.partial_box(b"\0\1k", b"\0\0", b"\0\0", b"\0\1l"), b"\0\1l")
+        self.assertEqual(len(self.partial_box(b"\0\1k", b"\4\0" + b"x" * 1024)), 64)
 
     def test_other_protocols_have_no_boxes(self) -> None:
         """For other protocols nothing is kept."""
-        self.assertEqual(self.begun(b"\0\1k", protocol=Int32StringReceiver()), b"")
+        self.assertEqual(self.partial_box(b"\0\1k", protocol=Int32StringReceiver()), b"")
 
 
 class PlaintextStateTests(SynchronousTestCase):

@@ -34,10 +34,10 @@ _STREAMS: Final = st.lists(st.tuples(_TEXT, _PIECES), max_size=6).map(
 
 
 class Parser:
-    """Expat, given a stream piece by piece.
+    """Expat, to which a stream is given in pieces.
 
     Attributes:
-        tags: How many tags it has acted on.
+        tags: The number of start and end tags it has acted on.
     """
 
     def __init__(self) -> None:
@@ -47,7 +47,7 @@ class Parser:
         self._parser.EndElementHandler = lambda name: self._count()
 
     def give(self, data: bytes) -> int:
-        """Parse; how many tags it acted on by that."""
+        """Parse; the number of tags on which it acted."""
         before = self.tags
         self._parser.Parse(data, False)
         return self.tags - before
@@ -60,7 +60,7 @@ class TagTests(SynchronousTestCase):
     """A parser that is given a piece acts on the tag at its end, and on no other."""
 
     def pieces(self, stream: bytes) -> list[bytes]:
-        """A stream, cut."""
+        """A stream, cut after each tag; the last piece is the rest."""
         cut = []
         while size := next_tag(stream):
             cut.append(stream[:size])
