@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import base64
 import functools
-import ipaddress
 import os
 import re
 from collections.abc import Callable, Mapping
@@ -18,6 +17,12 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from txtransport.config.address import (
+    canonical_address,
+    canonical_ipv4,
+    canonical_ipv6,
+    is_address,
+)
 from txtransport.config.policy import Verify
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol, starttls_protocol
 
@@ -179,25 +184,17 @@ def _address(given: Any) -> tuple[str, int]:
     """An address of this machine and a port, 0 being any."""
     if isinstance(given, tuple):
         host, port = given
-        return str(ipaddress.ip_address(_text(host))), _number(port, 0, 65535)
+        return canonical_address(_text(host)), _number(port, 0, 65535)
     found = _PLACE(_text(given))
     if found is None:
         # IPv6 without brackets, when it cannot be read two ways.
         before, _, last = given.rpartition(":")
-        if _PLACE(f"[{before}]:{last}") and _is_address(before):
+        if _PLACE(f"[{before}]:{last}") and is_address(before):
             raise ValueError(given)
-        return str(ipaddress.ip_address(given)), 0
+        return canonical_address(given), 0
     six, four, port = found.groups()
-    host = ipaddress.IPv6Address(six) if six else ipaddress.IPv4Address(four)
-    return str(host), _number(port or 0, 0, 65535)
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True
+    host = canonical_ipv6(six) if six else canonical_ipv4(four)
+    return host, _number(port or 0, 0, 65535)
 
 
 _PLACE: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?").fullmatch

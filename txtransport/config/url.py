@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import difflib
 import functools
-import ipaddress
 import re
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
@@ -17,6 +16,15 @@ from urllib.parse import quote, unquote_to_bytes
 import idna
 from attrs import field, frozen
 
+from txtransport.config.address import (
+    canonical_ipv4,
+    canonical_ipv6,
+    ends_in_number,
+    is_ipv6,
+    is_ipv6_in_url,
+    is_zone,
+    without_zone,
+)
 from txtransport.config.options import OPTIONS, find_option
 from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption, InvalidTransport
@@ -94,16 +102,16 @@ class TransportURL:
     @property
     def name(self) -> str:
         """The peer's name for TLS: the host without trailing dot or zone."""
-        return self.host.partition("%")[0].removesuffix(".")
+        return without_zone(self.host).removesuffix(".")
 
     @property
     def is_literal(self) -> bool:
         """Whether the host is an address and not a name."""
-        return ":" in self.host or _NUMERIC_END(self.host) is not None
+        return is_ipv6(self.host) or ends_in_number(self.host)
 
     def _authority(self) -> str:
         host = self.host
-        if ":" in host:
+        if is_ipv6(host):
             # RFC 6874 writes the zone's percent sign as %25.
             host = f"[{host.replace('%', '%25', 1)}]"
         return host if self.port is None else f"{host}:{self.port}"
@@ -130,13 +138,9 @@ _COMMON: Final = re.compile(
     r":([0-9]{1,5})"
     r"(?:\?([A-Za-z0-9_]+=[A-Za-z0-9_./,+*-]*(?:&[A-Za-z0-9_]+=[A-Za-z0-9_./,+*-]*)*))?"
 ).fullmatch
-# A last label that reads as a number makes the whole an IPv4 address, or an
-# error: the C library would take 127.1 and 0x7f000001 for addresses.
-_NUMERIC_END: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)\.?", re.IGNORECASE).fullmatch
 _AVAILABLE: Final = [row.name for row in SCHEMES.values() if row.refusal is None]
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)").fullmatch
-_ZONE: Final = re.compile(r"[A-Za-z0-9._~-]{1,64}").fullmatch
 _PORT: Final = re.compile("[0-9]{1,5}").fullmatch
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0]|\s").search
 _BAD_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})").search
@@ -233,33 +237,24 @@ def _agreed_port(digits: str | None, port: int | None, text: str) -> int | None:
 def _bare_ipv6(authority: str, port: int | None, text: str) -> str:
     """An IPv6 literal without brackets, when it cannot be read two ways."""
     before, _, last = authority.rpartition(":")
-    if not _is_ipv6(authority):
+    if not is_ipv6_in_url(authority):
         first, _, rest = authority.partition(":")
         hint = f"; did you mean {short_repr(f'{first}://{rest}', 60)}?" if first in SCHEMES else ""
-        if _is_ipv6(before):
+        if is_ipv6_in_url(before):
             hint = f"; an IPv6 address stands in brackets: [{before}]:port"
         raise _invalid(
             text, f"{short_repr(authority, 60)} is neither host:port nor an IPv6 address{hint}"
         )
-    if port is None and _PORT(last) and _is_ipv6(before):
+    if port is None and _PORT(last) and is_ipv6_in_url(before):
         raise _invalid(text, f"write [{before}]:{last} for port {last}, or [{authority}] "
                        "for the whole as an address")  # fmt: skip
     return _address6(authority, text)
 
 
-def _is_ipv6(literal: str) -> bool:
-    address, percent, zone = literal.partition("%")
-    try:
-        ipaddress.IPv6Address(address)
-    except ValueError:
-        return False
-    return not percent or _ZONE(zone) is not None
-
-
 def _address6(literal: str, text: str) -> str:
     address, percent, zone = literal.partition("%")
     try:
-        canonical = ipaddress.IPv6Address(address).compressed
+        canonical = canonical_ipv6(address)
     except ValueError:
         said = short_repr(literal, 60)
         raise _invalid(text, f"{said} is not an IPv6 address, and only those stand "
@@ -269,7 +264,7 @@ def _address6(literal: str, text: str) -> str:
     # %25 is RFC 6874's escape; interface number 250 is written %25250.
     if zone.startswith("25") and len(zone) > 2:
         zone = zone[2:]
-    if not _ZONE(zone):
+    if not is_zone(zone):
         raise _invalid(text, f"{short_repr(zone, 40)} is not the name of a network interface")
     return f"{canonical}%{zone}"
 
@@ -286,9 +281,9 @@ def _host(host: str, text: str) -> str:
             reason = str(problem)[:120]
             raise _invalid(text, f"the host is not an international name: {reason}") from None
     host = host.lower()
-    if _NUMERIC_END(host):
+    if ends_in_number(host):
         try:
-            return str(ipaddress.IPv4Address(host))
+            return canonical_ipv4(host)
         except ValueError:
             said = short_repr(host, 60)
             raise _invalid(text, f"{said} is not an IPv4 address: four decimal numbers "
