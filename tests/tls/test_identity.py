@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
+from txtransport.config.address import is_address
 from txtransport.testing.devcert import Issued, self_signed
 from txtransport.tls.identity import (
     certificate_names,
     expected_name,
     fingerprint_problem,
-    is_address,
     name_problem,
     pin_problem,
     spki_pin,

@@ -18,12 +18,13 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from txtransport.config.address import is_address
 from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
 from txtransport.testing.devcert import Authority, Issued, Purpose, write_private
 from txtransport.text import short_repr
 from txtransport.tls import pem
-from txtransport.tls.identity import expected_name, is_address
+from txtransport.tls.identity import expected_name
 
 AUTHORITY: Final = "ca.pem"
 """The authority's certificate, which everyone may read."""

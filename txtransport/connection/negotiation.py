@@ -22,6 +22,7 @@ from twisted.internet.interfaces import (
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txtransport.config.address import is_ipv6, without_zone
 from txtransport.config.policy import Side
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol
 from txtransport.connection.pending import PendingProtocol
@@ -284,7 +285,7 @@ def _deliver(protocol: IProtocol, greeting: bytes, *, is_leaving: bool) -> None:
 
 def _address_literal(transport: Any) -> str:
     """Our own address, as mail has it (RFC 5321, 4.1.3)."""
-    host = str(getattr(transport.getHost(), "host", "")).partition("%")[0]
+    host = without_zone(str(getattr(transport.getHost(), "host", "")))
     if not host:
         return "localhost"
-    return f"[IPv6:{host}]" if ":" in host else f"[{host}]"
+    return f"[IPv6:{host}]" if is_ipv6(host) else f"[{host}]"

@@ -38,6 +38,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txtransport.config.address import is_ipv6
 from txtransport.config.settings import Deadlines, SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
@@ -47,7 +48,7 @@ from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step, Trace, with_trace
 from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_families
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
-from txtransport.endpoints.sockets import is_ipv6, refuse_other_family
+from txtransport.endpoints.sockets import refuse_other_family
 from txtransport.errors import InvalidTransport, TransportTimeout
 
 _log: Final = Logger()

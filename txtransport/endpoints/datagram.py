@@ -13,12 +13,12 @@ from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
+from txtransport.config.address import is_ipv6
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import (
     bind_socket,
-    is_ipv6,
     refuse_ipv6_alone,
     refuse_other_family,
     socket_address,

@@ -29,7 +29,7 @@ from twisted.internet.interfaces import (
 )
 from twisted.python.failure import Failure
 
-from txtransport.endpoints.sockets import is_ipv6
+from txtransport.config.address import is_ipv6
 
 # RFC 8305, section 5: between 100 ms and 2 s, 250 ms recommended.
 DELAY: Final = 0.25

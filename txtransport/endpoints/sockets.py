@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from attrs import frozen
 
+from txtransport.config.address import is_ipv6
 from txtransport.config.settings import SocketOptions
 from txtransport.connection.tcp_info import socket_of
 from txtransport.errors import InvalidOption
@@ -137,11 +138,6 @@ def refuse_ipv6_alone(host: str, options: SocketOptions) -> None:
         raise InvalidOption(
             "ipv6_v6only", f"ipv6_v6only=yes is for IPv6 addresses, and {host} is not one"
         )
-
-
-def is_ipv6(address: str) -> bool:
-    """Whether an address is one of IPv6's."""
-    return ":" in address
 
 
 def bind_socket(

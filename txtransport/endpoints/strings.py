@@ -14,6 +14,7 @@ from typing import Any
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
+from txtransport.config.address import is_ipv6
 from txtransport.config.url import TransportURL
 from txtransport.endpoints import api as endpoints
 from txtransport.errors import InvalidTransport
@@ -93,7 +94,7 @@ def url_from_parts(prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]) 
                 f"the endpoint string is no URL, and not shown for its passphrase: {_ADVICE}"
             ) from None
         raise InvalidTransport(f"{problem} ({_ADVICE})") from problem
-    if parts and pairs and ":" in url.host and url.port is None:
+    if parts and pairs and is_ipv6(url.host) and url.port is None:
         # A raw ":" in a value would have become part of the address. Where
         # there is but one part, none was raw.
         raise _ambiguous(text)

@@ -8,7 +8,6 @@ purpose. Nothing here is for the public internet; no one but the holder of
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import tempfile
 from collections.abc import Sequence
@@ -32,6 +31,7 @@ from cryptography.x509.oid import (
     NameOID,
 )
 
+from txtransport.config.address import find_address
 from txtransport.tls.identity import spki_pin
 
 Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
@@ -369,10 +369,9 @@ def _general(
 
 
 def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        pass
+    address = find_address(name)
+    if address is not None:
+        return x509.IPAddress(address)
     if not name or not name.isascii() or not name.isprintable() or " " in name:
         raise ValueError(
             f"{name[:80]!a} is no name for a certificate: a DNS name in ASCII, *.example.com, "

@@ -19,13 +19,14 @@ from typing import Final
 from attrs import field, frozen
 from OpenSSL import SSL
 
+from txtransport.config.address import is_address
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.errors import InvalidOption
 from txtransport.text import short_repr
 from txtransport.tls import pem
 from txtransport.tls.connection import TLSConnection
 from txtransport.tls.context import build_context
-from txtransport.tls.identity import expected_name, is_address
+from txtransport.tls.identity import expected_name
 from txtransport.tls.session_cache import SessionCache
 from txtransport.tls.verification import verify_after_handshake
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from typing import Final
@@ -21,6 +20,13 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import AuthorityInformationAccessOID
 from service_identity.exceptions import CertificateError
 from service_identity.hazmat import DNS_ID, DNSPattern
+
+from txtransport.config.address import (
+    canonical_address,
+    find_address,
+    is_address,
+    without_zone,
+)
 
 _SHOWN: Final = 8
 _NOBODY: Final = "nobody"
@@ -44,7 +50,7 @@ def expected_name(given: str) -> str:
         ValueError: It can be neither.
     """
     if is_address(given):
-        return str(ipaddress.ip_address(given.partition("%")[0]))
+        return canonical_address(without_zone(given))
     name = DNS_ID(given.removesuffix(".").lower()).hostname.decode("ascii")
     # RFC 1035, section 2.3.4.
     if len(name) > 253 or not _NAME(name):
@@ -64,7 +70,7 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         is_for_it = (
-            ipaddress.ip_address(name) in names.get_values_for_type(x509.IPAddress)
+            find_address(name) in names.get_values_for_type(x509.IPAddress)
             if is_address(name)
             else any(map(DNS_ID(name).verify, _patterns(names)))
         )
@@ -137,15 +143,6 @@ def spki_pin(certificate: x509.Certificate) -> str:
     """The base64 SHA-256 digest of a certificate's public key."""
     spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
-
-
-def is_address(name: str) -> bool:
-    """Whether the name is an IPv4 or IPv6 literal."""
-    try:
-        ipaddress.ip_address(name)
-    except ValueError:
-        return False
-    return True
 
 
 def issuer_place(certificate: x509.Certificate) -> str | None:

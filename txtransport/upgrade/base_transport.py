@@ -13,6 +13,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from txtransport.config.address import is_ipv6
 from txtransport.connection.twisted_types import StartTLSTransport, TCPTransport
 from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay, UpgradeError
 
@@ -105,6 +106,6 @@ def describe_peer(transport: _KnowsPeer, name: str | None = None) -> str:
     """
     peer = transport.getPeer()
     host, port = getattr(peer, "host", None), getattr(peer, "port", None)
-    host = f"[{host}]" if ":" in (host or "") else host
+    host = f"[{host}]" if is_ipv6(host or "") else host
     address = f"{host}:{port}" if host else "a local socket"
     return f"STARTTLS with {name} ({address})" if name else f"STARTTLS with {address}"

@@ -22,6 +22,7 @@ from twisted.python.failure import Failure
 
 import txtransport
 from txtransport import TransportURL
+from txtransport.config.address import is_ipv6
 from txtransport.testing.devcert import Authority, write_private
 
 NAMES: Final = ("www.example.com", "mail.example.com", "127.0.0.1", "::1")
@@ -246,7 +247,7 @@ class DemoServers:
     def _mapped(self, asked: TransportURL) -> TransportURL:
         if asked.path:
             return evolve(asked, path=str(self.folder / Path(asked.path).name))
-        return evolve(asked, host=self.ipv6 if ":" in asked.host else self.ipv4, port=0)
+        return evolve(asked, host=self.ipv6 if is_ipv6(asked.host) else self.ipv4, port=0)
 
     async def _listen(
         self, place: TransportURL, build: Callable[[], DemoPeer] = Echo
