@@ -1,9 +1,11 @@
-"""How the values of options are read.
+"""Readers of option values: from what a user wrote to what it means.
 
-A value arrives as the text of a URL or as what a Python programmer would write,
-and leaves as what the settings hold. Each reader raises ValueError or TypeError
-for anything else; which option it was, and what to write instead, is said by
-`txtransport.config.options`.
+A value comes from a URL as text (``"yes"``, ``"127.0.0.1:80"``), or from Python
+as a programmer would write it (``True``, ``("127.0.0.1", 80)``). Both forms mean
+the same, and one reader takes both. It returns what the settings hold, and
+raises ValueError or TypeError for anything else. The reader does not know for
+which option it reads: `txtransport.config.options.Option.parse` adds the
+option's name to the error, and says what to write.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ import base64
 import functools
 import os
 import re
-from collections.abc import Callable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, cast
 
 from attrs import frozen
 
@@ -25,21 +27,43 @@ from txtransport.config.address import (
 )
 from txtransport.config.policy import Verify
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol, starttls_protocol
+from txtransport.starttls.wire import Speaker
+
+__all__ = [
+    "ADDRESS",
+    "ALPN_PROTOCOLS",
+    "CERTIFICATES_BY_NAME",
+    "FILE",
+    "FINGERPRINTS",
+    "FLAG",
+    "FOLDER",
+    "PINS",
+    "SECONDS",
+    "SIZE",
+    "STARTTLS",
+    "TEXT",
+    "VERIFY",
+    "OptionType",
+    "choice",
+    "whole",
+]
 
 
 @frozen
-class Type:
-    """How the values of an option are read.
+class OptionType:
+    """What may be written for an option, and the function that reads it.
 
     Attributes:
-        expects: What to write, for people.
-        read: Takes what was written, returns what it means; raises ValueError
-            or TypeError for anything else.
-        words: What may be written, where that is one of a few words.
+        expects: What to write, in words, for messages and the reference page.
+        read: Takes the text of a URL or a Python value, and returns what the
+            settings hold. Raises ValueError, TypeError, KeyError,
+            AttributeError or OverflowError for a value that it cannot read.
+        words: The words that may be written, if there are only a few; a
+            mistyped word is answered with the nearest of them.
     """
 
     expects: str
-    read: Callable[[Any], Any]
+    read: Callable[[object], object]
     words: tuple[str, ...] = ()
 
 
@@ -49,7 +73,7 @@ _FLAGS: Final = {
 }
 
 
-def _flag(given: Any) -> bool:
+def _flag(given: object) -> bool:
     if isinstance(given, bool):
         return given
     if isinstance(given, str):
@@ -57,7 +81,7 @@ def _flag(given: Any) -> bool:
     raise TypeError(given)
 
 
-def _number(given: Any, low: int, high: int) -> int:
+def _number(given: object, low: int, high: int) -> int:
     if isinstance(given, bool) or not isinstance(given, (int, str)):
         raise TypeError(given)
     if isinstance(given, str) and not re.fullmatch("[0-9]{1,12}", given):
@@ -68,9 +92,9 @@ def _number(given: Any, low: int, high: int) -> int:
     return number
 
 
-def whole(low: int, high: int) -> Type:
-    """A whole number of that range, both ends in it."""
-    return Type(
+def whole(low: int, high: int) -> OptionType:
+    """The type of a whole number from `low` to `high`, both included."""
+    return OptionType(
         f"a whole number from {low} to {high}",
         functools.partial(_number, low=low, high=high),
     )
@@ -79,7 +103,7 @@ def whole(low: int, high: int) -> Type:
 _A_DAY: Final = 86400.0
 
 
-def _seconds(given: Any) -> float:
+def _seconds(given: object) -> float:
     if isinstance(given, bool) or not isinstance(given, (int, float, str)):
         raise TypeError(given)
     if isinstance(given, str) and not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", given):
@@ -90,7 +114,7 @@ def _seconds(given: Any) -> float:
     return seconds
 
 
-def _text(given: Any) -> str:
+def _text(given: object) -> str:
     if not isinstance(given, str):
         raise TypeError(given)
     if not given or not given.isprintable():
@@ -98,33 +122,34 @@ def _text(given: Any) -> str:
     return given
 
 
-def _path(given: Any) -> str:
-    path = _text(os.fspath(given))
+def _path(given: object) -> str:
+    path = _text(os.fspath(cast("str | os.PathLike[str]", given)))
     # PATH_MAX (limits.h).
     if len(path) > 4096:
         raise ValueError(given)
     return path
 
 
-def _names(given: Any) -> tuple[str, ...]:
-    words = given.split(",") if isinstance(given, str) else tuple(given)
+def _comma_separated(given: object) -> tuple[str, ...]:
+    """The parts of a text between its commas, or the items of an iterable of texts."""
+    words = given.split(",") if isinstance(given, str) else tuple(cast("Iterable[object]", given))
     if not words:
         raise ValueError(given)
     return tuple(_text(word) for word in words)
 
 
-def choice(*words: str) -> Type:
-    """One of those words."""
+def choice(*words: str) -> OptionType:
+    """The type of a value that is one of `words`, in exactly that spelling."""
 
-    def read(given: Any) -> str:
+    def read(given: object) -> str:
         if not isinstance(given, str) or given not in words:
             raise ValueError(given)
         return given
 
-    return Type(" or ".join(map(repr, words)), read)
+    return OptionType(" or ".join(map(repr, words)), read)
 
 
-def _verify(given: Any) -> Verify:
+def _verify(given: object) -> Verify:
     if isinstance(given, Verify):
         return given
     if isinstance(given, str) and given.lower() == "optional":
@@ -132,39 +157,44 @@ def _verify(given: Any) -> Verify:
     return Verify.YES if _flag(given) else Verify.NO
 
 
-def _protocols(given: Any) -> tuple[str, ...]:
-    names = _names(given)
+def _alpn_protocols(given: object) -> tuple[str, ...]:
+    names = _comma_separated(given)
     sizes = [len(name.encode()) for name in names]
-    # One byte holds a name's length, two that of the list (RFC 7301, 3.1).
+    # On the wire one byte holds the length of a name, and two bytes hold the
+    # length of the whole list (RFC 7301, section 3.1).
     if max(sizes) > 255 or sum(sizes) + len(sizes) > 65535:
         raise ValueError(given)
     return names
 
 
+# Hexadecimal digits of SHA-256, SHA-384 and SHA-512.
 _DIGEST_DIGITS: Final = (64, 96, 128)
 
 
-def _fingerprints(given: Any) -> tuple[str, ...]:
-    digests = tuple(name.replace(":", "").lower() for name in _names(given))
+def _fingerprints(given: object) -> tuple[str, ...]:
+    digests = tuple(name.replace(":", "").lower() for name in _comma_separated(given))
     for digest in digests:
         if len(digest) not in _DIGEST_DIGITS or not re.fullmatch("[0-9a-f]+", digest):
             raise ValueError(given)
     return digests
 
 
-# HPKP writes sha256/ in front, curl sha256//; the digest may begin with a / of its own.
+# HPKP (RFC 7469) writes sha256/ before the digest, and curl writes sha256//.
+# The digest itself may begin with a / as well.
 _PIN: Final = re.compile("(?:sha256//?)?([A-Za-z0-9+/]{43}=)").fullmatch
 
 
-def _pins(given: Any) -> tuple[str, ...]:
-    found = [_PIN(name) for name in _names(given)]
+def _pins(given: object) -> tuple[str, ...]:
+    found = [_PIN(name) for name in _comma_separated(given)]
     if None in found:
         raise ValueError(given)
-    # Decoded and encoded again: the last character has two bits that do not count.
+    # 43 characters of base64 carry 258 bits, and a digest has 256. The last two
+    # bits may differ between two texts of one digest, so it is decoded and encoded
+    # again.
     return tuple(base64.b64encode(base64.b64decode(pin[1])).decode() for pin in found if pin)
 
 
-def _certificates_by_name(given: Any) -> tuple[tuple[str, str], ...]:
+def _certificates_by_name(given: object) -> tuple[tuple[str, str], ...]:
     if isinstance(given, str):
         pairs = [pair.partition("=")[::2] for pair in given.split(",")]
     elif isinstance(given, Mapping):
@@ -180,54 +210,60 @@ def _certificates_by_name(given: Any) -> tuple[tuple[str, str], ...]:
     return tuple(certificates.items())
 
 
-def _address(given: Any) -> tuple[str, int]:
-    """An address of this machine and a port, 0 being any."""
+def _address(given: object) -> tuple[str, int]:
+    """A local IP address and a port; port 0 lets the system choose one."""
     if isinstance(given, tuple):
         host, port = given
         return canonical_address(_text(host)), _number(port, 0, 65535)
-    found = _PLACE(_text(given))
+    text = _text(given)
+    found = _ADDRESS_AND_PORT(text)
     if found is None:
-        # IPv6 without brackets, when it cannot be read two ways.
-        before, _, last = given.rpartition(":")
-        if _PLACE(f"[{before}]:{last}") and is_address(before):
+        # IPv6 without brackets and without a port. `2001:db8::1:80` could also be
+        # 2001:db8::1 with port 80, so a text with two readings is refused.
+        before, _, last = text.rpartition(":")
+        if _ADDRESS_AND_PORT(f"[{before}]:{last}") and is_address(before):
             raise ValueError(given)
-        return canonical_address(given), 0
+        return canonical_address(text), 0
     six, four, port = found.groups()
     host = canonical_ipv6(six) if six else canonical_ipv4(four)
     return host, _number(port or 0, 0, 65535)
 
 
-_PLACE: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?").fullmatch
+# [IPv6] or IPv4, each perhaps with :port.
+_ADDRESS_AND_PORT: Final = re.compile(r"(?:\[([^\]]+)\]|([^:\[\]]+))(?::([0-9]{1,5}))?").fullmatch
 
 
-def _starttls(given: Any) -> StartTLSProtocol:
+def _starttls(given: object) -> StartTLSProtocol:
     if isinstance(given, str):
         return starttls_protocol(given)
     if isinstance(given, StartTLSProtocol):
         return given
     if not callable(given):
         raise TypeError(given)
-    return StartTLSProtocol(getattr(given, "__name__", "dialogue"), given, given, None)
+    # A user's own dialogue. Only the endpoint knows on which side it is, so that
+    # the same function stands for both sides here.
+    dialogue = cast(Speaker, given)
+    return StartTLSProtocol(getattr(given, "__name__", "dialogue"), dialogue, dialogue, None)
 
 
-FLAG: Final = Type("yes or no", _flag)
-TEXT: Final = Type("text without control characters", _text)
-FILE: Final = Type("the path of a file", _path)
-FOLDER: Final = Type("the path of a folder", _path)
-SECONDS: Final = Type("seconds, more than 0 and at most 86400", _seconds)
+FLAG: Final = OptionType("yes or no", _flag)
+TEXT: Final = OptionType("text without control characters", _text)
+FILE: Final = OptionType("the path of a file", _path)
+FOLDER: Final = OptionType("the path of a folder", _path)
+SECONDS: Final = OptionType("seconds, more than 0 and at most 86400", _seconds)
 SIZE: Final = whole(1, 2**31 - 1)
-STARTTLS: Final = Type(
+STARTTLS: Final = OptionType(
     f"one of {', '.join(STARTTLS_PROTOCOLS)}, or in Python a dialogue",
     _starttls,
     tuple(STARTTLS_PROTOCOLS),
 )
-ADDRESS: Final = Type("address:port of this machine, [::1]:0 for IPv6", _address)
-VERIFY: Final = Type("yes, no or optional", _verify)
-PROTOCOLS: Final = Type("names separated by commas", _protocols)
-FINGERPRINTS: Final = Type(
+ADDRESS: Final = OptionType("address:port of this machine, [::1]:0 for IPv6", _address)
+VERIFY: Final = OptionType("yes, no or optional", _verify)
+ALPN_PROTOCOLS: Final = OptionType("names separated by commas", _alpn_protocols)
+FINGERPRINTS: Final = OptionType(
     "hex digest of SHA-256, SHA-384 or SHA-512, colons allowed, several by commas", _fingerprints
 )
-PINS: Final = Type("base64 SHA-256 of a public key, several by commas", _pins)
-CERTIFICATES_BY_NAME: Final = Type(
+PINS: Final = OptionType("base64 SHA-256 of a public key, several by commas", _pins)
+CERTIFICATES_BY_NAME: Final = OptionType(
     "name=path pairs separated by commas, or a mapping", _certificates_by_name
 )

@@ -1,8 +1,9 @@
-"""The options: one vocabulary for URLs, for Python and for the reference.
+"""The table of all options: their names, types, defaults and meanings.
 
-`OPTIONS` is the table. The parser, the error messages, the defaults and the
-documentation are made from its rows. What the options of one endpoint come to
-together is `txtransport.config.settings`'s to say.
+An option has one name, in a URL, as a Python keyword and in the documentation.
+The parser, the error messages and ``docs/options.md`` are made from the rows of
+`OPTIONS`. A row knows one option alone; `txtransport.config.settings` has the
+rules about several of them, and turns them into settings.
 """
 
 from __future__ import annotations
@@ -15,19 +16,19 @@ from attrs import field, frozen
 
 from txtransport.config.option_types import (
     ADDRESS,
+    ALPN_PROTOCOLS,
     CERTIFICATES_BY_NAME,
     FILE,
     FINGERPRINTS,
     FLAG,
     FOLDER,
     PINS,
-    PROTOCOLS,
     SECONDS,
     SIZE,
     STARTTLS,
     TEXT,
     VERIFY,
-    Type,
+    OptionType,
     choice,
     whole,
 )
@@ -35,6 +36,8 @@ from txtransport.config.policy import VERSIONS
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.errors import InvalidOption
 from txtransport.text import short_repr
+
+__all__ = ["OPTIONS", "Option", "find_option"]
 
 _BOTH: Final = frozenset({"client", "server"})
 _ALL: Final = frozenset({"client", "server", "datagram"})
@@ -44,24 +47,27 @@ _SERVER: Final = frozenset({"server"})
 
 @frozen
 class Option:
-    """One option.
+    """One row of the table.
 
     Attributes:
-        name: Its name in a URL and as a Python keyword, PHP's where PHP has it.
-        type: How its value is read.
-        default: What holds without it, for people.
-        sides: Which of client, server and datagram have it.
-        belongs: ``ip``, ``tcp``, ``udp``, ``tls`` or ``stream``: the schemes
-            that have it.
-        meaning: One line for people.
-        is_for_strangers: Whether a URL from a stranger may carry it: it
-            neither names a file nor weakens a check.
-        is_secret: Whether its value must never be shown.
-        refusal: Why it cannot be used yet, or None.
+        name: The option's name in a URL and as a Python keyword. PHP's name,
+            if PHP has the option.
+        type: What may be written as its value.
+        default: What holds when the option is not given, in words, for the
+            reference page.
+        sides: The endpoints that have the option: ``client``, ``server``,
+            ``datagram``.
+        belongs: The group of schemes that have the option: ``ip``, ``tcp``,
+            ``udp``, ``tls``, ``stream`` or ``all``.
+        meaning: One line for the reference page.
+        is_for_strangers: Whether an untrusted URL may carry the option. Such
+            an option neither names a file nor weakens a check.
+        is_secret: Whether the value must never be shown, in a log for example.
+        refusal: Why the option cannot be used yet, or None when it can.
     """
 
     name: str
-    type: Type
+    type: OptionType
     default: str
     sides: frozenset[str]
     belongs: str
@@ -71,28 +77,35 @@ class Option:
     refusal: str | None = field(default=None, kw_only=True)
 
     def serves(self, scheme: Scheme) -> bool:
-        """Whether that scheme has this option."""
+        """Whether this option may be given to an endpoint of `scheme`."""
         return _BELONGS[self.belongs](scheme)
 
-    def parse(self, given: Any) -> Any:
-        """What was written for this option, as what it means.
+    # Any, since the type differs from row to row, which a table cannot tell mypy.
+    def parse(self, given: object) -> Any:
+        """Read a value that was written for this option.
 
         Args:
             given: Text, as in a URL, or a Python value.
 
+        Returns:
+            What the settings hold for it: a bool, a number, a text, a tuple
+            of texts and so on, as the option's type has it.
+
         Raises:
-            InvalidOption: The value is not of the option's type.
+            InvalidOption: The value is not of the option's type. The message
+                says what to write, and shows the value unless it is a secret.
         """
         try:
             return self.type.read(given)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
             saw = "" if self.is_secret else f", not {short_repr(given)}"
-            meant = _meant(given, self.type.words)
+            suggestion = _suggestion(given, self.type.words)
             raise InvalidOption(
-                self.name, f"{self.name} takes {self.type.expects}{saw}{meant}"
+                self.name, f"{self.name} takes {self.type.expects}{saw}{suggestion}"
             ) from None
 
 
+# Which schemes belong to each group that a row's `belongs` can name.
 _BELONGS: Final[dict[str, Callable[[Scheme], bool]]] = {
     "ip": lambda scheme: not scheme.is_local,
     "tcp": lambda scheme: not scheme.is_local and scheme.kind is Kind.STREAM,
@@ -102,6 +115,7 @@ _BELONGS: Final[dict[str, Callable[[Scheme], bool]]] = {
     "all": lambda scheme: True,
 }
 
+# The refusal of options that are reserved for a later release.
 _LATER: Final = "it is known, and not part of this release"
 
 _ROWS: Final = (
@@ -131,7 +145,7 @@ _ROWS: Final = (
            "seconds that closing waits for unsent data; 0 resets"),
     Option("so_rcvbuf", SIZE, "the system's", _ALL, "ip", "bytes of the receive buffer"),
     Option("so_sndbuf", SIZE, "the system's", _ALL, "ip", "bytes of the send buffer"),
-    # TLS: whom to trust.
+    # TLS: which peers to trust.
     Option("verify_peer", VERIFY,
            "yes for clients, no for servers", _BOTH, "tls",
            "the peer must show a certificate that we trust; optional, for servers: "
@@ -154,11 +168,11 @@ _ROWS: Final = (
            "the peer's certificate must have this digest, beside the other checks"),
     Option("pin", PINS,
            "any", _BOTH, "tls",
-"a public key (SPKI) of the peer's chain must have this digest, beside the other "
+           "a public key (SPKI) of the peer's chain must have this digest, beside the other "
            "checks"),
     Option("crl", FILE, "none", _BOTH, "tls",
            "PEM file of revocation lists in which the leaf is looked up"),
-    # TLS: who we are.
+    # TLS: our own certificate.
     Option("local_cert", FILE, "none", _BOTH, "tls",
            "PEM file of our certificate and its chain, leaf first; servers need one"),
     Option("local_pk", FILE, "in local_cert", _BOTH, "tls",
@@ -173,14 +187,14 @@ _ROWS: Final = (
            CERTIFICATES_BY_NAME,
            "none", _SERVER, "tls",
            "a certificate for each name; *.example.com matches one label"),
-    # TLS: how to speak.
+    # TLS: versions, ciphers and extensions.
     Option("min_version", choice(*VERSIONS), "1.2", _BOTH, "tls", "the oldest version of TLS"),
     Option("max_version", choice(*VERSIONS), "1.3", _BOTH, "tls", "the newest version of TLS"),
     Option("ciphers", TEXT, "OpenSSL's", _BOTH, "tls",
            "OpenSSL cipher list for TLS 1.2 and older"),
     Option("security_level", whole(0, 5), "OpenSSL's", _BOTH, "tls",
            "OpenSSL's security level; 0 for the schemes tlsv1.0 and tlsv1.1"),
-    Option("alpn_protocols", PROTOCOLS,
+    Option("alpn_protocols", ALPN_PROTOCOLS,
            "none", _BOTH, "tls",
            "application protocols, the preferred first", is_for_strangers=True),
     Option("honor_cipher_order", FLAG, "yes", _SERVER, "tls",
@@ -199,7 +213,7 @@ _ROWS: Final = (
     Option("close_timeout", SECONDS, "5", _BOTH, "tls",
            "how long a close may wait for the peer, then the connection is aborted",
            is_for_strangers=True),
-    # The way in.
+    # What comes before TLS.
     Option("starttls", STARTTLS,
            "none", _BOTH, "tls",
            "the protocol whose own dialogue leads to TLS", is_for_strangers=True),
@@ -225,14 +239,20 @@ _ROWS: Final = (
 )  # fmt: skip
 
 OPTIONS: Final = {row.name: row for row in _ROWS}
-"""Every option by its name."""
+"""Every option, by its name."""
 
 
 def find_option(name: str, scheme: Scheme) -> Option:
-    """The option of that name, if the scheme has it.
+    """The option that `name` stands for in a URL of `scheme`.
+
+    Args:
+        name: As it was written; upper and lower case differ.
+        scheme: The scheme of the URL.
 
     Raises:
-        InvalidOption: There is no such option, or not for that scheme.
+        InvalidOption: There is no option of that name, or the scheme does not
+            have it. The message suggests the nearest name that the scheme has,
+            or lists the schemes that have the option.
     """
     option = OPTIONS.get(name)
     if option is None:
@@ -251,14 +271,15 @@ def find_option(name: str, scheme: Scheme) -> Option:
 
 
 def _nearest(name: str, scheme: Scheme) -> str:
-    there = [row.name for row in _ROWS if row.serves(scheme)]
-    return _meant(name, there) or f" for {scheme.name}://"
+    """The end of the message about an unknown option: a suggestion, or else the scheme."""
+    names = [row.name for row in _ROWS if row.serves(scheme)]
+    return _suggestion(name, names) or f" for {scheme.name}://"
 
 
-def _meant(written: object, words: Iterable[str]) -> str:
-    """The word that was meant, if that can be told."""
+def _suggestion(written: object, words: Iterable[str]) -> str:
+    """``; did you mean …?`` with the word nearest to `written`, or nothing if none is near."""
     if not isinstance(written, str):
         return ""
-    there = {word.lower(): word for word in words}
-    close = difflib.get_close_matches(written[:80].lower(), there, n=1)
-    return f"; did you mean {there[close[0]]}?" if close else ""
+    by_lower_case = {word.lower(): word for word in words}
+    close = difflib.get_close_matches(written[:80].lower(), by_lower_case, n=1)
+    return f"; did you mean {by_lower_case[close[0]]}?" if close else ""

@@ -1,6 +1,6 @@
-"""The transports that exist, one row each.
+"""The table of all schemes (``tcp``, ``tls``, ``unix``, …), one row each.
 
-Knows their names and what tells them apart; not how any of them is reached.
+A row says what a scheme stands for, and not how an endpoint of it is made.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from typing import Final
 
 from attrs import frozen
 
+__all__ = ["SCHEMES", "Kind", "Scheme", "available_schemes"]
+
 
 class Kind(Enum):
-    """What a conversation over a transport is made of."""
+    """What travels over a transport: a stream of bytes, or separate datagrams."""
 
     STREAM = "stream"
     DATAGRAM = "datagram"
@@ -20,18 +22,21 @@ class Kind(Enum):
 
 @frozen
 class Scheme:
-    """One transport.
+    """One row of the table.
 
     Attributes:
-        name: What stands before ``://``, in lower case.
+        name: What stands before ``://`` in a URL, in lower case.
         kind: Stream or datagrams.
-        meaning: One line for people.
-        is_secure: Whether TLS (or DTLS) is part of it.
-        is_local: Whether it is named by a path and not by host and port.
-        version: The one version of TLS that it speaks, or None for the
-            policy's range.
-        is_weak: Whether that version is one that RFC 8996 deprecates.
-        refusal: Why it cannot be had, or None when it can.
+        meaning: One line for the reference page.
+        is_secure: Whether TLS (or DTLS) is part of the scheme.
+        is_local: Whether a URL of the scheme has a path, and neither host nor
+            port.
+        version: The only version of TLS that the scheme speaks, one of
+            `txtransport.config.policy.VERSIONS`; or None when the policy
+            decides.
+        is_weak: Whether RFC 8996 deprecates that version.
+        refusal: Why the scheme is not available and what to use instead, or
+            None when it is available.
     """
 
     name: str
@@ -88,13 +93,14 @@ _ROWS: Final = (
 )
 
 SCHEMES: Final = {row.name: row for row in _ROWS}
-"""Every transport by its name."""
+"""Every scheme, by its name."""
 
 
 def available_schemes() -> dict[str, str | None]:
-    """The transports, each available or why not.
+    """All schemes that a URL may have, and which of them can be used.
 
     Returns:
-        A scheme's name to None when it can be had, or to the reason why not.
+        A mapping from each scheme's name to None when the scheme is available,
+        or to the reason why it is not.
     """
     return {row.name: row.refusal for row in _ROWS}
