@@ -1,9 +1,20 @@
-"""A URL and options to what they come to: settings, and a policy for that peer."""
+"""From a URL and keywords to the settings of an endpoint, and to a policy for its peer.
+
+The endpoints call these functions in order::
+
+    with_port          url, port=         -> TransportURL with that port
+    resolve            TransportURL, side -> Settings, the rules of options kept
+    describe_endpoint  TransportURL       -> text for messages
+    policy_for_peer    TLSPolicy          -> TLSPolicy with the peer's name
+    weaknesses         TLSPolicy          -> what to warn of
+
+`txtransport.config.settings` reads the options and refuses contradictions. Only
+what needs the whole URL is here.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.config.schemes import SCHEMES, Kind
@@ -11,17 +22,31 @@ from txtransport.config.settings import Settings, StartTLSOptions, resolve_optio
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption, InvalidTransport
 
+__all__ = ["describe_endpoint", "policy_for_peer", "resolve", "weaknesses", "with_port"]
+
 
 def policy_for_peer(
     url: TransportURL, policy: TLSPolicy, starttls_options: StartTLSOptions
 ) -> TLSPolicy:
-    """The URL names the peer, unless an option does. A path names no one."""
+    """The policy with the name that the peer's certificate must be for.
+
+    Args:
+        url: Its host is the peer's name. A local socket has no host, and gives
+            the policy back as it is.
+        policy: Keeps its ``peer_name``, if it has one.
+        starttls_options: Their ``starttls_name`` comes before the URL's host.
+    """
     name = starttls_options.starttls_name or url.name
     return policy.for_peer(name) if name else policy
 
 
 def describe_endpoint(url: TransportURL, starttls_options: StartTLSOptions) -> str:
-    """The endpoint, for messages: with the dialogue that leads to TLS there."""
+    """An endpoint in a few words, for messages: the URL with no option but ``starttls``.
+
+    Raises:
+        InvalidTransport: The URL has a host and no port, and ``starttls`` names
+            a protocol with a usual port, which the message suggests.
+    """
     protocol = starttls_options.starttls
     if protocol is None:
         return url.location
@@ -34,14 +59,22 @@ def describe_endpoint(url: TransportURL, starttls_options: StartTLSOptions) -> s
 
 
 def weaknesses(policy: TLSPolicy, side: Side, starttls_options: StartTLSOptions) -> list[str]:
+    """What is weak about the settings, a line for each weakness, fit for a warning.
+
+    Args:
+        policy: What is demanded of TLS.
+        side: The side that uses the policy.
+        starttls_options: What comes before TLS.
+    """
     weak = []
     if starttls_options.starttls_policy == "may":
         weak.append("starttls_policy=may: anyone in between can keep the peer from TLS")
     if policy.min_version < "1.2":
         weak.append(f"TLS {policy.min_version} is deprecated (RFC 8996) and can be broken")
     if side is Side.SERVER or policy.peer_fingerprint:
-        # That one certificate and no other: whoever vouches for it, and for
-        # whichever name it is.
+        # The rest is about a client that checks its server. With a fingerprint the
+        # client accepts one certificate only, so that its issuer and its names do
+        # not matter.
         return weak
     if not policy.verifies_name(side):
         weak.append("verify_peer_name=no: any trusted certificate will do")
@@ -54,10 +87,15 @@ def weaknesses(policy: TLSPolicy, side: Side, starttls_options: StartTLSOptions)
 
 
 def with_port(url: str | TransportURL, port: int | None) -> TransportURL:
-    """A URL with the port that stands beside it.
+    """A URL, parsed if it is text, with the port that a caller gave beside it.
+
+    Args:
+        url: The text or the value.
+        port: 0 to 65535, or None to take the URL's.
 
     Raises:
-        InvalidTransport: It is no URL, or has another port.
+        InvalidTransport: The text is no URL, or the URL has another port.
+        InvalidOption: An option in the text is unknown, doubled or wrong.
     """
     if not isinstance(url, TransportURL):
         return TransportURL.parse(url, port)
@@ -68,18 +106,18 @@ def with_port(url: str | TransportURL, port: int | None) -> TransportURL:
     raise InvalidTransport(f"{url.location}: the URL says port {url.port} and port= says {port}")
 
 
-def resolve(url: TransportURL, options: Mapping[str, Any], side: str, kind: Kind) -> Settings:
-    """A URL and keywords to settings.
+def resolve(url: TransportURL, options: Mapping[str, object], side: str, kind: Kind) -> Settings:
+    """Read the options of a URL, and those beside it, into settings.
 
     Args:
-        transport: The URL.
-        options: The keywords.
+        url: The URL.
+        options: The Python keywords.
         side: ``client``, ``server`` or ``datagram``.
-        kind: What the endpoint moves.
+        kind: What travels over the endpoint: a stream, or datagrams.
 
     Raises:
-        InvalidTransport: The URL is not one of such an endpoint.
-        InvalidOption: An option cannot be used.
+        InvalidTransport: The URL's scheme is not of that kind.
+        InvalidOption: An option cannot be used; the message names the URL.
     """
     scheme = SCHEMES[url.scheme]
     if scheme.kind is not kind:

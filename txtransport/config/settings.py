@@ -1,17 +1,41 @@
-"""What the options of one endpoint come to: for the socket, for TLS, for the waits.
+"""From the options of one endpoint to its settings, the TLS policy among them.
 
-Options are read one by one in `txtransport.config.options`; here they meet. What one
-needs of another, what contradicts another, and what would be silently ignored
-is refused before anything is opened.
+The text of a URL becomes a policy in four steps::
+
+    "tls://h:443?verify_depth=3"                  cafile="ca.pem"
+        | TransportURL.parse                      | a Python keyword
+    (("verify_depth", "3"),)                      {"cafile": "ca.pem"}
+        +---------------------+-------------------+
+                              | 1. find_option: does the scheme have it? does this side?
+                              | 2. Option.parse: text or Python value -> value
+             {"verify_depth": 3, "cafile": "ca.pem"}
+                              | 3. _combine: do the options agree with one another?
+                              | 4. each option goes to the class that has a field for it
+        Settings(sockets, tls=TLSPolicy(verify_depth=3, cafile="ca.pem"), deadlines, …)
+
+Steps 1 and 2 look at one option at a time, by its row in
+`txtransport.config.options`. Step 3 has the rules about several options. An
+option that needs another one, that contradicts another one, or that would do
+nothing, is refused before any file or socket is opened: a check that a user
+asked for must not be ignored silently.
+
+There are three ways in, and all three keep the same rules:
+
+- `resolve_options`, for endpoints: a URL and keywords;
+- `tls_policy`, for ``startTLS()`` and services: a mapping of TLS options;
+- `validate_policy`, for the same: a `TLSPolicy` that a program made itself.
+
+The name of the peer is not known here. `txtransport.config.resolve` takes it
+from the URL.
 """
 
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Final, TypeVar, cast
 
-from attrs import frozen
+from attrs import AttrsInstance, fields, frozen
 
 from txtransport.config.options import find_option
 from txtransport.config.policy import Side, TLSPolicy, Verify
@@ -19,10 +43,41 @@ from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption
 from txtransport.starttls.protocols import StartTLSProtocol
 
+__all__ = [
+    "Deadlines",
+    "ServingPolicy",
+    "Settings",
+    "SocketOptions",
+    "StartTLSOptions",
+    "resolve_options",
+    "tls_policy",
+    "validate_policy",
+]
+
+_T = TypeVar("_T")
+
 
 @frozen
 class SocketOptions:
-    """What is asked of the socket; None leaves the system's default."""
+    """Options of the socket. None leaves the system's default.
+
+    Attributes:
+        bindto: Local IP address and port to connect from; port 0 lets the
+            system choose one.
+        backlog: How many connections may wait to be accepted.
+        ipv6_v6only: Whether an IPv6 listener refuses IPv4.
+        so_reuseport: Whether several processes may listen on the same port.
+        so_broadcast: Whether datagrams may go to broadcast addresses.
+        tcp_nodelay: Whether small writes are sent at once.
+        so_keepalive: Whether TCP probes an idle connection.
+        tcp_keepidle: Seconds of idleness before the first probe.
+        tcp_keepintvl: Seconds between probes.
+        tcp_keepcnt: Probes without an answer before the connection ends.
+        so_linger: Seconds that closing waits for unsent data; 0 resets the
+            connection.
+        so_rcvbuf: Bytes of the receive buffer.
+        so_sndbuf: Bytes of the send buffer.
+    """
 
     bindto: tuple[str, int] | None = None
     backlog: int = 50
@@ -41,7 +96,15 @@ class SocketOptions:
 
 @frozen
 class Deadlines:
-    """How long things may take, in seconds."""
+    """How long each phase of a connection may take, in seconds.
+
+    Attributes:
+        timeout: For clients: name look-up, connecting, negotiation and
+            handshake together.
+        handshake_timeout: For servers: negotiation and handshake together.
+        close_timeout: How long a close may wait for the peer before the
+            connection is aborted.
+    """
 
     timeout: float = 30.0
     handshake_timeout: float = 10.0
@@ -50,7 +113,14 @@ class Deadlines:
 
 @frozen
 class ServingPolicy:
-    """How many conversations a server holds at once; None is no limit."""
+    """How many connections a server holds at once. None is no limit.
+
+    Attributes:
+        max_connections: The most connections in all.
+        max_per_ip: The most connections from one address.
+        overflow: What happens above `max_connections`: ``pause`` stops
+            accepting, ``close`` closes each new connection.
+    """
 
     max_connections: int | None = None
     max_per_ip: int | None = None
@@ -59,13 +129,16 @@ class ServingPolicy:
 
 @frozen
 class StartTLSOptions:
-    """What comes before TLS.
+    """The dialogue in the clear that comes before TLS.
 
     Attributes:
-        starttls: The protocol whose dialogue leads there.
-        starttls_name: The domain that is asked for, where it is not the host.
-        starttls_from: The domain that we speak for, between servers.
-        starttls_policy: ``must``, or ``may`` where clear text will do.
+        starttls: The protocol whose dialogue switches to TLS, or None when TLS
+            begins at once.
+        starttls_name: The domain that the dialogue asks for, when it is not
+            the URL's host (XMPP).
+        starttls_from: The domain that we speak for, between servers (XMPP).
+        starttls_policy: ``must`` ends the connection when the peer will not
+            start TLS; ``may`` goes on in the clear.
     """
 
     starttls: StartTLSProtocol | None = None
@@ -76,14 +149,14 @@ class StartTLSOptions:
 
 @frozen
 class Settings:
-    """Everything that the options of one endpoint come to.
+    """The settings of one endpoint, by the part of the package that reads them.
 
     Attributes:
-        sockets: For the socket.
-        tls: For TLS, or None where the scheme has none.
-        deadlines: For the waits.
-        serving: For servers.
-        way_in: For what comes before TLS.
+        sockets: Options of the socket.
+        tls: What is demanded of TLS, or None for a scheme without TLS.
+        deadlines: How long each phase may take.
+        serving: Limits of a server.
+        starttls_options: What comes before TLS.
     """
 
     sockets: SocketOptions
@@ -93,45 +166,58 @@ class Settings:
     starttls_options: StartTLSOptions
 
 
-_PARTS: Final = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, StartTLSOptions)
-_FIELDS: Final = {
-    attribute.name: index
-    for index, part in enumerate(_PARTS)
-    for attribute in part.__attrs_attrs__  # type: ignore[attr-defined]
+_PARTS: Final[tuple[type[AttrsInstance], ...]] = (
+    SocketOptions,
+    TLSPolicy,
+    Deadlines,
+    ServingPolicy,
+    StartTLSOptions,
+)
+_CLASS_OF_OPTION: Final[dict[str, type[AttrsInstance]]] = {
+    attribute.name: part for part in _PARTS for attribute in fields(part)
 }
+"""An option's name to the class that has a field of that name.
+
+``capture_peer_cert``, which does nothing, and options that are not part of this
+release have no field.
+"""
 
 
 def resolve_options(
     scheme: Scheme,
-    given: Iterable[tuple[str, str]],
-    keywords: Mapping[str, Any],
+    url_options: Iterable[tuple[str, str]],
+    keywords: Mapping[str, object],
     side: str,
 ) -> Settings:
-    """Options to policies.
+    """Read the options of an endpoint, check them against one another, and sort them.
 
     Args:
-        scheme: The transport that they are for.
-        given: The URL's options, as parsed.
-        keywords: The Python keywords; an option may be in both when they agree.
+        scheme: The scheme of the URL.
+        url_options: The URL's options as ``(name, text)``, percent-decoded.
+        keywords: The Python keywords. An option may be in both if both mean
+            the same.
         side: ``client``, ``server`` or ``datagram``.
 
     Returns:
-        The policies, with the defaults of the scheme.
+        The settings. What is not given has its default, or the scheme's.
 
     Raises:
         InvalidOption: An option is unknown, not for this scheme or side, of
-            the wrong type, or contradicts another.
+            the wrong type, contradicts another, or needs one that is missing.
     """
     if not keywords:
-        return _resolve_url_options(scheme.name, tuple(given), side)
-    return _resolve_options(scheme, tuple(given), keywords, side)
+        return _resolve_url_options(scheme.name, tuple(url_options), side)
+    return _resolve_options(scheme, tuple(url_options), keywords, side)
 
 
 def _resolve_options(
-    scheme: Scheme, given: tuple[tuple[str, str], ...], keywords: Mapping[str, Any], side: str
+    scheme: Scheme,
+    url_options: tuple[tuple[str, str], ...],
+    keywords: Mapping[str, object],
+    side: str,
 ) -> Settings:
-    values: dict[str, Any] = {}
-    for source in (given, keywords.items()):
+    values: dict[str, object] = {}
+    for source in (url_options, keywords.items()):
         for name, written in source:
             option = find_option(name, scheme)
             if side not in option.sides:
@@ -141,66 +227,78 @@ def _resolve_options(
                 )  # fmt: skip
             if option.refusal is not None:
                 raise InvalidOption(name, f"{name} cannot be used: {option.refusal}")
-            meant = option.parse(written)
-            if values.setdefault(name, meant) != meant:
+            value = option.parse(written)
+            if values.setdefault(name, value) != value:
                 raise InvalidOption(
                     name, f"{name} is in the URL and in the keywords, with different values"
                 )
     return _combine(scheme, values, side)
 
 
-# The same URLs come again and again, and what they say never changes.
+# A program uses the same few URLs again and again, and settings are frozen.
 @functools.lru_cache(maxsize=512)
-def _resolve_url_options(name: str, given: tuple[tuple[str, str], ...], side: str) -> Settings:
-    return _resolve_options(SCHEMES[name], given, {}, side)
+def _resolve_url_options(
+    scheme_name: str, url_options: tuple[tuple[str, str], ...], side: str
+) -> Settings:
+    return _resolve_options(SCHEMES[scheme_name], url_options, {}, side)
 
 
-def tls_policy(given: Mapping[str, Any], side: Side) -> TLSPolicy:
-    """TLS options, as a mapping, to a policy.
+def tls_policy(options: Mapping[str, object], side: Side) -> TLSPolicy:
+    """Make a policy from a mapping of TLS options, without a URL.
 
     Args:
-        given: Names and values, as they would be written for ``tls://``.
-        side: Which side is to keep to it.
+        options: Names and values, as they would be written for ``tls://``.
+        side: The side that will use the policy.
 
     Raises:
-        InvalidOption: As for `resolve_options`.
+        InvalidOption: An option is not one of TLS itself (``timeout`` is not);
+            or for the reasons of `resolve_options`.
     """
     tls = SCHEMES["tls"]
-    for name in given:
-        # What has no field does nothing, or says in `resolve_options` why it cannot be used.
-        if _FIELDS.get(find_option(name, tls).name, 1) != _PARTS.index(TLSPolicy):
+    for name in options:
+        # An option without a field passes here: it does nothing, or
+        # `resolve_options` refuses it with its reason.
+        if _CLASS_OF_OPTION.get(find_option(name, tls).name, TLSPolicy) is not TLSPolicy:
             raise InvalidOption(name, f"{name} is not an option of TLS itself")
-    settled = resolve_options(tls, (), given, side.value).tls
-    assert settled is not None
-    return settled
+    policy = resolve_options(tls, (), options, side.value).tls
+    assert policy is not None
+    return policy
 
 
-# The same policy serves one conversation after the other.
+# A program uses the same policy for one connection after the other.
 @functools.lru_cache(maxsize=512)
-def validate_policy(given: TLSPolicy, side: Side) -> TLSPolicy:
-    """A policy that a program made itself, held to the rules that options keep.
+def validate_policy(policy: TLSPolicy, side: Side) -> TLSPolicy:
+    """Hold a policy that a program made itself to the rules that options keep.
+
+    Args:
+        policy: The program's policy.
+        side: The side that will use the policy.
+
+    Returns:
+        A policy with the same demands, its values as an option's would be.
 
     Raises:
-        InvalidOption: As for `resolve_options`.
+        InvalidOption: As for `tls_policy`.
     """
     default = TLSPolicy()
+    # Only what differs counts as given: a rule such as "local_pk needs local_cert"
+    # asks which options a user wrote.
     differing = {
-        name: meant
-        for name, index in _FIELDS.items()
-        if index == _PARTS.index(TLSPolicy)
-        and (meant := getattr(given, name)) != getattr(default, name)
+        attribute.name: value
+        for attribute in fields(TLSPolicy)
+        if (value := getattr(policy, attribute.name)) != getattr(default, attribute.name)
     }
-    # SNI_server_certs is a mapping where it is written.
-    if "SNI_server_certs" in differing:
-        differing["SNI_server_certs"] = dict(differing["SNI_server_certs"])
+    # The policy holds pairs, since it must be hashable; the option takes a mapping.
+    if policy.SNI_server_certs:
+        differing["SNI_server_certs"] = dict(policy.SNI_server_certs)
     return tls_policy(differing, side)
 
 
-_OWN: Final = ("local_cert", "SNI_server_certs")
+_OWN_CERTIFICATE: Final = ("local_cert", "SNI_server_certs")
 _NEEDS: Final = {
     "local_pk": ("local_cert",),
-    "passphrase": _OWN,
-    "passphrase_file": _OWN,
+    "passphrase": _OWN_CERTIFICATE,
+    "passphrase_file": _OWN_CERTIFICATE,
     "tcp_keepidle": ("so_keepalive",),
     "tcp_keepintvl": ("so_keepalive",),
     "tcp_keepcnt": ("so_keepalive",),
@@ -209,67 +307,81 @@ _NEEDS: Final = {
     "starttls_from": ("starttls",),
     "starttls_policy": ("starttls",),
 }
-"""Options that do nothing without one of others."""
+"""Each option that does nothing alone, and the options of which it needs one."""
 
 _ABOUT_THE_PEER: Final = (
     "verify_peer_name", "allow_self_signed", "cafile", "capath", "peer_fingerprint", "pin", "crl"
 )  # fmt: skip
-"""Options about a certificate that a server must first ask for."""
+"""Checks of the peer's certificate, which a server gets only if it asks for one."""
 
 _ABOUT_THE_CHAIN: Final = ("allow_self_signed", "cafile", "capath", "verify_depth", "crl")
-"""Options about the chain of a peer's certificate."""
+"""Options about the chain of the peer's certificate, which verify_peer=no skips."""
 
 
-def _combine(scheme: Scheme, values: dict[str, Any], side: str) -> Settings:
-    parts: tuple[dict[str, Any], ...] = ({}, {}, {}, {}, {})
-    for name, meant in values.items():
-        if name in _FIELDS:
-            parts[_FIELDS[name]][name] = meant
+def _combine(scheme: Scheme, values: dict[str, object], side: str) -> Settings:
+    """Check the options against one another, and make the settings from their values.
+
+    Args:
+        scheme: The scheme of the URL.
+        values: Names of options to what `Option.parse` returned, for those that
+            were given. The scheme's own version of TLS is added here.
+        side: ``client``, ``server`` or ``datagram``.
+    """
     for name, others in _NEEDS.items():
         if name in values and not any(values.get(other) for other in others):
             raise InvalidOption(
                 name, f"{name} needs {' or '.join(others)}, without which it does nothing"
             )
     if scheme.is_secure:
-        _fix_version(scheme, parts[1])
+        _fix_version(scheme, values)
         _refuse_contradictions(values, side)
     return Settings(
-        SocketOptions(**parts[0]),
-        TLSPolicy(**parts[1]) if scheme.is_secure else None,
-        Deadlines(**parts[2]),
-        ServingPolicy(**parts[3]),
-        StartTLSOptions(**parts[4]),
+        _build(SocketOptions, values),
+        _build(TLSPolicy, values) if scheme.is_secure else None,
+        _build(Deadlines, values),
+        _build(ServingPolicy, values),
+        _build(StartTLSOptions, values),
     )
 
 
-def _fix_version(scheme: Scheme, tls: dict[str, Any]) -> None:
+def _build(part: Callable[..., _T], values: Mapping[str, object]) -> _T:
+    """An instance of one of the `_PARTS`, from the values of the options that it has."""
+    return part(
+        **{name: value for name, value in values.items() if _CLASS_OF_OPTION.get(name) is part}
+    )
+
+
+def _fix_version(scheme: Scheme, values: dict[str, object]) -> None:
+    """Add the version that the scheme stands for, and refuse versions that cannot be spoken."""
     if scheme.version is not None:
         for name in ("min_version", "max_version"):
-            if tls.setdefault(name, scheme.version) != scheme.version:
+            if values.setdefault(name, scheme.version) != scheme.version:
                 raise InvalidOption(
                     name, f"{scheme.name}:// is TLS {scheme.version} and nothing else; "
                     f"use tls:// with {name}",
                 )  # fmt: skip
         if scheme.is_weak:
-            tls.setdefault("security_level", 0)
-    low, high = tls.get("min_version", "1.2"), tls.get("max_version", "1.3")
+            values.setdefault("security_level", 0)
+    low = cast(str, values.get("min_version", "1.2"))
+    high = cast(str, values.get("max_version", "1.3"))
     if low > high:
-        name = "max_version" if "max_version" in tls else "min_version"
+        name = "max_version" if "max_version" in values else "min_version"
         raise InvalidOption(
             name, f"min_version={low} is above max_version={high}: no version is left"
         )
-    if low < "1.2" and tls.get("security_level") != 0:
-        name = "security_level" if "security_level" in tls else "min_version"
+    if low < "1.2" and values.get("security_level") != 0:
+        name = "security_level" if "security_level" in values else "min_version"
         raise InvalidOption(
             name,
             f"TLS {low} needs security_level=0, without which OpenSSL has no "
             f"cipher for it; tlsv{low}:// sets it, and speaks that version alone",
         )
-    if low > "1.2" and "ciphers" in tls:
+    if low > "1.2" and "ciphers" in values:
         raise InvalidOption("ciphers", f"ciphers is for TLS 1.2 and older, not for TLS {low}")
 
 
-def _refuse_contradictions(values: dict[str, Any], side: str) -> None:
+def _refuse_contradictions(values: Mapping[str, object], side: str) -> None:
+    """Refuse TLS options that cannot all be meant, or of which one would check nothing."""
     if side == "client" and values.get("verify_peer") is Verify.OPTIONAL:
         raise InvalidOption("verify_peer", "verify_peer=optional is for servers; a server "
                             "always shows its certificate")  # fmt: skip
@@ -294,9 +406,10 @@ def _refuse_contradictions(values: dict[str, Any], side: str) -> None:
         raise InvalidOption("passphrase", "passphrase and passphrase_file exclude each other")
 
 
-def _refuse_starttls_contradictions(values: dict[str, Any], side: str) -> None:
-    protocol: StartTLSProtocol | None = values.get("starttls")
-    if protocol is None:
+def _refuse_starttls_contradictions(values: Mapping[str, object], side: str) -> None:
+    """Refuse options of the dialogue that the protocol chosen by ``starttls`` has no use for."""
+    protocol = values.get("starttls")
+    if not isinstance(protocol, StartTLSProtocol):
         return
     name = protocol.name
     if side == "server" and protocol.serve is None:
