@@ -1,8 +1,25 @@
-"""Text to `TransportURL`, and back.
+"""The parser of URLs: from text to `TransportURL`, and back.
 
-The grammar is DESIGN's: ``[scheme://]host[:port][?name=value&…]`` and
-``scheme:///path[?…]``. What is not in it is refused with the reason; nothing
-is guessed, since a guess would dial somewhere else.
+The grammar has two forms, one for hosts and one for local sockets::
+
+    [scheme://]host[:port][?name=value&…]
+    scheme:///path[?name=value&…]            or scheme://@name for Linux's abstract names
+
+A text outside the grammar is refused with the reason. Nothing is guessed, since
+a wrong guess would connect to another place than the user meant.
+
+Two rules shape the code:
+
+- *Most URLs are plain*: ``tls://www.example.com:443``, with a few options
+  without escapes. One regular expression (`_COMMON`) reads those, two to three
+  times as fast as the general parser. What it does not match, and what has
+  anything wrong with it, goes to the general parser, which alone writes messages.
+- *A URL may hold secrets*: a passphrase in its options, or the password of some
+  other URL that was pasted by mistake. A message shows the text only after
+  `_without_secrets`, which must not fail on a text that is broken anywhere.
+
+Options are checked here one by one and kept as text, so that a URL can be
+written again as it was. `txtransport.config.settings` turns them into values.
 """
 
 from __future__ import annotations
@@ -30,19 +47,22 @@ from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption, InvalidTransport
 from txtransport.text import short_repr
 
+__all__ = ["TransportURL"]
+
 
 @frozen
 class TransportURL:
-    """Where to connect or listen, and over what.
+    """Where to connect or listen, and over what. Frozen; `str` gives the URL back.
 
     Attributes:
-        scheme: The transport's name, lower case; a key of `SCHEMES`.
-        host: A name (ASCII, IDNA applied), an address without brackets, or
-            ``*``; empty for local sockets.
-        port: 0 to 65535, or None where the URL has none.
-        path: Of a local socket; begins with ``/``, or with ``@`` for Linux's
-            abstract names. Empty for the internet.
-        options: The URL's options as given, in order, percent-decoded.
+        scheme: What stands before ``://``, in lower case; a key of `SCHEMES`.
+        host: A name (in ASCII, IDNA applied), an address without brackets, or
+            ``*``. Empty for a local socket.
+        port: 0 to 65535, or None when the URL has none.
+        path: The path of a local socket. Begins with ``/``, or with ``@`` for
+            Linux's abstract names. Empty for any other scheme.
+        options: The URL's options as ``(name, text)``, in the URL's order,
+            percent-decoded.
     """
 
     scheme: str
@@ -57,19 +77,19 @@ class TransportURL:
 
         Args:
             text: For example ``tls://www.example.com:443?verify_depth=3``.
-                Without a scheme it is ``tcp``.
+                Without ``scheme://`` the scheme is ``tcp``.
             port: The port, when `text` has none; 0 to 65535.
-            trusted: False for a URL that comes from a stranger: options that
+            trusted: False for a URL from an untrusted source: options that
                 name files or weaken checks are refused, and so are local
-                sockets and deprecated versions.
+                sockets and deprecated versions of TLS.
 
         Returns:
-            The transport, whether it can be had here or not.
+            The URL, also when its scheme is not available here.
 
         Raises:
             InvalidTransport: The text is not in the grammar.
-            InvalidOption: An option is unknown, doubled, misplaced, or of the
-                wrong type.
+            InvalidOption: An option is unknown, given twice, not one of this
+                scheme, or its value is of the wrong type.
         """
         found = _COMMON(text) if port is None and type(text) is str else None
         if found is not None:
@@ -90,23 +110,23 @@ class TransportURL:
         return f"<Transport {self.redacted()}>"
 
     def redacted(self) -> str:
-        """The canonical URL without its secrets, fit for logs and messages."""
+        """The canonical URL with ``***`` for each secret, fit for logs and messages."""
         return self._written(secrets=False)
 
     @property
     def location(self) -> str:
-        """Scheme and place without options, fit for messages."""
-        place = quote(self.path, safe="/@,") if self.path else self._authority()
-        return f"{self.scheme}://{place}"
+        """The canonical URL without its options, fit for messages."""
+        rest = quote(self.path, safe="/@,") if self.path else self._authority()
+        return f"{self.scheme}://{rest}"
 
     @property
     def name(self) -> str:
-        """The peer's name for TLS: the host without trailing dot or zone."""
+        """The peer's name for TLS: the host without a trailing dot or a zone."""
         return without_zone(self.host).removesuffix(".")
 
     @property
     def is_literal(self) -> bool:
-        """Whether the host is an address and not a name."""
+        """Whether the host is an IP address, and not a name to look up."""
         return is_ipv6(self.host) or ends_in_number(self.host)
 
     def _authority(self) -> str:
@@ -126,12 +146,14 @@ class TransportURL:
         return f"{self.location}?{query}" if query else self.location
 
 
-# What may stand unescaped in the canonical form's values: never ``:`` and
-# ``\``, which Twisted's endpoint strings take apart.
+# Signs that need no escape in the values of the canonical form. A colon and a
+# backslash do need one: Twisted's endpoint strings give them a meaning.
 _SAFE: Final = "/,@*="
 
-# The usual case, which is most of what this room is asked for: a name whose
-# last label begins with a letter, and hence is no part of an address.
+# A plain URL: scheme, name and port, and options without escapes. The last label
+# of the name begins with a letter, so that the name cannot be an IPv4 address
+# (see `ends_in_number`). No part of the pattern can match one text in two ways, so
+# that it takes linear time on any text.
 _COMMON: Final = re.compile(
     r"([a-z][a-z0-9.+]*)://"
     r"((?=.{1,253}:)(?:(?!-)[a-z0-9-]{1,63}(?<!-)\.)*[a-z][a-z0-9-]{0,62}(?<!-))"
@@ -144,13 +166,15 @@ _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)").fullmatch
 _PORT: Final = re.compile("[0-9]{1,5}").fullmatch
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0]|\s").search
 _BAD_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})").search
-# What no host and no port has, and many an option.
+# Signs of an option, which no host and no port contains.
 _OPTION: Final = re.compile("[&=]").search
-# Room for the names and files of several hundred certificates.
+# In characters: enough for the names and files of several hundred certificates
+# (SNI_server_certs).
 _LONGEST: Final = 65536
 
 
 def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[TransportURL, Scheme]:
+    """The general parser, which reads any URL, and says what is wrong with any other text."""
     if not isinstance(text, str):
         raise InvalidTransport(f"a transport is text, not {type(text).__name__}")
     if len(text) > _LONGEST:
@@ -174,9 +198,9 @@ def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[Transp
                        "above it authenticates")  # fmt: skip
     misplaced = _OPTION(rest)
     if misplaced is not None and not scheme.is_local:
-        # Perhaps a passphrase: not to be shown.
-        place = head.removesuffix(rest) + rest[: misplaced.start()]
-        raise _invalid(place, "what follows is neither host nor port; options begin with ?")
+        # The rest may be a passphrase, and is not shown.
+        shown = head.removesuffix(rest) + rest[: misplaced.start()]
+        raise _invalid(shown, "what follows is neither host nor port; options begin with ?")
     if "#" in text:
         raise _invalid(text, "a transport has no fragment; a # in an option's value is %23")
     options = _options(query, scheme, text) if query else ()
@@ -195,13 +219,13 @@ def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[Transp
 
 
 def _nearest(name: str) -> str:
-    """The transport that was meant, if that can be told."""
+    """``did you mean …? `` with the scheme nearest to `name`, or nothing if none is near."""
     close = difflib.get_close_matches(name[:40].lower(), _AVAILABLE, n=1)
     return f"did you mean {close[0]}? " if close else ""
 
 
 def _authority_parts(authority: str, port: int | None, text: str) -> tuple[str, int | None]:
-    """Host and port of ``host[:port]``."""
+    """The canonical host, and the port, of ``host[:port]`` and ``port=``."""
     if authority.startswith("["):
         literal, bracket, tail = authority[1:].partition("]")
         if not bracket or (tail and not tail.startswith(":")):
@@ -215,7 +239,7 @@ def _authority_parts(authority: str, port: int | None, text: str) -> tuple[str, 
 
 
 def _agreed_port(digits: str | None, port: int | None, text: str) -> int | None:
-    """The port, which may stand in the URL or in ``port=``."""
+    """The port from the URL's digits or from ``port=``, which must agree if both are given."""
     if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
         raise _invalid(text, f"port= takes a whole number, not {type(port).__name__}")
     if port is not None and not 0 <= port <= 65535:
@@ -235,7 +259,11 @@ def _agreed_port(digits: str | None, port: int | None, text: str) -> int | None:
 
 
 def _bare_ipv6(authority: str, port: int | None, text: str) -> str:
-    """An IPv6 literal without brackets, when it cannot be read two ways."""
+    """The canonical form of an IPv6 address without brackets.
+
+    ``fe80::1:80`` is an address, and would also be fe80::1 with port 80. A text
+    with two readings is refused, unless ``port=`` shows that the first is meant.
+    """
     before, _, last = authority.rpartition(":")
     if not is_ipv6_in_url(authority):
         first, _, rest = authority.partition(":")
@@ -252,6 +280,7 @@ def _bare_ipv6(authority: str, port: int | None, text: str) -> str:
 
 
 def _address6(literal: str, text: str) -> str:
+    """The canonical form of an IPv6 address, with its zone unescaped."""
     address, percent, zone = literal.partition("%")
     try:
         canonical = canonical_ipv6(address)
@@ -261,7 +290,9 @@ def _address6(literal: str, text: str) -> str:
                        "in brackets") from None  # fmt: skip
     if not percent:
         return canonical
-    # %25 is RFC 6874's escape; interface number 250 is written %25250.
+    # RFC 6874 escapes the zone's percent sign: %25eth0. Many write %eth0. An
+    # interface whose name begins with 25 must therefore be written with the escape:
+    # number 250 is %25250.
     if zone.startswith("25") and len(zone) > 2:
         zone = zone[2:]
     if not is_zone(zone):
@@ -270,6 +301,7 @@ def _address6(literal: str, text: str) -> str:
 
 
 def _host(host: str, text: str) -> str:
+    """The canonical form of a name, an IPv4 address or ``*``."""
     if host == "*":
         return host
     if not host:
@@ -301,7 +333,7 @@ def _host(host: str, text: str) -> str:
 
 
 def _local(rest: str, text: str) -> str:
-    """The path of a local socket."""
+    """The path of a local socket, percent-decoded."""
     path = _decoded(rest, text)
     if not path.startswith(("/", "@")):
         raise _invalid(text, "a local socket is named by its whole path, unix:///run/name, "
@@ -314,10 +346,13 @@ def _local(rest: str, text: str) -> str:
     return path
 
 
-# The same options come again and again, and what they say never changes.
+# A program uses the same options again and again, and the table never changes.
 @functools.lru_cache(maxsize=512)
 def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None:
-    """The options of a query without escapes, or None to have the trouble told in full."""
+    """The options of a query without escapes, or None if one is wrong.
+
+    The general parser then finds the error again, and tells it with the whole URL.
+    """
     try:
         return _options(query, SCHEMES[name], query)
     except (InvalidTransport, InvalidOption):
@@ -325,6 +360,7 @@ def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None
 
 
 def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ...]:
+    """The options of a query, each checked against its row in the table."""
     options: dict[str, str] = {}
     for pair in query.split("&"):
         name, equals, raw = pair.partition("=")
@@ -332,7 +368,7 @@ def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ..
             raise _invalid(text, f"option {len(options) + 1} is not written name=value; "
                            "& in a value is %26")  # fmt: skip
         if name not in OPTIONS and any(OPTIONS[before].is_secret for before in options):
-            # Perhaps the rest of a passphrase: not to be shown.
+            # A raw & may have cut a passphrase in two: the name is not shown.
             raise _invalid(text, "what follows the passphrase is no option; & in a value is %26")
         if "?" in raw or ";" in raw:
             raise _invalid(text, f"option {len(options) + 1} holds a raw ? or ;: options are "
@@ -346,6 +382,7 @@ def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ..
 
 
 def _decoded(raw: str, text: str) -> str:
+    """A path or an option's value, percent-decoded as UTF-8."""
     decoded = raw
     if "%" in raw:
         if _BAD_PERCENT(raw):
@@ -360,6 +397,7 @@ def _decoded(raw: str, text: str) -> str:
 
 
 def _for_strangers(parsed: TransportURL, scheme: Scheme) -> TransportURL:
+    """The URL as it is, if an untrusted source may give it; an error otherwise."""
     if scheme.is_local:
         raise _invalid(str(parsed), "a URL from a stranger may not name a local socket")
     if scheme.is_weak:
@@ -376,14 +414,16 @@ def _invalid(text: str, problem: str) -> InvalidTransport:
 
 
 def _without_secrets(text: str) -> str:
-    """The text without user name and password, and without the options.
+    """The text with ``***`` for user name and password, and without the options.
 
-    It may be a URL of any kind, pasted here by mistake or broken anywhere.
+    Args:
+        text: A URL of any kind, pasted by mistake perhaps, and perhaps broken
+            anywhere. What may be part of a password is taken for one.
     """
-    place, mark, query = text.partition("?")
+    address, mark, query = text.partition("?")
     if _is_password(query):
-        place, mark, query = f"{place}@", "", ""
-    before, at, after = place.rpartition("@")
+        address, mark, query = f"{address}@", "", ""
+    before, at, after = address.rpartition("@")
     if at:
         name, slashes, user = before.partition("://")
         if not slashes or not _SCHEME(name):
@@ -393,5 +433,5 @@ def _without_secrets(text: str) -> str:
 
 
 def _is_password(query: str) -> bool:
-    """Whether the ``?`` before it was part of a password: no option's name has an ``@``."""
+    """Whether the ``?`` before `query` belongs to a password: no option's name has an ``@``."""
     return "@" in query.partition("=")[0]
