@@ -1,6 +1,6 @@
-"""Values of every option, good ones and bad, and what tests of options share."""
+"""Good and bad values of every option, and assertions that tests of options share."""
 
-# Letters that look like others are what some of these tests are about.
+# Some tests hold letters of other alphabets that look like ASCII.
 # ruff: noqa: RUF001
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import base64
 from decimal import Decimal
 from enum import Enum
 from pathlib import Path, PurePosixPath
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
@@ -31,7 +31,7 @@ SLASHED: Final = base64.b64encode(b"\xff" * 32).decode()
 
 
 class Word(str, Enum):
-    """Words of a program's own."""
+    """An enumeration of a program's own, whose members are texts too."""
 
     CLOSE = "close"
     PATH = "/etc/site.pem"
@@ -39,14 +39,20 @@ class Word(str, Enum):
 
 @frozen
 class Examples:
-    """Values of an option: good ones as text and in Python, and bad ones."""
+    """Good and bad values of one option.
 
-    good: tuple[tuple[str, Any, Any], ...]
-    bad: tuple[Any, ...]
+    Attributes:
+        good: For each value its text in a URL, the value in Python, and what
+            the settings hold for both.
+        bad: Values that are refused, texts and others.
+    """
+
+    good: tuple[tuple[str, object, object], ...]
+    bad: tuple[object, ...]
 
 
 def numbers(low: int, high: int) -> Examples:
-    """Examples of whole numbers, the ends of their range among them."""
+    """Examples of whole numbers from `low` to `high`, both ends among them."""
     return Examples(
         ((str(low), low, low), (f"0{high}", high, high)),
         (str(high + 1), high + 1, low - 1, "-1", "+1", " 1", "1 ", "1_0", "0x1", "1.0", "1e1", "",
@@ -128,7 +134,7 @@ EXAMPLES: Final[dict[str, Examples]] = {
         ((PIN, PIN, (PIN,)), (f"sha256/{PIN}", [f"sha256//{PIN}"], (PIN,)),
          (f"sha256//{PIN},{SLASHED}", (PIN, f"sha256/{SLASHED}"), (PIN, SLASHED)),
          (f"sha256//{SLASHED}", SLASHED, (SLASHED,)),
-         # The last character carries two bits that do not count.
+         # The last character before = has two bits that are no part of the digest.
          (f"{PIN[:-2]}9=", PIN, (PIN,))),
         ("", ",", "x", PIN[:-1], f"{PIN}=", f"{PIN},", f"sha1/{PIN}", f"sha256///{PIN}",
          PIN.replace("A", "*"), base64.b64encode(b"x" * 20).decode(), HEX, f"{PIN};{PIN}",
@@ -186,19 +192,27 @@ EXAMPLES: Final[dict[str, Examples]] = {
 }  # fmt: skip
 
 
-def settle(text: str, side: str = "client", **keywords: Any) -> Settings:
-    """What a URL and keywords come to."""
+def resolve_url(text: str, side: str = "client", **keywords: object) -> Settings:
+    """The settings that a URL and keywords give on a side."""
     url = TransportURL.parse(text)
     return resolve_options(SCHEMES[url.scheme], url.options, keywords, side)
 
 
 class OptionsTestCase(SynchronousTestCase):
-    """What the tests of this file share."""
+    """A test case that can assert a refusal of options."""
 
     def refused(
-        self, option: str, reason: str, text: str, side: str = "client", **keywords: Any
+        self, option: str, reason: str, text: str, side: str = "client", **keywords: object
     ) -> None:
-        """The options are refused, for that one and for that reason."""
-        error = self.assertRaises(InvalidOption, settle, text, side, **keywords)
+        """Assert that the options of a URL and the keywords are refused.
+
+        Args:
+            option: The option that the error is about.
+            reason: Part of the message.
+            text: The URL.
+            side: ``client``, ``server`` or ``datagram``.
+            **keywords: Options beside the URL.
+        """
+        error = self.assertRaises(InvalidOption, resolve_url, text, side, **keywords)
         self.assertEqual(error.option, option, error)
         self.assertIn(reason, str(error))

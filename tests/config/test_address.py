@@ -1,6 +1,6 @@
 """Which kind of address a text or a host is: four questions, each with its own answer."""
 
-# Letters that look like others are what some of these tests are about.
+# Some tests hold letters of other alphabets that look like ASCII.
 # ruff: noqa: RUF001
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from txtransport.config.address import (
 from txtransport.config.url import TransportURL
 from txtransport.errors import TransportError
 
-AT_LEISURE: Final = settings(deadline=None)
+NO_DEADLINE: Final = settings(deadline=None)
 
 IPV4: Final = ("0.0.0.0", "127.0.0.1", "192.0.2.7", "255.255.255.255")
 IPV6: Final = (
@@ -83,7 +83,7 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(find_address("fe80::1%eth0"), ipaddress.IPv6Address("fe80::1%eth0"))
         self.assertIsNone(find_address("good.example"))
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(ADDRESSES)
     def test_every_address_is_one(self, text: str) -> None:
         """The system agrees about each address, however it is spelt."""
@@ -91,7 +91,7 @@ class AddressTests(SynchronousTestCase):
         self.assertEqual(len(socket.inet_pton(family, text)), 16 if is_ipv6(text) else 4)
         self.assertTrue(is_address(text))
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(ANYTHING)
     @example("127.0.0.1")
     @example("fe80::1%\0")
@@ -133,7 +133,7 @@ class IPv6Tests(SynchronousTestCase):
         for zone in ZONES:
             self.assertTrue(is_zone(zone), zone)
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(ANYTHING)
     @example("fe80::1%a%b")
     @example("::%")
@@ -145,7 +145,7 @@ class IPv6Tests(SynchronousTestCase):
             is_address(text) and is_ipv6(text) and (not percent or is_zone(zone)),
         )
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(ANYTHING)
     def test_a_parsed_host_is_checked(self, text: str) -> None:
         """Of every host that a URL can have, the colon tells the truth."""
@@ -168,7 +168,7 @@ class NumberTests(SynchronousTestCase):
         for host in (*NAMES, ""):
             self.assertFalse(ends_in_number(host), host)
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(st.text("0123456789abcdefxX.", min_size=1))
     @example("0x7f000001")
     @example("017700000001")
@@ -211,7 +211,7 @@ class CanonicalTests(SynchronousTestCase):
             for canonical in (canonical_address, canonical_ipv4, canonical_ipv6):
                 self.assertRaises(ValueError, canonical, text)
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(st.one_of(ADDRESSES, ZONED))
     def test_a_canonical_address_stays_as_it_is(self, text: str) -> None:
         """The form is the same address, and its form is itself."""
@@ -221,7 +221,7 @@ class CanonicalTests(SynchronousTestCase):
         family = canonical_ipv6 if is_ipv6(text) else canonical_ipv4
         self.assertEqual(family(text), written)
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(ZONED)
     def test_a_zone_can_be_left_away(self, text: str) -> None:
         """Without its zone an address is still one, and means the same to a peer."""

@@ -1,7 +1,5 @@
 """How values of options are read: the same everywhere, and nothing guessed."""
 
-# Letters that look like others are what some of these tests are about.
-
 from __future__ import annotations
 
 from hypothesis import given, settings
@@ -18,12 +16,12 @@ from txtransport.errors import InvalidOption
 class ValueTests(SynchronousTestCase):
     """What may be written for an option, and what it means."""
 
-    def test_every_option_is_tried(self) -> None:
-        """Whoever adds an option adds examples of its values."""
+    def test_every_option_has_examples(self) -> None:
+        """A new option needs examples of its values in tests/vocabulary.py."""
         self.assertEqual(list(EXAMPLES), list(OPTIONS))
 
-    def test_url_and_python_say_the_same(self) -> None:
-        """A value means the same as the text of a URL and as what a programmer writes."""
+    def test_url_text_and_python_value_mean_the_same(self) -> None:
+        """The text of a URL and the value of a Python programmer are read to the same."""
         for name, examples in EXAMPLES.items():
             for text, written, meant in examples.good:
                 self.assertEqual(OPTIONS[name].parse(text), meant, name)
@@ -46,7 +44,7 @@ class ValueTests(SynchronousTestCase):
                 self.assertEqual("hunter2" in str(error), not option.is_secret, name)
 
     def test_a_number_is_not_taken_for_a_version(self) -> None:
-        """min_version=1.2 in Python is told that the version is text."""
+        """min_version=1.2 in Python is refused: the message says that a version is text."""
         error = self.assertRaises(InvalidOption, OPTIONS["min_version"].parse, 1.2)
         self.assertIn("takes '1.0' or '1.1' or '1.2' or '1.3', not 1.2", str(error))
 
@@ -60,8 +58,8 @@ class ValueTests(SynchronousTestCase):
             ),
         ),
     )
-    def test_anything(self, name: str, given_: object) -> None:
-        """Any value at all is read or refused, and what was read reads the same again."""
+    def test_any_value_is_read_or_refused(self, name: str, given_: object) -> None:
+        """Any value at all is read or refused, and reading the result again changes nothing."""
         option = OPTIONS[name]
         try:
             meant = option.parse(given_)

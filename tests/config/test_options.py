@@ -1,7 +1,5 @@
 """The vocabulary of options: a table that keeps what it promises."""
 
-# Letters that look like others are what some of these tests are about.
-
 from __future__ import annotations
 
 import runpy
@@ -30,11 +28,11 @@ from txtransport.errors import InvalidOption
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 
 
-class TableTests(SynchronousTestCase):
-    """What the table promises of its rows."""
+class OptionTableTests(SynchronousTestCase):
+    """What holds for every row of the table."""
 
     def test_php_s_names_are_kept(self) -> None:
-        """Whoever comes from PHP finds its options by their names."""
+        """A user who comes from PHP finds its options by their names."""
         php = (
             "bindto backlog ipv6_v6only so_reuseport so_broadcast tcp_nodelay so_keepalive "
             "tcp_keepidle tcp_keepintvl tcp_keepcnt so_linger so_rcvbuf so_sndbuf verify_peer "
@@ -44,28 +42,28 @@ class TableTests(SynchronousTestCase):
         )
         self.assertEqual(set(php.split()) - OPTIONS.keys(), set())
 
-    def test_a_stranger_names_no_file(self) -> None:
-        """No option that takes a path, and no secret, may come in a stranger's URL."""
+    def test_an_untrusted_url_names_no_file(self) -> None:
+        """An untrusted URL may not carry an option that takes a path, nor a secret."""
         for row in OPTIONS.values():
             if "path" in row.type.expects or row.is_secret:
                 self.assertFalse(row.is_for_strangers, row.name)
 
-    def test_a_stranger_weakens_nothing(self) -> None:
-        """What decides whom to trust and how to speak is for us alone."""
+    def test_an_untrusted_url_weakens_no_check(self) -> None:
+        """Which peers are trusted and how TLS is spoken is never up to an untrusted URL."""
         for name in ("verify_peer", "verify_peer_name", "peer_name", "allow_self_signed", "ciphers",
                      "security_level", "min_version", "max_version", "SNI_enabled"):  # fmt: skip
             self.assertFalse(OPTIONS[name].is_for_strangers, name)
 
-    def test_an_option_becomes_a_field_or_says_why_not(self) -> None:
-        """No option is read and then forgotten."""
+    def test_every_option_is_a_field_or_refused(self) -> None:
+        """No option is read and then ignored."""
         parts = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, StartTLSOptions)
         held = {attribute.name for part in parts for attribute in fields(part)}
         silent = {row.name for row in OPTIONS.values() if row.refusal is None} - held
         self.assertEqual(silent, {"capture_peer_cert"})
         self.assertEqual(held - OPTIONS.keys(), set())
 
-    def test_what_is_said_to_be_the_default_is(self) -> None:
-        """The reference's column of defaults is what the code does."""
+    def test_documented_defaults_are_the_real_ones(self) -> None:
+        """The reference page's column of defaults is what the code does."""
         holders = (SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), StartTLSOptions())
         for holder in holders:
             for attribute in fields(type(holder)):
@@ -74,10 +72,10 @@ class TableTests(SynchronousTestCase):
                     self.assertEqual(said.parse(said.default), held, attribute.name)
 
 
-class KnownTests(OptionsTestCase):
-    """Names of options."""
+class FindOptionTests(OptionsTestCase):
+    """Looking an option up by its name."""
 
-    def test_a_slip_of_the_pen(self) -> None:
+    def test_a_mistyped_name_is_answered_with_the_nearest(self) -> None:
         """An unknown option names the nearest one that the scheme has."""
         for written, meant in {
             "verify_pier": "verify_peer", "SNI_Enabled": "SNI_enabled", "verifypeer": "verify_peer",
@@ -88,24 +86,24 @@ class KnownTests(OptionsTestCase):
             self.assertEqual(error.option, written)
             self.assertEqual(str(error), f"there is no option {written!r}; did you mean {meant}?")
 
-    def test_nothing_near(self) -> None:
-        """Where nothing is near, the message names the scheme."""
+    def test_a_name_without_a_near_one_is_answered_with_the_scheme(self) -> None:
+        """If no name is near, the message names the scheme instead."""
         error = self.assertRaises(InvalidOption, find_option, "colour", SCHEMES["tcp"])
         self.assertEqual(str(error), "there is no option 'colour' for tcp://")
 
-    def test_the_nearest_is_one_that_the_scheme_has(self) -> None:
-        """tcp:// is not advised to verify its peer."""
+    def test_only_options_of_the_scheme_are_suggested(self) -> None:
+        """For tcp:// the message does not suggest verify_peer, which tcp:// does not have."""
         error = self.assertRaises(InvalidOption, find_option, "verify_pier", SCHEMES["tcp"])
         self.assertNotIn("did you mean verify_peer?", str(error))
 
-    def test_long_and_strange_names(self) -> None:
-        """A name of any length, alphabet or type is refused in few words."""
+    def test_any_name_is_refused_in_a_short_message(self) -> None:
+        """A name of any length, alphabet or type is refused in a short printable message."""
         for name in ("x" * 10**6, "\u202e\0", "", b"verify_peer", 1, None, ("verify_peer",)):
             error = self.assertRaises(InvalidOption, find_option, name, SCHEMES["tls"])
             self.assertIsInstance(error.option, str)
             self.assertTrue(str(error).isprintable() and len(str(error)) < 200, error)
 
-    def test_an_option_of_other_schemes(self) -> None:
+    def test_an_option_of_other_schemes_is_refused(self) -> None:
         """An option that the scheme does not have says which schemes have it."""
         self.refused("verify_depth", "it belongs to tls, ssl, tlsv1.0", "tcp://h", verify_depth=3)
         self.refused("bindto", "unix:// has no option bindto", "unix:///x", bindto="::1")
@@ -114,7 +112,7 @@ class KnownTests(OptionsTestCase):
         )
 
     def test_each_scheme_has_its_options(self) -> None:
-        """TLS options are for what speaks TLS, socket options for what has such a socket."""
+        """TLS options are for schemes with TLS, socket options for those with such a socket."""
         for scheme in SCHEMES.values():
             there = {row.name for row in OPTIONS.values() if row.serves(scheme)}
             is_stream, is_local = scheme.kind is Kind.STREAM, scheme.is_local
@@ -126,8 +124,8 @@ class KnownTests(OptionsTestCase):
             self.assertEqual("backlog" in there, is_stream, scheme)
             self.assertIn("timeout", there)
 
-    def test_an_option_of_the_other_side(self) -> None:
-        """An option that does nothing on this side is refused, with the side that has it."""
+    def test_an_option_of_the_other_side_is_refused(self) -> None:
+        """An option that does nothing on this side is refused; the message names its side."""
         self.refused("backlog", "an option of a server, not of a client", "tls://h?backlog=5")
         self.refused(
             "SNI_enabled", "of a client, not of a server", "tls://h", "server", SNI_enabled=True
@@ -135,8 +133,8 @@ class KnownTests(OptionsTestCase):
         self.refused("honor_cipher_order", "not of a client", "tls://h?honor_cipher_order=no")
         self.refused("so_broadcast", "not of a client", "udp://h?so_broadcast=1")
 
-    def test_every_side_is_kept_to(self) -> None:
-        """Each option is taken by its sides and refused by the others."""
+    def test_each_option_is_refused_on_all_other_sides(self) -> None:
+        """Each option is refused on every side that the table does not give it."""
         for name, row in OPTIONS.items():
             scheme = next(scheme for scheme in SCHEMES.values() if row.serves(scheme))
             given_ = {name: EXAMPLES[name].good[0][0]}
@@ -144,24 +142,24 @@ class KnownTests(OptionsTestCase):
                 error = self.assertRaises(InvalidOption, resolve_options, scheme, (), given_, side)
                 self.assertIn(f"not of a {side}", str(error))
 
-    def test_what_is_to_come(self) -> None:
-        """An option of a later release is refused in so many words, and never ignored."""
+    def test_an_option_of_a_later_release_is_refused(self) -> None:
+        """An option of a later release is refused with that reason, and never ignored."""
         self.refused(
             "proxy_protocol", "not part of this release", "tcp://h?proxy_protocol=1", "server"
         )
         self.refused("send_proxy", "not part of this release", "tcp://h", send_proxy="v2")
 
 
-class ReferenceTests(SynchronousTestCase):
-    """The reference page."""
+class ReferencePageTests(SynchronousTestCase):
+    """docs/options.md, which is made from the tables."""
 
-    def test_it_is_up_to_date(self) -> None:
+    def test_the_page_is_up_to_date(self) -> None:
         """docs/options.md is what docs/reference.py prints now."""
         page = "\n\n".join(runpy.run_path(str(DOCS / "reference.py"))["page"]()) + "\n"
         self.assertEqual((DOCS / "options.md").read_text(encoding="utf-8"), page)
 
-    def test_it_has_everything(self) -> None:
-        """Every transport and every option is on the page."""
+    def test_the_page_has_every_scheme_and_option(self) -> None:
+        """Every scheme and every option is on the page."""
         page = (DOCS / "options.md").read_text(encoding="utf-8")
         for name in (*SCHEMES, *OPTIONS):
             self.assertIn(f"| `{name}` |", page)

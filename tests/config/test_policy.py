@@ -10,22 +10,22 @@ from txtransport.config.policy import VERSIONS, Side, TLSPolicy, Verify
 
 
 class DefaultTests(SynchronousTestCase):
-    """Whoever demands nothing gets what is safe."""
+    """A policy that demands nothing is safe."""
 
-    def test_a_client_verifies(self) -> None:
+    def test_a_client_verifies_by_default(self) -> None:
         """A client checks chain and name unless told otherwise."""
         policy = TLSPolicy()
         self.assertIs(policy.verifies(Side.CLIENT), Verify.YES)
         self.assertIs(policy.verifies_name(Side.CLIENT), True)
 
-    def test_a_server_asks_for_nothing(self) -> None:
+    def test_a_server_asks_for_no_certificate_by_default(self) -> None:
         """A server asks clients for no certificate unless told to."""
         policy = TLSPolicy()
         self.assertIs(policy.verifies(Side.SERVER), Verify.NO)
         self.assertIs(policy.verifies_name(Side.SERVER), False)
 
-    def test_what_is_asked_for_holds_on_both_sides(self) -> None:
-        """An explicit answer beats the side's default."""
+    def test_an_explicit_answer_holds_on_both_sides(self) -> None:
+        """An explicit yes or no is stronger than the default of the side."""
         for side in Side:
             for verify in Verify:
                 self.assertIs(TLSPolicy(verify_peer=verify).verifies(side), verify)
@@ -39,18 +39,18 @@ class DefaultTests(SynchronousTestCase):
         self.assertIs(chainless.verifies_name(Side.CLIENT), True)
         self.assertIs(nameless.verifies(Side.CLIENT), Verify.YES)
 
-    def test_versions_are_current(self) -> None:
-        """Without a word from anyone, TLS is 1.2 or 1.3."""
+    def test_default_versions_are_current(self) -> None:
+        """Unless a policy says otherwise, TLS is 1.2 or 1.3."""
         policy = TLSPolicy()
         self.assertEqual((policy.min_version, policy.max_version), ("1.2", "1.3"))
         self.assertEqual(VERSIONS, tuple(sorted(VERSIONS)))
 
 
 class ValueTests(SynchronousTestCase):
-    """Two policies that demand the same are one."""
+    """A policy is a frozen value, equal to any other with the same demands."""
 
-    def test_equal_policies_share(self) -> None:
-        """However it was written, the same demand is the same key in a table."""
+    def test_policies_with_equal_demands_are_equal(self) -> None:
+        """Two policies with the same demands are the same key of a cache, however written."""
         one = TLSPolicy(alpn_protocols=("h2",), SNI_server_certs=(("a.example", "a.pem"),))
         other = TLSPolicy(
             alpn_protocols=["h2"],
@@ -61,11 +61,11 @@ class ValueTests(SynchronousTestCase):
         self.assertNotEqual(one, evolve(one, verify_depth=3))
 
     def test_a_policy_cannot_be_changed(self) -> None:
-        """What was demanded when the context was built is demanded still."""
+        """A policy cannot change after a context was built from it."""
         self.assertRaises(FrozenInstanceError, setattr, TLSPolicy(), "verify_peer", Verify.NO)
 
-    def test_one_name_is_a_list_of_one(self) -> None:
-        """A single string is one protocol and one digest, never a row of letters."""
+    def test_a_single_text_is_a_list_of_one(self) -> None:
+        """A single text is one protocol or one digest, and not a list of letters."""
         policy = TLSPolicy(
             alpn_protocols="h2",
             peer_fingerprint="ab" * 32,
@@ -84,20 +84,20 @@ class ValueTests(SynchronousTestCase):
         self.assertIn("passphrase=None", repr(TLSPolicy()))
 
 
-class ExpectingTests(SynchronousTestCase):
-    """Whom the certificate must be for."""
+class PeerNameTests(SynchronousTestCase):
+    """The name that the peer's certificate must be for."""
 
-    def test_the_url_names_the_peer(self) -> None:
-        """Without a word from the policy the peer is who was dialled."""
+    def test_the_peer_is_named_by_the_url(self) -> None:
+        """Unless the policy names the peer, the peer has the name from the URL."""
         self.assertEqual(TLSPolicy().for_peer("mail.example").peer_name, "mail.example")
 
-    def test_the_policy_knows_better(self) -> None:
-        """A policy that names the peer keeps its word."""
+    def test_a_name_in_the_policy_comes_first(self) -> None:
+        """A policy that names the peer keeps that name."""
         policy = TLSPolicy(peer_name="mx.example")
         self.assertIs(policy.for_peer("mail.example"), policy)
 
-    def test_a_context_is_for_everyone(self) -> None:
-        """Policies that differ in nothing but the peer's name are served by one context."""
+    def test_a_context_is_shared_by_peers_of_all_names(self) -> None:
+        """Policies that differ only in the peer's name share one context."""
         one, other = TLSPolicy(peer_name="a.example"), TLSPolicy(peer_name="b.example")
         self.assertEqual(one.without_peer, other.without_peer)
         self.assertIsNone(one.without_peer.peer_name)

@@ -12,21 +12,21 @@ REFUSED: Final = {"sslv2", "sslv3", "udg", "dtls"}
 """Known by name, and not to be had."""
 
 
-class SchemesTests(SynchronousTestCase):
-    """Which transports there are."""
+class SchemeTableTests(SynchronousTestCase):
+    """What holds for the rows of the table."""
 
-    def test_all_of_php_s_are_known(self) -> None:
-        """Whoever comes from PHP finds every transport of its manual."""
+    def test_every_transport_of_php_is_known(self) -> None:
+        """A user who comes from PHP finds every transport of its manual."""
         php = "tcp udp unix udg ssl tls tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 sslv2 sslv3"
         self.assertEqual(set(php.split()) - SCHEMES.keys(), set())
 
     def test_a_scheme_is_found_by_its_name(self) -> None:
-        """The table's keys are the names, in lower case."""
+        """The keys of the table are the names, in lower case."""
         for name, row in SCHEMES.items():
             self.assertEqual((row.name, name.lower()), (name, name))
 
     def test_ssl_is_an_alias_of_tls(self) -> None:
-        """ssl and tls differ in their name and in nothing that counts."""
+        """ssl and tls differ in nothing but their name and description."""
         tls, ssl = SCHEMES["tls"], SCHEMES["ssl"]
         self.assertEqual(
             (tls.kind, tls.is_secure, tls.is_local, tls.version, tls.refusal),
@@ -34,43 +34,43 @@ class SchemesTests(SynchronousTestCase):
         )
 
     def test_a_version_in_the_name_is_the_version_spoken(self) -> None:
-        """tlsv1.2 is TLS 1.2 and nothing else; the others leave it to the policy."""
+        """tlsv1.2 is TLS 1.2 and nothing else; other schemes leave the version to the policy."""
         for name, row in SCHEMES.items():
             expected = name.removeprefix("tlsv") if name.startswith("tlsv") else None
             self.assertEqual(row.version, expected, name)
 
     def test_deprecated_versions_are_marked(self) -> None:
-        """TLS 1.0 and 1.1 are the weak ones (RFC 8996)."""
+        """TLS 1.0 and 1.1 are marked as weak (RFC 8996)."""
         weak = {name for name, row in SCHEMES.items() if row.is_weak}
         self.assertEqual(weak, {"tlsv1.0", "tlsv1.1"})
 
-    def test_secure_means_secure(self) -> None:
-        """Only these carry clear text; nothing else ever falls back to it."""
+    def test_all_other_schemes_are_encrypted(self) -> None:
+        """Only these four carry clear text; every other scheme has TLS."""
         clear = {name for name, row in SCHEMES.items() if not row.is_secure}
         self.assertEqual(clear, {"tcp", "udp", "unix", "udg"})
 
-    def test_local_sockets_and_datagrams(self) -> None:
-        """A path names the local ones; datagrams are told from streams."""
+    def test_local_and_datagram_schemes_are_marked(self) -> None:
+        """The table marks the schemes that have a path, and those of datagrams."""
         local = {name for name, row in SCHEMES.items() if row.is_local}
         datagrams = {name for name, row in SCHEMES.items() if row.kind is Kind.DATAGRAM}
         self.assertEqual(local, {"unix", "tls+unix", "udg"})
         self.assertEqual(datagrams, {"udp", "udg", "dtls"})
 
 
-class NamesTests(SynchronousTestCase):
-    """Each transport is available, or says why not."""
+class AvailableSchemesTests(SynchronousTestCase):
+    """available_schemes() says of each scheme whether it can be used, or why not."""
 
-    def test_what_cannot_be_had_says_why(self) -> None:
-        """A transport that is refused names the reason and what to use."""
+    def test_an_unavailable_scheme_says_why(self) -> None:
+        """A scheme that is not available has the reason, and what to use instead."""
         self.assertEqual({name for name, why in available_schemes().items() if why}, REFUSED)
         for name in REFUSED:
             self.assertRegex(available_schemes()[name] or "", "; use (tls|unix)://", name)
 
-    def test_history_is_cited(self) -> None:
-        """SSL is refused with the RFC that forbids it."""
+    def test_ssl_is_refused_with_its_rfc(self) -> None:
+        """SSL 2.0 and 3.0 are refused with the RFC that forbids each."""
         self.assertIn("RFC 6176", available_schemes()["sslv2"] or "")
         self.assertIn("RFC 7568", available_schemes()["sslv3"] or "")
 
-    def test_all_are_listed(self) -> None:
-        """names() lists every transport that a URL may begin with."""
+    def test_every_scheme_is_listed(self) -> None:
+        """available_schemes() lists every scheme that a URL may have."""
         self.assertEqual(list(available_schemes()), list(SCHEMES))

@@ -1,7 +1,5 @@
 """What options come to together, and which cannot all be meant."""
 
-# Letters that look like others are what some of these tests are about.
-
 from __future__ import annotations
 
 from pathlib import Path
@@ -15,7 +13,7 @@ from tests.vocabulary import (
     HEX,
     PIN,
     OptionsTestCase,
-    settle,
+    resolve_url,
 )
 from txtransport.config.options import OPTIONS
 from txtransport.config.policy import Side, TLSPolicy, Verify
@@ -35,33 +33,33 @@ from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.starttls.wire import Dialogue, Wire
 
 
-class SplitTests(OptionsTestCase):
-    """Options become policies."""
+class ResolveOptionsTests(OptionsTestCase):
+    """Options become settings."""
 
-    def test_nothing_is_the_default(self) -> None:
-        """Without options everything has its default; TLS is there only where the scheme has it."""
+    def test_without_options_everything_has_its_default(self) -> None:
+        """Without options all settings are the defaults; only schemes with TLS have a policy."""
         self.assertEqual(
-            settle("tls://h"),
+            resolve_url("tls://h"),
             Settings(SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), StartTLSOptions()),
         )
-        self.assertIsNone(settle("tcp://h").tls)
-        self.assertEqual(settle("tls+unix:///x").tls, TLSPolicy())
-        self.assertEqual(settle("ssl://h"), settle("tls://h"))
+        self.assertIsNone(resolve_url("tcp://h").tls)
+        self.assertEqual(resolve_url("tls+unix:///x").tls, TLSPolicy())
+        self.assertEqual(resolve_url("ssl://h"), resolve_url("tls://h"))
 
-    def test_each_goes_where_it_belongs(self) -> None:
-        """Options of the socket, of TLS, of time and of serving are told apart."""
-        settled = settle(
+    def test_each_option_goes_to_its_own_settings(self) -> None:
+        """Options of the socket, of TLS, of deadlines and of serving are told apart."""
+        resolved = resolve_url(
             "tls://h?so_linger=0&verify_depth=3", "server", close_timeout=1, max_connections=9,
             overflow="close",
         )  # fmt: skip
-        self.assertEqual(settled.sockets, SocketOptions(so_linger=0))
-        self.assertEqual(settled.tls, TLSPolicy(verify_depth=3))
-        self.assertEqual(settled.deadlines, Deadlines(close_timeout=1.0))
-        self.assertEqual(settled.serving, ServingPolicy(max_connections=9, overflow="close"))
+        self.assertEqual(resolved.sockets, SocketOptions(so_linger=0))
+        self.assertEqual(resolved.tls, TLSPolicy(verify_depth=3))
+        self.assertEqual(resolved.deadlines, Deadlines(close_timeout=1.0))
+        self.assertEqual(resolved.serving, ServingPolicy(max_connections=9, overflow="close"))
 
-    def test_every_option_arrives(self) -> None:
-        """What is written for an option is what its policy holds."""
-        company: dict[str, dict[str, Any]] = {
+    def test_every_option_reaches_its_settings(self) -> None:
+        """The value of each option is found in the settings that have it."""
+        needed: dict[str, dict[str, Any]] = {
             "local_pk": {"local_cert": "a"}, "passphrase": {"local_cert": "a"},
             "passphrase_file": {"local_cert": "a"}, "overflow": {"max_connections": 1},
             "tcp_keepidle": {"so_keepalive": True}, "tcp_keepintvl": {"so_keepalive": True},
@@ -76,14 +74,14 @@ class SplitTests(OptionsTestCase):
             scheme = next(scheme for scheme in SCHEMES.values() if row.serves(scheme))
             side = "client" if "client" in row.sides else min(row.sides)
             _, written, meant = EXAMPLES[name].good[0]
-            settled = resolve_options(scheme, (), {name: written, **company.get(name, {})}, side)
-            parts = (settled.sockets, settled.tls, settled.deadlines, settled.serving,
-                     settled.starttls_options)  # fmt: skip
+            resolved = resolve_options(scheme, (), {name: written, **needed.get(name, {})}, side)
+            parts = (resolved.sockets, resolved.tls, resolved.deadlines, resolved.serving,
+                     resolved.starttls_options)  # fmt: skip
             held = [getattr(part, name) for part in parts if hasattr(part, name)]
             self.assertEqual(held, [meant], name)
 
-    def test_url_and_keyword_agree(self) -> None:
-        """An option may stand in both when it means the same, however it is written."""
+    def test_an_option_may_be_in_url_and_keywords(self) -> None:
+        """An option may be in both if it means the same, however it is written."""
         for text, keywords in (
             ("tls://h?verify_peer=on", {"verify_peer": True}),
             ("tls://h?timeout=05", {"timeout": 5}),
@@ -91,90 +89,94 @@ class SplitTests(OptionsTestCase):
             (f"tls://h?peer_fingerprint={COLONS}", {"peer_fingerprint": [HEX]}),
             ("tls://h?bindto=[::1]:0", {"bindto": ("0::1", 0)}),
         ):
-            self.assertEqual(settle(text, **keywords), settle(text))
+            self.assertEqual(resolve_url(text, **keywords), resolve_url(text))
 
-    def test_url_and_keyword_differ(self) -> None:
-        """Neither wins when they differ, and a secret is not shown."""
+    def test_url_and_keywords_may_not_differ(self) -> None:
+        """An option with different values in both is refused, and a secret is not shown."""
         differ = "in the URL and in the keywords, with different values"
         self.refused("verify_depth", differ, "tls://h?verify_depth=3", verify_depth=4)
         self.refused("verify_peer", differ, "tls://h?verify_peer=yes", verify_peer=False)
         error = self.assertRaises(
-            InvalidOption, settle, "tls://h?passphrase=hunter2", passphrase="hunter3"
+            InvalidOption, resolve_url, "tls://h?passphrase=hunter2", passphrase="hunter3"
         )
         self.assertNotIn("hunter", str(error))
 
-    def test_php_s_option_that_is_always_on(self) -> None:
-        """capture_peer_cert is taken from those who come from PHP, and changes nothing."""
-        self.assertEqual(settle("tls://h?capture_peer_cert=yes"), settle("tls://h"))
+    def test_capture_peer_cert_changes_nothing(self) -> None:
+        """capture_peer_cert is accepted from users of PHP, and does nothing."""
+        self.assertEqual(resolve_url("tls://h?capture_peer_cert=yes"), resolve_url("tls://h"))
 
-    def test_settings_can_be_shared(self) -> None:
-        """Equal options come to equal settings, which can be keys; they show no secret."""
-        one = settle("tls://h?passphrase=hunter2&local_cert=a")
-        self.assertEqual(len({one, settle("tls://h", local_cert="a", passphrase="hunter2")}), 1)
+    def test_settings_are_values(self) -> None:
+        """Equal options give equal settings, which can be keys; they show no secret."""
+        one = resolve_url("tls://h?passphrase=hunter2&local_cert=a")
+        self.assertEqual(
+            len({one, resolve_url("tls://h", local_cert="a", passphrase="hunter2")}), 1
+        )
         self.assertNotIn("hunter2", repr(one))
 
 
-class WayInTests(OptionsTestCase):
-    """What comes before TLS."""
+class StartTLSOptionsTests(OptionsTestCase):
+    """Options of the dialogue that comes before TLS."""
 
-    def test_a_protocol_by_name(self) -> None:
-        """The name stands for both sides' dialogues, in any case."""
-        starttls_options = settle("tls://h:587?starttls=SMTP").starttls_options
+    def test_a_protocol_is_found_by_its_name(self) -> None:
+        """starttls= takes the name of a protocol in upper or lower case."""
+        starttls_options = resolve_url("tls://h:587?starttls=SMTP").starttls_options
         self.assertEqual(starttls_options, StartTLSOptions(STARTTLS_PROTOCOLS["smtp"]))
 
-    def test_a_dialogue_of_one_s_own(self) -> None:
-        """In Python a function of a wire is a protocol."""
+    def test_a_user_may_bring_a_dialogue(self) -> None:
+        """In Python starttls= takes a dialogue too: a generator function of a wire."""
 
-        def knock(wire: Wire) -> Dialogue[bytes]:
-            wire.ask(b"knock")
+        def ping(wire: Wire) -> Dialogue[bytes]:
+            wire.ask(b"ping")
             return (yield from wire.exactly(4))
 
-        protocol = settle("tls://h:1", starttls=knock).starttls_options.starttls
+        protocol = resolve_url("tls://h:1", starttls=ping).starttls_options.starttls
         assert protocol is not None
-        self.assertEqual((protocol.name, protocol.connect), ("knock", knock))
+        self.assertEqual((protocol.name, protocol.connect), ("ping", ping))
 
-    def test_an_unknown_protocol(self) -> None:
-        """The error lists the known ones."""
+    def test_an_unknown_protocol_is_refused(self) -> None:
+        """The error lists the known protocols, and suggests the nearest."""
         self.refused("starttls", "smtp, lmtp, pop3", "tls://h:587", starttls="smpt")
         self.refused("starttls", "did you mean smtp?", "tls://h:587", starttls="smpt")
 
-    def test_a_server_s_side_that_is_not_here(self) -> None:
-        """Not every protocol has both sides."""
+    def test_a_protocol_without_a_server_s_side_is_refused(self) -> None:
+        """A server cannot use a protocol of which only the client's side exists here."""
         self.refused("starttls", "for clients only", "tls://h:3389?starttls=rdp", "server")
 
-    def test_a_domain_where_none_is_asked_for(self) -> None:
-        """Only some protocols ask for a domain; for the others peer_name says it."""
+    def test_a_domain_is_refused_where_none_is_asked_for(self) -> None:
+        """starttls_name is for protocols that ask for a domain; others use peer_name."""
         self.refused(
             "starttls_name", "peer_name", "tls://h:587?starttls=smtp&starttls_name=example.com"
         )
-        starttls_options = settle(
+        starttls_options = resolve_url(
             "tls://h:5222?starttls=xmpp&starttls_name=example.com"
         ).starttls_options
         self.assertEqual(starttls_options.starttls_name, "example.com")
 
-    def test_servers_among_themselves(self) -> None:
-        """Between servers both domains are named, and elsewhere neither speaks for one."""
+    def test_both_domains_are_named_between_servers(self) -> None:
+        """Between servers starttls_from is needed; for any other protocol it is refused."""
         self.refused("starttls_from", "the domain that we speak for",
                      "tls://h:5269?starttls=xmpp-server&starttls_name=example.com")  # fmt: skip
         self.refused(
             "starttls_from", "speaks for no domain", "tls://h:587?starttls=smtp&starttls_from=x"
         )
-        starttls_options = settle(
+        starttls_options = resolve_url(
             "tls://h:5269?starttls=xmpp-server&starttls_from=example.org"
         ).starttls_options
         self.assertEqual(starttls_options.starttls_from, "example.org")
-        settle("tls://h:5269?starttls=xmpp-server&local_cert=a", "server")
+        resolve_url("tls://h:5269?starttls=xmpp-server&local_cert=a", "server")
 
-    def test_going_on_in_the_clear(self) -> None:
-        """Where nothing is left to go on with, may is refused."""
-        starttls_options = settle("tls://h:587?starttls=smtp&starttls_policy=may").starttls_options
+    def test_may_is_refused_where_nothing_can_go_on(self) -> None:
+        """starttls_policy=may is refused for a protocol that cannot go on in the clear."""
+        starttls_options = resolve_url(
+            "tls://h:587?starttls=smtp&starttls_policy=may"
+        ).starttls_options
         self.assertEqual(starttls_options.starttls_policy, "may")
         self.refused(
             "starttls_policy", "no conversation", "tls://h:5672?starttls=amqp&starttls_policy=may"
         )
 
-    def test_alone_they_do_nothing(self) -> None:
-        """How to switch says nothing where there is no switch."""
+    def test_details_of_starttls_need_starttls(self) -> None:
+        """starttls_name, starttls_from and starttls_policy are refused without starttls."""
         for name, text in (
             ("starttls_name", "x"),
             ("starttls_from", "x"),
@@ -182,8 +184,8 @@ class WayInTests(OptionsTestCase):
         ):
             self.refused(name, "needs starttls", f"tls://h:1?{name}={text}")
 
-    def test_a_stranger_cannot_choose_clear_text(self) -> None:
-        """A URL from elsewhere may name a protocol, and not weaken it."""
+    def test_an_untrusted_url_cannot_choose_clear_text(self) -> None:
+        """An untrusted URL may name a protocol, but may not weaken it."""
         TransportURL.parse("tls://h:587?starttls=smtp", trusted=False)
         for option in ("starttls_policy=may", "starttls_name=x"):
             text = f"tls://h:587?starttls=smtp&{option}"
@@ -194,13 +196,13 @@ class VersionTests(OptionsTestCase):
     """Which versions of TLS are spoken."""
 
     def spoken(self, text: str) -> tuple[str, str, int | None]:
-        """Oldest and newest version, and security level."""
-        tls = settle(text).tls
+        """The oldest and the newest version, and the security level, that a URL gives."""
+        tls = resolve_url(text).tls
         assert tls is not None
         return tls.min_version, tls.max_version, tls.security_level
 
-    def test_a_scheme_of_one_version(self) -> None:
-        """tlsv1.x:// speaks that version alone; the old two get the level that they need."""
+    def test_a_scheme_of_one_version_speaks_that_version(self) -> None:
+        """tlsv1.x:// speaks one version; 1.0 and 1.1 get the security level that they need."""
         self.assertEqual(self.spoken("tls://h"), ("1.2", "1.3", None))
         self.assertEqual(self.spoken("tlsv1.2://h"), ("1.2", "1.2", None))
         self.assertEqual(self.spoken("tlsv1.3://h"), ("1.3", "1.3", None))
@@ -208,65 +210,65 @@ class VersionTests(OptionsTestCase):
         self.assertEqual(self.spoken("tlsv1.1://h?min_version=1.1"), ("1.1", "1.1", 0))
 
     def test_a_scheme_of_one_version_is_not_widened(self) -> None:
-        """PHP's ranges have holes that are filled; here a version is that version."""
+        """An option cannot add another version to tlsv1.x://."""
         self.refused("min_version", "is TLS 1.3 and nothing else", "tlsv1.3://h?min_version=1.2")
         self.refused("max_version", "is TLS 1.0 and nothing else", "tlsv1.0://h", max_version="1.3")
 
-    def test_a_range(self) -> None:
-        """Old versions are spoken when they are asked for together with their level."""
+    def test_a_range_of_versions(self) -> None:
+        """Old versions are spoken if they are asked for together with security_level=0."""
         self.assertEqual(self.spoken("tls://h?max_version=1.2"), ("1.2", "1.2", None))
         self.assertEqual(self.spoken("tls://h?min_version=1.0&security_level=0"), ("1.0", "1.3", 0))
 
-    def test_a_range_with_nothing_in_it(self) -> None:
-        """A range without a version names what bounds it."""
+    def test_an_empty_range_of_versions_is_refused(self) -> None:
+        """If no version is left, the message names the options that bound the range."""
         self.refused("max_version", "no version is left", "tls://h?max_version=1.1")
         self.refused("max_version", "no version is left", "tls://h?min_version=1.3&max_version=1.2")
 
-    def test_an_old_version_needs_its_level(self) -> None:
-        """TLS 1.0 that OpenSSL would refuse at each handshake is refused at once."""
+    def test_an_old_version_needs_security_level_0(self) -> None:
+        """TLS 1.0 is refused at once if OpenSSL would refuse it at each handshake."""
         self.refused("min_version", "needs security_level=0", "tls://h?min_version=1.1")
         self.refused("security_level", "needs security_level=0", "tlsv1.0://h?security_level=1")
 
-    def test_ciphers_of_older_versions(self) -> None:
+    def test_ciphers_are_refused_for_tls_1_3_alone(self) -> None:
         """A cipher list that TLS 1.3 would ignore is refused."""
         self.refused("ciphers", "for TLS 1.2 and older", "tlsv1.3://h?ciphers=HIGH")
         self.refused("ciphers", "for TLS 1.2 and older", "tls://h?min_version=1.3", ciphers="HIGH")
-        self.assertEqual(settle("tls://h?ciphers=HIGH").tls, TLSPolicy(ciphers="HIGH"))
+        self.assertEqual(resolve_url("tls://h?ciphers=HIGH").tls, TLSPolicy(ciphers="HIGH"))
 
 
 class ContradictionTests(OptionsTestCase):
     """Options that cannot all be meant."""
 
-    def test_an_optional_server(self) -> None:
+    def test_optional_is_refused_for_clients(self) -> None:
         """A client cannot make the server's certificate optional."""
         self.refused("verify_peer", "is for servers", "tls://h?verify_peer=optional")
-        settled = settle("tls://h?verify_peer=optional", "server")
-        self.assertEqual(settled.tls, TLSPolicy(verify_peer=Verify.OPTIONAL))
+        resolved = resolve_url("tls://h?verify_peer=optional", "server")
+        self.assertEqual(resolved.tls, TLSPolicy(verify_peer=Verify.OPTIONAL))
 
-    def test_a_name_for_clients(self) -> None:
-        """A server that checks names says which one."""
+    def test_a_server_that_checks_names_needs_peer_name(self) -> None:
+        """A server that checks its clients' name must say which name."""
         text = "tls://h?verify_peer=yes&verify_peer_name=yes"
         self.refused("verify_peer_name", "needs peer_name", text, "server")
-        self.assertIsNotNone(settle(f"{text}&peer_name=x", "server").tls)
+        self.assertIsNotNone(resolve_url(f"{text}&peer_name=x", "server").tls)
 
-    def test_a_name_that_no_one_checks(self) -> None:
-        """A server that names its client and does not check the name would admit any other."""
+    def test_a_server_with_peer_name_must_check_it(self) -> None:
+        """On a server peer_name without verify_peer_name would let any trusted client in."""
         for more in ("", "&verify_peer=yes", "&verify_peer=optional&verify_peer_name=no"):
             text = f"tls://h?peer_name=x{more}"
             self.refused("peer_name", "needs verify_peer_name=yes", text, "server")
-        self.assertIsNotNone(settle("tls://h?peer_name=x&verify_peer_name=no", "client").tls)
+        self.assertIsNotNone(resolve_url("tls://h?peer_name=x&verify_peer_name=no", "client").tls)
 
-    def test_a_chain_that_no_one_looks_at(self) -> None:
-        """With verify_peer=no whom to trust means nothing, and is refused rather than ignored."""
+    def test_options_of_an_unverified_chain_are_refused(self) -> None:
+        """With verify_peer=no the options about the chain do nothing, and are refused."""
         for option in ("cafile=a", "capath=a", "crl=a", "verify_depth=3", "allow_self_signed=yes"):
             name = option.partition("=")[0]
             self.refused(
                 name, "does nothing with verify_peer=no", f"tls://h?verify_peer=no&{option}"
             )
-        self.assertIsNotNone(settle(f"tls://h?verify_peer=no&pin={PIN}").tls)
+        self.assertIsNotNone(resolve_url(f"tls://h?verify_peer=no&pin={PIN}").tls)
 
-    def test_a_server_that_does_not_ask(self) -> None:
-        """A check of a certificate that no client is asked for is refused, not ignored."""
+    def test_checks_of_a_certificate_not_asked_for_are_refused(self) -> None:
+        """A server that asks for no certificate cannot check one."""
         for query in (
             "cafile=/a", "capath=/a", "crl=/a", f"peer_fingerprint={HEX}", f"pin={PIN}",
             "allow_self_signed=1", "verify_peer_name=1&peer_name=x",
@@ -275,10 +277,10 @@ class ContradictionTests(OptionsTestCase):
             for more in ("", "&verify_peer=no"):
                 self.refused(option, "needs verify_peer=yes", f"tls://h?{query}{more}", "server")
             for more in ("&verify_peer=yes", "&verify_peer=optional"):
-                self.assertIsNotNone(settle(f"tls://h?{query}{more}", "server").tls)
+                self.assertIsNotNone(resolve_url(f"tls://h?{query}{more}", "server").tls)
 
-    def test_what_does_nothing_alone(self) -> None:
-        """An option that needs another says which."""
+    def test_an_option_that_needs_another_says_which(self) -> None:
+        """An option that does nothing alone is refused; the message names what it needs."""
         for query, other in (
             ("local_pk=a", "local_cert"), ("passphrase=x", "local_cert or SNI_server_certs"),
             ("passphrase_file=x", "local_cert"), ("tcp_keepidle=1", "so_keepalive"),
@@ -287,11 +289,11 @@ class ContradictionTests(OptionsTestCase):
             self.refused(query.partition("=")[0], f"needs {other}", f"tls://h?{query}")
         self.refused("overflow", "needs max_connections", "tcp://h?overflow=close", "server")
 
-    def test_two_passphrases(self) -> None:
-        """A passphrase comes from one place, and is not shown when it comes from two."""
+    def test_two_passphrases_are_refused(self) -> None:
+        """A passphrase comes from one place; if it comes from two, the error shows neither."""
         text = "tls://h?local_cert=a&passphrase=hunter2&passphrase_file=b"
         self.refused("passphrase", "exclude each other", text)
-        error = self.assertRaises(InvalidOption, settle, text)
+        error = self.assertRaises(InvalidOption, resolve_url, text)
         self.assertNotIn("hunter2", str(error))
 
     def test_weakening_is_never_implied(self) -> None:
@@ -301,17 +303,17 @@ class ContradictionTests(OptionsTestCase):
             ("tls://h?verify_peer_name=no", Verify.YES, False),
             ("tls://h?allow_self_signed=yes", Verify.YES, True),
         ):
-            tls = settle(text).tls
+            tls = resolve_url(text).tls
             assert tls is not None
             self.assertEqual(
                 (tls.verifies(Side.CLIENT), tls.verifies_name(Side.CLIENT)), (chain, name)
             )
 
 
-class PolicyTests(SynchronousTestCase):
-    """TLS options as a mapping, for startTLS()."""
+class PolicyFromMappingTests(SynchronousTestCase):
+    """tls_policy(): a mapping of TLS options becomes a policy, for startTLS()."""
 
-    def test_a_mapping_is_a_policy(self) -> None:
+    def test_a_mapping_becomes_a_policy(self) -> None:
         """Names and values are those of a URL."""
         self.assertEqual(tls_policy({}, Side.CLIENT), TLSPolicy())
         self.assertEqual(
@@ -324,14 +326,14 @@ class PolicyTests(SynchronousTestCase):
         )
         self.assertEqual(tls_policy({"capture_peer_cert": True}, Side.CLIENT), TLSPolicy())
 
-    def test_only_tls_itself(self) -> None:
-        """Options of sockets, of time and of serving have no place in a policy."""
+    def test_only_options_of_tls_itself_are_taken(self) -> None:
+        """Options of sockets, of deadlines and of serving have no place in a policy."""
         for name in ("timeout", "tcp_nodelay", "backlog", "max_connections", "close_timeout"):
             error = self.assertRaises(InvalidOption, tls_policy, {name: 1}, Side.SERVER)
             self.assertEqual(str(error), f"{name} is not an option of TLS itself")
 
-    def test_bad_options(self) -> None:
-        """Everything that a URL refuses is refused."""
+    def test_what_a_url_refuses_is_refused(self) -> None:
+        """An option that a URL may not have is refused in a mapping too."""
         for given_, option in (
             ({"verify_pier": True}, "verify_pier"),
             ({"verify_peer": "maybe"}, "verify_peer"),

@@ -1,6 +1,6 @@
 """The grammar of URLs: what is read, what is refused, and that nothing is guessed."""
 
-# Letters that look like others are what some of these tests are about.
+# Some tests hold letters of other alphabets that look like ASCII.
 # ruff: noqa: RUF001
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from txtransport.errors import InvalidOption, InvalidTransport, TransportError
 
 parse = TransportURL.parse
 
-AT_LEISURE: Final = settings(deadline=None)
-THOROUGHLY: Final = settings(deadline=None, max_examples=300)
+NO_DEADLINE: Final = settings(deadline=None)
+MORE_EXAMPLES: Final = settings(deadline=None, max_examples=300)
 
 LONGEST_MESSAGE: Final = 700
 SECRET: Final = "hunter2"
@@ -35,28 +35,33 @@ PIN: Final = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA+="
 
 
 class UrlTestCase(SynchronousTestCase):
-    """What the tests of this file share."""
+    """Assertions that the tests of this file share."""
 
     def refusal(self, text: Any, **keywords: Any) -> str:
-        """Why a text is not the URL of a transport."""
+        """The message with which `parse` refuses a text."""
         return str(self.assertRaises(InvalidTransport, parse, text, **keywords))
 
     def refused(self, reason: str, texts: str, **keywords: Any) -> None:
-        """Each of these, separated by spaces, is refused for that reason."""
+        """Assert that `parse` refuses each of the texts, with `reason` in its message.
+
+        Args:
+            reason: Part of the message.
+            texts: Separated by spaces.
+        """
         for text in texts.split():
             self.assertIn(reason, self.refusal(text, **keywords), text)
 
     def canonical(self, rows: dict[str, str], **keywords: Any) -> None:
-        """Each of these reads, and is written as the other."""
+        """Assert that each key is read, and written as its value."""
         for text, written in rows.items():
             self.assertEqual(str(parse(text, **keywords)), written)
 
 
 class ReadingTests(UrlTestCase):
-    """What a URL says is what the value holds."""
+    """A parsed URL holds what the text says."""
 
-    def test_a_whole_url(self) -> None:
-        """Scheme, host, port and options are taken apart."""
+    def test_a_url_is_taken_apart(self) -> None:
+        """Scheme, host, port and options become attributes."""
         self.assertEqual(
             parse("tls://www.example.com:443?verify_depth=3&timeout=2.5"),
             TransportURL(
@@ -85,26 +90,26 @@ class ReadingTests(UrlTestCase):
             self.assertEqual(parse(text, port=80), TransportURL(scheme, host, 80), text)
         self.assertEqual(parse("tcp://[fe80::1]:80"), TransportURL("tcp", "fe80::1", 80))
 
-    def test_equal_transports_are_one(self) -> None:
-        """However it was written, the same place is the same key in a table."""
+    def test_equal_urls_are_equal_keys(self) -> None:
+        """Two spellings of the same URL are the same key of a mapping."""
         one = parse("TLS://WWW.example.com:0443/?verify_depth=3")
         other = parse("tls://www.example.com?verify_depth=%33", port=443)
         self.assertEqual((one, hash(one)), (other, hash(other)))
         self.assertEqual(len({one, other}), 1)
 
-    def test_a_transport_can_be_kept(self) -> None:
-        """A transport survives being copied and pickled."""
+    def test_a_url_can_be_copied_and_pickled(self) -> None:
+        """A parsed URL survives being copied and pickled."""
         transport = parse("tls://[fe80::1%25eth0]:80?passphrase=x")
         self.assertEqual(copy.deepcopy(transport), transport)
         self.assertEqual(pickle.loads(pickle.dumps(transport)), transport)
 
     def test_only_text_is_a_url(self) -> None:
-        """Bytes, paths and nothing at all are refused by their type."""
+        """Bytes, paths and None are refused; the message names their type."""
         for given_ in (b"tcp://h:1", bytearray(b"h"), None, 80, Path("/run/x"), ["tcp://h"]):
             self.assertIn(type(given_).__name__, self.refusal(given_))
 
-    def test_text_by_another_name_is_text(self) -> None:
-        """What inherits from str is read like one, and leaves no trace."""
+    def test_a_subclass_of_str_is_text(self) -> None:
+        """A subclass of str is read like str, and the attributes are plain str."""
 
         class Setting(str):
             __slots__ = ()
@@ -125,35 +130,35 @@ class SchemeTests(UrlTestCase):
             {"TCP://h:1": "tcp://h:1", "sSl://h": "ssl://h", "TLSv1.2://h": "tlsv1.2://h"}
         )
 
-    def test_none_is_tcp(self) -> None:
-        """A host alone is reached by TCP."""
+    def test_without_a_scheme_it_is_tcp(self) -> None:
+        """A host without a scheme is reached by TCP."""
         self.canonical({"h:1": "tcp://h:1", "[::1]:1": "tcp://[::1]:1", "*:0": "tcp://*:0"})
 
-    def test_all_are_read(self) -> None:
-        """Every transport in the table has a URL, those that cannot be had too."""
+    def test_every_scheme_is_read(self) -> None:
+        """Every scheme in the table has URLs, also a scheme that is not available."""
         for name, row in SCHEMES.items():
             rest = "/run/socket" if row.is_local else "h:1"
             self.assertEqual(str(parse(f"{name}://{rest}")), f"{name}://{rest}")
 
-    def test_an_unknown_one_lists_the_known(self) -> None:
-        """A scheme that does not exist never becomes plain TCP; the message lists what does."""
+    def test_an_unknown_scheme_lists_the_known(self) -> None:
+        """An unknown scheme never becomes plain TCP; the message lists the schemes there are."""
         available = ", ".join(row.name for row in SCHEMES.values() if row.refusal is None)
         for name in ("http", "tlsv1.4", "tcp6", "tls-unix", "t"):
             message = self.refusal(f"{name}://h:1")
             self.assertIn(f"there is no transport {name!r}", message)
             self.assertIn(f"there are {available}", message)
 
-    def test_a_mistyped_one_is_recognised(self) -> None:
-        """``tsl://`` is told that there is tls."""
+    def test_a_mistyped_scheme_is_recognised(self) -> None:
+        """For ``tsl://`` the message suggests tls."""
         self.assertIn("did you mean tls?", self.refusal("tsl://h:1"))
         self.assertNotIn("did you mean", self.refusal("gopher://h:1"))
 
-    def test_what_is_no_name_is_refused(self) -> None:
-        """Not even letters of other alphabets that look like tcp make a scheme."""
+    def test_a_scheme_is_ascii(self) -> None:
+        """Letters of other alphabets that look like tcp make no scheme."""
         self.refused("not the name of a transport", "://h:1 1tcp://h tсp://h:1 ｔcp://h t_p://h")
 
-    def test_a_slip_of_the_pen_is_not_a_host(self) -> None:
-        """``tcp:h:1`` and ``//h:1`` are refused; PHP dials hosts named tcp and //h."""
+    def test_a_scheme_without_slashes_is_not_a_host(self) -> None:
+        """``tcp:h:1`` and ``//h:1`` are refused; PHP connects to hosts named tcp and //h."""
         self.refused("neither host:port nor an IPv6 address", "tcp:h:1")
         self.refused("did you mean 'tls://h:1'?", "tls:h:1")
         self.refused("has no path", "//h:1 tcp:/h:1 tcp:///h:1")
@@ -164,57 +169,57 @@ class SchemeTests(UrlTestCase):
 class PortTests(UrlTestCase):
     """A port is 0 to 65535 in decimal digits and nothing else."""
 
-    def test_the_whole_range(self) -> None:
-        """Every port is read, 0 too, which servers use for any."""
+    def test_every_port_is_read(self) -> None:
+        """0 to 65535 are read; servers use 0 for any port."""
         self.canonical({f"h:{port}": f"tcp://h:{port}" for port in (0, 1, 80, 9999, 65535)})
 
-    def test_what_php_s_atoi_makes_of_it(self) -> None:
-        """PHP connects to each of these, somewhere; here none is a port."""
+    def test_a_port_is_digits_only(self) -> None:
+        """PHP reads each of these as some port; here none is a port."""
         for port in ("http", "80abc", "+80", "-1", "0x50", "8_0", "80.", "1e3", "", "80,1"):
             self.refused("is not a port", f"h:{port} tls://h:{port} [::1]:{port}")
 
-    def test_above_the_highest(self) -> None:
+    def test_a_port_is_at_most_65535(self) -> None:
         """74321 does not wrap around to 8785."""
         self.refused("the highest is 65535", "h:65536 tls://h:74321 [::1]:99999")
         self.refused("is not a port", "h:106571 tls://h:000080 h:" + "9" * 5000)
 
-    def test_digits_of_other_alphabets(self) -> None:
-        """Only 0 to 9 are digits."""
+    def test_digits_of_other_alphabets_are_refused(self) -> None:
+        """Only 0 to 9 are digits of a port."""
         self.refused("is not a port", "h:８０ h:٣ h:² tls://h:४४३ [::1]:８０")
 
-    def test_it_may_come_as_an_argument(self) -> None:
-        """The port is in the URL, or in port=, or in both when they agree."""
+    def test_the_port_may_be_an_argument(self) -> None:
+        """The port is in the URL, or in port=, or in both if they agree."""
         for text in ("tls://h", "tls://h:443", "tls://h:443/", "tls://h/"):
             self.assertEqual(str(parse(text, port=443)), "tls://h:443")
         self.assertIsNone(parse("tls://h").port)
         self.assertEqual(parse("tls://h", port=0).port, 0)
 
     def test_two_ports_are_an_error(self) -> None:
-        """PHP dials the first of '127.0.0.1:41035',1; here they must agree."""
+        """PHP connects to the first of '127.0.0.1:41035',1; here both must agree."""
         for port in (0, 1):
             reason = f"the URL says port 443 and port= says {port}"
             self.refused(reason, "tls://h:443 tls://h:443?timeout=1 [::1]:443", port=port)
 
     def test_the_argument_is_a_whole_number(self) -> None:
-        """port= takes no text, no bool, nothing out of range, however large."""
+        """port= takes no text, no bool, and nothing out of range, however large."""
         wrong: tuple[Any, ...] = (-1, 65536, 10**5000, -(10**5000), True, "80", b"80", 80.0, 1j)
         for port in wrong:
             self.refused("port=", "tls://h tls://h?timeout=1 [::1] tls://h:80", port=port)
 
     def test_the_argument_becomes_a_plain_number(self) -> None:
-        """A member of an enumeration is its number, in the URL as well."""
+        """A member of an enumeration becomes its number."""
 
-        class Well(IntEnum):
+        class Ports(IntEnum):
             HTTPS = 443
 
-        self.assertIs(type(parse("tls://h", port=Well.HTTPS).port), int)
-        self.assertEqual(str(parse("tls://h", port=Well.HTTPS)), "tls://h:443")
+        self.assertIs(type(parse("tls://h", port=Ports.HTTPS).port), int)
+        self.assertEqual(str(parse("tls://h", port=Ports.HTTPS)), "tls://h:443")
 
 
-class AddressTests(UrlTestCase):
-    """Addresses, of which none is guessed."""
+class AddressInURLTests(UrlTestCase):
+    """IP addresses as hosts; none is guessed."""
 
-    def test_brackets(self) -> None:
+    def test_ipv6_in_brackets(self) -> None:
         """An IPv6 address in brackets is read with a port and without."""
         self.canonical(
             {
@@ -225,8 +230,8 @@ class AddressTests(UrlTestCase):
             }
         )
 
-    def test_without_brackets(self) -> None:
-        """An IPv6 address needs none when no port follows; PHP cuts it at the first colon."""
+    def test_ipv6_without_brackets(self) -> None:
+        """IPv6 needs no brackets if no port follows; PHP cuts the address at the first colon."""
         self.canonical(
             {
                 "fe80::1": "tcp://[fe80::1]",
@@ -237,15 +242,15 @@ class AddressTests(UrlTestCase):
         )
         self.canonical({"tcp://fe80::1": "tcp://[fe80::1]:80"}, port=80)
 
-    def test_two_ways_to_read_it(self) -> None:
-        """fe80::1:80 is an address, or one with a port: the message shows how to write either."""
+    def test_an_ambiguous_address_is_refused(self) -> None:
+        """fe80::1:80 has two readings: the message shows how to write each."""
         self.refused(
             "write [fe80::1]:80 for port 80, or [fe80::1:80] for the whole", "tcp://fe80::1:80"
         )
         self.assertEqual(parse("tcp://fe80::1:80", port=443).host, "fe80::1:80")
 
-    def test_a_port_behind_a_bare_address(self) -> None:
-        """What can only be an address with a port is sent back with the brackets it needs."""
+    def test_a_port_needs_ipv6_in_brackets(self) -> None:
+        """An address with a port and no brackets is refused; the message adds the brackets."""
         self.refused(
             "an IPv6 address stands in brackets: [",
             "fe80::1:http ::1:99999 fe80::1%eth0:80 1:2:3:4:5:6:7:8:80",
@@ -253,7 +258,7 @@ class AddressTests(UrlTestCase):
         self.refused("is neither host:port nor an IPv6 address", "a:b:1 1:2:3 ::1:: x[::1]:80")
 
     def test_only_ipv6_stands_in_brackets(self) -> None:
-        """[127.0.0.1] is an error, which PHP takes."""
+        """[127.0.0.1] is an error; PHP takes it."""
         self.refused(
             "only those stand in brackets",
             "[127.0.0.1]:80 [h]:1 []:1 [] [::g]:1 [1:2:3:4:5:6:7:8:9] [::１]:80 [[::1]:1 [*]:1",
@@ -261,23 +266,23 @@ class AddressTests(UrlTestCase):
         self.refused("ends with ]", "[::1:80 [::1]80 [::1]x:80 [ [::1]] [[::1]]:1")
 
     def test_zones_are_kept(self) -> None:
-        """The interface of a link-local address comes raw or as %25, and is written as %25."""
+        """A zone is read as %eth0 or %25eth0, and written as %25eth0."""
         for text in ("[fe80::1%eth0]:80", "[fe80::1%25eth0]:80", "[FE80::1%eth0]:80"):
             transport = parse(text)
             self.assertEqual((transport.host, transport.name), ("fe80::1%eth0", "fe80::1"))
             self.assertEqual(str(transport), "tcp://[fe80::1%25eth0]:80")
         self.canonical({"fe80::1%lo": "tcp://[fe80::1%25lo]", "fe80::1%1": "tcp://[fe80::1%251]"})
 
-    def test_zones_that_begin_with_25(self) -> None:
-        """%25 is always the escape of RFC 6874, never the beginning of a name."""
+    def test_25_is_always_an_escape(self) -> None:
+        """%25 is always the escape of RFC 6874, never the beginning of a zone."""
         zones = {"%25": "25", "%2525": "25", "%2500": "00", "%250": "0", "%252525": "2525"}
         for written, zone in zones.items():
             transport = parse(f"[fe80::1{written}]:80")
             self.assertEqual(transport.host, f"fe80::1%{zone}")
             self.assertEqual(parse(str(transport)), transport)
 
-    def test_what_is_no_zone(self) -> None:
-        """An empty, long or strange interface is refused."""
+    def test_strange_zones_are_refused(self) -> None:
+        """An empty zone, a long one, and one with strange characters are refused."""
         for zone in ("", "a%62", "a%", "é", "\u202e", "a$b", "z" * 65, "25" + "z" * 65):
             self.refused("not the name of a network interface", f"[fe80::1%{zone}]:80")
         self.refused("nor an IPv6 address", "fe80::1% fe80::1%\u202e:80 ::1%a%b")
@@ -292,12 +297,12 @@ class AddressTests(UrlTestCase):
         )
 
     def test_a_number_in_another_alphabet_is_a_number(self) -> None:
-        """IDNA's mapping cannot smuggle in what would be refused in ASCII."""
+        """What is refused in ASCII is refused too when IDNA maps a text to it."""
         self.refused("is not an IPv4 address", "① １２７.１ ０x7f.1 2130706433。 h。1")
         self.assertTrue(parse("１２７。0。0。1").is_literal)
 
-    def test_a_literal_is_told_from_a_name(self) -> None:
-        """An address is never sent as SNI or looked up."""
+    def test_an_address_is_told_from_a_name(self) -> None:
+        """is_literal is true of addresses, which are never looked up or sent as SNI."""
         for text in ("::1", "127.0.0.1", "[fe80::1%eth0]:1"):
             self.assertTrue(parse(text).is_literal, text)
         for text in ("h", "h.example.", "*", "1.h", "unix:///1.2"):
@@ -305,7 +310,7 @@ class AddressTests(UrlTestCase):
 
 
 class HostTests(UrlTestCase):
-    """Names, as the DNS has them."""
+    """Names as hosts, in the form that the DNS has."""
 
     def test_names(self) -> None:
         """Names are read in any case, with underscores and with hyphens inside."""
@@ -334,62 +339,62 @@ class HostTests(UrlTestCase):
             }
         )
 
-    def test_no_name_of_any_alphabet(self) -> None:
-        """What IDNA forbids is refused with its reason."""
+    def test_what_idna_forbids_is_refused(self) -> None:
+        """A name that IDNA forbids is refused with IDNA's reason."""
         self.refused(
             "not an international name",
             "☃.example xn--bücher.example \u0300a.example \u200b \ud800.example a\u2488b -ü ü..a "
             + "ü" * 64 + " " + "ü." * 200 + "a",
         )  # fmt: skip
 
-    def test_no_sign_of_the_grammar_by_the_back_door(self) -> None:
-        """What IDNA maps to %, /, :, @, ? or * does not become one of them."""
+    def test_idna_makes_no_sign_of_the_grammar(self) -> None:
+        """A character that IDNA maps to %, /, :, @, ? or * does not become that sign."""
         self.refused("not an international name", "h％00.example h／x h：80 u＠h h？x ＊ ℀.h")
 
-    def test_what_is_no_name(self) -> None:
-        """Labels are letters, digits, hyphens inside and underscores; 63 of them."""
+    def test_a_label_has_letters_digits_hyphens_underscores(self) -> None:
+        """A label has at most 63 characters, and no hyphen at either end."""
         self.refused(
             "cannot be part of a host's name",
             f"-a.b a-.b a$b a%20b a%00b *.a ** a\\b a,b a;b (a) 'a' {'a' * 64}.b tls://a+b:1 ]",
         )
 
-    def test_empty_labels(self) -> None:
+    def test_empty_labels_are_refused(self) -> None:
         """Two dots in a row, or one in front, are an error."""
         for host in ("a..b", ".a", ".", "..", "a.."):
             self.refused("empty label", f"{host} tls://{host}:1")
 
-    def test_a_lone_trailing_dot(self) -> None:
-        """It is kept for the look-up and dropped from the name that TLS asks for."""
+    def test_a_trailing_dot_is_for_the_lookup_only(self) -> None:
+        """A trailing dot is kept for the look-up, and dropped from the name for TLS."""
         transport = parse("tls://www.example.com.:443")
         self.assertEqual((transport.host, transport.name), ("www.example.com.", "www.example.com"))
         self.assertEqual(str(transport), "tls://www.example.com.:443")
 
-    def test_long_names(self) -> None:
-        """253 characters are a name, one more is not, whichever way it is read."""
+    def test_a_name_has_at_most_253_characters(self) -> None:
+        """253 characters are a name and 254 are not, in every spelling."""
         longest = ".".join(["a" * 49] * 5 + ["bbb"])
         self.assertEqual(len(longest), 253)
         for text in (longest, f"tls://{longest}:1", f"{longest}.:1"):
             self.assertEqual(parse(text).name, longest)
         self.refused("longer than 253", f"{longest}b tls://{longest}b:1 {longest}b.")
 
-    def test_none_at_all(self) -> None:
+    def test_a_missing_host_is_refused(self) -> None:
         """A URL without a host is refused."""
         self.refused("the host is missing", "? :80 tcp:// tls://:443 tls://?timeout=1 /")
         self.assertIn("the host is missing", self.refusal(""))
 
-    def test_every_address(self) -> None:
-        """``*`` is kept as it is: a server's every address."""
+    def test_a_star_is_every_address(self) -> None:
+        """``*`` is kept as it is; for a server it is every local address."""
         self.assertEqual(parse("tls://*:443"), TransportURL("tls", "*", 443))
 
-    def test_user_names(self) -> None:
-        """user:password@ is refused, where PHP dials a host named user."""
+    def test_user_names_are_refused(self) -> None:
+        """user:password@ is refused; PHP connects to a host named user."""
         self.refused(
             "no user name and no password",
             "tls://u:p@h:1 u@h @h tls://@h:1 tls://u:p/w@h tls://u:p?w@h u@[::1]:80 tls://h@",
         )
 
-    def test_white_space_and_control_characters(self) -> None:
-        """Nothing invisible is in a URL: not NUL (CVE-2025-1220), not a line's end."""
+    def test_white_space_and_control_characters_are_refused(self) -> None:
+        """A URL has no NUL (CVE-2025-1220), no line break and nothing else invisible."""
         places = ("tls://h{}:1", "{}h", "h{}", "h:{}80", "h:80{}", "t{}cp://h", "h?timeout=1{}",
                   "unix:///a{}", "[::1{}]")  # fmt: skip
         for character in "\0 \t\n\r\x0b\x1b\x7f\x85\xa0\u2028\u3000":
@@ -397,8 +402,8 @@ class HostTests(UrlTestCase):
                 message = self.refusal(place.format(character))
                 self.assertIn("white space and control characters", message)
 
-    def test_paths_and_fragments(self) -> None:
-        """A lone slash is tolerated; what would be ignored is refused."""
+    def test_paths_and_fragments_are_refused(self) -> None:
+        """A lone slash is tolerated; a path or a fragment would be ignored, and is refused."""
         self.canonical(
             {"tls://h:1/": "tls://h:1", "h/": "tcp://h", "h/?timeout=1": "tcp://h?timeout=1"}
         )
@@ -406,10 +411,10 @@ class HostTests(UrlTestCase):
         self.refused("no fragment", "tls://h:1#x h# # unix:///a#b tls://h:1?timeout=1#x")
 
 
-class LocalTests(UrlTestCase):
-    """Sockets that have a path."""
+class LocalSocketTests(UrlTestCase):
+    """URLs of local sockets, which have a path."""
 
-    def test_paths(self) -> None:
+    def test_a_path_may_be_escaped(self) -> None:
         """A local socket is named by its whole path, any character of which may be escaped."""
         rows = {
             "unix:///run/x.sock": "/run/x.sock",
@@ -425,27 +430,27 @@ class LocalTests(UrlTestCase):
         self.canonical({"unix:///a:b\\c": "unix:///a%3Ab%5Cc"})
 
     def test_abstract_names(self) -> None:
-        """An @ in front is Linux's abstract name."""
+        """A path that begins with @ is one of Linux's abstract names."""
         for text in ("unix://@name", "unix://%40name"):
             self.assertEqual(parse(text).path, "@name")
             self.assertEqual(str(parse(text)), "unix://@name")
 
-    def test_what_names_no_socket(self) -> None:
+    def test_hosts_and_folders_are_no_sockets(self) -> None:
         """Hosts, relative paths and folders are refused."""
         self.refused("named by its whole path", "unix:// unix://h unix://h:1 unix://run/x unix://?")
         self.refused("does not name a socket", "unix:/// unix:///run/ unix://@ tls+unix:///%2F")
 
-    def test_the_longest(self) -> None:
-        """The system has room for 107 bytes, in UTF-8 (unix(7))."""
+    def test_a_path_has_at_most_107_bytes(self) -> None:
+        """The system takes 107 bytes of UTF-8 (unix(7))."""
         self.assertEqual(len(parse("unix:///" + "x" * 106).path), 107)
         self.refused("longer than 107 bytes", f"unix:///{'x' * 107} unix:///{'é' * 54}")
 
-    def test_they_have_no_port(self) -> None:
-        """A port for a path is an error, 0 too."""
+    def test_a_local_socket_has_no_port(self) -> None:
+        """A port for a path is an error, also 0."""
         for port in (0, 80):
             self.refused("has no port", "unix:///run/x tls+unix://@x", port=port)
 
-    def test_what_cannot_be_shown(self) -> None:
+    def test_invisible_characters_in_a_path_are_refused(self) -> None:
         """A path with invisible characters is refused, raw or escaped."""
         self.refused(
             "cannot be shown",
@@ -457,8 +462,8 @@ class LocalTests(UrlTestCase):
 class QueryTests(UrlTestCase):
     """Options in a URL."""
 
-    def test_they_are_kept_as_given(self) -> None:
-        """Order and spelling of the values are the writer's."""
+    def test_options_are_kept_as_written(self) -> None:
+        """The order of the options and the spelling of their values are kept."""
         transport = parse("tls://h:1?verify_peer=YES&timeout=05&cafile=/a%20b")
         self.assertEqual(
             transport.options, (("verify_peer", "YES"), ("timeout", "05"), ("cafile", "/a b"))
@@ -476,25 +481,25 @@ class QueryTests(UrlTestCase):
             self.assertEqual(transport.options, (("peer_name", value),))
             self.assertEqual(parse(str(transport)), transport)
 
-    def test_a_separator_that_is_none(self) -> None:
-        """Options separated by another sign would be one value, and shown with the passphrase."""
+    def test_only_an_ampersand_separates_options(self) -> None:
+        """A raw ? or ; would make one value of two options, and show the passphrase in it."""
         for sign in "?;":
             error = self.refusal(f"tls://h:1?local_cert=a.pem{sign}passphrase={SECRET}")
             self.assertIn("separated by &", error)
             self.assertNotIn(SECRET, error)
 
-    def test_what_twisted_takes_apart_is_escaped(self) -> None:
+    def test_signs_of_endpoint_strings_are_escaped(self) -> None:
         """The canonical query has neither : nor \\, which endpoint strings split at."""
         digest = ":".join(["ab"] * 32)
         text = str(parse(f"tls://h:1?peer_fingerprint={digest}&cafile=C:\\x&bindto=[::1]:0"))
         self.assertFalse({":", "\\"} & set(text.partition("?")[2]), text)
 
     def test_an_option_is_name_and_value(self) -> None:
-        """An empty, nameless or half option is an error; a ? with nothing behind it is nothing."""
+        """An option without a name or a value is an error; a ? with nothing behind it is not."""
         self.refused("name=value", "h?& h?&& h?timeout=1& h?&timeout=1 h?timeout h?=1 h?? h?=")
         self.canonical({"tls://h:1?": "tls://h:1", "unix:///x?": "unix:///x", "h/?": "tcp://h"})
 
-    def test_percent_signs(self) -> None:
+    def test_broken_escapes_are_refused(self) -> None:
         """Half an escape, and bytes that are not UTF-8, are errors."""
         self.refused("two hexadecimal digits", "h?timeout=% h?timeout=%4 h?timeout=%zz unix:///%")
         self.refused("not UTF-8", "tls://h?cafile=%ff tls://h?cafile=%C3 unix:///%ED%A0%80")
@@ -503,18 +508,18 @@ class QueryTests(UrlTestCase):
         )
 
     def test_names_are_not_decoded(self) -> None:
-        """An option has one spelling."""
+        """The name of an option has one spelling, without escapes."""
         for name in ("time%6fut", "TIMEOUT", "timeout%00", "Timeout"):
             self.assertRaises(InvalidOption, parse, f"tls://h:1?{name}=1")
 
-    def test_an_option_given_twice(self) -> None:
-        """Neither the first nor the last of two wins."""
+    def test_an_option_given_twice_is_refused(self) -> None:
+        """An option given twice is an error: neither the first nor the last one wins."""
         for query in ("timeout=1&timeout=1", "timeout=1&verify_depth=1&timeout=2"):
             error = self.assertRaises(InvalidOption, parse, f"tls://h:1?{query}")
             self.assertEqual((error.option, str(error)), ("timeout", "timeout is given twice"))
 
-    def test_options_are_checked_at_the_door(self) -> None:
-        """An unknown option, one of another scheme, and a bad value do not get past parsing."""
+    def test_options_are_checked_by_the_parser(self) -> None:
+        """An unknown option, one of another scheme, and a bad value are refused by parse()."""
         for text, name in (
             ("tls://h:1?verify_per=1", "verify_per"),
             ("tcp://h:1?verify_peer=1", "verify_peer"),
@@ -526,11 +531,11 @@ class QueryTests(UrlTestCase):
             self.assertEqual(self.assertRaises(InvalidOption, parse, text).option, name)
 
 
-class StrangerTests(UrlTestCase):
-    """URLs that come from someone else."""
+class UntrustedURLTests(UrlTestCase):
+    """URLs from an untrusted source, parsed with trusted=False."""
 
-    def test_a_plain_url_is_welcome(self) -> None:
-        """What harms no one is read the same as ever."""
+    def test_a_harmless_untrusted_url_is_read(self) -> None:
+        """A URL without dangerous options is read as a trusted one is."""
         for text in (
             "tls://h:1",
             "h",
@@ -540,8 +545,8 @@ class StrangerTests(UrlTestCase):
         ):
             self.assertEqual(parse(text, trusted=False), parse(text))
 
-    def test_no_files_and_no_weakening(self) -> None:
-        """A stranger opens no file of ours and switches no check off."""
+    def test_an_untrusted_url_names_no_file_and_weakens_nothing(self) -> None:
+        """An untrusted URL opens none of our files and switches no check off."""
         for query in (
             "local_cert=/a", "local_pk=/a", "cafile=/a", "capath=/a", "crl=/a", "passphrase=x",
             "passphrase_file=/a", "SNI_server_certs=a=/b", "verify_peer=no", "verify_peer=yes",
@@ -553,21 +558,21 @@ class StrangerTests(UrlTestCase):
             self.assertEqual(error.option, query.partition("=")[0])
             self.assertIn("a URL from a stranger may not carry", str(error))
 
-    def test_no_local_sockets(self) -> None:
-        """A stranger does not reach what listens on this machine's paths."""
+    def test_an_untrusted_url_names_no_local_socket(self) -> None:
+        """An untrusted URL does not reach sockets that have a path on this machine."""
         texts = "unix:///run/x tls+unix://@x udg:///x"
         self.refused("may not name a local socket", texts, trusted=False)
 
-    def test_no_weak_versions(self) -> None:
-        """A stranger does not choose TLS 1.0."""
+    def test_an_untrusted_url_chooses_no_weak_version(self) -> None:
+        """An untrusted URL does not choose TLS 1.0 or 1.1."""
         self.refused("may not ask for TLS 1.", "tlsv1.0://h:1 TLSV1.1://h:1", trusted=False)
 
 
 class SecretTests(UrlTestCase):
-    """What must not be read over a shoulder."""
+    """No message or log shows a passphrase or a password."""
 
-    def test_the_url_has_it_and_the_log_does_not(self) -> None:
-        """str() gives the URL back; repr() and redacted() hide the passphrase."""
+    def test_repr_hides_the_passphrase(self) -> None:
+        """str() gives the whole URL back; repr() and redacted() hide the passphrase."""
         transport = parse(f"tls://h:1?passphrase={SECRET}&local_cert=a&timeout=1")
         self.assertIn(SECRET, str(transport))
         shown = "tls://h:1?passphrase=***&local_cert=a&timeout=1"
@@ -575,8 +580,8 @@ class SecretTests(UrlTestCase):
         self.assertEqual(repr(transport), f"<Transport {shown}>")
         self.assertEqual(transport.location, "tls://h:1")
 
-    def test_passwords_of_other_urls(self) -> None:
-        """A URL of another kind, pasted by mistake, does not leave its password in the log."""
+    def test_passwords_of_other_urls_are_hidden(self) -> None:
+        """If a URL of another kind is pasted by mistake, the message hides its password."""
         for place in (
             "http://u:{}@h/", "u:{}@h:80", "tls://u:{}@h:80", "{}@h", "tls:///u:{}@h",
             "u:{}@h://x", "//u:{}@h", "unix://u:{}@h", "tls://u:a/{}@h", "tls://u:{}/a@h",
@@ -586,8 +591,8 @@ class SecretTests(UrlTestCase):
         ):  # fmt: skip
             self.assertNotIn(SECRET, self.refusal(place.format(SECRET)), place)
 
-    def test_a_question_mark_that_was_forgotten(self) -> None:
-        """Options that stand where the host or the port should are not shown."""
+    def test_options_without_a_question_mark_are_hidden(self) -> None:
+        """Options that stand where the host or the port should be are not shown."""
         for place in (
             "h:1&passphrase={}", "h&passphrase={}", "h:1;passphrase={}", "h:1/&passphrase={}",
             "[::1]:1&passphrase={}", "[::1]&passphrase={}", "passphrase={}",
@@ -599,12 +604,12 @@ class SecretTests(UrlTestCase):
                 self.assertIn("options begin with ?", text, place)
 
     def test_what_is_no_secret_is_shown(self) -> None:
-        """The message shows which URL is meant; an abstract name is no user name."""
+        """The message shows which URL is meant, without user name, password and options."""
         self.assertIn("'tls://***@h:1/x?…'", self.refusal("tls://u:p@h:1/x?timeout=1"))
         self.assertIn("'unix://@a/'", self.refusal("unix://@a/"))
         self.assertIn("'***@h'", self.refusal("u:p@h"))
 
-    def test_passphrases_in_a_broken_query(self) -> None:
+    def test_a_passphrase_in_a_broken_query_is_hidden(self) -> None:
         """Whatever is wrong with the URL, the passphrase is not in the message."""
         for query in (
             "passphrase={}#", "passphrase={}%", "passphrase=%00{}", "x={}", "passphrase={}&",
@@ -615,8 +620,8 @@ class SecretTests(UrlTestCase):
             error = self.assertRaises(TransportError, parse, text)
             self.assertNotIn(SECRET, str(error), query)
 
-    def test_an_ampersand_in_a_passphrase(self) -> None:
-        """A passphrase with a raw & is told how to write it."""
+    def test_an_ampersand_in_a_passphrase_is_explained(self) -> None:
+        """For a passphrase with a raw & the message says how to write it."""
         self.refused("& in a value is %26", "tls://h?passphrase=a&b tls://h?passphrase=a&b=c")
 
 
@@ -691,7 +696,7 @@ BY_NAME: Final = {
 
 
 def values(name: str) -> st.SearchStrategy[str]:
-    """Good values of an option, as text."""
+    """Good values of the option `name`, as text, unescaped."""
     if name in BY_NAME:
         return BY_NAME[name]
     return VALUES.get(OPTIONS[name].type.expects, st.sampled_from(("1", "5", "05")))
@@ -699,7 +704,7 @@ def values(name: str) -> st.SearchStrategy[str]:
 
 @st.composite
 def escaped(draw: Callable[..., Any], text: str) -> str:
-    """The text, percent-encoded in either case, but for letters, digits and some others."""
+    """The text with some characters percent-encoded, in upper or in lower case."""
     kept = draw(st.sampled_from(("", "/,@*=:+", ":\\/=~")))
     spelling = draw(st.sampled_from((str.upper, str.lower)))
     return "".join(
@@ -712,7 +717,7 @@ def escaped(draw: Callable[..., Any], text: str) -> str:
 
 @st.composite
 def urls(draw: Callable[..., Any]) -> str:
-    """Texts in the grammar."""
+    """URLs of the grammar, of every scheme, with options."""
     scheme = SCHEMES[draw(st.sampled_from(sorted(SCHEMES)))]
     if scheme.is_local:
         place = draw(escaped(draw(PATHS)))
@@ -727,7 +732,7 @@ def urls(draw: Callable[..., Any]) -> str:
 
 @st.composite
 def mutated(draw: Callable[..., Any]) -> str:
-    """Texts that are nearly in the grammar."""
+    """URLs of the grammar with a few characters inserted, replaced or left out."""
     text = draw(urls())
     for _ in range(draw(st.integers(1, 3))):
         place = draw(st.integers(0, len(text)))
@@ -736,10 +741,10 @@ def mutated(draw: Callable[..., Any]) -> str:
 
 
 class AnyTextTests(SynchronousTestCase):
-    """What holds for every text there is."""
+    """What holds for any text at all."""
 
     def kept(self, text: str, **keywords: Any) -> None:
-        """A text is read and round trips, or is refused in words fit for a log."""
+        """Assert that a text round-trips, or is refused with a message fit for a log."""
         try:
             transport = parse(text, **keywords)
         except (InvalidTransport, InvalidOption) as error:
@@ -750,46 +755,48 @@ class AnyTextTests(SynchronousTestCase):
             self.round_trips(transport)
 
     def round_trips(self, url: TransportURL) -> None:
-        """A transport's URL is that transport, and is fit for endpoint strings."""
+        """Assert that the canonical URL parses to `url`, and is fit for endpoint strings."""
         written = str(url)
         self.assertEqual(parse(written), url)
         self.assertEqual(str(parse(written)), written)
         self.assertTrue(written.isascii() and written.isprintable())
         self.assertFalse({":", "\\"} & set(written.partition("?")[2]), written)
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(NASTY)
     @example("tls://h:1?\ud800=1")
     @example("fe80::1:" + "8" * 5000)
     @example("xn--" + "a" * 1000)
-    def test_anything(self, text: str) -> None:
-        """No text breaks the parser; whatever is read can be written and read again."""
+    def test_any_text_is_read_or_refused(self, text: str) -> None:
+        """No text breaks the parser; what is read can be written and read again."""
         self.kept(text)
 
-    @THOROUGHLY
+    @MORE_EXAMPLES
     @given(urls())
-    def test_everything_in_the_grammar(self, text: str) -> None:
-        """Every URL of the grammar is read, and its canonical form is the same transport."""
+    def test_every_url_of_the_grammar_is_read(self, text: str) -> None:
+        """Every URL of the grammar is read, and its canonical form parses to the same value."""
         self.round_trips(parse(text))
 
-    @THOROUGHLY
+    @MORE_EXAMPLES
     @given(mutated())
     @example("ssl:\ud7fc[::]")
-    def test_nearly_everything_in_the_grammar(self, text: str) -> None:
-        """A slip of the pen is read or refused like anything else."""
+    def test_a_damaged_url_is_read_or_refused(self, text: str) -> None:
+        """A URL with a few wrong characters is read or refused like any other text."""
         self.kept(text)
         self.kept(text, port=80)
         self.kept(text, trusted=False)
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(urls(), st.one_of(st.integers(), st.none()))
-    def test_the_argument_and_the_url(self, text: str, port: int | None) -> None:
-        """With a port beside it, any URL is read or refused, never guessed."""
+    def test_a_url_with_a_port_argument_is_read_or_refused(
+        self, text: str, port: int | None
+    ) -> None:
+        """With port= beside it, any URL is read or refused, and never guessed."""
         self.kept(text, port=port)
 
-    @AT_LEISURE
+    @NO_DEADLINE
     @given(st.data())
-    def test_secrets_stay_secret(self, data: st.DataObject) -> None:
+    def test_one_stray_character_reveals_no_secret(self, data: st.DataObject) -> None:
         """One stray character anywhere does not bring a password into a message."""
         before, after = data.draw(
             st.sampled_from((
@@ -811,15 +818,15 @@ class AnyTextTests(SynchronousTestCase):
 
 
 class SizeTests(UrlTestCase):
-    """Long texts are refused in time."""
+    """Long texts take bounded time."""
 
-    def test_there_is_a_longest(self) -> None:
-        """65,536 characters are enough for any URL; a longer one is refused unread."""
+    def test_a_url_has_at_most_65536_characters(self) -> None:
+        """65,536 characters are enough for any URL; a longer text is refused unread."""
         self.refused("longer than 65536 characters", f"{'h' * 65537} tls://{'=' * 10**7}")
         self.assertEqual(len(str(parse("tls://h:1?peer_name=" + "a" * 65516))), 65536)
 
-    def test_none_takes_its_time(self) -> None:
-        """No pattern in the grammar is slow on any of the texts made to slow it down."""
+    def test_no_text_is_slow_to_parse(self) -> None:
+        """No pattern of the parser is slow on texts that were made to slow it down."""
         units = "a a. 1. 0x : 1: [ ] % / // @ & = a=& ü ü. \u0300 - a- . ? ?? # %41"
         queries = "peer_name= bindto= bindto=[ peer_fingerprint= pin= SNI_server_certs= timeout="
         befores = ["", "tls://", "[fe80::1%", "unix:///", "tls://h:1?"]
