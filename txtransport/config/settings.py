@@ -19,11 +19,12 @@ option that needs another one, that contradicts another one, or that would do
 nothing, is refused before any file or socket is opened: a check that a user
 asked for must not be ignored silently.
 
-There are three ways in, and all three keep the same rules:
+Three functions lead through these steps, so that the rules are always the same:
 
-- `resolve_options`, for endpoints: a URL and keywords;
-- `tls_policy`, for ``startTLS()`` and services: a mapping of TLS options;
-- `validate_policy`, for the same: a `TLSPolicy` that a program made itself.
+- `resolve_options`, for endpoints, takes the options of a URL and keywords;
+- `tls_policy`, for ``startTLS()``, takes a mapping of TLS options;
+- `validate_policy`, for ``startTLS()``, takes a `TLSPolicy` that a program made
+  itself.
 
 The name of the peer is not known here. `txtransport.config.resolve` takes it
 from the URL.
