@@ -210,7 +210,7 @@ class ServerTests(SynchronousTestCase):
     def test_tls_comes_at_once(self) -> None:
         """Whatever the client says is TLS's already: it may begin without waiting."""
         server = Negotiation(nats.serve, wire())
-        self.assertTrue(server.is_complete and server.wire.takes_hello)
+        self.assertTrue(server.is_complete and server.wire.accepts_early_client_hello)
 
     def test_the_application_says_info_too(self) -> None:
         """The INFO of the application behind is kept back: the client has heard ours."""

@@ -35,7 +35,7 @@ def polite(wire: Wire) -> Dialogue[bytes]:
 
 def hasty(wire: Wire) -> Dialogue[bytes]:
     """The same, of a protocol whose clients need not wait for TLS."""
-    wire.takes_hello = True
+    wire.accepts_early_client_hello = True
     return (yield from polite(wire))
 
 

@@ -11,12 +11,12 @@ from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.replies import (
     Reply,
     announces_literal,
-    dotted,
-    expect,
+    dot_terminated,
+    expect_code,
+    expect_greeting,
     ftp_reply,
+    line_without_literal,
     reply,
-    welcome,
-    whole_line,
 )
 from txtransport.starttls.wire import LINES, Dialogue, Wire
 
@@ -52,14 +52,14 @@ class ReplyTests(SynchronousTestCase):
         """A hyphen behind the code says that it goes on."""
         several = read(reply, b"250-mail\r\n250-\r\n250-SIZE 10\r\n250 starttls  now\r\n")
         self.assertEqual(several.lines, (b"mail", b"", b"SIZE 10", b"starttls  now"))
-        self.assertEqual(several.words, [b"SIZE", b"STARTTLS"])
-        self.assertEqual(several.said, b"250 mail  SIZE 10 starttls  now")
+        self.assertEqual(several.keywords, [b"SIZE", b"STARTTLS"])
+        self.assertEqual(several.full_text, b"250 mail  SIZE 10 starttls  now")
         self.assertEqual(read(reply, b"250-a\r\n250\r\n").lines, (b"a", b""))
-        self.assertEqual(read(reply, b"250-a\r\n250-b\r\n250 c d\r\n").words, [b"B", b"C"])
+        self.assertEqual(read(reply, b"250-a\r\n250-b\r\n250 c d\r\n").keywords, [b"B", b"C"])
 
     def test_the_first_line_is_a_name(self) -> None:
         """A server called STARTTLS does not offer it by that."""
-        self.assertEqual(read(reply, b"250 STARTTLS\r\n").words, [])
+        self.assertEqual(read(reply, b"250 STARTTLS\r\n").keywords, [])
 
     def test_what_is_no_reply(self) -> None:
         """Codes are three digits, of the right kind, with a space, a hyphen or nothing behind."""
@@ -90,7 +90,7 @@ class ReplyTests(SynchronousTestCase):
         flood = b"250-x\r\n" * (LINES + 1)
         for reading in (reply, ftp_reply):
             self.assertRaises(PeerMisbehaved, read, reading, flood)
-        self.assertRaises(PeerMisbehaved, read, dotted, flood)
+        self.assertRaises(PeerMisbehaved, read, dot_terminated, flood)
 
 
 class ExpectTests(SynchronousTestCase):
@@ -98,15 +98,15 @@ class ExpectTests(SynchronousTestCase):
 
     def test_the_right_code(self) -> None:
         """One of the codes that lead on leads on."""
-        expect(Reply(b"220", (b"",)), b"220")
-        expect(Reply(b"334", (b"",)), b"234", b"334")
-        welcome(Reply(b"201", (b"",)), b"200", b"201")
+        expect_code(Reply(b"220", (b"",)), b"220")
+        expect_code(Reply(b"334", (b"",)), b"234", b"334")
+        expect_greeting(Reply(b"201", (b"",)), b"200", b"201")
 
     def test_c15_a_refusal_has_its_code_and_text(self) -> None:
         """A refusal is told with its code, and its text escaped and cut."""
         for code in (b"421", b"454", b"502", b"580"):
             answer = Reply(code, (b"not\x1b[2J\r", b"now" * 200))
-            error = self.assertRaises(TLSRefused, expect, answer, b"220")
+            error = self.assertRaises(TLSRefused, expect_code, answer, b"220")
             self.assertEqual(error.code, code.decode())
             self.assertEqual(error.text, (b"not\x1b[2J\r " + b"now" * 200)[:200])
             self.assertTrue(str(error).isprintable())
@@ -114,7 +114,9 @@ class ExpectTests(SynchronousTestCase):
     def test_c16_neither_yes_nor_no(self) -> None:
         """Any other code is a broken rule, be it as positive as it may."""
         for code in (b"100", b"200", b"221", b"250", b"354"):
-            error = self.assertRaises(PeerMisbehaved, expect, Reply(code, (b"ok",)), b"220", b"234")
+            error = self.assertRaises(
+                PeerMisbehaved, expect_code, Reply(code, (b"ok",)), b"220", b"234"
+            )
             self.assertIn(
                 f"expected reply 220 or 234, and the peer sent b'{code.decode()} ok'", str(error)
             )
@@ -122,9 +124,9 @@ class ExpectTests(SynchronousTestCase):
     def test_a_server_that_turns_us_away(self) -> None:
         """A greeting that says no has refused everything, and not TLS."""
         for code in (b"400", b"421", b"502", b"554"):
-            error = self.assertRaises(PeerLeft, welcome, Reply(code, (b"no",)), b"220")
+            error = self.assertRaises(PeerLeft, expect_greeting, Reply(code, (b"no",)), b"220")
             self.assertEqual(error.received, code + b" no")
-        self.assertRaises(PeerMisbehaved, welcome, Reply(b"250", (b"no",)), b"220")
+        self.assertRaises(PeerMisbehaved, expect_greeting, Reply(b"250", (b"no",)), b"220")
 
 
 class DottedTests(SynchronousTestCase):
@@ -133,9 +135,10 @@ class DottedTests(SynchronousTestCase):
     def test_dots_in_front_are_taken_off(self) -> None:
         """A lone dot ends the text; a dot put in front of a line does not belong to it."""
         self.assertEqual(
-            read(dotted, b"STLS\r\n..\r\n..x\r\n.y\r\n\r\n.\r\n"), [b"STLS", b".", b".x", b"y", b""]
+            read(dot_terminated, b"STLS\r\n..\r\n..x\r\n.y\r\n\r\n.\r\n"),
+            [b"STLS", b".", b".x", b"y", b""],
         )
-        self.assertEqual(read(dotted, b".\n"), [])
+        self.assertEqual(read(dot_terminated, b".\n"), [])
 
 
 class LiteralTests(SynchronousTestCase):
@@ -152,11 +155,11 @@ class LiteralTests(SynchronousTestCase):
             b"{1}",
         ):
             self.assertTrue(announces_literal(line))
-            error = self.assertRaises(PeerMisbehaved, read, whole_line, line + b"\r\n")
+            error = self.assertRaises(PeerMisbehaved, read, line_without_literal, line + b"\r\n")
             self.assertIn("announced a literal", str(error))
 
     def test_lines_that_announce_none(self) -> None:
         """Braces elsewhere, or without a number, are text."""
         for line in (b"", b"{5} x", b"{}", b"{x}", b"{+}", b"{5", b"{-1}", b"5}"):
             self.assertFalse(announces_literal(line))
-            self.assertEqual(read(whole_line, line + b"\r\n"), line)
+            self.assertEqual(read(line_without_literal, line + b"\r\n"), line)

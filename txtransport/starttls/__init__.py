@@ -1,1 +1,5 @@
-"""The dialogues that lead from clear text to TLS, one file a protocol."""
+"""The plaintext dialogues that lead to TLS, one file for each protocol.
+
+wire.py explains what a dialogue is, negotiation.py runs one, protocols.py is the
+table of all of them. Nothing here knows Twisted or OpenSSL.
+"""

@@ -1,12 +1,12 @@
 """AMQP 1.0: the header that asks for TLS (OASIS AMQP 1.0, part 5, 5.2).
 
     C: 41 4d 51 50 02 01 00 00          "AMQP", TLS, version 1.0.0
-    S: 41 4d 51 50 02 01 00 00          or the header it would rather have
+    S: 41 4d 51 50 02 01 00 00          or the header that the server prefers
     TLS
     C: 41 4d 51 50 03 01 00 00          "AMQP", SASL
 
-AMQP 0-9-1 has no upgrade: its servers answer with ``00 00 09 01``, and hang up.
-The guest speaks first, so it hears nothing.
+AMQP 0-9-1 has no upgrade: its servers answer with ``00 00 09 01``, and close the
+connection. The application's protocol receives nothing: a client sends first.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from typing import Final
 from txtransport.errors import PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.text import escape_bytes
+
+__all__ = ["connect", "serve"]
 
 _TLS: Final = b"AMQP\x02\x01\x00\x00"
 
@@ -37,6 +39,6 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     header = yield from wire.exactly(len(_TLS))
     wire.send(_TLS)
     if header != _TLS:
-        # The header we would rather have, and the end (part 2, 2.2).
+        # The server sends the header that it supports, and closes (part 2, 2.2).
         raise PeerMisbehaved(f"the client did not ask for TLS, and sent {escape_bytes(header)}")
     return b""

@@ -1,7 +1,7 @@
-"""Tag, length, contents: BER as far as LDAP needs it (X.690, 8.1; RFC 4511, 5.1).
+"""Reading and writing BER as far as LDAP needs it (X.690, 8.1; RFC 4511, 5.1).
 
-Knows lengths in their definite forms, short and long, and sees that they fit
-exactly. What a tag means it does not know.
+An element is a tag, a length and contents. Lengths have their definite forms,
+short and long, and have to fit exactly. What a tag means, ldap.py knows.
 """
 
 from __future__ import annotations
@@ -14,18 +14,20 @@ from txtransport.errors import PeerMisbehaved
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.text import escape_bytes
 
-_LONG: Final = 0x80
-_LENGTHS: Final = 4
-"""How many bytes a length may have; Active Directory always takes that many."""
+__all__ = ["Element", "element", "elements", "encoded", "number"]
+
+_LONG_FORM: Final = 0x80
+_MAX_LENGTH_BYTES: Final = 4
+"""The most bytes that encode a length; Active Directory always uses this many."""
 
 
 @frozen
 class Element:
-    """A tag, and what stands in it.
+    """One element of BER.
 
     Attributes:
-        tag: One byte; tags of more are none of LDAP's.
-        contents: What its length encloses.
+        tag: One byte; LDAP has no tags of several bytes.
+        contents: The bytes that its length encloses.
     """
 
     tag: int
@@ -33,10 +35,11 @@ class Element:
 
 
 def element(wire: Wire, tag: int) -> Dialogue[Element]:
-    """The next element, which is to have that tag.
+    """Wait for an element with this tag, and take it.
 
     Raises:
-        PeerMisbehaved: It has another, or a length that cannot be.
+        PeerMisbehaved: The tag is another, or the length is not definite, or
+            is beyond the bounds.
     """
     yield from wire.wait_for_data()
     if wire.received[0] != tag:
@@ -51,28 +54,28 @@ def element(wire: Wire, tag: int) -> Dialogue[Element]:
 
 
 def elements(contents: bytes) -> list[Element]:
-    """The elements that these contents are made of, to the last byte.
+    """Split the contents of an element into the elements in it.
 
     Raises:
-        PeerMisbehaved: They are not made of elements.
+        PeerMisbehaved: The last element does not end with the last byte.
     """
-    found, place = [], 0
-    while place < len(contents):
-        extent = _extent(contents, place)
+    found, offset = [], 0
+    while offset < len(contents):
+        extent = _extent(contents, offset)
         if extent is None or extent[1] > len(contents):
             raise PeerMisbehaved(
                 f"an element ends within its header or beyond: {escape_bytes(contents)}"
             )
-        found.append(Element(contents[place], contents[extent[0] : extent[1]]))
-        place = extent[1]
+        found.append(Element(contents[offset], contents[extent[0] : extent[1]]))
+        offset = extent[1]
     return found
 
 
 def number(contents: bytes) -> int:
-    """An INTEGER or ENUMERATED that is not negative, below 2**31.
+    """The value of an INTEGER or ENUMERATED, 0 to 2**31 - 1.
 
     Raises:
-        PeerMisbehaved: It is none.
+        PeerMisbehaved: The contents are empty, negative or longer than 4 bytes.
     """
     if not 1 <= len(contents) <= 4 or contents[0] & 0x80:
         raise PeerMisbehaved(f"expected a small number, and the peer sent {escape_bytes(contents)}")
@@ -80,24 +83,34 @@ def number(contents: bytes) -> int:
 
 
 def encoded(tag: int, *parts: bytes) -> bytes:
-    """An element with those contents, its length as short as can be."""
+    """The bytes of an element, its length in the shortest form.
+
+    Args:
+        tag: The tag, one byte.
+        parts: The contents, joined in this order.
+    """
     contents = b"".join(parts)
     size = len(contents)
-    if size < _LONG:
+    if size < _LONG_FORM:
         return bytes((tag, size)) + contents
     length = size.to_bytes((size.bit_length() + 7) // 8, "big")
-    return bytes((tag, _LONG | len(length))) + length + contents
+    return bytes((tag, _LONG_FORM | len(length))) + length + contents
 
 
-def _extent(data: bytes | bytearray, place: int) -> tuple[int, int] | None:
-    """Where the contents of the element at that place begin and end; None if that has not come."""
-    if len(data) < place + 2:
+def _extent(data: bytes | bytearray, offset: int) -> tuple[int, int] | None:
+    """Where the contents of the element at `offset` begin and end.
+
+    None if the header of the element is not complete yet.
+    """
+    if len(data) < offset + 2:
         return None
-    size, begin = data[place + 1], place + 2
-    if size >= _LONG:
-        more = size - _LONG
-        if not 1 <= more <= _LENGTHS:
-            raise PeerMisbehaved(f"a length is not definite, or has more than {_LENGTHS} bytes")
+    size, begin = data[offset + 1], offset + 2
+    if size >= _LONG_FORM:
+        more = size - _LONG_FORM
+        if not 1 <= more <= _MAX_LENGTH_BYTES:
+            raise PeerMisbehaved(
+                f"a length is not definite, or has more than {_MAX_LENGTH_BYTES} bytes"
+            )
         if len(data) < begin + more:
             return None
         size = int.from_bytes(data[begin : begin + more], "big")

@@ -1,15 +1,15 @@
 r"""FTP: ``AUTH TLS`` (RFC 4217, section 4).
 
-    S: 220 server.example FTP           120 before it: not yet
+    S: 220 server.example FTP           120 before it: please wait
     C: AUTH TLS                         then AUTH SSL, if the answer is 504
-    S: 234 Begin TLS negotiation        or 334, of servers from before the RFC
+    S: 234 Begin TLS negotiation        or 334, from servers older than the RFC
     TLS
     C: USER ...                         everything from before is forgotten
 
-The client does not ask for the list of features: anyone may shorten it, some
-servers have none, and ``AUTH`` answers the question itself. The guest hears
-``220 ready``. Whether connections for data are under TLS as well is for the
-guest to say (``PBSZ 0``, ``PROT P``).
+The client does not send ``FEAT``: anyone on the path may shorten the list, some
+servers have none, and the reply to ``AUTH`` tells the same. The application's
+protocol of a client receives ``220 ready``. It has to ask for TLS on the data
+connections by itself (``PBSZ 0``, ``PROT P``).
 """
 
 from __future__ import annotations
@@ -17,13 +17,15 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.errors import PeerLeft, TLSNotOffered
-from txtransport.starttls.replies import Reply, expect, ftp_reply, welcome
+from txtransport.starttls.replies import Reply, expect_code, expect_greeting, ftp_reply
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 
-_WAIT: Final = b"120"
+__all__ = ["connect", "serve"]
+
+_PLEASE_WAIT: Final = b"120"
 _UNKNOWN_MECHANISM: Final = b"504"
 _UNKNOWN: Final = (b"500", b"502", _UNKNOWN_MECHANISM)
-"""The server knows no ``AUTH``, or none with TLS."""
+"""The server does not know ``AUTH``, or not this mechanism."""
 
 _MECHANISMS: Final = (b"TLS", b"TLS-C", b"TLS-P", b"SSL")
 _REQUIRED: Final = b"530 Must use AUTH TLS first\r\n"
@@ -32,16 +34,16 @@ _REQUIRED: Final = b"530 Must use AUTH TLS first\r\n"
 def connect(wire: Wire) -> Dialogue[bytes]:
     """The client's side."""
     greeting = yield from ftp_reply(wire)
-    while greeting.code == _WAIT:
+    while greeting.code == _PLEASE_WAIT:
         greeting = yield from ftp_reply(wire)
-    welcome(greeting, b"220")
+    expect_greeting(greeting, b"220")
     wire.greeting = b"220 ready\r\n"
     answer = yield from _auth(wire, b"TLS")
     if answer.code == _UNKNOWN_MECHANISM:
         answer = yield from _auth(wire, b"SSL")
     if answer.code in _UNKNOWN:
-        raise TLSNotOffered(answer.said)
-    expect(answer, b"234", b"334")
+        raise TLSNotOffered(answer.full_text)
+    expect_code(answer, b"234", b"334")
     return wire.greeting
 
 
@@ -56,7 +58,7 @@ def serve(wire: Wire) -> Dialogue[bytes]:
         if command == b"QUIT":
             wire.send(b"221 Bye\r\n")
             raise PeerLeft()
-        wire.send(_ANSWERS.get(command, _REQUIRED))
+        wire.send(_REPLIES.get(command, _REQUIRED))
     wire.give_up(b"421 Too many commands before AUTH TLS\r\n")
 
 
@@ -65,7 +67,7 @@ def _auth(wire: Wire, mechanism: bytes) -> Dialogue[Reply]:
     return (yield from ftp_reply(wire))
 
 
-_ANSWERS: Final = {
+_REPLIES: Final = {
     b"AUTH": b"504 Use AUTH TLS\r\n",
     b"FEAT": b"211-Features:\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n211 End\r\n",
 }

@@ -9,11 +9,12 @@ r"""IMAP: ``STARTTLS`` (RFC 9051, section 6.2.1).
     TLS
     C: CAPABILITY                       everything from before is forgotten
 
-Tags are words that no one can guess, so that no answer can lie ready for them
-(CVE-2026-42246). What a server says unasked is dropped: in the clear anyone may
-report mails or alerts. The guest hears ``* OK ready``, without capabilities. A
-literal (``{5}`` or ``{5+}`` at the end of a line) is more than a dialogue in
-the clear needs, and ends it.
+Tags are unpredictable, so that no one can send an answer before the command
+(CVE-2026-42246). Untagged responses are dropped, and never delivered: before TLS
+anyone on the path can forge new mail or alerts. The application's protocol of a
+client receives ``* OK ready``, without capabilities, so it asks for them under
+TLS. A literal (``{5}`` or ``{5+}`` at the end of a line) ends the dialogue:
+nothing before TLS needs one.
 """
 
 from __future__ import annotations
@@ -24,30 +25,32 @@ from typing import Final
 from attrs import frozen
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, PreAuthenticated, TLSNotOffered, TLSRefused
-from txtransport.starttls.replies import announces_literal, whole_line
+from txtransport.starttls.replies import announces_literal, line_without_literal
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 from txtransport.text import escape_bytes
 
-_UNTAGGED: Final = 50
-"""Lines that a server may say before it answers."""
+__all__ = ["connect", "serve"]
+
+_MAX_UNTAGGED: Final = 50
+"""The most untagged lines before the answer to a command."""
 
 _CAPABILITIES: Final = b"CAPABILITY IMAP4rev1 STARTTLS LOGINDISABLED"
 _REQUIRED: Final = (b"", b"NO [PRIVACYREQUIRED] TLS required\r\n")
-"""What comes before the tag, and what behind it (RFC 5530)."""
+"""A reply: what is sent before the tag, and behind it (RFC 5530)."""
 
 _COMMAND: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,64}) ([^ ]+)(?: (.*))?').fullmatch
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
     """The client's side."""
-    _welcome((yield from whole_line(wire)))
+    _check_greeting((yield from line_without_literal(wire)))
     wire.greeting = b"* OK ready\r\n"
     answer = yield from _ask(wire, b"CAPABILITY")
-    if answer.word != b"OK" or b"STARTTLS" not in answer.capabilities:
-        raise TLSNotOffered(b" ".join((*answer.capabilities, answer.word, answer.text)))
+    if answer.status != b"OK" or b"STARTTLS" not in answer.capabilities:
+        raise TLSNotOffered(b" ".join((*answer.capabilities, answer.status, answer.text)))
     answer = yield from _ask(wire, b"STARTTLS")
-    if answer.word != b"OK":
-        raise TLSRefused(answer.word.decode("ascii"), answer.text)
+    if answer.status != b"OK":
+        raise TLSRefused(answer.status.decode("ascii"), answer.text)
     return wire.greeting
 
 
@@ -68,28 +71,29 @@ def serve(wire: Wire) -> Dialogue[bytes]:
         if verb == b"LOGOUT":
             wire.send(b"* BYE\r\n" + tag + b"OK Bye\r\n")
             raise PeerLeft()
-        untagged, tagged = _ANSWERS.get(verb, _REQUIRED)
+        untagged, tagged = _REPLIES.get(verb, _REQUIRED)
         wire.send(untagged + tag + tagged)
     wire.give_up(b"* BYE Too many commands before STARTTLS\r\n")
 
 
 @frozen
 class _Answer:
-    """An answer with our tag, and what was listed before it.
+    """A tagged answer to a command of ours.
 
     Attributes:
-        word: ``OK``, ``NO`` or ``BAD``.
-        text: What stands behind it.
-        capabilities: What the server says it can do, in upper case.
+        status: ``OK``, ``NO`` or ``BAD``.
+        text: The rest of the line.
+        capabilities: The capabilities listed in untagged lines before the
+            answer, in upper case.
     """
 
-    word: bytes
+    status: bytes
     text: bytes
     capabilities: list[bytes]
 
 
-def _welcome(greeting: bytes) -> None:
-    """See that a server lets us in, and as a stranger."""
+def _check_greeting(greeting: bytes) -> None:
+    """Check that the server accepts the connection, and does not claim to know the client."""
     status = greeting.upper().split(b" ", 2)[:2]
     if status == [b"*", b"PREAUTH"]:
         raise PreAuthenticated(
@@ -103,14 +107,14 @@ def _welcome(greeting: bytes) -> None:
 
 
 def _ask(wire: Wire, command: bytes) -> Dialogue[_Answer]:
-    """Say a command, and take its answer."""
+    """Send a command, and wait for its tagged answer."""
     tag = wire.nonce().encode("ascii") + b" "
     wire.ask(tag + command + b"\r\n")
     capabilities: list[bytes] = []
-    for _ in range(_UNTAGGED + 1):
-        line = yield from whole_line(wire)
+    for _ in range(_MAX_UNTAGGED + 1):
+        line = yield from line_without_literal(wire)
         if line.startswith(tag):
-            return _tagged(line.removeprefix(tag), capabilities)
+            return _parse_tagged(line.removeprefix(tag), capabilities)
         words = line.upper().split(b" ")
         if words[0] != b"*":
             raise PeerMisbehaved(
@@ -120,17 +124,17 @@ def _ask(wire: Wire, command: bytes) -> Dialogue[_Answer]:
             raise PeerLeft(line)
         if words[1:2] == [b"CAPABILITY"]:
             capabilities += words[2:]
-    raise PeerMisbehaved(f"the peer said more than {_UNTAGGED} lines before its answer")
+    raise PeerMisbehaved(f"the peer said more than {_MAX_UNTAGGED} lines before its answer")
 
 
-def _tagged(line: bytes, capabilities: list[bytes]) -> _Answer:
-    word, _, text = line.partition(b" ")
-    if word.upper() not in (b"OK", b"NO", b"BAD"):
+def _parse_tagged(line: bytes, capabilities: list[bytes]) -> _Answer:
+    status, _, text = line.partition(b" ")
+    if status.upper() not in (b"OK", b"NO", b"BAD"):
         raise PeerMisbehaved(f"expected OK, NO or BAD, and the peer sent {escape_bytes(line)}")
-    return _Answer(word.upper(), text, capabilities)
+    return _Answer(status.upper(), text, capabilities)
 
 
-_ANSWERS: Final = {
+_REPLIES: Final = {
     b"": (b"", b"BAD Expected a tag and a command\r\n"),
     b"CAPABILITY": (b"* " + _CAPABILITIES + b"\r\n", b"OK Done\r\n"),
     b"ID": (b"* ID NIL\r\n", b"OK Done\r\n"),

@@ -80,7 +80,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 def serve(wire: Wire) -> Dialogue[bytes]:
     """The server's side."""
-    wire.takes_hello = True
+    wire.accepts_early_client_hello = True
     greeting = _packet(0, _greeting(_salt(wire)))
     wire.send(greeting)
     head = yield from wire.exactly(4)

@@ -61,7 +61,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 def serve(wire: Wire) -> Dialogue[bytes]:
     """The server's side."""
-    wire.takes_hello = True
+    wire.accepts_early_client_hello = True
     wire.send(
         _info(
             {

@@ -1,9 +1,44 @@
-"""The machine that runs a dialogue: bytes in, bytes out, an outcome.
+"""The machine that runs one dialogue: bytes in, bytes out, an outcome.
 
-It keeps the rules that hold for all of them. A dialogue has so many bytes and
-no more. When it is over, nothing may be left: what follows the go-ahead in the
-clear is an attack (CVE-2011-0411) and never data, and only where a protocol
-allows it may the first bytes of TLS be there already.
+A `Negotiation` drives the generator of a dialogue (wire.py). It has no
+transport; its caller has one::
+
+    negotiation = Negotiation(smtp.connect)             runs to the first wait
+    transport.write(negotiation.data_to_send())
+    ...
+    negotiation.receive_data(data)                      for each segment
+    transport.write(negotiation.data_to_send())
+    if negotiation.is_complete:                         TLS begins
+
+The constructor and each `receive_data` advance the generator once, to the next
+place where it needs more bytes. There are three results. The generator yields:
+the dialogue waits. It returns: the dialogue is complete. It raises: the dialogue
+has failed. A generator that has ended is dropped at once, because to ``next()`` a
+failed generator looks like one that has returned. After the end no byte is
+accepted, so a failure stays a failure.
+
+**Why nothing may follow the go-ahead.** TLS protects what is sent inside TLS.
+A byte behind the go-ahead (for a server: behind the client's last command) came
+before there was a key, so anyone on the path may have put it there. A program
+that still has this byte in a buffer when TLS starts, and parses the buffer
+afterwards, takes it for a byte of the authenticated peer: a server carries out
+commands that the client never sent, a client believes answers that the server
+never gave (CVE-2011-0411; "Why TLS is better without STARTTLS", USENIX Security
+2021). Honest peers have nothing to say
+there: the client's next bytes are the ClientHello, and the server waits for it
+(RFC 3207, section 4). So such a byte is an attack or a bug. The bytes are not
+dropped in silence and not delivered; the dialogue fails with
+`PlaintextInjected`. A server does not send its go-ahead then.
+
+**The exception.** With a few protocols a client may send its ClientHello
+without waiting for the go-ahead (MySQL, NATS, PostgreSQL since 17). The server's
+dialogue sets `Wire.accepts_early_client_hello`, and what is left is handed to
+TLS (`early_client_hello`), never to the application, if it begins as a TLS
+handshake record does. Nothing is lost by this: TLS authenticates its own
+handshake, and a forged ClientHello only makes it fail.
+
+Bytes that arrive in a later segment are not seen here. They go to TLS, whose
+handshake fails on plaintext.
 """
 
 from __future__ import annotations
@@ -13,18 +48,23 @@ from attrs import define, field
 from txtransport.errors import PeerLeft, PeerMisbehaved, PlaintextInjected
 from txtransport.starttls.wire import TOTAL, Dialogue, Speaker, Wire
 
+__all__ = ["Negotiation"]
+
 
 @define(eq=False)
 class Negotiation:
-    """One dialogue, from its first word to TLS.
+    """One run of a dialogue, from its first byte to the start of TLS or to its failure.
 
     Attributes:
         speaker: The side of the dialogue that is ours.
-        wire: The conversation.
-        where: With whom, for errors.
-        is_over: Whether TLS is next.
-        outcome: What the dialogue returned, when it is over.
-        hello: The first bytes of TLS, if they have come already.
+        wire: The buffers and names of the dialogue.
+        where: The peer, for messages.
+        is_complete: Whether the dialogue has returned, and TLS is next.
+        outcome: What the dialogue returned, once it is complete (`Speaker`).
+        early_client_hello: The first bytes of TLS, if they have come already.
+
+    Raises:
+        NegotiationError: The dialogue failed before it needed a byte.
     """
 
     speaker: Speaker
@@ -40,12 +80,15 @@ class Negotiation:
         self._advance(self.speaker(self.wire))
 
     def receive_data(self, data: bytes) -> None:
-        """Bytes of the peer.
+        """Give the dialogue bytes of the peer, and run it as far as they last.
+
+        Args:
+            data: A segment of any size, as it was received.
 
         Raises:
-            NegotiationError: The dialogue has failed; `said` may still hold an
-                answer that explains it to the peer.
-            RuntimeError: It had ended before, well or badly.
+            NegotiationError: The dialogue has failed. `data_to_send` may still
+                return an answer that tells the peer why.
+            RuntimeError: The dialogue had ended before, well or badly.
         """
         if self._dialogue is None:
             raise RuntimeError("the dialogue has ended; what comes now is not for it to hear")
@@ -54,18 +97,18 @@ class Negotiation:
         self._advance(self._dialogue)
 
     def connection_lost(self) -> PeerLeft:
-        """The connection ended; the error for it."""
+        """Return the error for a connection that ended before the dialogue did."""
         return PeerLeft(bytes(self.wire.received))
 
     def data_to_send(self) -> bytes:
-        """What is to be sent now; asking takes it."""
+        """Take the bytes that are to be sent to the peer now; each byte is returned once."""
         taken = bytes(self.wire.outgoing)
         self.wire.outgoing.clear()
         return taken
 
     def _advance(self, dialogue: Dialogue[bytes]) -> None:
-        # Asked again, a generator that has failed looks like one that has
-        # returned: it is kept only while it waits.
+        # Kept only while it waits: next() on a failed generator raises
+        # StopIteration, as if the dialogue had returned.
         self._dialogue = None
         try:
             next(dialogue)
@@ -76,18 +119,22 @@ class Negotiation:
                 raise PeerMisbehaved(f"the peer has sent {self._total} bytes, and not come to TLS")
             self._dialogue = dialogue
             return
-        # A ClientHello that came along belongs to TLS, which has bounds of its own.
-        self.early_client_hello = self._peer_left()
+        # An early ClientHello is not counted: TLS has bounds of its own.
+        self.early_client_hello = self._take_leftover()
         self.is_complete, self.outcome = True, outcome
 
-    def _peer_left(self) -> bytes:
-        """What has come behind the dialogue's last word; only TLS may."""
-        left = bytes(self.wire.received)
+    def _take_leftover(self) -> bytes:
+        """Take what came behind the last message of the dialogue: an early ClientHello or nothing.
+
+        Raises:
+            PlaintextInjected: It is anything else.
+        """
+        leftover = bytes(self.wire.received)
         self.wire.received.clear()
-        # A record of TLS's handshake, of any version (RFC 8446, 5.1).
-        is_hello = left.startswith(b"\x16\x03") or left == b"\x16"
-        if left and not (self.wire.takes_hello and is_hello):
-            # The go-ahead is not said to someone who has not waited for it.
+        # A TLS record of type handshake, of any version (RFC 8446, 5.1).
+        is_hello = leftover.startswith(b"\x16\x03") or leftover == b"\x16"
+        if leftover and not (self.wire.accepts_early_client_hello and is_hello):
+            # The go-ahead is not sent to a client that did not wait for it.
             self.wire.outgoing.clear()
-            raise PlaintextInjected(self.where, left)
-        return left
+            raise PlaintextInjected(self.where, leftover)
+        return leftover

@@ -21,7 +21,7 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.errors import PeerLeft, TLSNotOffered
-from txtransport.starttls.replies import dotted, expect, reply, welcome
+from txtransport.starttls.replies import dot_terminated, expect_code, expect_greeting, reply
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 
 _REQUIRED: Final = b"483 Encryption required\r\n"
@@ -30,18 +30,18 @@ _REQUIRED: Final = b"483 Encryption required\r\n"
 def connect(wire: Wire) -> Dialogue[bytes]:
     """The client's side."""
     greeting = yield from reply(wire)
-    welcome(greeting, b"200", b"201")
+    expect_greeting(greeting, b"200", b"201")
     wire.greeting = greeting.code + b" ready\r\n"
     wire.ask(b"CAPABILITIES\r\n")
     answer = yield from reply(wire)
     if answer.is_negative:
-        raise TLSNotOffered(answer.said)
-    expect(answer, b"101")
-    listed = yield from dotted(wire)
+        raise TLSNotOffered(answer.full_text)
+    expect_code(answer, b"101")
+    listed = yield from dot_terminated(wire)
     if b"STARTTLS" not in (line.partition(b" ")[0].upper() for line in listed):
         raise TLSNotOffered(b" ".join(listed))
     wire.ask(b"STARTTLS\r\n")
-    expect((yield from reply(wire)), b"382")
+    expect_code((yield from reply(wire)), b"382")
     return wire.greeting
 
 

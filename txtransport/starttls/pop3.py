@@ -1,7 +1,7 @@
 r"""POP3: ``STLS`` (RFC 2595, section 4).
 
     S: +OK ready
-    C: CAPA                             RFC 2449; -ERR leaves it open
+    C: CAPA                             RFC 2449; -ERR: no list, ask all the same
     S: +OK
     S: STLS
     S: .
@@ -10,8 +10,9 @@ r"""POP3: ``STLS`` (RFC 2595, section 4).
     TLS
     C: CAPA                             everything from before is forgotten
 
-The guest hears ``+OK ready``, without the time stamp that a server may put
-there: digests over a challenge that came in the clear (APOP) are for no one.
+The application's protocol of a client receives ``+OK ready``. This line has no
+time stamp, so that the client does not log in with APOP: the time stamp is the
+challenge for APOP's digest, and someone on the path could have chosen it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,11 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
-from txtransport.starttls.replies import dotted
+from txtransport.starttls.replies import dot_terminated
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 from txtransport.text import escape_bytes
+
+__all__ = ["connect", "serve"]
 
 _READY: Final = b"+OK ready\r\n"
 _REQUIRED: Final = b"-ERR [SYS/PERM] TLS required\r\n"
@@ -36,7 +39,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     wire.ask(b"CAPA\r\n")
     is_listed, _ = yield from _status(wire)
     if is_listed:
-        listed = yield from dotted(wire)
+        listed = yield from dot_terminated(wire)
         if b"STLS" not in (line.partition(b" ")[0].upper() for line in listed):
             raise TLSNotOffered(b" ".join(listed))
     wire.ask(b"STLS\r\n")
@@ -57,12 +60,12 @@ def serve(wire: Wire) -> Dialogue[bytes]:
         if command == b"QUIT":
             wire.send(b"+OK\r\n")
             raise PeerLeft()
-        wire.send(_ANSWERS.get(command, _REQUIRED))
+        wire.send(_REPLIES.get(command, _REQUIRED))
     wire.give_up(b"-ERR [SYS/PERM] Too many commands before STLS\r\n")
 
 
 def _status(wire: Wire) -> Dialogue[tuple[bool, bytes]]:
-    """Whether an answer is positive, and its text."""
+    """Wait for a status line; return whether it is positive, and its text."""
     line = yield from wire.line()
     status, _, text = line.partition(b" ")
     if status not in (b"+OK", b"-ERR"):
@@ -70,7 +73,7 @@ def _status(wire: Wire) -> Dialogue[tuple[bool, bytes]]:
     return status == b"+OK", text
 
 
-_ANSWERS: Final = {
+_REPLIES: Final = {
     b"CAPA": b"+OK\r\nSTLS\r\n.\r\n",
     b"STLS": b"-ERR STLS takes no arguments\r\n",
 }

@@ -45,7 +45,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 def serve(wire: Wire) -> Dialogue[bytes]:
     """The server's side."""
-    wire.takes_hello = True
+    wire.accepts_early_client_hello = True
     yield from wire.wait_for_data()
     if wire.received.startswith(b"\x16"):
         return b""

@@ -1,7 +1,9 @@
-"""Replies with a code, texts that end with a dot, and lines that announce no literal.
+"""Readers for what several protocols share: coded replies, dot-terminated text, literals.
 
-Knows how replies are put together, and that 4xx and 5xx are refusals; what any
-other code means is the dialogues' to say.
+SMTP, LMTP, NNTP and FTP answer with three digits; POP3 and NNTP end a list with a
+line that holds a dot; IMAP and ManageSieve announce a literal at the end of a
+line. This module knows how these are built, and that a code of 4xx or 5xx is
+negative. What any other code means, each dialogue knows.
 """
 
 from __future__ import annotations
@@ -15,37 +17,48 @@ from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.text import escape_bytes
 
+__all__ = [
+    "Reply",
+    "announces_literal",
+    "dot_terminated",
+    "expect_code",
+    "expect_greeting",
+    "ftp_reply",
+    "line_without_literal",
+    "reply",
+]
+
 
 @frozen
 class Reply:
-    """A reply, of one line or several.
+    """A reply of a server, of one line or several.
 
     Attributes:
         code: Its three digits.
-        lines: What stands behind the code, of each line.
+        lines: The text of each line, without the code.
     """
 
     code: bytes
     lines: tuple[bytes, ...]
 
     @property
-    def words(self) -> list[bytes]:
-        """The first word of each line but the first, in upper case: keywords."""
+    def keywords(self) -> list[bytes]:
+        """The first word of each line but the first, in upper case: EHLO keywords."""
         return [line.split()[0].upper() for line in self.lines[1:] if line.strip()]
 
     @property
     def text(self) -> bytes:
-        """All of it but the code, for messages."""
+        """The text of all lines without the code, for messages."""
         return b" ".join(self.lines)
 
     @property
-    def said(self) -> bytes:
-        """All of it, for messages."""
+    def full_text(self) -> bytes:
+        """The code and the text of all lines, for messages."""
         return self.code + b" " + self.text
 
     @property
     def is_negative(self) -> bool:
-        """Whether it says no, for now (4xx) or for good (5xx)."""
+        """Whether the code is a refusal: transient (4xx) or permanent (5xx)."""
         return self.code[:1] in (b"4", b"5")
 
 
@@ -54,10 +67,10 @@ _LITERAL: Final = re.compile(rb"\{[0-9]+\+?\}\Z").search
 
 
 def reply(wire: Wire) -> Dialogue[Reply]:
-    """A reply whose every line has the code (RFC 5321, 4.2.1).
+    """Wait for a reply in which every line begins with the same code (RFC 5321, 4.2.1).
 
     Raises:
-        PeerMisbehaved: What has come is none.
+        PeerMisbehaved: A line has no code, or another one.
     """
     code, lines, is_last = b"", [], False
     while not is_last:
@@ -73,10 +86,10 @@ def reply(wire: Wire) -> Dialogue[Reply]:
 
 
 def ftp_reply(wire: Wire) -> Dialogue[Reply]:
-    """A reply in whose middle anything may stand (RFC 959, 4.2).
+    """Wait for a reply of FTP, whose lines between the first and the last are free (RFC 959, 4.2).
 
     Raises:
-        PeerMisbehaved: What has come is none.
+        PeerMisbehaved: The first line has no code.
     """
     first = yield from wire.line()
     found = _LINE(first)
@@ -92,19 +105,19 @@ def ftp_reply(wire: Wire) -> Dialogue[Reply]:
     return Reply(found[1], tuple(lines))
 
 
-def dotted(wire: Wire) -> Dialogue[list[bytes]]:
-    """Lines up to a lone dot, without the dots put in front of others (RFC 3977, 3.1.1)."""
+def dot_terminated(wire: Wire) -> Dialogue[list[bytes]]:
+    """Wait for the lines up to a lone dot, and undo dot-stuffing (RFC 3977, 3.1.1)."""
     lines: list[bytes] = []
     while (line := (yield from wire.line())) != b".":
         lines.append(line.removeprefix(b"."))
     return lines
 
 
-def whole_line(wire: Wire) -> Dialogue[bytes]:
-    """A line of IMAP or ManageSieve that does not go on in a literal.
+def line_without_literal(wire: Wire) -> Dialogue[bytes]:
+    """Wait for a line of IMAP or ManageSieve that is complete without a literal.
 
     Raises:
-        PeerMisbehaved: It announces one, and nothing in the clear needs any.
+        PeerMisbehaved: The line announces a literal; nothing before TLS needs one.
     """
     line = yield from wire.line()
     if announces_literal(line):
@@ -113,33 +126,38 @@ def whole_line(wire: Wire) -> Dialogue[bytes]:
 
 
 def announces_literal(line: bytes) -> bool:
-    """Whether bytes that are no line follow: ``{20}``, ``{20+}`` (RFC 9051, 4.3; RFC 5804, 4)."""
+    """Whether a line ends with the length of a literal: ``{20}`` or ``{20+}``.
+
+    The bytes behind such a line are data and not lines (RFC 9051, 4.3; RFC 5804, 4).
+    """
     return _LITERAL(line) is not None
 
 
-def welcome(greeting: Reply, *codes: bytes) -> None:
-    """See that a server lets us in.
+def expect_greeting(greeting: Reply, *codes: bytes) -> None:
+    """Check that the first reply of a server has one of these codes.
 
     Raises:
-        PeerLeft: It turns us away (4xx or 5xx).
-        PeerMisbehaved: It says something else.
+        PeerLeft: The server refuses the connection (4xx or 5xx).
+        PeerMisbehaved: The code is any other.
     """
-    # Nothing was asked for yet, so nothing about TLS was refused.
+    # Not TLSRefused: nothing was asked for yet.
     if greeting.is_negative:
-        raise PeerLeft(greeting.said)
-    expect(greeting, *codes)
+        raise PeerLeft(greeting.full_text)
+    expect_code(greeting, *codes)
 
 
-def expect(answer: Reply, *codes: bytes) -> None:
-    """See that the answer is one that leads on.
+def expect_code(answer: Reply, *codes: bytes) -> None:
+    """Check that the answer to a command has one of these codes.
 
     Raises:
         TLSRefused: The answer is a refusal (4xx or 5xx).
-        PeerMisbehaved: It is neither.
+        PeerMisbehaved: The code is any other.
     """
     if answer.code in codes:
         return
     if answer.is_negative:
         raise TLSRefused(answer.code.decode("ascii"), answer.text)
     wanted = b" or ".join(codes).decode("ascii")
-    raise PeerMisbehaved(f"expected reply {wanted}, and the peer sent {escape_bytes(answer.said)}")
+    raise PeerMisbehaved(
+        f"expected reply {wanted}, and the peer sent {escape_bytes(answer.full_text)}"
+    )

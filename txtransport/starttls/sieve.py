@@ -22,7 +22,7 @@ import re
 from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefused
-from txtransport.starttls.replies import announces_literal, whole_line
+from txtransport.starttls.replies import announces_literal, line_without_literal
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 from txtransport.text import escape_bytes
 
@@ -42,13 +42,13 @@ _CAPABILITY: Final = re.compile(rb'"([^"\\]*)"(?: .*)?').fullmatch
 def connect(wire: Wire) -> Dialogue[bytes]:
     """The client's side."""
     listed: list[bytes] = []
-    while (line := (yield from whole_line(wire))).startswith(b'"'):
+    while (line := (yield from line_without_literal(wire))).startswith(b'"'):
         listed.append(line)
     _response(line, b"OK")
     if b"STARTTLS" not in (found[1].upper() for found in map(_CAPABILITY, listed) if found):
         raise TLSNotOffered(b" ".join([*listed, line]))
     wire.ask(b"STARTTLS\r\n")
-    word, text = _response((yield from whole_line(wire)), b"OK", b"NO")
+    word, text = _response((yield from line_without_literal(wire)), b"OK", b"NO")
     if word == b"NO":
         raise TLSRefused("NO", text)
     return b""

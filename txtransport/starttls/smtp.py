@@ -9,8 +9,9 @@ r"""SMTP and LMTP: ``STARTTLS`` (RFC 3207).
     TLS
     C: EHLO [192.0.2.7]                 everything from before is forgotten
 
-The guest hears ``220 mail.example.com ESMTP``, in our words: what the peer said
-in the clear anyone may have said.
+The application's protocol of a client receives ``220 mail.example.com ESMTP``.
+This line is made here, and is not the greeting of the server: anyone on the path
+may have changed that one.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.errors import PeerLeft, TLSNotOffered
-from txtransport.starttls.replies import expect, reply, welcome
+from txtransport.starttls.replies import expect_code, expect_greeting, reply
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+
+__all__ = ["connect", "connect_lmtp", "serve", "serve_lmtp"]
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
@@ -43,23 +46,23 @@ def serve_lmtp(wire: Wire) -> Dialogue[bytes]:
 
 
 def _connect(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
-    welcome((yield from reply(wire)), b"220")
+    expect_greeting((yield from reply(wire)), b"220")
     wire.greeting = b"220 " + wire.host.encode("ascii") + b" " + protocol + b"\r\n"
     wire.ask(hello + b" " + wire.local_name.encode("ascii") + b"\r\n")
     extensions = yield from reply(wire)
     if extensions.is_negative:
-        raise TLSNotOffered(extensions.said)
-    expect(extensions, b"250")
-    if b"STARTTLS" not in extensions.words:
-        raise TLSNotOffered(extensions.said)
+        raise TLSNotOffered(extensions.full_text)
+    expect_code(extensions, b"250")
+    if b"STARTTLS" not in extensions.keywords:
+        raise TLSNotOffered(extensions.full_text)
     wire.ask(b"STARTTLS\r\n")
-    expect((yield from reply(wire)), b"220")
+    expect_code((yield from reply(wire)), b"220")
     return wire.greeting
 
 
 def _serve(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
-    us = wire.local_name.encode("ascii")
-    wire.send(b"220 " + us + b" " + protocol + b"\r\n")
+    name = wire.local_name.encode("ascii")
+    wire.send(b"220 " + name + b" " + protocol + b"\r\n")
     for _ in range(COMMANDS):
         command, argument = yield from wire.command()
         if command == b"STARTTLS" and not argument:
@@ -69,15 +72,15 @@ def _serve(wire: Wire, hello: bytes, protocol: bytes) -> Dialogue[bytes]:
             wire.send(b"221 2.0.0 Bye\r\n")
             raise PeerLeft()
         if command == hello:
-            wire.send(b"250-" + us + b"\r\n250 STARTTLS\r\n")
+            wire.send(b"250-" + name + b"\r\n250 STARTTLS\r\n")
         elif command == b"HELO" and protocol == b"ESMTP":
-            wire.send(b"250 " + us + b"\r\n")
+            wire.send(b"250 " + name + b"\r\n")
         else:
-            wire.send(_ANSWERS.get(command, b"530 5.7.0 Must issue a STARTTLS command first\r\n"))
+            wire.send(_REPLIES.get(command, b"530 5.7.0 Must issue a STARTTLS command first\r\n"))
     wire.give_up(b"421 4.7.0 Too many commands before STARTTLS\r\n")
 
 
-_ANSWERS: Final = {
+_REPLIES: Final = {
     b"NOOP": b"250 2.0.0 Ok\r\n",
     b"RSET": b"250 2.0.0 Ok\r\n",
     b"STARTTLS": b"501 5.5.4 No parameters allowed\r\n",

@@ -1,9 +1,55 @@
-"""A conversation in the clear, as a dialogue sees it: what has come, and what to say.
+r"""The plaintext before TLS, as one side of a protocol sees it: two buffers and their bounds.
 
-A dialogue is a generator over a `Wire`. It yields to wait for more bytes, never
-sees a socket, and is over when it returns: then TLS begins. What every dialogue
-must keep to is built in here: lines and messages are bounded, and an answer
-that was there before its question is none.
+A STARTTLS protocol begins in plaintext. A few lines or messages go back and
+forth, the server gives its go-ahead, and TLS begins. A *dialogue* is one side
+of this exchange, the client's or the server's, written as a generator function
+over a `Wire`::
+
+    def connect(wire):
+        yield from reply(wire)              S: 220 mail.example.com ESMTP
+        wire.ask(b"STARTTLS\r\n")           C: STARTTLS
+        yield from reply(wire)              S: 220 Ready to start TLS
+        return b""                          TLS
+
+**No socket.** A dialogue does no input and no output ("sans-I/O"). It reads
+from one buffer of its `Wire` and writes to the other. `Negotiation`
+(negotiation.py) moves the bytes between these buffers and a transport, and in
+tests there is no transport at all::
+
+              received                 line(), exactly(), take()
+    peer -->  [......................]  -->  dialogue
+    peer <--  [......................]  <--  dialogue
+              outgoing                 send(), ask()
+
+**A dialogue waits by yielding.** A method that needs more bytes than
+`Wire.received` holds executes a bare ``yield``. This suspends the whole chain of
+``yield from`` up to the dialogue. When more bytes have arrived, `Negotiation`
+appends them and resumes the generator, and the method looks again. No value
+passes through ``yield`` in either direction. How far the protocol has got is
+not kept in a variable: it is the place in the code where the generator is
+suspended. So segments do not matter: a dialogue gives the same result whether
+its input arrives at once or byte by byte.
+
+**A dialogue ends** in one of two ways. It returns: the go-ahead was given, TLS
+comes next, and the returned bytes are the outcome (`Speaker`). Or it raises a
+`NegotiationError`: there will be no TLS, and what it has put into `outgoing`
+before may still tell the peer why.
+
+**It reads one message and not a byte more.** What arrived behind a message
+stays in `Wire.received`. After the last message nothing may be left there;
+negotiation.py explains why, and checks it.
+
+**An answer never comes before its question.** Bytes that are there before a
+command is sent cannot be the answer to this command, even if they look like it
+(CVE-2026-42246). `Wire.ask` refuses to send a command while such bytes wait.
+
+**Everything is bounded,** because the peer is not authenticated yet: the bytes
+of a line (`LINE`), the lines of a dialogue (`LINES`), a length that the peer
+announces (`TOTAL`, checked before a byte of the message is waited for), the
+commands of a client (`COMMANDS`), and all bytes of a dialogue together
+(`TOTAL`, counted by `Negotiation` after each segment, so that the buffer holds
+at most `TOTAL` bytes and one segment). Time is bounded by the caller: a
+dialogue knows no clock.
 """
 
 from __future__ import annotations
@@ -17,45 +63,54 @@ from attrs import Factory, define
 from txtransport.errors import PeerMisbehaved
 from txtransport.text import escape_bytes
 
+__all__ = ["COMMANDS", "LINE", "LINES", "TOTAL", "Dialogue", "Speaker", "Wire"]
+
 T = TypeVar("T")
 
 Dialogue = Generator[None, None, T]
-"""Yields when it needs more bytes; what it returns is for the guest."""
+"""A generator that yields when it needs more bytes, and returns a `T`.
+
+A whole side of a protocol is a ``Dialogue[bytes]``; a part of it, such as the
+reading of one line, may return anything.
+"""
 
 LINE: Final = 8192
-"""Bytes of a line, at the most."""
+"""The most bytes that a line may have, with its end."""
 LINES: Final = 200
-"""Lines of a whole dialogue, at the most."""
+"""The most lines that a dialogue reads from the peer."""
 TOTAL: Final = 65536
-"""Bytes of a whole dialogue, at the most."""
+"""The most bytes that a dialogue accepts from the peer."""
 COMMANDS: Final = 20
-"""Commands of a client before it starts TLS, at the most."""
+"""The most commands that a client may send before TLS, the one for TLS among them."""
 
 
 @define(eq=False)
 class Wire:
-    """One conversation in the clear.
+    """The plaintext of one connection: bytes received, bytes to send, and names.
 
     Attributes:
-        us: Who we say we are: a client's address in brackets, a server's name.
-        host: Whom a client has called.
-        name: Whom TLS will verify: that host, but for protocols that verify a
-            domain (XMPP).
-        takes_hello: Whether TLS's first bytes may follow the dialogue's last
-            ones at once. Dialogues of servers set it, where the protocol
-            allows it.
-        greeting: What a client's guest hears first, where its protocol has
-            servers greet. Dialogues set it as soon as they know it.
-        fresh: Makes words that no one can guess, such as IMAP's tags.
-        received: What has come and was not taken yet.
-        outgoing: What was said and is not on its way yet.
-        lines: How many lines were taken.
+        local_name: Our own name in the dialogue: a client's address in
+            brackets, or the name of a server or domain.
+        host: The host that a client has called.
+        name: The name that TLS will verify: the host, or a domain for protocols
+            that verify a domain (XMPP).
+        accepts_early_client_hello: Whether a ClientHello may already stand in
+            `received` when the dialogue returns. Dialogues of servers set it
+            where their protocol allows this.
+        greeting: What the application's protocol of a client receives first,
+            where servers of the protocol greet. Dialogues set it as soon as
+            they know it, so that it can also be used after a refusal of TLS.
+        nonce: Returns an unpredictable word of ASCII letters and digits, such
+            as for a tag in IMAP; another one at each call.
+        received: Bytes of the peer that the dialogue has not taken yet.
+        outgoing: Bytes for the peer that `Negotiation` has not taken yet.
+        lines: How many lines the dialogue has taken.
     """
 
     local_name: str = "localhost"
     host: str = "localhost"
     name: str = "localhost"
-    takes_hello: bool = False
+    accepts_early_client_hello: bool = False
     greeting: bytes = b""
     nonce: Callable[[], str] = lambda: secrets.token_hex(8)
     received: bytearray = Factory(bytearray)
@@ -63,15 +118,19 @@ class Wire:
     lines: int = 0
 
     def send(self, data: bytes) -> None:
-        """Say something that is no question: an answer, or a greeting."""
+        """Send bytes that ask for nothing, such as a greeting or an answer.
+
+        A client may have pipelined more commands, so `received` need not be
+        empty.
+        """
         self.outgoing += data
 
     def ask(self, data: bytes) -> None:
-        """Say something whose answer comes afterwards.
+        """Send a command whose answer is still to come.
 
         Raises:
-            PeerMisbehaved: An answer has come already: it was made for
-                another question, or by someone who knew ours (CVE-2026-42246).
+            PeerMisbehaved: Bytes have come already. They answer another
+                command, or someone guessed this one (CVE-2026-42246).
         """
         if self.received:
             early = escape_bytes(bytes(self.received))
@@ -79,10 +138,13 @@ class Wire:
         self.send(data)
 
     def exactly(self, count: int) -> Dialogue[bytes]:
-        """That many bytes.
+        """Wait for `count` bytes, and take them.
 
         Args:
-            count: 0 to `TOTAL`; check what a peer says before it is used here.
+            count: How many bytes; it may come from the peer.
+
+        Raises:
+            PeerMisbehaved: The count is not within 0 and `TOTAL`.
         """
         if not 0 <= count <= TOTAL:
             raise PeerMisbehaved(f"the peer announces a message of {count} bytes")
@@ -90,53 +152,70 @@ class Wire:
             yield
         return self.take(count)
 
-    def line(self, most: int = LINE) -> Dialogue[bytes]:
-        """A line, without its end: LF, and a CR before it if there is one.
+    def line(self, limit: int = LINE) -> Dialogue[bytes]:
+        """Wait for a line, and take it; the result is without its LF or CR LF.
 
         Args:
-            most: How many bytes it may have, with its end.
+            limit: The most bytes that the line may have, with its end.
 
         Raises:
-            PeerMisbehaved: It is too long, or there were too many.
+            PeerMisbehaved: The line is longer, or it is one more than `LINES`.
         """
-        looked = 0
-        while (end := self.received.find(b"\n", looked)) < 0 and len(self.received) < most:
-            looked = len(self.received)
+        searched = 0
+        while (end := self.received.find(b"\n", searched)) < 0 and len(self.received) < limit:
+            # A line that comes byte by byte is not searched from its start each time.
+            searched = len(self.received)
             yield
-        if not 0 <= end < most:
+        if not 0 <= end < limit:
             begin = escape_bytes(bytes(self.received))
-            raise PeerMisbehaved(f"a line is longer than {most} bytes: {begin}")
+            raise PeerMisbehaved(f"a line is longer than {limit} bytes: {begin}")
         self.lines += 1
         if self.lines > LINES:
             raise PeerMisbehaved(f"the peer has sent more than {LINES} lines, and not come to TLS")
         return self.take(end + 1)[:-1].removesuffix(b"\r")
 
     def command(self) -> Dialogue[tuple[bytes, bytes]]:
-        """A line as a command: its verb in upper case, and what stands behind it.
+        """Wait for a line, and take it as a command: its verb in upper case, its argument.
 
         Raises:
-            PeerMisbehaved: It is too long, or there were too many.
+            PeerMisbehaved: As for `line`.
         """
-        # Spaces and nothing else: a CR too many makes it another word.
+        # Only spaces are stripped: "STLS" and "STLS\r" are two different verbs.
         verb, _, argument = (yield from self.line()).strip(b" ").partition(b" ")
         return verb.upper(), argument.lstrip(b" ")
 
     def give_up(self, goodbye: bytes) -> NoReturn:
-        """Say goodbye to a client that has sent its `COMMANDS`, and not come to TLS."""
+        """End the dialogue with a client that has sent `COMMANDS` commands, and none for TLS.
+
+        Args:
+            goodbye: What the client is sent; it may be empty.
+
+        Raises:
+            PeerMisbehaved: Always.
+        """
         self.send(goodbye)
         raise PeerMisbehaved(f"the client sent {COMMANDS} commands, and none to start TLS")
 
     def wait_for_data(self) -> Dialogue[None]:
-        """Wait until there is something at all."""
+        """Wait until `received` holds at least one byte, and take nothing."""
         while not self.received:
             yield
 
     def take(self, count: int) -> bytes:
-        """The next bytes, which have come already."""
+        """Take the first `count` bytes of `received`, without waiting.
+
+        Args:
+            count: How many bytes, at most as many as have come.
+        """
         taken = bytes(self.received[:count])
         del self.received[:count]
         return taken
 
 
 Speaker = Callable[[Wire], Dialogue[bytes]]
-"""One side of a dialogue; returns what the guest hears first, perhaps nothing."""
+"""A function that begins one side of a dialogue.
+
+The dialogue returns its outcome: what the application's protocol receives first
+or, where `StartTLSProtocol.is_transparent` is false, what it may ask for; often
+nothing.
+"""
