@@ -1,24 +1,29 @@
 r"""MySQL and MariaDB: the SSLRequest packet (client/server protocol, "Protocol::SSLRequest").
 
-    S: 55 00 00 00 0a "8.0.0-..." 00 ...  greeting: version, salt, what it can
+    S: 55 00 00 00 0a "8.0.0-..." 00 ...  greeting: version, salt, capabilities
     C: 20 00 00 01 85 ae 7f 00 00 00 00 01 21 00 ... 00
     TLS                                   at once: the request has no answer
-    C: .. .. 00 02 ...                    login, which begins in the same way
+    C: .. .. 00 02 ...                    login, which begins with the same bytes
 
-The numbers of packets go on under TLS, and a login is made from the greeting's
-salt, so the guest has to know the greeting. It hears nothing of it by itself:
-it asks for the outcome, the whole packet as it came. A server's guest sends no
-greeting of its own; it checks the login, packet 2, against the salt of the one
-that was sent, and answers with packet 3. Where the proof in it is of the plug-in
-that our greeting names, ``01 03`` ("proven") comes before the OK: a client takes
-an OK alone for a demand to send the password itself.
+Packet numbers continue under TLS, and the login is computed from the salt in the
+greeting, so the application's protocol has to know the greeting. It does not
+receive the greeting as data: it asks for the outcome, which on both sides is the
+whole packet of the greeting, with its header.
 
-A client's guest believes nothing of the greeting, since anyone may have sent it.
-Its login is packet 2 and begins with `REQUEST` again: MySQL reads the
-capabilities only once, and ends when the charset is another one. With these
-capabilities a login goes on with the user, 00, what proves the password behind
-its length, the plug-in's name, 00, and the attributes behind their length (00
-for none). A database is chosen afterwards.
+The application's protocol of a client must not trust anything in the greeting,
+since anyone on the path may have sent it. It sends the login as packet 2, which
+begins with `REQUEST` again: MySQL reads the capabilities only once, and closes
+the connection if the charset differs. With these capabilities the login
+continues with the user, 00, the length of the authentication response and the
+response, the plug-in's name, 00, and the length of the attributes and the
+attributes (00 for none). A database is chosen afterwards.
+
+The application's protocol of a server sends no greeting of its own. It checks
+the login, packet 2, against the salt of the greeting that was sent, and answers
+with packet 3. If the authentication response is of the plug-in that our greeting
+names (caching_sha2_password), ``01 03`` ("fast authentication succeeded") has to
+come before the OK: a client takes an OK alone for a request to send the password
+itself.
 """
 
 from __future__ import annotations
@@ -30,6 +35,8 @@ from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.text import escape_bytes
 
+__all__ = ["REQUEST", "connect", "serve"]
+
 _PROTOCOL_41: Final = 0x0200
 _SSL: Final = 0x0800
 _NEEDED: Final = _PROTOCOL_41 | _SSL
@@ -38,10 +45,10 @@ _REQUEST: Final = struct.Struct("<IIB23x")
 _UTF8: Final = 33
 
 REQUEST: Final = _REQUEST.pack(0x007FAE85, 0x01000000, _UTF8)
-"""Capabilities, bytes of a packet at the most, charset."""
+"""The payload of the SSLRequest: capabilities, the longest packet in bytes, charset."""
 
-_LONGEST: Final = 1024
-"""Bytes of a greeting, at the most; real ones have about 80."""
+_MAX_GREETING: Final = 1024
+"""The most bytes that a greeting may have; real ones have about 80."""
 _PROTOCOL: Final = 10
 _ERROR: Final = 0xFF
 
@@ -60,14 +67,14 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     """The client's side."""
     head = yield from wire.exactly(4)
     length = _length(head)
-    if not 0 < length <= _LONGEST or head[3] != 0:
+    if not 0 < length <= _MAX_GREETING or head[3] != 0:
         raise PeerMisbehaved(f"expected MySQL's greeting, and the peer sent {escape_bytes(head)}")
     greeting = yield from wire.exactly(length)
     if greeting[0] == _ERROR:
-        # A code, and why it turns us away (host blocked, too many connections).
+        # Behind a code, the reason: host blocked, too many connections.
         raise PeerLeft(greeting[3:])
     version, end, rest = greeting[1:].partition(b"\0")
-    # Behind the version: a number, 8 bytes of salt, a zero, then what it can.
+    # Behind the version: connection id (4), salt (8), a zero (1), capabilities (2).
     if greeting[0] != _PROTOCOL or not end or len(rest) < 15:
         raise PeerMisbehaved(
             f"expected MySQL's greeting, and the peer sent {escape_bytes(greeting)}"
@@ -84,10 +91,10 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     greeting = _packet(0, _greeting(_salt(wire)))
     wire.send(greeting)
     head = yield from wire.exactly(4)
-    # Of a login in the clear, which is longer, no more is read than its length.
+    # A login in plaintext is longer: only its header is read, not the password.
     if _length(head) == _REQUEST.size and head[3] == 1:
-        can, *_ = _REQUEST.unpack((yield from wire.exactly(_REQUEST.size)))
-        if can & _NEEDED == _NEEDED:
+        capabilities, *_ = _REQUEST.unpack((yield from wire.exactly(_REQUEST.size)))
+        if capabilities & _NEEDED == _NEEDED:
             return greeting
     wire.send(_packet(2, _REFUSAL))
     raise PeerMisbehaved("the client did not ask for TLS (--ssl-mode=REQUIRED does)")
@@ -102,7 +109,7 @@ def _packet(number: int, payload: bytes) -> bytes:
 
 
 def _salt(wire: Wire) -> bytes:
-    """Words that no one can guess, and no zeroes, which would end it."""
+    """20 unpredictable bytes without a zero, which would end the salt."""
     salt = b""
     while len(salt) < _SALT:
         salt += wire.nonce().encode("ascii")
@@ -113,7 +120,9 @@ def _greeting(salt: bytes) -> bytes:
     return b"".join(
         (
             bytes([_PROTOCOL]) + _VERSION + b"\0",
-            bytes(4),  # The connection's number; there is no guest yet to give it one.
+            bytes(
+                4
+            ),  # The connection id: the application, which could choose one, is not there yet.
             salt[:8] + b"\0",
             (_OFFERED & 0xFFFF).to_bytes(2, "little"),
             bytes([_UTF8]) + _AUTOCOMMIT.to_bytes(2, "little"),

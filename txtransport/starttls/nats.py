@@ -1,37 +1,40 @@
-r"""NATS: TLS behind the server's ``INFO``.
+r"""NATS: TLS after the server's ``INFO``.
 
     S: INFO {"server_id":"NA…","version":"2.10.0",…,"tls_required":true}
-    TLS                                 at once; the client says nothing before
+    TLS                                 at once; the client sends nothing before
     C: CONNECT {…}
 
-``tls_available`` instead of ``tls_required`` leaves it to the client, and ours
-wants it. A server with ``handshake_first`` speaks TLS from its first byte:
-that is plain ``tls://``, and no dialogue.
+With ``tls_available`` instead of ``tls_required`` the client decides, and ours
+starts TLS. A server with ``handshake_first`` speaks TLS from its first byte:
+that is ``tls://`` without a dialogue.
 
-The guest hears an ``INFO`` again, in our words, with what it needs to connect
-and no more: ``nonce``, for it is signed; ``auth_required``, for some clients
-send credentials only then; ``headers`` and ``max_payload``, for they bound what
-it may send. Not ``connect_urls``, which would let someone in the middle name
-the servers of the next connection; not ``tls_required``, for TLS is on; not
-``jetstream``, which a client asks the server for, under TLS.
+The application's protocol of a client receives an ``INFO`` that is made here,
+with only the keys that it needs to connect: ``nonce``, which the client signs;
+``auth_required``, because some clients send credentials only then; ``headers``
+and ``max_payload``, which limit what the client may send. ``connect_urls`` is left
+out, because someone on the path could name the servers of the next connection in
+it; ``tls_required``, because TLS is already on; ``jetstream``, because a client
+asks for it under TLS.
 
-Our server cannot know what the application behind it will say; it promises
-what NATS has by default, and asks for credentials, which go through TLS.
+Our server cannot know the ``INFO`` of the application behind it. It sends the
+defaults of NATS, and asks for credentials, which go through TLS.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any, Final
+from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.text import escape_bytes
 
-_INFO: Final = 32768
-"""Bytes of an INFO, at the most: a big cluster lists all its servers in it."""
+__all__ = ["connect", "serve"]
 
-_HEARD: Final = {
+_MAX_INFO: Final = 32768
+"""The most bytes of an INFO: a big cluster lists all its servers in it."""
+
+_FORWARDED: Final = {
     "server_id": str,
     "version": str,
     "proto": int,
@@ -40,20 +43,20 @@ _HEARD: Final = {
     "nonce": str,
     "headers": bool,
 }
-"""What the guest hears of an INFO, if it has that type."""
+"""The keys of an INFO that the application's protocol receives, if the value has this type."""
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
     """The client's side."""
-    line = yield from wire.line(_INFO)
+    line = yield from wire.line(_MAX_INFO)
     verb, _, argument = line.partition(b" ")
     if verb.upper() == b"-ERR":
         raise PeerLeft(line)
     if verb.upper() != b"INFO":
         raise PeerMisbehaved(f"expected INFO, and the peer sent {escape_bytes(line)}")
     info = _object(argument)
-    heard = {key: info[key] for key, kind in _HEARD.items() if type(info.get(key)) is kind}
-    wire.greeting = _info(heard)
+    forwarded = {key: info[key] for key, kind in _FORWARDED.items() if type(info.get(key)) is kind}
+    wire.greeting = _info(forwarded)
     if info.get("tls_required") is not True and info.get("tls_available") is not True:
         raise TLSNotOffered(line)
     return wire.greeting
@@ -75,11 +78,11 @@ def serve(wire: Wire) -> Dialogue[bytes]:
             }
         )
     )
-    yield from ()  # A dialogue, though there is nothing to wait for.
+    yield from ()  # This makes it a generator; there is nothing to wait for.
     return b""
 
 
-def _object(text: bytes) -> dict[str, Any]:
+def _object(text: bytes) -> dict[str, object]:
     try:
         found = json.loads(text.decode())
     except (ValueError, RecursionError) as error:
@@ -89,5 +92,5 @@ def _object(text: bytes) -> dict[str, Any]:
     return found
 
 
-def _info(info: dict[str, Any]) -> bytes:
+def _info(info: dict[str, object]) -> bytes:
     return b"INFO " + json.dumps(info, separators=(",", ":")).encode("ascii") + b"\r\n"

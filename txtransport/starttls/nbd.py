@@ -1,17 +1,17 @@
 """NBD: ``NBD_OPT_STARTTLS`` of the fixed newstyle negotiation (NBD's ``proto.md``).
 
     S: "NBDMAGIC" "IHAVEOPT" 00 03      fixed newstyle, and no zeroes
-    C: 00 00 00 03                      of these, what the client knows too
+    C: 00 00 00 03                      those of them that the client knows too
     C: "IHAVEOPT" 00 00 00 05 00 00 00 00
     S: 00 03 e8 89 04 55 65 a9 00 00 00 05 00 00 00 01 00 00 00 00
     TLS
     C: "IHAVEOPT" 00 00 00 07 ...       every option anew (CVE-2021-3716)
 
-The greeting and the client's flags do not come again, so the guest has to know
-that they were said: it asks for the outcome, which on both sides is the
-client's flags, four bytes, big endian. Whoever stands in between may have
-cleared "no zeroes" for one side alone; it means nothing to ``NBD_OPT_GO``, so
-that is what to ask for an export with.
+The greeting and the client's flags are not sent again under TLS. The
+application's protocol asks for the outcome, which on both sides is the client's
+flags, four bytes, big endian. Someone on the path may have cleared "no zeroes"
+for one side only, so an application should ask for its export with
+``NBD_OPT_GO``, where this flag has no effect.
 """
 
 from __future__ import annotations
@@ -23,14 +23,16 @@ from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefus
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 from txtransport.text import escape_bytes
 
+__all__ = ["connect", "serve"]
+
 _GREETING: Final = struct.Struct(">8s8sH")
 _REQUEST: Final = struct.Struct(">8sII")
 _REPLY: Final = struct.Struct(">8sIII")
 
-_SERVER: Final = b"NBDMAGIC"
-_OPTION: Final = b"IHAVEOPT"
+_SERVER_MAGIC: Final = b"NBDMAGIC"
+_OPTION_MAGIC: Final = b"IHAVEOPT"
 _OLDSTYLE: Final = bytes.fromhex("0000420281861253")
-_ANSWER: Final = bytes.fromhex("0003e889045565a9")
+_REPLY_MAGIC: Final = bytes.fromhex("0003e889045565a9")
 
 _FIXED: Final = 1
 _FLAGS: Final = 3
@@ -50,15 +52,15 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     """The client's side."""
     greeting = yield from wire.exactly(_GREETING.size)
     server, style, flags = _GREETING.unpack(greeting)
-    if server != _SERVER or style not in (_OPTION, _OLDSTYLE):
+    if server != _SERVER_MAGIC or style not in (_OPTION_MAGIC, _OLDSTYLE):
         raise PeerMisbehaved(f"expected NBD's greeting, and the peer sent {escape_bytes(greeting)}")
     if style == _OLDSTYLE or not flags & _FIXED:
         raise TLSNotOffered(greeting)
     agreed: bytes = (flags & _FLAGS).to_bytes(4, "big")
-    wire.ask(agreed + _REQUEST.pack(_OPTION, _STARTTLS, 0))
+    wire.ask(agreed + _REQUEST.pack(_OPTION_MAGIC, _STARTTLS, 0))
     reply = yield from wire.exactly(_REPLY.size)
     magic, option, kind, length = _REPLY.unpack(reply)
-    if magic != _ANSWER or option != _STARTTLS:
+    if magic != _REPLY_MAGIC or option != _STARTTLS:
         raise PeerMisbehaved(
             f"expected a reply to STARTTLS, and the peer sent {escape_bytes(reply)}"
         )
@@ -76,7 +78,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 def serve(wire: Wire) -> Dialogue[bytes]:
     """The server's side."""
-    wire.send(_GREETING.pack(_SERVER, _OPTION, _FLAGS))
+    wire.send(_GREETING.pack(_SERVER_MAGIC, _OPTION_MAGIC, _FLAGS))
     agreed = yield from wire.exactly(4)
     if int.from_bytes(agreed, "big") & ~_FLAGS:
         raise PeerMisbehaved(
@@ -85,21 +87,21 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     for _ in range(COMMANDS):
         request = yield from wire.exactly(_REQUEST.size)
         magic, option, length = _REQUEST.unpack(request)
-        if magic != _OPTION:
+        if magic != _OPTION_MAGIC:
             raise PeerMisbehaved(f"expected an option, and the peer sent {escape_bytes(request)}")
         yield from wire.exactly(length)
         if option == _STARTTLS and not length:
-            _answer(wire, option, _ACK)
+            _send_reply(wire, option, _ACK)
             return agreed
         if option == _ABORT:
-            _answer(wire, option, _ACK)
+            _send_reply(wire, option, _ACK)
             raise PeerLeft()
         if option == _EXPORT_NAME:
-            # There is no reply that says no to it.
+            # The protocol has no reply that refuses this option.
             raise PeerMisbehaved("the client asked for an export before TLS")
-        _answer(wire, option, _INVALID if option == _STARTTLS else _TLS_REQUIRED)
+        _send_reply(wire, option, _INVALID if option == _STARTTLS else _TLS_REQUIRED)
     wire.give_up(b"")
 
 
-def _answer(wire: Wire, option: int, kind: int) -> None:
-    wire.send(_REPLY.pack(_ANSWER, option, kind, 0))
+def _send_reply(wire: Wire, option: int, kind: int) -> None:
+    wire.send(_REPLY.pack(_REPLY_MAGIC, option, kind, 0))

@@ -1,6 +1,6 @@
-r"""NNTP: ``STARTTLS`` (RFC 4642, as RFC 8143 has it).
+r"""NNTP: ``STARTTLS`` (RFC 4642, updated by RFC 8143).
 
-    S: 200 ready                        or 201, where nothing may be posted
+    S: 200 ready                        or 201: no posting
     C: CAPABILITIES
     S: 101 capabilities
     S: VERSION 2
@@ -11,9 +11,9 @@ r"""NNTP: ``STARTTLS`` (RFC 4642, as RFC 8143 has it).
     TLS
     C: CAPABILITIES                     everything from before is forgotten
 
-The guest hears ``200 ready``, or ``201 ready`` if the server said 201: that
-digit is all that is believed. A server too old for ``CAPABILITIES`` is not
-asked for TLS.
+The application's protocol of a client receives ``200 ready``, or ``201 ready`` if
+the server sent 201; nothing else of the plaintext greeting is used. A server too
+old for ``CAPABILITIES`` counts as one that does not offer TLS.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from typing import Final
 from txtransport.errors import PeerLeft, TLSNotOffered
 from txtransport.starttls.replies import dot_terminated, expect_code, expect_greeting, reply
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
+
+__all__ = ["connect", "serve"]
 
 _REQUIRED: Final = b"483 Encryption required\r\n"
 
@@ -56,11 +58,11 @@ def serve(wire: Wire) -> Dialogue[bytes]:
         if command == b"QUIT":
             wire.send(b"205 Bye\r\n")
             raise PeerLeft()
-        wire.send(_ANSWERS.get(command, _REQUIRED))
+        wire.send(_REPLIES.get(command, _REQUIRED))
     wire.give_up(b"400 Too many commands before STARTTLS\r\n")
 
 
-_ANSWERS: Final = {
+_REPLIES: Final = {
     b"CAPABILITIES": b"101 capabilities\r\nVERSION 2\r\nSTARTTLS\r\n.\r\n",
     b"STARTTLS": b"501 STARTTLS takes no arguments\r\n",
 }

@@ -5,7 +5,7 @@ r"""Network UPS Tools: ``STARTTLS`` (RFC 9271).
     TLS
     C: USERNAME …
 
-The guest speaks first, so it hears nothing.
+The application's protocol receives nothing: a client sends first.
 """
 
 from __future__ import annotations
@@ -16,8 +16,10 @@ from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefus
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 from txtransport.text import escape_bytes
 
+__all__ = ["connect", "serve"]
+
 _UNKNOWN: Final = (b"FEATURE-NOT-SUPPORTED", b"UNKNOWN-COMMAND")
-"""What a server without TLS says."""
+"""The errors of a server without TLS."""
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
@@ -26,8 +28,8 @@ def connect(wire: Wire) -> Dialogue[bytes]:
     answer = yield from wire.line()
     if answer == b"OK STARTTLS":
         return b""
-    verdict, error, *_ = *answer.split(b" "), b""
-    if verdict != b"ERR":
+    status, error, *_ = *answer.split(b" "), b""
+    if status != b"ERR":
         raise PeerMisbehaved(f"expected OK STARTTLS, and the peer sent {escape_bytes(answer)}")
     if error in _UNKNOWN:
         raise TLSNotOffered(answer)
@@ -44,8 +46,8 @@ def serve(wire: Wire) -> Dialogue[bytes]:
         if command == b"LOGOUT":
             wire.send(b"OK Goodbye\n")
             raise PeerLeft()
-        wire.send(_ANSWERS.get(command, b"ERR ACCESS-DENIED\n"))
+        wire.send(_REPLIES.get(command, b"ERR ACCESS-DENIED\n"))
     wire.give_up(b"")
 
 
-_ANSWERS: Final = {b"STARTTLS": b"ERR INVALID-ARGUMENT\n"}
+_REPLIES: Final = {b"STARTTLS": b"ERR INVALID-ARGUMENT\n"}

@@ -5,10 +5,11 @@
     TLS
     C: StartupMessage
 
-One byte is the whole answer, and it is the last in the clear. A server may be
-asked for GSSAPI encryption first (``04 d2 16 30``) and says N to that. Since
-PostgreSQL 17 the ClientHello may come together with the request, or in its
-place (``sslnegotiation=direct``).
+The answer is one byte, the last one in plaintext. A client may first ask for
+GSSAPI encryption (``04 d2 16 30``); our server answers N. Since PostgreSQL 17 the
+ClientHello may come together with the request, or instead of it
+(``sslnegotiation=direct``). The application's protocol receives nothing: a client
+sends first.
 """
 
 from __future__ import annotations
@@ -19,24 +20,26 @@ from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.text import escape_bytes
 
-_SSL: Final = bytes.fromhex("00000008 04d2162f")
-_GSS: Final = bytes.fromhex("00000008 04d21630")
-_CANCEL: Final = bytes.fromhex("00000010 04d2162e")
-_ASKED: Final = 4
-"""How often a client may ask for something else first."""
+__all__ = ["connect", "serve"]
 
-_REFUSAL: Final = b"SFATAL\0VFATAL\0C28000\0Mconnection requires SSL\0\0"
+_SSL_REQUEST: Final = bytes.fromhex("00000008 04d2162f")
+_GSS_REQUEST: Final = bytes.fromhex("00000008 04d21630")
+_CANCEL_REQUEST: Final = bytes.fromhex("00000010 04d2162e")
+_MAX_REQUESTS: Final = 4
+"""The most requests of a client, the one for TLS among them."""
+
+_ERROR_FIELDS: Final = b"SFATAL\0VFATAL\0C28000\0Mconnection requires SSL\0\0"
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
     """The client's side."""
-    wire.ask(_SSL)
+    wire.ask(_SSL_REQUEST)
     answer = yield from wire.exactly(1)
     if answer == b"N":
         raise TLSRefused("N", b"the server has no TLS, or not for this client")
     if answer == b"E":
-        # An error, and then the end. Nothing of it is shown: who sent it is not
-        # known (CVE-2024-10977).
+        # An ErrorResponse. Its text is not shown: anyone may have sent it
+        # (CVE-2024-10977).
         raise PeerLeft(answer)
     if answer != b"S":
         raise PeerMisbehaved(f"expected S or N, and the peer sent {escape_bytes(answer)}")
@@ -49,15 +52,15 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     yield from wire.wait_for_data()
     if wire.received.startswith(b"\x16"):
         return b""
-    for _ in range(_ASKED):
+    for _ in range(_MAX_REQUESTS):
         request = yield from wire.exactly(8)
-        if request == _SSL:
+        if request == _SSL_REQUEST:
             wire.send(b"S")
             return b""
-        if request == _CANCEL:
+        if request == _CANCEL_REQUEST:
             raise PeerLeft()
-        if request != _GSS:
+        if request != _GSS_REQUEST:
             break
         wire.send(b"N")
-    wire.send(b"E" + (len(_REFUSAL) + 4).to_bytes(4, "big") + _REFUSAL)
+    wire.send(b"E" + (len(_ERROR_FIELDS) + 4).to_bytes(4, "big") + _ERROR_FIELDS)
     raise PeerMisbehaved("the client did not ask for TLS (sslmode=require does)")

@@ -1,15 +1,15 @@
 """RDP: the security negotiation within the X.224 connection (MS-RDPBCGR, 1.3.1.1, 2.2.1.1).
 
-    C: 03 00 00 13 0e e0 00 00 00 00 00 01 00 08 00 01 00 00 00     TLS, please
-    S: 03 00 00 13 0e d0 00 00 12 34 00 02 00 08 00 01 00 00 00     TLS it is
+    C: 03 00 00 13 0e e0 00 00 00 00 00 01 00 08 00 01 00 00 00     asks for TLS
+    S: 03 00 00 13 0e d0 00 00 12 34 00 02 00 08 00 01 00 00 00     chooses TLS
     TLS
     C: MCS Connect Initial                                          or CredSSP
 
-``rdp`` asks for TLS alone, and the guest goes on with MCS. Servers that demand
-that users log on before a session begins (NLA) refuse this; ``rdp-nla`` asks
-for CredSSP over TLS (``03`` in place of ``01``; ``02`` is the answer), with which
-the guest goes on. Either way the guest hears nothing, and knows where it is.
-There is no server's side here.
+``rdp`` asks for TLS alone, and the application's protocol continues with MCS.
+Servers that demand network level authentication (NLA: users log on before a
+session begins) refuse this. ``rdp-nla`` asks for CredSSP over TLS (``03`` instead
+of ``01``; the answer is ``02``), and the application's protocol continues with
+CredSSP. Either way it receives nothing. There is no server's side here.
 """
 
 from __future__ import annotations
@@ -21,24 +21,26 @@ from txtransport.errors import PeerMisbehaved, TLSNotOffered, TLSRefused
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.text import escape_bytes
 
+__all__ = ["connect", "connect_nla"]
+
 _TPKT: Final = struct.Struct(">BBH")
 _REQUEST: Final = bytes.fromhex("03000013 0ee00000000000 01000800")
 _CONFIRM: Final = struct.Struct("<BBHHB")
 _SECURITY: Final = struct.Struct("<BBHI")
 
-_BARE: Final = _TPKT.size + _CONFIRM.size
-"""What a server sends that knows nothing but RDP's own encryption."""
-_WHOLE: Final = _BARE + _SECURITY.size
+_SHORT_CONFIRM: Final = _TPKT.size + _CONFIRM.size
+"""Bytes of the answer of a server that has only RDP's own encryption."""
+_FULL_CONFIRM: Final = _SHORT_CONFIRM + _SECURITY.size
 
 _TLS: Final = 1
 _CREDSSP: Final = 2
-"""Over TLS too."""
+"""Which runs over TLS as well."""
 
-_LESS: Final = {
+_WEAKER_CHOICES: Final = {
     0: b"the server chose RDP's own encryption",
     _TLS: b"the server chose TLS without network level authentication (starttls=rdp)",
 }
-"""Our words for choices that are less than what was asked for."""
+"""Choices that are weaker than what was asked for, in our words."""
 
 _CONFIRMED: Final = 0xD0
 _CHOICE: Final = 2
@@ -52,7 +54,7 @@ _FAILURES: Final = {
     5: b"the server demands network level authentication (starttls=rdp-nla)",
     6: b"the server demands TLS with a certificate of the client's",
 }
-"""Our words for the codes of MS-RDPBCGR, 2.2.1.2.2."""
+"""The failure codes of MS-RDPBCGR, 2.2.1.2.2, in our words."""
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
@@ -61,8 +63,8 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 
 def connect_nla(wire: Wire) -> Dialogue[bytes]:
-    """The client's side, with CredSSP to follow."""
-    # Whoever asks for CredSSP has to ask for TLS as well (2.2.1.1.1).
+    """The client's side, with CredSSP over TLS."""
+    # A request for CredSSP has to ask for TLS as well (2.2.1.1.1).
     return (yield from _connect(wire, _TLS | _CREDSSP, _CREDSSP))
 
 
@@ -70,7 +72,7 @@ def _connect(wire: Wire, asked: int, wanted: int) -> Dialogue[bytes]:
     wire.ask(_REQUEST + asked.to_bytes(4, "little"))
     head = yield from wire.exactly(_TPKT.size)
     version, _, length = _TPKT.unpack(head)
-    if version != 3 or length not in (_BARE, _WHOLE):
+    if version != 3 or length not in (_SHORT_CONFIRM, _FULL_CONFIRM):
         raise PeerMisbehaved(
             f"expected a connection confirm, and the peer sent {escape_bytes(head)}"
         )
@@ -80,7 +82,7 @@ def _connect(wire: Wire, asked: int, wanted: int) -> Dialogue[bytes]:
         raise PeerMisbehaved(
             f"expected a connection confirm, and the peer sent {escape_bytes(body)}"
         )
-    if length == _BARE:
+    if length == _SHORT_CONFIRM:
         raise TLSNotOffered(head + body)
     kind, _, size, value = _SECURITY.unpack_from(body, _CONFIRM.size)
     if kind == _FAILURE and size == _SECURITY.size:
@@ -91,6 +93,6 @@ def _connect(wire: Wire, asked: int, wanted: int) -> Dialogue[bytes]:
         )
     if value == wanted:
         return b""
-    if value in _LESS:
-        raise TLSRefused(str(value), _LESS[value])
+    if value in _WEAKER_CHOICES:
+        raise TLSRefused(str(value), _WEAKER_CHOICES[value])
     raise PeerMisbehaved(f"the peer chose security {value}, which it was not asked for")

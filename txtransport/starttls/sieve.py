@@ -11,9 +11,10 @@ r"""ManageSieve: ``STARTTLS`` (RFC 5804, section 2.2).
     TLS
     S: "IMPLEMENTATION" "..."           its capabilities again, unasked
 
-The guest hears nothing from us: under TLS the server begins anew, and so does
-the guest of a server. A literal (``{5}`` or ``{5+}`` at the end of a line) is
-more than a dialogue in the clear needs, and ends it.
+The application's protocol of a client receives nothing from here: under TLS the
+server sends its capabilities again, and the application's protocol of a server
+does so as well. A literal (``{5}`` or ``{5+}`` at the end of a line) ends the
+dialogue: nothing before TLS needs one.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefus
 from txtransport.starttls.replies import announces_literal, line_without_literal
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
 from txtransport.text import escape_bytes
+
+__all__ = ["connect", "serve"]
 
 _CAPABILITIES: Final = (
     b'"IMPLEMENTATION" "ManageSieve"\r\n'
@@ -68,12 +71,12 @@ def serve(wire: Wire) -> Dialogue[bytes]:
         if command == b"LOGOUT":
             wire.send(b'OK "Bye"\r\n')
             raise PeerLeft()
-        wire.send(_ANSWERS.get(command, _REQUIRED))
+        wire.send(_REPLIES.get(command, _REQUIRED))
     wire.give_up(b'BYE "Too many commands before STARTTLS"\r\n')
 
 
 def _response(line: bytes, *words: bytes) -> tuple[bytes, bytes]:
-    """The word of a response, in upper case, and its text."""
+    """Check that a response begins with one of `words`; return this word and the text."""
     word, _, text = line.partition(b" ")
     word = word.upper()
     if word == b"BYE":
@@ -84,7 +87,7 @@ def _response(line: bytes, *words: bytes) -> tuple[bytes, bytes]:
     return word, text
 
 
-_ANSWERS: Final = {
+_REPLIES: Final = {
     b"CAPABILITY": _CAPABILITIES,
     b"NOOP": b'OK "Done"\r\n',
     b"STARTTLS": b'NO "STARTTLS takes no arguments"\r\n',
