@@ -1,7 +1,7 @@
-"""The protocols that switch to TLS in mid-conversation, one row each.
+"""The table of the protocols with STARTTLS: name, dialogue, ports and options.
 
-Knows their names, ports and what stands around the dialogue; the dialogues are
-in files of their own.
+A row says everything that the rest of the package needs to know of a protocol.
+The dialogues are in files of their own.
 """
 
 from __future__ import annotations
@@ -35,16 +35,23 @@ from txtransport.starttls import (
 from txtransport.starttls.wire import Speaker
 from txtransport.text import short_repr
 
-
-def _line(said: bytes) -> int:
-    return said.find(b"\n") + 1
+__all__ = ["STARTTLS_PROTOCOLS", "StartTLSProtocol", "starttls_protocol"]
 
 
-def _reply(said: bytes) -> int:
-    """A reply of several lines ends with the one that has its code, and no hyphen behind it."""
+def _end_of_line(data: bytes) -> int:
+    """The length of the first line of `data`; 0 if it is not complete."""
+    return data.find(b"\n") + 1
+
+
+def _end_of_reply(data: bytes) -> int:
+    """The length of the reply with a code at the start of `data`; 0 if it is not complete.
+
+    Its last line is the first one with the code of the first line and no hyphen
+    behind this code.
+    """
     begin = 0
-    while end := said.find(b"\n", begin) + 1:
-        if said[begin : begin + 3] == said[:3] and said[begin + 3 : begin + 4] != b"-":
+    while end := data.find(b"\n", begin) + 1:
+        if data[begin : begin + 3] == data[:3] and data[begin + 3 : begin + 4] != b"-":
             return end
         begin = end
     return 0
@@ -52,25 +59,28 @@ def _reply(said: bytes) -> int:
 
 @frozen
 class StartTLSProtocol:
-    """One protocol.
+    """One protocol with STARTTLS: a row of the table, or a protocol of a user's own.
 
     Attributes:
-        name: What ``starttls=`` takes.
-        connect: The client's side.
+        name: The value of ``starttls=``.
+        connect: The client's side of the dialogue.
         serve: The server's side, or None where there is none here.
-        port: The usual port in the clear, or None.
+        port: The usual port for STARTTLS, or None.
         tls_port: The usual port with TLS from the start, or None.
-        greeting: Where the greeting ends in what a server's guest says first,
-            0 if it has not ended. The client has heard one already, so it is
-            kept back; None where servers do not begin.
-        is_transparent: Whether a client's guest hears the outcome of the
-            dialogue as if the peer had said it; if not, it has to ask for it.
-        may_continue: Whether a conversation whose upgrade was refused can go
-            on in the clear (``starttls_policy=may``).
-        verifies: Whom the certificate is for: ``host`` or ``domain``.
-        is_between_servers: Whether the client speaks for a domain of its own.
-        patience: Seconds of silence after which TLS counts as not offered;
-            None where the deadline alone counts.
+        greeting: Returns the length of the greeting at the start of what the
+            application's protocol of a server sends; 0 if the greeting is not
+            complete. This greeting is not sent, because the client has received
+            one before TLS. None where servers do not greet.
+        is_transparent: Whether the application's protocol of a client receives
+            the outcome of the dialogue as if the peer had sent it. If not, it
+            asks for the outcome (`txtransport.starttls_outcome`).
+        may_continue: Whether a client can continue in plaintext after the server
+            did not offer or refused TLS (``starttls_policy=may``).
+        verifies: The name that the certificate has to be for: ``host`` or
+            ``domain``.
+        is_between_servers: Whether the client represents a domain of its own.
+        offer_timeout: Seconds without an answer after which TLS counts as not
+            offered; None where only the deadline of the negotiation counts.
     """
 
     name: str
@@ -88,17 +98,25 @@ class StartTLSProtocol:
 
 _ROWS: Final = (
     StartTLSProtocol(
-        "smtp", smtp.connect, smtp.serve, 587, 465, greeting=_reply, may_continue=True
+        "smtp", smtp.connect, smtp.serve, 587, 465, greeting=_end_of_reply, may_continue=True
     ),
     StartTLSProtocol(
-        "lmtp", smtp.connect_lmtp, smtp.serve_lmtp, 24, greeting=_reply, may_continue=True
+        "lmtp", smtp.connect_lmtp, smtp.serve_lmtp, 24, greeting=_end_of_reply, may_continue=True
     ),
-    StartTLSProtocol("pop3", pop3.connect, pop3.serve, 110, 995, greeting=_line, may_continue=True),
-    StartTLSProtocol("imap", imap.connect, imap.serve, 143, 993, greeting=_line, may_continue=True),
-    StartTLSProtocol("nntp", nntp.connect, nntp.serve, 119, 563, greeting=_line, may_continue=True),
-    # Its capabilities are what a server says first, before TLS and behind it.
+    StartTLSProtocol(
+        "pop3", pop3.connect, pop3.serve, 110, 995, greeting=_end_of_line, may_continue=True
+    ),
+    StartTLSProtocol(
+        "imap", imap.connect, imap.serve, 143, 993, greeting=_end_of_line, may_continue=True
+    ),
+    StartTLSProtocol(
+        "nntp", nntp.connect, nntp.serve, 119, 563, greeting=_end_of_line, may_continue=True
+    ),
+    # No greeting: under TLS the server sends its capabilities again, and the client expects them.
     StartTLSProtocol("sieve", sieve.connect, sieve.serve, 4190),
-    StartTLSProtocol("ftp", ftp.connect, ftp.serve, 21, 990, greeting=_reply, may_continue=True),
+    StartTLSProtocol(
+        "ftp", ftp.connect, ftp.serve, 21, 990, greeting=_end_of_reply, may_continue=True
+    ),
     StartTLSProtocol("xmpp", xmpp.connect, xmpp.serve, 5222, 5223, verifies="domain"),
     StartTLSProtocol(
         "xmpp-server",
@@ -115,7 +133,9 @@ _ROWS: Final = (
     ),
     StartTLSProtocol("postgres", postgres.connect, postgres.serve, 5432, 5432, may_continue=True),
     StartTLSProtocol("telnet", telnet.connect, telnet.serve, 23, 992),
-    StartTLSProtocol("nats", nats.connect, nats.serve, 4222, greeting=_line, may_continue=True),
+    StartTLSProtocol(
+        "nats", nats.connect, nats.serve, 4222, greeting=_end_of_line, may_continue=True
+    ),
     StartTLSProtocol("amqp", amqp.connect, amqp.serve, 5672, 5671),
     StartTLSProtocol("nut", nut.connect, nut.serve, 3493, may_continue=True),
     StartTLSProtocol("nbd", nbd.connect, nbd.serve, 10809, is_transparent=False),
@@ -126,14 +146,20 @@ _ROWS: Final = (
 )
 
 STARTTLS_PROTOCOLS: Final = {row.name: row for row in _ROWS}
-"""Every protocol by its name."""
+"""Every row of the table, by its name."""
 
 
 def starttls_protocol(given: str | StartTLSProtocol) -> StartTLSProtocol:
-    """The protocol of that name, in any case, or one of your own as it is.
+    """Look up a protocol by the value of ``starttls=``.
+
+    Args:
+        given: A name, in upper or lower case, or a protocol of the user's own.
+
+    Returns:
+        The row with this name, or the user's own protocol as it is.
 
     Raises:
-        InvalidOption: There is none.
+        InvalidOption: No protocol has this name.
     """
     if isinstance(given, StartTLSProtocol):
         return given

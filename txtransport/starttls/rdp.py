@@ -34,7 +34,7 @@ _FULL_CONFIRM: Final = _SHORT_CONFIRM + _SECURITY.size
 
 _TLS: Final = 1
 _CREDSSP: Final = 2
-"""Which runs over TLS as well."""
+"""CredSSP, which runs over TLS as well."""
 
 _WEAKER_CHOICES: Final = {
     0: b"the server chose RDP's own encryption",

@@ -1,14 +1,20 @@
-"""An XMPP stream, read tag by tag and not a byte further.
+"""An XMPP stream, parsed tag by tag, and not a byte beyond a tag.
 
-Knows how a stream is made of XML (RFC 6120, 4.2), and not what its elements
-mean. The standard library's expat does the reading. It is fed up to the end of
-one tag at a time, so whatever stands behind that tag is still in the wire, and
-is found there if it stands where TLS was to begin.
+An XML parser usually takes all bytes that have come. Here this would be a hole:
+what stands behind ``<proceed/>`` would be in the parser, and nobody would see
+that it stands where TLS begins. So this module finds the end of the next tag
+itself, takes the bytes up to it from the wire, and gives only these to expat,
+the parser of the standard library. What stands behind the tag stays in
+`Wire.received`, where `Negotiation` finds it.
 
-A stream has no comments, no processing instructions and no DTD, hence no
-entities but XML's own five (RFC 6120, 11.1): what begins with ``<!`` or ``<?``
-is refused unread, but for the XML declaration. Only then is it true that a tag
-ends at the first ``>`` that no quotes enclose.
+A tag ends at the first ``>`` outside of quotes. This is true only where there
+are no comments, no CDATA, no processing instructions and no DTD. XMPP forbids
+all but CDATA, and with the DTD all entities except the five of XML itself (RFC
+6120, 11.1); CDATA has no use before TLS. So everything that begins with ``<!`` or
+``<?`` is refused before expat gets it, except for the XML declaration.
+
+How a stream is built of XML (RFC 6120, 4.2) is known here; what its elements mean
+is known in xmpp.py.
 """
 
 from __future__ import annotations
@@ -23,16 +29,19 @@ from txtransport.errors import PeerMisbehaved
 from txtransport.starttls.wire import LINE, Dialogue, Wire
 from txtransport.text import escape_bytes
 
+__all__ = ["Element", "Stream"]
+
 
 @frozen
 class Element:
-    """An element, or the header of a stream.
+    """An element of a stream, or the header of the stream.
 
     Attributes:
-        name: Its namespace, a space, its local name; prefixes are gone.
-        attributes: Its attributes, named in the same way.
-        children: The names of the elements in it; what those hold is not kept.
-        source: As it came, for messages.
+        name: The namespace, a space, and the local name, without a prefix.
+        attributes: The values of the attributes by name, in the same form.
+        children: The names of the elements directly in it; their contents are
+            not kept.
+        source: The bytes as they came, for messages.
     """
 
     name: str
@@ -43,10 +52,10 @@ class Element:
 
 @define(eq=False)
 class Stream:
-    """What one side of a stream says, one element after the other.
+    """The peer's half of an XMPP stream, one element after the other.
 
     Attributes:
-        wire: Where it comes from.
+        wire: Where the bytes come from.
     """
 
     wire: Wire
@@ -59,34 +68,35 @@ class Stream:
     _parser: expat.XMLParserType = field(init=False)
 
     def __attrs_post_init__(self) -> None:
-        # Streams are UTF-8, whatever they declare (RFC 6120, 11.6).
+        # Streams are UTF-8, whatever encoding they declare (RFC 6120, 11.6).
         self._parser = expat.ParserCreate("UTF-8", " ")
-        self._parser.StartElementHandler = self._begins
-        self._parser.EndElementHandler = self._ends
-        self._parser.CharacterDataHandler = self._says
+        self._parser.StartElementHandler = self._start_element
+        self._parser.EndElementHandler = self._end_element
+        self._parser.CharacterDataHandler = self._character_data
 
     def header(self) -> Dialogue[Element]:
-        """The stream's first tag.
+        """Wait for the first tag of the stream, and take it.
 
         Raises:
-            PeerMisbehaved: What has come is no XML, or not the XML of a stream.
+            PeerMisbehaved: The peer sent something that is not XML, or XML
+                that a stream does not allow.
         """
-        yield from _begun(self.wire)
+        yield from _expect_xml(self.wire)
         while not self._root:
-            yield from self._read()
+            yield from self._parse_tag()
         return self._element()
 
     def element(self) -> Dialogue[Element | None]:
-        """The next element of the stream, whole; None when the stream ends.
+        """Wait for the next element, up to its end tag; None when the stream ends.
 
         Raises:
-            PeerMisbehaved: What has come is no XML, or not the XML of a stream.
+            PeerMisbehaved: As for `header`.
         """
         self._source.clear()
         if self._depth:
-            yield from self._read()
+            yield from self._parse_tag()
         while self._depth > 1:
-            yield from self._read()
+            yield from self._parse_tag()
         return self._element() if self._depth else None
 
     def _element(self) -> Element:
@@ -94,9 +104,9 @@ class Stream:
             self._name, self._attributes, tuple(self._children), bytes(self._source).strip()
         )
 
-    def _read(self) -> Dialogue[None]:
-        tag = yield from _tag(self.wire)
-        if _NO_TAG(tag):
+    def _parse_tag(self) -> Dialogue[None]:
+        tag = yield from _take_tag(self.wire)
+        if _FORBIDDEN(tag):
             raise PeerMisbehaved(f"XMPP has no such XML (RFC 6120, 11.1): {escape_bytes(tag)}")
         self._source += tag
         try:
@@ -106,7 +116,7 @@ class Stream:
                 f"what the peer sent is no XML ({error}): {escape_bytes(tag)}"
             ) from error
 
-    def _begins(self, name: str, attributes: dict[str, str]) -> None:
+    def _start_element(self, name: str, attributes: dict[str, str]) -> None:
         self._depth += 1
         if self._depth == 1:
             self._root = name
@@ -117,11 +127,11 @@ class Stream:
         if self._depth == 3:
             self._children.append(name)
 
-    def _ends(self, _name: str) -> None:
+    def _end_element(self, _name: str) -> None:
         self._depth -= 1
 
-    def _says(self, text: str) -> None:
-        # White space keeps a connection alive (RFC 6120, 4.6).
+    def _character_data(self, text: str) -> None:
+        # White space between elements is a keepalive (RFC 6120, 4.6).
         if self._depth == 1 and text.strip(" \t\r\n"):
             raise PeerMisbehaved(
                 f"text stands between a stream's elements: {escape_bytes(text.encode())}"
@@ -131,37 +141,42 @@ class Stream:
 _FIRST: Final = b"< \t\r\n\xef"
 """White space and a byte order mark may stand before the first tag."""
 
-# NUL is how UTF-16 would come in, whose `>` is another one.
-_NO_TAG: Final = re.compile(rb"\0|<(?:!|\?(?!xml\s))").search
+# A NUL would be UTF-16, in which a tag ends with other bytes.
+_FORBIDDEN: Final = re.compile(rb"\0|<(?:!|\?(?!xml\s))").search
 
-_INTO: Final = {
+_NEXT_STATE: Final = {
     (b"", b"<"): b"<",
     (b"<", b"'"): b"'",
     (b"<", b'"'): b'"',
     (b"'", b"'"): b"<",
     (b'"', b'"'): b"<",
 }
-"""Where one is in a tag: before it, in it, or in either kind of quotes; where a byte leads."""
+"""The state after a byte: before a tag (``b""``), in it (``<``), or in quotes (the quote).
+
+Keys are the state and the byte; a pair that is not listed leaves the state as it is.
+"""
 
 
-def _begun(wire: Wire) -> Dialogue[None]:
-    """Wait for the first byte: a peer of another protocol may never say the rest of a tag."""
-    while not wire.received:
-        yield
+def _expect_xml(wire: Wire) -> Dialogue[None]:
+    """Wait for the first byte, and check that XML may begin with it.
+
+    A peer of another protocol may never send the end of a tag.
+    """
+    yield from wire.wait_for_data()
     if wire.received[0] not in _FIRST:
         raise PeerMisbehaved(
             f"the peer does not begin with XML: {escape_bytes(bytes(wire.received))}"
         )
 
 
-def _tag(wire: Wire) -> Dialogue[bytes]:
-    """What has come up to the end of a tag."""
-    within = b""
-    for place in range(LINE):
-        while len(wire.received) <= place:
+def _take_tag(wire: Wire) -> Dialogue[bytes]:
+    """Wait for the end of a tag; take the tag, and the text before it."""
+    state = b""
+    for index in range(LINE):
+        while len(wire.received) <= index:
             yield
-        byte = bytes(wire.received[place : place + 1])
-        if (within, byte) == (b"<", b">"):
-            return wire.take(place + 1)
-        within = _INTO.get((within, byte), within)
+        byte = bytes(wire.received[index : index + 1])
+        if (state, byte) == (b"<", b">"):
+            return wire.take(index + 1)
+        state = _NEXT_STATE.get((state, byte), state)
     raise PeerMisbehaved(f"a tag is longer than {LINE} bytes: {escape_bytes(bytes(wire.received))}")

@@ -12,11 +12,12 @@
     C: <starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
     S: <proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>
     TLS, with not even white space before it
-    C: a new stream; everything from before is forgotten
+    C: a new stream                     everything from before is forgotten
 
-A server that calls another says ``jabber:server``, and ``from=`` too. The
-certificate is for the domain in ``to=``, be it served by whatever host. The
-guest begins a stream of its own, so it hears nothing.
+A server that connects to another server uses the namespace ``jabber:server``, and
+sends ``from=`` too. The certificate is for the domain in ``to=``, whatever host
+serves this domain. The application's protocol receives nothing: under TLS a
+client begins a new stream.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from txtransport.errors import PeerLeft, PeerMisbehaved, TLSNotOffered, TLSRefus
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.starttls.xml import Element, Stream
 from txtransport.text import escape_bytes
+
+__all__ = ["connect", "connect_server", "serve", "serve_server"]
 
 _STREAM: Final = "http://etherx.jabber.org/streams stream"
 _FEATURES: Final = "http://etherx.jabber.org/streams features"
@@ -45,51 +48,51 @@ _VERSION_1: Final = re.compile(r"0*[1-9][0-9]{0,3}\.[0-9]{1,4}").fullmatch
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
-    """The side of a client that calls a server."""
+    """The client's side, between a client and a server (``xmpp``)."""
     return (yield from _connect(wire, "jabber:client", {"to": wire.name}))
 
 
 def connect_server(wire: Wire) -> Dialogue[bytes]:
-    """The side of a server that calls another."""
+    """The client's side, between two servers (``xmpp-server``)."""
     return (yield from _connect(wire, "jabber:server", {"to": wire.name, "from": wire.local_name}))
 
 
 def serve(wire: Wire) -> Dialogue[bytes]:
-    """The side of a server that a client calls."""
+    """The server's side, between a client and a server (``xmpp``)."""
     return (yield from _serve(wire, "jabber:client"))
 
 
 def serve_server(wire: Wire) -> Dialogue[bytes]:
-    """The side of a server that another calls."""
+    """The server's side, between two servers (``xmpp-server``)."""
     return (yield from _serve(wire, "jabber:server"))
 
 
-def _connect(wire: Wire, kind: str, names: dict[str, str]) -> Dialogue[bytes]:
+def _connect(wire: Wire, namespace: str, names: dict[str, str]) -> Dialogue[bytes]:
     stream = Stream(wire)
-    wire.ask(_header(kind, names))
+    wire.ask(_header(namespace, names))
     header = yield from stream.header()
     if header.name != _STREAM:
         raise PeerMisbehaved(f"expected a stream, and the peer sent {escape_bytes(header.source)}")
     # Before 1.0 there were no features, hence no upgrade (RFC 6120, 4.7.5).
     if not _VERSION_1(header.attributes.get("version", "")):
         raise TLSNotOffered(header.source)
-    features = yield from _element(stream, _FEATURES)
+    features = yield from _expect_element(stream, _FEATURES)
     if _STARTTLS not in features.children:
         raise TLSNotOffered(features.source)
     wire.ask(b"<starttls xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>")
-    yield from _element(stream, _PROCEED)
+    yield from _expect_element(stream, _PROCEED)
     return b""
 
 
-def _element(stream: Stream, name: str) -> Dialogue[Element]:
-    """The next element, which is to be that one.
+def _expect_element(stream: Stream, name: str) -> Dialogue[Element]:
+    """Wait for the next element, and check that it has this name.
 
     Raises:
-        TLSRefused: It is a failure.
-        PeerLeft: The stream has ended, be it by an error (RFC 6120, 4.9.1.1).
-            Another host, which an error may name, is not called: anyone may
-            have said it.
-        PeerMisbehaved: It is something else.
+        TLSRefused: It is ``<failure/>``.
+        PeerLeft: The stream has ended, with or without an error (RFC 6120,
+            4.9.1.1). If the error names another host, nobody connects to it:
+            anyone on the path may have sent the error.
+        PeerMisbehaved: It is any other element.
     """
     element = yield from stream.element()
     if element is None:
@@ -106,22 +109,22 @@ def _element(stream: Stream, name: str) -> Dialogue[Element]:
     return element
 
 
-def _serve(wire: Wire, kind: str) -> Dialogue[bytes]:
+def _serve(wire: Wire, namespace: str) -> Dialogue[bytes]:
     stream = Stream(wire)
     try:
         header = yield from stream.header()
     except PeerMisbehaved:
-        # Who is told why has to be sent a stream first (RFC 6120, 4.9.1.2).
+        # An error needs a stream header before it (RFC 6120, 4.9.1.2).
         wire.send(
-            _header(kind, {"from": wire.local_name, "id": wire.nonce()})
+            _header(namespace, {"from": wire.local_name, "id": wire.nonce()})
             + _error(b"not-well-formed")
         )
         raise
-    # A server has many domains; which of them we are, the caller has said.
+    # A server may have many domains; it answers as the one that the client names.
     names = {"from": header.attributes.get("to", wire.local_name), "id": wire.nonce()}
     if "from" in header.attributes:
         names["to"] = header.attributes["from"]
-    wire.send(_header(kind, names))
+    wire.send(_header(namespace, names))
     if header.name != _STREAM:
         _end(wire, b"invalid-namespace", header.source)
     if not _VERSION_1(header.attributes.get("version", "")):
@@ -137,17 +140,17 @@ def _serve(wire: Wire, kind: str) -> Dialogue[bytes]:
     return b""
 
 
-def _header(kind: str, names: dict[str, str]) -> bytes:
-    said = "".join(f" {name}='{escape(value)}'" for name, value in names.items())
+def _header(namespace: str, names: dict[str, str]) -> bytes:
+    attributes = "".join(f" {name}='{escape(value)}'" for name, value in names.items())
     return (
-        f"<?xml version='1.0'?><stream:stream xmlns='{kind}' "
-        f"xmlns:stream='http://etherx.jabber.org/streams'{said} version='1.0'>"
+        f"<?xml version='1.0'?><stream:stream xmlns='{namespace}' "
+        f"xmlns:stream='http://etherx.jabber.org/streams'{attributes} version='1.0'>"
     ).encode()
 
 
-def _end(wire: Wire, condition: bytes, said: bytes) -> NoReturn:
+def _end(wire: Wire, condition: bytes, source: bytes) -> NoReturn:
     wire.send(_error(condition))
-    raise PeerMisbehaved(f"the peer did not ask for TLS, and sent {escape_bytes(said)}")
+    raise PeerMisbehaved(f"the peer did not ask for TLS, and sent {escape_bytes(source)}")
 
 
 def _error(condition: bytes) -> bytes:
