@@ -14,16 +14,16 @@ HEADER: Final = bytes.fromhex("414d515002010000")
 
 
 class AMQPTests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """Both sides say the header of TLS, and the guests hear nothing."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """Both sides send the TLS header; the applications receive nothing."""
         result = talk(amqp.connect, amqp.serve)
         self.assertEqual((result.by_client, result.by_server), ([HEADER], [HEADER]))
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
-    def test_c15_another_header_is_a_refusal(self) -> None:
-        """C15: a server that would rather speak something else says what."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A server that prefers another protocol refuses TLS, and the error names this protocol."""
         for header, wish in (
             (b"AMQP\x00\x01\x00\x00", "protocol 0, version 1.0.0"),
             (b"AMQP\x03\x01\x00\x00", "protocol 3, version 1.0.0"),
@@ -37,28 +37,28 @@ class AMQPTests(SynchronousTestCase):
             self.assertIn(f"({wish})", str(error))
             self.assertEqual(said, HEADER)
 
-    def test_c16_what_is_no_header(self) -> None:
-        """C16: eight bytes of anything else are no answer."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Eight bytes of anything else are not an answer."""
         for other in (b"HTTP/1.1 400", b"\x00" * 8, b"amqp\x02\x01\x00\x00", b"\x16\x03\x01" * 3):
             error, _ = farewell(amqp.connect, other)
             self.assertIs(type(error), PeerMisbehaved)
         self.assertFalse(told(amqp.connect, HEADER[:7]).is_complete)
 
-    def test_c1_nothing_may_follow(self) -> None:
-        """C1: bytes behind the server's header end it, be they the header of SASL."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes after the server's header end the dialogue, even a SASL header."""
         for evil in (b"AMQP\x03\x01\x00\x00", b"\0", b"\x16\x03\x01"):
             error, _ = farewell(amqp.connect, HEADER + evil)
             self.assertIsInstance(error, PlaintextInjected)
 
-    def test_s1_nothing_may_follow_the_request(self) -> None:
-        """S1: bytes behind the client's header end it, and nothing is said."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Bytes after the client's header end the dialogue, and no go-ahead is sent."""
         for evil in (b"AMQP\x03\x01\x00\x00", b"\0", b"\x16\x03\x01"):
             error, said = farewell(amqp.serve, HEADER + evil)
             self.assertIsInstance(error, PlaintextInjected)
             self.assertEqual(said, b"")
 
-    def test_s20_no_other_protocol_before_tls(self) -> None:
-        """S20: a client that wants to go on in the clear is shown the header it needs."""
+    def test_nothing_else_is_served_before_tls(self) -> None:
+        """A client that asks for a protocol without TLS is sent the header that it needs."""
         for other in (b"AMQP\x03\x01\x00\x00", b"AMQP\x00\x00\x09\x01", b"GET / HT", HEADER[::-1]):
             error, said = farewell(amqp.serve, other)
             self.assertIs(type(error), PeerMisbehaved)

@@ -33,8 +33,8 @@ SIDES: Final[list[tuple[str, Speaker]]] = [
 class ContractTests(SynchronousTestCase):
     """What holds for every dialogue."""
 
-    def test_client_and_server_agree(self) -> None:
-        """Our client and our server come to TLS, and leave nothing behind."""
+    def test_client_and_server_come_to_tls(self) -> None:
+        """Our client and our server come to TLS, and leave no byte in their buffers."""
         for row, serve in BOTH:
             result = talk(row.connect, serve)
             self.assertTrue(result.client.is_complete and result.server.is_complete, row.name)
@@ -42,7 +42,7 @@ class ContractTests(SynchronousTestCase):
             self.assertEqual(result.client.wire.received, b"")
 
     def test_segments_do_not_matter(self) -> None:
-        """Byte by byte, or cut in two anywhere, a dialogue is the same."""
+        """A dialogue is the same byte by byte, or split in two anywhere."""
         for row, serve in BOTH:
             plain = talk(row.connect, serve)
             longest = max(map(len, plain.by_client + plain.by_server))
@@ -52,8 +52,8 @@ class ContractTests(SynchronousTestCase):
                 self.assertEqual(again.by_server, plain.by_server, row.name)
                 self.assertTrue(again.client.is_complete and again.server.is_complete)
 
-    def test_the_client_believes_no_one_who_speaks_behind_the_go_ahead(self) -> None:
-        """A byte behind the server's last word ends it (CVE-2011-0411)."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """A byte after the server's last message ends the client's dialogue (CVE-2011-0411)."""
         for row, serve in BOTH:
             plain = talk(row.connect, serve)
             if not plain.by_server:
@@ -65,8 +65,8 @@ class ContractTests(SynchronousTestCase):
                     client.receive_data(said)
                 self.assertRaises(PlaintextInjected, client.receive_data, last + evil)
 
-    def test_the_server_believes_no_one_who_speaks_behind_the_request(self) -> None:
-        """Whatever is pipelined behind the request ends it, and no go-ahead is said."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Bytes pipelined after the client's request end the dialogue, and no go-ahead is sent."""
         for row, serve in BOTH:
             by_client = talk(row.connect, serve).by_client
             if not by_client:  # With NATS whatever a client says is TLS's already.
@@ -80,8 +80,8 @@ class ContractTests(SynchronousTestCase):
                 self.assertRaises(PlaintextInjected, server.receive_data, last + evil)
                 self.assertEqual(server.data_to_send(), b"", row.name)
 
-    def test_answers_do_not_come_before_questions(self) -> None:
-        """A server's whole side, sent at once, leads nowhere."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """All messages of a server, sent at once, do not lead to TLS."""
         for row, serve in BOTH:
             said = talk(row.connect, serve).by_server
             if len(said) < 2:
@@ -89,8 +89,8 @@ class ContractTests(SynchronousTestCase):
             client = Negotiation(row.connect, wire())
             self.assertRaises(NegotiationError, client.receive_data, b"".join(said))
 
-    def test_an_end_at_any_place(self) -> None:
-        """A peer may hang up after any byte: that is told, and nothing is over."""
+    def test_a_lost_connection_is_reported_at_any_byte(self) -> None:
+        """A peer may close after any byte: the dialogue is incomplete, the error is PeerLeft."""
         for row, serve in BOTH:
             plain = talk(row.connect, serve)
             for speaker, said in ((row.connect, plain.by_server), (serve, plain.by_client)):
@@ -107,8 +107,8 @@ class ContractTests(SynchronousTestCase):
                     self.assertFalse(side.is_complete, (row.name, count))
                     self.assertIsInstance(side.connection_lost(), PeerLeft)
 
-    def test_floods_end(self) -> None:
-        """Endless lines, a line without an end, and silence in many bytes come to an end."""
+    def test_a_flood_ends_the_dialogue(self) -> None:
+        """Endless lines, a line without an end and endless binary data end every dialogue."""
         for name, speaker in SIDES:
             for flood in (b"x", b"x\r\n", b"250-x\r\n", b"* x\r\n", b"\x00", b"\xff"):
                 side = Negotiation(speaker, wire())
@@ -126,8 +126,8 @@ class ContractTests(SynchronousTestCase):
 
     @THOROUGHLY
     @given(segments=st.lists(st.binary(min_size=1, max_size=64), max_size=12))
-    def test_any_bytes(self, segments: list[bytes]) -> None:
-        """Whatever a peer says, only our errors come of it, and their texts can be shown."""
+    def test_any_bytes_cause_only_negotiation_errors(self, segments: list[bytes]) -> None:
+        """Whatever a peer sends, only NegotiationError is raised, with a text that can be shown."""
         for _, speaker in SIDES:
             side = Negotiation(speaker, wire())
             try:
@@ -140,8 +140,8 @@ class ContractTests(SynchronousTestCase):
 
     @THOROUGHLY
     @given(data=st.data())
-    def test_a_dialogue_with_a_byte_changed(self, data: st.DataObject) -> None:
-        """A good dialogue with a byte changed comes to TLS, or to an error of ours."""
+    def test_a_changed_byte_causes_only_negotiation_errors(self, data: st.DataObject) -> None:
+        """A good dialogue with one byte changed comes to TLS, or raises NegotiationError."""
         row, serve = data.draw(st.sampled_from(BOTH))
         plain = talk(row.connect, serve)
         for speaker, said in ((row.connect, plain.by_server), (serve, plain.by_client)):

@@ -23,31 +23,31 @@ GREETING: Final = b"220 hi\r\n"
 
 
 class FTPTests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what RFC 4217 has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what RFC 4217 specifies."""
         result = talk(ftp.connect, ftp.serve)
         self.assertEqual(
             result.by_server, [b"220 server.example FTP\r\n", b"234 Begin TLS negotiation\r\n"]
         )
         self.assertEqual(result.by_client, [b"AUTH TLS\r\n"])
 
-    def test_what_the_guests_hear(self) -> None:
-        """A client's guest hears a greeting of ours; a server's begins by itself."""
+    def test_the_client_s_application_receives_our_greeting(self) -> None:
+        """The application of a client receives a greeting; a server's receives nothing."""
         result = talk(ftp.connect, ftp.serve)
         self.assertEqual(result.client.outcome, b"220 ready\r\n")
         self.assertEqual(result.server.outcome, b"")
 
-    def test_the_row(self) -> None:
-        """The catalogue knows its ports, and that it may go on in the clear."""
+    def test_the_table_has_its_ports_and_options(self) -> None:
+        """The table has its ports, and that a client may continue in plaintext."""
         row = STARTTLS_PROTOCOLS["ftp"]
         self.assertEqual((row.connect, row.serve), (ftp.connect, ftp.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (21, 990, "host"))
         self.assertTrue(row.is_transparent and row.may_continue)
 
-    def test_the_greeting_that_is_kept_back(self) -> None:
-        """In the middle of FTP's greetings anything may stand; the code with a space ends them."""
+    def test_the_end_of_a_greeting_is_found(self) -> None:
+        """FTP's greeting ends with its code and a space, whatever the lines before it hold."""
         end = STARTTLS_PROTOCOLS["ftp"].greeting
         assert end is not None
         greeting = b"220-Welcome\r\n to\r\n230 files\r\nhere\r\n220 ready\r\n"
@@ -57,15 +57,15 @@ class FTPTests(SynchronousTestCase):
 
 
 class FTPClientTests(SynchronousTestCase):
-    """The client's side, told what a server might say."""
+    """The client, given what a server may send."""
 
-    def test_both_go_aheads(self) -> None:
-        """Servers say 234; some from before the RFC say 334."""
+    def test_both_go_aheads_lead_to_tls(self) -> None:
+        """Servers send 234; some that are older than the RFC send 334."""
         for go_ahead in (b"234 go\r\n", b"334 go\r\n", b"234-a\r\n b\r\n234 go\r\n", b"234\r\n"):
             self.assertTrue(told(ftp.connect, GREETING, go_ahead).is_complete)
 
-    def test_a_server_that_needs_time(self) -> None:
-        """120 asks to wait, be it more than once; the greeting follows, at once or later."""
+    def test_a_server_may_ask_to_wait(self) -> None:
+        """120 asks to wait, once or several times; the greeting follows, at once or later."""
         for said in (
             (b"120 in 3 minutes\r\n", GREETING),
             (b"120 wait\r\n" + GREETING,),
@@ -74,17 +74,17 @@ class FTPClientTests(SynchronousTestCase):
             client = told(ftp.connect, *said)
             self.assertEqual(client.data_to_send(), b"AUTH TLS\r\n")
 
-    def test_c28_a_server_that_always_needs_time(self) -> None:
-        """Waiting has an end."""
+    def test_a_flood_ends_the_dialogue(self) -> None:
+        """A server that always asks to wait is not waited for without end."""
         self.assertRaises(PeerMisbehaved, told, ftp.connect, b"120 wait\r\n" * 1000)
 
-    def test_greetings_of_several_lines(self) -> None:
-        """What stands in the middle of a greeting is no reply."""
+    def test_a_greeting_may_have_several_lines(self) -> None:
+        """A line inside a greeting is not a reply."""
         client = told(ftp.connect, b"220-Welcome\r\n 220 not yet\r\n421 nor this\r\n220 ready\r\n")
         self.assertEqual(client.data_to_send(), b"AUTH TLS\r\n")
 
-    def test_the_older_name(self) -> None:
-        """A server that does not know TLS by its name is asked for SSL, once."""
+    def test_auth_ssl_is_tried_after_auth_tls(self) -> None:
+        """A server that does not know the mechanism TLS is asked for SSL, once."""
         client = told(ftp.connect, GREETING, b"504 TLS?\r\n")
         self.assertEqual(client.data_to_send(), b"AUTH TLS\r\nAUTH SSL\r\n")
         client.receive_data(b"234 go\r\n")
@@ -95,8 +95,8 @@ class FTPClientTests(SynchronousTestCase):
         self.assertEqual(error.reply, b"504 SSL?")
         self.assertEqual(client.data_to_send(), b"")
 
-    def test_c14_not_offered(self) -> None:
-        """A server that does not know the command has no TLS, and hears nothing more."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """A server that does not know the command has no TLS, and is sent nothing more."""
         for code in (b"500", b"502"):
             client = told(ftp.connect, GREETING)
             client.data_to_send()
@@ -104,26 +104,26 @@ class FTPClientTests(SynchronousTestCase):
             self.assertEqual(error.reply, code + b" what?")
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c15_refused(self) -> None:
-        """Whatever refuses is told with its code and text, by either name."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A refusal is reported with its code and text, for both mechanisms."""
         for code in (b"431", b"534", b"530", b"421"):
             for before in ((GREETING,), (GREETING, b"504 TLS?\r\n")):
                 error = self.assertRaises(TLSRefused, told, ftp.connect, *before, code + b" no\r\n")
                 self.assertEqual((error.code, error.text), (code.decode(), b"no"))
 
-    def test_c32_going_on_in_the_clear(self) -> None:
-        """After a refusal there is still a greeting for the guest, if it is to go on."""
+    def test_the_greeting_is_known_after_a_refusal(self) -> None:
+        """After a refusal there is still a greeting for a client that continues in plaintext."""
         client = told(ftp.connect, GREETING)
         self.assertRaises(TLSRefused, client.receive_data, b"431 not now\r\n")
         self.assertEqual(client.wire.greeting, b"220 ready\r\n")
 
-    def test_c16_answers_that_are_none(self) -> None:
-        """Nothing but 234 and 334 leads to TLS, be it ever so positive."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Only 234 and 334 lead to TLS, and no other positive reply."""
         for said in (b"200 ok", b"230 in", b"235 x", b"331 x", b"234ok", b"2340 x", b"* 234", b""):
             self.assertRaises(PeerMisbehaved, told, ftp.connect, GREETING, said + b"\r\n")
 
-    def test_a_server_that_turns_us_away(self) -> None:
-        """A greeting that says no is told, and nothing more is said."""
+    def test_a_server_may_refuse_the_connection(self) -> None:
+        """A negative greeting is reported as PeerLeft, and nothing is sent."""
         for said in ((b"421 busy\r\n",), (b"120 wait\r\n", b"530 not you\r\n")):
             error, heard = farewell(ftp.connect, *said)
             self.assertIsInstance(error, PeerLeft)
@@ -132,13 +132,13 @@ class FTPClientTests(SynchronousTestCase):
         for other in (b"230 in\r\n", b"+OK hi\r\n", b"SSH-2.0-x\r\n"):
             self.assertRaises(PeerMisbehaved, told, ftp.connect, other)
 
-    def test_c13_answers_before_their_questions(self) -> None:
-        """What comes with a greeting, or with a 504, is no answer to what was not asked yet."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """What arrives with a greeting, or with a 504, is not the answer to a later command."""
         self.assertRaises(PeerMisbehaved, told, ftp.connect, GREETING + b"234 go\r\n")
         self.assertRaises(PeerMisbehaved, told, ftp.connect, GREETING, b"504 x\r\n234 go\r\n")
 
-    def test_text_behind_the_go_ahead(self) -> None:
-        """What came with the go-ahead is an attack."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes that arrive with the go-ahead are an attack."""
         client = told(ftp.connect, GREETING)
         error = self.assertRaises(PlaintextInjected, client.receive_data, b"234 go\r\n230 in\r\n")
         self.assertEqual(error.received, b"230 in\r\n")
@@ -146,7 +146,7 @@ class FTPClientTests(SynchronousTestCase):
 
 
 class FTPServerTests(SynchronousTestCase):
-    """The server's side, told what a client might say."""
+    """The server, given what a client may send."""
 
     def answer(self, said: bytes) -> bytes:
         """What the server says to a line, and goes on."""
@@ -156,8 +156,8 @@ class FTPServerTests(SynchronousTestCase):
         self.assertFalse(server.is_complete)
         return server.data_to_send()
 
-    def test_what_it_answers(self) -> None:
-        """Before TLS there is TLS to be had and nothing else."""
+    def test_every_other_command_demands_tls(self) -> None:
+        """Before TLS the server offers TLS, and nothing else."""
         required = b"530 Must use AUTH TLS first\r\n"
         rows = {
             b"FEAT\r\n": b"211-Features:\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n211 End\r\n",
@@ -173,8 +173,8 @@ class FTPServerTests(SynchronousTestCase):
         for said, answer in rows.items():
             self.assertEqual(self.answer(said), answer, said)
 
-    def test_s19_the_command(self) -> None:
-        """Every name for TLS is known, in any case, and with a bare LF."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """Every name of the mechanism is known, in any case, and with a bare LF."""
         for said in (
             b"AUTH TLS\r\n",
             b"auth tls\n",
@@ -186,27 +186,27 @@ class FTPServerTests(SynchronousTestCase):
             self.assertTrue(server.is_complete)
             self.assertTrue(server.data_to_send().endswith(b"\r\n234 Begin TLS negotiation\r\n"))
 
-    def test_s7_commands_behind_auth_tls(self) -> None:
-        """What is pipelined behind AUTH TLS ends it, without a go-ahead."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Commands pipelined after AUTH TLS end the dialogue, without a go-ahead."""
         for evil in (b"USER a\r\n", b"X", b"\x16\x03\x01"):
             error, said = farewell(ftp.serve, b"AUTH TLS\r\n" + evil)
             self.assertIsInstance(error, PlaintextInjected)
             self.assertEqual(said, b"")
 
-    def test_s20_passwords_are_not_heard(self) -> None:
-        """Credentials in the clear are turned down unread, and appear in no message."""
+    def test_passwords_in_plaintext_are_not_evaluated(self) -> None:
+        """Credentials in plaintext are rejected unread, and appear in no message."""
         error, said = farewell(ftp.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
         self.assertNotIn("hunter2", str(error))
         self.assertEqual(said.count(b"530 Must use AUTH TLS first"), COMMANDS)
 
-    def test_goodbye(self) -> None:
-        """A client that leaves is seen off."""
+    def test_a_client_may_quit(self) -> None:
+        """QUIT is answered, and reported as PeerLeft."""
         error, said = farewell(ftp.serve, b"QUIT\r\n")
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(said, b"220 server.example FTP\r\n221 Bye\r\n")
 
-    def test_s25_a_client_that_never_starts_tls(self) -> None:
-        """After so many commands the server hangs up; the last of them may still start TLS."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """After so many commands the server gives up; the last of them may still start TLS."""
         error, said = farewell(ftp.serve, *[b"SYST\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b"first\r\n421 Too many commands before AUTH TLS\r\n"))

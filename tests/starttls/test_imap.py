@@ -45,10 +45,10 @@ UNASKED: Final = (
 
 
 class IMAPTests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what RFC 9051 has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what RFC 9051 specifies."""
         result = talk(imap.connect, imap.serve)
         self.assertEqual(
             result.by_server,
@@ -60,14 +60,14 @@ class IMAPTests(SynchronousTestCase):
         )
         self.assertEqual(result.by_client, [b"fresh1 CAPABILITY\r\n", b"fresh2 STARTTLS\r\n"])
 
-    def test_what_the_guests_hear(self) -> None:
-        """A client's guest hears a greeting without capabilities; a server's begins by itself."""
+    def test_the_client_s_application_receives_our_greeting(self) -> None:
+        """The application of a client receives a greeting without capabilities; a server's nothing."""
         result = talk(imap.connect, imap.serve)
         self.assertEqual(result.client.outcome, b"* OK ready\r\n")
         self.assertEqual(result.server.outcome, b"")
 
-    def test_the_row(self) -> None:
-        """The catalogue knows its ports, and that it may go on in the clear."""
+    def test_the_table_has_its_ports_and_options(self) -> None:
+        """The table has its ports, and that a client may continue in plaintext."""
         row = STARTTLS_PROTOCOLS["imap"]
         self.assertEqual((row.connect, row.serve), (imap.connect, imap.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (143, 993, "host"))
@@ -77,7 +77,7 @@ class IMAPTests(SynchronousTestCase):
         self.assertEqual(row.greeting(b"* OK hi"), 0)
 
     def test_tags_cannot_be_guessed(self) -> None:
-        """Two conversations have no tag in common, nor has one the same twice."""
+        """Tags differ between two dialogues, and no tag is used twice in one."""
         tags = set()
         for _ in range(10):
             client = Negotiation(imap.connect)
@@ -90,16 +90,16 @@ class IMAPTests(SynchronousTestCase):
 
 
 class IMAPClientTests(SynchronousTestCase):
-    """The client's side, told what a server might say."""
+    """The client, given what a server may send."""
 
-    def test_greetings(self) -> None:
-        """A greeting may have capabilities, which are asked for all the same."""
+    def test_capabilities_in_the_greeting_are_asked_for_again(self) -> None:
+        """A greeting may list capabilities; the client sends CAPABILITY all the same."""
         for greeting in (b"* OK", b"* ok hi", b"* OK [CAPABILITY IMAP4rev1] hi", b"* OK [ALERT] x"):
             client = told(imap.connect, greeting + b"\r\n")
             self.assertEqual(client.data_to_send(), b"fresh1 CAPABILITY\r\n")
 
-    def test_c18_a_server_that_knows_us_already(self) -> None:
-        """PREAUTH rules the upgrade out, whatever is offered with it."""
+    def test_preauth_rules_out_tls(self) -> None:
+        """PREAUTH ends the dialogue, whatever is offered with it."""
         for greeting in (
             b"* PREAUTH hi",
             b"* preauth",
@@ -111,8 +111,8 @@ class IMAPClientTests(SynchronousTestCase):
             self.assertTrue(str(error).isprintable())
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_a_server_that_turns_us_away(self) -> None:
-        """BYE is a goodbye, as a greeting and later; what it says is told."""
+    def test_a_server_may_refuse_the_connection(self) -> None:
+        """BYE is reported with its text, as a greeting and later."""
         for said in (
             (b"* BYE busy\r\n",),
             (b"* bye\r\n",),
@@ -123,13 +123,13 @@ class IMAPClientTests(SynchronousTestCase):
             error = self.assertRaises(PeerLeft, told, imap.connect, *said)
             self.assertEqual(error.received, said[-1][:-2])
 
-    def test_what_is_no_greeting(self) -> None:
+    def test_another_greeting_is_refused(self) -> None:
         """Other protocols, and other words, are not a greeting."""
         for said in (b"220 hi", b"+OK hi", b"* NO hi", b"* BAD", b"OK hi", b"*OK", b"* OKAY", b"",
                      b" * OK", b"*  OK", b"+ OK", b"a OK"):  # fmt: skip
             self.assertRaises(PeerMisbehaved, told, imap.connect, said + b"\r\n")
 
-    def test_capabilities(self) -> None:
+    def test_starttls_is_a_whole_word_of_the_list(self) -> None:
         """STARTTLS is a whole word of the list, in any case; other lines do not matter."""
         for offer in (
             OFFER,
@@ -139,8 +139,8 @@ class IMAPClientTests(SynchronousTestCase):
             client = told(imap.connect, GREETING, offer)
             self.assertEqual(client.data_to_send(), b"fresh1 CAPABILITY\r\nfresh2 STARTTLS\r\n")
 
-    def test_c14_not_offered(self) -> None:
-        """Without the capability the command is not tried."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """Without the capability the client does not send STARTTLS."""
         for offer in (
             b"",
             b"* CAPABILITY IMAP4rev1 XSTARTTLS STARTTLSX AUTH=STARTTLS\r\n",
@@ -154,8 +154,8 @@ class IMAPClientTests(SynchronousTestCase):
             self.assertRaises(TLSNotOffered, client.receive_data, offer + b"fresh1 OK STARTTLS\r\n")
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c17_no_list(self) -> None:
-        """A server that does not answer what it can do has no TLS."""
+    def test_a_server_without_capabilities_has_no_tls(self) -> None:
+        """A server that does not answer CAPABILITY with a list has no TLS."""
         for word in (b"BAD", b"NO"):
             error = self.assertRaises(
                 TLSNotOffered,
@@ -167,22 +167,22 @@ class IMAPClientTests(SynchronousTestCase):
             TLSNotOffered, told, imap.connect, GREETING, b"* CAPABILITY IMAP4\r\nfresh1 OK\r\n"
         )
 
-    def test_c15_refused(self) -> None:
-        """NO and BAD are refusals, and told with their text."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """NO and BAD are refusals, and are reported with their text."""
         for word, code in ((b"NO", "NO"), (b"bad", "BAD")):
             error = self.assertRaises(
                 TLSRefused, told, imap.connect, GREETING, OFFER, b"fresh2 " + word + b" not now\r\n"
             )
             self.assertEqual((error.code, error.text), (code, b"not now"))
 
-    def test_c32_going_on_in_the_clear(self) -> None:
-        """After a refusal there is still a greeting for the guest, if it is to go on."""
+    def test_the_greeting_is_known_after_a_refusal(self) -> None:
+        """After a refusal there is still a greeting for a client that continues in plaintext."""
         client = told(imap.connect, GREETING, OFFER)
         self.assertRaises(TLSRefused, client.receive_data, b"fresh2 NO not now\r\n")
         self.assertEqual(client.wire.greeting, b"* OK ready\r\n")
 
-    def test_c16_answers_that_are_none(self) -> None:
-        """Continuations, other tags, other words and glued ones are no answers."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Continuations, other tags, other words and joined words are not a go-ahead."""
         for said in (
             b"+ continue", b"+", b"fresh1 OK", b"fresh3 OK", b"fresh2", b"fresh2OK", b"fresh2 OKAY",
             b"fresh2 ", b"fresh2  OK", b"FRESH2 OK", b" fresh2 OK", b"fresh22 OK", b"OK", b"",
@@ -192,8 +192,8 @@ class IMAPClientTests(SynchronousTestCase):
             self.assertRaises(PeerMisbehaved, client.receive_data, said + b"\r\n")
             self.assertFalse(client.is_complete)
 
-    def test_c13_answers_before_their_questions(self) -> None:
-        """Answers that came early are none, even with the right tag."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """Answers that arrive before the command are refused, even with the right tag."""
         for said in (
             (GREETING + b"a1 OK\r\n",),
             (GREETING + OFFER,),
@@ -205,8 +205,8 @@ class IMAPClientTests(SynchronousTestCase):
             self.assertRaises(PeerMisbehaved, client.receive_data, said[-1])
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c5_c20_what_was_said_unasked(self) -> None:
-        """Mails, alerts and referrals from the clear are dropped; no guest hears of them."""
+    def test_untagged_responses_are_dropped(self) -> None:
+        """Mails, alerts and referrals in plaintext are dropped, and never delivered."""
         for line in UNASKED:
             client = told(
                 imap.connect,
@@ -217,8 +217,8 @@ class IMAPClientTests(SynchronousTestCase):
             self.assertTrue(client.is_complete)
             self.assertEqual(client.outcome, b"* OK ready\r\n")
 
-    def test_c28_so_much_and_no_more(self) -> None:
-        """A server that talks and does not answer is not listened to for ever."""
+    def test_a_flood_ends_the_dialogue(self) -> None:
+        """A server that sends untagged lines and no answer is not waited for without end."""
         talking = b"* 1 EXISTS\r\n"
         client = told(imap.connect, GREETING, OFFER, talking * 50 + b"fresh2 OK\r\n")
         self.assertTrue(client.is_complete)
@@ -226,8 +226,8 @@ class IMAPClientTests(SynchronousTestCase):
             error = self.assertRaises(PeerMisbehaved, told, imap.connect, *before, talking * 51)
             self.assertIn("more than 50 lines", str(error))
 
-    def test_c20_literals(self) -> None:
-        """Text whose length is announced is not read as lines, and ends it."""
+    def test_literals_end_the_dialogue(self) -> None:
+        """A line that announces a literal ends the dialogue; the literal is not read as lines."""
         mail = b"* 1 FETCH (BODY[] {28}\r\nfresh2 OK go\r\n"
         for said in (
             (b"* OK {5}\r\n",),
@@ -239,8 +239,8 @@ class IMAPClientTests(SynchronousTestCase):
             error = self.assertRaises(PeerMisbehaved, told, imap.connect, *said)
             self.assertIn("literal", str(error))
 
-    def test_c4_c6_text_behind_the_go_ahead(self) -> None:
-        """What came with the go-ahead is an attack, a goodbye too."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes that arrive with the go-ahead are an attack, a BYE too."""
         for evil in (
             b"* CAPABILITY IMAP4REV1 AUTH=PLAIN\r\n2 OK done\r\n",
             b"* OK [ALERT] x\r\n",
@@ -253,8 +253,8 @@ class IMAPClientTests(SynchronousTestCase):
             self.assertEqual(error.received, evil)
             self.assertEqual(client.outcome, b"")
 
-    def test_c21_hostile_text(self) -> None:
-        """What a server says goes into messages escaped and cut."""
+    def test_hostile_text_is_escaped_and_cut(self) -> None:
+        """A server's text is escaped and cut in messages."""
         hostile = b"fresh2 NO \x1b[2J\x00" + b"x" * 8000 + b"\r\n"
         error = self.assertRaises(TLSRefused, told, imap.connect, GREETING, OFFER, hostile)
         self.assertTrue(str(error).isprintable())
@@ -262,10 +262,10 @@ class IMAPClientTests(SynchronousTestCase):
 
 
 class IMAPServerTests(SynchronousTestCase):
-    """The server's side, told what a client might say."""
+    """The server, given what a client may send."""
 
-    def test_what_it_answers(self) -> None:
-        """Before TLS there is TLS to be had and nothing else."""
+    def test_every_other_command_demands_tls(self) -> None:
+        """Before TLS the server offers TLS, and nothing else."""
         required = b"a NO [PRIVACYREQUIRED] TLS required\r\n"
         unknown = b"* BAD Expected a tag and a command\r\n"
         rows = {
@@ -294,8 +294,8 @@ class IMAPServerTests(SynchronousTestCase):
             self.assertFalse(server.is_complete)
             self.assertEqual(server.data_to_send(), READY + answer, said)
 
-    def test_s19_the_command(self) -> None:
-        """STARTTLS is heard in any case, with any tag, and with a bare LF."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """STARTTLS is understood in any case, with any tag, and with a bare LF."""
         for said, tag in (
             (b"a1 STARTTLS\r\n", b"a1"),
             (b". starttls\n", b"."),
@@ -307,8 +307,8 @@ class IMAPServerTests(SynchronousTestCase):
                 server.data_to_send(), READY + tag + b" OK Begin TLS negotiation now\r\n"
             )
 
-    def test_s3_s4_s5_commands_behind_starttls(self) -> None:
-        """What is pipelined behind STARTTLS ends it, whole or not, without a go-ahead."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Commands pipelined after STARTTLS, whole or not, end the dialogue without a go-ahead."""
         for evil in (
             b"B NOOP\r\nC LOGIN mallory pw\r\n",
             b"X LOGIN mallory ",
@@ -319,8 +319,8 @@ class IMAPServerTests(SynchronousTestCase):
             self.assertIsInstance(error, PlaintextInjected)
             self.assertEqual(said, b"")
 
-    def test_literals(self) -> None:
-        """A client that announces a literal is seen off before it sends it."""
+    def test_literals_end_the_dialogue(self) -> None:
+        """A client that announces a literal is rejected before it sends the literal."""
         for said, tag in (
             (b"a LOGIN {3}\r\n", b"a"),
             (b"a LOGIN {11+}\r\nb STARTTLS\r\n joe\r\n", b"a"),
@@ -331,20 +331,20 @@ class IMAPServerTests(SynchronousTestCase):
             self.assertIsInstance(error, PeerMisbehaved)
             self.assertEqual(heard, READY + tag + b" BAD No literals before TLS\r\n")
 
-    def test_s20_passwords_are_not_heard(self) -> None:
-        """Credentials in the clear are turned down unread, and appear in no message."""
+    def test_passwords_in_plaintext_are_not_evaluated(self) -> None:
+        """Credentials in plaintext are rejected unread, and appear in no message."""
         error, said = farewell(imap.serve, *[b"a LOGIN joe hunter2\r\n"] * COMMANDS)
         self.assertNotIn("hunter2", str(error))
         self.assertEqual(said.count(b"a NO [PRIVACYREQUIRED]"), COMMANDS)
 
-    def test_goodbye(self) -> None:
-        """A client that leaves is seen off."""
+    def test_a_client_may_quit(self) -> None:
+        """LOGOUT is answered, and reported as PeerLeft."""
         error, said = farewell(imap.serve, b"a LOGOUT\r\n")
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(said, READY + b"* BYE\r\na OK Bye\r\n")
 
-    def test_s25_a_client_that_never_starts_tls(self) -> None:
-        """After so many commands the server hangs up; the last of them may still start TLS."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """After so many commands the server gives up; the last of them may still start TLS."""
         error, said = farewell(imap.serve, *[b"a NOOP\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b"a OK Done\r\n* BYE Too many commands before STARTTLS\r\n"))

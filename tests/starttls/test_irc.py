@@ -19,10 +19,10 @@ from txtransport.starttls.wire import COMMANDS
 
 
 class IRCTests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what IRCv3 has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what IRCv3 specifies."""
         result = talk(irc.connect, irc.serve)
         self.assertEqual(result.by_client, [b"STARTTLS\r\n"])
         self.assertEqual(
@@ -30,13 +30,13 @@ class IRCTests(SynchronousTestCase):
             [b":server.example 670 * :STARTTLS successful, proceed with TLS handshake\r\n"],
         )
 
-    def test_what_the_guests_hear(self) -> None:
-        """Nothing: it is the client who begins."""
+    def test_the_application_receives_nothing(self) -> None:
+        """The application's protocol receives nothing: a client sends first."""
         result = talk(irc.connect, irc.serve)
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
-    def test_the_row(self) -> None:
-        """The catalogue knows its ports, and after how many seconds silence means no."""
+    def test_the_table_has_its_ports_and_options(self) -> None:
+        """The table has its ports, and the seconds after which silence means no."""
         row = STARTTLS_PROTOCOLS["irc"]
         self.assertEqual((row.connect, row.serve), (irc.connect, irc.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (6667, 6697, "host"))
@@ -46,14 +46,14 @@ class IRCTests(SynchronousTestCase):
 
 
 class IRCClientTests(SynchronousTestCase):
-    """The client's side, told what a server might say."""
+    """The client, given what a server may send."""
 
-    def test_it_asks_at_once(self) -> None:
-        """The first thing said is STARTTLS, before any name."""
+    def test_starttls_is_sent_first(self) -> None:
+        """The client sends STARTTLS before any name."""
         self.assertEqual(told(irc.connect).data_to_send(), b"STARTTLS\r\n")
 
-    def test_the_go_ahead(self) -> None:
-        """The number is what counts, whoever says it and however it is worded."""
+    def test_the_go_ahead_is_recognised_by_its_number(self) -> None:
+        """Only the number counts, not who sends it or how the text reads."""
         for said in (
             b":s 670 nick :go\r\n",
             b":irc.example 670 * :STARTTLS erfolgreich\r\n",
@@ -62,8 +62,8 @@ class IRCClientTests(SynchronousTestCase):
         ):
             self.assertTrue(told(irc.connect, said).is_complete, said)
 
-    def test_small_talk(self) -> None:
-        """What a server says while it looks up names is no answer, and not passed on."""
+    def test_notices_before_the_go_ahead_are_dropped(self) -> None:
+        """What a server sends while it looks up names is not an answer, and is not delivered."""
         client = told(
             irc.connect,
             b":s NOTICE * :*** Looking up your hostname...\r\nNOTICE AUTH :*** 670 \r\n",
@@ -76,14 +76,14 @@ class IRCClientTests(SynchronousTestCase):
         self.assertTrue(client.is_complete)
         self.assertEqual(client.outcome, b"")
 
-    def test_c14_not_offered(self) -> None:
-        """Servers that do not know the command say so in one of two ways."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """Servers that do not know the command send 421 or 451."""
         for said in (b":s 421 * STARTTLS :Unknown command", b":s 451 * :You have not registered"):
             error = self.assertRaises(TLSNotOffered, told, irc.connect, said + b"\r\n")
             self.assertEqual(error.reply, said)
 
-    def test_c15_refused(self) -> None:
-        """A server that cannot do it at the moment has refused."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A server that cannot start TLS at the moment refuses with 691."""
         error = self.assertRaises(
             TLSRefused, told, irc.connect, b":s 691 * :STARTTLS failed (Wrong moon phase)\r\n"
         )
@@ -91,7 +91,7 @@ class IRCClientTests(SynchronousTestCase):
             (error.code, error.text), ("691", b"* :STARTTLS failed (Wrong moon phase)")
         )
 
-    def test_c16_answers_that_are_none(self) -> None:
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
         """Only a whole number in the right place is an answer."""
         for said in (
             b":s 6700 * :go", b":s 67 * :go", b":s  670 * :go", b":670 * :go", b": :s 670", b"",
@@ -100,18 +100,18 @@ class IRCClientTests(SynchronousTestCase):
         ):  # fmt: skip
             self.assertRaises(PeerMisbehaved, told, irc.connect, said + b"\r\n")
 
-    def test_goodbye_of_the_server(self) -> None:
-        """A server that closes the link has left, and its reason is told."""
+    def test_a_server_may_close_the_link(self) -> None:
+        """ERROR is reported as PeerLeft, with its reason."""
         for said in (b"ERROR :Closing Link: (Throttled)", b":s error :no"):
             error = self.assertRaises(PeerLeft, told, irc.connect, said + b"\r\n")
             self.assertEqual(error.received, said)
 
-    def test_c28_endless_notices(self) -> None:
-        """A server that only talks is not listened to for ever."""
+    def test_a_flood_ends_the_dialogue(self) -> None:
+        """A server that sends only notices is not waited for without end."""
         self.assertRaises(PeerMisbehaved, told, irc.connect, b":s NOTICE * :x\r\n" * 1000)
 
-    def test_text_behind_the_go_ahead(self) -> None:
-        """What came with the go-ahead is an attack."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes that arrive with the go-ahead are an attack."""
         client = told(irc.connect)
         evil = b":s 001 nick :Welcome\r\n"
         error = self.assertRaises(
@@ -121,7 +121,7 @@ class IRCClientTests(SynchronousTestCase):
 
 
 class IRCServerTests(SynchronousTestCase):
-    """The server's side, told what a client might say."""
+    """The server, given what a client may send."""
 
     def answer(self, said: bytes) -> bytes:
         """What the server says to a line, and goes on."""
@@ -131,8 +131,8 @@ class IRCServerTests(SynchronousTestCase):
         self.assertFalse(server.is_complete)
         return server.data_to_send()
 
-    def test_what_it_answers(self) -> None:
-        """Before TLS there is TLS to be had and nothing else."""
+    def test_every_other_command_demands_tls(self) -> None:
+        """Before TLS the server offers TLS, and nothing else."""
         required = b":localhost 451 * :TLS required, use STARTTLS\r\n"
         rows = {
             b"CAP LS\r\n": b":localhost CAP * LS :tls\r\n",
@@ -149,32 +149,32 @@ class IRCServerTests(SynchronousTestCase):
         for said, answer in rows.items():
             self.assertEqual(self.answer(said), answer, said)
 
-    def test_s19_the_command(self) -> None:
-        """STARTTLS is heard in any case, and with a bare LF."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """STARTTLS is understood in any case, and with a bare LF."""
         for said in (b"STARTTLS\r\n", b"starttls\n"):
             self.assertTrue(told(irc.serve, said).is_complete)
 
-    def test_s7_commands_behind_starttls(self) -> None:
-        """What is pipelined behind STARTTLS ends it, without a go-ahead."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Commands pipelined after STARTTLS end the dialogue, without a go-ahead."""
         for evil in (b"NICK evil\r\n", b"X", b"\x16\x03\x01"):
             error, said = farewell(irc.serve, b"STARTTLS\r\n" + evil)
             self.assertIsInstance(error, PlaintextInjected)
             self.assertEqual(said, b"")
 
-    def test_s20_passwords_are_not_heard(self) -> None:
-        """Credentials in the clear are turned down unread, and appear in no message."""
+    def test_passwords_in_plaintext_are_not_evaluated(self) -> None:
+        """Credentials in plaintext are rejected unread, and appear in no message."""
         error, said = farewell(irc.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
         self.assertNotIn("hunter2", str(error))
         self.assertEqual(said.count(b"TLS required"), COMMANDS)
 
-    def test_goodbye(self) -> None:
-        """A client that leaves is seen off."""
+    def test_a_client_may_quit(self) -> None:
+        """QUIT is answered, and reported as PeerLeft."""
         error, said = farewell(irc.serve, b"QUIT :bye\r\n")
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(said, b"ERROR :Bye\r\n")
 
-    def test_s25_a_client_that_never_starts_tls(self) -> None:
-        """After so many commands the server hangs up; the last of them may still start TLS."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """After so many commands the server gives up; the last of them may still start TLS."""
         error, said = farewell(irc.serve, *[b"CAP LS\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b":tls\r\nERROR :Too many commands before STARTTLS\r\n"))

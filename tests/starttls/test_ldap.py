@@ -45,32 +45,32 @@ def answer(code: int, text: bytes = b"", *more: bytes, number: int = 1) -> bytes
 
 
 class TranscriptTests(SynchronousTestCase):
-    """What is said when all is well."""
+    """The client and the server, when all is well."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what RFC 4511 has them say, to the byte."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send the bytes that RFC 4511 specifies."""
         result = talk(ldap.connect, ldap.serve)
         self.assertEqual(result.by_client, [REQUEST])
         self.assertEqual(result.by_server, [OPENLDAP])
 
-    def test_the_usual_servers(self) -> None:
-        """OpenLDAP, Active Directory and ApacheDS say yes in ways of their own."""
+    def test_the_go_ahead_of_usual_servers_is_understood(self) -> None:
+        """OpenLDAP, Active Directory and ApacheDS encode their success differently."""
         for yes in (OPENLDAP, ACTIVE_DIRECTORY, APACHE):
             self.assertTrue(told(ldap.connect, yes).is_complete)
 
-    def test_controls_may_follow(self) -> None:
-        """An answer may have controls, which mean nothing to us."""
+    def test_controls_in_the_answer_are_ignored(self) -> None:
+        """An answer may have controls, which are ignored."""
         with_controls = message(OPENLDAP[5:], behind=encoded(0xA0, b"\x30\x00"))
         self.assertTrue(told(ldap.connect, with_controls).is_complete)
 
-    def test_the_guest_hears_nothing(self) -> None:
-        """Under TLS a client asks first, so nothing is told."""
+    def test_the_application_receives_nothing(self) -> None:
+        """Under TLS a client sends first, so the application's protocol receives nothing."""
         result = talk(ldap.connect, ldap.serve)
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
 
 class ClientTests(SynchronousTestCase):
-    """What a client makes of a server's words."""
+    """The client, given what a server may send."""
 
     def fails(self, kind: type[NegotiationError], said: bytes) -> NegotiationError:
         """How a client fails that hears this."""
@@ -79,16 +79,16 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(heard, REQUEST)
         return error
 
-    def test_c8_nothing_may_follow(self) -> None:
-        """C8: an entry behind the success ends it, and is not delivered."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """A search entry after the success ends the dialogue, and is not delivered."""
         entry = message(encoded(0x64, encoded(0x04, b"cn=evil"), encoded(0x30)), 2)
         for evil in (entry, OPENLDAP, b"\0", b"\x30"):
             for yes in (OPENLDAP, ACTIVE_DIRECTORY, APACHE):
                 error, _ = farewell(ldap.connect, yes + evil)
                 self.assertIsInstance(error, PlaintextInjected)
 
-    def test_c15_refused(self) -> None:
-        """C15: every code but success is a refusal, with its name and the server's words."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """Every code but success is a refusal, reported with its name and the server's text."""
         for code, name in (
             (1, "1 operationsError"),
             (2, "2 protocolError"),
@@ -99,13 +99,13 @@ class ClientTests(SynchronousTestCase):
             error = self.fails(TLSRefused, answer(code, b"no TLS here"))
             self.assertIn(f"({name}): b'no TLS here'", str(error))
 
-    def test_c15_a_refusal_as_active_directory_sends_it(self) -> None:
-        """C15: Active Directory without a certificate says that it is unavailable."""
+    def test_a_refusal_of_active_directory_is_reported(self) -> None:
+        """Active Directory without a certificate answers "unavailable"."""
         refused = ACTIVE_DIRECTORY.replace(b"\x0a\x01\x00", b"\x0a\x01\x34")
         self.fails(TLSRefused, refused)
 
-    def test_c16_what_is_no_answer(self) -> None:
-        """C16: another number, operation or name, and any other bytes, are no answer."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Another message id, operation or name, and any other bytes, are not a go-ahead."""
         success = OPENLDAP[5:]
         for other in (
             message(success, 2),
@@ -138,8 +138,8 @@ class ClientTests(SynchronousTestCase):
         ):
             self.fails(PeerMisbehaved, other)
 
-    def test_c19_referrals_are_not_followed(self) -> None:
-        """C19: where a server refers to is neither asked nor shown as advice."""
+    def test_referrals_are_not_followed(self) -> None:
+        """The server in a referral is neither connected to nor shown as advice."""
         url = b"ldap://evil.example/"
         error = self.fails(TLSRefused, answer(10, url, encoded(0xA3, encoded(0x04, url))))
         self.assertIn("10 referral", str(error))
@@ -149,21 +149,21 @@ class ClientTests(SynchronousTestCase):
             told(ldap.connect, answer(0, b"", encoded(0xA3, encoded(0x04, url)))).is_complete
         )
 
-    def test_a_server_that_disconnects(self) -> None:
-        """A Notice of Disconnection is a goodbye, whatever its code."""
+    def test_a_server_may_disconnect(self) -> None:
+        """A Notice of Disconnection is reported as PeerLeft, whatever its code."""
         for code in (0, 2, 52):
             notice = answer(code, b"going down", encoded(0x8A, NOTICE), number=0)
             self.assertIn("going down", str(self.fails(PeerLeft, notice)))
 
-    def test_c21_texts_of_strangers(self) -> None:
-        """C21: what a server says is shown escaped, and in part."""
+    def test_hostile_text_is_escaped_and_cut(self) -> None:
+        """A server's text is escaped and cut in messages."""
         error = self.fails(TLSRefused, answer(2, b"\x1b[31m\r\n" + b"x" * 8000))
         self.assertTrue(str(error).isprintable())
         self.assertLess(len(str(error)), 400)
 
 
 class ServerTests(SynchronousTestCase):
-    """What a server makes of a client's words."""
+    """The server, given what a client may send."""
 
     def ends(self, said: bytes) -> NegotiationError:
         """How a server fails that hears this; it says so with a Notice of Disconnection."""
@@ -172,15 +172,15 @@ class ServerTests(SynchronousTestCase):
         self.assertTrue(answered.endswith(notice), answered)
         return error
 
-    def test_s9_nothing_may_follow_the_request(self) -> None:
-        """S9: a Bind behind the request ends it; it is not looked at, and nothing is said."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """A Bind after the request ends the dialogue: it is not read, and no go-ahead is sent."""
         for evil in (message(BIND, 2), b"\0", b"\x16\x03\x01"):
             error, said = farewell(ldap.serve, REQUEST + evil)
             self.assertIsInstance(error, PlaintextInjected)
             self.assertEqual(said, b"")
 
-    def test_s20_every_other_operation(self) -> None:
-        """S20: every operation gets its own answer, that it needs TLS, and is not looked into."""
+    def test_nothing_else_is_served_before_tls(self) -> None:
+        """Every operation is answered with confidentialityRequired, and is not evaluated."""
         for asked, answered in (
             (0x60, 0x61), (0x63, 0x65), (0x66, 0x67), (0x68, 0x69),
             (0x4A, 0x6B), (0x6C, 0x6D), (0x6E, 0x6F),
@@ -192,31 +192,31 @@ class ServerTests(SynchronousTestCase):
             server.receive_data(REQUEST)
             self.assertTrue(server.is_complete)
 
-    def test_numbers_are_kept(self) -> None:
-        """An answer has its question's number, be it small or as big as can be."""
+    def test_an_answer_has_the_message_id_of_its_request(self) -> None:
+        """An answer has the message id of its request, from the smallest to the largest."""
         for number in ("01", "7f", "0080", "00ff", "7fffffff"):
             value = encoded(0x02, bytes.fromhex(number))
             server = told(ldap.serve, encoded(0x30, value, REQUEST[5:]))
             self.assertTrue(server.data_to_send()[2:].startswith(value), number)
             self.assertTrue(server.is_complete)
 
-    def test_other_extended_operations(self) -> None:
+    def test_other_extended_operations_demand_tls(self) -> None:
         """Extended operations other than StartTLS need TLS, too."""
         who_am_i = message(encoded(0x77, encoded(0x80, b"1.3.6.1.4.1.4203.1.11.3")), 7)
         self.assertEqual(
             told(ldap.serve, who_am_i).data_to_send(), message(encoded(0x78, CONFIDENTIALITY), 7)
         )
 
-    def test_s19_a_request_with_a_value(self) -> None:
-        """S19: StartTLS takes no value; a client that gives one may ask again without."""
+    def test_a_request_with_a_value_may_be_repeated_without(self) -> None:
+        """StartTLS takes no value; a client that sends one may ask again without."""
         request = message(encoded(0x77, encoded(0x80, OID), encoded(0x81)))
         server = told(ldap.serve, request)
         self.assertEqual(server.data_to_send(), answer(2, b"StartTLS comes first"))
         server.receive_data(REQUEST)
         self.assertEqual((server.is_complete, server.data_to_send()), (True, OPENLDAP))
 
-    def test_requests_of_other_make(self) -> None:
-        """A request may have long lengths, another number, and controls."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """A request may have long lengths, another message id, and controls."""
         for request in (
             bytes.fromhex("308400000021020101778400000018") + REQUEST[7:],
             message(REQUEST[5:], 99),
@@ -224,19 +224,19 @@ class ServerTests(SynchronousTestCase):
         ):
             self.assertTrue(told(ldap.serve, request).is_complete, request)
 
-    def test_a_client_that_leaves(self) -> None:
-        """Unbind is a goodbye, and has no answer."""
+    def test_a_client_may_quit(self) -> None:
+        """Unbind is reported as PeerLeft, and has no answer."""
         error, said = farewell(ldap.serve, message(bytes.fromhex("4200")))
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(said, b"")
 
     def test_abandon_has_no_answer(self) -> None:
-        """Abandon is passed over in silence, for it has no answer."""
+        """Abandon is ignored: the protocol has no answer to it."""
         server = told(ldap.serve, message(encoded(0x50, b"\1")))
         self.assertEqual((server.data_to_send(), server.is_complete), (b"", False))
 
-    def test_s25_a_flood_of_operations(self) -> None:
-        """S25: a client may send so many operations in vain, and then has to leave."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """After so many operations the server gives up."""
         for operation in (BIND, encoded(0x50, b"\1")):
             server = Negotiation(ldap.serve)
             for _ in range(COMMANDS - 1):
@@ -244,8 +244,8 @@ class ServerTests(SynchronousTestCase):
             self.assertRaises(PeerMisbehaved, server.receive_data, message(operation))
             self.assertIn(NOTICE, server.data_to_send())
 
-    def test_what_is_no_operation(self) -> None:
-        """Answers, numbers that are none, and other bytes end it with a word of goodbye."""
+    def test_what_is_no_request_ends_the_dialogue(self) -> None:
+        """Responses, invalid ids and other bytes are answered with a Notice of Disconnection."""
         for other in (
             OPENLDAP,
             message(REQUEST[5:], 0),

@@ -53,10 +53,10 @@ def salt_of(said: bytes) -> bytes:
 
 
 class MySQLTests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what the documentation has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what the documentation specifies."""
         result = talk(mysql.connect, mysql.serve)
         self.assertEqual(
             result.by_server,
@@ -72,24 +72,24 @@ class MySQLTests(SynchronousTestCase):
         )
         self.assertEqual(result.by_client, [REQUEST])
 
-    def test_what_the_guests_ask_for(self) -> None:
-        """Both guests learn the greeting, of which a login is made."""
+    def test_the_outcome_is_the_greeting(self) -> None:
+        """On both sides the outcome is the greeting, from which a login is computed."""
         result = talk(mysql.connect, mysql.serve)
         self.assertEqual([result.client.outcome], result.by_server)
         self.assertEqual([result.server.outcome], result.by_server)
 
-    def test_a_login_begins_like_the_request(self) -> None:
-        """A guest finds the request's 32 bytes by name, TLS and 4.1's protocol in them."""
+    def test_the_request_has_a_public_name(self) -> None:
+        """REQUEST is the request's 32 bytes, with TLS and protocol 4.1 in the capabilities."""
         self.assertEqual(mysql.REQUEST, REQUEST[4:])
         self.assertEqual(len(mysql.REQUEST), 32)
         self.assertEqual(mysql.REQUEST[1] & 0x0A, 0x0A)
 
 
 class MySQLClientTests(SynchronousTestCase):
-    """The client's side, told what a server might say."""
+    """The client, given what a server may send."""
 
-    def test_greetings_of_real_servers(self) -> None:
-        """MySQL, MariaDB and servers of old are asked for TLS; the guest gets their greeting."""
+    def test_the_greetings_of_usual_servers_are_understood(self) -> None:
+        """MySQL, MariaDB and old servers are asked for TLS; the outcome is their greeting."""
         old = packet(b"\x0a4.1.22\0\x01\0\0\0abcdefgh\0\x2c\xaa")
         for said in (greeting(), greeting(version=b"5.5.5-10.11.6-MariaDB"), old):
             client = told(mysql.connect, said)
@@ -97,21 +97,21 @@ class MySQLClientTests(SynchronousTestCase):
             self.assertEqual(client.data_to_send(), REQUEST)
             self.assertEqual(client.outcome, said)
 
-    def test_c11_segments_do_not_matter(self) -> None:
-        """Byte by byte, or cut in two anywhere, a greeting is the same."""
+    def test_segments_do_not_matter(self) -> None:
+        """A greeting is the same byte by byte, or split in two anywhere."""
         for cut in (bytewise, *(split_at(place) for place in range(1, len(greeting())))):
             self.assertEqual(told(mysql.connect, *cut(greeting())).data_to_send(), REQUEST)
 
-    def test_c14_a_server_without_tls(self) -> None:
-        """BACKRONYM (CVE-2015-3152): a greeting without SSL ends it, and nothing is sent."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """A greeting without SSL ends the dialogue, and nothing is sent (CVE-2015-3152)."""
         for can in (WITHOUT_SSL, WITHOUT_41, b"\0\0"):
             client = told(mysql.connect)
             error = self.assertRaises(TLSNotOffered, client.receive_data, greeting(can))
             self.assertEqual(error.reply, b"8.0.36")
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_an_error_in_place_of_a_greeting(self) -> None:
-        """A server that wants no more connections says so."""
+    def test_a_server_may_refuse_the_connection(self) -> None:
+        """An error packet in place of a greeting is reported as PeerLeft."""
         for body, text in (
             (b"\xff\x69\x04Host is blocked", b"Host is blocked"),
             (b"\xff\x10\x04#08004Too many", b"#08004Too many"),
@@ -123,8 +123,8 @@ class MySQLClientTests(SynchronousTestCase):
             self.assertEqual(error.received, text)
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c16_what_is_no_greeting(self) -> None:
-        """Other protocols, other numbers and greetings that end too early never lead to TLS."""
+    def test_only_a_greeting_leads_to_tls(self) -> None:
+        """Other protocols, other packet numbers and incomplete greetings never lead to TLS."""
         whole = greeting()[4:]
         for said in (
             greeting(protocol=9),
@@ -138,13 +138,13 @@ class MySQLClientTests(SynchronousTestCase):
             self.assertRaises(PeerMisbehaved, client.receive_data, said)
             self.assertEqual((client.is_complete, client.data_to_send()), (False, b""))
 
-    def test_a_greeting_of_megabytes(self) -> None:
-        """A greeting's announced size is looked at before a byte of it is waited for."""
+    def test_a_huge_greeting_is_refused_at_its_header(self) -> None:
+        """The announced size of a greeting is checked before a byte of it is waited for."""
         for head in (b"\xff\xff\xff\0", b"\x01\x04\0\0"):
             self.assertRaises(PeerMisbehaved, told, mysql.connect, head)
 
-    def test_c9_nothing_may_follow_the_greeting(self) -> None:
-        """A client awaits nothing more in the clear, not even what looks like TLS."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """A server sends nothing after its greeting in plaintext, not even what looks like TLS."""
         for evil in (b"\x07\0\0\x02\0\0\0\x02\0\0\0", b"\xff", HELLO):
             client = told(mysql.connect)
             self.assertRaises(PlaintextInjected, client.receive_data, greeting() + evil)
@@ -152,10 +152,10 @@ class MySQLClientTests(SynchronousTestCase):
 
 
 class MySQLServerTests(SynchronousTestCase):
-    """The server's side, told what a client might say."""
+    """The server, given what a client may send."""
 
-    def test_the_greeting(self) -> None:
-        """Clients find a version, TLS, the method to log in, and a salt that ends with a zero."""
+    def test_the_greeting_has_what_clients_need(self) -> None:
+        """The greeting has a version, TLS, the login plug-in, and a salt that ends with a zero."""
         said = told(mysql.serve).data_to_send()
         self.assertEqual(said[:5], (len(said) - 4).to_bytes(3, "little") + b"\0\x0a")
         version, _, rest = said[5:].partition(b"\0")
@@ -167,13 +167,13 @@ class MySQLServerTests(SynchronousTestCase):
         self.assertEqual(rest[44:], b"caching_sha2_password\0")
 
     def test_each_greeting_has_a_salt_of_its_own(self) -> None:
-        """Salts are printable, which is to say without zeroes, and none comes twice."""
+        """Salts are printable, so they have no zero, and no salt comes twice."""
         salts = {salt_of(Negotiation(mysql.serve).data_to_send()) for _ in range(50)}
         self.assertEqual(len(salts), 50)
         self.assertTrue(all(salt.isalnum() for salt in salts))
 
-    def test_requests_of_real_clients(self) -> None:
-        """Whatever else a client can do, its charset and MariaDB's own flags do not matter."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """Other capabilities of a client, its charset and MariaDB's own flags do not matter."""
         for body in (
             b"\x05\xae\xff\x19\0\0\0\x01\xff" + bytes(23),
             b"\x00\x0a\0\0\0\0\0\0\x08" + bytes(19) + b"\x1d\0\0\0",
@@ -182,20 +182,20 @@ class MySQLServerTests(SynchronousTestCase):
             self.assertTrue(server.is_complete)
             self.assertEqual(server.data_to_send(), server.outcome)
 
-    def test_s11_hello_in_the_same_segment(self) -> None:
-        """A client need not wait: TLS may begin in the request's segment."""
+    def test_an_early_client_hello_goes_to_tls(self) -> None:
+        """A client need not wait: its ClientHello may arrive in the request's segment."""
         server = told(mysql.serve, REQUEST + HELLO)
         self.assertTrue(server.is_complete)
         self.assertEqual(server.early_client_hello, HELLO)
 
-    def test_s11_a_login_behind_the_request(self) -> None:
-        """A login in the clear behind the request ends it, unread."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """A plaintext login after the request ends the dialogue, unread."""
         server = told(mysql.serve)
         self.assertRaises(PlaintextInjected, server.receive_data, REQUEST + packet(LOGIN[4:], 2))
         self.assertEqual(server.early_client_hello, b"")
 
-    def test_s20_a_login_in_the_clear(self) -> None:
-        """A client without TLS hears why, as soon as the login's length is known."""
+    def test_a_client_without_tls_is_told_why(self) -> None:
+        """A plaintext login is answered with an error as soon as its length is known."""
         for said in (
             LOGIN,
             LOGIN[:4],

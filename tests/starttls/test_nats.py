@@ -59,7 +59,7 @@ def heard(line: bytes) -> dict[str, Any]:
 
 
 class ClientTests(SynchronousTestCase):
-    """What a client makes of a server's words, and tells its guest."""
+    """The client, given what a server may send, and what its application receives."""
 
     def fails(self, kind: type[NegotiationError], line: bytes) -> NegotiationError:
         """How a client fails that hears this; it says nothing."""
@@ -68,13 +68,13 @@ class ClientTests(SynchronousTestCase):
         self.assertEqual(said, b"")
         return error
 
-    def test_a_client_says_nothing(self) -> None:
-        """A client hears INFO, and begins TLS at once."""
+    def test_the_client_sends_nothing_before_tls(self) -> None:
+        """A client receives INFO, and begins TLS at once."""
         client = told(nats.connect, info())
         self.assertEqual((client.is_complete, client.data_to_send()), (True, b""))
 
-    def test_what_the_guest_hears(self) -> None:
-        """A guest hears what it needs to connect, and nothing of other servers or of TLS."""
+    def test_the_application_receives_only_what_it_needs(self) -> None:
+        """The INFO for the application has what it needs to connect, no servers and no TLS flags."""
         self.assertEqual(
             heard(info()),
             {
@@ -88,12 +88,12 @@ class ClientTests(SynchronousTestCase):
             },
         )
 
-    def test_what_is_missing_stays_missing(self) -> None:
-        """A guest hears of nothing that the server did not say."""
+    def test_missing_keys_are_not_invented(self) -> None:
+        """The INFO for the application has no key that the server did not send."""
         self.assertEqual(heard(b'INFO {"tls_required":true}\n'), {})
 
-    def test_values_of_another_type(self) -> None:
-        """A value of a type that it cannot have is left out."""
+    def test_values_of_another_type_are_left_out(self) -> None:
+        """A value of a wrong type is left out."""
         rows: tuple[tuple[str, Any], ...] = (
             ("max_payload", "1"),
             ("max_payload", True),
@@ -107,13 +107,13 @@ class ClientTests(SynchronousTestCase):
         for key, value in rows:
             self.assertNotIn(key, heard(info(**{key: value})), value)
 
-    def test_values_cannot_break_out(self) -> None:
-        """A value cannot end the line that the guest hears."""
+    def test_values_cannot_end_the_line(self) -> None:
+        """A value cannot end the line that the application's protocol receives."""
         evil = '\r\nMSG x 1 1\r\n\x00\u2028"}\ud800'
         self.assertEqual(heard(info(nonce=evil))["nonce"], evil)
 
-    def test_spellings(self) -> None:
-        """A server may write INFO small, its JSON with spaces, and end its line with LF."""
+    def test_every_spelling_of_info_is_understood(self) -> None:
+        """INFO may be in lower case, its JSON with spaces, its line with a bare LF."""
         for line in (
             b'info {"tls_required":true}\r\n',
             b'INFO  { "tls_required" : true }\n',
@@ -121,39 +121,39 @@ class ClientTests(SynchronousTestCase):
         ):
             self.assertTrue(told(nats.connect, line).is_complete)
 
-    def test_tls_available(self) -> None:
-        """A server that leaves it to the client gets TLS."""
+    def test_tls_available_leads_to_tls(self) -> None:
+        """If the server leaves the choice to the client, the client starts TLS."""
         self.assertTrue(
             told(nats.connect, info(tls_required=False, tls_available=True)).is_complete
         )
         self.assertNotIn("tls_available", heard(info(tls_available=True)))
 
-    def test_c14_not_offered(self) -> None:
-        """C14: TLS is not begun where a server does not say clearly that it has it."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """TLS is not begun unless the server says with a JSON true that it has TLS."""
         values: tuple[Any, ...] = (False, None, "true", 1, "", [], {})
         for value in values:
             error = self.fails(TLSNotOffered, info(tls_required=value, tls_available=value))
             self.assertIn("NCUWF4", str(error))
         self.fails(TLSNotOffered, b"INFO {}\r\n")
 
-    def test_c32_what_is_heard_in_the_clear(self) -> None:
-        """C32: a guest that is to go on without TLS hears no more of INFO than under TLS."""
+    def test_the_greeting_is_known_after_a_refusal(self) -> None:
+        """A client that continues in plaintext receives the same INFO as under TLS."""
         client = Negotiation(nats.connect)
         self.assertRaises(TLSNotOffered, client.receive_data, info(tls_required=False))
         self.assertEqual(client.wire.greeting, told(nats.connect, info()).outcome)
 
-    def test_c1_nothing_may_follow(self) -> None:
-        """C1: bytes behind INFO end it, be they another INFO or a PING."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes after INFO end the dialogue, even another INFO or a PING."""
         for evil in (b"PING\r\n", info(), b"+OK\r\n", b"\n", b"\0", b"\x16\x03\x01"):
             self.fails(PlaintextInjected, info() + evil)
 
-    def test_a_server_that_is_full(self) -> None:
-        """A server that has only an error to tell has taken its leave."""
+    def test_a_server_may_refuse_the_connection(self) -> None:
+        """An error in place of INFO is reported as PeerLeft."""
         error = self.fails(PeerLeft, b"-ERR 'maximum connections exceeded'\r\n")
         self.assertIn("maximum connections", str(error))
 
-    def test_c16_what_is_no_info(self) -> None:
-        """C16: other words, and an INFO without an object, are no INFO."""
+    def test_only_info_leads_to_tls(self) -> None:
+        """Other words, and an INFO without a JSON object, do not lead to TLS."""
         for line in (
             b"PING\r\n",
             b"+OK\r\n",
@@ -173,28 +173,28 @@ class ClientTests(SynchronousTestCase):
         ):
             self.fails(PeerMisbehaved, line)
 
-    def test_json_made_to_hurt(self) -> None:
-        """Depth without end and numbers without end are refused, or stay what they are."""
+    def test_hostile_json_is_refused_or_kept(self) -> None:
+        """Endless nesting and endless numbers are refused, or stay what they are."""
         for evil in (b"[" * 30000, b'{"a":' * 6000, b'{"a":' + b"9" * 30000):
             self.fails(PeerMisbehaved, b"INFO " + evil + b"\r\n")
 
-    def test_c28_a_line_without_an_end(self) -> None:
-        """C28: a big cluster's INFO is read, and one without an end is not."""
+    def test_a_flood_ends_the_dialogue(self) -> None:
+        """A big cluster's INFO is read, and an INFO without an end is not."""
         self.assertTrue(told(nats.connect, info(connect_urls=["x" * 100] * 300)).is_complete)
         self.fails(PeerMisbehaved, b"INFO " + b"x" * TOTAL)
 
-    def test_c11_byte_by_byte(self) -> None:
-        """C11: an INFO is the same in whatever segments it comes."""
+    def test_segments_do_not_matter(self) -> None:
+        """An INFO is the same in whatever segments it arrives."""
         self.assertEqual(
             told(nats.connect, *bytewise(info())).outcome, told(nats.connect, info()).outcome
         )
 
 
 class ServerTests(SynchronousTestCase):
-    """What a server says."""
+    """What the server sends."""
 
-    def test_the_transcript(self) -> None:
-        """A server says that TLS is required, and what a client may rely on."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A server sends that TLS is required, and what a client may rely on."""
         result = talk(nats.connect, nats.serve)
         self.assertEqual(result.by_client, [])
         self.assertEqual(
@@ -207,13 +207,13 @@ class ServerTests(SynchronousTestCase):
         )
         self.assertEqual(result.server.outcome, b"")
 
-    def test_tls_comes_at_once(self) -> None:
-        """Whatever the client says is TLS's already: it may begin without waiting."""
+    def test_the_client_s_first_bytes_are_tls(self) -> None:
+        """Whatever the client sends goes to TLS: it may begin without waiting."""
         server = Negotiation(nats.serve, wire())
         self.assertTrue(server.is_complete and server.wire.accepts_early_client_hello)
 
-    def test_the_application_says_info_too(self) -> None:
-        """The INFO of the application behind is kept back: the client has heard ours."""
+    def test_the_application_s_info_is_recognised(self) -> None:
+        """The INFO of the application behind is not sent: the client has received ours."""
         ends = STARTTLS_PROTOCOLS["nats"].greeting
         if ends is None:
             raise AssertionError("nothing is kept back")

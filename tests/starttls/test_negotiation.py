@@ -46,16 +46,16 @@ def broken(wire: Wire) -> Dialogue[bytes]:
 
 
 class NegotiationTests(SynchronousTestCase):
-    """From the first word to TLS."""
+    """From the first byte of a dialogue to TLS."""
 
-    def test_an_empty_dialogue_is_over_at_once(self) -> None:
-        """TLS from the start is a dialogue in which no one says anything."""
+    def test_an_empty_dialogue_is_complete_at_once(self) -> None:
+        """TLS from the start is a dialogue without a message."""
         negotiation = Negotiation(silent)
         self.assertTrue(negotiation.is_complete)
         self.assertEqual((negotiation.outcome, negotiation.data_to_send()), (b"", b""))
 
-    def test_a_dialogue(self) -> None:
-        """What is said can be taken once; in the end there is what the guest hears."""
+    def test_bytes_to_send_are_returned_once(self) -> None:
+        """Bytes to send are returned once; when the dialogue is complete it has an outcome."""
         negotiation = Negotiation(polite)
         self.assertEqual(negotiation.data_to_send(), b"please\n")
         self.assertEqual(negotiation.data_to_send(), b"")
@@ -68,8 +68,8 @@ class NegotiationTests(SynchronousTestCase):
         self.assertEqual(negotiation.data_to_send(), b"thanks\n")
         self.assertEqual((negotiation.outcome, negotiation.early_client_hello), (b"welcome\n", b""))
 
-    def test_the_end_stays_the_end(self) -> None:
-        """What comes afterwards belongs to TLS, and changes nothing here."""
+    def test_a_complete_dialogue_accepts_no_bytes(self) -> None:
+        """Bytes after the end belong to TLS, and change nothing here."""
         for more in (b"", HELLO, b"evil\n"):
             negotiation = Negotiation(hasty)
             negotiation.receive_data(b"yes\n" + HELLO)
@@ -81,7 +81,7 @@ class NegotiationTests(SynchronousTestCase):
 
 
 class FailureTests(SynchronousTestCase):
-    """A dialogue that fails has failed for good."""
+    """A dialogue that has failed stays failed."""
 
     def fails(self, negotiation: Negotiation, said: bytes, kind: type[Exception]) -> None:
         """Those bytes end a negotiation, and none after them make it good again."""
@@ -91,22 +91,22 @@ class FailureTests(SynchronousTestCase):
             self.assertFalse(negotiation.is_complete)
             self.assertEqual((negotiation.outcome, negotiation.early_client_hello), (b"", b""))
 
-    def test_no_second_try(self) -> None:
-        """After a wrong word no right one leads to TLS, and the last word is still to be had."""
+    def test_a_failed_dialogue_accepts_no_bytes(self) -> None:
+        """After a failure nothing leads to TLS; the answer that explains it can still be sent."""
         negotiation = Negotiation(hasty)
         self.fails(negotiation, b"no\n", PeerMisbehaved)
         self.assertEqual(negotiation.data_to_send(), b"please\npity\n")
 
-    def test_injected_text_is_never_forgiven(self) -> None:
-        """Who has put text where TLS begins does not get there by sending TLS."""
+    def test_injected_plaintext_fails_for_good(self) -> None:
+        """A peer that has injected plaintext cannot go on with TLS."""
         self.fails(Negotiation(hasty), b"yes\nevil\n", PlaintextInjected)
 
-    def test_a_dialogue_with_a_bug(self) -> None:
-        """A bug in a dialogue ends in no TLS, and not in TLS by mistake."""
+    def test_a_dialogue_with_a_bug_never_completes(self) -> None:
+        """An exception in a dialogue is raised, and does not lead to TLS."""
         self.fails(Negotiation(broken), b"x", ZeroDivisionError)
 
-    def test_too_much(self) -> None:
-        """So many bytes in the clear and no more, in many pieces or in one."""
+    def test_the_bytes_of_a_dialogue_are_limited(self) -> None:
+        """A dialogue accepts so many bytes and no more, in many segments or in one."""
         said = b"x" * 1000 + b"\n"
         for piece in (1, len(said)):
             negotiation = Negotiation(lambda wire: _lines(wire))
@@ -117,8 +117,8 @@ class FailureTests(SynchronousTestCase):
             self.assertRaises(RuntimeError, negotiation.receive_data, b"")
             self.assertFalse(negotiation.is_complete)
 
-    def test_the_most_there_may_be(self) -> None:
-        """A dialogue that fits just so comes to TLS, or may wait and hear nothing more."""
+    def test_a_dialogue_at_the_limit_may_complete(self) -> None:
+        """A dialogue of the most bytes comes to TLS, or waits and fails at the next byte."""
         negotiation = Negotiation(lambda wire: wire.exactly(TOTAL))
         negotiation.receive_data(b"x" * (TOTAL - 1))
         negotiation.receive_data(b"x")
@@ -128,8 +128,8 @@ class FailureTests(SynchronousTestCase):
         negotiation.receive_data(b"")
         self.assertRaises(PeerMisbehaved, negotiation.receive_data, b"x")
 
-    def test_hanging_up(self) -> None:
-        """A peer that leaves is remembered by its last words."""
+    def test_a_lost_connection_is_reported_with_the_last_bytes(self) -> None:
+        """The error for a lost connection has the bytes that the dialogue had not taken."""
         negotiation = Negotiation(polite)
         negotiation.receive_data(b"554 no")
         error = negotiation.connection_lost()
@@ -137,8 +137,8 @@ class FailureTests(SynchronousTestCase):
         self.assertEqual(error.received, b"554 no")
         self.assertFalse(negotiation.is_complete)
 
-    def test_a_dialogue_that_is_dropped(self) -> None:
-        """A negotiation that no one needs any more is gone at once, however it has ended."""
+    def test_an_unused_negotiation_is_freed_at_once(self) -> None:
+        """A negotiation without a reference is freed at once, however it has ended."""
         for said in (b"", b"no\n", b"yes\n", b"yes\nevil\n"):
             negotiation = Negotiation(polite)
             with contextlib.suppress(NegotiationError):
@@ -152,10 +152,10 @@ class FailureTests(SynchronousTestCase):
 
 
 class LeftoverTests(SynchronousTestCase):
-    """What stands where TLS is to begin."""
+    """Bytes that are left when TLS is to begin."""
 
-    def test_clear_text_is_an_attack(self) -> None:
-        """A single byte behind the last word ends it, is named, and no go-ahead is said."""
+    def test_plaintext_after_the_last_message_is_an_attack(self) -> None:
+        """A single byte left over ends the dialogue, is in the error, and no go-ahead is sent."""
         for evil in (b"\0", b" ", b"\n", b"\r\n", b"EHLO evil\r\n", HELLO, b"x" * 60000):
             negotiation = Negotiation(polite, where="smtp at mail.example")
             negotiation.data_to_send()
@@ -166,8 +166,8 @@ class LeftoverTests(SynchronousTestCase):
             self.assertEqual(negotiation.data_to_send(), b"")
             self.assertEqual(negotiation.wire.received, b"")
 
-    def test_a_hello_where_the_protocol_allows_it(self) -> None:
-        """TLS's first bytes, however few, are kept for TLS and not counted as clear text."""
+    def test_an_early_client_hello_goes_to_tls(self) -> None:
+        """The first bytes of TLS, however few, are kept for TLS and not counted as plaintext."""
         for hello in (HELLO[:1], HELLO[:2], HELLO, HELLO + b"x" * TOTAL):
             negotiation = Negotiation(hasty)
             negotiation.receive_data(b"yes\n" + hello)
@@ -176,14 +176,14 @@ class LeftoverTests(SynchronousTestCase):
             self.assertEqual(negotiation.data_to_send(), b"please\nthanks\n")
             self.assertEqual(negotiation.wire.received, b"")
 
-    def test_what_only_resembles_a_hello(self) -> None:
-        """No other record of TLS, no older TLS and no clear text goes where a hello may."""
+    def test_only_a_client_hello_may_be_left(self) -> None:
+        """No other TLS record, no older TLS and no plaintext is accepted as a ClientHello."""
         for evil in (b"\x17\x03\x03", b"\x15\x03\x01", b"\x16\x02\x00", b"\x80\x2e\x01", b"\0\0\0"):
             negotiation = Negotiation(hasty)
             self.assertRaises(PlaintextInjected, negotiation.receive_data, b"yes\n" + evil)
 
-    def test_only_the_dialogue_allows_it(self) -> None:
-        """A dialogue that fails before it has allowed a hello gets none."""
+    def test_an_early_client_hello_is_refused_by_default(self) -> None:
+        """A dialogue that does not allow an early ClientHello gets none."""
         negotiation = Negotiation(polite)
         self.assertRaises(NegotiationError, negotiation.receive_data, HELLO + b"\n")
         self.assertEqual(negotiation.early_client_hello, b"")

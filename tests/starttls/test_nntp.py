@@ -23,10 +23,10 @@ OFFER: Final = b"101 list\r\nVERSION 2\r\nREADER\r\nSTARTTLS\r\n.\r\n"
 
 
 class NNTPTests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what RFC 4642 has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what RFC 4642 specifies."""
         result = talk(nntp.connect, nntp.serve)
         self.assertEqual(
             result.by_server,
@@ -38,8 +38,8 @@ class NNTPTests(SynchronousTestCase):
         )
         self.assertEqual(result.by_client, [b"CAPABILITIES\r\n", b"STARTTLS\r\n"])
 
-    def test_what_the_guests_hear(self) -> None:
-        """A client's guest learns in our words whether it may post; a server's begins by itself."""
+    def test_the_client_s_application_receives_our_greeting(self) -> None:
+        """The client's application receives whether it may post; the server's receives nothing."""
         for greeting, heard in (
             (b"200 hi <script>\r\n", b"200 ready\r\n"),
             (b"201 hi\r\n", b"201 ready\r\n"),
@@ -48,8 +48,8 @@ class NNTPTests(SynchronousTestCase):
             self.assertEqual(client.outcome, heard)
         self.assertEqual(talk(nntp.connect, nntp.serve).server.outcome, b"")
 
-    def test_the_row(self) -> None:
-        """The catalogue knows its ports, and that it may go on in the clear."""
+    def test_the_table_has_its_ports_and_options(self) -> None:
+        """The table has its ports, and that a client may continue in plaintext."""
         row = STARTTLS_PROTOCOLS["nntp"]
         self.assertEqual((row.connect, row.serve), (nntp.connect, nntp.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (119, 563, "host"))
@@ -60,10 +60,10 @@ class NNTPTests(SynchronousTestCase):
 
 
 class NNTPClientTests(SynchronousTestCase):
-    """The client's side, told what a server might say."""
+    """The client, given what a server may send."""
 
-    def test_c14_not_offered(self) -> None:
-        """A list without STARTTLS is an answer, and the command is not tried."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """If the list has no STARTTLS, the client does not send it."""
         for offer in (
             b"101 STARTTLS\r\n.\r\n",
             b"101 list\r\nVERSION 2\r\nXSTARTTLS\r\nSTARTTLSX\r\nSASL STARTTLS\r\n.\r\n",
@@ -73,7 +73,7 @@ class NNTPClientTests(SynchronousTestCase):
             self.assertRaises(TLSNotOffered, client.receive_data, offer)
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c17_old_servers(self) -> None:
+    def test_a_server_without_capabilities_has_no_tls(self) -> None:
         """A server without CAPABILITIES is not asked for TLS."""
         for code in (b"480", b"500", b"502"):
             client = told(nntp.connect, GREETING)
@@ -82,28 +82,28 @@ class NNTPClientTests(SynchronousTestCase):
             self.assertEqual(error.reply, code + b" what?")
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c15_refused(self) -> None:
-        """Whatever refuses is told with its code and text."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A refusal is reported with its code and text."""
         for code in (b"502", b"580", b"500", b"483", b"400"):
             error = self.assertRaises(
                 TLSRefused, told, nntp.connect, GREETING, OFFER, code + b" no\r\n"
             )
             self.assertEqual((error.code, error.text), (code.decode(), b"no"))
 
-    def test_c32_going_on_in_the_clear(self) -> None:
-        """After a refusal there is still a greeting for the guest, if it is to go on."""
+    def test_the_greeting_is_known_after_a_refusal(self) -> None:
+        """After a refusal there is still a greeting for a client that continues in plaintext."""
         client = told(nntp.connect, b"201 hi\r\n", OFFER)
         self.assertRaises(TLSRefused, client.receive_data, b"580 not now\r\n")
         self.assertEqual(client.wire.greeting, b"201 ready\r\n")
 
-    def test_c16_answers_that_are_none(self) -> None:
-        """Nothing but 382 leads to TLS, and nothing but 101 to a list."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Only 382 leads to TLS, and only 101 to a list."""
         for said in (b"381 x", b"200 ok", b"3820 x", b"382ok", b"* 382", b"+OK", b""):
             self.assertRaises(PeerMisbehaved, told, nntp.connect, GREETING, OFFER, said + b"\r\n")
             self.assertRaises(PeerMisbehaved, told, nntp.connect, GREETING, said + b"\r\n")
 
-    def test_a_server_that_turns_us_away(self) -> None:
-        """A greeting that says no is told, and nothing more is said."""
+    def test_a_server_may_refuse_the_connection(self) -> None:
+        """A negative greeting is reported as PeerLeft, and nothing is sent."""
         for greeting in (b"400 busy", b"502 not you"):
             client = told(nntp.connect)
             error = self.assertRaises(PeerLeft, client.receive_data, greeting + b"\r\n")
@@ -112,13 +112,13 @@ class NNTPClientTests(SynchronousTestCase):
         for other in (b"220 hi\r\n", b"+OK hi\r\n", b"202 hi\r\n"):
             self.assertRaises(PeerMisbehaved, told, nntp.connect, other)
 
-    def test_c13_answers_before_their_questions(self) -> None:
-        """What comes with a greeting or a list is no answer to what was not asked yet."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """What arrives with a greeting or a list is not the answer to a later command."""
         self.assertRaises(PeerMisbehaved, told, nntp.connect, GREETING + OFFER)
         self.assertRaises(PeerMisbehaved, told, nntp.connect, GREETING, OFFER + b"382 go\r\n")
 
-    def test_text_behind_the_go_ahead(self) -> None:
-        """What came with the go-ahead is an attack."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes that arrive with the go-ahead are an attack."""
         client = told(nntp.connect, GREETING, OFFER)
         error = self.assertRaises(PlaintextInjected, client.receive_data, b"382 go\r\n101 evil\r\n")
         self.assertEqual(error.received, b"101 evil\r\n")
@@ -126,10 +126,10 @@ class NNTPClientTests(SynchronousTestCase):
 
 
 class NNTPServerTests(SynchronousTestCase):
-    """The server's side, told what a client might say."""
+    """The server, given what a client may send."""
 
-    def test_what_it_answers(self) -> None:
-        """Before TLS there is TLS to be had and nothing else."""
+    def test_every_other_command_demands_tls(self) -> None:
+        """Before TLS the server offers TLS, and nothing else."""
         required = b"483 Encryption required\r\n"
         rows = {
             b"capabilities\n": b"101 capabilities\r\nVERSION 2\r\nSTARTTLS\r\n.\r\n",
@@ -144,32 +144,32 @@ class NNTPServerTests(SynchronousTestCase):
             self.assertFalse(server.is_complete)
             self.assertEqual(server.data_to_send(), b"200 ready\r\n" + answer)
 
-    def test_s19_the_command(self) -> None:
-        """STARTTLS is heard in any case, and with a bare LF."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """STARTTLS is understood in any case, and with a bare LF."""
         for said in (b"STARTTLS\r\n", b"starttls\n"):
             self.assertTrue(told(nntp.serve, said).is_complete)
 
-    def test_s7_commands_behind_starttls(self) -> None:
-        """What is pipelined behind STARTTLS ends it, without a go-ahead."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Commands pipelined after STARTTLS end the dialogue, without a go-ahead."""
         for evil in (b"CAPABILITIES\r\n", b"X", b"\x16\x03\x01"):
             error, said = farewell(nntp.serve, b"STARTTLS\r\n" + evil)
             self.assertIsInstance(error, PlaintextInjected)
             self.assertEqual(said, b"")
 
-    def test_s20_passwords_are_not_heard(self) -> None:
-        """Credentials in the clear are turned down unread, and appear in no message."""
+    def test_passwords_in_plaintext_are_not_evaluated(self) -> None:
+        """Credentials in plaintext are rejected unread, and appear in no message."""
         error, said = farewell(nntp.serve, *[b"AUTHINFO PASS hunter2\r\n"] * COMMANDS)
         self.assertNotIn("hunter2", str(error))
         self.assertEqual(said.count(b"483 Encryption required"), COMMANDS)
 
-    def test_goodbye(self) -> None:
-        """A client that leaves is seen off."""
+    def test_a_client_may_quit(self) -> None:
+        """QUIT is answered, and reported as PeerLeft."""
         error, said = farewell(nntp.serve, b"QUIT\r\n")
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(said, b"200 ready\r\n205 Bye\r\n")
 
-    def test_s25_a_client_that_never_starts_tls(self) -> None:
-        """After so many commands the server hangs up; the last of them may still start TLS."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """After so many commands the server gives up; the last of them may still start TLS."""
         error, said = farewell(nntp.serve, *[b"HELP\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(

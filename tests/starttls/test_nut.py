@@ -19,7 +19,7 @@ from txtransport.starttls.wire import COMMANDS
 
 
 class ClientTests(SynchronousTestCase):
-    """What a client makes of a server's words."""
+    """The client, given what a server may send."""
 
     def fails(self, kind: type[NegotiationError], said: bytes) -> NegotiationError:
         """How a client fails that hears this."""
@@ -27,28 +27,28 @@ class ClientTests(SynchronousTestCase):
         self.assertIs(type(error), kind, error)
         return error
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what RFC 9271 has them say, and the guests hear nothing."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """Both sides send what RFC 9271 specifies; the applications receive nothing."""
         result = talk(nut.connect, nut.serve)
         self.assertEqual(result.by_client, [b"STARTTLS\n"])
         self.assertEqual(result.by_server, [b"OK STARTTLS\n"])
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
-    def test_c14_not_offered(self) -> None:
-        """C14: a server that was built without TLS, or is older, does not offer it."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """A server that was built without TLS, or is older, does not offer TLS."""
         for said in (b"ERR FEATURE-NOT-SUPPORTED\n", b"ERR UNKNOWN-COMMAND\r\n"):
             self.fails(TLSNotOffered, said)
 
-    def test_c15_refused(self) -> None:
-        """C15: every other error is a refusal, and is told by its name."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """Every other error is a refusal, reported with its name."""
         for code in ("FEATURE-NOT-CONFIGURED", "ALREADY-SSL-MODE", "ACCESS-DENIED"):
             for end in ("\n", " with more to say\n"):
                 error = self.fails(TLSRefused, f"ERR {code}{end}".encode())
                 self.assertIn(f"({code}): b'ERR {code}", str(error))
         self.fails(TLSRefused, b"ERR\n")
 
-    def test_c16_what_is_no_answer(self) -> None:
-        """C16: only the right words lead to TLS."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Only the exact words lead to TLS."""
         for said in (
             b"OK\n",
             b"OK STARTTLS now\n",
@@ -62,30 +62,30 @@ class ClientTests(SynchronousTestCase):
         ):
             self.fails(PeerMisbehaved, said)
 
-    def test_c1_nothing_may_follow(self) -> None:
-        """C1: bytes behind the go-ahead end it."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes after the go-ahead end the dialogue."""
         for evil in (b"OK\n", b"\n", b"x", b"\x16\x03\x01"):
             self.fails(PlaintextInjected, b"OK STARTTLS\n" + evil)
 
-    def test_c21_texts_of_strangers(self) -> None:
-        """C21: what a server says is shown escaped, and in part."""
+    def test_hostile_text_is_escaped_and_cut(self) -> None:
+        """A server's text is escaped and cut in messages."""
         error = self.fails(TLSRefused, b"ERR \x1b[31m\xff" + b"x" * 8000 + b"\n")
         self.assertTrue(str(error).isprintable())
         self.assertLess(len(str(error)), 400)
 
 
 class ServerTests(SynchronousTestCase):
-    """What a server makes of a client's words."""
+    """The server, given what a client may send."""
 
-    def test_s7_nothing_may_follow_the_request(self) -> None:
-        """S7: commands behind the request end it, and nothing is said."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Commands pipelined after the request end the dialogue, without a go-ahead."""
         for evil in (b"USERNAME evil\n", b"x", b"\x16\x03\x01"):
             error, said = farewell(nut.serve, b"STARTTLS\n" + evil)
             self.assertIsInstance(error, PlaintextInjected)
             self.assertEqual(said, b"")
 
-    def test_s19_spellings(self) -> None:
-        """S19: the request may be small and end with CRLF, and takes no parameters."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """The request may be in lower case and end with CR LF, and takes no parameters."""
         for request in (b"STARTTLS\n", b"starttls\r\n", b" StartTLS \n"):
             self.assertTrue(told(nut.serve, request).is_complete)
         server = told(nut.serve, b"STARTTLS now\n")
@@ -94,22 +94,22 @@ class ServerTests(SynchronousTestCase):
         )
         self.assertEqual(told(nut.serve, b"STARTTLS\r").data_to_send(), b"")
 
-    def test_s20_nothing_else_before_tls(self) -> None:
-        """S20: credentials are not looked at, nor is any other command."""
+    def test_nothing_else_is_served_before_tls(self) -> None:
+        """Credentials and all other commands are rejected, and not evaluated."""
         for command in (b"USERNAME a", b"PASSWORD secret", b"LIST UPS", b"VER", b"", b"\xff"):
             server = told(nut.serve, command + b"\n")
             self.assertEqual(server.data_to_send(), b"ERR ACCESS-DENIED\n")
             server.receive_data(b"STARTTLS\n")
             self.assertEqual((server.is_complete, server.data_to_send()), (True, b"OK STARTTLS\n"))
 
-    def test_a_client_that_leaves(self) -> None:
-        """A client may take its leave."""
+    def test_a_client_may_quit(self) -> None:
+        """LOGOUT is answered, and reported as PeerLeft."""
         error, said = farewell(nut.serve, b"LOGOUT\n")
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(said, b"OK Goodbye\n")
 
-    def test_s25_a_flood_of_commands(self) -> None:
-        """S25: a client may send so many commands in vain, and then has to leave."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """After so many commands the server gives up."""
         server = Negotiation(nut.serve)
         for _ in range(COMMANDS - 1):
             server.receive_data(b"VER\n")

@@ -23,10 +23,10 @@ OFFER: Final = b"+OK\r\nTOP\r\nSTLS\r\nSASL PLAIN\r\n.\r\n"
 
 
 class POP3Tests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what RFC 2595 has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what RFC 2595 specifies."""
         result = talk(pop3.connect, pop3.serve)
         self.assertEqual(
             result.by_server,
@@ -34,27 +34,27 @@ class POP3Tests(SynchronousTestCase):
         )
         self.assertEqual(result.by_client, [b"CAPA\r\n", b"STLS\r\n"])
 
-    def test_what_the_guests_hear(self) -> None:
-        """A client's guest hears a greeting of ours; a server's begins by itself."""
+    def test_the_client_s_application_receives_our_greeting(self) -> None:
+        """The application of a client receives a greeting; a server's receives nothing."""
         result = talk(pop3.connect, pop3.serve)
         self.assertEqual(result.client.outcome, b"+OK ready\r\n")
         self.assertEqual(result.server.outcome, b"")
 
-    def test_no_challenge_comes_from_the_clear(self) -> None:
-        """A time stamp in the greeting is not passed on: digests over it are for no one (APOP)."""
+    def test_the_greeting_has_no_apop_challenge(self) -> None:
+        """A time stamp in the plaintext greeting is not passed on: APOP's digest would use it."""
         client = told(pop3.connect, b"+OK ready <1896.6971@evil>\r\n", OFFER, b"+OK <x@evil>\r\n")
         self.assertEqual(client.outcome, b"+OK ready\r\n")
 
-    def test_the_row(self) -> None:
-        """The catalogue knows its ports, and that it may go on in the clear."""
+    def test_the_table_has_its_ports_and_options(self) -> None:
+        """The table has its ports, and that a client may continue in plaintext."""
         row = STARTTLS_PROTOCOLS["pop3"]
         self.assertEqual((row.connect, row.serve), (pop3.connect, pop3.serve))
         self.assertEqual((row.port, row.tls_port, row.verifies), (110, 995, "host"))
         self.assertTrue(row.is_transparent and row.may_continue)
         self.assertIsNone(row.offer_timeout)
 
-    def test_the_greeting_that_is_kept_back(self) -> None:
-        """A server's guest greets in a line, which the client has heard already."""
+    def test_the_end_of_a_greeting_is_found(self) -> None:
+        """The application of a server greets in one line, which is not sent again."""
         end = STARTTLS_PROTOCOLS["pop3"].greeting
         assert end is not None
         self.assertEqual(end(b"+OK hi\r\n+OK more\r\n"), 8)
@@ -62,10 +62,10 @@ class POP3Tests(SynchronousTestCase):
 
 
 class POP3ClientTests(SynchronousTestCase):
-    """The client's side, told what a server might say."""
+    """The client, given what a server may send."""
 
-    def test_capabilities(self) -> None:
-        """STLS is looked for line by line, in any case, with dots taken off."""
+    def test_stls_is_a_line_of_the_list(self) -> None:
+        """STLS is looked for line by line, in any case, after dot-stuffing is undone."""
         for offer in (
             OFFER,
             b"+OK x\r\nstls\r\n.\r\n",
@@ -75,8 +75,8 @@ class POP3ClientTests(SynchronousTestCase):
             client = told(pop3.connect, GREETING, offer)
             self.assertEqual(client.data_to_send(), b"CAPA\r\nSTLS\r\n")
 
-    def test_c14_not_offered(self) -> None:
-        """A list without STLS is an answer, and the command is not tried."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """If the list has no STLS, the client does not send it."""
         for offer in (
             b"+OK\r\n.\r\n",
             b"+OK STLS\r\n.\r\n",
@@ -87,8 +87,8 @@ class POP3ClientTests(SynchronousTestCase):
             self.assertRaises(TLSNotOffered, client.receive_data, offer)
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c17_no_list(self) -> None:
-        """A server without CAPA is asked for TLS all the same; if it has none, that is told."""
+    def test_a_server_without_capa_is_asked_for_tls(self) -> None:
+        """A server without CAPA is sent STLS all the same; its refusal means "not offered"."""
         client = told(pop3.connect, GREETING, b"-ERR what?\r\n")
         self.assertEqual(client.data_to_send(), b"CAPA\r\nSTLS\r\n")
         client.receive_data(b"+OK go\r\n")
@@ -98,20 +98,20 @@ class POP3ClientTests(SynchronousTestCase):
         )
         self.assertEqual(error.reply, b"-ERR again?")
 
-    def test_c15_refused(self) -> None:
-        """A server that lists STLS and says no has refused."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A server that lists STLS and answers -ERR has refused TLS."""
         for answer, text in ((b"-ERR not now\r\n", b"not now"), (b"-ERR\r\n", b"")):
             error = self.assertRaises(TLSRefused, told, pop3.connect, GREETING, OFFER, answer)
             self.assertEqual((error.code, error.text), ("-ERR", text))
 
-    def test_c32_going_on_in_the_clear(self) -> None:
-        """After a refusal there is still a greeting for the guest, if it is to go on."""
+    def test_the_greeting_is_known_after_a_refusal(self) -> None:
+        """After a refusal there is still a greeting for a client that continues in plaintext."""
         client = told(pop3.connect, GREETING, OFFER)
         self.assertRaises(TLSRefused, client.receive_data, b"-ERR not now\r\n")
         self.assertEqual(client.wire.greeting, b"+OK ready\r\n")
 
-    def test_c16_answers_that_are_none(self) -> None:
-        """Whatever is neither +OK nor -ERR, whole words both, breaks the rules."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """An answer that is neither +OK nor -ERR, as a whole word, breaks the protocol."""
         for said in (
             b"+OKAY",
             b"+ok",
@@ -127,29 +127,29 @@ class POP3ClientTests(SynchronousTestCase):
             self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING, said + b"\r\n")
             self.assertRaises(PeerMisbehaved, told, pop3.connect, said + b"\r\n")
 
-    def test_a_server_that_turns_us_away(self) -> None:
-        """A greeting that says no is told, and nothing more is said."""
+    def test_a_server_may_refuse_the_connection(self) -> None:
+        """A negative greeting is reported as PeerLeft, and nothing is sent."""
         client = told(pop3.connect)
         error = self.assertRaises(PeerLeft, client.receive_data, b"-ERR [SYS/TEMP] busy\r\n")
         self.assertEqual(error.received, b"-ERR [SYS/TEMP] busy")
         self.assertEqual(client.data_to_send(), b"")
 
-    def test_c13_answers_before_their_questions(self) -> None:
-        """What comes with a greeting or a list is no answer to what was not asked yet."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """What arrives with a greeting or a list is not the answer to a later command."""
         self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING + OFFER)
         self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING, OFFER + b"+OK go\r\n")
         self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING, b"-ERR\r\n+OK go\r\n")
 
-    def test_c2_c3_text_behind_the_go_ahead(self) -> None:
-        """Answers that came with the go-ahead are an attack, be it half a line."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes that arrive with the go-ahead are an attack, even half a line."""
         for evil in (b"+OK\r\nPLAIN\r\nLOGIN\r\n.\r\n", b"\xb9\xb3\xb1\xb2\xb3"):
             client = told(pop3.connect, GREETING, OFFER)
             error = self.assertRaises(PlaintextInjected, client.receive_data, b"+OK go\r\n" + evil)
             self.assertEqual(error.received, evil)
             self.assertEqual(client.outcome, b"")
 
-    def test_c21_hostile_text(self) -> None:
-        """What a server says goes into messages escaped and cut."""
+    def test_hostile_text_is_escaped_and_cut(self) -> None:
+        """A server's text is escaped and cut in messages."""
         hostile = b"-ERR \x1b[2J\x00" + b"x" * 8000 + b"\r\n"
         error = self.assertRaises(TLSRefused, told, pop3.connect, GREETING, OFFER, hostile)
         self.assertTrue(str(error).isprintable())
@@ -157,10 +157,10 @@ class POP3ClientTests(SynchronousTestCase):
 
 
 class POP3ServerTests(SynchronousTestCase):
-    """The server's side, told what a client might say."""
+    """The server, given what a client may send."""
 
-    def test_what_it_answers(self) -> None:
-        """Before TLS there is TLS to be had and nothing else."""
+    def test_every_other_command_demands_tls(self) -> None:
+        """Before TLS the server offers TLS, and nothing else."""
         required = b"-ERR [SYS/PERM] TLS required\r\n"
         rows = {
             b"CAPA\r\n": b"+OK\r\nSTLS\r\n.\r\n",
@@ -176,32 +176,32 @@ class POP3ServerTests(SynchronousTestCase):
             self.assertFalse(server.is_complete)
             self.assertEqual(server.data_to_send(), b"+OK ready\r\n" + answer)
 
-    def test_s19_the_command(self) -> None:
-        """STLS is heard in any case, and with a bare LF."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """STLS is understood in any case, and with a bare LF."""
         for said in (b"STLS\r\n", b"stls\n", b"Stls \r\n"):
             self.assertTrue(told(pop3.serve, said).is_complete)
 
-    def test_s6_commands_behind_stls(self) -> None:
-        """What is pipelined behind STLS ends it, without a go-ahead."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Commands pipelined after STLS end the dialogue, without a go-ahead."""
         for evil in (b"CAPA\r\n", b"X", b"\x16\x03\x01"):
             error, said = farewell(pop3.serve, b"STLS\r\n" + evil)
             self.assertIsInstance(error, PlaintextInjected)
             self.assertEqual(said, b"")
 
-    def test_s20_passwords_are_not_heard(self) -> None:
-        """Credentials in the clear are turned down unread, and appear in no message."""
+    def test_passwords_in_plaintext_are_not_evaluated(self) -> None:
+        """Credentials in plaintext are rejected unread, and appear in no message."""
         error, said = farewell(pop3.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
         self.assertNotIn("hunter2", str(error))
         self.assertEqual(said.count(b"TLS required"), COMMANDS)
 
-    def test_goodbye(self) -> None:
-        """A client that leaves is seen off."""
+    def test_a_client_may_quit(self) -> None:
+        """QUIT is answered, and reported as PeerLeft."""
         error, said = farewell(pop3.serve, b"QUIT\r\n")
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(said, b"+OK ready\r\n+OK\r\n")
 
-    def test_s25_a_client_that_never_starts_tls(self) -> None:
-        """After so many commands the server hangs up; the last of them may still start TLS."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """After so many commands the server gives up; the last of them may still start TLS."""
         error, said = farewell(pop3.serve, *[b"CAPA\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
         self.assertTrue(said.endswith(b".\r\n-ERR [SYS/PERM] Too many commands before STLS\r\n"))

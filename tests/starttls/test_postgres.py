@@ -19,91 +19,91 @@ AUTHENTICATED: Final = bytes.fromhex("52 00000008 00000000")
 
 
 class PostgresTests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what the documentation has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what the documentation specifies."""
         result = talk(postgres.connect, postgres.serve)
         self.assertEqual(result.by_client, [SSL])
         self.assertEqual(result.by_server, [b"S"])
 
-    def test_the_guests_hear_nothing(self) -> None:
-        """Both guests begin where they begin without TLS."""
+    def test_the_application_receives_nothing(self) -> None:
+        """Both applications' protocols begin as they do without TLS."""
         result = talk(postgres.connect, postgres.serve)
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
 
 class PostgresClientTests(SynchronousTestCase):
-    """The client's side, told what a server might say."""
+    """The client, given what a server may send."""
 
-    def test_c15_refusal(self) -> None:
-        """A server without TLS says N."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A server without TLS answers N."""
         error = self.assertRaises(TLSRefused, told, postgres.connect, b"N")
         self.assertEqual(error.code, "N")
 
-    def test_an_error_in_place_of_an_answer(self) -> None:
-        """Nothing of it is shown, since anyone may have sent it (CVE-2024-10977)."""
+    def test_the_text_of_an_error_is_not_shown(self) -> None:
+        """An error is not shown, since anyone may have sent it (CVE-2024-10977)."""
         client = told(postgres.connect)
         error = self.assertRaises(
             PeerLeft, client.receive_data, b"E\0\0\0\x20SERROR\0Cevil\0Mcall 555-0100\0\0"
         )
         self.assertNotIn("evil", str(error))
 
-    def test_c16_what_is_no_answer(self) -> None:
-        """Any other byte is no answer, GSSAPI's yes among them."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Any other byte is refused, also G, the go-ahead for GSSAPI."""
         for byte in (b"G", b"s", b"n", b"\0", b"\x16", b"R", b" "):
             client = told(postgres.connect)
             self.assertRaises(PeerMisbehaved, client.receive_data, byte)
             self.assertFalse(client.is_complete)
 
-    def test_c9_nothing_may_follow_the_answer(self) -> None:
-        """Clear bytes behind S are an attack (CVE-2021-23222)."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes after S are an attack (CVE-2021-23222)."""
         for evil in (AUTHENTICATED, b"S", b"\n", HELLO):
             self.assertRaises(PlaintextInjected, told(postgres.connect).receive_data, b"S" + evil)
 
 
 class PostgresServerTests(SynchronousTestCase):
-    """The server's side, told what a client might say."""
+    """The server, given what a client may send."""
 
-    def test_s10_hello_in_the_same_segment(self) -> None:
-        """A client need not wait: TLS may begin in the request's segment."""
+    def test_an_early_client_hello_goes_to_tls(self) -> None:
+        """A client need not wait: its ClientHello may arrive in the request's segment."""
         server = told(postgres.serve, SSL + HELLO)
         self.assertTrue(server.is_complete)
         self.assertEqual((server.data_to_send(), server.early_client_hello), (b"S", HELLO))
 
-    def test_s10_a_startup_behind_the_request(self) -> None:
-        """Anything else in the request's segment ends it, and S is not said (CVE-2021-23214)."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Anything else after the request ends the dialogue, and S is not sent (CVE-2021-23214)."""
         server = told(postgres.serve)
         self.assertRaises(PlaintextInjected, server.receive_data, SSL + STARTUP)
         self.assertEqual((server.data_to_send(), server.early_client_hello), (b"", b""))
 
-    def test_direct_tls(self) -> None:
-        """Since PostgreSQL 17 a client may leave the request out; nothing is said to it."""
+    def test_tls_may_begin_without_a_request(self) -> None:
+        """Since PostgreSQL 17 a client may leave the request out; nothing is sent to it."""
         for segments in ([HELLO], [HELLO[:1]], [HELLO[:2], HELLO[2:]]):
             server = told(postgres.serve, segments[0])
             self.assertTrue(server.is_complete)
             self.assertEqual((server.data_to_send(), server.early_client_hello), (b"", segments[0]))
 
-    def test_what_only_begins_like_tls(self) -> None:
-        """A first byte of TLS with something else behind it is not taken for it."""
+    def test_only_a_client_hello_may_come_without_a_request(self) -> None:
+        """A first byte of TLS with something else after it is refused."""
         self.assertRaises(PlaintextInjected, told, postgres.serve, b"\x16evil")
 
-    def test_gssapi_first(self) -> None:
-        """A client may ask for GSSAPI's encryption first, hears N, and asks again."""
+    def test_gssapi_encryption_is_declined(self) -> None:
+        """A client may ask for GSSAPI encryption first; it is answered N, and asks for TLS."""
         server = told(postgres.serve, *bytewise(GSS))
         self.assertEqual((server.data_to_send(), server.is_complete), (b"N", False))
         server.receive_data(SSL)
         self.assertEqual((server.data_to_send(), server.is_complete), (b"S", True))
 
-    def test_gssapi_for_ever(self) -> None:
-        """A client that asks for nothing else is answered so many times and no more."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """A client that asks only for GSSAPI encryption is answered so many times and no more."""
         server = told(postgres.serve, GSS, GSS, GSS)
         self.assertEqual(server.data_to_send(), b"NNN")
         self.assertRaises(PeerMisbehaved, server.receive_data, GSS)
         self.assertTrue(server.data_to_send().startswith(b"NE\0\0\0"))
 
-    def test_s20_startup_in_the_clear(self) -> None:
-        """A client without TLS hears why, in an error as PostgreSQL writes it."""
+    def test_a_client_without_tls_is_told_why(self) -> None:
+        """A plaintext startup is answered with an error in PostgreSQL's format."""
         for said in (STARTUP, STARTUP[:8], GSS + STARTUP):
             server = told(postgres.serve)
             error = self.assertRaises(PeerMisbehaved, server.receive_data, said)
@@ -116,8 +116,8 @@ class PostgresServerTests(SynchronousTestCase):
             )
             self.assertNotIn("alice", str(error))
 
-    def test_cancel_requests(self) -> None:
-        """A request to cancel in the clear is neither answered nor carried out."""
+    def test_a_cancel_request_in_plaintext_is_ignored(self) -> None:
+        """A plaintext request to cancel is neither answered nor carried out."""
         server = told(postgres.serve)
         self.assertRaises(PeerLeft, server.receive_data, CANCEL)
         self.assertEqual(server.data_to_send(), b"")

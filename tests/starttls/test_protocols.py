@@ -82,8 +82,8 @@ def serve(wire: Wire) -> Dialogue[bytes]:
 CHAT: Final = StartTLSProtocol("chat", connect, serve, 4321)
 
 
-class CatalogueTests(SynchronousTestCase):
-    """What the table says."""
+class TableTests(SynchronousTestCase):
+    """What the table holds."""
 
     def test_names_can_stand_in_a_url(self) -> None:
         """Each protocol has a name in lower case that needs no quoting."""
@@ -91,36 +91,36 @@ class CatalogueTests(SynchronousTestCase):
             self.assertEqual(name, row.name)
             self.assertEqual(quote(name.lower()), name)
 
-    def test_ports(self) -> None:
-        """Each protocol has its usual ports."""
+    def test_each_protocol_has_its_usual_ports(self) -> None:
+        """The ports are those of the IANA registry."""
         ports = {name: (row.port, row.tls_port) for name, row in STARTTLS_PROTOCOLS.items()}
         self.assertEqual(ports, PORTS)
 
-    def test_who_is_verified(self) -> None:
-        """XMPP verifies the domain that is asked for, everyone else the host."""
+    def test_only_xmpp_verifies_a_domain(self) -> None:
+        """XMPP verifies the domain that is asked for, every other protocol the host."""
         domains = {name for name, row in STARTTLS_PROTOCOLS.items() if row.verifies == "domain"}
         self.assertEqual(domains, {"xmpp", "xmpp-server"})
         self.assertEqual({row.verifies for row in STARTTLS_PROTOCOLS.values()}, {"domain", "host"})
 
-    def test_who_has_to_ask(self) -> None:
-        """Only where the guest must go on in the middle of something does it hear nothing."""
+    def test_only_three_protocols_are_not_transparent(self) -> None:
+        """Only an application that must continue inside an exchange asks for the outcome."""
         asking = {name for name, row in STARTTLS_PROTOCOLS.items() if not row.is_transparent}
         self.assertEqual(asking, {"mysql", "nbd", "vnc"})
 
-    def test_who_is_silent(self) -> None:
-        """On IRC silence means no (IRCv3); elsewhere one deadline holds for all."""
+    def test_only_irc_has_an_offer_timeout(self) -> None:
+        """On IRC silence means no (IRCv3); elsewhere only the deadline counts."""
         patience = {
             name: row.offer_timeout for name, row in STARTTLS_PROTOCOLS.items() if row.offer_timeout
         }
         self.assertEqual(patience, {"irc": 8.0})
 
-    def test_no_guest_that_must_ask_can_go_on_in_the_clear(self) -> None:
-        """A guest that begins in mid-protocol has nowhere to begin without TLS."""
+    def test_only_transparent_protocols_may_continue_in_plaintext(self) -> None:
+        """An application that begins inside an exchange has nowhere to begin without TLS."""
         for row in STARTTLS_PROTOCOLS.values():
             self.assertFalse(row.may_continue and not row.is_transparent, row.name)
 
-    def test_guests_hear_nothing_of_servers_but_a_greeting(self) -> None:
-        """A transparent client's guest hears a line of ours where servers greet, else nothing."""
+    def test_the_application_receives_a_greeting_or_nothing(self) -> None:
+        """The application of a client receives our greeting where servers greet, else nothing."""
         for row in STARTTLS_PROTOCOLS.values():
             if row.serve is None or not row.is_transparent:
                 continue
@@ -130,15 +130,15 @@ class CatalogueTests(SynchronousTestCase):
 
 
 class GreetingTests(SynchronousTestCase):
-    """What a server's guest says first, and the client has heard."""
+    """The greeting of a server's application, which the client has received already."""
 
-    def test_which_protocols_have_one(self) -> None:
-        """Where the server's guest speaks first, its greeting is kept back."""
+    def test_servers_that_greet_have_a_greeting_in_their_row(self) -> None:
+        """Where a server's application sends first, its greeting is recognised."""
         having = {name for name, row in STARTTLS_PROTOCOLS.items() if row.greeting is not None}
         self.assertEqual(having, GREETINGS.keys())
 
-    def test_greetings_end_where_they_end(self) -> None:
-        """Byte by byte a greeting is not over until its end, and what follows is not part of it."""
+    def test_the_end_of_a_greeting_is_found(self) -> None:
+        """A greeting is not complete before its last byte, and what follows is not part of it."""
         for name, greeting in GREETINGS.items():
             end = STARTTLS_PROTOCOLS[name].greeting
             assert end is not None
@@ -147,24 +147,24 @@ class GreetingTests(SynchronousTestCase):
             self.assertEqual(end(greeting), len(greeting))
             self.assertEqual(end(greeting + b"250 more\r\n"), len(greeting))
 
-    def test_short_greetings(self) -> None:
-        """A greeting of a code alone, or of less, is over at the end of its line."""
+    def test_a_short_greeting_ends_with_its_line(self) -> None:
+        """A greeting of a code alone, or of less, ends at the end of its line."""
         for greeting in (b"220\r\n", b"220\n", b"22\n", b"\n"):
             end = STARTTLS_PROTOCOLS["smtp"].greeting
             assert end is not None
             self.assertEqual(end(greeting + b"x"), len(greeting))
 
 
-class NamesTests(SynchronousTestCase):
-    """What ``starttls=`` takes."""
+class LookupTests(SynchronousTestCase):
+    """What ``starttls=`` accepts."""
 
     def test_case_does_not_matter(self) -> None:
         """SMTP and Smtp are smtp."""
         for name in ("smtp", "SMTP", "Smtp"):
             self.assertIs(starttls_protocol(name), STARTTLS_PROTOCOLS["smtp"])
 
-    def test_an_unknown_one_lists_the_known(self) -> None:
-        """A name that is none is shown, bounded, with all that there are."""
+    def test_an_unknown_name_lists_the_known_ones(self) -> None:
+        """The error for an unknown name shows the name, cut, and all known names."""
         for name in ("smpt", "", "smtp ", "\u017fmtp", "x" * 1000, "evil\x1b\n", "'"):
             error = self.assertRaises(InvalidOption, starttls_protocol, name)
             self.assertEqual(error.option, "starttls")
@@ -172,24 +172,24 @@ class NamesTests(SynchronousTestCase):
             self.assertTrue(str(error).isprintable())
             self.assertLess(len(str(error)), 400)
 
-    def test_only_names_and_rows(self) -> None:
-        """Values of other types, a dialogue alone among them, are refused as options are."""
+    def test_other_types_are_refused(self) -> None:
+        """Values of other types, a dialogue function among them, are an InvalidOption."""
         given: Any
         for given in (None, b"smtp", 25, [], True, connect):
             self.assertRaises(InvalidOption, starttls_protocol, given)
 
 
-class OwnTests(SynchronousTestCase):
-    """A protocol of one's own."""
+class OwnProtocolTests(SynchronousTestCase):
+    """A protocol of a user's own."""
 
-    def test_it_stands_beside_the_others(self) -> None:
-        """A row of one's own is taken as it is, and changes nothing for anyone else."""
+    def test_an_own_protocol_does_not_change_the_table(self) -> None:
+        """A user's own row is accepted as it is, and changes nothing for anyone else."""
         self.assertIs(starttls_protocol(CHAT), CHAT)
         self.assertNotIn("chat", STARTTLS_PROTOCOLS)
         self.assertRaises(InvalidOption, starttls_protocol, "chat")
 
-    def test_both_sides_agree(self) -> None:
-        """Two functions of ten lines come to TLS, in any segments, and the guest is greeted."""
+    def test_client_and_server_come_to_tls(self) -> None:
+        """Two functions of ten lines come to TLS, in any segments, and have an outcome."""
         for cut in (lambda said: [said], bytewise):
             result = talk(CHAT.connect, serve, cut)
             self.assertEqual(result.by_client, [b"SECURE?\n"])
@@ -197,8 +197,8 @@ class OwnTests(SynchronousTestCase):
             self.assertEqual(result.client.outcome, b"HELLO\n")
             self.assertTrue(result.server.is_complete)
 
-    def test_it_is_as_safe_as_the_others(self) -> None:
-        """What every dialogue is protected from, it is protected from too."""
+    def test_an_own_protocol_is_protected_like_the_others(self) -> None:
+        """The rules of every dialogue hold for a user's own dialogue too."""
         self.assertRaises(PeerMisbehaved, told, connect, b"HELLO\nYES\n")
         self.assertRaises(PlaintextInjected, told, connect, b"HELLO\n", b"YES\nevil")
         self.assertRaises(PlaintextInjected, told, serve, b"SECURE?\nevil")
@@ -211,12 +211,12 @@ class PageTests(SynchronousTestCase):
     """docs/starttls.md."""
 
     def test_the_page_has_the_table(self) -> None:
-        """Names, ports, sides and what the guest hears are on the page as they are in the code."""
+        """The page has the names, ports, sides and greetings as they are in the code."""
         page = PAGE.read_text(encoding="utf-8")
         rows = "\n".join(map(_written, STARTTLS_PROTOCOLS.values()))
         self.assertIn(f"| --- | --- | --- | --- | --- |\n{rows}\n\n", page)
 
-    def test_the_page_has_the_code(self) -> None:
+    def test_the_page_has_the_tested_code(self) -> None:
         """The dialogue on the page is the one that is tested here."""
         page = PAGE.read_text(encoding="utf-8")
         for function in (connect, serve):

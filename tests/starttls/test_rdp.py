@@ -27,45 +27,45 @@ def changed(place: int, byte: int) -> bytes:
 
 
 class RDPTests(SynchronousTestCase):
-    """The client's side."""
+    """The client, given what a server may send."""
 
-    def test_tls_alone(self) -> None:
-        """The client asks for TLS, hears yes, and the guest goes on with MCS."""
+    def test_tls_is_asked_for_and_chosen(self) -> None:
+        """The client asks for TLS, the server chooses it, and the application continues with MCS."""
         client = told(rdp.connect)
         self.assertEqual(client.data_to_send(), REQUEST)
         client.receive_data(CONFIRM)
         self.assertTrue(client.is_complete)
         self.assertEqual((client.data_to_send(), client.outcome), (b"", b""))
 
-    def test_credssp(self) -> None:
-        """Asked for CredSSP, a server says so, and the guest goes on with it."""
+    def test_credssp_is_asked_for_and_chosen(self) -> None:
+        """The client asks for CredSSP over TLS, and the server chooses it."""
         client = told(rdp.connect_nla)
         self.assertEqual(client.data_to_send(), REQUEST_NLA)
         client.receive_data(chosen(2))
         self.assertTrue(client.is_complete)
         self.assertEqual(client.outcome, b"")
 
-    def test_what_else_the_server_can_does_not_matter(self) -> None:
-        """The flags in the answer tell of later things."""
+    def test_the_server_s_flags_are_ignored(self) -> None:
+        """The flags in the answer concern later stages."""
         self.assertTrue(told(rdp.connect, chosen(1, flags=0x1F)).is_complete)
 
-    def test_c11_segments_do_not_matter(self) -> None:
-        """Byte by byte, or cut in two anywhere, the answer is the same."""
+    def test_segments_do_not_matter(self) -> None:
+        """The answer is the same byte by byte, or split in two anywhere."""
         for cut in (bytewise, *(split_at(place) for place in range(1, len(CONFIRM)))):
             self.assertTrue(told(rdp.connect, *cut(CONFIRM)).is_complete)
 
-    def test_c9_nothing_may_follow_the_answer(self) -> None:
-        """Clear bytes behind it are an attack."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes after the answer are an attack."""
         for evil in (b"\x00", b"\x16\x03\x03", CONFIRM):
             self.assertRaises(PlaintextInjected, told(rdp.connect).receive_data, CONFIRM + evil)
 
-    def test_c14_a_server_without_negotiation(self) -> None:
-        """A server that knows only RDP's own encryption has no TLS."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """A server that has only RDP's own encryption has no TLS."""
         error = self.assertRaises(TLSNotOffered, told(rdp.connect).receive_data, LEGACY)
         self.assertEqual(error.reply, LEGACY)
 
-    def test_c15_refusals_say_why(self) -> None:
-        """Each code of the specification has words, and one that is not known has some too."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """Each failure code of the specification is explained, and an unknown code is reported."""
         for code, word in (
             (1, b"demands TLS"),
             (2, b"switched off"),
@@ -81,8 +81,8 @@ class RDPTests(SynchronousTestCase):
             self.assertEqual(error.code, str(code))
             self.assertIn(word, error.text)
 
-    def test_c15_less_than_was_asked_for(self) -> None:
-        """A choice that would leave the guest without what it expects is a refusal."""
+    def test_a_weaker_choice_is_a_refusal(self) -> None:
+        """A choice with which the application cannot continue is a refusal."""
         for speaker, value, word in (
             (rdp.connect, 0, b"own encryption"),
             (rdp.connect_nla, 0, b"own encryption"),
@@ -92,8 +92,8 @@ class RDPTests(SynchronousTestCase):
             self.assertEqual(error.code, str(value))
             self.assertIn(word, error.text)
 
-    def test_c16_choices_that_were_not_offered(self) -> None:
-        """What was not asked for cannot be chosen."""
+    def test_a_choice_that_was_not_asked_for_is_refused(self) -> None:
+        """The server cannot choose what the client did not ask for."""
         for speaker, value in (
             (rdp.connect, 2),
             (rdp.connect, 3),
@@ -105,7 +105,7 @@ class RDPTests(SynchronousTestCase):
             error = self.assertRaises(PeerMisbehaved, told(speaker).receive_data, chosen(value))
             self.assertIn(str(value), str(error))
 
-    def test_c16_what_is_no_answer(self) -> None:
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
         """Other packets, other sizes and other kinds of answers never lead to TLS."""
         for reply in (
             changed(0, 2),

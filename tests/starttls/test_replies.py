@@ -34,10 +34,10 @@ def read(reading: Callable[[Wire], Dialogue[T]], said: bytes) -> T:
 
 
 class ReplyTests(SynchronousTestCase):
-    """Replies whose every line has the code, and FTP's."""
+    """Replies with a code, of FTP and of the other protocols."""
 
-    def test_a_line(self) -> None:
-        """A code, and perhaps a text, are a reply."""
+    def test_a_reply_of_one_line_is_read(self) -> None:
+        """A reply is a code, with or without a text."""
         rows = {
             b"220 ready\r\n": Reply(b"220", (b"ready",)),
             b"220 \n": Reply(b"220", (b"",)),
@@ -48,8 +48,8 @@ class ReplyTests(SynchronousTestCase):
             self.assertEqual(read(reply, said), expected)
             self.assertEqual(read(ftp_reply, said), expected)
 
-    def test_several_lines(self) -> None:
-        """A hyphen behind the code says that it goes on."""
+    def test_a_hyphen_continues_a_reply(self) -> None:
+        """A hyphen after the code means that another line follows."""
         several = read(reply, b"250-mail\r\n250-\r\n250-SIZE 10\r\n250 starttls  now\r\n")
         self.assertEqual(several.lines, (b"mail", b"", b"SIZE 10", b"starttls  now"))
         self.assertEqual(several.keywords, [b"SIZE", b"STARTTLS"])
@@ -57,12 +57,12 @@ class ReplyTests(SynchronousTestCase):
         self.assertEqual(read(reply, b"250-a\r\n250\r\n").lines, (b"a", b""))
         self.assertEqual(read(reply, b"250-a\r\n250-b\r\n250 c d\r\n").keywords, [b"B", b"C"])
 
-    def test_the_first_line_is_a_name(self) -> None:
-        """A server called STARTTLS does not offer it by that."""
+    def test_the_first_line_is_no_keyword(self) -> None:
+        """A server that is called STARTTLS does not offer STARTTLS by its name."""
         self.assertEqual(read(reply, b"250 STARTTLS\r\n").keywords, [])
 
-    def test_what_is_no_reply(self) -> None:
-        """Codes are three digits, of the right kind, with a space, a hyphen or nothing behind."""
+    def test_lines_without_a_code_are_refused(self) -> None:
+        """A code is three digits, the first 1 to 5, and a space, a hyphen or nothing follows."""
         for said in (
             b"", b"22", b"2200 x", b"220ok", b"220\tok", b"220_ok", b" 220 ok", b"* 220", b"620 x",
             b"020 x", b"+OK", b"22O x", b"\xb2\xb2\xb0 x", b"\x16\x03\x01", b"HTTP/1.1 400 Bad",
@@ -71,13 +71,13 @@ class ReplyTests(SynchronousTestCase):
                 error = self.assertRaises(PeerMisbehaved, read, reading, said + b"\r\n")
                 self.assertIn(repr(said), str(error))
 
-    def test_codes_that_change(self) -> None:
-        """A reply has one code, or it is none."""
+    def test_every_line_of_a_reply_has_the_same_code(self) -> None:
+        """A reply whose code changes is refused."""
         for said in (b"250-a\r\n220 b\r\n", b"250-a\r\n250-b\r\n550 c\r\n", b"250-a\r\nb\r\n"):
             self.assertRaises(PeerMisbehaved, read, reply, said)
 
-    def test_anything_may_stand_in_the_middle_of_ftp_s(self) -> None:
-        """FTP's replies end with their own code and a space, whatever comes before it."""
+    def test_an_ftp_reply_ends_with_its_code_and_a_space(self) -> None:
+        """Lines before the last one of an FTP reply may hold anything."""
         said = b"211-Features:\r\n AUTH TLS\r\n211-x\r\n220 no end\r\n2110\r\n211 End\r\n"
         self.assertEqual(
             read(ftp_reply, said).lines,
@@ -85,8 +85,8 @@ class ReplyTests(SynchronousTestCase):
         )
         self.assertEqual(read(ftp_reply, b"211-a\r\n211\r\n").lines, (b"a", b""))
 
-    def test_c28_endless_replies(self) -> None:
-        """A reply that does not end is not waited for."""
+    def test_a_flood_ends_the_dialogue(self) -> None:
+        """A reply or text that does not end is not waited for without end."""
         flood = b"250-x\r\n" * (LINES + 1)
         for reading in (reply, ftp_reply):
             self.assertRaises(PeerMisbehaved, read, reading, flood)
@@ -94,16 +94,16 @@ class ReplyTests(SynchronousTestCase):
 
 
 class ExpectTests(SynchronousTestCase):
-    """What an answer means."""
+    """Checks of the code of a reply."""
 
-    def test_the_right_code(self) -> None:
-        """One of the codes that lead on leads on."""
+    def test_an_expected_code_is_accepted(self) -> None:
+        """A reply with one of the expected codes is accepted."""
         expect_code(Reply(b"220", (b"",)), b"220")
         expect_code(Reply(b"334", (b"",)), b"234", b"334")
         expect_greeting(Reply(b"201", (b"",)), b"200", b"201")
 
-    def test_c15_a_refusal_has_its_code_and_text(self) -> None:
-        """A refusal is told with its code, and its text escaped and cut."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A refusal is reported with its code, and its text escaped and cut."""
         for code in (b"421", b"454", b"502", b"580"):
             answer = Reply(code, (b"not\x1b[2J\r", b"now" * 200))
             error = self.assertRaises(TLSRefused, expect_code, answer, b"220")
@@ -111,8 +111,8 @@ class ExpectTests(SynchronousTestCase):
             self.assertEqual(error.text, (b"not\x1b[2J\r " + b"now" * 200)[:200])
             self.assertTrue(str(error).isprintable())
 
-    def test_c16_neither_yes_nor_no(self) -> None:
-        """Any other code is a broken rule, be it as positive as it may."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Any other code breaks the protocol, even a positive one."""
         for code in (b"100", b"200", b"221", b"250", b"354"):
             error = self.assertRaises(
                 PeerMisbehaved, expect_code, Reply(code, (b"ok",)), b"220", b"234"
@@ -121,19 +121,19 @@ class ExpectTests(SynchronousTestCase):
                 f"expected reply 220 or 234, and the peer sent b'{code.decode()} ok'", str(error)
             )
 
-    def test_a_server_that_turns_us_away(self) -> None:
-        """A greeting that says no has refused everything, and not TLS."""
+    def test_a_server_may_refuse_the_connection(self) -> None:
+        """A negative greeting is PeerLeft, and not a refusal of TLS."""
         for code in (b"400", b"421", b"502", b"554"):
             error = self.assertRaises(PeerLeft, expect_greeting, Reply(code, (b"no",)), b"220")
             self.assertEqual(error.received, code + b" no")
         self.assertRaises(PeerMisbehaved, expect_greeting, Reply(b"250", (b"no",)), b"220")
 
 
-class DottedTests(SynchronousTestCase):
-    """Texts that end with a dot."""
+class DotTerminatedTests(SynchronousTestCase):
+    """Text that ends with a line that holds a dot."""
 
-    def test_dots_in_front_are_taken_off(self) -> None:
-        """A lone dot ends the text; a dot put in front of a line does not belong to it."""
+    def test_dot_stuffing_is_undone(self) -> None:
+        """A lone dot ends the text; a dot before any other line is removed."""
         self.assertEqual(
             read(dot_terminated, b"STLS\r\n..\r\n..x\r\n.y\r\n\r\n.\r\n"),
             [b"STLS", b".", b".x", b"y", b""],
@@ -142,10 +142,10 @@ class DottedTests(SynchronousTestCase):
 
 
 class LiteralTests(SynchronousTestCase):
-    """Literals, which a dialogue in the clear does not need."""
+    """Literals, which no dialogue before TLS needs."""
 
-    def test_c20_lines_that_announce_a_literal(self) -> None:
-        """A line that goes on in bytes that are no line is refused, in every notation."""
+    def test_literals_end_the_dialogue(self) -> None:
+        """A line that announces a literal is refused, in every notation."""
         for line in (
             b"* 1 FETCH (BODY[] {28}",
             b"x {0}",
@@ -158,7 +158,7 @@ class LiteralTests(SynchronousTestCase):
             error = self.assertRaises(PeerMisbehaved, read, line_without_literal, line + b"\r\n")
             self.assertIn("announced a literal", str(error))
 
-    def test_lines_that_announce_none(self) -> None:
+    def test_other_braces_are_text(self) -> None:
         """Braces elsewhere, or without a number, are text."""
         for line in (b"", b"{5} x", b"{}", b"{x}", b"{+}", b"{5", b"{-1}", b"5}"):
             self.assertFalse(announces_literal(line))

@@ -29,7 +29,7 @@ BARE: Final = b"\xff\xf1", b"\xff\xf9", b"\xff\xf0", b"\xff\xf6"
 
 
 class ClientTests(SynchronousTestCase):
-    """What a client makes of a server's words."""
+    """The client, given what a server may send."""
 
     def fails(self, kind: type[NegotiationError], *said: bytes) -> NegotiationError:
         """How a client fails that hears this."""
@@ -37,15 +37,15 @@ class ClientTests(SynchronousTestCase):
         self.assertIs(type(error), kind, error)
         return error
 
-    def test_the_transcript(self) -> None:
-        """Both sides say the bytes of the draft, and the guests hear nothing."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """Both sides send the bytes of the draft; the applications receive nothing."""
         result = talk(telnet.connect, telnet.serve)
         self.assertEqual(result.by_client, [WILL + FOLLOWS])
         self.assertEqual(result.by_server, [DO, FOLLOWS])
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
     def test_other_options_are_refused(self) -> None:
-        """What a server asks for or offers besides is refused, before or after its request."""
+        """Every other option that a server asks for or offers is refused, before or after DO."""
         asked = b"\xff\xfd" + TERMINAL + b"\xff\xfb" + ECHO
         refused = b"\xff\xfc" + TERMINAL + b"\xff\xfe" + ECHO
         for said in (asked + DO, DO + asked):
@@ -54,52 +54,52 @@ class ClientTests(SynchronousTestCase):
             client.receive_data(FOLLOWS)
             self.assertTrue(client.is_complete)
 
-    def test_refusals_have_no_answer(self) -> None:
-        """What asks for nothing is passed over, lest both sides answer each other for ever."""
+    def test_refusals_are_not_answered(self) -> None:
+        """DONT and WONT are not answered, so that two sides do not answer each other for ever."""
         for said in (b"\xff\xfc" + ECHO, b"\xff\xfe" + ECHO, WONT, *BARE):
             client = told(telnet.connect, said)
             self.assertEqual((client.data_to_send(), client.is_complete), (b"", False), said)
 
-    def test_a_server_that_offers_its_own(self) -> None:
-        """TLS is started by a server's request; its offer to be asked is refused."""
+    def test_an_offer_of_the_server_is_refused(self) -> None:
+        """TLS starts with the server's DO; its WILL for START_TLS is refused."""
         self.assertEqual(told(telnet.connect, WILL).data_to_send(), DONT)
 
-    def test_once_willing_nothing_else_is_said(self) -> None:
-        """Behind our FOLLOWS comes nothing but TLS; options asked for by then are passed over."""
+    def test_nothing_is_sent_after_follows(self) -> None:
+        """After our FOLLOWS comes only TLS; options that arrive then are not answered."""
         client = told(telnet.connect, DO)
         client.data_to_send()
         client.receive_data(b"\xff\xfd" + TERMINAL + b"\xff\xfa\x18\x01\xff\xf0" + DO + FOLLOWS)
         self.assertEqual((client.data_to_send(), client.is_complete), (b"", True))
 
-    def test_c1_nothing_may_follow(self) -> None:
-        """C1: bytes behind FOLLOWS end it, be they an option."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Bytes after FOLLOWS end the dialogue, even an option."""
         for evil in (b"login: ", b"\xff\xfd" + TERMINAL, FOLLOWS, b"\0", b"\x16\x03\x01"):
             self.fails(PlaintextInjected, DO, FOLLOWS + evil)
 
-    def test_c13_follows_before_we_were_willing(self) -> None:
-        """C13: FOLLOWS that came along with the request is no answer to us."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """A FOLLOWS that arrives with DO is not an answer to our WILL."""
         for early in (FOLLOWS, DO + FOLLOWS, DO + BARE[0] + FOLLOWS):
             self.fails(PeerMisbehaved, early)
 
-    def test_c14_not_offered(self) -> None:
-        """C14: a server that begins to talk, or says no, has not offered TLS."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """A server that sends text first, or DONT, has not offered TLS."""
         for said in (b"login: ", b"\r\n", b"\xff\xff", DONT, b"\xff\xfd\x18Welcome"):
             self.fails(TLSNotOffered, said)
         self.assertIn("b'login: '", str(self.fails(TLSNotOffered, b"login: ")))
 
-    def test_c15_refused(self) -> None:
-        """C15: a server may change its mind."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A server may refuse after it has asked for TLS."""
         self.fails(TLSRefused, DO, DONT)
         self.fails(TLSNotOffered, DO + DONT)
 
-    def test_c16_text_where_follows_is_due(self) -> None:
-        """C16: a server that asks for TLS and then talks in the clear is none."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """A server that asks for TLS and then sends text is refused."""
         self.fails(PeerMisbehaved, DO, b"login: ")
         self.fails(PeerMisbehaved, DO + b"login: ")
         self.fails(PeerMisbehaved, DO, b"\xff\xff")
 
-    def test_parameters_of_options(self) -> None:
-        """Parameters are passed over, escapes and all, and are no FOLLOWS."""
+    def test_parameters_of_options_are_skipped(self) -> None:
+        """Parameters are skipped, escapes included, and are not taken for FOLLOWS."""
         for parameters in (
             b"\xff\xfa\x18\x01\xff\xf0",
             b"\xff\xfa\x2e\x02\xff\xf0",
@@ -114,8 +114,8 @@ class ClientTests(SynchronousTestCase):
             client.receive_data(FOLLOWS)
             self.assertTrue(client.is_complete)
 
-    def test_c11_byte_by_byte(self) -> None:
-        """C11: commands are the same in whatever segments they come."""
+    def test_segments_do_not_matter(self) -> None:
+        """Commands are the same in whatever segments they arrive."""
         said = b"\xff\xfd\x18\xff\xfa\x18\xff\xff\x01\xff\xf0\xff\xf1" + DO
         client = told(telnet.connect, *bytewise(said))
         self.assertEqual(client.data_to_send(), b"\xff\xfc\x18" + WILL + FOLLOWS)
@@ -124,8 +124,8 @@ class ClientTests(SynchronousTestCase):
             client.receive_data(byte)
         self.assertTrue(client.is_complete)
 
-    def test_c28_floods(self) -> None:
-        """C28: options without end, and parameters without end, come to an end."""
+    def test_a_flood_ends_the_dialogue(self) -> None:
+        """Endless options, and a subnegotiation without an end, end the dialogue."""
         for flood in (b"\xff\xfd\x18", b"\xff\xf1", b"\xff\xfa\x18\xff\xf0"):
             self.fails(PeerMisbehaved, flood * 100)
             self.fails(PeerMisbehaved, DO, flood * 100)
@@ -135,7 +135,7 @@ class ClientTests(SynchronousTestCase):
 
 
 class ServerTests(SynchronousTestCase):
-    """What a server makes of a client's words."""
+    """The server, given what a client may send."""
 
     def fails(self, kind: type[NegotiationError], *said: bytes) -> bytes:
         """What a server has said behind its request when it fails that hears this."""
@@ -144,33 +144,33 @@ class ServerTests(SynchronousTestCase):
         return answered.removeprefix(DO)
 
     def test_other_options_are_refused(self) -> None:
-        """What a client offers besides is refused."""
+        """Every other option that a client offers is refused."""
         server = told(telnet.serve, b"\xff\xfb\x1f" + WILL + b"\xff\xfd\x03" + FOLLOWS)
         self.assertEqual(server.data_to_send(), DO + b"\xff\xfe\x1f\xff\xfc\x03" + FOLLOWS)
         self.assertTrue(server.is_complete)
 
-    def test_s7_nothing_may_follow(self) -> None:
-        """S7: whatever is pipelined behind FOLLOWS ends it, and no FOLLOWS is said."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Bytes pipelined after FOLLOWS end the dialogue, and no FOLLOWS is sent."""
         for evil in (b"root\r\n", b"\0", b"\xff\xfd\x03", b"\x16\x03\x01"):
             said = self.fails(PlaintextInjected, WILL + FOLLOWS + evil)
             self.assertEqual(said, b"")
 
-    def test_s20_nothing_else_before_tls(self) -> None:
-        """S20: a client that types its name in the clear is told what comes first."""
+    def test_nothing_else_is_served_before_tls(self) -> None:
+        """A client that sends text before TLS is told that TLS comes first."""
         for text in (b"root\r\n", b"\xff\xff", b"\0"):
             self.assertEqual(self.fails(PeerMisbehaved, text), b"TLS comes first\r\n")
             self.assertEqual(self.fails(PeerMisbehaved, WILL + text), b"TLS comes first\r\n")
 
-    def test_a_client_without_tls(self) -> None:
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
         """A client that refuses the option has no TLS."""
         self.assertEqual(self.fails(TLSNotOffered, WONT), b"")
 
-    def test_follows_without_will(self) -> None:
-        """FOLLOWS means nothing of a client that was not willing."""
+    def test_follows_without_will_is_refused(self) -> None:
+        """FOLLOWS is refused unless the client has sent WILL."""
         self.assertEqual(self.fails(PeerMisbehaved, FOLLOWS), b"")
 
-    def test_s25_floods(self) -> None:
-        """S25: options without end come to an end."""
+    def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
+        """Endless options end the dialogue."""
         self.fails(PeerMisbehaved, b"\xff\xfb\x1f" * 100)
         self.fails(PeerMisbehaved, WILL * 100)
         self.fails(PeerMisbehaved, b"\xff\xfa\x18" + b"x" * 300)

@@ -39,10 +39,10 @@ def asked(*offered: bytes) -> Negotiation:
 
 
 class VNCTests(SynchronousTestCase):
-    """Both sides."""
+    """The client and the server."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what the specification has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what the specification demands."""
         result = talk(vnc.connect, vnc.serve)
         self.assertEqual(
             result.by_server,
@@ -50,30 +50,30 @@ class VNCTests(SynchronousTestCase):
         )
         self.assertEqual(result.by_client, [VERSION, b"\x13", b"\x00\x02", PLAIN])
 
-    def test_what_the_guests_ask_for(self) -> None:
-        """Both guests learn which kind was chosen, since they have to go on with it."""
+    def test_the_outcome_is_the_subtype(self) -> None:
+        """On both sides the outcome is the chosen subtype, with which the application continues."""
         result = talk(vnc.connect, vnc.serve)
         self.assertEqual(result.client.outcome, vnc.X509_PLAIN.to_bytes(4, "big"))
         self.assertEqual(result.server.outcome, PLAIN)
 
 
 class VNCClientTests(SynchronousTestCase):
-    """The client's side, told what a server might say."""
+    """The client, given what a server may send."""
 
     def test_later_versions_are_answered_with_ours(self) -> None:
-        """Servers that name themselves in the version (macOS, RealVNC) are spoken to in 3.8."""
+        """Servers with a version of their own (macOS, RealVNC) are answered with 3.8."""
         for version in (b"RFB 003.889\n", b"RFB 004.001\n", b"RFB 005.000\n"):
             self.assertEqual(told(vnc.connect, version).data_to_send(), VERSION)
 
-    def test_c17_earlier_versions_have_no_vencrypt(self) -> None:
-        """A server before 3.8 is told nothing, not even a version."""
+    def test_a_server_before_3_8_has_no_tls(self) -> None:
+        """A server before 3.8 is sent nothing, not even a version."""
         for version in (b"RFB 003.003\n", b"RFB 003.007\n"):
             client = told(vnc.connect)
             self.assertRaises(TLSNotOffered, client.receive_data, version)
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c16_what_is_no_version(self) -> None:
-        """A server of something else is named by what it said."""
+    def test_another_greeting_is_refused(self) -> None:
+        """The error for a server of another protocol shows what it sent."""
         for said in (
             b"220 mail.example.com\r\n",
             b"RFB 003.008\r",
@@ -83,51 +83,51 @@ class VNCClientTests(SynchronousTestCase):
             error = self.assertRaises(PeerMisbehaved, told, vnc.connect, said)
             self.assertIn(repr(said[:12]), str(error))
 
-    def test_a_server_that_wants_nobody(self) -> None:
-        """A server without any security types gives its reason."""
+    def test_a_server_may_refuse_the_connection(self) -> None:
+        """An empty list of security types is reported as PeerLeft, with the server's reason."""
         reason = b"\x00\x00\x00\x08too many"
         error = self.assertRaises(PeerLeft, told, vnc.connect, VERSION, *bytewise(b"\x00" + reason))
         self.assertEqual(error.received, b"too many")
         self.assertRaises(PeerMisbehaved, told, vnc.connect, VERSION, b"\x00\xff\xff\xff\xff")
 
-    def test_c14_no_vencrypt(self) -> None:
-        """None, VNC's own password and anonymous TLS (18) are not taken instead."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """None, VNC's own password and anonymous TLS (18) are not chosen instead of VeNCrypt."""
         client = told(vnc.connect, VERSION)
         client.data_to_send()
         self.assertRaises(TLSNotOffered, client.receive_data, b"\x03\x01\x02\x12")
         self.assertEqual(client.data_to_send(), b"")
 
-    def test_vencrypt_among_others(self) -> None:
+    def test_vencrypt_is_chosen_among_other_types(self) -> None:
         """VeNCrypt is chosen wherever it stands in the list."""
         for types in (b"\x13", b"\x01\x02\x13", b"\x13\x12\x01"):
             client = told(vnc.connect, VERSION, bytes([len(types)]) + types)
             self.assertEqual(client.data_to_send(), VERSION + b"\x13")
 
-    def test_versions_of_vencrypt(self) -> None:
-        """0.1 writes its kinds in another way and is not spoken; later ones are answered in 0.2."""
+    def test_only_vencrypt_0_2_is_spoken(self) -> None:
+        """0.1 has another format and is not spoken; later versions are answered with 0.2."""
         for version in (b"\x00\x00", b"\x00\x01"):
             self.assertRaises(TLSNotOffered, told, vnc.connect, VERSION, b"\x01\x13", version)
         for version in (b"\x00\x03", b"\x01\x00"):
             client = told(vnc.connect, VERSION, b"\x01\x13", version)
             self.assertEqual(client.data_to_send(), VERSION + b"\x13\x00\x02")
 
-    def test_c15_refusals(self) -> None:
-        """A server may say no to the version, or to the kind that it has offered."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A server may refuse the version, or the subtype that it has offered."""
         error = self.assertRaises(
             TLSRefused, told, vnc.connect, VERSION, b"\x01\x13", b"\x00\x02", b"\xff"
         )
         self.assertEqual(error.code, "ff")
         self.assertRaises(TLSRefused, asked(NONE).receive_data, b"\x00")
 
-    def test_the_first_kind_with_a_certificate(self) -> None:
-        """Of the kinds that are fit the server's first is chosen, and the guest learns it."""
+    def test_the_first_subtype_with_a_certificate_is_chosen(self) -> None:
+        """The server's first subtype with a certificate is chosen, and is the outcome."""
         for first in (PLAIN, X509_VNC, NONE):
             client = asked(*WITH_SASL, *ANONYMOUS, first, PLAIN, NONE)
             self.assertEqual(client.data_to_send(), first)
             client.receive_data(b"\x01")
             self.assertEqual(client.outcome, first)
 
-    def test_c25_anonymous_kinds_are_not_taken(self) -> None:
+    def test_subtypes_without_a_certificate_are_not_chosen(self) -> None:
         """Encryption without a certificate could be with anyone, and is not chosen."""
         for offered in (ANONYMOUS, WITH_SASL, [*ANONYMOUS, *WITH_SASL], []):
             client = told(vnc.connect, VERSION, b"\x01\x13", b"\x00\x02")
@@ -135,15 +135,15 @@ class VNCClientTests(SynchronousTestCase):
             self.assertRaises(TLSNotOffered, client.receive_data, b"\x00" + kinds(*offered))
             self.assertEqual(client.data_to_send(), b"")
 
-    def test_c16_what_is_no_go_ahead(self) -> None:
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
         """Only 01 leads to TLS."""
         for byte in (b"\x02", b"\x16", b"\xff"):
             client = asked(PLAIN)
             self.assertRaises(PeerMisbehaved, client.receive_data, byte)
             self.assertFalse(client.is_complete)
 
-    def test_c13_no_answer_before_the_question(self) -> None:
-        """Whatever comes together with what it does not belong to ends it."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """A message that arrives before its question ends the dialogue."""
         for said in (
             [VERSION + b"\x01\x13"],
             [VERSION, b"\x01\x13\x00\x02"],
@@ -154,23 +154,23 @@ class VNCClientTests(SynchronousTestCase):
             client = told(vnc.connect, *before)
             self.assertRaises(PeerMisbehaved, client.receive_data, last)
 
-    def test_c9_nothing_may_follow_the_go_ahead(self) -> None:
-        """A result of the login in the clear, behind the go-ahead, is an attack."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """A login result in plaintext, after the go-ahead, is an attack."""
         self.assertRaises(PlaintextInjected, asked(PLAIN).receive_data, b"\x01\x00\x00\x00\x00")
 
 
 class VNCServerTests(SynchronousTestCase):
-    """The server's side, told what a client might say."""
+    """The server, given what a client may send."""
 
-    def test_every_kind_with_a_certificate(self) -> None:
-        """The client chooses, and the guest learns it."""
+    def test_every_subtype_with_a_certificate_is_served(self) -> None:
+        """The client chooses the subtype, which is the outcome."""
         for kind in (PLAIN, X509_VNC, NONE):
             server = told(vnc.serve, VERSION, b"\x13", b"\x00\x02", kind)
             self.assertTrue(server.is_complete)
             self.assertEqual(server.outcome, kind)
 
-    def test_clients_of_other_versions(self) -> None:
-        """They hear why they are not let in, in the form of their version."""
+    def test_a_client_of_another_version_is_told_why(self) -> None:
+        """Clients of other versions are told the reason, in the format of their version."""
         for version, none in (
             (b"RFB 003.003\n", b"\0\0\0\0"),
             (b"RFB 003.005\n", b"\0\0\0\0"),
@@ -186,7 +186,7 @@ class VNCServerTests(SynchronousTestCase):
             self.assertEqual(int.from_bytes(size, "big"), len(reason))
             self.assertIn(b"VeNCrypt", reason)
 
-    def test_s20_no_other_security(self) -> None:
+    def test_nothing_else_is_served_before_tls(self) -> None:
         """None and VNC's own password are refused, and no challenge is sent."""
         for chosen in (b"\x01", b"\x02", b"\x12", b"\x00"):
             server = told(vnc.serve, VERSION)
@@ -196,35 +196,35 @@ class VNCServerTests(SynchronousTestCase):
             self.assertEqual(answer[:4], b"\0\0\0\x01")
             self.assertEqual(int.from_bytes(answer[4:8], "big"), len(answer[8:]))
 
-    def test_other_versions_of_vencrypt(self) -> None:
-        """A client that wants another version hears no."""
+    def test_other_versions_of_vencrypt_are_refused(self) -> None:
+        """A client that asks for another version of VeNCrypt is refused."""
         for version in (b"\x00\x00", b"\x00\x01", b"\x00\x03"):
             server = told(vnc.serve, VERSION, b"\x13")
             server.data_to_send()
             self.assertRaises(PeerMisbehaved, server.receive_data, version)
             self.assertEqual(server.data_to_send(), b"\xff")
 
-    def test_anonymous_kinds_are_not_served(self) -> None:
-        """A kind that was not offered cannot be chosen."""
+    def test_subtypes_without_a_certificate_are_not_served(self) -> None:
+        """A client cannot choose a subtype that was not offered."""
         for kind in (*ANONYMOUS, *WITH_SASL, bytes(4)):
             server = told(vnc.serve, VERSION, b"\x13", b"\x00\x02")
             server.data_to_send()
             self.assertRaises(PeerMisbehaved, server.receive_data, kind)
             self.assertEqual(server.data_to_send(), b"\x00")
 
-    def test_what_is_no_version(self) -> None:
-        """A client that speaks something else ends it."""
+    def test_another_protocol_is_refused(self) -> None:
+        """A client of another protocol ends the dialogue."""
         self.assertRaises(PeerMisbehaved, told, vnc.serve, b"GET / HTTP/1.1\r\n")
 
-    def test_s7_a_login_behind_the_choice(self) -> None:
-        """A name and a password pipelined behind the choice end it, unread."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """A name and a password pipelined after the choice end the dialogue, unread."""
         login = b"\0\0\0\x05\0\0\0\x02alicepw"
         server = told(vnc.serve, VERSION, b"\x13", b"\x00\x02")
         server.data_to_send()
         self.assertRaises(PlaintextInjected, server.receive_data, PLAIN + login)
         self.assertEqual((server.data_to_send(), server.outcome[4:]), (b"", b""))
 
-    def test_s12_a_hello_behind_the_choice(self) -> None:
-        """TLS waits for the go-ahead."""
+    def test_an_early_client_hello_is_refused(self) -> None:
+        """A ClientHello before the go-ahead ends the dialogue."""
         server = told(vnc.serve, VERSION, b"\x13", b"\x00\x02")
         self.assertRaises(PlaintextInjected, server.receive_data, PLAIN + b"\x16\x03\x01")

@@ -44,54 +44,54 @@ class WireTestCase(SynchronousTestCase):
 
 
 class BoundsTests(WireTestCase):
-    """How much there may be."""
+    """The limits of a dialogue."""
 
-    def test_the_bounds(self) -> None:
+    def test_the_limits_are_as_documented(self) -> None:
         """8 KiB a line, 200 lines and 64 KiB a dialogue, 20 commands before TLS."""
         self.assertEqual((LINE, LINES, TOTAL, COMMANDS), (8192, 200, 65536, 20))
 
 
-class SayingTests(WireTestCase):
-    """What goes out."""
+class SendingTests(WireTestCase):
+    """What a dialogue sends."""
 
-    def test_things_are_said_in_order(self) -> None:
-        """Answers and questions go out as they were said."""
+    def test_bytes_are_sent_in_order(self) -> None:
+        """Answers and questions are sent in the order of the calls."""
         wire = Wire()
         wire.send(b"one")
         wire.ask(b"two")
         self.assertEqual(wire.outgoing, b"onetwo")
 
-    def test_an_answer_before_its_question_is_none(self) -> None:
-        """A question is not asked of someone who has answered already (CVE-2026-42246)."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """A question is not sent to a peer whose answer is already there (CVE-2026-42246)."""
         for early in (b"a1 OK done\r\n", b"a", b"\0"):
             wire = having(early)
             error = self.assertRaises(PeerMisbehaved, wire.ask, b"a1 STARTTLS\r\n")
             self.assertIn(f"before it was asked: {early!r}", str(error))
             self.assertEqual(wire.outgoing, b"")
 
-    def test_servers_may_have_been_told_more(self) -> None:
+    def test_an_answer_is_sent_although_commands_wait(self) -> None:
         """An answer is sent although more commands have come: clients may pipeline."""
         wire = having(b"NOOP\r\n")
         wire.send(b"250 Ok\r\n")
         self.assertEqual(wire.outgoing, b"250 Ok\r\n")
 
-    def test_goodbye_to_who_talks_and_talks(self) -> None:
-        """Who sends commands in vain is told so, and how many it were is known."""
+    def test_giving_up_sends_a_goodbye(self) -> None:
+        """A client without a command for TLS is sent a goodbye; the error has the number."""
         wire = Wire()
         error = self.assertRaises(PeerMisbehaved, wire.give_up, b"421 Bye\r\n")
         self.assertEqual(wire.outgoing, b"421 Bye\r\n")
         self.assertIn(f"sent {COMMANDS} commands", str(error))
 
-    def test_private_words_cannot_be_guessed(self) -> None:
-        """Words such as tags are letters and digits, long, and never the same twice."""
+    def test_nonces_cannot_be_guessed(self) -> None:
+        """Nonces are letters and digits, long, and never the same twice."""
         wire = Wire()
         words = {wire.nonce() for _ in range(100)}
         self.assertEqual(len(words), 100)
         for word in words:
             self.assertTrue(word.isascii() and word.isalnum() and len(word) >= 16, word)
 
-    def test_every_conversation_has_its_own_bytes(self) -> None:
-        """What one peer says is not heard on another's wire."""
+    def test_each_wire_has_buffers_of_its_own(self) -> None:
+        """Bytes of one wire are not seen on another."""
         one, other = Wire(), Wire()
         one.received += b"x"
         one.send(b"y")
@@ -99,9 +99,9 @@ class SayingTests(WireTestCase):
 
 
 class LineTests(WireTestCase):
-    """Lines."""
+    """Reading lines."""
 
-    def test_a_line_ends_with_lf_and_perhaps_a_cr(self) -> None:
+    def test_a_line_ends_with_lf_or_cr_lf(self) -> None:
         """The end of a line is LF, or CR and LF; a second CR belongs to the line."""
         rows = {
             b"x\r\n": b"x",
@@ -118,7 +118,7 @@ class LineTests(WireTestCase):
             self.assertEqual(wire.received, b"rest")
 
     def test_half_a_line_is_waited_for(self) -> None:
-        """A line is a line when its end has come; a CR is no end."""
+        """A line is complete when its LF has come; a CR is not an end."""
         for half in (b"", b"x", b"x\r"):
             wire = having(half)
             dialogue = wire.line()
@@ -126,7 +126,7 @@ class LineTests(WireTestCase):
             wire.received += b"y\n"
             self.assertEqual(result(dialogue), half + b"y")
 
-    def test_lines_are_bounded(self) -> None:
+    def test_the_bytes_of_a_line_are_limited(self) -> None:
         """A line has so many bytes with its end, and not one more."""
         self.assertEqual(len(result(having(b"x" * (LINE - 1), b"\n").line())), LINE - 1)
         self.waits(having(b"x" * (LINE - 1)).line())
@@ -135,21 +135,21 @@ class LineTests(WireTestCase):
             self.assertIn(f"longer than {LINE} bytes", message)
             self.assertLess(len(message), 200)
 
-    def test_a_dialogue_may_be_stricter(self) -> None:
-        """A protocol with shorter lines says so."""
+    def test_a_dialogue_may_set_a_lower_limit(self) -> None:
+        """A protocol with shorter lines passes its own limit."""
         self.assertEqual(result(having(b"xxx\n").line(4)), b"xxx")
         self.assertIn("longer than 4 bytes", self.misbehaved(having(b"xxxx\n").line(4)))
         self.assertIn("longer than 4 bytes", self.misbehaved(having(b"xxxx").line(4)))
 
-    def test_there_are_only_so_many(self) -> None:
-        """After so many lines a dialogue is not taken to lead anywhere."""
+    def test_the_lines_of_a_dialogue_are_limited(self) -> None:
+        """A dialogue reads so many lines, and not one more."""
         wire = having(b"x\n" * (LINES + 1))
         for _ in range(LINES):
             result(wire.line())
         self.assertIn(f"more than {LINES} lines", self.misbehaved(wire.line()))
 
-    def test_a_line_that_drips_costs_no_more(self) -> None:
-        """A line that comes byte by byte is not searched from its beginning each time."""
+    def test_a_line_byte_by_byte_takes_linear_time(self) -> None:
+        """A line that arrives byte by byte is not searched from its start each time."""
         wire = Wire()
         dialogue = wire.line(TOTAL)
         began = time.process_time()
@@ -162,10 +162,10 @@ class LineTests(WireTestCase):
 
 
 class CommandTests(WireTestCase):
-    """Lines of clients."""
+    """Reading the commands of a client."""
 
-    def test_verb_and_argument(self) -> None:
-        """A verb is read in any case, an argument as it is; spaces around do not matter."""
+    def test_a_command_is_a_verb_and_an_argument(self) -> None:
+        """A verb is read in any case, an argument as it is; spaces around them are stripped."""
         rows = {
             b"starttls\r\n": (b"STARTTLS", b""),
             b"StartTLS \r\n": (b"STARTTLS", b""),
@@ -175,19 +175,19 @@ class CommandTests(WireTestCase):
         for received, command in rows.items():
             self.assertEqual(result(having(received).command()), command)
 
-    def test_nothing_but_spaces_is_trimmed(self) -> None:
-        """Control characters make a verb another one."""
+    def test_only_spaces_are_stripped(self) -> None:
+        """A control character makes another verb."""
         for received in (b"STLS\r\r\n", b"STLS\t\n", b"\0STLS\n", b"\x0bSTLS\n", b"STLS\0\n"):
             self.assertEqual(
                 result(having(received).command()), (received[:-1].removesuffix(b"\r"), b"")
             )
 
 
-class BytesTests(WireTestCase):
-    """Messages without lines."""
+class ExactlyTests(WireTestCase):
+    """Reading messages of a known length."""
 
-    def test_exactly_so_many(self) -> None:
-        """A message of a known length is taken when it is all there, and not a byte more."""
+    def test_exactly_the_asked_bytes_are_taken(self) -> None:
+        """A message is taken when it is complete, and not a byte more."""
         wire = having(b"abc")
         dialogue = wire.exactly(4)
         self.waits(dialogue)
@@ -197,14 +197,14 @@ class BytesTests(WireTestCase):
         self.assertEqual(result(having(b"abcd").exactly(4)), b"abcd")
         self.assertEqual(result(wire.exactly(0)), b"")
 
-    def test_sizes_are_bounded(self) -> None:
-        """A message that could never come is not waited for."""
+    def test_a_length_above_the_limit_is_refused(self) -> None:
+        """A message that could never fit is not waited for."""
         for count in (-1, TOTAL + 1, 1 << 64):
             self.assertIn(f"of {count} bytes", self.misbehaved(Wire().exactly(count)))
         self.waits(Wire().exactly(TOTAL))
 
-    def test_something(self) -> None:
-        """Whatever comes first is waited for, and left where it is."""
+    def test_waiting_for_data_takes_nothing(self) -> None:
+        """The first byte is waited for, and left in the buffer."""
         wire = Wire()
         dialogue = wire.wait_for_data()
         self.waits(dialogue)
@@ -215,7 +215,7 @@ class BytesTests(WireTestCase):
     @settings(deadline=None)
     @given(said=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200), max_size=8))
     def test_segments_do_not_matter(self, said: bytes, cuts: list[int]) -> None:
-        """The same lines come of the same bytes, however they are cut."""
+        """The same bytes give the same lines, in whatever segments they arrive."""
         wire, lines, dialogue = Wire(), [], None
         places = [0, *sorted(cuts), 200]
         for begin, end in itertools.pairwise(places):

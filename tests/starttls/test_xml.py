@@ -54,8 +54,8 @@ def child(behind: bytes) -> Element:
 class ReadingTests(SynchronousTestCase):
     """What is read."""
 
-    def test_a_header(self) -> None:
-        """A stream's header has a name and attributes, whether or not it is declared to be XML."""
+    def test_a_header_has_a_name_and_attributes(self) -> None:
+        """A stream's header is read with or without an XML declaration."""
         for declaration in (
             b"",
             b"<?xml version='1.0'?>",
@@ -68,7 +68,7 @@ class ReadingTests(SynchronousTestCase):
             self.assertEqual(header.attributes, {"to": "example.com", "version": "1.0"})
             self.assertEqual(header.source, declaration + HEADER)
 
-    def test_every_spelling_of_an_element(self) -> None:
+    def test_every_spelling_of_an_element_is_understood(self) -> None:
         """Quotes, prefixes, spaces and the order of attributes do not matter."""
         for spelling in (
             b"<proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>",
@@ -81,18 +81,18 @@ class ReadingTests(SynchronousTestCase):
         ):
             self.assertEqual(child(spelling).name, PROCEED, spelling)
 
-    def test_namespaces_count(self) -> None:
-        """A name in another namespace is another name."""
+    def test_a_name_includes_its_namespace(self) -> None:
+        """The same local name in another namespace is another name."""
         for other in (b"<proceed/>", b"<proceed xmlns='x'/>", b"<stream:proceed/>"):
             self.assertNotEqual(child(other).name, PROCEED)
 
-    def test_children(self) -> None:
-        """The elements within an element are listed, and what those hold is passed over."""
+    def test_children_are_listed_without_their_contents(self) -> None:
+        """The elements directly inside an element are listed, and their contents are skipped."""
         element = child(b"<a xmlns='n'><b><c/></b>&lt;text&gt; <d xmlns='m'/></a>")
         self.assertEqual((element.name, element.children), ("n a", ("n b", "m d")))
 
-    def test_one_after_the_other(self) -> None:
-        """Elements come one by one, white space may stand between them, and then comes the end."""
+    def test_elements_are_read_one_after_the_other(self) -> None:
+        """White space may stand between elements, and the last one is followed by the end."""
         said = stream(b"<a/> \r\n\t<b x='1'/></stream:stream>")
         first, second, last = (now(said.element()) for _ in range(3))
         self.assertEqual(first, Element("jabber:client a", {}, (), b"<a/>"))
@@ -100,28 +100,28 @@ class ReadingTests(SynchronousTestCase):
         self.assertIsNone(last)
         self.assertIsNone(now(said.element()))
 
-    def test_a_stream_that_ends_with_its_header(self) -> None:
-        """A stream may hold nothing."""
+    def test_a_stream_may_be_empty(self) -> None:
+        """A header may also end the stream."""
         said = stream(b"", HEADER[:-1] + b"/>")
         self.assertIsNone(now(said.element()))
 
-    def test_not_a_byte_too_many(self) -> None:
-        """What stands behind a tag is left where it is, however much it looks like XML."""
+    def test_no_byte_beyond_a_tag_is_taken(self) -> None:
+        """What follows a tag is left in the buffer, however much it looks like XML."""
         for evil in (b" ", b"\n", b"<", b"<evil/>", b"</stream:stream>", b">", b"\0", b"'"):
             for element in (b"<a/>", b"<a></a>", b"<a b='>'/>", b'<a b="\'>"><c/></a>'):
                 said = stream(element + evil)
                 now(said.element())
                 self.assertEqual(bytes(said.wire.received), evil)
 
-    def test_waiting(self) -> None:
-        """An element is waited for to its last byte."""
+    def test_an_element_is_waited_for_to_its_last_byte(self) -> None:
+        """An element is not returned before its end tag is complete."""
         whole = b"<a b='>' c=\">\"><d>e > f</d></a>"
         for count in range(len(whole)):
             self.assertRaises(AssertionError, child, whole[:count])
 
     @given(cuts=st.lists(st.integers(1, 20), max_size=30))
     def test_segments_do_not_matter(self, cuts: list[int]) -> None:
-        """An element is the same in whatever segments it comes."""
+        """An element is the same in whatever segments it arrives."""
         rest = HEADER + "<a b='ä>'><d e=\"'\"/>ö > &amp;</a>".encode() + b"behind"
         said = Stream(Wire())
         header, element = said.header(), said.element()
@@ -141,14 +141,14 @@ class ReadingTests(SynchronousTestCase):
 
 
 class RefusalTests(SynchronousTestCase):
-    """What is not read."""
+    """What is refused."""
 
     def refused(self, behind: bytes) -> str:
         """Why what follows a header is refused."""
         return str(self.assertRaises(PeerMisbehaved, now, stream(behind).element()))
 
-    def test_what_xmpp_forbids(self) -> None:
-        """Comments, instructions, DTDs and CDATA are refused, before they are looked into."""
+    def test_what_xmpp_forbids_is_refused(self) -> None:
+        """Comments, instructions, DTDs and CDATA are refused before they are parsed."""
         for forbidden in (
             b"<!-- x -->",
             b"<?php x ?>",
@@ -161,8 +161,8 @@ class RefusalTests(SynchronousTestCase):
             self.assertIn("no such XML", self.refused(forbidden))
             self.assertIn("no such XML", self.refused(b"<a>x" + forbidden))
 
-    def test_no_dtd_before_the_stream(self) -> None:
-        """No entity can be declared, so none can grow."""
+    def test_a_dtd_before_the_stream_is_refused(self) -> None:
+        """No entity can be declared, so no entity can expand."""
         for prolog in (
             b"<!DOCTYPE a [<!ENTITY b 'bbbb'><!ENTITY c '&b;&b;'>]>",
             b"<!DOCTYPE a SYSTEM 'file:///etc/passwd'>",
@@ -173,13 +173,13 @@ class RefusalTests(SynchronousTestCase):
             wire = Wire(received=bytearray(prolog + HEADER))
             self.assertRaises(PeerMisbehaved, now, Stream(wire).header())
 
-    def test_entities_that_no_one_declared(self) -> None:
+    def test_undeclared_entities_are_refused(self) -> None:
         """Entities other than XML's own are refused, in text and in attributes."""
         for entity in (b"<a>&b;</a>", b"<a b='&c;'/>"):
             self.assertIn("undefined entity", self.refused(entity))
 
-    def test_what_is_no_xml(self) -> None:
-        """What is not well-formed is refused, and told with its beginning."""
+    def test_malformed_xml_is_refused(self) -> None:
+        """XML that is not well-formed is refused, and the error shows its beginning."""
         for broken in (
             b"<>",
             b"<a b=c>",
@@ -197,38 +197,38 @@ class RefusalTests(SynchronousTestCase):
         ):
             self.assertIn("is no XML", self.refused(broken), broken)
 
-    def test_other_encodings(self) -> None:
-        """UTF-16 is refused, in which a tag would end at other bytes."""
+    def test_other_encodings_are_refused(self) -> None:
+        """UTF-16, in which a tag would end with other bytes, is refused."""
         for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
             wire = Wire(received=bytearray("<a b='>'/>".encode(encoding)))
             self.assertRaises(PeerMisbehaved, now, Stream(wire).header())
         self.assertIn("no such XML", self.refused(b"<a b='\0'/>"))
 
-    def test_text_between_elements(self) -> None:
+    def test_text_between_elements_is_refused(self) -> None:
         """Text has no place between a stream's elements."""
         self.assertIn("b'evil'", self.refused(b"evil<a/>"))
         self.assertIn("b'<'", self.refused(b"&lt;<a/>"))
 
-    def test_a_stream_within_a_stream(self) -> None:
-        """A second header is no element to be waited for."""
+    def test_a_stream_within_a_stream_is_refused(self) -> None:
+        """A second header is refused at once, and not waited for as an element."""
         self.assertIn("within its stream", self.refused(HEADER))
 
-    def test_behind_the_end(self) -> None:
-        """Nothing is read behind the stream's end."""
+    def test_nothing_is_read_after_the_end(self) -> None:
+        """Nothing is read after the stream's end."""
         said = stream(b"</stream:stream><a/>")
         self.assertIsNone(now(said.element()))
         self.assertIsNone(now(said.element()))
         self.assertEqual(bytes(said.wire.received), b"<a/>")
 
-    def test_a_tag_without_an_end(self) -> None:
-        """A tag is so long and no longer, with whatever stands before it."""
+    def test_the_bytes_of_a_tag_are_limited(self) -> None:
+        """A tag, with the text before it, has so many bytes and no more."""
         for long in (b"<a b='" + b">" * LINE, b"x" * LINE, b"<" * LINE):
             self.assertIn("longer than", self.refused(long))
         fits = b"<a b='" + b">" * (LINE - 9) + b"'/>"
         self.assertEqual(len(fits), LINE)
         self.assertEqual(child(fits).source, fits)
 
-    def test_depth_costs_nothing(self) -> None:
-        """Elements within elements without end neither recurse nor pile up."""
+    def test_deep_nesting_is_cheap(self) -> None:
+        """Endlessly nested elements neither recurse nor accumulate."""
         deep = child(b"<a>" * 20000 + b"</a>" * 20000)
         self.assertEqual(deep.children, ("jabber:client a",))

@@ -47,16 +47,16 @@ ELSEWHERE: Final = (
 
 
 class TranscriptTests(SynchronousTestCase):
-    """What is said when all is well."""
+    """The client and the server, when all is well."""
 
-    def test_the_transcript(self) -> None:
-        """A client and a server say what RFC 6120 has them say."""
+    def test_the_dialogue_follows_the_specification(self) -> None:
+        """A client and a server send what RFC 6120 specifies."""
         result = talk(xmpp.connect, xmpp.serve)
         self.assertEqual(result.by_client, [TO_SERVER, STARTTLS])
         self.assertEqual(result.by_server, [TO_CLIENT + FEATURES, PROCEED])
 
-    def test_between_servers(self) -> None:
-        """A server that calls another says who it is, and hears that it was heard."""
+    def test_both_domains_are_named_between_servers(self) -> None:
+        """A server that connects to another names its own domain, and the answer repeats it."""
         result = talk(xmpp.connect_server, xmpp.serve_server)
         self.assertEqual(
             result.by_client[0],
@@ -71,8 +71,8 @@ class TranscriptTests(SynchronousTestCase):
             b"id='fresh1' to='[192.0.2.7]' version='1.0'>" + FEATURES,
         )
 
-    def test_the_guest_hears_nothing(self) -> None:
-        """Under TLS a client begins a new stream, so nothing of the old one is told."""
+    def test_the_application_receives_nothing(self) -> None:
+        """Under TLS a client begins a new stream, so nothing of the old one is delivered."""
         for connect, serve in (
             (xmpp.connect, xmpp.serve),
             (xmpp.connect_server, xmpp.serve_server),
@@ -87,7 +87,7 @@ class TranscriptTests(SynchronousTestCase):
         self.assertIn(b" to='&#x27;&gt;&lt;a/&gt;&amp;&quot;' from='&lt;us&gt;' ", said)
 
     def test_the_domain_is_verified(self) -> None:
-        """The certificate is for the domain that was asked for, not for the host that has it."""
+        """The certificate is for the domain that was asked for, not for the host that serves it."""
         asked = Negotiation(
             xmpp.connect, Wire(host="xmpp7.example", name="example.com")
         ).data_to_send()
@@ -99,10 +99,10 @@ class TranscriptTests(SynchronousTestCase):
 
 
 class ClientTests(SynchronousTestCase):
-    """What a client makes of a server's words."""
+    """The client, given what a server may send."""
 
-    def test_another_protocol_is_known_at_once(self) -> None:
-        """A greeting that is not XML is an answer, before any deadline."""
+    def test_another_protocol_is_refused_at_once(self) -> None:
+        """A greeting that is not XML ends the dialogue without waiting for a deadline."""
         error = self.fails(PeerMisbehaved, b"220 mail.example.com ESMTP\r\n")
         self.assertIn("does not begin with XML", str(error))
 
@@ -112,8 +112,8 @@ class ClientTests(SynchronousTestCase):
         self.assertIs(type(error), kind, error)
         return error
 
-    def test_every_spelling(self) -> None:
-        """Servers spell the same thing in many ways."""
+    def test_every_spelling_of_the_go_ahead_is_understood(self) -> None:
+        """Servers spell the same XML in many ways."""
         for header in (
             TO_CLIENT,
             TO_CLIENT.removeprefix(XML),
@@ -136,8 +136,8 @@ class ClientTests(SynchronousTestCase):
                     )
                     self.assertTrue(client.is_complete, header + features + proceed)
 
-    def test_c7_nothing_may_follow_proceed(self) -> None:
-        """C7: whatever stands behind the go-ahead ends it, be it a single space."""
+    def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
+        """Whatever follows the go-ahead ends the dialogue, even a single space."""
         for evil in (
             b" ",
             b"\n",
@@ -150,8 +150,8 @@ class ClientTests(SynchronousTestCase):
         ):
             self.fails(PlaintextInjected, TO_CLIENT + FEATURES, PROCEED + evil)
 
-    def test_c7_nothing_in_place_of_proceed(self) -> None:
-        """C7: what is no go-ahead is none, however friendly."""
+    def test_only_the_go_ahead_leads_to_tls(self) -> None:
+        """Any other element in place of the go-ahead is refused."""
         plain = (
             b"<stream:features><mechanisms xmlns='urn:ietf:params:xml:ns:xmpp-sasl'>"
             b"<mechanism>PLAIN</mechanism></mechanisms></stream:features>"
@@ -171,13 +171,13 @@ class ClientTests(SynchronousTestCase):
         ):
             self.fails(PeerMisbehaved, TO_CLIENT + FEATURES, other)
 
-    def test_c13_answers_before_the_question(self) -> None:
-        """C13: a go-ahead that came along with the features was made by someone who knew ours."""
+    def test_an_answer_before_its_question_is_refused(self) -> None:
+        """A go-ahead that arrives with the features is not an answer."""
         for early in (PROCEED, FAILURE, b" "):
             self.fails(PeerMisbehaved, TO_CLIENT + FEATURES + early)
 
-    def test_c14_not_offered(self) -> None:
-        """C14: TLS is not asked for where it is not among the features."""
+    def test_tls_not_offered_ends_the_dialogue(self) -> None:
+        """TLS is not asked for if it is not among the features."""
         for features in (
             b"<stream:features/>",
             b"<stream:features></stream:features>",
@@ -193,36 +193,36 @@ class ClientTests(SynchronousTestCase):
             _, said = farewell(xmpp.connect, TO_CLIENT + features)
             self.assertNotIn(b"starttls", said)
 
-    def test_c15_refused(self) -> None:
-        """C15: a failure is a refusal, and is told in the server's own words."""
+    def test_a_refusal_of_tls_is_reported(self) -> None:
+        """A failure is a refusal, and is reported as the server sent it."""
         error = self.fails(TLSRefused, TO_CLIENT + FEATURES, FAILURE)
         self.assertIn("(failure)", str(error))
         self.assertIn("urn:ietf:params:xml:ns:xmpp-tls", str(error))
 
-    def test_c17_old_servers(self) -> None:
-        """C17: a server older than XMPP 1.0 has no features, hence no upgrade."""
+    def test_a_server_without_capabilities_has_no_tls(self) -> None:
+        """A server older than XMPP 1.0 has no features, hence no upgrade."""
         for version in (b"", b" version=''", b" version='0.9'", b" version='1'", b" version='x.1'"):
             header = TO_CLIENT.removeprefix(XML).replace(b" version='1.0'", version)
             self.fails(TLSNotOffered, XML + header + FEATURES)
 
-    def test_c19_other_hosts_are_not_called(self) -> None:
-        """C19: an error ends the stream, and the host that it may name is not called."""
+    def test_referrals_are_not_followed(self) -> None:
+        """An error ends the stream, and no connection is made to the host that it names."""
         self.fails(PeerLeft, TO_CLIENT + ELSEWHERE)
         self.fails(PeerLeft, TO_CLIENT + FEATURES, ELSEWHERE)
 
-    def test_the_end_of_a_stream(self) -> None:
-        """A server may take its leave at any time."""
+    def test_a_server_may_end_the_stream(self) -> None:
+        """The end of the stream is reported as PeerLeft at any time."""
         self.fails(PeerLeft, TO_CLIENT + b"</stream:stream>")
         self.fails(PeerLeft, TO_CLIENT + FEATURES, b"</stream:stream>")
         self.fails(PeerLeft, TO_CLIENT[:-1] + b"/>")
 
-    def test_c20_what_comes_before_the_features(self) -> None:
-        """C20: nothing but features may come first; nothing is delivered."""
+    def test_only_features_may_follow_the_header(self) -> None:
+        """Nothing but features may come first; nothing is delivered."""
         for other in (b"<message/>", b"<iq/>", b"<features/>", PROCEED):
             self.fails(PeerMisbehaved, TO_CLIENT + other + FEATURES)
 
-    def test_c21_texts_of_strangers(self) -> None:
-        """C21: what a server says is shown escaped, and in part."""
+    def test_hostile_text_is_escaped_and_cut(self) -> None:
+        """A server's text is escaped and cut in messages."""
         failure = FAILURE.replace(b"/></", b">\x1b[31m" + b"x" * 4000 + b"</failure></")
         for control in ("\x1b", "\u202e", "\x85"):
             said = failure.replace(b"\x1b", control.encode())
@@ -230,8 +230,8 @@ class ClientTests(SynchronousTestCase):
             self.assertTrue(str(error).isprintable())
             self.assertLess(len(str(error)), 400)
 
-    def test_c28_floods(self) -> None:
-        """C28: endless features, and features without an end, come to an end."""
+    def test_a_flood_ends_the_dialogue(self) -> None:
+        """Endless features, and features without an end, end the dialogue."""
         for flood in (b"<a/>", b"<a>", b"<a b='" + b"x" * 4000 + b"'/>"):
             client = told(xmpp.connect, TO_CLIENT + b"<stream:features>")
 
@@ -243,8 +243,8 @@ class ClientTests(SynchronousTestCase):
 
             self.assertRaises(PeerMisbehaved, pour)
 
-    def test_no_stream(self) -> None:
-        """A peer that sends other XML, or none, is no XMPP server."""
+    def test_another_root_element_is_refused(self) -> None:
+        """A peer that sends other XML, or none, is not an XMPP server."""
         for other in (
             b"<html xmlns='http://www.w3.org/1999/xhtml'>",
             b"<stream:stream version='1.0'>",
@@ -257,17 +257,17 @@ class ClientTests(SynchronousTestCase):
 
 
 class ServerTests(SynchronousTestCase):
-    """What a server makes of a client's words."""
+    """The server, given what a client may send."""
 
-    def test_s8_nothing_may_follow_the_request(self) -> None:
-        """S8: whatever is pipelined behind the request ends it, be it a single space."""
+    def test_bytes_after_the_request_are_an_attack(self) -> None:
+        """Whatever is pipelined after the request ends the dialogue, even a single space."""
         for evil in (b"<iq/>", b" ", b"</stream:stream>", b"\x16\x03\x01"):
             error, said = farewell(xmpp.serve, TO_SERVER, STARTTLS + evil)
             self.assertIsInstance(error, PlaintextInjected)
             self.assertNotIn(b"proceed", said)
 
-    def test_s19_every_spelling(self) -> None:
-        """S19: clients spell their request in many ways."""
+    def test_every_spelling_of_the_request_is_understood(self) -> None:
+        """Clients spell their request in many ways."""
         for request in (
             STARTTLS,
             b'<starttls xmlns="urn:ietf:params:xml:ns:xmpp-tls"></starttls>',
@@ -275,8 +275,8 @@ class ServerTests(SynchronousTestCase):
         ):
             self.assertTrue(told(xmpp.serve, TO_SERVER, request).is_complete)
 
-    def test_s20_nothing_else_before_tls(self) -> None:
-        """S20: credentials are not looked at, nor is any other stanza; the stream ends."""
+    def test_nothing_else_is_served_before_tls(self) -> None:
+        """Credentials and all other stanzas end the stream, and are not evaluated."""
         for stanza in (
             b"<auth xmlns='urn:ietf:params:xml:ns:xmpp-sasl' mechanism='PLAIN'>AGEAYg==</auth>",
             b"<iq type='get'/>",
@@ -288,20 +288,20 @@ class ServerTests(SynchronousTestCase):
             self.assertIs(type(error), PeerMisbehaved)
             self.assertTrue(said.endswith(FEATURES + POLICY), said)
 
-    def test_another_protocol_is_told_at_once(self) -> None:
-        """What cannot become XML is not waited for, and is told why in a stream's own words."""
+    def test_another_protocol_is_refused_at_once(self) -> None:
+        """What cannot become XML is not waited for; the answer is a stream error."""
         for said in (b"\x16\x03\x01\x02\x00\x01", b"EHLO me\r\n", b"<a b></c>"):
             error, answer = farewell(xmpp.serve, said)
             self.assertIs(type(error), PeerMisbehaved)
             self.assertTrue(answer.startswith(server_header()), answer)
             self.assertIn(b"<stream:error><not-well-formed ", answer)
 
-    def test_nothing_but_tls_is_offered(self) -> None:
-        """The features are the upgrade, which is required, and no mechanism to log in."""
+    def test_only_tls_is_offered(self) -> None:
+        """The only feature is the upgrade, which is required; there is no login mechanism."""
         self.assertEqual(told(xmpp.serve, TO_SERVER).data_to_send(), server_header() + FEATURES)
 
-    def test_whom_the_client_calls(self) -> None:
-        """A server answers as the domain that was called, or as itself."""
+    def test_the_server_answers_as_the_domain_that_was_asked_for(self) -> None:
+        """A server answers as the domain that the client named, or as itself."""
         for called, answered in (
             (b" to='a.example'", b"from='a.example'"),
             (b" to='a&apos;&lt;'", b"from='a&#x27;&lt;'"),
@@ -310,36 +310,36 @@ class ServerTests(SynchronousTestCase):
             header = TO_SERVER.replace(b" to='server.example'", called)
             self.assertIn(answered, told(xmpp.serve, header).data_to_send())
 
-    def test_streams_cannot_be_foretold(self) -> None:
+    def test_stream_ids_cannot_be_guessed(self) -> None:
         """Every stream has an id of its own (RFC 6120, 4.7.3)."""
         first, second = (Negotiation(xmpp.serve) for _ in range(2))
         first.receive_data(TO_SERVER)
         second.receive_data(TO_SERVER)
         self.assertNotEqual(first.data_to_send(), second.data_to_send())
 
-    def test_old_clients(self) -> None:
-        """A client older than XMPP 1.0 cannot have TLS, and is told so."""
+    def test_a_client_without_tls_is_told_why(self) -> None:
+        """A client older than XMPP 1.0 cannot have TLS, and is sent a stream error."""
         for version in (b"", b" version='0.9'"):
             header = TO_SERVER.removeprefix(XML).replace(b" version='1.0'", version)
             error, said = farewell(xmpp.serve, header)
             self.assertIs(type(error), PeerMisbehaved)
             self.assertIn(b"<stream:error><unsupported-version ", said)
 
-    def test_other_xml(self) -> None:
-        """A client that begins no stream is told so in one."""
+    def test_another_root_element_is_refused(self) -> None:
+        """A client that begins no stream is sent a stream error."""
         error, said = farewell(xmpp.serve, b"<stream xmlns='jabber:client' version='1.0'>")
         self.assertIs(type(error), PeerMisbehaved)
         self.assertIn(b"<stream:error><invalid-namespace ", said)
         self.assertTrue(said.startswith(XML + b"<stream:stream "))
 
-    def test_a_client_that_leaves(self) -> None:
-        """A client may end its stream, and then ours ends."""
+    def test_a_client_may_quit(self) -> None:
+        """A client may end its stream, and the server ends its own."""
         error, said = farewell(xmpp.serve, TO_SERVER + b"</stream:stream>")
         self.assertIsInstance(error, PeerLeft)
         self.assertTrue(said.endswith(FEATURES + b"</stream:stream>"))
 
-    def test_s28_other_protocols(self) -> None:
-        """S28: a browser is turned away at its first tag or its last bearable byte."""
+    def test_http_ends_the_dialogue(self) -> None:
+        """A browser is refused at its first tag, or at the limit of bytes."""
         error, _ = farewell(xmpp.serve, b"GET /<script> HTTP/1.1\r\n\r\n")
         self.assertIs(type(error), PeerMisbehaved)
 
