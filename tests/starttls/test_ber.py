@@ -1,4 +1,4 @@
-"""BER as LDAP has it: every length fits, in whichever form, or it is refused."""
+"""BER as LDAP needs it: every length has to fit, in its short or long form."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import bytewise
+from tests.starttls.in_memory import byte_by_byte
 from txtransport.errors import PeerMisbehaved
 from txtransport.starttls.ber import Element, element, elements, encoded, number
 from txtransport.starttls.negotiation import Negotiation
@@ -22,7 +22,7 @@ def _contents(wire: Wire) -> Dialogue[bytes]:
 
 
 def message(*segments: bytes) -> bytes | None:
-    """The contents of the message that these segments are; None if more has to come."""
+    """The contents of the message in these segments; None if it is not complete."""
     reading = Negotiation(_contents)
     for segment in segments:
         reading.receive_data(segment)
@@ -40,9 +40,9 @@ class ElementTests(SynchronousTestCase):
     def test_segments_do_not_matter(self) -> None:
         """An element is the same in whatever segments it arrives."""
         whole = bytes.fromhex("308400000003") + b"abc"
-        self.assertEqual(message(*bytewise(whole)), b"abc")
+        self.assertEqual(message(*byte_by_byte(whole)), b"abc")
         for count in range(len(whole)):
-            self.assertIsNone(message(*bytewise(whole[:count])), count)
+            self.assertIsNone(message(*byte_by_byte(whole[:count])), count)
 
     def test_lengths_out_of_bounds_are_refused(self) -> None:
         """An indefinite length, a length of five bytes and a length above the limit are refused."""

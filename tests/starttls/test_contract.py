@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import bytewise, split_at, talk, wire
+from tests.starttls.in_memory import byte_by_byte, negotiate, new_wire, split_at
 from txtransport.errors import NegotiationError, PeerLeft, PeerMisbehaved, PlaintextInjected
 from txtransport.starttls.negotiation import Negotiation
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol
@@ -19,7 +19,7 @@ THOROUGHLY: Final = settings(deadline=None, max_examples=60)
 BOTH: Final[list[tuple[StartTLSProtocol, Speaker]]] = [
     (row, row.serve) for row in STARTTLS_PROTOCOLS.values() if row.serve is not None
 ]
-"""Protocols of which both sides are here."""
+"""Protocols with a client and a server here, and the server's side."""
 
 SIDES: Final[list[tuple[str, Speaker]]] = [
     (f"{row.name} {side}", speaker)
@@ -36,7 +36,7 @@ class ContractTests(SynchronousTestCase):
     def test_client_and_server_come_to_tls(self) -> None:
         """Our client and our server come to TLS, and leave no byte in their buffers."""
         for row, serve in BOTH:
-            result = talk(row.connect, serve)
+            result = negotiate(row.connect, serve)
             self.assertTrue(result.client.is_complete and result.server.is_complete, row.name)
             self.assertEqual(result.server.wire.received, b"")
             self.assertEqual(result.client.wire.received, b"")
@@ -44,10 +44,10 @@ class ContractTests(SynchronousTestCase):
     def test_segments_do_not_matter(self) -> None:
         """A dialogue is the same byte by byte, or split in two anywhere."""
         for row, serve in BOTH:
-            plain = talk(row.connect, serve)
+            plain = negotiate(row.connect, serve)
             longest = max(map(len, plain.by_client + plain.by_server))
-            for cut in (bytewise, *(split_at(place) for place in range(1, longest))):
-                again = talk(row.connect, serve, cut)
+            for cut in (byte_by_byte, *(split_at(place) for place in range(1, longest))):
+                again = negotiate(row.connect, serve, cut)
                 self.assertEqual(again.by_client, plain.by_client, row.name)
                 self.assertEqual(again.by_server, plain.by_server, row.name)
                 self.assertTrue(again.client.is_complete and again.server.is_complete)
@@ -55,27 +55,27 @@ class ContractTests(SynchronousTestCase):
     def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
         """A byte after the server's last message ends the client's dialogue (CVE-2011-0411)."""
         for row, serve in BOTH:
-            plain = talk(row.connect, serve)
+            plain = negotiate(row.connect, serve)
             if not plain.by_server:
                 continue
             *before, last = plain.by_server
             for evil in (b"\x00", b"\n", b" ", b"evil\r\n", b"\x16\x03\x01"):
-                client = Negotiation(row.connect, wire())
-                for said in before:
-                    client.receive_data(said)
+                client = Negotiation(row.connect, new_wire())
+                for message in before:
+                    client.receive_data(message)
                 self.assertRaises(PlaintextInjected, client.receive_data, last + evil)
 
     def test_bytes_after_the_request_are_an_attack(self) -> None:
         """Bytes pipelined after the client's request end the dialogue, and no go-ahead is sent."""
         for row, serve in BOTH:
-            by_client = talk(row.connect, serve).by_client
-            if not by_client:  # With NATS whatever a client says is TLS's already.
+            by_client = negotiate(row.connect, serve).by_client
+            if not by_client:  # A client of NATS sends nothing before TLS.
                 continue
             *before, last = by_client
             for evil in (b"\x00", b"\n", b"evil\r\n"):
                 server = Negotiation(serve, Wire())
-                for said in before:
-                    server.receive_data(said)
+                for message in before:
+                    server.receive_data(message)
                 server.data_to_send()
                 self.assertRaises(PlaintextInjected, server.receive_data, last + evil)
                 self.assertEqual(server.data_to_send(), b"", row.name)
@@ -83,26 +83,26 @@ class ContractTests(SynchronousTestCase):
     def test_an_answer_before_its_question_is_refused(self) -> None:
         """All messages of a server, sent at once, do not lead to TLS."""
         for row, serve in BOTH:
-            said = talk(row.connect, serve).by_server
-            if len(said) < 2:
+            messages = negotiate(row.connect, serve).by_server
+            if len(messages) < 2:
                 continue
-            client = Negotiation(row.connect, wire())
-            self.assertRaises(NegotiationError, client.receive_data, b"".join(said))
+            client = Negotiation(row.connect, new_wire())
+            self.assertRaises(NegotiationError, client.receive_data, b"".join(messages))
 
     def test_a_lost_connection_is_reported_at_any_byte(self) -> None:
         """A peer may close after any byte: the dialogue is incomplete, the error is PeerLeft."""
         for row, serve in BOTH:
-            plain = talk(row.connect, serve)
-            for speaker, said in ((row.connect, plain.by_server), (serve, plain.by_client)):
-                everything = bytewise(b"".join(said))
+            plain = negotiate(row.connect, serve)
+            for speaker, messages in ((row.connect, plain.by_server), (serve, plain.by_client)):
+                everything = byte_by_byte(b"".join(messages))
                 for count in range(len(everything)):
-                    side = Negotiation(speaker, wire())
+                    side = Negotiation(speaker, new_wire())
                     try:
                         for byte in everything[:count]:
                             side.receive_data(byte)
                     except PeerMisbehaved:
-                        # The words belong to a conversation of their own, such
-                        # as an IMAP client's tags.
+                        # The recorded bytes may fit only the first dialogue, such as
+                        # the tags of IMAP.
                         break
                     self.assertFalse(side.is_complete, (row.name, count))
                     self.assertIsInstance(side.connection_lost(), PeerLeft)
@@ -111,8 +111,8 @@ class ContractTests(SynchronousTestCase):
         """Endless lines, a line without an end and endless binary data end every dialogue."""
         for name, speaker in SIDES:
             for flood in (b"x", b"x\r\n", b"250-x\r\n", b"* x\r\n", b"\x00", b"\xff"):
-                side = Negotiation(speaker, wire())
-                if side.is_complete:  # It only speaks.
+                side = Negotiation(speaker, new_wire())
+                if side.is_complete:  # A server of NATS reads nothing.
                     continue
                 chunk = flood * (4096 // len(flood))
 
@@ -129,7 +129,7 @@ class ContractTests(SynchronousTestCase):
     def test_any_bytes_cause_only_negotiation_errors(self, segments: list[bytes]) -> None:
         """Whatever a peer sends, only NegotiationError is raised, with a text that can be shown."""
         for _, speaker in SIDES:
-            side = Negotiation(speaker, wire())
+            side = Negotiation(speaker, new_wire())
             try:
                 for segment in segments:
                     if not side.is_complete:
@@ -143,16 +143,16 @@ class ContractTests(SynchronousTestCase):
     def test_a_changed_byte_causes_only_negotiation_errors(self, data: st.DataObject) -> None:
         """A good dialogue with one byte changed comes to TLS, or raises NegotiationError."""
         row, serve = data.draw(st.sampled_from(BOTH))
-        plain = talk(row.connect, serve)
-        for speaker, said in ((row.connect, plain.by_server), (serve, plain.by_client)):
-            if not said:
+        plain = negotiate(row.connect, serve)
+        for speaker, messages in ((row.connect, plain.by_server), (serve, plain.by_client)):
+            if not messages:
                 continue
-            which = data.draw(st.integers(0, len(said) - 1))
-            place = data.draw(st.integers(0, len(said[which]) - 1))
+            which = data.draw(st.integers(0, len(messages) - 1))
+            place = data.draw(st.integers(0, len(messages[which]) - 1))
             byte = data.draw(st.integers(0, 255))
-            side = Negotiation(speaker, wire())
+            side = Negotiation(speaker, new_wire())
             try:
-                for number, each in enumerate(said):
+                for number, each in enumerate(messages):
                     changed = bytearray(each)
                     if number == which:
                         changed[place] = byte

@@ -1,4 +1,4 @@
-"""IMAP's way to TLS."""
+"""The IMAP dialogue: ``STARTTLS``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import farewell, talk, told
+from tests.starttls.in_memory import after_receiving, failure_after, negotiate
 from txtransport.errors import (
     PeerLeft,
     PeerMisbehaved,
@@ -41,7 +41,7 @@ UNASKED: Final = (
     b"* ",
     b"*",
 )
-"""What a server may say, or someone in the middle may have it say."""
+"""Untagged lines that a server, or someone on the path, may send."""
 
 
 class IMAPTests(SynchronousTestCase):
@@ -49,7 +49,7 @@ class IMAPTests(SynchronousTestCase):
 
     def test_the_dialogue_follows_the_specification(self) -> None:
         """A client and a server send what RFC 9051 specifies."""
-        result = talk(imap.connect, imap.serve)
+        result = negotiate(imap.connect, imap.serve)
         self.assertEqual(
             result.by_server,
             [
@@ -61,8 +61,8 @@ class IMAPTests(SynchronousTestCase):
         self.assertEqual(result.by_client, [b"fresh1 CAPABILITY\r\n", b"fresh2 STARTTLS\r\n"])
 
     def test_the_client_s_application_receives_our_greeting(self) -> None:
-        """The application of a client receives a greeting without capabilities; a server's nothing."""
-        result = talk(imap.connect, imap.serve)
+        """A client's application receives a greeting without capabilities, a server's nothing."""
+        result = negotiate(imap.connect, imap.serve)
         self.assertEqual(result.client.outcome, b"* OK ready\r\n")
         self.assertEqual(result.server.outcome, b"")
 
@@ -95,7 +95,7 @@ class IMAPClientTests(SynchronousTestCase):
     def test_capabilities_in_the_greeting_are_asked_for_again(self) -> None:
         """A greeting may list capabilities; the client sends CAPABILITY all the same."""
         for greeting in (b"* OK", b"* ok hi", b"* OK [CAPABILITY IMAP4rev1] hi", b"* OK [ALERT] x"):
-            client = told(imap.connect, greeting + b"\r\n")
+            client = after_receiving(imap.connect, greeting + b"\r\n")
             self.assertEqual(client.data_to_send(), b"fresh1 CAPABILITY\r\n")
 
     def test_preauth_rules_out_tls(self) -> None:
@@ -106,28 +106,28 @@ class IMAPClientTests(SynchronousTestCase):
             b"* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS] hi",
             b"* PREAUTH [CAPABILITY IMAP4rev1 AUTH=PLAIN] \x1b[2J",
         ):
-            client = told(imap.connect)
+            client = after_receiving(imap.connect)
             error = self.assertRaises(PreAuthenticated, client.receive_data, greeting + b"\r\n")
             self.assertTrue(str(error).isprintable())
             self.assertEqual(client.data_to_send(), b"")
 
     def test_a_server_may_refuse_the_connection(self) -> None:
         """BYE is reported with its text, as a greeting and later."""
-        for said in (
+        for received in (
             (b"* BYE busy\r\n",),
             (b"* bye\r\n",),
             (GREETING, b"* BYE busy\r\n"),
             (GREETING, OFFER, b"* Bye busy\r\n"),
             (GREETING, b"* BYE\r\n"),
         ):
-            error = self.assertRaises(PeerLeft, told, imap.connect, *said)
-            self.assertEqual(error.received, said[-1][:-2])
+            error = self.assertRaises(PeerLeft, after_receiving, imap.connect, *received)
+            self.assertEqual(error.received, received[-1][:-2])
 
     def test_another_greeting_is_refused(self) -> None:
         """Other protocols, and other words, are not a greeting."""
-        for said in (b"220 hi", b"+OK hi", b"* NO hi", b"* BAD", b"OK hi", b"*OK", b"* OKAY", b"",
+        for line in (b"220 hi", b"+OK hi", b"* NO hi", b"* BAD", b"OK hi", b"*OK", b"* OKAY", b"",
                      b" * OK", b"*  OK", b"+ OK", b"a OK"):  # fmt: skip
-            self.assertRaises(PeerMisbehaved, told, imap.connect, said + b"\r\n")
+            self.assertRaises(PeerMisbehaved, after_receiving, imap.connect, line + b"\r\n")
 
     def test_starttls_is_a_whole_word_of_the_list(self) -> None:
         """STARTTLS is a whole word of the list, in any case; other lines do not matter."""
@@ -136,7 +136,7 @@ class IMAPClientTests(SynchronousTestCase):
             b"* capability starttls\r\nfresh1 ok\r\n",
             b"* 1 EXISTS\r\n* CAPABILITY X\r\n* CAPABILITY STARTTLS\r\nfresh1 OK x\r\n",
         ):
-            client = told(imap.connect, GREETING, offer)
+            client = after_receiving(imap.connect, GREETING, offer)
             self.assertEqual(client.data_to_send(), b"fresh1 CAPABILITY\r\nfresh2 STARTTLS\r\n")
 
     def test_tls_not_offered_ends_the_dialogue(self) -> None:
@@ -149,7 +149,7 @@ class IMAPClientTests(SynchronousTestCase):
             b"* XCAPABILITY STARTTLS\r\n",
             b"* CAPABILITY\r\n",
         ):
-            client = told(imap.connect, GREETING)
+            client = after_receiving(imap.connect, GREETING)
             client.data_to_send()
             self.assertRaises(TLSNotOffered, client.receive_data, offer + b"fresh1 OK STARTTLS\r\n")
             self.assertEqual(client.data_to_send(), b"")
@@ -159,56 +159,65 @@ class IMAPClientTests(SynchronousTestCase):
         for word in (b"BAD", b"NO"):
             error = self.assertRaises(
                 TLSNotOffered,
-                told, imap.connect, GREETING,
+                after_receiving, imap.connect, GREETING,
                 b"* CAPABILITY STARTTLS\r\nfresh1 " + word + b" what?\r\n",
             )  # fmt: skip
             self.assertEqual(error.reply, b"STARTTLS " + word + b" what?")
         self.assertRaises(
-            TLSNotOffered, told, imap.connect, GREETING, b"* CAPABILITY IMAP4\r\nfresh1 OK\r\n"
+            TLSNotOffered,
+            after_receiving,
+            imap.connect,
+            GREETING,
+            b"* CAPABILITY IMAP4\r\nfresh1 OK\r\n",
         )
 
     def test_a_refusal_of_tls_is_reported(self) -> None:
         """NO and BAD are refusals, and are reported with their text."""
         for word, code in ((b"NO", "NO"), (b"bad", "BAD")):
             error = self.assertRaises(
-                TLSRefused, told, imap.connect, GREETING, OFFER, b"fresh2 " + word + b" not now\r\n"
+                TLSRefused,
+                after_receiving,
+                imap.connect,
+                GREETING,
+                OFFER,
+                b"fresh2 " + word + b" not now\r\n",
             )
             self.assertEqual((error.code, error.text), (code, b"not now"))
 
     def test_the_greeting_is_known_after_a_refusal(self) -> None:
         """After a refusal there is still a greeting for a client that continues in plaintext."""
-        client = told(imap.connect, GREETING, OFFER)
+        client = after_receiving(imap.connect, GREETING, OFFER)
         self.assertRaises(TLSRefused, client.receive_data, b"fresh2 NO not now\r\n")
         self.assertEqual(client.wire.greeting, b"* OK ready\r\n")
 
     def test_only_the_go_ahead_leads_to_tls(self) -> None:
         """Continuations, other tags, other words and joined words are not a go-ahead."""
-        for said in (
+        for received in (
             b"+ continue", b"+", b"fresh1 OK", b"fresh3 OK", b"fresh2", b"fresh2OK", b"fresh2 OKAY",
             b"fresh2 ", b"fresh2  OK", b"FRESH2 OK", b" fresh2 OK", b"fresh22 OK", b"OK", b"",
             b"220 go", b"*fresh2 OK", b"a OK", b"fresh2 PREAUTH",
         ):  # fmt: skip
-            client = told(imap.connect, GREETING, OFFER)
-            self.assertRaises(PeerMisbehaved, client.receive_data, said + b"\r\n")
+            client = after_receiving(imap.connect, GREETING, OFFER)
+            self.assertRaises(PeerMisbehaved, client.receive_data, received + b"\r\n")
             self.assertFalse(client.is_complete)
 
     def test_an_answer_before_its_question_is_refused(self) -> None:
         """Answers that arrive before the command are refused, even with the right tag."""
-        for said in (
+        for received in (
             (GREETING + b"a1 OK\r\n",),
             (GREETING + OFFER,),
             (GREETING + b"* 1 EXISTS\r\n",),
             (GREETING, OFFER + b"fresh2 OK go\r\n"),
         ):
-            client = told(imap.connect, *said[:-1])
+            client = after_receiving(imap.connect, *received[:-1])
             client.data_to_send()
-            self.assertRaises(PeerMisbehaved, client.receive_data, said[-1])
+            self.assertRaises(PeerMisbehaved, client.receive_data, received[-1])
             self.assertEqual(client.data_to_send(), b"")
 
     def test_untagged_responses_are_dropped(self) -> None:
         """Mails, alerts and referrals in plaintext are dropped, and never delivered."""
         for line in UNASKED:
-            client = told(
+            client = after_receiving(
                 imap.connect,
                 GREETING,
                 line + b"\r\n" + OFFER,
@@ -220,23 +229,25 @@ class IMAPClientTests(SynchronousTestCase):
     def test_a_flood_ends_the_dialogue(self) -> None:
         """A server that sends untagged lines and no answer is not waited for without end."""
         talking = b"* 1 EXISTS\r\n"
-        client = told(imap.connect, GREETING, OFFER, talking * 50 + b"fresh2 OK\r\n")
+        client = after_receiving(imap.connect, GREETING, OFFER, talking * 50 + b"fresh2 OK\r\n")
         self.assertTrue(client.is_complete)
         for before in ((GREETING,), (GREETING, OFFER)):
-            error = self.assertRaises(PeerMisbehaved, told, imap.connect, *before, talking * 51)
+            error = self.assertRaises(
+                PeerMisbehaved, after_receiving, imap.connect, *before, talking * 51
+            )
             self.assertIn("more than 50 lines", str(error))
 
     def test_literals_end_the_dialogue(self) -> None:
         """A line that announces a literal ends the dialogue; the literal is not read as lines."""
         mail = b"* 1 FETCH (BODY[] {28}\r\nfresh2 OK go\r\n"
-        for said in (
+        for received in (
             (b"* OK {5}\r\n",),
             (GREETING, b"* CAPABILITY {8}\r\nSTARTTLS\r\nfresh1 OK\r\n"),
             (GREETING, OFFER, mail),
             (GREETING, OFFER, b"fresh2 OK {5+}\r\n"),
             (GREETING, OFFER, b"fresh2 NO {5}\r\n"),
         ):
-            error = self.assertRaises(PeerMisbehaved, told, imap.connect, *said)
+            error = self.assertRaises(PeerMisbehaved, after_receiving, imap.connect, *received)
             self.assertIn("literal", str(error))
 
     def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
@@ -246,7 +257,7 @@ class IMAPClientTests(SynchronousTestCase):
             b"* OK [ALERT] x\r\n",
             b"* BYE close\r\n",
         ):
-            client = told(imap.connect, GREETING, OFFER)
+            client = after_receiving(imap.connect, GREETING, OFFER)
             error = self.assertRaises(
                 PlaintextInjected, client.receive_data, b"fresh2 OK\r\n" + evil
             )
@@ -256,7 +267,9 @@ class IMAPClientTests(SynchronousTestCase):
     def test_hostile_text_is_escaped_and_cut(self) -> None:
         """A server's text is escaped and cut in messages."""
         hostile = b"fresh2 NO \x1b[2J\x00" + b"x" * 8000 + b"\r\n"
-        error = self.assertRaises(TLSRefused, told, imap.connect, GREETING, OFFER, hostile)
+        error = self.assertRaises(
+            TLSRefused, after_receiving, imap.connect, GREETING, OFFER, hostile
+        )
         self.assertTrue(str(error).isprintable())
         self.assertLess(len(str(error)), 400)
 
@@ -289,19 +302,19 @@ class IMAPServerTests(SynchronousTestCase):
             b"\xff NOOP\r\n": unknown,
             b"a" * 65 + b" NOOP\r\n": unknown,
         }
-        for said, answer in rows.items():
-            server = told(imap.serve, said)
+        for received, answer in rows.items():
+            server = after_receiving(imap.serve, received)
             self.assertFalse(server.is_complete)
-            self.assertEqual(server.data_to_send(), READY + answer, said)
+            self.assertEqual(server.data_to_send(), READY + answer, received)
 
     def test_every_spelling_of_the_request_is_understood(self) -> None:
         """STARTTLS is understood in any case, with any tag, and with a bare LF."""
-        for said, tag in (
+        for received, tag in (
             (b"a1 STARTTLS\r\n", b"a1"),
             (b". starttls\n", b"."),
             (b"A]~ StartTLS \n", b"A]~"),
         ):
-            server = told(imap.serve, said)
+            server = after_receiving(imap.serve, received)
             self.assertTrue(server.is_complete)
             self.assertEqual(
                 server.data_to_send(), READY + tag + b" OK Begin TLS negotiation now\r\n"
@@ -315,39 +328,41 @@ class IMAPServerTests(SynchronousTestCase):
             b"X LOGIN mallory {20}\r\n",
             b"\x16\x03\x01",
         ):
-            error, said = farewell(imap.serve, b"A STARTTLS\r\n" + evil)
+            error, sent = failure_after(imap.serve, b"A STARTTLS\r\n" + evil)
             self.assertIsInstance(error, PlaintextInjected)
-            self.assertEqual(said, b"")
+            self.assertEqual(sent, b"")
 
     def test_literals_end_the_dialogue(self) -> None:
         """A client that announces a literal is rejected before it sends the literal."""
-        for said, tag in (
+        for received, tag in (
             (b"a LOGIN {3}\r\n", b"a"),
             (b"a LOGIN {11+}\r\nb STARTTLS\r\n joe\r\n", b"a"),
             (b"{5}\r\n", b"*"),
             (b"a STARTTLS {5}\r\n", b"a"),
         ):
-            error, heard = farewell(imap.serve, said)
+            error, sent = failure_after(imap.serve, received)
             self.assertIsInstance(error, PeerMisbehaved)
-            self.assertEqual(heard, READY + tag + b" BAD No literals before TLS\r\n")
+            self.assertEqual(sent, READY + tag + b" BAD No literals before TLS\r\n")
 
     def test_passwords_in_plaintext_are_not_evaluated(self) -> None:
         """Credentials in plaintext are rejected unread, and appear in no message."""
-        error, said = farewell(imap.serve, *[b"a LOGIN joe hunter2\r\n"] * COMMANDS)
+        error, sent = failure_after(imap.serve, *[b"a LOGIN joe hunter2\r\n"] * COMMANDS)
         self.assertNotIn("hunter2", str(error))
-        self.assertEqual(said.count(b"a NO [PRIVACYREQUIRED]"), COMMANDS)
+        self.assertEqual(sent.count(b"a NO [PRIVACYREQUIRED]"), COMMANDS)
 
     def test_a_client_may_quit(self) -> None:
         """LOGOUT is answered, and reported as PeerLeft."""
-        error, said = farewell(imap.serve, b"a LOGOUT\r\n")
+        error, sent = failure_after(imap.serve, b"a LOGOUT\r\n")
         self.assertIsInstance(error, PeerLeft)
-        self.assertEqual(said, READY + b"* BYE\r\na OK Bye\r\n")
+        self.assertEqual(sent, READY + b"* BYE\r\na OK Bye\r\n")
 
     def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
         """After so many commands the server gives up; the last of them may still start TLS."""
-        error, said = farewell(imap.serve, *[b"a NOOP\r\n"] * COMMANDS)
+        error, sent = failure_after(imap.serve, *[b"a NOOP\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
-        self.assertTrue(said.endswith(b"a OK Done\r\n* BYE Too many commands before STARTTLS\r\n"))
+        self.assertTrue(sent.endswith(b"a OK Done\r\n* BYE Too many commands before STARTTLS\r\n"))
         self.assertTrue(
-            told(imap.serve, *[b"a NOOP\r\n"] * (COMMANDS - 1), b"a STARTTLS\r\n").is_complete
+            after_receiving(
+                imap.serve, *[b"a NOOP\r\n"] * (COMMANDS - 1), b"a STARTTLS\r\n"
+            ).is_complete
         )

@@ -1,10 +1,10 @@
-"""IRC's way to TLS."""
+"""The IRC dialogue: ``STARTTLS``."""
 
 from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import farewell, talk, told
+from tests.starttls.in_memory import after_receiving, failure_after, negotiate
 from txtransport.errors import (
     PeerLeft,
     PeerMisbehaved,
@@ -23,7 +23,7 @@ class IRCTests(SynchronousTestCase):
 
     def test_the_dialogue_follows_the_specification(self) -> None:
         """A client and a server send what IRCv3 specifies."""
-        result = talk(irc.connect, irc.serve)
+        result = negotiate(irc.connect, irc.serve)
         self.assertEqual(result.by_client, [b"STARTTLS\r\n"])
         self.assertEqual(
             result.by_server,
@@ -32,7 +32,7 @@ class IRCTests(SynchronousTestCase):
 
     def test_the_application_receives_nothing(self) -> None:
         """The application's protocol receives nothing: a client sends first."""
-        result = talk(irc.connect, irc.serve)
+        result = negotiate(irc.connect, irc.serve)
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
     def test_the_table_has_its_ports_and_options(self) -> None:
@@ -50,21 +50,21 @@ class IRCClientTests(SynchronousTestCase):
 
     def test_starttls_is_sent_first(self) -> None:
         """The client sends STARTTLS before any name."""
-        self.assertEqual(told(irc.connect).data_to_send(), b"STARTTLS\r\n")
+        self.assertEqual(after_receiving(irc.connect).data_to_send(), b"STARTTLS\r\n")
 
     def test_the_go_ahead_is_recognised_by_its_number(self) -> None:
         """Only the number counts, not who sends it or how the text reads."""
-        for said in (
+        for received in (
             b":s 670 nick :go\r\n",
             b":irc.example 670 * :STARTTLS erfolgreich\r\n",
             b":s 670\n",
             b"670 * :go\r\n",
         ):
-            self.assertTrue(told(irc.connect, said).is_complete, said)
+            self.assertTrue(after_receiving(irc.connect, received).is_complete, received)
 
     def test_notices_before_the_go_ahead_are_dropped(self) -> None:
         """What a server sends while it looks up names is not an answer, and is not delivered."""
-        client = told(
+        client = after_receiving(
             irc.connect,
             b":s NOTICE * :*** Looking up your hostname...\r\nNOTICE AUTH :*** 670 \r\n",
             b":s CAP * LS :tls\r\n:s notice AUTH :*** Checking Ident\r\nPING :670\r\n",
@@ -78,14 +78,22 @@ class IRCClientTests(SynchronousTestCase):
 
     def test_tls_not_offered_ends_the_dialogue(self) -> None:
         """Servers that do not know the command send 421 or 451."""
-        for said in (b":s 421 * STARTTLS :Unknown command", b":s 451 * :You have not registered"):
-            error = self.assertRaises(TLSNotOffered, told, irc.connect, said + b"\r\n")
-            self.assertEqual(error.reply, said)
+        for received in (
+            b":s 421 * STARTTLS :Unknown command",
+            b":s 451 * :You have not registered",
+        ):
+            error = self.assertRaises(
+                TLSNotOffered, after_receiving, irc.connect, received + b"\r\n"
+            )
+            self.assertEqual(error.reply, received)
 
     def test_a_refusal_of_tls_is_reported(self) -> None:
         """A server that cannot start TLS at the moment refuses with 691."""
         error = self.assertRaises(
-            TLSRefused, told, irc.connect, b":s 691 * :STARTTLS failed (Wrong moon phase)\r\n"
+            TLSRefused,
+            after_receiving,
+            irc.connect,
+            b":s 691 * :STARTTLS failed (Wrong moon phase)\r\n",
         )
         self.assertEqual(
             (error.code, error.text), ("691", b"* :STARTTLS failed (Wrong moon phase)")
@@ -93,26 +101,28 @@ class IRCClientTests(SynchronousTestCase):
 
     def test_only_the_go_ahead_leads_to_tls(self) -> None:
         """Only a whole number in the right place is an answer."""
-        for said in (
+        for received in (
             b":s 6700 * :go", b":s 67 * :go", b":s  670 * :go", b":670 * :go", b": :s 670", b"",
             b"@a=b :s 670 * :go", b":s 001 nick :Welcome", b"220 hi", b"+OK", b"* OK", b":s",
             b":s PRIVMSG you :670",
         ):  # fmt: skip
-            self.assertRaises(PeerMisbehaved, told, irc.connect, said + b"\r\n")
+            self.assertRaises(PeerMisbehaved, after_receiving, irc.connect, received + b"\r\n")
 
     def test_a_server_may_close_the_link(self) -> None:
         """ERROR is reported as PeerLeft, with its reason."""
-        for said in (b"ERROR :Closing Link: (Throttled)", b":s error :no"):
-            error = self.assertRaises(PeerLeft, told, irc.connect, said + b"\r\n")
-            self.assertEqual(error.received, said)
+        for received in (b"ERROR :Closing Link: (Throttled)", b":s error :no"):
+            error = self.assertRaises(PeerLeft, after_receiving, irc.connect, received + b"\r\n")
+            self.assertEqual(error.received, received)
 
     def test_a_flood_ends_the_dialogue(self) -> None:
         """A server that sends only notices is not waited for without end."""
-        self.assertRaises(PeerMisbehaved, told, irc.connect, b":s NOTICE * :x\r\n" * 1000)
+        self.assertRaises(
+            PeerMisbehaved, after_receiving, irc.connect, b":s NOTICE * :x\r\n" * 1000
+        )
 
     def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
         """Bytes that arrive with the go-ahead are an attack."""
-        client = told(irc.connect)
+        client = after_receiving(irc.connect)
         evil = b":s 001 nick :Welcome\r\n"
         error = self.assertRaises(
             PlaintextInjected, client.receive_data, b":s 670 * :go\r\n" + evil
@@ -123,11 +133,11 @@ class IRCClientTests(SynchronousTestCase):
 class IRCServerTests(SynchronousTestCase):
     """The server, given what a client may send."""
 
-    def answer(self, said: bytes) -> bytes:
-        """What the server says to a line, and goes on."""
+    def answer(self, received: bytes) -> bytes:
+        """What the server sends in answer to a line, after which the dialogue continues."""
         server = Negotiation(irc.serve)
         self.assertEqual(server.data_to_send(), b"")
-        server.receive_data(said)
+        server.receive_data(received)
         self.assertFalse(server.is_complete)
         return server.data_to_send()
 
@@ -146,38 +156,40 @@ class IRCServerTests(SynchronousTestCase):
             b"USER joe 0 * :Joe\r\n": required,
             b"\r\n": required,
         }
-        for said, answer in rows.items():
-            self.assertEqual(self.answer(said), answer, said)
+        for received, answer in rows.items():
+            self.assertEqual(self.answer(received), answer, received)
 
     def test_every_spelling_of_the_request_is_understood(self) -> None:
         """STARTTLS is understood in any case, and with a bare LF."""
-        for said in (b"STARTTLS\r\n", b"starttls\n"):
-            self.assertTrue(told(irc.serve, said).is_complete)
+        for received in (b"STARTTLS\r\n", b"starttls\n"):
+            self.assertTrue(after_receiving(irc.serve, received).is_complete)
 
     def test_bytes_after_the_request_are_an_attack(self) -> None:
         """Commands pipelined after STARTTLS end the dialogue, without a go-ahead."""
         for evil in (b"NICK evil\r\n", b"X", b"\x16\x03\x01"):
-            error, said = farewell(irc.serve, b"STARTTLS\r\n" + evil)
+            error, sent = failure_after(irc.serve, b"STARTTLS\r\n" + evil)
             self.assertIsInstance(error, PlaintextInjected)
-            self.assertEqual(said, b"")
+            self.assertEqual(sent, b"")
 
     def test_passwords_in_plaintext_are_not_evaluated(self) -> None:
         """Credentials in plaintext are rejected unread, and appear in no message."""
-        error, said = farewell(irc.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
+        error, sent = failure_after(irc.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
         self.assertNotIn("hunter2", str(error))
-        self.assertEqual(said.count(b"TLS required"), COMMANDS)
+        self.assertEqual(sent.count(b"TLS required"), COMMANDS)
 
     def test_a_client_may_quit(self) -> None:
         """QUIT is answered, and reported as PeerLeft."""
-        error, said = farewell(irc.serve, b"QUIT :bye\r\n")
+        error, sent = failure_after(irc.serve, b"QUIT :bye\r\n")
         self.assertIsInstance(error, PeerLeft)
-        self.assertEqual(said, b"ERROR :Bye\r\n")
+        self.assertEqual(sent, b"ERROR :Bye\r\n")
 
     def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
         """After so many commands the server gives up; the last of them may still start TLS."""
-        error, said = farewell(irc.serve, *[b"CAP LS\r\n"] * COMMANDS)
+        error, sent = failure_after(irc.serve, *[b"CAP LS\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
-        self.assertTrue(said.endswith(b":tls\r\nERROR :Too many commands before STARTTLS\r\n"))
+        self.assertTrue(sent.endswith(b":tls\r\nERROR :Too many commands before STARTTLS\r\n"))
         self.assertTrue(
-            told(irc.serve, *[b"CAP LS\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n").is_complete
+            after_receiving(
+                irc.serve, *[b"CAP LS\r\n"] * (COMMANDS - 1), b"STARTTLS\r\n"
+            ).is_complete
         )

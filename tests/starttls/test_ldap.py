@@ -1,4 +1,4 @@
-"""LDAP: StartTLS byte by byte, in the answers of the usual servers, and what is no answer."""
+"""The LDAP dialogue: StartTLS to the byte, and the answers of usual servers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import farewell, talk, told
+from tests.starttls.in_memory import after_receiving, failure_after, negotiate
 from txtransport.errors import (
     NegotiationError,
     PeerLeft,
@@ -33,7 +33,7 @@ CONFIDENTIALITY: Final = (
 
 
 def message(operation: bytes, number: int = 1, behind: bytes = b"") -> bytes:
-    """A message with that operation."""
+    """An LDAPMessage with this operation."""
     digits = number.to_bytes(number.bit_length() // 8 + 1, "big")
     return encoded(0x30, encoded(0x02, digits), operation, behind)
 
@@ -49,34 +49,34 @@ class TranscriptTests(SynchronousTestCase):
 
     def test_the_dialogue_follows_the_specification(self) -> None:
         """A client and a server send the bytes that RFC 4511 specifies."""
-        result = talk(ldap.connect, ldap.serve)
+        result = negotiate(ldap.connect, ldap.serve)
         self.assertEqual(result.by_client, [REQUEST])
         self.assertEqual(result.by_server, [OPENLDAP])
 
     def test_the_go_ahead_of_usual_servers_is_understood(self) -> None:
         """OpenLDAP, Active Directory and ApacheDS encode their success differently."""
         for yes in (OPENLDAP, ACTIVE_DIRECTORY, APACHE):
-            self.assertTrue(told(ldap.connect, yes).is_complete)
+            self.assertTrue(after_receiving(ldap.connect, yes).is_complete)
 
     def test_controls_in_the_answer_are_ignored(self) -> None:
         """An answer may have controls, which are ignored."""
         with_controls = message(OPENLDAP[5:], behind=encoded(0xA0, b"\x30\x00"))
-        self.assertTrue(told(ldap.connect, with_controls).is_complete)
+        self.assertTrue(after_receiving(ldap.connect, with_controls).is_complete)
 
     def test_the_application_receives_nothing(self) -> None:
         """Under TLS a client sends first, so the application's protocol receives nothing."""
-        result = talk(ldap.connect, ldap.serve)
+        result = negotiate(ldap.connect, ldap.serve)
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
 
 class ClientTests(SynchronousTestCase):
     """The client, given what a server may send."""
 
-    def fails(self, kind: type[NegotiationError], said: bytes) -> NegotiationError:
-        """How a client fails that hears this."""
-        error, heard = farewell(ldap.connect, said)
+    def fails(self, kind: type[NegotiationError], received: bytes) -> NegotiationError:
+        """The error of a client that receives this, which has to be of this kind."""
+        error, sent = failure_after(ldap.connect, received)
         self.assertIs(type(error), kind, error)
-        self.assertEqual(heard, REQUEST)
+        self.assertEqual(sent, REQUEST)
         return error
 
     def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
@@ -84,7 +84,7 @@ class ClientTests(SynchronousTestCase):
         entry = message(encoded(0x64, encoded(0x04, b"cn=evil"), encoded(0x30)), 2)
         for evil in (entry, OPENLDAP, b"\0", b"\x30"):
             for yes in (OPENLDAP, ACTIVE_DIRECTORY, APACHE):
-                error, _ = farewell(ldap.connect, yes + evil)
+                error, _ = failure_after(ldap.connect, yes + evil)
                 self.assertIsInstance(error, PlaintextInjected)
 
     def test_a_refusal_of_tls_is_reported(self) -> None:
@@ -144,9 +144,11 @@ class ClientTests(SynchronousTestCase):
         error = self.fails(TLSRefused, answer(10, url, encoded(0xA3, encoded(0x04, url))))
         self.assertIn("10 referral", str(error))
         self.assertNotIn("evil", str(error))
-        # Nor in a success, where it has no place but does no harm.
+        # A referral in a success is ignored as well.
         self.assertTrue(
-            told(ldap.connect, answer(0, b"", encoded(0xA3, encoded(0x04, url)))).is_complete
+            after_receiving(
+                ldap.connect, answer(0, b"", encoded(0xA3, encoded(0x04, url)))
+            ).is_complete
         )
 
     def test_a_server_may_disconnect(self) -> None:
@@ -165,9 +167,9 @@ class ClientTests(SynchronousTestCase):
 class ServerTests(SynchronousTestCase):
     """The server, given what a client may send."""
 
-    def ends(self, said: bytes) -> NegotiationError:
-        """How a server fails that hears this; it says so with a Notice of Disconnection."""
-        error, answered = farewell(ldap.serve, said)
+    def disconnects(self, received: bytes) -> NegotiationError:
+        """The error of a server that receives this, and answers with a Notice of Disconnection."""
+        error, answered = failure_after(ldap.serve, received)
         notice = answer(2, b"StartTLS comes first", encoded(0x8A, NOTICE), number=0)
         self.assertTrue(answered.endswith(notice), answered)
         return error
@@ -175,9 +177,9 @@ class ServerTests(SynchronousTestCase):
     def test_bytes_after_the_request_are_an_attack(self) -> None:
         """A Bind after the request ends the dialogue: it is not read, and no go-ahead is sent."""
         for evil in (message(BIND, 2), b"\0", b"\x16\x03\x01"):
-            error, said = farewell(ldap.serve, REQUEST + evil)
+            error, sent = failure_after(ldap.serve, REQUEST + evil)
             self.assertIsInstance(error, PlaintextInjected)
-            self.assertEqual(said, b"")
+            self.assertEqual(sent, b"")
 
     def test_nothing_else_is_served_before_tls(self) -> None:
         """Every operation is answered with confidentialityRequired, and is not evaluated."""
@@ -185,7 +187,7 @@ class ServerTests(SynchronousTestCase):
             (0x60, 0x61), (0x63, 0x65), (0x66, 0x67), (0x68, 0x69),
             (0x4A, 0x6B), (0x6C, 0x6D), (0x6E, 0x6F),
         ):  # fmt: skip
-            server = told(ldap.serve, message(encoded(asked, b"any bytes"), 300))
+            server = after_receiving(ldap.serve, message(encoded(asked, b"any bytes"), 300))
             self.assertEqual(
                 server.data_to_send(), message(encoded(answered, CONFIDENTIALITY), 300)
             )
@@ -196,7 +198,7 @@ class ServerTests(SynchronousTestCase):
         """An answer has the message id of its request, from the smallest to the largest."""
         for number in ("01", "7f", "0080", "00ff", "7fffffff"):
             value = encoded(0x02, bytes.fromhex(number))
-            server = told(ldap.serve, encoded(0x30, value, REQUEST[5:]))
+            server = after_receiving(ldap.serve, encoded(0x30, value, REQUEST[5:]))
             self.assertTrue(server.data_to_send()[2:].startswith(value), number)
             self.assertTrue(server.is_complete)
 
@@ -204,13 +206,14 @@ class ServerTests(SynchronousTestCase):
         """Extended operations other than StartTLS need TLS, too."""
         who_am_i = message(encoded(0x77, encoded(0x80, b"1.3.6.1.4.1.4203.1.11.3")), 7)
         self.assertEqual(
-            told(ldap.serve, who_am_i).data_to_send(), message(encoded(0x78, CONFIDENTIALITY), 7)
+            after_receiving(ldap.serve, who_am_i).data_to_send(),
+            message(encoded(0x78, CONFIDENTIALITY), 7),
         )
 
     def test_a_request_with_a_value_may_be_repeated_without(self) -> None:
         """StartTLS takes no value; a client that sends one may ask again without."""
         request = message(encoded(0x77, encoded(0x80, OID), encoded(0x81)))
-        server = told(ldap.serve, request)
+        server = after_receiving(ldap.serve, request)
         self.assertEqual(server.data_to_send(), answer(2, b"StartTLS comes first"))
         server.receive_data(REQUEST)
         self.assertEqual((server.is_complete, server.data_to_send()), (True, OPENLDAP))
@@ -222,17 +225,17 @@ class ServerTests(SynchronousTestCase):
             message(REQUEST[5:], 99),
             message(REQUEST[5:], behind=encoded(0xA0)),
         ):
-            self.assertTrue(told(ldap.serve, request).is_complete, request)
+            self.assertTrue(after_receiving(ldap.serve, request).is_complete, request)
 
     def test_a_client_may_quit(self) -> None:
         """Unbind is reported as PeerLeft, and has no answer."""
-        error, said = farewell(ldap.serve, message(bytes.fromhex("4200")))
+        error, sent = failure_after(ldap.serve, message(bytes.fromhex("4200")))
         self.assertIsInstance(error, PeerLeft)
-        self.assertEqual(said, b"")
+        self.assertEqual(sent, b"")
 
     def test_abandon_has_no_answer(self) -> None:
         """Abandon is ignored: the protocol has no answer to it."""
-        server = told(ldap.serve, message(encoded(0x50, b"\1")))
+        server = after_receiving(ldap.serve, message(encoded(0x50, b"\1")))
         self.assertEqual((server.data_to_send(), server.is_complete), (b"", False))
 
     def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
@@ -258,4 +261,4 @@ class ServerTests(SynchronousTestCase):
             b"\x16\x03\x01",
             bytes.fromhex("3085"),
         ):
-            self.assertIs(type(self.ends(other)), PeerMisbehaved)
+            self.assertIs(type(self.disconnects(other)), PeerMisbehaved)

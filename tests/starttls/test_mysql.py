@@ -1,4 +1,4 @@
-"""MySQL's way to TLS, with greetings as servers send them."""
+"""The MySQL dialogue: SSLRequest, and greetings as real servers send them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import bytewise, split_at, talk, told
+from tests.starttls.in_memory import after_receiving, byte_by_byte, negotiate, split_at
 from txtransport.errors import PeerLeft, PeerMisbehaved, PlaintextInjected, TLSNotOffered
 from txtransport.starttls import mysql
 from txtransport.starttls.negotiation import Negotiation
@@ -25,30 +25,32 @@ def packet(payload: bytes, number: int = 0) -> bytes:
     return len(payload).to_bytes(3, "little") + bytes([number]) + payload
 
 
-def greeting(can: bytes = CAPABLE, version: bytes = b"8.0.36", protocol: int = 10) -> bytes:
+def greeting(
+    capabilities: bytes = CAPABLE, version: bytes = b"8.0.36", protocol: int = 10
+) -> bytes:
     """A greeting of MySQL 8.0."""
     return packet(
         bytes([protocol])
         + version
         + b"\0\x0b\0\0\0"
         + b"abcdefgh\0"
-        + can
+        + capabilities
         + b"\xff\x02\x00\xff\xdf\x15"
         + bytes(10)
         + b"ijklmnopqrst\0caching_sha2_password\0"
     )
 
 
-def server_error(said: bytes) -> tuple[int, int, bytes, bytes]:
-    """An error packet's number, code, state and text."""
-    if len(said) - 4 != int.from_bytes(said[:3], "little") or said[4] != 0xFF or said[7:8] != b"#":
-        raise AssertionError(said)
-    return said[3], int.from_bytes(said[5:7], "little"), said[8:13], said[13:]
+def server_error(data: bytes) -> tuple[int, int, bytes, bytes]:
+    """The packet number, code, state and text of an error packet."""
+    if len(data) - 4 != int.from_bytes(data[:3], "little") or data[4] != 0xFF or data[7:8] != b"#":
+        raise AssertionError(data)
+    return data[3], int.from_bytes(data[5:7], "little"), data[8:13], data[13:]
 
 
-def salt_of(said: bytes) -> bytes:
-    """The salt of a greeting, of which 8 bytes come early and 12 late."""
-    _, _, rest = said.partition(b"\0\x0a")[2].partition(b"\0")
+def salt_of(data: bytes) -> bytes:
+    """The salt of a greeting, which stands in two parts, of 8 and 12 bytes."""
+    _, _, rest = data.partition(b"\0\x0a")[2].partition(b"\0")
     return rest[4:12] + rest[31:43]
 
 
@@ -57,7 +59,7 @@ class MySQLTests(SynchronousTestCase):
 
     def test_the_dialogue_follows_the_specification(self) -> None:
         """A client and a server send what the documentation specifies."""
-        result = talk(mysql.connect, mysql.serve)
+        result = negotiate(mysql.connect, mysql.serve)
         self.assertEqual(
             result.by_server,
             [
@@ -74,7 +76,7 @@ class MySQLTests(SynchronousTestCase):
 
     def test_the_outcome_is_the_greeting(self) -> None:
         """On both sides the outcome is the greeting, from which a login is computed."""
-        result = talk(mysql.connect, mysql.serve)
+        result = negotiate(mysql.connect, mysql.serve)
         self.assertEqual([result.client.outcome], result.by_server)
         self.assertEqual([result.server.outcome], result.by_server)
 
@@ -91,21 +93,23 @@ class MySQLClientTests(SynchronousTestCase):
     def test_the_greetings_of_usual_servers_are_understood(self) -> None:
         """MySQL, MariaDB and old servers are asked for TLS; the outcome is their greeting."""
         old = packet(b"\x0a4.1.22\0\x01\0\0\0abcdefgh\0\x2c\xaa")
-        for said in (greeting(), greeting(version=b"5.5.5-10.11.6-MariaDB"), old):
-            client = told(mysql.connect, said)
+        for received in (greeting(), greeting(version=b"5.5.5-10.11.6-MariaDB"), old):
+            client = after_receiving(mysql.connect, received)
             self.assertTrue(client.is_complete)
             self.assertEqual(client.data_to_send(), REQUEST)
-            self.assertEqual(client.outcome, said)
+            self.assertEqual(client.outcome, received)
 
     def test_segments_do_not_matter(self) -> None:
         """A greeting is the same byte by byte, or split in two anywhere."""
-        for cut in (bytewise, *(split_at(place) for place in range(1, len(greeting())))):
-            self.assertEqual(told(mysql.connect, *cut(greeting())).data_to_send(), REQUEST)
+        for cut in (byte_by_byte, *(split_at(place) for place in range(1, len(greeting())))):
+            self.assertEqual(
+                after_receiving(mysql.connect, *cut(greeting())).data_to_send(), REQUEST
+            )
 
     def test_tls_not_offered_ends_the_dialogue(self) -> None:
         """A greeting without SSL ends the dialogue, and nothing is sent (CVE-2015-3152)."""
         for can in (WITHOUT_SSL, WITHOUT_41, b"\0\0"):
-            client = told(mysql.connect)
+            client = after_receiving(mysql.connect)
             error = self.assertRaises(TLSNotOffered, client.receive_data, greeting(can))
             self.assertEqual(error.reply, b"8.0.36")
             self.assertEqual(client.data_to_send(), b"")
@@ -118,7 +122,7 @@ class MySQLClientTests(SynchronousTestCase):
             (b"\xff\x69", b""),
             (b"\xff", b""),
         ):
-            client = told(mysql.connect)
+            client = after_receiving(mysql.connect)
             error = self.assertRaises(PeerLeft, client.receive_data, packet(body))
             self.assertEqual(error.received, text)
             self.assertEqual(client.data_to_send(), b"")
@@ -126,7 +130,7 @@ class MySQLClientTests(SynchronousTestCase):
     def test_only_a_greeting_leads_to_tls(self) -> None:
         """Other protocols, other packet numbers and incomplete greetings never lead to TLS."""
         whole = greeting()[4:]
-        for said in (
+        for received in (
             greeting(protocol=9),
             packet(whole, 1),
             packet(b"\x0aunending" * 5),
@@ -134,19 +138,19 @@ class MySQLClientTests(SynchronousTestCase):
             b"\0\0\0\0",
             b"220 mail.example.com ESMTP\r\n",
         ):
-            client = told(mysql.connect)
-            self.assertRaises(PeerMisbehaved, client.receive_data, said)
+            client = after_receiving(mysql.connect)
+            self.assertRaises(PeerMisbehaved, client.receive_data, received)
             self.assertEqual((client.is_complete, client.data_to_send()), (False, b""))
 
     def test_a_huge_greeting_is_refused_at_its_header(self) -> None:
         """The announced size of a greeting is checked before a byte of it is waited for."""
         for head in (b"\xff\xff\xff\0", b"\x01\x04\0\0"):
-            self.assertRaises(PeerMisbehaved, told, mysql.connect, head)
+            self.assertRaises(PeerMisbehaved, after_receiving, mysql.connect, head)
 
     def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
         """A server sends nothing after its greeting in plaintext, not even what looks like TLS."""
         for evil in (b"\x07\0\0\x02\0\0\0\x02\0\0\0", b"\xff", HELLO):
-            client = told(mysql.connect)
+            client = after_receiving(mysql.connect)
             self.assertRaises(PlaintextInjected, client.receive_data, greeting() + evil)
             self.assertEqual(client.data_to_send(), b"")
 
@@ -156,14 +160,14 @@ class MySQLServerTests(SynchronousTestCase):
 
     def test_the_greeting_has_what_clients_need(self) -> None:
         """The greeting has a version, TLS, the login plug-in, and a salt that ends with a zero."""
-        said = told(mysql.serve).data_to_send()
-        self.assertEqual(said[:5], (len(said) - 4).to_bytes(3, "little") + b"\0\x0a")
-        version, _, rest = said[5:].partition(b"\0")
+        sent = after_receiving(mysql.serve).data_to_send()
+        self.assertEqual(sent[:5], (len(sent) - 4).to_bytes(3, "little") + b"\0\x0a")
+        version, _, rest = sent[5:].partition(b"\0")
         self.assertEqual(version.split(b".")[0], b"8")
         self.assertTrue(rest[14] & 0x08, "TLS")
         self.assertEqual(rest[20], 21)
         self.assertEqual((rest[12:13], rest[43:44]), (b"\0", b"\0"))
-        self.assertEqual(salt_of(said), b"fresh1fresh2fresh3fr")
+        self.assertEqual(salt_of(sent), b"fresh1fresh2fresh3fr")
         self.assertEqual(rest[44:], b"caching_sha2_password\0")
 
     def test_each_greeting_has_a_salt_of_its_own(self) -> None:
@@ -178,25 +182,25 @@ class MySQLServerTests(SynchronousTestCase):
             b"\x05\xae\xff\x19\0\0\0\x01\xff" + bytes(23),
             b"\x00\x0a\0\0\0\0\0\0\x08" + bytes(19) + b"\x1d\0\0\0",
         ):
-            server = told(mysql.serve, packet(body, 1))
+            server = after_receiving(mysql.serve, packet(body, 1))
             self.assertTrue(server.is_complete)
             self.assertEqual(server.data_to_send(), server.outcome)
 
     def test_an_early_client_hello_goes_to_tls(self) -> None:
         """A client need not wait: its ClientHello may arrive in the request's segment."""
-        server = told(mysql.serve, REQUEST + HELLO)
+        server = after_receiving(mysql.serve, REQUEST + HELLO)
         self.assertTrue(server.is_complete)
         self.assertEqual(server.early_client_hello, HELLO)
 
     def test_bytes_after_the_request_are_an_attack(self) -> None:
         """A plaintext login after the request ends the dialogue, unread."""
-        server = told(mysql.serve)
+        server = after_receiving(mysql.serve)
         self.assertRaises(PlaintextInjected, server.receive_data, REQUEST + packet(LOGIN[4:], 2))
         self.assertEqual(server.early_client_hello, b"")
 
     def test_a_client_without_tls_is_told_why(self) -> None:
         """A plaintext login is answered with an error as soon as its length is known."""
-        for said in (
+        for received in (
             LOGIN,
             LOGIN[:4],
             packet(REQUEST[4:], 2),
@@ -205,9 +209,9 @@ class MySQLServerTests(SynchronousTestCase):
             packet(b"\x85\xae\0\0\x01", 1),
             HELLO,
         ):
-            server = told(mysql.serve)
+            server = after_receiving(mysql.serve)
             server.data_to_send()
-            error = self.assertRaises(PeerMisbehaved, server.receive_data, said)
+            error = self.assertRaises(PeerMisbehaved, server.receive_data, received)
             number, code, state, text = server_error(server.data_to_send())
             self.assertEqual((number, code, state), (2, 3159, b"HY000"))
             self.assertIn(b"TLS", text)

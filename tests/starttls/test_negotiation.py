@@ -1,4 +1,4 @@
-"""The machine that runs a dialogue: what it lets through, and what it never forgets."""
+"""The machine that runs a dialogue: completion, failure, limits, and bytes left over."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from txtransport.starttls.wire import TOTAL, Dialogue, Wire
 HELLO: Final = b"\x16\x03\x01\x02\x00"
 
 
-def silent(wire: Wire) -> Dialogue[bytes]:
-    """Nothing is said before TLS."""
+def empty(wire: Wire) -> Dialogue[bytes]:
+    """A dialogue without a message."""
     yield from ()
     return b""
 
 
-def polite(wire: Wire) -> Dialogue[bytes]:
-    """A word, an answer, and what the guest hears."""
+def asking(wire: Wire) -> Dialogue[bytes]:
+    """A dialogue of a question, an answer and a last message, with an outcome."""
     wire.send(b"please\n")
     line = yield from wire.line()
     if line != b"yes":
@@ -33,10 +33,10 @@ def polite(wire: Wire) -> Dialogue[bytes]:
     return b"welcome\n"
 
 
-def hasty(wire: Wire) -> Dialogue[bytes]:
-    """The same, of a protocol whose clients need not wait for TLS."""
+def allowing_early_hello(wire: Wire) -> Dialogue[bytes]:
+    """The same dialogue, but the ClientHello may come early."""
     wire.accepts_early_client_hello = True
-    return (yield from polite(wire))
+    return (yield from asking(wire))
 
 
 def broken(wire: Wire) -> Dialogue[bytes]:
@@ -50,13 +50,13 @@ class NegotiationTests(SynchronousTestCase):
 
     def test_an_empty_dialogue_is_complete_at_once(self) -> None:
         """TLS from the start is a dialogue without a message."""
-        negotiation = Negotiation(silent)
+        negotiation = Negotiation(empty)
         self.assertTrue(negotiation.is_complete)
         self.assertEqual((negotiation.outcome, negotiation.data_to_send()), (b"", b""))
 
     def test_bytes_to_send_are_returned_once(self) -> None:
         """Bytes to send are returned once; when the dialogue is complete it has an outcome."""
-        negotiation = Negotiation(polite)
+        negotiation = Negotiation(asking)
         self.assertEqual(negotiation.data_to_send(), b"please\n")
         self.assertEqual(negotiation.data_to_send(), b"")
         negotiation.receive_data(b"ye")
@@ -71,7 +71,7 @@ class NegotiationTests(SynchronousTestCase):
     def test_a_complete_dialogue_accepts_no_bytes(self) -> None:
         """Bytes after the end belong to TLS, and change nothing here."""
         for more in (b"", HELLO, b"evil\n"):
-            negotiation = Negotiation(hasty)
+            negotiation = Negotiation(allowing_early_hello)
             negotiation.receive_data(b"yes\n" + HELLO)
             self.assertRaises(RuntimeError, negotiation.receive_data, more)
             self.assertTrue(negotiation.is_complete)
@@ -83,9 +83,9 @@ class NegotiationTests(SynchronousTestCase):
 class FailureTests(SynchronousTestCase):
     """A dialogue that has failed stays failed."""
 
-    def fails(self, negotiation: Negotiation, said: bytes, kind: type[Exception]) -> None:
-        """Those bytes end a negotiation, and none after them make it good again."""
-        self.assertRaises(kind, negotiation.receive_data, said)
+    def fails(self, negotiation: Negotiation, received: bytes, kind: type[Exception]) -> None:
+        """Check that these bytes end a negotiation, and that it accepts none after them."""
+        self.assertRaises(kind, negotiation.receive_data, received)
         for more in (b"", b"yes\n", HELLO):
             self.assertRaises(RuntimeError, negotiation.receive_data, more)
             self.assertFalse(negotiation.is_complete)
@@ -93,13 +93,13 @@ class FailureTests(SynchronousTestCase):
 
     def test_a_failed_dialogue_accepts_no_bytes(self) -> None:
         """After a failure nothing leads to TLS; the answer that explains it can still be sent."""
-        negotiation = Negotiation(hasty)
+        negotiation = Negotiation(allowing_early_hello)
         self.fails(negotiation, b"no\n", PeerMisbehaved)
         self.assertEqual(negotiation.data_to_send(), b"please\npity\n")
 
     def test_injected_plaintext_fails_for_good(self) -> None:
         """A peer that has injected plaintext cannot go on with TLS."""
-        self.fails(Negotiation(hasty), b"yes\nevil\n", PlaintextInjected)
+        self.fails(Negotiation(allowing_early_hello), b"yes\nevil\n", PlaintextInjected)
 
     def test_a_dialogue_with_a_bug_never_completes(self) -> None:
         """An exception in a dialogue is raised, and does not lead to TLS."""
@@ -107,13 +107,13 @@ class FailureTests(SynchronousTestCase):
 
     def test_the_bytes_of_a_dialogue_are_limited(self) -> None:
         """A dialogue accepts so many bytes and no more, in many segments or in one."""
-        said = b"x" * 1000 + b"\n"
-        for piece in (1, len(said)):
+        line = b"x" * 1000 + b"\n"
+        for piece in (1, len(line)):
             negotiation = Negotiation(lambda wire: _lines(wire))
-            pieces = [said[place : place + piece] for place in range(0, len(said), piece)] * 66
+            pieces = [line[place : place + piece] for place in range(0, len(line), piece)] * 66
             error = self.assertRaises(PeerMisbehaved, _all, negotiation, pieces)
             self.assertIn("and not come to TLS", str(error))
-            self.assertLess(int(str(error).split()[4]), TOTAL + len(said))
+            self.assertLess(int(str(error).split()[4]), TOTAL + len(line))
             self.assertRaises(RuntimeError, negotiation.receive_data, b"")
             self.assertFalse(negotiation.is_complete)
 
@@ -130,7 +130,7 @@ class FailureTests(SynchronousTestCase):
 
     def test_a_lost_connection_is_reported_with_the_last_bytes(self) -> None:
         """The error for a lost connection has the bytes that the dialogue had not taken."""
-        negotiation = Negotiation(polite)
+        negotiation = Negotiation(asking)
         negotiation.receive_data(b"554 no")
         error = negotiation.connection_lost()
         self.assertIsInstance(error, PeerLeft)
@@ -139,16 +139,16 @@ class FailureTests(SynchronousTestCase):
 
     def test_an_unused_negotiation_is_freed_at_once(self) -> None:
         """A negotiation without a reference is freed at once, however it has ended."""
-        for said in (b"", b"no\n", b"yes\n", b"yes\nevil\n"):
-            negotiation = Negotiation(polite)
+        for received in (b"", b"no\n", b"yes\n", b"yes\nevil\n"):
+            negotiation = Negotiation(asking)
             with contextlib.suppress(NegotiationError):
-                negotiation.receive_data(said)
+                negotiation.receive_data(received)
             here = weakref.ref(negotiation)
-            # Not even the collector of cycles is needed.
+            # Without the collector of reference cycles.
             gc.disable()
             self.addCleanup(gc.enable)
             del negotiation
-            self.assertIsNone(here(), said)
+            self.assertIsNone(here(), received)
 
 
 class LeftoverTests(SynchronousTestCase):
@@ -157,7 +157,7 @@ class LeftoverTests(SynchronousTestCase):
     def test_plaintext_after_the_last_message_is_an_attack(self) -> None:
         """A single byte left over ends the dialogue, is in the error, and no go-ahead is sent."""
         for evil in (b"\0", b" ", b"\n", b"\r\n", b"EHLO evil\r\n", HELLO, b"x" * 60000):
-            negotiation = Negotiation(polite, where="smtp at mail.example")
+            negotiation = Negotiation(asking, where="smtp at mail.example")
             negotiation.data_to_send()
             error = self.assertRaises(PlaintextInjected, negotiation.receive_data, b"yes\n" + evil)
             self.assertEqual(error.received, evil[:64])
@@ -169,7 +169,7 @@ class LeftoverTests(SynchronousTestCase):
     def test_an_early_client_hello_goes_to_tls(self) -> None:
         """The first bytes of TLS, however few, are kept for TLS and not counted as plaintext."""
         for hello in (HELLO[:1], HELLO[:2], HELLO, HELLO + b"x" * TOTAL):
-            negotiation = Negotiation(hasty)
+            negotiation = Negotiation(allowing_early_hello)
             negotiation.receive_data(b"yes\n" + hello)
             self.assertTrue(negotiation.is_complete)
             self.assertEqual(negotiation.early_client_hello, hello)
@@ -179,12 +179,12 @@ class LeftoverTests(SynchronousTestCase):
     def test_only_a_client_hello_may_be_left(self) -> None:
         """No other TLS record, no older TLS and no plaintext is accepted as a ClientHello."""
         for evil in (b"\x17\x03\x03", b"\x15\x03\x01", b"\x16\x02\x00", b"\x80\x2e\x01", b"\0\0\0"):
-            negotiation = Negotiation(hasty)
+            negotiation = Negotiation(allowing_early_hello)
             self.assertRaises(PlaintextInjected, negotiation.receive_data, b"yes\n" + evil)
 
     def test_an_early_client_hello_is_refused_by_default(self) -> None:
         """A dialogue that does not allow an early ClientHello gets none."""
-        negotiation = Negotiation(polite)
+        negotiation = Negotiation(asking)
         self.assertRaises(NegotiationError, negotiation.receive_data, HELLO + b"\n")
         self.assertEqual(negotiation.early_client_hello, b"")
 

@@ -1,4 +1,4 @@
-"""POP3's way to TLS."""
+"""The POP3 dialogue: ``STLS``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import farewell, talk, told
+from tests.starttls.in_memory import after_receiving, failure_after, negotiate
 from txtransport.errors import (
     PeerLeft,
     PeerMisbehaved,
@@ -27,7 +27,7 @@ class POP3Tests(SynchronousTestCase):
 
     def test_the_dialogue_follows_the_specification(self) -> None:
         """A client and a server send what RFC 2595 specifies."""
-        result = talk(pop3.connect, pop3.serve)
+        result = negotiate(pop3.connect, pop3.serve)
         self.assertEqual(
             result.by_server,
             [b"+OK ready\r\n", b"+OK\r\nSTLS\r\n.\r\n", b"+OK Begin TLS negotiation\r\n"],
@@ -36,13 +36,15 @@ class POP3Tests(SynchronousTestCase):
 
     def test_the_client_s_application_receives_our_greeting(self) -> None:
         """The application of a client receives a greeting; a server's receives nothing."""
-        result = talk(pop3.connect, pop3.serve)
+        result = negotiate(pop3.connect, pop3.serve)
         self.assertEqual(result.client.outcome, b"+OK ready\r\n")
         self.assertEqual(result.server.outcome, b"")
 
     def test_the_greeting_has_no_apop_challenge(self) -> None:
         """A time stamp in the plaintext greeting is not passed on: APOP's digest would use it."""
-        client = told(pop3.connect, b"+OK ready <1896.6971@evil>\r\n", OFFER, b"+OK <x@evil>\r\n")
+        client = after_receiving(
+            pop3.connect, b"+OK ready <1896.6971@evil>\r\n", OFFER, b"+OK <x@evil>\r\n"
+        )
         self.assertEqual(client.outcome, b"+OK ready\r\n")
 
     def test_the_table_has_its_ports_and_options(self) -> None:
@@ -72,7 +74,7 @@ class POP3ClientTests(SynchronousTestCase):
             b"+OK\r\n.STLS\r\n.\r\n",
             b"+OK\r\nSTLS x\r\n.\r\n",
         ):
-            client = told(pop3.connect, GREETING, offer)
+            client = after_receiving(pop3.connect, GREETING, offer)
             self.assertEqual(client.data_to_send(), b"CAPA\r\nSTLS\r\n")
 
     def test_tls_not_offered_ends_the_dialogue(self) -> None:
@@ -82,37 +84,44 @@ class POP3ClientTests(SynchronousTestCase):
             b"+OK STLS\r\n.\r\n",
             b"+OK\r\nXSTLS\r\nSTLSX\r\nSASL STLS\r\n..STLS\r\n.\r\n",
         ):
-            client = told(pop3.connect, GREETING)
+            client = after_receiving(pop3.connect, GREETING)
             client.data_to_send()
             self.assertRaises(TLSNotOffered, client.receive_data, offer)
             self.assertEqual(client.data_to_send(), b"")
 
     def test_a_server_without_capa_is_asked_for_tls(self) -> None:
         """A server without CAPA is sent STLS all the same; its refusal means "not offered"."""
-        client = told(pop3.connect, GREETING, b"-ERR what?\r\n")
+        client = after_receiving(pop3.connect, GREETING, b"-ERR what?\r\n")
         self.assertEqual(client.data_to_send(), b"CAPA\r\nSTLS\r\n")
         client.receive_data(b"+OK go\r\n")
         self.assertTrue(client.is_complete)
         error = self.assertRaises(
-            TLSNotOffered, told, pop3.connect, GREETING, b"-ERR what?\r\n", b"-ERR again?\r\n"
+            TLSNotOffered,
+            after_receiving,
+            pop3.connect,
+            GREETING,
+            b"-ERR what?\r\n",
+            b"-ERR again?\r\n",
         )
         self.assertEqual(error.reply, b"-ERR again?")
 
     def test_a_refusal_of_tls_is_reported(self) -> None:
         """A server that lists STLS and answers -ERR has refused TLS."""
         for answer, text in ((b"-ERR not now\r\n", b"not now"), (b"-ERR\r\n", b"")):
-            error = self.assertRaises(TLSRefused, told, pop3.connect, GREETING, OFFER, answer)
+            error = self.assertRaises(
+                TLSRefused, after_receiving, pop3.connect, GREETING, OFFER, answer
+            )
             self.assertEqual((error.code, error.text), ("-ERR", text))
 
     def test_the_greeting_is_known_after_a_refusal(self) -> None:
         """After a refusal there is still a greeting for a client that continues in plaintext."""
-        client = told(pop3.connect, GREETING, OFFER)
+        client = after_receiving(pop3.connect, GREETING, OFFER)
         self.assertRaises(TLSRefused, client.receive_data, b"-ERR not now\r\n")
         self.assertEqual(client.wire.greeting, b"+OK ready\r\n")
 
     def test_only_the_go_ahead_leads_to_tls(self) -> None:
         """An answer that is neither +OK nor -ERR, as a whole word, breaks the protocol."""
-        for said in (
+        for received in (
             b"+OKAY",
             b"+ok",
             b"OK go",
@@ -123,27 +132,35 @@ class POP3ClientTests(SynchronousTestCase):
             b"+OK\tgo",
             b"-ERROR",
         ):
-            self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING, OFFER, said + b"\r\n")
-            self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING, said + b"\r\n")
-            self.assertRaises(PeerMisbehaved, told, pop3.connect, said + b"\r\n")
+            self.assertRaises(
+                PeerMisbehaved, after_receiving, pop3.connect, GREETING, OFFER, received + b"\r\n"
+            )
+            self.assertRaises(
+                PeerMisbehaved, after_receiving, pop3.connect, GREETING, received + b"\r\n"
+            )
+            self.assertRaises(PeerMisbehaved, after_receiving, pop3.connect, received + b"\r\n")
 
     def test_a_server_may_refuse_the_connection(self) -> None:
         """A negative greeting is reported as PeerLeft, and nothing is sent."""
-        client = told(pop3.connect)
+        client = after_receiving(pop3.connect)
         error = self.assertRaises(PeerLeft, client.receive_data, b"-ERR [SYS/TEMP] busy\r\n")
         self.assertEqual(error.received, b"-ERR [SYS/TEMP] busy")
         self.assertEqual(client.data_to_send(), b"")
 
     def test_an_answer_before_its_question_is_refused(self) -> None:
         """What arrives with a greeting or a list is not the answer to a later command."""
-        self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING + OFFER)
-        self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING, OFFER + b"+OK go\r\n")
-        self.assertRaises(PeerMisbehaved, told, pop3.connect, GREETING, b"-ERR\r\n+OK go\r\n")
+        self.assertRaises(PeerMisbehaved, after_receiving, pop3.connect, GREETING + OFFER)
+        self.assertRaises(
+            PeerMisbehaved, after_receiving, pop3.connect, GREETING, OFFER + b"+OK go\r\n"
+        )
+        self.assertRaises(
+            PeerMisbehaved, after_receiving, pop3.connect, GREETING, b"-ERR\r\n+OK go\r\n"
+        )
 
     def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
         """Bytes that arrive with the go-ahead are an attack, even half a line."""
         for evil in (b"+OK\r\nPLAIN\r\nLOGIN\r\n.\r\n", b"\xb9\xb3\xb1\xb2\xb3"):
-            client = told(pop3.connect, GREETING, OFFER)
+            client = after_receiving(pop3.connect, GREETING, OFFER)
             error = self.assertRaises(PlaintextInjected, client.receive_data, b"+OK go\r\n" + evil)
             self.assertEqual(error.received, evil)
             self.assertEqual(client.outcome, b"")
@@ -151,7 +168,9 @@ class POP3ClientTests(SynchronousTestCase):
     def test_hostile_text_is_escaped_and_cut(self) -> None:
         """A server's text is escaped and cut in messages."""
         hostile = b"-ERR \x1b[2J\x00" + b"x" * 8000 + b"\r\n"
-        error = self.assertRaises(TLSRefused, told, pop3.connect, GREETING, OFFER, hostile)
+        error = self.assertRaises(
+            TLSRefused, after_receiving, pop3.connect, GREETING, OFFER, hostile
+        )
         self.assertTrue(str(error).isprintable())
         self.assertLess(len(str(error)), 400)
 
@@ -171,38 +190,40 @@ class POP3ServerTests(SynchronousTestCase):
             b"APOP joe c4c9334bac560ecc979e58001b3e22fb\r\n": required,
             b"\r\n": required,
         }
-        for said, answer in rows.items():
-            server = told(pop3.serve, said)
+        for received, answer in rows.items():
+            server = after_receiving(pop3.serve, received)
             self.assertFalse(server.is_complete)
             self.assertEqual(server.data_to_send(), b"+OK ready\r\n" + answer)
 
     def test_every_spelling_of_the_request_is_understood(self) -> None:
         """STLS is understood in any case, and with a bare LF."""
-        for said in (b"STLS\r\n", b"stls\n", b"Stls \r\n"):
-            self.assertTrue(told(pop3.serve, said).is_complete)
+        for received in (b"STLS\r\n", b"stls\n", b"Stls \r\n"):
+            self.assertTrue(after_receiving(pop3.serve, received).is_complete)
 
     def test_bytes_after_the_request_are_an_attack(self) -> None:
         """Commands pipelined after STLS end the dialogue, without a go-ahead."""
         for evil in (b"CAPA\r\n", b"X", b"\x16\x03\x01"):
-            error, said = farewell(pop3.serve, b"STLS\r\n" + evil)
+            error, sent = failure_after(pop3.serve, b"STLS\r\n" + evil)
             self.assertIsInstance(error, PlaintextInjected)
-            self.assertEqual(said, b"")
+            self.assertEqual(sent, b"")
 
     def test_passwords_in_plaintext_are_not_evaluated(self) -> None:
         """Credentials in plaintext are rejected unread, and appear in no message."""
-        error, said = farewell(pop3.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
+        error, sent = failure_after(pop3.serve, *[b"PASS hunter2\r\n"] * COMMANDS)
         self.assertNotIn("hunter2", str(error))
-        self.assertEqual(said.count(b"TLS required"), COMMANDS)
+        self.assertEqual(sent.count(b"TLS required"), COMMANDS)
 
     def test_a_client_may_quit(self) -> None:
         """QUIT is answered, and reported as PeerLeft."""
-        error, said = farewell(pop3.serve, b"QUIT\r\n")
+        error, sent = failure_after(pop3.serve, b"QUIT\r\n")
         self.assertIsInstance(error, PeerLeft)
-        self.assertEqual(said, b"+OK ready\r\n+OK\r\n")
+        self.assertEqual(sent, b"+OK ready\r\n+OK\r\n")
 
     def test_a_client_that_never_starts_tls_is_cut_off(self) -> None:
         """After so many commands the server gives up; the last of them may still start TLS."""
-        error, said = farewell(pop3.serve, *[b"CAPA\r\n"] * COMMANDS)
+        error, sent = failure_after(pop3.serve, *[b"CAPA\r\n"] * COMMANDS)
         self.assertIsInstance(error, PeerMisbehaved)
-        self.assertTrue(said.endswith(b".\r\n-ERR [SYS/PERM] Too many commands before STLS\r\n"))
-        self.assertTrue(told(pop3.serve, *[b"CAPA\r\n"] * (COMMANDS - 1), b"STLS\r\n").is_complete)
+        self.assertTrue(sent.endswith(b".\r\n-ERR [SYS/PERM] Too many commands before STLS\r\n"))
+        self.assertTrue(
+            after_receiving(pop3.serve, *[b"CAPA\r\n"] * (COMMANDS - 1), b"STLS\r\n").is_complete
+        )

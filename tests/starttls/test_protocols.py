@@ -1,4 +1,4 @@
-"""The table of protocols, the page made from it, and a protocol of one's own."""
+"""The table of protocols, the page made from it, and a protocol of a user's own."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import bytewise, talk, told
+from tests.starttls.in_memory import after_receiving, byte_by_byte, negotiate, one_segment
 from txtransport.errors import InvalidOption, PeerMisbehaved, PlaintextInjected, TLSRefused
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol, starttls_protocol
 from txtransport.starttls.wire import COMMANDS, Dialogue, Wire
@@ -39,7 +39,7 @@ PORTS: Final = {
     "mysql": (3306, None),
     "vnc": (5900, None),
 }
-"""In the clear, and with TLS from the start (IANA)."""
+"""The port for STARTTLS, and the port with TLS from the start (IANA)."""
 
 GREETINGS: Final = {
     "smtp": b"220-mail.example.com ESMTP\r\n220 no spam\r\n",
@@ -50,10 +50,10 @@ GREETINGS: Final = {
     "ftp": b"220-Welcome\r\n 110 is no code\r\n221-nor is this its end\r\n220 ready\r\n",
     "nats": b'INFO {"version":"2.10.0"}\r\n',
 }
-"""What a server's guest says first, where the client has heard it already."""
+"""What the application of a server sends first, in protocols whose servers greet."""
 
 
-# --- a protocol that the catalogue does not have ---------------------------------
+# --- a protocol that is not in the table -----------------------------------------
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
@@ -109,10 +109,10 @@ class TableTests(SynchronousTestCase):
 
     def test_only_irc_has_an_offer_timeout(self) -> None:
         """On IRC silence means no (IRCv3); elsewhere only the deadline counts."""
-        patience = {
+        timeouts = {
             name: row.offer_timeout for name, row in STARTTLS_PROTOCOLS.items() if row.offer_timeout
         }
-        self.assertEqual(patience, {"irc": 8.0})
+        self.assertEqual(timeouts, {"irc": 8.0})
 
     def test_only_transparent_protocols_may_continue_in_plaintext(self) -> None:
         """An application that begins inside an exchange has nowhere to begin without TLS."""
@@ -124,9 +124,9 @@ class TableTests(SynchronousTestCase):
         for row in STARTTLS_PROTOCOLS.values():
             if row.serve is None or not row.is_transparent:
                 continue
-            heard = talk(row.connect, row.serve).client.outcome
-            self.assertEqual(bool(heard), row.greeting is not None, row.name)
-            self.assertTrue(row.greeting is None or row.greeting(heard) == len(heard), row.name)
+            outcome = negotiate(row.connect, row.serve).client.outcome
+            self.assertEqual(bool(outcome), row.greeting is not None, row.name)
+            self.assertTrue(row.greeting is None or row.greeting(outcome) == len(outcome), row.name)
 
 
 class GreetingTests(SynchronousTestCase):
@@ -190,8 +190,8 @@ class OwnProtocolTests(SynchronousTestCase):
 
     def test_client_and_server_come_to_tls(self) -> None:
         """Two functions of ten lines come to TLS, in any segments, and have an outcome."""
-        for cut in (lambda said: [said], bytewise):
-            result = talk(CHAT.connect, serve, cut)
+        for split in (one_segment, byte_by_byte):
+            result = negotiate(CHAT.connect, serve, split)
             self.assertEqual(result.by_client, [b"SECURE?\n"])
             self.assertEqual(result.by_server, [b"HELLO\n", b"YES\n"])
             self.assertEqual(result.client.outcome, b"HELLO\n")
@@ -199,12 +199,12 @@ class OwnProtocolTests(SynchronousTestCase):
 
     def test_an_own_protocol_is_protected_like_the_others(self) -> None:
         """The rules of every dialogue hold for a user's own dialogue too."""
-        self.assertRaises(PeerMisbehaved, told, connect, b"HELLO\nYES\n")
-        self.assertRaises(PlaintextInjected, told, connect, b"HELLO\n", b"YES\nevil")
-        self.assertRaises(PlaintextInjected, told, serve, b"SECURE?\nevil")
-        self.assertRaises(PeerMisbehaved, told, serve, b"x" * 10000)
-        self.assertRaises(PeerMisbehaved, told, serve, b"let me in\n" * COMMANDS)
-        self.assertRaises(TLSRefused, told, connect, b"HELLO\n", b"NO\n")
+        self.assertRaises(PeerMisbehaved, after_receiving, connect, b"HELLO\nYES\n")
+        self.assertRaises(PlaintextInjected, after_receiving, connect, b"HELLO\n", b"YES\nevil")
+        self.assertRaises(PlaintextInjected, after_receiving, serve, b"SECURE?\nevil")
+        self.assertRaises(PeerMisbehaved, after_receiving, serve, b"x" * 10000)
+        self.assertRaises(PeerMisbehaved, after_receiving, serve, b"let me in\n" * COMMANDS)
+        self.assertRaises(TLSRefused, after_receiving, connect, b"HELLO\n", b"NO\n")
 
 
 class PageTests(SynchronousTestCase):
@@ -213,7 +213,7 @@ class PageTests(SynchronousTestCase):
     def test_the_page_has_the_table(self) -> None:
         """The page has the names, ports, sides and greetings as they are in the code."""
         page = PAGE.read_text(encoding="utf-8")
-        rows = "\n".join(map(_written, STARTTLS_PROTOCOLS.values()))
+        rows = "\n".join(map(_table_row, STARTTLS_PROTOCOLS.values()))
         self.assertIn(f"| --- | --- | --- | --- | --- |\n{rows}\n\n", page)
 
     def test_the_page_has_the_tested_code(self) -> None:
@@ -223,17 +223,17 @@ class PageTests(SynchronousTestCase):
             self.assertIn(inspect.getsource(function), page)
 
 
-def _written(row: StartTLSProtocol) -> str:
-    """A protocol, as the page has it."""
+def _table_row(row: StartTLSProtocol) -> str:
+    """A protocol as a row of the page's table."""
     sides = "client, server" if row.serve else "client"
-    cells = (f"`{row.name}`", str(row.port), str(row.tls_port or ""), sides, _heard(row))
+    cells = (f"`{row.name}`", str(row.port), str(row.tls_port or ""), sides, _greeting_cell(row))
     return f"| {' | '.join(cells)} |"
 
 
-def _heard(row: StartTLSProtocol) -> str:
+def _greeting_cell(row: StartTLSProtocol) -> str:
     if not row.is_transparent:
         return "has to ask"
-    heard = talk(row.connect, row.serve).client.outcome if row.serve else b""
-    words = heard.decode("ascii").replace("server.example", "host").strip()
-    # What is in an INFO, the page leaves out.
+    outcome = negotiate(row.connect, row.serve).client.outcome if row.serve else b""
+    words = outcome.decode("ascii").replace("server.example", "host").strip()
+    # The page leaves out the JSON of an INFO.
     return f"`{words.partition('{')[0].strip()}`" if words else "nothing"

@@ -1,4 +1,4 @@
-"""RDP's way to TLS, with the bytes of its specification."""
+"""The RDP dialogue: security negotiation, with the bytes of the specification."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import bytewise, split_at, told
+from tests.starttls.in_memory import after_receiving, byte_by_byte, split_at
 from txtransport.errors import PeerMisbehaved, PlaintextInjected, TLSNotOffered, TLSRefused
 from txtransport.starttls import rdp
 
@@ -17,7 +17,7 @@ LEGACY: Final = bytes.fromhex("0300000b 06d00000123400")
 
 
 def chosen(value: int, kind: int = 2, flags: int = 0) -> bytes:
-    """A server's answer."""
+    """A server's answer that chooses a security protocol."""
     return CONFIRM[:11] + bytes((kind, flags, 8, 0)) + value.to_bytes(4, "little")
 
 
@@ -30,8 +30,8 @@ class RDPTests(SynchronousTestCase):
     """The client, given what a server may send."""
 
     def test_tls_is_asked_for_and_chosen(self) -> None:
-        """The client asks for TLS, the server chooses it, and the application continues with MCS."""
-        client = told(rdp.connect)
+        """The client asks for TLS, and the server chooses it."""
+        client = after_receiving(rdp.connect)
         self.assertEqual(client.data_to_send(), REQUEST)
         client.receive_data(CONFIRM)
         self.assertTrue(client.is_complete)
@@ -39,7 +39,7 @@ class RDPTests(SynchronousTestCase):
 
     def test_credssp_is_asked_for_and_chosen(self) -> None:
         """The client asks for CredSSP over TLS, and the server chooses it."""
-        client = told(rdp.connect_nla)
+        client = after_receiving(rdp.connect_nla)
         self.assertEqual(client.data_to_send(), REQUEST_NLA)
         client.receive_data(chosen(2))
         self.assertTrue(client.is_complete)
@@ -47,21 +47,23 @@ class RDPTests(SynchronousTestCase):
 
     def test_the_server_s_flags_are_ignored(self) -> None:
         """The flags in the answer concern later stages."""
-        self.assertTrue(told(rdp.connect, chosen(1, flags=0x1F)).is_complete)
+        self.assertTrue(after_receiving(rdp.connect, chosen(1, flags=0x1F)).is_complete)
 
     def test_segments_do_not_matter(self) -> None:
         """The answer is the same byte by byte, or split in two anywhere."""
-        for cut in (bytewise, *(split_at(place) for place in range(1, len(CONFIRM)))):
-            self.assertTrue(told(rdp.connect, *cut(CONFIRM)).is_complete)
+        for cut in (byte_by_byte, *(split_at(place) for place in range(1, len(CONFIRM)))):
+            self.assertTrue(after_receiving(rdp.connect, *cut(CONFIRM)).is_complete)
 
     def test_bytes_after_the_go_ahead_are_an_attack(self) -> None:
         """Bytes after the answer are an attack."""
         for evil in (b"\x00", b"\x16\x03\x03", CONFIRM):
-            self.assertRaises(PlaintextInjected, told(rdp.connect).receive_data, CONFIRM + evil)
+            self.assertRaises(
+                PlaintextInjected, after_receiving(rdp.connect).receive_data, CONFIRM + evil
+            )
 
     def test_tls_not_offered_ends_the_dialogue(self) -> None:
         """A server that has only RDP's own encryption has no TLS."""
-        error = self.assertRaises(TLSNotOffered, told(rdp.connect).receive_data, LEGACY)
+        error = self.assertRaises(TLSNotOffered, after_receiving(rdp.connect).receive_data, LEGACY)
         self.assertEqual(error.reply, LEGACY)
 
     def test_a_refusal_of_tls_is_reported(self) -> None:
@@ -76,7 +78,7 @@ class RDPTests(SynchronousTestCase):
             (99, b"not known"),
         ):
             error = self.assertRaises(
-                TLSRefused, told(rdp.connect).receive_data, chosen(code, kind=3)
+                TLSRefused, after_receiving(rdp.connect).receive_data, chosen(code, kind=3)
             )
             self.assertEqual(error.code, str(code))
             self.assertIn(word, error.text)
@@ -88,7 +90,9 @@ class RDPTests(SynchronousTestCase):
             (rdp.connect_nla, 0, b"own encryption"),
             (rdp.connect_nla, 1, b"starttls=rdp"),
         ):
-            error = self.assertRaises(TLSRefused, told(speaker).receive_data, chosen(value))
+            error = self.assertRaises(
+                TLSRefused, after_receiving(speaker).receive_data, chosen(value)
+            )
             self.assertEqual(error.code, str(value))
             self.assertIn(word, error.text)
 
@@ -102,7 +106,9 @@ class RDPTests(SynchronousTestCase):
             (rdp.connect_nla, 8),
             (rdp.connect_nla, 0x01000000),
         ):
-            error = self.assertRaises(PeerMisbehaved, told(speaker).receive_data, chosen(value))
+            error = self.assertRaises(
+                PeerMisbehaved, after_receiving(speaker).receive_data, chosen(value)
+            )
             self.assertIn(str(value), str(error))
 
     def test_only_the_go_ahead_leads_to_tls(self) -> None:
@@ -122,6 +128,6 @@ class RDPTests(SynchronousTestCase):
             chosen(5, kind=3)[:13] + b"\x07" + chosen(5, kind=3)[14:],
             b"220 mail.example.com ESMTP\r\n",
         ):
-            client = told(rdp.connect)
+            client = after_receiving(rdp.connect)
             self.assertRaises(PeerMisbehaved, client.receive_data, reply)
             self.assertFalse(client.is_complete)

@@ -1,4 +1,4 @@
-"""Replies with a code, texts that end with a dot, and lines that announce no literal."""
+"""Replies with a code, text that ends with a dot, and literals."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from txtransport.starttls.wire import LINES, Dialogue, Wire
 T = TypeVar("T")
 
 
-def read(reading: Callable[[Wire], Dialogue[T]], said: bytes) -> T:
-    """What those bytes are read as."""
+def read(reading: Callable[[Wire], Dialogue[T]], received: bytes) -> T:
+    """What a reader makes of these bytes."""
     try:
-        next(reading(Wire(received=bytearray(said))))
+        next(reading(Wire(received=bytearray(received))))
     except StopIteration as end:
         value: T = end.value
         return value
@@ -44,9 +44,9 @@ class ReplyTests(SynchronousTestCase):
             b"220\r\n": Reply(b"220", (b"",)),
             b"555 \x00\xff\r\r\n": Reply(b"555", (b"\x00\xff\r",)),
         }
-        for said, expected in rows.items():
-            self.assertEqual(read(reply, said), expected)
-            self.assertEqual(read(ftp_reply, said), expected)
+        for received, expected in rows.items():
+            self.assertEqual(read(reply, received), expected)
+            self.assertEqual(read(ftp_reply, received), expected)
 
     def test_a_hyphen_continues_a_reply(self) -> None:
         """A hyphen after the code means that another line follows."""
@@ -63,24 +63,24 @@ class ReplyTests(SynchronousTestCase):
 
     def test_lines_without_a_code_are_refused(self) -> None:
         """A code is three digits, the first 1 to 5, and a space, a hyphen or nothing follows."""
-        for said in (
+        for received in (
             b"", b"22", b"2200 x", b"220ok", b"220\tok", b"220_ok", b" 220 ok", b"* 220", b"620 x",
             b"020 x", b"+OK", b"22O x", b"\xb2\xb2\xb0 x", b"\x16\x03\x01", b"HTTP/1.1 400 Bad",
         ):  # fmt: skip
             for reading in (reply, ftp_reply):
-                error = self.assertRaises(PeerMisbehaved, read, reading, said + b"\r\n")
-                self.assertIn(repr(said), str(error))
+                error = self.assertRaises(PeerMisbehaved, read, reading, received + b"\r\n")
+                self.assertIn(repr(received), str(error))
 
     def test_every_line_of_a_reply_has_the_same_code(self) -> None:
         """A reply whose code changes is refused."""
-        for said in (b"250-a\r\n220 b\r\n", b"250-a\r\n250-b\r\n550 c\r\n", b"250-a\r\nb\r\n"):
-            self.assertRaises(PeerMisbehaved, read, reply, said)
+        for received in (b"250-a\r\n220 b\r\n", b"250-a\r\n250-b\r\n550 c\r\n", b"250-a\r\nb\r\n"):
+            self.assertRaises(PeerMisbehaved, read, reply, received)
 
     def test_an_ftp_reply_ends_with_its_code_and_a_space(self) -> None:
         """Lines before the last one of an FTP reply may hold anything."""
-        said = b"211-Features:\r\n AUTH TLS\r\n211-x\r\n220 no end\r\n2110\r\n211 End\r\n"
+        received = b"211-Features:\r\n AUTH TLS\r\n211-x\r\n220 no end\r\n2110\r\n211 End\r\n"
         self.assertEqual(
-            read(ftp_reply, said).lines,
+            read(ftp_reply, received).lines,
             (b"Features:", b" AUTH TLS", b"211-x", b"220 no end", b"2110", b"End"),
         )
         self.assertEqual(read(ftp_reply, b"211-a\r\n211\r\n").lines, (b"a", b""))

@@ -1,4 +1,4 @@
-"""Telnet: START_TLS among other options, of which none is granted in the clear."""
+"""The Telnet dialogue: START_TLS among other options, which are all refused before TLS."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import bytewise, farewell, talk, told
+from tests.starttls.in_memory import after_receiving, byte_by_byte, failure_after, negotiate
 from txtransport.errors import (
     NegotiationError,
     PeerMisbehaved,
@@ -31,15 +31,15 @@ BARE: Final = b"\xff\xf1", b"\xff\xf9", b"\xff\xf0", b"\xff\xf6"
 class ClientTests(SynchronousTestCase):
     """The client, given what a server may send."""
 
-    def fails(self, kind: type[NegotiationError], *said: bytes) -> NegotiationError:
-        """How a client fails that hears this."""
-        error, _ = farewell(telnet.connect, *said)
+    def fails(self, kind: type[NegotiationError], *received: bytes) -> NegotiationError:
+        """The error of a client that receives this, which has to be of this kind."""
+        error, _ = failure_after(telnet.connect, *received)
         self.assertIs(type(error), kind, error)
         return error
 
     def test_the_dialogue_follows_the_specification(self) -> None:
         """Both sides send the bytes of the draft; the applications receive nothing."""
-        result = talk(telnet.connect, telnet.serve)
+        result = negotiate(telnet.connect, telnet.serve)
         self.assertEqual(result.by_client, [WILL + FOLLOWS])
         self.assertEqual(result.by_server, [DO, FOLLOWS])
         self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
@@ -48,25 +48,25 @@ class ClientTests(SynchronousTestCase):
         """Every other option that a server asks for or offers is refused, before or after DO."""
         asked = b"\xff\xfd" + TERMINAL + b"\xff\xfb" + ECHO
         refused = b"\xff\xfc" + TERMINAL + b"\xff\xfe" + ECHO
-        for said in (asked + DO, DO + asked):
-            client = told(telnet.connect, said)
+        for received in (asked + DO, DO + asked):
+            client = after_receiving(telnet.connect, received)
             self.assertEqual(client.data_to_send(), refused + WILL + FOLLOWS)
             client.receive_data(FOLLOWS)
             self.assertTrue(client.is_complete)
 
     def test_refusals_are_not_answered(self) -> None:
         """DONT and WONT are not answered, so that two sides do not answer each other for ever."""
-        for said in (b"\xff\xfc" + ECHO, b"\xff\xfe" + ECHO, WONT, *BARE):
-            client = told(telnet.connect, said)
-            self.assertEqual((client.data_to_send(), client.is_complete), (b"", False), said)
+        for received in (b"\xff\xfc" + ECHO, b"\xff\xfe" + ECHO, WONT, *BARE):
+            client = after_receiving(telnet.connect, received)
+            self.assertEqual((client.data_to_send(), client.is_complete), (b"", False), received)
 
     def test_an_offer_of_the_server_is_refused(self) -> None:
         """TLS starts with the server's DO; its WILL for START_TLS is refused."""
-        self.assertEqual(told(telnet.connect, WILL).data_to_send(), DONT)
+        self.assertEqual(after_receiving(telnet.connect, WILL).data_to_send(), DONT)
 
     def test_nothing_is_sent_after_follows(self) -> None:
         """After our FOLLOWS comes only TLS; options that arrive then are not answered."""
-        client = told(telnet.connect, DO)
+        client = after_receiving(telnet.connect, DO)
         client.data_to_send()
         client.receive_data(b"\xff\xfd" + TERMINAL + b"\xff\xfa\x18\x01\xff\xf0" + DO + FOLLOWS)
         self.assertEqual((client.data_to_send(), client.is_complete), (b"", True))
@@ -83,8 +83,8 @@ class ClientTests(SynchronousTestCase):
 
     def test_tls_not_offered_ends_the_dialogue(self) -> None:
         """A server that sends text first, or DONT, has not offered TLS."""
-        for said in (b"login: ", b"\r\n", b"\xff\xff", DONT, b"\xff\xfd\x18Welcome"):
-            self.fails(TLSNotOffered, said)
+        for received in (b"login: ", b"\r\n", b"\xff\xff", DONT, b"\xff\xfd\x18Welcome"):
+            self.fails(TLSNotOffered, received)
         self.assertIn("b'login: '", str(self.fails(TLSNotOffered, b"login: ")))
 
     def test_a_refusal_of_tls_is_reported(self) -> None:
@@ -107,7 +107,7 @@ class ClientTests(SynchronousTestCase):
             b"\xff\xfa\xff\xf0",
             b"\xff\xfa\x18\xff\xff\xf0\x01" + FOLLOWS[:-2] + b"\xff\xff\xff\xf0",
         ):
-            client = told(telnet.connect, parameters + DO)
+            client = after_receiving(telnet.connect, parameters + DO)
             self.assertEqual(client.data_to_send(), WILL + FOLLOWS, parameters)
             client.receive_data(parameters)
             self.assertFalse(client.is_complete)
@@ -116,10 +116,10 @@ class ClientTests(SynchronousTestCase):
 
     def test_segments_do_not_matter(self) -> None:
         """Commands are the same in whatever segments they arrive."""
-        said = b"\xff\xfd\x18\xff\xfa\x18\xff\xff\x01\xff\xf0\xff\xf1" + DO
-        client = told(telnet.connect, *bytewise(said))
+        received = b"\xff\xfd\x18\xff\xfa\x18\xff\xff\x01\xff\xf0\xff\xf1" + DO
+        client = after_receiving(telnet.connect, *byte_by_byte(received))
         self.assertEqual(client.data_to_send(), b"\xff\xfc\x18" + WILL + FOLLOWS)
-        for byte in bytewise(FOLLOWS):
+        for byte in byte_by_byte(FOLLOWS):
             self.assertFalse(client.is_complete)
             client.receive_data(byte)
         self.assertTrue(client.is_complete)
@@ -131,29 +131,29 @@ class ClientTests(SynchronousTestCase):
             self.fails(PeerMisbehaved, DO, flood * 100)
         for endless in (b"\0" * 300, b"\xff\xff" * 300, b"\xff\xf1" * 300):
             self.fails(PeerMisbehaved, b"\xff\xfa\x18" + endless)
-            self.fails(PeerMisbehaved, *bytewise(b"\xff\xfa\x18" + endless))
+            self.fails(PeerMisbehaved, *byte_by_byte(b"\xff\xfa\x18" + endless))
 
 
 class ServerTests(SynchronousTestCase):
     """The server, given what a client may send."""
 
-    def fails(self, kind: type[NegotiationError], *said: bytes) -> bytes:
-        """What a server has said behind its request when it fails that hears this."""
-        error, answered = farewell(telnet.serve, *said)
+    def fails(self, kind: type[NegotiationError], *received: bytes) -> bytes:
+        """What a server has sent after its DO when it fails on these segments."""
+        error, answered = failure_after(telnet.serve, *received)
         self.assertIs(type(error), kind, error)
         return answered.removeprefix(DO)
 
     def test_other_options_are_refused(self) -> None:
         """Every other option that a client offers is refused."""
-        server = told(telnet.serve, b"\xff\xfb\x1f" + WILL + b"\xff\xfd\x03" + FOLLOWS)
+        server = after_receiving(telnet.serve, b"\xff\xfb\x1f" + WILL + b"\xff\xfd\x03" + FOLLOWS)
         self.assertEqual(server.data_to_send(), DO + b"\xff\xfe\x1f\xff\xfc\x03" + FOLLOWS)
         self.assertTrue(server.is_complete)
 
     def test_bytes_after_the_request_are_an_attack(self) -> None:
         """Bytes pipelined after FOLLOWS end the dialogue, and no FOLLOWS is sent."""
         for evil in (b"root\r\n", b"\0", b"\xff\xfd\x03", b"\x16\x03\x01"):
-            said = self.fails(PlaintextInjected, WILL + FOLLOWS + evil)
-            self.assertEqual(said, b"")
+            sent = self.fails(PlaintextInjected, WILL + FOLLOWS + evil)
+            self.assertEqual(sent, b"")
 
     def test_nothing_else_is_served_before_tls(self) -> None:
         """A client that sends text before TLS is told that TLS comes first."""

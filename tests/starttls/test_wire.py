@@ -1,4 +1,4 @@
-"""A conversation in the clear: how much may come, and what is an answer."""
+"""The buffers of a dialogue: how much they accept, and what counts as an answer."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from txtransport.starttls.wire import COMMANDS, LINE, LINES, TOTAL, Dialogue, Wi
 T = TypeVar("T")
 
 
-def having(*received: bytes) -> Wire:
-    """A wire on which that has come."""
+def wire_with(*received: bytes) -> Wire:
+    """A wire on which these bytes have arrived."""
     return Wire(received=bytearray(b"".join(received)))
 
 
 def result(dialogue: Dialogue[T]) -> T:
-    """What a dialogue returns that has all it needs."""
+    """What a dialogue returns that need not wait."""
     try:
         next(dialogue)
     except StopIteration as end:
@@ -34,12 +34,12 @@ def result(dialogue: Dialogue[T]) -> T:
 class WireTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
-    def waits(self, dialogue: Dialogue[Any]) -> None:
-        """A dialogue needs more than has come."""
+    def assert_waits(self, dialogue: Dialogue[Any]) -> None:
+        """Check that a dialogue needs more bytes than have arrived."""
         self.assertIsNone(next(dialogue))
 
-    def misbehaved(self, dialogue: Dialogue[Any]) -> str:
-        """What a dialogue complains of."""
+    def misbehaviour(self, dialogue: Dialogue[Any]) -> str:
+        """The text of the PeerMisbehaved that a dialogue raises."""
         return str(self.assertRaises(PeerMisbehaved, next, dialogue))
 
 
@@ -64,14 +64,14 @@ class SendingTests(WireTestCase):
     def test_an_answer_before_its_question_is_refused(self) -> None:
         """A question is not sent to a peer whose answer is already there (CVE-2026-42246)."""
         for early in (b"a1 OK done\r\n", b"a", b"\0"):
-            wire = having(early)
+            wire = wire_with(early)
             error = self.assertRaises(PeerMisbehaved, wire.ask, b"a1 STARTTLS\r\n")
             self.assertIn(f"before it was asked: {early!r}", str(error))
             self.assertEqual(wire.outgoing, b"")
 
     def test_an_answer_is_sent_although_commands_wait(self) -> None:
         """An answer is sent although more commands have come: clients may pipeline."""
-        wire = having(b"NOOP\r\n")
+        wire = wire_with(b"NOOP\r\n")
         wire.send(b"250 Ok\r\n")
         self.assertEqual(wire.outgoing, b"250 Ok\r\n")
 
@@ -113,40 +113,40 @@ class LineTests(WireTestCase):
             b" \0 \r\n": b" \0 ",
         }
         for received, line in rows.items():
-            wire = having(received, b"rest")
+            wire = wire_with(received, b"rest")
             self.assertEqual(result(wire.line()), line)
             self.assertEqual(wire.received, b"rest")
 
     def test_half_a_line_is_waited_for(self) -> None:
         """A line is complete when its LF has come; a CR is not an end."""
         for half in (b"", b"x", b"x\r"):
-            wire = having(half)
+            wire = wire_with(half)
             dialogue = wire.line()
-            self.waits(dialogue)
+            self.assert_waits(dialogue)
             wire.received += b"y\n"
             self.assertEqual(result(dialogue), half + b"y")
 
     def test_the_bytes_of_a_line_are_limited(self) -> None:
         """A line has so many bytes with its end, and not one more."""
-        self.assertEqual(len(result(having(b"x" * (LINE - 1), b"\n").line())), LINE - 1)
-        self.waits(having(b"x" * (LINE - 1)).line())
+        self.assertEqual(len(result(wire_with(b"x" * (LINE - 1), b"\n").line())), LINE - 1)
+        self.assert_waits(wire_with(b"x" * (LINE - 1)).line())
         for endless in (b"x" * LINE, b"x" * LINE + b"\n", b"x" * TOTAL):
-            message = self.misbehaved(having(endless).line())
+            message = self.misbehaviour(wire_with(endless).line())
             self.assertIn(f"longer than {LINE} bytes", message)
             self.assertLess(len(message), 200)
 
     def test_a_dialogue_may_set_a_lower_limit(self) -> None:
         """A protocol with shorter lines passes its own limit."""
-        self.assertEqual(result(having(b"xxx\n").line(4)), b"xxx")
-        self.assertIn("longer than 4 bytes", self.misbehaved(having(b"xxxx\n").line(4)))
-        self.assertIn("longer than 4 bytes", self.misbehaved(having(b"xxxx").line(4)))
+        self.assertEqual(result(wire_with(b"xxx\n").line(4)), b"xxx")
+        self.assertIn("longer than 4 bytes", self.misbehaviour(wire_with(b"xxxx\n").line(4)))
+        self.assertIn("longer than 4 bytes", self.misbehaviour(wire_with(b"xxxx").line(4)))
 
     def test_the_lines_of_a_dialogue_are_limited(self) -> None:
         """A dialogue reads so many lines, and not one more."""
-        wire = having(b"x\n" * (LINES + 1))
+        wire = wire_with(b"x\n" * (LINES + 1))
         for _ in range(LINES):
             result(wire.line())
-        self.assertIn(f"more than {LINES} lines", self.misbehaved(wire.line()))
+        self.assertIn(f"more than {LINES} lines", self.misbehaviour(wire.line()))
 
     def test_a_line_byte_by_byte_takes_linear_time(self) -> None:
         """A line that arrives byte by byte is not searched from its start each time."""
@@ -154,7 +154,7 @@ class LineTests(WireTestCase):
         dialogue = wire.line(TOTAL)
         began = time.process_time()
         for _ in range(TOTAL - 1):
-            self.waits(dialogue)
+            self.assert_waits(dialogue)
             wire.received += b"x"
         self.assertLess(time.process_time() - began, 2)
         wire.received += b"\n"
@@ -173,13 +173,13 @@ class CommandTests(WireTestCase):
             b"\r\n": (b"", b""),
         }
         for received, command in rows.items():
-            self.assertEqual(result(having(received).command()), command)
+            self.assertEqual(result(wire_with(received).command()), command)
 
     def test_only_spaces_are_stripped(self) -> None:
         """A control character makes another verb."""
         for received in (b"STLS\r\r\n", b"STLS\t\n", b"\0STLS\n", b"\x0bSTLS\n", b"STLS\0\n"):
             self.assertEqual(
-                result(having(received).command()), (received[:-1].removesuffix(b"\r"), b"")
+                result(wire_with(received).command()), (received[:-1].removesuffix(b"\r"), b"")
             )
 
 
@@ -188,38 +188,38 @@ class ExactlyTests(WireTestCase):
 
     def test_exactly_the_asked_bytes_are_taken(self) -> None:
         """A message is taken when it is complete, and not a byte more."""
-        wire = having(b"abc")
+        wire = wire_with(b"abc")
         dialogue = wire.exactly(4)
-        self.waits(dialogue)
+        self.assert_waits(dialogue)
         wire.received += b"de"
         self.assertEqual(result(dialogue), b"abcd")
         self.assertEqual(wire.received, b"e")
-        self.assertEqual(result(having(b"abcd").exactly(4)), b"abcd")
+        self.assertEqual(result(wire_with(b"abcd").exactly(4)), b"abcd")
         self.assertEqual(result(wire.exactly(0)), b"")
 
     def test_a_length_above_the_limit_is_refused(self) -> None:
         """A message that could never fit is not waited for."""
         for count in (-1, TOTAL + 1, 1 << 64):
-            self.assertIn(f"of {count} bytes", self.misbehaved(Wire().exactly(count)))
-        self.waits(Wire().exactly(TOTAL))
+            self.assertIn(f"of {count} bytes", self.misbehaviour(Wire().exactly(count)))
+        self.assert_waits(Wire().exactly(TOTAL))
 
     def test_waiting_for_data_takes_nothing(self) -> None:
         """The first byte is waited for, and left in the buffer."""
         wire = Wire()
         dialogue = wire.wait_for_data()
-        self.waits(dialogue)
+        self.assert_waits(dialogue)
         wire.received += b"x"
         self.assertIsNone(result(dialogue))
         self.assertEqual(wire.received, b"x")
 
     @settings(deadline=None)
-    @given(said=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200), max_size=8))
-    def test_segments_do_not_matter(self, said: bytes, cuts: list[int]) -> None:
+    @given(data=st.binary(max_size=200), cuts=st.lists(st.integers(0, 200), max_size=8))
+    def test_segments_do_not_matter(self, data: bytes, cuts: list[int]) -> None:
         """The same bytes give the same lines, in whatever segments they arrive."""
         wire, lines, dialogue = Wire(), [], None
         places = [0, *sorted(cuts), 200]
         for begin, end in itertools.pairwise(places):
-            wire.received += said[begin:end]
+            wire.received += data[begin:end]
             while True:
                 dialogue = dialogue or wire.line()
                 try:
@@ -229,5 +229,5 @@ class ExactlyTests(WireTestCase):
                     dialogue = None
                 else:
                     break
-        expected = [line.removesuffix(b"\r") for line in said.split(b"\n")[:-1]]
+        expected = [line.removesuffix(b"\r") for line in data.split(b"\n")[:-1]]
         self.assertEqual(lines, expected)

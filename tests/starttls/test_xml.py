@@ -1,4 +1,4 @@
-"""Reading an XMPP stream: XML in any spelling, nothing that XMPP forbids, not a byte too many."""
+"""Reading an XMPP stream: any spelling of XML, nothing forbidden, no byte beyond a tag."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ STREAM: Final = "http://etherx.jabber.org/streams stream"
 PROCEED: Final = "urn:ietf:params:xml:ns:xmpp-tls proceed"
 
 
-def now(dialogue: Dialogue[T]) -> T:
-    """What a dialogue comes to that need not wait.
+def result(dialogue: Dialogue[T]) -> T:
+    """What a dialogue returns that need not wait.
 
     Raises:
         AssertionError: It waits.
@@ -37,15 +37,15 @@ def now(dialogue: Dialogue[T]) -> T:
 
 
 def stream(behind: bytes, header: bytes = HEADER) -> Stream:
-    """A stream whose header was read, and what has come behind it."""
-    said = Stream(Wire(received=bytearray(header + behind)))
-    now(said.header())
-    return said
+    """A stream whose header was read, with these bytes after it."""
+    reader = Stream(Wire(received=bytearray(header + behind)))
+    result(reader.header())
+    return reader
 
 
 def child(behind: bytes) -> Element:
     """The stream's first element."""
-    element = now(stream(behind).element())
+    element = result(stream(behind).element())
     if element is None:
         raise AssertionError("the stream has ended")
     return element
@@ -60,10 +60,10 @@ class ReadingTests(SynchronousTestCase):
             b"",
             b"<?xml version='1.0'?>",
             b'<?xml version="1.0" encoding="UTF-8"?>\r\n',
-            # It is UTF-8 whatever it says.
+            # A stream is UTF-8 whatever it declares.
             b"<?xml version='1.0' encoding='ISO-8859-1' standalone='yes' ?> ",
         ):
-            header = now(Stream(Wire(received=bytearray(declaration + HEADER))).header())
+            header = result(Stream(Wire(received=bytearray(declaration + HEADER))).header())
             self.assertEqual(header.name, STREAM)
             self.assertEqual(header.attributes, {"to": "example.com", "version": "1.0"})
             self.assertEqual(header.source, declaration + HEADER)
@@ -93,25 +93,25 @@ class ReadingTests(SynchronousTestCase):
 
     def test_elements_are_read_one_after_the_other(self) -> None:
         """White space may stand between elements, and the last one is followed by the end."""
-        said = stream(b"<a/> \r\n\t<b x='1'/></stream:stream>")
-        first, second, last = (now(said.element()) for _ in range(3))
+        reader = stream(b"<a/> \r\n\t<b x='1'/></stream:stream>")
+        first, second, last = (result(reader.element()) for _ in range(3))
         self.assertEqual(first, Element("jabber:client a", {}, (), b"<a/>"))
         self.assertEqual(second, Element("jabber:client b", {"x": "1"}, (), b"<b x='1'/>"))
         self.assertIsNone(last)
-        self.assertIsNone(now(said.element()))
+        self.assertIsNone(result(reader.element()))
 
     def test_a_stream_may_be_empty(self) -> None:
         """A header may also end the stream."""
-        said = stream(b"", HEADER[:-1] + b"/>")
-        self.assertIsNone(now(said.element()))
+        reader = stream(b"", HEADER[:-1] + b"/>")
+        self.assertIsNone(result(reader.element()))
 
     def test_no_byte_beyond_a_tag_is_taken(self) -> None:
         """What follows a tag is left in the buffer, however much it looks like XML."""
         for evil in (b" ", b"\n", b"<", b"<evil/>", b"</stream:stream>", b">", b"\0", b"'"):
             for element in (b"<a/>", b"<a></a>", b"<a b='>'/>", b'<a b="\'>"><c/></a>'):
-                said = stream(element + evil)
-                now(said.element())
-                self.assertEqual(bytes(said.wire.received), evil)
+                reader = stream(element + evil)
+                result(reader.element())
+                self.assertEqual(bytes(reader.wire.received), evil)
 
     def test_an_element_is_waited_for_to_its_last_byte(self) -> None:
         """An element is not returned before its end tag is complete."""
@@ -123,8 +123,8 @@ class ReadingTests(SynchronousTestCase):
     def test_segments_do_not_matter(self, cuts: list[int]) -> None:
         """An element is the same in whatever segments it arrives."""
         rest = HEADER + "<a b='ä>'><d e=\"'\"/>ö > &amp;</a>".encode() + b"behind"
-        said = Stream(Wire())
-        header, element = said.header(), said.element()
+        reader = Stream(Wire())
+        header, element = reader.header(), reader.element()
         found: list[Element | None] = []
         for reading in (header, element):
             while True:
@@ -134,18 +134,18 @@ class ReadingTests(SynchronousTestCase):
                     found.append(end.value)
                     break
                 count = cuts.pop() if cuts else 1
-                said.wire.received += rest[:count]
+                reader.wire.received += rest[:count]
                 rest = rest[count:]
         self.assertEqual(found[1], child("<a b='ä>'><d e=\"'\"/>ö > &amp;</a>".encode()))
-        self.assertEqual(bytes(said.wire.received) + rest, b"behind")
+        self.assertEqual(bytes(reader.wire.received) + rest, b"behind")
 
 
 class RefusalTests(SynchronousTestCase):
     """What is refused."""
 
     def refused(self, behind: bytes) -> str:
-        """Why what follows a header is refused."""
-        return str(self.assertRaises(PeerMisbehaved, now, stream(behind).element()))
+        """The text of the error for these bytes after a header."""
+        return str(self.assertRaises(PeerMisbehaved, result, stream(behind).element()))
 
     def test_what_xmpp_forbids_is_refused(self) -> None:
         """Comments, instructions, DTDs and CDATA are refused before they are parsed."""
@@ -155,7 +155,7 @@ class RefusalTests(SynchronousTestCase):
             b"<?xml-stylesheet href='x'?>",
             b"<!DOCTYPE a [<!ENTITY b 'c'>",
             b"<![CDATA[ x ]]>",
-            # The quote would hide the tag behind it.
+            # The quote would hide the tag after it.
             b"<![CDATA[']]><proceed xmlns='urn:ietf:params:xml:ns:xmpp-tls'/>evil'>",
         ):
             self.assertIn("no such XML", self.refused(forbidden))
@@ -171,7 +171,7 @@ class RefusalTests(SynchronousTestCase):
             b"<?x?>",
         ):
             wire = Wire(received=bytearray(prolog + HEADER))
-            self.assertRaises(PeerMisbehaved, now, Stream(wire).header())
+            self.assertRaises(PeerMisbehaved, result, Stream(wire).header())
 
     def test_undeclared_entities_are_refused(self) -> None:
         """Entities other than XML's own are refused, in text and in attributes."""
@@ -201,7 +201,7 @@ class RefusalTests(SynchronousTestCase):
         """UTF-16, in which a tag would end with other bytes, is refused."""
         for encoding in ("utf-16", "utf-16-le", "utf-16-be"):
             wire = Wire(received=bytearray("<a b='>'/>".encode(encoding)))
-            self.assertRaises(PeerMisbehaved, now, Stream(wire).header())
+            self.assertRaises(PeerMisbehaved, result, Stream(wire).header())
         self.assertIn("no such XML", self.refused(b"<a b='\0'/>"))
 
     def test_text_between_elements_is_refused(self) -> None:
@@ -215,10 +215,10 @@ class RefusalTests(SynchronousTestCase):
 
     def test_nothing_is_read_after_the_end(self) -> None:
         """Nothing is read after the stream's end."""
-        said = stream(b"</stream:stream><a/>")
-        self.assertIsNone(now(said.element()))
-        self.assertIsNone(now(said.element()))
-        self.assertEqual(bytes(said.wire.received), b"<a/>")
+        reader = stream(b"</stream:stream><a/>")
+        self.assertIsNone(result(reader.element()))
+        self.assertIsNone(result(reader.element()))
+        self.assertEqual(bytes(reader.wire.received), b"<a/>")
 
     def test_the_bytes_of_a_tag_are_limited(self) -> None:
         """A tag, with the text before it, has so many bytes and no more."""

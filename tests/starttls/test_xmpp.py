@@ -1,4 +1,4 @@
-"""XMPP: both sides, of clients and of servers, and what must not be taken for TLS's beginning."""
+"""The XMPP dialogues, of clients and of servers, and what is not a go-ahead."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.starttls.talk import farewell, talk, told, wire
+from tests.starttls.in_memory import after_receiving, failure_after, negotiate, new_wire
 from txtransport.errors import (
     NegotiationError,
     PeerLeft,
@@ -51,13 +51,13 @@ class TranscriptTests(SynchronousTestCase):
 
     def test_the_dialogue_follows_the_specification(self) -> None:
         """A client and a server send what RFC 6120 specifies."""
-        result = talk(xmpp.connect, xmpp.serve)
+        result = negotiate(xmpp.connect, xmpp.serve)
         self.assertEqual(result.by_client, [TO_SERVER, STARTTLS])
         self.assertEqual(result.by_server, [TO_CLIENT + FEATURES, PROCEED])
 
     def test_both_domains_are_named_between_servers(self) -> None:
         """A server that connects to another names its own domain, and the answer repeats it."""
-        result = talk(xmpp.connect_server, xmpp.serve_server)
+        result = negotiate(xmpp.connect_server, xmpp.serve_server)
         self.assertEqual(
             result.by_client[0],
             XML + b"<stream:stream xmlns='jabber:server' "
@@ -77,14 +77,14 @@ class TranscriptTests(SynchronousTestCase):
             (xmpp.connect, xmpp.serve),
             (xmpp.connect_server, xmpp.serve_server),
         ):
-            result = talk(connect, serve)
+            result = negotiate(connect, serve)
             self.assertEqual((result.client.outcome, result.server.outcome), (b"", b""))
 
     def test_names_are_escaped(self) -> None:
         """A name cannot become a part of the XML around it."""
         evil = Wire(name="'><a/>&\"", local_name="<us>")
-        said = Negotiation(xmpp.connect_server, evil).data_to_send()
-        self.assertIn(b" to='&#x27;&gt;&lt;a/&gt;&amp;&quot;' from='&lt;us&gt;' ", said)
+        sent = Negotiation(xmpp.connect_server, evil).data_to_send()
+        self.assertIn(b" to='&#x27;&gt;&lt;a/&gt;&amp;&quot;' from='&lt;us&gt;' ", sent)
 
     def test_the_domain_is_verified(self) -> None:
         """The certificate is for the domain that was asked for, not for the host that serves it."""
@@ -106,9 +106,9 @@ class ClientTests(SynchronousTestCase):
         error = self.fails(PeerMisbehaved, b"220 mail.example.com ESMTP\r\n")
         self.assertIn("does not begin with XML", str(error))
 
-    def fails(self, kind: type[NegotiationError], *said: bytes) -> NegotiationError:
-        """How a client fails to whom a server has said its header, and that."""
-        error, _ = farewell(xmpp.connect, *said)
+    def fails(self, kind: type[NegotiationError], *received: bytes) -> NegotiationError:
+        """The error of a client that receives a server's header, and then these segments."""
+        error, _ = failure_after(xmpp.connect, *received)
         self.assertIs(type(error), kind, error)
         return error
 
@@ -131,7 +131,7 @@ class ClientTests(SynchronousTestCase):
                 b"</stream:features >",
             ):
                 for proceed in (PROCEED, PROCEED[:-2] + b"></proceed>", b"\n" + PROCEED):
-                    client = told(
+                    client = after_receiving(
                         xmpp.connect, header + features.replace(b"stream:", prefix), proceed
                     )
                     self.assertTrue(client.is_complete, header + features + proceed)
@@ -190,8 +190,8 @@ class ClientTests(SynchronousTestCase):
         ):
             error = self.fails(TLSNotOffered, TO_CLIENT + features)
             self.assertIn(features[:30].decode(), str(error))
-            _, said = farewell(xmpp.connect, TO_CLIENT + features)
-            self.assertNotIn(b"starttls", said)
+            _, sent = failure_after(xmpp.connect, TO_CLIENT + features)
+            self.assertNotIn(b"starttls", sent)
 
     def test_a_refusal_of_tls_is_reported(self) -> None:
         """A failure is a refusal, and is reported as the server sent it."""
@@ -225,15 +225,15 @@ class ClientTests(SynchronousTestCase):
         """A server's text is escaped and cut in messages."""
         failure = FAILURE.replace(b"/></", b">\x1b[31m" + b"x" * 4000 + b"</failure></")
         for control in ("\x1b", "\u202e", "\x85"):
-            said = failure.replace(b"\x1b", control.encode())
-            error, _ = farewell(xmpp.connect, TO_CLIENT + FEATURES, said)
+            received = failure.replace(b"\x1b", control.encode())
+            error, _ = failure_after(xmpp.connect, TO_CLIENT + FEATURES, received)
             self.assertTrue(str(error).isprintable())
             self.assertLess(len(str(error)), 400)
 
     def test_a_flood_ends_the_dialogue(self) -> None:
         """Endless features, and features without an end, end the dialogue."""
         for flood in (b"<a/>", b"<a>", b"<a b='" + b"x" * 4000 + b"'/>"):
-            client = told(xmpp.connect, TO_CLIENT + b"<stream:features>")
+            client = after_receiving(xmpp.connect, TO_CLIENT + b"<stream:features>")
 
             def pour(
                 client: Negotiation = client, chunk: bytes = flood * (4096 // len(flood))
@@ -262,9 +262,9 @@ class ServerTests(SynchronousTestCase):
     def test_bytes_after_the_request_are_an_attack(self) -> None:
         """Whatever is pipelined after the request ends the dialogue, even a single space."""
         for evil in (b"<iq/>", b" ", b"</stream:stream>", b"\x16\x03\x01"):
-            error, said = farewell(xmpp.serve, TO_SERVER, STARTTLS + evil)
+            error, sent = failure_after(xmpp.serve, TO_SERVER, STARTTLS + evil)
             self.assertIsInstance(error, PlaintextInjected)
-            self.assertNotIn(b"proceed", said)
+            self.assertNotIn(b"proceed", sent)
 
     def test_every_spelling_of_the_request_is_understood(self) -> None:
         """Clients spell their request in many ways."""
@@ -273,7 +273,7 @@ class ServerTests(SynchronousTestCase):
             b'<starttls xmlns="urn:ietf:params:xml:ns:xmpp-tls"></starttls>',
             b"\n <t:starttls xmlns:t='urn:ietf:params:xml:ns:xmpp-tls' />",
         ):
-            self.assertTrue(told(xmpp.serve, TO_SERVER, request).is_complete)
+            self.assertTrue(after_receiving(xmpp.serve, TO_SERVER, request).is_complete)
 
     def test_nothing_else_is_served_before_tls(self) -> None:
         """Credentials and all other stanzas end the stream, and are not evaluated."""
@@ -284,21 +284,23 @@ class ServerTests(SynchronousTestCase):
             b"<starttls/>",
             PROCEED,
         ):
-            error, said = farewell(xmpp.serve, TO_SERVER, stanza)
+            error, sent = failure_after(xmpp.serve, TO_SERVER, stanza)
             self.assertIs(type(error), PeerMisbehaved)
-            self.assertTrue(said.endswith(FEATURES + POLICY), said)
+            self.assertTrue(sent.endswith(FEATURES + POLICY), sent)
 
     def test_another_protocol_is_refused_at_once(self) -> None:
         """What cannot become XML is not waited for; the answer is a stream error."""
-        for said in (b"\x16\x03\x01\x02\x00\x01", b"EHLO me\r\n", b"<a b></c>"):
-            error, answer = farewell(xmpp.serve, said)
+        for received in (b"\x16\x03\x01\x02\x00\x01", b"EHLO me\r\n", b"<a b></c>"):
+            error, answer = failure_after(xmpp.serve, received)
             self.assertIs(type(error), PeerMisbehaved)
             self.assertTrue(answer.startswith(server_header()), answer)
             self.assertIn(b"<stream:error><not-well-formed ", answer)
 
     def test_only_tls_is_offered(self) -> None:
         """The only feature is the upgrade, which is required; there is no login mechanism."""
-        self.assertEqual(told(xmpp.serve, TO_SERVER).data_to_send(), server_header() + FEATURES)
+        self.assertEqual(
+            after_receiving(xmpp.serve, TO_SERVER).data_to_send(), server_header() + FEATURES
+        )
 
     def test_the_server_answers_as_the_domain_that_was_asked_for(self) -> None:
         """A server answers as the domain that the client named, or as itself."""
@@ -308,7 +310,7 @@ class ServerTests(SynchronousTestCase):
             (b"", b"from='[192.0.2.7]'"),
         ):
             header = TO_SERVER.replace(b" to='server.example'", called)
-            self.assertIn(answered, told(xmpp.serve, header).data_to_send())
+            self.assertIn(answered, after_receiving(xmpp.serve, header).data_to_send())
 
     def test_stream_ids_cannot_be_guessed(self) -> None:
         """Every stream has an id of its own (RFC 6120, 4.7.3)."""
@@ -321,31 +323,31 @@ class ServerTests(SynchronousTestCase):
         """A client older than XMPP 1.0 cannot have TLS, and is sent a stream error."""
         for version in (b"", b" version='0.9'"):
             header = TO_SERVER.removeprefix(XML).replace(b" version='1.0'", version)
-            error, said = farewell(xmpp.serve, header)
+            error, sent = failure_after(xmpp.serve, header)
             self.assertIs(type(error), PeerMisbehaved)
-            self.assertIn(b"<stream:error><unsupported-version ", said)
+            self.assertIn(b"<stream:error><unsupported-version ", sent)
 
     def test_another_root_element_is_refused(self) -> None:
         """A client that begins no stream is sent a stream error."""
-        error, said = farewell(xmpp.serve, b"<stream xmlns='jabber:client' version='1.0'>")
+        error, sent = failure_after(xmpp.serve, b"<stream xmlns='jabber:client' version='1.0'>")
         self.assertIs(type(error), PeerMisbehaved)
-        self.assertIn(b"<stream:error><invalid-namespace ", said)
-        self.assertTrue(said.startswith(XML + b"<stream:stream "))
+        self.assertIn(b"<stream:error><invalid-namespace ", sent)
+        self.assertTrue(sent.startswith(XML + b"<stream:stream "))
 
     def test_a_client_may_quit(self) -> None:
         """A client may end its stream, and the server ends its own."""
-        error, said = farewell(xmpp.serve, TO_SERVER + b"</stream:stream>")
+        error, sent = failure_after(xmpp.serve, TO_SERVER + b"</stream:stream>")
         self.assertIsInstance(error, PeerLeft)
-        self.assertTrue(said.endswith(FEATURES + b"</stream:stream>"))
+        self.assertTrue(sent.endswith(FEATURES + b"</stream:stream>"))
 
     def test_http_ends_the_dialogue(self) -> None:
         """A browser is refused at its first tag, or at the limit of bytes."""
-        error, _ = farewell(xmpp.serve, b"GET /<script> HTTP/1.1\r\n\r\n")
+        error, _ = failure_after(xmpp.serve, b"GET /<script> HTTP/1.1\r\n\r\n")
         self.assertIs(type(error), PeerMisbehaved)
 
 
 def server_header() -> bytes:
-    """What a server says first that talks on the wire of `told`."""
-    serving = Negotiation(xmpp.serve, wire())
+    """The stream header that a server on the wire of `after_receiving` sends."""
+    serving = Negotiation(xmpp.serve, new_wire())
     serving.receive_data(TO_SERVER)
     return serving.data_to_send().removesuffix(FEATURES)
