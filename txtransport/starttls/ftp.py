@@ -32,7 +32,7 @@ _REQUIRED: Final = b"530 Must use AUTH TLS first\r\n"
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
-    """The client's side."""
+    """The client's side; returns a greeting for the application's protocol."""
     greeting = yield from ftp_reply(wire)
     while greeting.code == _PLEASE_WAIT:
         greeting = yield from ftp_reply(wire)

@@ -42,7 +42,7 @@ _COMMAND: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,64}) ([^ ]+)(?
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
-    """The client's side."""
+    """The client's side; returns a greeting for the application's protocol."""
     _check_greeting((yield from line_without_literal(wire)))
     wire.greeting = b"* OK ready\r\n"
     answer = yield from _ask(wire, b"CAPABILITY")

@@ -64,7 +64,7 @@ _REFUSAL: Final = b"\xff" + (3159).to_bytes(2, "little") + b"#HY000this server d
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
-    """The client's side."""
+    """The client's side; returns the server's greeting, a whole packet."""
     head = yield from wire.exactly(4)
     length = _length(head)
     if not 0 < length <= _MAX_GREETING or head[3] != 0:
@@ -86,7 +86,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 
 def serve(wire: Wire) -> Dialogue[bytes]:
-    """The server's side."""
+    """The server's side; returns the greeting that it has sent, a whole packet."""
     wire.accepts_early_client_hello = True
     greeting = _packet(0, _greeting(_salt(wire)))
     wire.send(greeting)

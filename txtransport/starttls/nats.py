@@ -47,7 +47,7 @@ _FORWARDED: Final = {
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
-    """The client's side."""
+    """The client's side; returns a greeting for the application's protocol."""
     line = yield from wire.line(_MAX_INFO)
     verb, _, argument = line.partition(b" ")
     if verb.upper() == b"-ERR":

@@ -49,7 +49,7 @@ _TLS_REQUIRED: Final = 0x80000005
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
-    """The client's side."""
+    """The client's side; returns the flags that both sides know, 4 bytes."""
     greeting = yield from wire.exactly(_GREETING.size)
     server, style, flags = _GREETING.unpack(greeting)
     if server != _SERVER_MAGIC or style not in (_OPTION_MAGIC, _OLDSTYLE):
@@ -77,7 +77,7 @@ def connect(wire: Wire) -> Dialogue[bytes]:
 
 
 def serve(wire: Wire) -> Dialogue[bytes]:
-    """The server's side."""
+    """The server's side; returns the flags that the client has set, 4 bytes."""
     wire.send(_GREETING.pack(_SERVER_MAGIC, _OPTION_MAGIC, _FLAGS))
     agreed = yield from wire.exactly(4)
     if int.from_bytes(agreed, "big") & ~_FLAGS:

@@ -30,7 +30,7 @@ _REQUIRED: Final = b"483 Encryption required\r\n"
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
-    """The client's side."""
+    """The client's side; returns a greeting for the application's protocol."""
     greeting = yield from reply(wire)
     expect_greeting(greeting, b"200", b"201")
     wire.greeting = greeting.code + b" ready\r\n"

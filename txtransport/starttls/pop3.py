@@ -31,7 +31,7 @@ _REQUIRED: Final = b"-ERR [SYS/PERM] TLS required\r\n"
 
 
 def connect(wire: Wire) -> Dialogue[bytes]:
-    """The client's side."""
+    """The client's side; returns a greeting for the application's protocol."""
     is_ok, text = yield from _status(wire)
     if not is_ok:
         raise PeerLeft(b"-ERR " + text)

@@ -27,8 +27,8 @@ tests there is no transport at all::
 appends them and resumes the generator, and the method looks again. No value
 passes through ``yield`` in either direction. How far the protocol has got is
 not kept in a variable: it is the place in the code where the generator is
-suspended. So segments do not matter: a dialogue gives the same result whether
-its input arrives at once or byte by byte.
+suspended. So segments do not matter: a message is the same whether it arrives at
+once or byte by byte.
 
 **A dialogue ends** in one of two ways. It returns: the go-ahead was given, TLS
 comes next, and the returned bytes are the outcome (`Speaker`). Or it raises a
