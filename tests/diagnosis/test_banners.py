@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.policy import Side
-from txtransport.diagnosis.banners import Banner, is_tls, recognise_plaintext, remedy_at
+from txtransport.diagnosis.banners import Banner, recognise_plaintext, remedy_at
 from txtransport.diagnosis.rule import Rule
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
+from txtransport.starttls.tls_record import is_tls
 
 WHERE: Final = "tls://peer.example:1234"
 

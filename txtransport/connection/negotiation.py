@@ -27,7 +27,7 @@ from txtransport.config.policy import Side
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step
-from txtransport.diagnosis.banners import is_tls, recognise_plaintext, remedy_at
+from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.errors import (
     NegotiationError,
     PeerLeft,
@@ -39,6 +39,7 @@ from txtransport.errors import (
 )
 from txtransport.starttls.negotiation import Negotiation
 from txtransport.starttls.protocols import StartTLSProtocol
+from txtransport.starttls.tls_record import is_tls
 from txtransport.starttls.wire import Wire
 from txtransport.tls.connection import MAX_FIRST_BYTES
 

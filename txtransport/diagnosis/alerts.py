@@ -11,6 +11,10 @@ from typing import Final
 
 from attrs import frozen
 
+from txtransport.starttls.tls_record import alert_number
+
+__all__ = ["ALERTS", "Alert", "alert_of_reason", "alert_of_record"]
+
 
 @frozen
 class Alert:
@@ -65,9 +69,6 @@ _BY_NUMBER: Final = {alert.number: alert for alert in ALERTS}
 # OpenSSL 4.0 says "tls alert …" for what 3.x called "sslv3 alert …".
 _REASON: Final = re.compile(r"(?:tls|sslv3|tlsv1|tlsv13)(?: alert)? (.*)").fullmatch
 
-# Type, version, length; level, number.
-_RECORD: Final = re.compile(rb"\x15\x03.\x00\x02[\x01\x02](.)", re.DOTALL).match
-
 
 def alert_of_reason(reason: str) -> Alert | None:
     """The alert that OpenSSL means, or None when it means none.
@@ -85,5 +86,5 @@ def alert_of_record(received: bytes) -> Alert | None:
     Args:
         received: The first bytes of the peer.
     """
-    found = _RECORD(received)
-    return _BY_NUMBER.get(found[1][0]) if found else None
+    number = alert_number(received)
+    return None if number is None else _BY_NUMBER.get(number)

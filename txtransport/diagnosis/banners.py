@@ -18,7 +18,7 @@ from txtransport.diagnosis.rule import Rule, first_match
 from txtransport.errors import Diagnosis
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
-__all__ = ["Banner", "is_tls", "recognise_plaintext", "remedy_at"]
+__all__ = ["Banner", "recognise_plaintext", "remedy_at"]
 
 _LOCATION: Final = "tls://…"
 _SECURE: Final = ("tls", "ssl")
@@ -62,11 +62,6 @@ def remedy_at(diagnosis: Diagnosis, where: str) -> str:
     """
     remedy = diagnosis.remedy
     return remedy.replace(_LOCATION, where) if where.startswith(_SECURE) else remedy
-
-
-def is_tls(received: bytes) -> bool:
-    """Whether these may be the first bytes of a TLS record (RFC 8446, 5.1)."""
-    return received[:1] in (b"\x14", b"\x15", b"\x16", b"\x17") and received[1:2] in (b"", b"\x03")
 
 
 # --- servers ---------------------------------------------------------------------

@@ -46,6 +46,7 @@ from __future__ import annotations
 from attrs import define, field
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, PlaintextInjected
+from txtransport.starttls.tls_record import begins_handshake
 from txtransport.starttls.wire import TOTAL, Dialogue, Speaker, Wire
 
 __all__ = ["Negotiation"]
@@ -132,7 +133,7 @@ class Negotiation:
         leftover = bytes(self.wire.received)
         self.wire.received.clear()
         # A TLS record of type handshake, of any version (RFC 8446, 5.1).
-        is_hello = leftover.startswith(b"\x16\x03") or leftover == b"\x16"
+        is_hello = begins_handshake(leftover)
         if leftover and not (self.wire.accepts_early_client_hello and is_hello):
             # The go-ahead is not sent to a client that did not wait for it.
             self.wire.outgoing.clear()

@@ -17,6 +17,7 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.errors import PeerLeft, PeerMisbehaved, TLSRefused
+from txtransport.starttls.tls_record import begins_handshake
 from txtransport.starttls.wire import Dialogue, Wire
 from txtransport.text import escape_bytes
 
@@ -50,7 +51,7 @@ def serve(wire: Wire) -> Dialogue[bytes]:
     """The server's side."""
     wire.accepts_early_client_hello = True
     yield from wire.wait_for_data()
-    if wire.received.startswith(b"\x16"):
+    if begins_handshake(wire.received[:1]):
         return b""
     for _ in range(_MAX_REQUESTS):
         request = yield from wire.exactly(8)

@@ -18,10 +18,11 @@ from OpenSSL import SSL
 
 from txtransport.config.policy import Side
 from txtransport.diagnosis.alerts import Alert, alert_of_reason, alert_of_record
-from txtransport.diagnosis.banners import is_tls, recognise_plaintext, remedy_at
+from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.diagnosis.openssl_errors import OF_ALERT, OF_REASON
 from txtransport.diagnosis.x509_errors import diagnosis_at_depth
 from txtransport.errors import Diagnosis, HandshakeFailed
+from txtransport.starttls.tls_record import is_tls
 from txtransport.text import escape_bytes, first_words, short_repr, short_text
 from txtransport.tls.connection import (
     CLOSE_NOTIFY,

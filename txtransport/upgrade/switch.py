@@ -111,6 +111,7 @@ from txtransport.errors import (
     PlaintextInjected,
     UpgradeError,
 )
+from txtransport.starttls.tls_record import begins_handshake
 from txtransport.tls.creator import ConnectionCreator, connection_creator
 from txtransport.tls.session import Session, session_of
 from txtransport.upgrade.base_transport import (
@@ -270,7 +271,7 @@ class Upgrade:
         # All checks have passed. What the parser has kept is older than what the
         # buffer holds.
         left = self.unread() + self.buffer.close()
-        is_hello = may_pipeline and not is_tls_client and _is_client_hello(left)
+        is_hello = may_pipeline and not is_tls_client and begins_handshake(left)
         if left and not is_hello:
             return fail(self._injected(left))
         if reply:
@@ -552,11 +553,6 @@ class _UpgradeListener(Protocol):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         self._above.connectionLost(reason)
-
-
-def _is_client_hello(data: bytes) -> bool:
-    # A record of type handshake, of any version (RFC 8446, section 5.1).
-    return data.startswith(b"\x16\x03") or data == b"\x16"
 
 
 def _deadlines(timeout: float | None) -> Deadlines:

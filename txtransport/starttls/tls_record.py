@@ -1,0 +1,58 @@
+"""What a TLS record looks like from outside, by its first bytes.
+
+A record begins with its content type, the major version 3 (that of every TLS since
+SSL 3.0) and a minor version (RFC 8446, section 5.1). Whoever has only the first byte or
+two must decide by those, since a peer may send any number of bytes at a time.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+__all__ = ["alert_number", "begins_handshake", "is_alert", "is_tls"]
+
+_ALERT: Final = b"\x15"
+_HANDSHAKE: Final = b"\x16"
+_CONTENT_TYPES: Final = (b"\x14", _ALERT, _HANDSHAKE, b"\x17")
+_MAJOR: Final = b"\x03"
+
+# Type, version and length of a whole alert; its level and its number.
+_WHOLE_ALERT: Final = re.compile(rb"\x15\x03.\x00\x02[\x01\x02](.)", re.DOTALL)
+
+
+def is_tls(received: bytes | bytearray) -> bool:
+    """Whether a peer's first bytes may be the beginning of a TLS record of any type.
+
+    Args:
+        received: The first bytes; of a single byte only the type is known.
+    """
+    return received[:1] in _CONTENT_TYPES and received[1:2] in (b"", _MAJOR)
+
+
+def begins_handshake(received: bytes | bytearray) -> bool:
+    """Whether bytes may be the beginning of a handshake record, such as a ClientHello.
+
+    Args:
+        received: The first bytes; of a single byte only the type is known.
+    """
+    return received[:1] == _HANDSHAKE and received[1:2] in (b"", _MAJOR)
+
+
+def is_alert(received: bytes | bytearray) -> bool:
+    """Whether bytes are the beginning of an alert record, type and major version.
+
+    Args:
+        received: The first bytes; one of them is not enough.
+    """
+    return received[:2] == _ALERT + _MAJOR
+
+
+def alert_number(received: bytes | bytearray) -> int | None:
+    """The number of the alert that a peer began with, or None when it began otherwise.
+
+    Args:
+        received: The first bytes. An alert is 7 bytes long.
+    """
+    found = _WHOLE_ALERT.match(received)
+    return found[1][0] if found is not None else None
