@@ -1,4 +1,10 @@
-"""Writing to standard output, as all commands do it."""
+"""What the commands share to write to a terminal.
+
+In this order: writing to standard output, what a terminal can show
+(`TerminalStyle`), paragraphs and tables that fit its width, a line of progress
+that is overwritten, and the versions that a report names. What is said is the
+commands' own.
+"""
 
 from __future__ import annotations
 
@@ -8,50 +14,58 @@ import sys
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import metadata
-from typing import Any, Final
+from typing import Final, TextIO
 
 from attrs import frozen
 
 from txtransport.text import escape_text
 
-PACKAGES: Final = ("txtransport", "twisted", "pyopenssl", "cryptography")
-"""Whose versions a report names."""
+__all__ = [
+    "PACKAGES",
+    "Progress",
+    "TerminalStyle",
+    "is_terminal",
+    "style_of",
+    "table_lines",
+    "version",
+    "wrap",
+    "write_output",
+]
+
+
+# --- standard output -------------------------------------------------------------
 
 
 def write_output(text: str) -> None:
-    """Write to standard output; that no one reads on, as in ``| head``, is no error.
+    """Write to standard output; a reader that has gone, as in ``| head``, is no error.
 
     Args:
-        text: What the output's encoding does not have is written as an escape.
+        text: Characters that the output's encoding lacks are written as escapes.
 
     Raises:
-        OSError: It cannot be written, for any other reason.
+        OSError: The text cannot be written, for any other reason.
     """
     encoding = getattr(sys.stdout, "encoding", None) or "ascii"
     try:
         print(text.encode(encoding, "backslashreplace").decode(encoding), end="", flush=True)
     except OSError as problem:
-        # Python would try once more when it exits, and complain.
+        # When Python exits, it flushes what is left in the buffer: it would
+        # fail again, and complain on standard error.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(problem, BrokenPipeError):
             raise
 
 
-def version(package: str) -> str:
-    """The version of a package, or that it is not installed."""
-    try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return "(not installed)"
+# --- what a terminal can show ----------------------------------------------------
 
-
-# SGR, ECMA-48 section 8.3.117: of all that a terminal takes, what moves nothing.
+# "Select graphic rendition" (SGR, ECMA-48 section 8.3.117) is the only control
+# function that is written besides progress: it moves no cursor and erases nothing.
 _COLOURS: Final = {"good": "32", "bad": "31", "doubtful": "33", "heading": "1", "aside": "2"}
 
 
 @frozen
 class TerminalStyle:
-    """What the place where a report is shown can do.
+    """What the terminal or file that shows a report can display.
 
     Attributes:
         width: In characters.
@@ -65,16 +79,16 @@ class TerminalStyle:
 
     @property
     def bar(self) -> str:
-        """What a bar is made of."""
+        """The character that the bars of a chart are made of."""
         return "█" if self.is_unicode else "#"
 
     @property
     def branch(self) -> str:
-        """What leads from a certificate to one that it vouches for."""
+        """What stands, in a tree, before a certificate that the one above it has issued."""
         return "└─ " if self.is_unicode else "`- "
 
     def painted(self, text: str, kind: str) -> str:
-        """A line in the colour of its kind.
+        """A line in the colour of its kind, or as it is where no colours are wanted.
 
         Args:
             text: Has no colours of its own.
@@ -86,12 +100,12 @@ class TerminalStyle:
 
 
 def style_of(
-    stream: Any, environment: Mapping[str, str] = os.environ, width: int = 80
+    stream: TextIO | None, environment: Mapping[str, str] = os.environ, width: int = 80
 ) -> TerminalStyle:
-    """How a stream may be written to.
+    """What a stream can show.
 
     Args:
-        stream: A file of text, such as ``sys.stdout``.
+        stream: Such as ``sys.stdout``, which is None in a process without one.
         environment: ``NO_COLOR`` (https://no-color.org) and ``TERM`` count.
         width: In characters.
     """
@@ -101,58 +115,17 @@ def style_of(
     return TerminalStyle(width, is_terminal(stream) and not is_plain, is_unicode)
 
 
-def is_terminal(stream: Any) -> bool:
-    """Whether someone reads along."""
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a stream is a terminal, at which a person may be reading."""
     return bool(getattr(stream, "isatty", bool)())
 
 
-# Return, and erase to the end of the line (EL, ECMA-48 section 8.3.41).
-_CLEAR: Final = "\r\x1b[K"
-
-
-class Progress:
-    """One line that is written over and over.
-
-    Args:
-        stream: A terminal, or None to say nothing.
-        width: In characters.
-    """
-
-    def __init__(self, stream: Any, width: int) -> None:
-        self._stream = stream
-        self._width = width
-        self._is_written = False
-
-    def show(self, doing: str) -> None:
-        """Say what is going on."""
-        self._write(f"{_CLEAR}{escape_text(doing)[: self._width - 4]} ...")
-        self._is_written = True
-
-    def done(self) -> None:
-        """Take the line away."""
-        if self._is_written:
-            self._write(_CLEAR)
-            self._is_written = False
-
-    def _write(self, text: str) -> None:
-        if self._stream is None:
-            return
-        try:
-            self._stream.write(text)
-            self._stream.flush()
-        except OSError:
-            # The terminal is gone; what is to be seen is on standard output.
-            self._stream = None
-
+# --- paragraphs and tables -------------------------------------------------------
 
 _GAP: Final = "  "
-
-
-# Prose that is wider than this is hard to read.
+# Prose is hard to read when its lines are wider than this, in characters, or
+# have but two or three words.
 _MAX_PROSE_WIDTH: Final = 96
-
-
-# Nor is it easy to read when there are but two or three words in a line.
 _MIN_PROSE_WIDTH: Final = 24
 
 
@@ -170,7 +143,7 @@ def wrap(text: str, width: int, indent: str = "", hanging: int = 0) -> list[str]
         min(width, _MAX_PROSE_WIDTH),
         initial_indent=indent,
         subsequent_indent=indent + " " * hanging,
-        # URLs are to be copied whole.
+        # A URL must stay whole, so that it can be copied.
         break_long_words=False,
         break_on_hyphens=False,
     )
@@ -188,13 +161,74 @@ def table_lines(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
     """
     width = max(width, _MIN_PROSE_WIDTH)
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)][:-1]
-    beside = sum(widths) + len(_GAP) * len(widths)
+    before_last = sum(widths) + len(_GAP) * len(widths)
     for *cells, last in rows:
-        if width - beside < _MIN_PROSE_WIDTH:
+        if width - before_last < _MIN_PROSE_WIDTH:
             yield from wrap(_GAP.join(cells), width, hanging=len(_GAP))
             yield from wrap(last, width, _GAP)
             continue
-        lines = wrap(last, width, " " * beside) or [""]
-        words = (f"{cell:{room}}" for cell, room in zip(cells, widths, strict=True))
-        yield _GAP.join([*words, lines[0][beside:]]).rstrip()
+        lines = wrap(last, width, " " * before_last) or [""]
+        padded = (f"{cell:{column}}" for cell, column in zip(cells, widths, strict=True))
+        yield _GAP.join([*padded, lines[0][before_last:]]).rstrip()
         yield from lines[1:]
+
+
+# --- progress --------------------------------------------------------------------
+
+# Return, and erase to the end of the line (EL, ECMA-48 section 8.3.41).
+_CLEAR: Final = "\r\x1b[K"
+
+
+class Progress:
+    """One line that says what is going on, and is overwritten by the next.
+
+    Args:
+        stream: A terminal, or None to write nothing.
+        width: In characters.
+    """
+
+    def __init__(self, stream: TextIO | None, width: int) -> None:
+        self._stream = stream
+        self._width = width
+        self._is_written = False
+
+    def show(self, doing: str) -> None:
+        """Replace the line.
+
+        Args:
+            doing: What is going on, in a few words; cut where the line would
+                be wider than the terminal.
+        """
+        self._write(f"{_CLEAR}{escape_text(doing)[: self._width - 4]} ...")
+        self._is_written = True
+
+    def done(self) -> None:
+        """Erase the line."""
+        if self._is_written:
+            self._write(_CLEAR)
+            self._is_written = False
+
+    def _write(self, text: str) -> None:
+        if self._stream is None:
+            return
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except OSError:
+            # The terminal was closed. The command goes on, as its result is
+            # written to standard output.
+            self._stream = None
+
+
+# --- versions --------------------------------------------------------------------
+
+PACKAGES: Final = ("txtransport", "twisted", "pyopenssl", "cryptography")
+"""Whose versions a report names."""
+
+
+def version(package: str) -> str:
+    """The version of a package, or that it is not installed."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "(not installed)"
