@@ -1,4 +1,7 @@
-"""The command line: ``txtransport``, also ``python -m txtransport``."""
+"""The command line: ``txtransport``, also ``python -m txtransport``.
+
+It chooses a command; what each does is in ``txtransport/cli/commands/``.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +14,21 @@ from typing import Final, NoReturn
 
 from txtransport.cli.terminal import version, write_output
 
+__all__ = ["COMMANDS", "main"]
+
 COMMANDS: Final = ("demo", "probe", "transports", "options", "devcert", "doctor", "explain")
-"""In the order of the help; each is a room under ``commands/``."""
+"""In the order of the help; each is a module in ``txtransport/cli/commands/``."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Do what the command line says.
+    """Run the command that the arguments name.
 
     Args:
-        arguments: In place of ``sys.argv``, without the program's name.
+        arguments: Without the program's name; by default those of ``sys.argv``.
 
     Returns:
-        The exit status: 0 when all is well, 1 when something is not, 128 and
-        the number of a signal that came.
+        The exit status: 0 when all is well, 1 when something is not, and 128
+        plus its number when a signal ended the command.
 
     Raises:
         SystemExit: The arguments asked for help (0), or were wrong (2).
@@ -41,7 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 class _Parser(argparse.ArgumentParser):
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
-        """Leave, when help has been written."""
+        """Exit, also where the help that was written cannot reach its reader."""
+        # Flushes it: `| head` would else make Python complain when it exits.
         write_output("")
         super().exit(status, message)
 

@@ -1,8 +1,9 @@
 """A folder with a development authority, and the certificates that it has issued.
 
-The authority is made when the folder is first used, and found again later, so
-that what has once been told to trust it goes on doing so. A file that is in the
-way and was not made here is left alone.
+The authority is made when the folder is first used, and kept: programs that
+trust it also trust the certificates that later runs issue. A file that stands in
+the way and was not made by ``txtransport devcert`` is never overwritten, unless
+the user says so.
 """
 
 from __future__ import annotations
@@ -26,15 +27,21 @@ from txtransport.text import short_repr
 from txtransport.tls import pem
 from txtransport.tls.identity import expected_name
 
+__all__ = ["AUTHORITY", "AUTHORITY_KEY", "Folder", "NotOurs", "file_name", "read_name"]
+
 AUTHORITY: Final = "ca.pem"
-"""The authority's certificate, which everyone may read."""
+"""The file with the authority's certificate, which everyone may read."""
 
 AUTHORITY_KEY: Final = "ca-key.pem"
-"""Its key, which only the owner may read."""
+"""The file with the authority's key, which only the owner may read."""
 
 
 class NotOurs(FileExistsError):
-    """A file is in the way that was not made here."""
+    """A file stands in the way that ``txtransport devcert`` did not make.
+
+    Attributes:
+        path: The file.
+    """
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(f"{path} is in the way, and left as it is: {problem}")
@@ -48,7 +55,7 @@ class Folder:
     Attributes:
         path: The folder.
         authority: Its authority, made or found.
-        is_new: Whether it was made, and is not written yet.
+        is_new: Whether the authority was made just now, and is not written yet.
         is_replacing: Whether files that were not made here may be replaced.
     """
 
@@ -59,15 +66,15 @@ class Folder:
 
     @classmethod
     def of(cls, path: str, *, is_replacing: bool = False) -> Folder:
-        """The folder of that path, which need not be there yet.
+        """Read the folder's authority, or make one; nothing is written yet.
 
         Args:
-            path: The folder.
+            path: The folder, which need not exist.
             is_replacing: Whether files that were not made here may be replaced.
 
         Raises:
-            NotOurs: It has something else in the authority's place, or an
-                authority whose time is over.
+            NotOurs: The authority's files are not an authority, or one that
+                has expired.
         """
         files = [os.path.join(path, name) for name in (AUTHORITY, AUTHORITY_KEY)]
         if any(map(os.path.lexists, files)):
@@ -91,24 +98,24 @@ class Folder:
     def issue(
         self, names: Iterable[str], *, days: float = 90, purpose: Purpose = "server"
     ) -> tuple[str, Issued]:
-        """A certificate in a file that is called like its first name.
+        """Issue a certificate, and write it to a file that is named after its first name.
 
         Args:
-            names: As `read_name` gives them.
-            days: How long it is valid, unless the authority ends before.
-            purpose: Whose certificate it may be.
+            names: Whom the certificate is for, as `read_name` gives them.
+            days: How long it is valid; it never outlives the authority.
+            purpose: Whether it is for a server or a client.
 
         Returns:
-            The file, which is written and only its owner's, and what is in it.
+            The path of the file, which only its owner may read, and its content.
 
         Raises:
-            NotOurs: There is such a file, and the authority has not issued it.
-            OSError: It cannot be written.
+            NotOurs: The file exists, and the authority has not issued it.
+            OSError: The file cannot be written.
         """
         first, *more = dict.fromkeys(names)
         path = os.path.join(self.path, file_name(first))
         if os.path.lexists(path) and not self.is_replacing:
-            self._recognise(path)
+            self._require_issued(path)
         end = datetime.now(timezone.utc) + timedelta(days=days)
         end = min(end, self.authority.certificate.not_valid_after_utc)
         issued = self.authority.issue(first, *more, purpose=purpose, not_after=end)
@@ -121,7 +128,7 @@ class Folder:
         write_private(path, issued.pem)
         return path, issued
 
-    def _recognise(self, path: str) -> None:
+    def _require_issued(self, path: str) -> None:
         try:
             leaf = pem.read_authorities("local_cert", path)[0]
             leaf.verify_directly_issued_by(self.authority.certificate)
@@ -130,15 +137,15 @@ class Folder:
 
 
 def read_name(given: str) -> str:
-    """A name as certificates have it.
+    """A name in the form that certificates have: lower case, in ASCII.
 
     Args:
         given: A DNS name, international or not, perhaps with ``*.`` before it;
             or an address.
 
     Raises:
-        ValueError: It can be none of these, or the file would take the
-            authority's place.
+        ValueError: It is neither, or its file would have the name of the
+            authority's.
     """
     star, name = ("*.", given[2:]) if given.startswith("*.") else ("", given)
     try:
@@ -156,17 +163,21 @@ def read_name(given: str) -> str:
 
 
 def file_name(name: str) -> str:
-    """What the file with the certificate of that name is called."""
+    """The file for the certificate of that name."""
     return re.sub("[^a-z0-9._-]", "_", name) + ".pem"
 
 
 def _authority(cafile: str, key_file: str) -> Authority:
-    """The authority in those files."""
+    """Read an authority that was made here.
+
+    Raises:
+        NotOurs: The files are something else, or the authority has expired.
+    """
     try:
         own = pem.identity(TLSPolicy(local_cert=cafile, local_pk=key_file))
     except BadCertificateFile as problem:
-        there = cafile if os.path.lexists(cafile) else key_file
-        raise NotOurs(there, f"it takes two files to make an authority ({problem})") from problem
+        existing = cafile if os.path.lexists(cafile) else key_file
+        raise NotOurs(existing, f"it takes two files to make an authority ({problem})") from problem
     assert own is not None
     if not isinstance(own.key, ec.EllipticCurvePrivateKey) or not _is_authority(own.leaf):
         raise NotOurs(cafile, "it is no authority that was made here")

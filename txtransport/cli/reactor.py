@@ -1,7 +1,7 @@
-"""A command's work under the global reactor, with the signals in our hands.
+"""Runs a coroutine with the global reactor, and turns signals into its cancellation.
 
-Whatever the work has to clean up is cleaned up before the process ends, also
-when a signal ends it.
+So whatever the coroutine has to clean up, in a ``finally:`` or on leaving a
+``with``, is cleaned up before the process ends, also when a signal ends it.
 """
 
 from __future__ import annotations
@@ -9,10 +9,12 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
-from typing import Any, Final, TypeVar, cast
+from typing import Final, Protocol, TypeVar, cast
 
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
+
+__all__ = ["Interrupted", "run_until_complete"]
 
 _Result = TypeVar("_Result")
 
@@ -21,7 +23,7 @@ class Interrupted(Exception):
     """A signal ended the work.
 
     Attributes:
-        number: The signal's.
+        number: The signal, such as 15 for SIGTERM.
     """
 
     def __init__(self, number: int) -> None:
@@ -29,22 +31,37 @@ class Interrupted(Exception):
         self.number = number
 
 
-_ENDS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+class _Reactor(Protocol):
+    """What is used of the global reactor, for which Twisted has no type."""
+
+    def callWhenRunning(self, callable: Callable[[], object]) -> object: ...
+    def callFromThread(self, callable: Callable[[], object]) -> object: ...
+    def run(self, installSignalHandlers: bool) -> object: ...
+    def stop(self) -> object: ...
 
 
-def run_until_complete(work: Callable[[Any], Coroutine[Any, Any, _Result]]) -> _Result:
-    """What the work comes to, with the global reactor, which a process can run once.
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run_until_complete(
+    work: Callable[[object], Coroutine[Deferred[object], object, _Result]],
+) -> _Result:
+    """Run the global reactor until the work is done; a process can do so once.
 
     Args:
-        work: Is given the reactor, which runs; is cancelled by a signal.
+        work: Is called with the running reactor. SIGINT, SIGTERM and SIGHUP
+            cancel it.
+
+    Returns:
+        The result of the work.
 
     Raises:
-        Interrupted: A signal came; what there was to clean up is cleaned up.
-        Exception: Whatever the work raises.
+        Interrupted: A signal came, and the work has cleaned up.
+        Exception: What the work raises.
     """
     from twisted.internet import reactor as the_reactor
 
-    reactor = cast(Any, the_reactor)
+    reactor = cast(_Reactor, the_reactor)
     signals: list[int] = []
     problems: list[Failure] = []
     results: list[_Result] = []
@@ -60,13 +77,16 @@ def run_until_complete(work: Callable[[Any], Coroutine[Any, Any, _Result]]) -> _
     def end(number: int, frame: object) -> None:
         signals.append(number)
         if len(signals) == 1:
+            # Python runs a signal's handler between any two instructions: this
+            # one may stand within the reactor's own code. callFromThread(),
+            # which also wakes the reactor, is the one call that is safe there.
             reactor.callFromThread(lambda: working.cancel())
 
     reactor.callWhenRunning(begin)
     with _signals_caught(end):
-        # react() leaves the signals to the reactor, which does not say which
-        # of them came, knows nothing of SIGHUP, and stops with all that is
-        # open.
+        # Twisted's own `react()` lets the reactor catch the signals. The
+        # reactor then stops at once, with everything still open; it does not
+        # catch SIGHUP, and does not say which signal came.
         reactor.run(installSignalHandlers=False)
     if signals:
         raise Interrupted(signals[0])
@@ -77,8 +97,15 @@ def run_until_complete(work: Callable[[Any], Coroutine[Any, Any, _Result]]) -> _
 
 @contextmanager
 def _signals_caught(end: Callable[[int, object], None]) -> Iterator[None]:
-    """Have signals end the work, except those that we are to ignore (nohup, ``&``)."""
-    before = {number: signal.getsignal(number) for number in _ENDS}
+    """Handle the signals for a while.
+
+    A signal that is ignored stays ignored: nohup and the shell's ``&`` start a
+    process like that, so that the end of the terminal does not end it.
+
+    Args:
+        end: Called with the signal, and the frame that it interrupted.
+    """
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
     try:
         for number, handler in before.items():
             if handler is not signal.SIG_IGN:

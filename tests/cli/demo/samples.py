@@ -1,4 +1,4 @@
-"""What the demo's tests share: values to show, and a stage to speak on."""
+"""What the demo's tests share: reports to show, and servers on loopback."""
 
 from __future__ import annotations
 
@@ -85,22 +85,22 @@ MISTAKE: Final = MailExample(
 REPORT: Final = DemoReport(ROWS, (UPGRADE, MISTAKE), 0.25)
 
 
-class StageTestCase(LoopbackTestCase):
+class DemoTestCase(LoopbackTestCase):
     """A test with servers on loopback."""
 
     def folder(self) -> Path:
-        """A folder that goes with the test, or earlier."""
+        """A folder that is removed with the test, or earlier."""
         made = tempfile.TemporaryDirectory(prefix="txt-", ignore_cleanup_errors=True)
         self.addCleanup(made.cleanup)
         return Path(made.name)
 
-    def stage(self, **options: Any) -> DemoServers:
-        """A stage that is closed when the test is over."""
-        stage = DemoServers(self.reactor, self.folder(), **options)
-        self.addCleanup(stage.close)
-        return stage
+    def servers(self, **options: Any) -> DemoServers:
+        """Servers that are closed when the test is over."""
+        servers = DemoServers(self.reactor, self.folder(), **options)
+        self.addCleanup(servers.close)
+        return servers
 
 
 def mode(path: str) -> int:
-    """Who may do what with a file."""
+    """The permissions of a file."""
     return stat.S_IMODE(Path(path).stat().st_mode)

@@ -1,4 +1,4 @@
-"""What machines read: the same keys always."""
+"""What programs read: the same keys always."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ from txtransport.cli.demo.report import DemoReport, MailExample, Row
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def document(*rows: Row, scenes: tuple[MailExample, ...] = ()) -> dict[str, Any]:
-    """What a program gets to see, by way of JSON."""
-    made = as_document(DemoReport(rows, scenes, 0.25), {"txtransport": "1.2"})
+def document(*rows: Row, mail_examples: tuple[MailExample, ...] = ()) -> dict[str, Any]:
+    """The report as a program reads it, by way of JSON."""
+    made = as_document(DemoReport(rows, mail_examples, 0.25), {"txtransport": "1.2"})
     return dict(json.loads(json.dumps(made)))
 
 
@@ -72,8 +72,8 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual((unread["parsed"], unread["outcome"]), (None, "failed"))
 
     def test_a_scene(self) -> None:
-        """A scene has its transcript, or its failure."""
-        upgrade, mistake = document(scenes=(UPGRADE, MISTAKE))["mail"]
+        """A mail example has its transcript, or its failure."""
+        upgrade, mistake = document(mail_examples=(UPGRADE, MISTAKE))["mail"]
         self.assertEqual(tuple(upgrade), tuple(mistake))
         self.assertEqual(
             upgrade["transcript"],
@@ -88,15 +88,15 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual(mistake["explanation"], MISTAKE.explanation)
 
     def test_the_whole(self) -> None:
-        """The verdict, the time and the versions stand outside."""
+        """The verdict, the time and the versions stand beside the rows."""
         whole = document(UNREAD_ROW)
         self.assertEqual((whole["ok"], whole["seconds"]), (False, 0.25))
         self.assertEqual(whole["versions"], {"txtransport": "1.2"})
 
     def test_every_key_is_documented(self) -> None:
-        """``docs/demo.md`` explains each key, and none that does not exist."""
-        whole = as_document(REPORT, {})
-        (row, *_), (scene, *_) = whole["rows"], whole["mail"]
-        keys = {*whole, *row, *scene, *row["parsed"], *scene["transcript"][0]}
+        """``docs/demo.md`` explains every key, and no other."""
+        whole = json.loads(json.dumps(as_document(REPORT, {})))
+        (row, *_), (example, *_) = whole["rows"], whole["mail"]
+        keys = {*whole, *row, *example, *row["parsed"], *example["transcript"][0]}
         told = re.findall(r"^\| `(\w+)`", (ROOT / "docs" / "demo.md").read_text("utf-8"), re.M)
         self.assertEqual(sorted(set(told)), sorted(keys))

@@ -1,4 +1,4 @@
-"""The mail story, told by the conversations themselves."""
+"""The mail examples: what client and server say, and how a failure is explained."""
 
 from __future__ import annotations
 
@@ -8,20 +8,27 @@ from functools import partial
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
 
-from tests.cli.demo.samples import StageTestCase
+from tests.cli.demo.samples import DemoTestCase
 from txtransport import Session
-from txtransport.cli.demo.mail import MailDialogue, Mailer, Submission, scene, story, upgraded
+from txtransport.cli.demo.mail import (
+    MailClient,
+    MailConversation,
+    MailServer,
+    run_mail_example,
+    run_mail_examples,
+    upgrade_and_submit,
+)
 from txtransport.cli.demo.report import MailExample
 from txtransport.cli.demo.servers import DemoPeer, DemoServers
 
 BEGUN = MailExample("", "tcp://mail.example.com:587", "TLSv1.3")
 
 
-def said(told: MailExample, is_secure: bool) -> list[str]:
-    """A scene's lines, in the clear or under TLS; who said it stands in front."""
+def said(example: MailExample, is_secure: bool) -> list[str]:
+    """The lines of an example, in the clear or under TLS, each with C or S for its sender."""
     return [
         f"{'C' if line.is_client else 'S'}: {line.text}"
-        for line in told.lines
+        for line in example.lines
         if line.is_secure is is_secure
     ]
 
@@ -37,20 +44,21 @@ UNDER_TLS = [
 ]
 
 
-class StoryTests(StageTestCase):
-    """The three scenes."""
+class StoryTests(DemoTestCase):
+    """The three examples."""
 
     async def test_all_goes_as_it_should(self) -> None:
         """Two conversations are secured, and the mistake fails for its own reason."""
-        scenes = await story(self.stage())
-        self.assertEqual([told.asked for told in scenes if not told.is_right], [])
+        examples = await run_mail_examples(self.servers())
+        self.assertEqual([example.asked for example in examples if not example.is_right], [])
         self.assertEqual(
-            [told.asked.rpartition(".")[2] for told in scenes], ["com:465", "com:587", "com:587"]
+            [example.asked.rpartition(".")[2] for example in examples],
+            ["com:465", "com:587", "com:587"],
         )
 
     async def test_implicit_tls(self) -> None:
         """On port 465 nothing is said in the clear."""
-        implicit, *_ = await story(self.stage())
+        implicit, *_ = await run_mail_examples(self.servers())
         self.assertEqual(said(implicit, is_secure=False), [])
         self.assertEqual(
             said(implicit, is_secure=True), ["S: 220 mail.example.com ESMTP", *UNDER_TLS]
@@ -58,7 +66,7 @@ class StoryTests(StageTestCase):
 
     async def test_starttls(self) -> None:
         """On port 587 the two agree in the clear, and begin anew under TLS."""
-        _, upgraded, _ = await story(self.stage())
+        _, upgraded, _ = await run_mail_examples(self.servers())
         self.assertEqual(
             said(upgraded, is_secure=False),
             [
@@ -75,8 +83,8 @@ class StoryTests(StageTestCase):
         self.assertEqual(upgraded.session.server_name, "mail.example.com")
 
     async def test_the_mistake_is_explained(self) -> None:
-        """TLS to the port for STARTTLS tells what answered there, and what to use."""
-        _, upgraded, mistake = await story(self.stage())
+        """The error of TLS to the port for STARTTLS says what answered there, and what to use."""
+        _, upgraded, mistake = await run_mail_examples(self.servers())
         assert mistake.dialled is not None and upgraded.dialled is not None
         self.assertEqual(mistake.dialled.port, upgraded.dialled.port)
         self.assertEqual((mistake.cause, mistake.lines), ("plaintext-peer", ()))
@@ -84,98 +92,103 @@ class StoryTests(StageTestCase):
             self.assertIn(words, mistake.explanation)
 
 
-class SceneTests(StageTestCase):
-    """What goes wrong is part of the scene."""
+class SceneTests(DemoTestCase):
+    """A failure becomes part of the example."""
 
-    async def played(
-        self, play: MailDialogue, build: Callable[[], DemoPeer] | None = None, wait: float = 2.0
+    async def example(
+        self,
+        converse: MailConversation,
+        build: Callable[[], DemoPeer] | None = None,
+        wait: float = 2.0,
     ) -> MailExample:
-        """What comes of a client's part, with the story's server in the clear or another."""
-        stage = self.stage(wait=wait)
-        place = await stage.serve("tcp", build or partial(Submission, stage.local_cert))
-        return await scene(stage, evolve(BEGUN, dialled=place), play)
+        """Run an example with the demo's server, in the clear, or with another."""
+        servers = self.servers(wait=wait)
+        place = await servers.serve("tcp", build or partial(MailServer, servers.local_cert))
+        return await run_mail_example(servers, evolve(BEGUN, dialled=place), converse)
 
     async def test_the_server_has_its_rules(self) -> None:
-        """Mail is not taken in the clear, and what the server does not know it refuses."""
+        """The server takes no mail in the clear, and refuses commands that it does not know."""
 
-        async def play(stage: DemoServers, mailer: Mailer) -> None:
-            await stage.within_deadline(mailer.reply())
+        async def converse(servers: DemoServers, client: MailClient) -> None:
+            await servers.within_deadline(client.next_reply())
             for command in ("mail from:<>", "VRFY", "quit"):
-                mailer.say(command)
-                await stage.within_deadline(mailer.reply())
-            await stage.within_deadline(mailer.gone)
+                client.send_command(command)
+                await servers.within_deadline(client.next_reply())
+            await servers.within_deadline(client.gone)
 
         self.assertEqual(
-            said(await self.played(play), is_secure=False)[1:],
+            said(await self.example(converse), is_secure=False)[1:],
             [
                 "C: mail from:<>",
                 "S: 530 Must issue a STARTTLS command first",
                 "C: VRFY",
-                "S: 502 Not in this story",
+                "S: 502 Command not implemented",
                 "C: quit",
                 "S: 221 Bye",
             ],
         )
 
     async def test_without_tls_it_is_wrong(self) -> None:
-        """A conversation that never came to TLS is no success."""
+        """A conversation that never came to TLS is wrong."""
 
-        async def play(stage: DemoServers, mailer: Mailer) -> None:
-            await stage.within_deadline(mailer.reply())
+        async def converse(servers: DemoServers, client: MailClient) -> None:
+            await servers.within_deadline(client.next_reply())
 
-        told = await self.played(play)
-        self.assertEqual((told.result, told.is_right), ("plain", False))
+        example = await self.example(converse)
+        self.assertEqual((example.result, example.is_right), ("plain", False))
 
     async def test_another_reply_ends_the_scene(self) -> None:
-        """A server that says something else ends the scene, which keeps what was said."""
+        """An unexpected reply ends the example, which keeps what was said."""
 
-        class Busy(Submission):
+        class Busy(MailServer):
             def connectionMade(self) -> None:
                 DemoPeer.connectionMade(self)
                 self.write_line("421 Busy \xe9")
 
-        told = await self.played(upgraded, partial(Busy, ""))
-        self.assertEqual((told.cause, told.is_right), ("UnexpectedReply", False))
-        self.assertIn("421 Busy", told.explanation)
-        self.assertEqual([line.text for line in told.lines], ["421 Busy \\xc3\\xa9"])
+        example = await self.example(upgrade_and_submit, partial(Busy, ""))
+        self.assertEqual((example.cause, example.is_right), ("UnexpectedReply", False))
+        self.assertIn("421 Busy", example.explanation)
+        self.assertEqual([line.text for line in example.lines], ["421 Busy \\xc3\\xa9"])
 
     async def test_silence_ends_the_scene(self) -> None:
-        """A server that says nothing is not waited for."""
-        told = await self.played(upgraded, DemoPeer, wait=0.1)
-        self.assertEqual((told.cause, told.lines), ("TimeoutError", ()))
+        """A server that says nothing ends the example after the time limit."""
+        example = await self.example(upgrade_and_submit, DemoPeer, wait=0.1)
+        self.assertEqual((example.cause, example.lines), ("TimeoutError", ()))
 
     async def test_an_upgrade_that_fails(self) -> None:
-        """A server whose certificate is for another name is found out, and told nothing."""
+        """A server whose certificate is for another name is found out, and example nothing."""
 
-        async def play(stage: DemoServers, mailer: Mailer) -> Session:
-            await stage.within_deadline(mailer.reply())
-            mailer.say("STARTTLS")
-            await stage.within_deadline(mailer.reply())
-            return await stage.within_deadline(mailer.upgrade(stage.cafile, "other.example"))
+        async def converse(servers: DemoServers, client: MailClient) -> Session:
+            await servers.within_deadline(client.next_reply())
+            client.send_command("STARTTLS")
+            await servers.within_deadline(client.next_reply())
+            return await servers.within_deadline(client.upgrade(servers.cafile, "other.example"))
 
-        told = await self.played(play)
-        self.assertEqual((told.cause, told.is_right), ("wrong-name", False))
-        self.assertEqual(said(told, is_secure=True), [])
+        example = await self.example(converse)
+        self.assertEqual((example.cause, example.is_right), ("wrong-name", False))
+        self.assertEqual(said(example, is_secure=True), [])
 
     async def test_nothing_follows_starttls(self) -> None:
-        """Whoever pipelines behind STARTTLS is cut off, and that is no error in the log."""
+        """A client that sends more behind STARTTLS is cut off, and no error is logged."""
 
-        async def play(stage: DemoServers, mailer: Mailer) -> None:
-            await stage.within_deadline(mailer.reply())
-            mailer.say("STARTTLS\r\nMAIL FROM:<injected@example.com>")
-            await stage.within_deadline(mailer.gone)
+        async def converse(servers: DemoServers, client: MailClient) -> None:
+            await servers.within_deadline(client.next_reply())
+            client.send_command("STARTTLS\r\nMAIL FROM:<injected@example.com>")
+            await servers.within_deadline(client.gone)
 
-        told = await self.played(play)
-        self.assertEqual([line for line in said(told, is_secure=False) if "S: 2" in line][1:], [])
+        example = await self.example(converse)
+        self.assertEqual(
+            [line for line in said(example, is_secure=False) if "S: 2" in line][1:], []
+        )
 
     async def test_cancelling_is_not_failing(self) -> None:
-        """A scene that is cancelled is no scene, so that the demo ends at once."""
+        """A cancelled example raises, and is no failure, so that the demo ends at once."""
 
-        async def play(stage: DemoServers, mailer: Mailer) -> None:
-            await stage.within_deadline(mailer.reply())
-            self.reactor.callLater(0, playing.cancel)
-            await mailer.reply()
+        async def converse(servers: DemoServers, client: MailClient) -> None:
+            await servers.within_deadline(client.next_reply())
+            self.reactor.callLater(0, running.cancel)
+            await client.next_reply()
 
-        playing = Deferred.fromCoroutine(self.played(play))
+        running = Deferred.fromCoroutine(self.example(converse))
         with self.assertRaises(CancelledError):
-            await playing
+            await running

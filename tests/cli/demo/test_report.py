@@ -1,4 +1,4 @@
-"""What counts as right."""
+"""Which results count as right."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RowTests(SynchronousTestCase):
         self.assertFalse(evolve(TLS_ROW, session=evolve(SESSION, version="TLSv1.2")).is_right)
 
     def test_unverified_is_wrong(self) -> None:
-        """A connection to no one knows whom does not count."""
+        """A connection to a peer that was not verified is wrong."""
         self.assertFalse(evolve(TLS_ROW, session=evolve(SESSION, verified=False)).is_right)
 
     def test_resumption_is_part_of_it(self) -> None:
@@ -67,8 +67,8 @@ class RowTests(SynchronousTestCase):
         self.assertFalse(evolve(TLS_ROW, session=evolve(SESSION, resumed=None)).is_right)
 
 
-class SceneTests(SynchronousTestCase):
-    """A scene of the story."""
+class MailExampleTests(SynchronousTestCase):
+    """A mail example."""
 
     def test_the_mistake_is_to_fail(self) -> None:
         """The mistake is right when it fails for its own reason."""
@@ -85,14 +85,14 @@ class SceneTests(SynchronousTestCase):
 
 
 class ReportTests(SynchronousTestCase):
-    """The whole."""
+    """The whole report."""
 
     def test_all_right(self) -> None:
         """Without anything wrong, all is right."""
         self.assertEqual((REPORT.is_right, REPORT.wrong), (True, ()))
 
     def test_what_is_wrong_is_named(self) -> None:
-        """One thing that is wrong makes the whole wrong, be it a row or a scene."""
+        """One thing that is wrong makes the whole wrong, be it a row or a mail example."""
         failed = evolve(TLS_ROW, outcome=RowOutcome.FAILED)
         self.assertEqual(
             DemoReport((CLEAR_ROW, failed), (evolve(MISTAKE, cause="closed"),), 1.0).wrong,

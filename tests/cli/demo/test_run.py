@@ -12,81 +12,81 @@ from pathlib import Path
 
 from twisted.internet.defer import Deferred
 
-from tests.cli.demo.samples import StageTestCase
+from tests.cli.demo.samples import DemoTestCase
 from txtransport.cli.demo import run as program
-from txtransport.cli.demo.run import played
+from txtransport.cli.demo.run import run_demo
 from txtransport.cli.demo.servers import DemoServers
 
 ROOT = Path(__file__).resolve().parents[3]
 
 
-class PlayedTests(StageTestCase):
-    """The whole, within a reactor that is there already."""
+class RunDemoTests(DemoTestCase):
+    """The whole demo, in a reactor that runs already."""
 
-    def elsewhere(self) -> Path:
+    def temporary_folder(self) -> Path:
         """A folder that the demo takes for the system's temporary one."""
         folder = self.folder()
         self.patch(tempfile, "tempdir", str(folder))
         return folder
 
     async def test_all_is_as_it_should_be(self) -> None:
-        """Table and story are there, right, and soon told; no file is left."""
-        folder = self.elsewhere()
-        report = await played(self.reactor)
-        self.assertEqual((report.wrong, len(report.rows), len(report.scenes)), ((), 20, 3))
+        """All rows and mail examples end as expected, within ten seconds, and no file is left."""
+        folder = self.temporary_folder()
+        report = await run_demo(self.reactor)
+        self.assertEqual((report.wrong, len(report.rows), len(report.mail_examples)), ((), 20, 3))
         self.assertLess(report.seconds, 10)
         self.assertEqual(list(folder.iterdir()), [])
 
     async def test_cancelled_it_leaves_nothing(self) -> None:
-        """Wherever it is ended, no file is left, no server and no connection."""
+        """Cancelled at any moment, the demo leaves no file, no server and no connection."""
         for turns in range(0, 120, 5):
-            folder = self.elsewhere()
-            playing = Deferred.fromCoroutine(played(self.reactor))
+            folder = self.temporary_folder()
+            running = Deferred.fromCoroutine(run_demo(self.reactor))
             for _ in range(turns):
                 turn: Deferred[None] = Deferred()
                 self.reactor.callLater(0, turn.callback, None)
                 await turn
-            # There is something to remove, or all is over already.
-            self.assertTrue(playing.called or list(folder.iterdir()))
-            playing.cancel()
+            # There is a folder to remove, unless the demo is over already.
+            self.assertTrue(running.called or list(folder.iterdir()))
+            running.cancel()
             try:
-                await playing
+                await running
             except Exception as problem:
                 self.assertIn("Cancelled", type(problem).__name__)
             self.assertEqual(list(folder.iterdir()), [])
 
     async def test_a_failure_leaves_nothing(self) -> None:
-        """If the demo itself is at fault, its folder is removed all the same."""
-        folder = self.elsewhere()
+        """A bug in the demo itself does not leave its folder behind."""
+        folder = self.temporary_folder()
         seen: list[Path] = []
 
-        async def broken(stage: DemoServers) -> None:
+        async def broken(servers: DemoServers) -> None:
             seen.extend(folder.iterdir())
             raise RuntimeError("broken")
 
-        self.patch(program, "story", broken)
+        self.patch(program, "run_mail_examples", broken)
         with self.assertRaises(RuntimeError):
-            await played(self.reactor)
+            await run_demo(self.reactor)
         self.assertEqual((len(seen), list(folder.iterdir())), (1, []))
 
 
-# Waits in the middle of the demo, when everything is open, until it is ended.
+# A demo that stops in the middle, with everything open, until a signal comes.
 WAITING = """
 import sys
 from twisted.internet.defer import Deferred
 import txtransport.cli.demo.run
 from txtransport.__main__ import main
 
-async def story(stage):
+async def run_mail_examples(servers):
     print("in the middle", flush=True)
     await Deferred()
 
-txtransport.cli.demo.run.story = story
+txtransport.cli.demo.run.run_mail_examples = run_mail_examples
 sys.exit(main(["demo"]))
 """
 
 
-class SignalTests(StageTestCase):
+class SignalTests(DemoTestCase):
     """Real signals, and a real process."""
 
     async def test_a_signal_leaves_nothing(self) -> None:

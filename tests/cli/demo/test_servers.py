@@ -1,4 +1,4 @@
-"""The stage: everything is on this machine, and gone with it."""
+"""The servers: everything is on this machine, and gone with it."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from twisted.internet.error import CannotListenError
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
-import txtransport
-from tests.cli.demo.samples import StageTestCase, mode
+from tests.cli.demo.samples import DemoTestCase, mode
 from txtransport import TransportUnavailable, TransportURL
 from txtransport.cli.demo.servers import AddressUnavailable, DemoPeer, DemoServers, Echo
 
@@ -18,12 +17,12 @@ NOWHERE = "2001:db8::1"
 """An address that no machine has (RFC 3849), as ::1 is without IPv6."""
 
 
-class PlaceTests(StageTestCase):
+class PlaceTests(DemoTestCase):
     """Where a transport is served."""
 
     async def test_names_and_addresses_are_mapped(self) -> None:
         """Whatever was asked for is dialled on loopback, over the same transport."""
-        stage = self.stage()
+        servers = self.servers()
         for asked, scheme, host in (
             ("tcp://www.example.com:80", "tcp", "127.0.0.1"),
             ("tls://192.0.2.7:443", "tls", "127.0.0.1"),
@@ -31,100 +30,100 @@ class PlaceTests(StageTestCase):
             ("udp://www.example.com", "udp", "127.0.0.1"),
             ("tcp://fe80::1", "tcp", "::1"),
         ):
-            place = await stage.served_url(TransportURL.parse(asked))
+            place = await servers.served_url(TransportURL.parse(asked))
             self.assertEqual((place.scheme, place.host), (scheme, host))
             self.assertGreater(place.port or 0, 1023)
 
     async def test_paths_are_mapped(self) -> None:
         """A local socket is made in the demo's folder, and nowhere else."""
-        stage = self.stage()
-        place = await stage.served_url(TransportURL.parse("unix:///run/a.sock"))
-        self.assertEqual(place.path, str(stage.folder / "a.sock"))
-        self.assertTrue((stage.folder / "a.sock").is_socket())
+        servers = self.servers()
+        place = await servers.served_url(TransportURL.parse("unix:///run/a.sock"))
+        self.assertEqual(place.path, str(servers.folder / "a.sock"))
+        self.assertTrue((servers.folder / "a.sock").is_socket())
 
     async def test_one_server_for_one_place(self) -> None:
         """The session of tls://www.example.com can be resumed, since it is the same server."""
-        stage = self.stage()
+        servers = self.servers()
         first, again, other = [
-            await stage.served_url(TransportURL.parse(f"{scheme}://www.example.com"))
+            await servers.served_url(TransportURL.parse(f"{scheme}://www.example.com"))
             for scheme in ("tls", "tls", "ssl")
         ]
         self.assertEqual(first, again)
         self.assertNotEqual(first.port, other.port)
 
     async def test_without_ipv6(self) -> None:
-        """A machine without such an address says so."""
+        """Where the machine has no such address, the error says so."""
         asked = TransportURL.parse("tcp://fe80::1")
         with self.assertRaises(AddressUnavailable) as caught:
-            await self.stage(ipv6=NOWHERE).served_url(asked)
+            await self.servers(ipv6=NOWHERE).served_url(asked)
         self.assertIn(NOWHERE, str(caught.exception))
 
     async def test_other_failures_are_failures(self) -> None:
         """A server that cannot start for another reason is not taken for a lack of IPv6."""
         with self.assertRaises(CannotListenError):
-            # Without its interface, a link-local address is no address.
-            await self.stage(ipv6="fe80::1").served_url(TransportURL.parse("tcp://fe80::1"))
+            # A link-local address cannot be bound without the name of its interface.
+            await self.servers(ipv6="fe80::1").served_url(TransportURL.parse("tcp://fe80::1"))
 
     async def test_what_cannot_be_had(self) -> None:
-        """SSL 2.0 has no server, since there is none."""
+        """A transport that txtransport does not have, such as SSL 2.0, is not served."""
         with self.assertRaises(TransportUnavailable):
-            await self.stage().served_url(TransportURL.parse("sslv2://www.example.com"))
+            await self.servers().served_url(TransportURL.parse("sslv2://www.example.com"))
 
 
-class SecretTests(StageTestCase):
+class SecretTests(DemoTestCase):
     """The certificate and its key."""
 
     async def test_only_the_owner_reads_the_key(self) -> None:
         """The files are for their owner alone, and the authority's key is in none of them."""
-        stage = self.stage()
-        self.assertEqual((mode(stage.local_cert), mode(stage.cafile)), (0o600, 0o600))
-        with open(stage.cafile, "rb") as file:
+        servers = self.servers()
+        self.assertEqual((mode(servers.local_cert), mode(servers.cafile)), (0o600, 0o600))
+        with open(servers.cafile, "rb") as file:
             self.assertNotIn(b"PRIVATE KEY", file.read())
 
     async def test_what_was_asked_for_is_verified(self) -> None:
         """A client on loopback demands the name that was asked for, not that of loopback."""
-        stage = self.stage()
-        trust = stage.trust(TransportURL.parse("tls://www.example.com"))
-        self.assertEqual(trust, {"cafile": stage.cafile, "peer_name": "www.example.com"})
-        self.assertEqual(stage.trust(TransportURL.parse("tls://[::1]:443"))["peer_name"], "::1")
-        self.assertEqual(stage.trust(TransportURL.parse("tcp://www.example.com")), {})
+        servers = self.servers()
+        trust = servers.trust(TransportURL.parse("tls://www.example.com"))
+        self.assertEqual(trust, {"cafile": servers.cafile, "peer_name": "www.example.com"})
+        self.assertEqual(servers.trust(TransportURL.parse("tls://[::1]:443"))["peer_name"], "::1")
+        self.assertEqual(servers.trust(TransportURL.parse("tcp://www.example.com")), {})
 
     async def test_a_path_names_no_one(self) -> None:
         """Over a local socket the server is expected to be www.example.com."""
-        trust = self.stage().trust(TransportURL.parse("tls+unix:///run/b.sock"))
+        trust = self.servers().trust(TransportURL.parse("tls+unix:///run/b.sock"))
         self.assertEqual(trust["peer_name"], "www.example.com")
 
 
-class PatienceTests(StageTestCase):
+class PatienceTests(DemoTestCase):
     """No wait is for ever."""
 
     def on_a_clock(self, **options: Any) -> tuple[Clock, DemoServers]:
-        """A stage whose time is ours."""
+        """A servers whose time is ours."""
         clock = Clock()
         return clock, DemoServers(clock, self.folder(), wait=2, total=7, **options)
 
     def test_patience_ends(self) -> None:
-        """Each wait is short, and all of them together are."""
-        clock, stage = self.on_a_clock()
-        self.assertEqual(stage.seconds_left(), 2)
+        """Each step has its limit, and so have all of them together."""
+        clock, servers = self.on_a_clock()
+        self.assertEqual(servers.seconds_left(), 2)
         clock.advance(6.5)
-        self.assertEqual(stage.seconds_left(), 0.5)
+        self.assertEqual(servers.seconds_left(), 0.5)
         clock.advance(0.5)
-        self.assertIn("7 seconds", str(self.assertRaises(TimeoutError, stage.seconds_left)))
+        self.assertIn("7 seconds", str(self.assertRaises(TimeoutError, servers.seconds_left)))
 
     def test_a_result_in_time(self) -> None:
-        """What comes in time is the result, and no timer is left."""
-        clock, stage = self.on_a_clock()
+        """A result that comes in time is passed on, and no timer is left."""
+        clock, servers = self.on_a_clock()
         answer: Deferred[str] = Deferred()
-        waiting = Deferred.fromCoroutine(stage.within_deadline(answer))
+        waiting = Deferred.fromCoroutine(servers.within_deadline(answer))
         answer.callback("yes")
         self.assertEqual(self.successResultOf(waiting), "yes")
         self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_a_result_too_late(self) -> None:
-        """What does not come is given up, with the time that it had."""
-        clock, stage = self.on_a_clock()
-        waiting: Deferred[None] = Deferred.fromCoroutine(stage.within_deadline(Deferred()))
+        """A result that does not come in time is given up, and the error says how long it had."""
+        clock, servers = self.on_a_clock()
+        waiting: Deferred[None] = Deferred.fromCoroutine(servers.within_deadline(Deferred()))
         clock.advance(2)
         self.assertIn(
             "nothing came within 2 seconds",
@@ -132,74 +131,72 @@ class PatienceTests(StageTestCase):
         )
 
     def test_a_goodbye_that_is_not_answered(self) -> None:
-        """A peer that does not let go is left."""
-        clock, stage = self.on_a_clock()
-        party = stage.peer_factory(DemoPeer).buildProtocol(None)
-        transport = Deaf()
-        party.makeConnection(transport)
-        parting = Deferred.fromCoroutine(stage.disconnect(party))
+        """A connection that does not close in time is aborted."""
+        clock, servers = self.on_a_clock()
+        peer = servers.peer_factory(DemoPeer).buildProtocol(None)
+        transport = UnclosableTransport()
+        peer.makeConnection(transport)
+        closing = Deferred.fromCoroutine(servers.disconnect(peer))
         clock.advance(1)
-        self.assertEqual((transport.is_aborted, parting.called), (False, False))
+        self.assertEqual((transport.is_aborted, closing.called), (False, False))
         clock.advance(1)
         self.assertTrue(transport.is_aborted)
-        party.connectionLost()
-        self.successResultOf(parting)
+        peer.connectionLost()
+        self.successResultOf(closing)
 
     def test_a_goodbye_that_is(self) -> None:
-        """A peer that lets go leaves no timer behind."""
-        clock, stage = self.on_a_clock()
-        party = stage.peer_factory(DemoPeer).buildProtocol(None)
+        """A connection that closes in time leaves no timer behind."""
+        clock, servers = self.on_a_clock()
+        peer = servers.peer_factory(DemoPeer).buildProtocol(None)
         transport = cast(Any, StringTransportWithDisconnection())
-        transport.protocol = party
-        party.makeConnection(transport)
-        self.successResultOf(Deferred.fromCoroutine(stage.disconnect(party)))
+        transport.protocol = peer
+        peer.makeConnection(transport)
+        self.successResultOf(Deferred.fromCoroutine(servers.disconnect(peer)))
         self.assertEqual(clock.getDelayedCalls(), [])
 
     def test_an_end_that_does_not_come(self) -> None:
-        """Closing the stage ends, even if a connection does not."""
-        clock, stage = self.on_a_clock()
-        stage.peer_factory(DemoPeer).buildProtocol(None).makeConnection(Deaf())
-        closing = Deferred.fromCoroutine(stage.close())
+        """Closing the servers ends in time, even if a connection does not."""
+        clock, servers = self.on_a_clock()
+        servers.peer_factory(DemoPeer).buildProtocol(None).makeConnection(UnclosableTransport())
+        closing = Deferred.fromCoroutine(servers.close())
         self.assertNoResult(closing)
         clock.advance(2)
         self.successResultOf(closing)
 
 
-class Deaf(StringTransportWithDisconnection):
+class UnclosableTransport(StringTransportWithDisconnection):
     """A transport that does not lose its connection."""
 
     is_aborted = False
 
     def loseConnection(self) -> None:
-        """No."""
+        """Do nothing."""
 
     def abortConnection(self) -> None:
-        """No, but noted."""
+        """Do nothing but note it."""
         self.is_aborted = True
 
 
-class CloseTests(StageTestCase):
-    """The end of it."""
+class CloseTests(DemoTestCase):
+    """What closing the servers does."""
 
     async def test_conversations_end_with_the_stage(self) -> None:
-        """Whoever still speaks when the stage is closed is gone when it is."""
-        stage = self.stage()
-        place = await stage.served_url(TransportURL.parse("tls://www.example.com"))
-        endpoint = txtransport.client(
-            self.reactor, place, **stage.trust(TransportURL.parse("tls://www.example.com"))
-        )
-        party = await stage.connect(endpoint, Echo)
-        self.assertFalse(party.gone.called)
-        await stage.close()
-        self.assertTrue(party.gone.called)
+        """To close the servers ends the connections that are still open."""
+        servers = self.servers()
+        place = await servers.served_url(TransportURL.parse("tls://www.example.com"))
+        endpoint = servers.client(TransportURL.parse("tls://www.example.com"), place)
+        peer = await servers.connect(endpoint, Echo)
+        self.assertFalse(peer.gone.called)
+        await servers.close()
+        self.assertTrue(peer.gone.called)
 
     async def test_servers_stop_with_the_stage(self) -> None:
         """The port is free again, and the socket's file is gone."""
-        stage = self.stage()
-        place = await stage.served_url(TransportURL.parse("tcp://www.example.com"))
-        await stage.served_url(TransportURL.parse("unix:///run/a.sock"))
-        await stage.close()
+        servers = self.servers()
+        place = await servers.served_url(TransportURL.parse("tcp://www.example.com"))
+        await servers.served_url(TransportURL.parse("unix:///run/a.sock"))
+        await servers.close()
         self.assertEqual(
-            sorted(path.name for path in stage.folder.iterdir()), ["ca.pem", "site.pem"]
+            sorted(path.name for path in servers.folder.iterdir()), ["ca.pem", "site.pem"]
         )
-        await self.listening(str(place), stage.peer_factory(Echo))
+        await self.listening(str(place), servers.peer_factory(Echo))

@@ -24,9 +24,11 @@ from txtransport.cli.demo.table import MORE, PHP
 from txtransport.cli.demo.text import as_text
 
 
-def shown(*rows: Row, scenes: tuple[MailExample, ...] = (), width: int = 80) -> list[str]:
-    """The lines that a report comes to."""
-    return as_text(DemoReport(rows or (CLEAR_ROW,), scenes, 0.25), "title", width).splitlines()
+def shown(*rows: Row, mail_examples: tuple[MailExample, ...] = (), width: int = 80) -> list[str]:
+    """The lines of a report."""
+    return as_text(
+        DemoReport(rows or (CLEAR_ROW,), mail_examples, 0.25), "title", width
+    ).splitlines()
 
 
 class TableTests(SynchronousTestCase):
@@ -64,16 +66,16 @@ class TableTests(SynchronousTestCase):
         self.assertNotIn("/tmp/", "".join(shown(LOCAL_ROW)))
 
     def test_columns_are_aligned(self) -> None:
-        """Each column begins at the same place in every row, and numbers end at the same."""
+        """In every row a column begins at the same position, and the numbers end at the same."""
         lines = shown(CLEAR_ROW, LOCAL_ROW, REFUSED_ROW, SKIPPED_ROW)
         (heading,) = [line for line in lines if line.startswith("asked for")]
         rows = [line for line in lines if line.split()[-1:] in (["123.5"], ["0.3"], ["-"])]
         self.assertEqual(len(rows), 4)
         for column in ("read as", "dialled", "result"):
-            place = heading.index(column)
+            start = heading.index(column)
             for line in rows:
-                self.assertEqual(line[place - 1], " ", line)
-                self.assertNotEqual(line[place], " ", line)
+                self.assertEqual(line[start - 1], " ", line)
+                self.assertNotEqual(line[start], " ", line)
         self.assertEqual({len(line) for line in (heading, *rows)}, {len(heading)})
 
     def test_what_is_wrong_is_seen(self) -> None:
@@ -85,12 +87,12 @@ class TableTests(SynchronousTestCase):
         self.assertNotIn("NOT AS", "".join(shown(TLS_ROW)))
 
 
-class StoryTests(SynchronousTestCase):
-    """The mail story."""
+class MailExampleTests(SynchronousTestCase):
+    """The mail examples."""
 
     def test_a_transcript_shows_the_switch(self) -> None:
         """What was said in the clear and what under TLS is told apart, with the session between."""
-        lines = shown(scenes=(UPGRADE,))
+        lines = shown(mail_examples=(UPGRADE,))
         begin = lines.index("  clear  C: STARTTLS")
         self.assertEqual(
             lines[begin : begin + 4],
@@ -105,29 +107,30 @@ class StoryTests(SynchronousTestCase):
     def test_a_scene_says_where(self) -> None:
         """What a user would write stands above, and where it was taken to."""
         self.assertIn(
-            "  tcp://mail.example.com:587, dialled at 127.0.0.1:65535", shown(scenes=(UPGRADE,))
+            "  tcp://mail.example.com:587, dialled at 127.0.0.1:65535",
+            shown(mail_examples=(UPGRADE,)),
         )
 
     def test_a_failure_is_explained(self) -> None:
         """A failure has its cause and its explanation."""
-        text = " ".join(" ".join(shown(scenes=(MISTAKE,))).split())
+        text = " ".join(" ".join(shown(mail_examples=(MISTAKE,))).split())
         self.assertIn(f"plaintext-peer: {MISTAKE.explanation}", text)
         self.assertNotIn("NOT AS", text)
 
     def test_a_wrong_scene_is_seen(self) -> None:
-        """A scene that went otherwise says so."""
-        lines = shown(scenes=(evolve(MISTAKE, cause="closed", dialled=None),))
+        """A mail example that went otherwise says so."""
+        lines = shown(mail_examples=(evolve(MISTAKE, cause="closed", dialled=None),))
         self.assertIn("  NOT AS IT SHOULD BE: plaintext-peer was expected", lines)
 
 
 class WholeTests(SynchronousTestCase):
-    """The page."""
+    """The whole report."""
 
     def test_it_fits_eighty_columns(self) -> None:
         """Every form of the demo fits a line of 80 characters, with the longest of ports."""
         rows = [evolve(TLS_ROW, form=form, parsed=None) for form in (*PHP, *MORE)]
         rows.append(evolve(TLS_ROW, parsed=TransportURL.parse("tls+unix:///run/b.sock")))
-        lines = shown(*rows, CLEAR_ROW, REFUSED_ROW, scenes=(UPGRADE, MISTAKE))
+        lines = shown(*rows, CLEAR_ROW, REFUSED_ROW, mail_examples=(UPGRADE, MISTAKE))
         self.assertEqual([line for line in lines if len(line) > 80], [])
         self.assertTrue(any(line.startswith("asked for  ") for line in lines))
 

@@ -1,16 +1,18 @@
-"""``txtransport demo``."""
+"""``txtransport demo``: connect over every transport, on loopback, and show the results."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shutil
-from typing import Any
 
+from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import PACKAGES, version, write_output
 
+__all__ = ["add", "run"]
 
-def add(commands: Any) -> None:
+
+def add(commands: CommandParsers) -> None:
     """Add the command's parser to argparse's subparsers."""
     parser = commands.add_parser(
         "demo",
@@ -27,25 +29,25 @@ def add(commands: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Hold the conversations, and show them.
+    """Run the demo, and show what it saw.
 
     Returns:
         The exit status.
     """
-    # What they need takes a third of a second to import.
-    from txtransport.cli.demo import run as program
+    # Twisted and OpenSSL take a third of a second to import.
+    from txtransport.cli.demo import run as demo
     from txtransport.cli.demo.document import as_document
     from txtransport.cli.demo.text import as_text
     from txtransport.cli.reactor import Interrupted
 
     try:
-        report = program.run()
+        report = demo.run()
     except Interrupted as end:
         return 128 + end.number
     versions = {package: version(package) for package in PACKAGES}
     if chosen.json:
         write_output(json.dumps(as_document(report, versions), indent=2) + "\n")
     else:
-        title = ", ".join(f"{package} {of}" for package, of in versions.items())
+        title = ", ".join(f"{package} {number}" for package, number in versions.items())
         write_output(as_text(report, title, shutil.get_terminal_size().columns))
     return 0 if report.is_right else 1

@@ -1,4 +1,4 @@
-"""``txtransport devcert``."""
+"""``txtransport devcert``: make a development authority, and certificates that it issues."""
 
 from __future__ import annotations
 
@@ -6,22 +6,25 @@ import argparse
 import shlex
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
+from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import table_lines, wrap, write_output
 
 if TYPE_CHECKING:
     from txtransport.cli.devfolder import Folder
     from txtransport.testing.devcert import Issued, Purpose
 
-_LONGEST: Final = 3650
+__all__ = ["add", "run"]
+
+_MAX_DAYS: Final = 3650
 _PORT: Final = 8443
 _INDENT: Final = "  "
-# What a name has to be for a server to listen at it on any machine.
+# The names at which a server can listen on any machine.
 _LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 
 
-def add(commands: Any) -> None:
+def add(commands: CommandParsers) -> None:
     """Add the command's parser to argparse's subparsers."""
     parser = commands.add_parser(
         "devcert",
@@ -53,14 +56,14 @@ def add(commands: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Make the files, and say what they are for.
+    """Make the files, and show how to use them.
 
     Returns:
         The exit status.
 
     Raises:
         OSError: A file is in the way, or cannot be written.
-        SystemExit: A name cannot be one (2).
+        SystemExit: A name cannot be a certificate's (2).
     """
     # cryptography takes a while to import.
     from txtransport.cli import devfolder
@@ -77,33 +80,35 @@ def run(chosen: argparse.Namespace) -> int:
         raise FileExistsError(f"{problem}; --force replaces it") from problem
     names = list(dict.fromkeys(names))
     width = shutil.get_terminal_size().columns
-    uses = _for_clients if chosen.client else _for_servers
+    advice = _for_clients if chosen.client else _for_servers
     lines = [
-        *_made(folder, path, issued, names, width),
-        *_told(_trusting(folder.cafile), width),
-        *_told(uses(folder.cafile, path, names[0]), width),
+        *_files(folder, path, issued, names, width),
+        *_advice_lines(_for_trust(folder.cafile), width),
+        *_advice_lines(advice(folder.cafile, path, names[0]), width),
     ]
     write_output("\n".join(lines) + "\n")
     return 0
 
 
 def _days(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _LONGEST):
+    if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= _MAX_DAYS):
         raise argparse.ArgumentTypeError(
-            f"takes a whole number from 1 to {_LONGEST}, not {text[:20]!r}"
+            f"takes a whole number from 1 to {_MAX_DAYS}, not {text[:20]!r}"
         )
     return int(text)
 
 
-def _made(folder: Folder, path: str, issued: Issued, names: list[str], width: int) -> Iterator[str]:
-    age = "new" if folder.is_new else "kept"
+def _files(
+    folder: Folder, path: str, issued: Issued, names: list[str], width: int
+) -> Iterator[str]:
+    state = "new" if folder.is_new else "kept"
     root, leaf = folder.authority.certificate, issued.certificate
     yield from table_lines(
         [
-            (folder.cafile, f"the authority, {age}, until {root.not_valid_after_utc:%Y-%m-%d}"),
+            (folder.cafile, f"the authority, {state}, until {root.not_valid_after_utc:%Y-%m-%d}"),
             (
                 folder.key_file,
-                f"its key, {age}, so that the next run issues from the same authority; whoever "
+                f"its key, {state}, so that the next run issues from the same authority; whoever "
                 "has it can pose as anyone to those who trust the authority",
             ),
             (
@@ -116,7 +121,7 @@ def _made(folder: Folder, path: str, issued: Issued, names: list[str], width: in
     )
 
 
-def _told(advice: Iterator[tuple[str, str]], width: int) -> Iterator[str]:
+def _advice_lines(advice: Iterator[tuple[str, str]], width: int) -> Iterator[str]:
     """Each piece of advice, and below it a line to copy."""
     yield ""
     for text, line in advice:
@@ -124,7 +129,7 @@ def _told(advice: Iterator[tuple[str, str]], width: int) -> Iterator[str]:
         yield f"{_INDENT}{line}"
 
 
-def _trusting(cafile: str) -> Iterator[tuple[str, str]]:
+def _for_trust(cafile: str) -> Iterator[tuple[str, str]]:
     ca = shlex.quote(cafile)
     yield "To trust it in txtransport, as a keyword", f"cafile={cafile!r}"
     yield "In curl", f"curl --cacert {ca}"
@@ -149,7 +154,10 @@ def _for_servers(cafile: str, path: str, name: str) -> Iterator[tuple[str, str]]
     peer = name.replace("*.", "www.")
     yield "To try it, as the URL of a server", server
     yield "As the URL of a client", _url(peer, cafile=cafile)
-    yield "With Twisted's web server", f"twistd -n web --path . --listen {_quoted(server)}"
+    yield (
+        "With Twisted's web server",
+        f"twistd -n web --path . --listen {_endpoint_for_shell(server)}",
+    )
     address = _url(peer).partition("://")[2]
     yield "And to ask it", f"curl --cacert {shlex.quote(cafile)} https://{address}/"
 
@@ -157,8 +165,8 @@ def _for_servers(cafile: str, path: str, name: str) -> Iterator[tuple[str, str]]
 def _for_clients(cafile: str, path: str, name: str) -> Iterator[tuple[str, str]]:
     peer = "server.example"
     yield "To try it, as the URL of a client", _url(peer, local_cert=path)
-    asking = _url("*", local_cert="server.pem", verify_peer="yes", cafile=cafile)
-    yield "And of a server that asks for it", asking
+    server = _url("*", local_cert="server.pem", verify_peer="yes", cafile=cafile)
+    yield "And of a server that asks for it", server
 
 
 def _url(host: str, **options: str) -> str:
@@ -167,7 +175,7 @@ def _url(host: str, **options: str) -> str:
     return str(TransportURL("tls", host, _PORT, options=tuple(options.items())))
 
 
-def _quoted(url: str) -> str:
+def _endpoint_for_shell(url: str) -> str:
     """A URL as an endpoint string, for the shell."""
     from txtransport.endpoints.strings import endpoint_string
 

@@ -1,4 +1,4 @@
-"""``txtransport explain``."""
+"""``txtransport explain``: say what an error line of another tool means."""
 
 from __future__ import annotations
 
@@ -7,15 +7,18 @@ import json
 import shutil
 import sys
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import asdict
 
+from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import table_lines, write_output
 from txtransport.diagnosis.error_line import MAX_TEXT
 
 if TYPE_CHECKING:
     from txtransport.diagnosis.explain import KnownLine
+
+__all__ = ["add", "run"]
 
 _WHOSE_FAULT: Final = {
     "peer": "usually the other side's",
@@ -25,7 +28,7 @@ _WHOSE_FAULT: Final = {
 }
 
 
-def add(commands: Any) -> None:
+def add(commands: CommandParsers) -> None:
     """Add the command's parser to argparse's subparsers."""
     parser = commands.add_parser(
         "explain",
@@ -48,10 +51,10 @@ def run(chosen: argparse.Namespace) -> int:
     Returns:
         The exit status.
     """
-    # The tables are not needed for the help of all commands.
+    # The tables take a while to import.
     from txtransport.diagnosis.explain import clues, explain
 
-    text = " ".join(chosen.text) if chosen.text else _read()
+    text = " ".join(chosen.text) if chosen.text else _read_input()
     found = explain(text)
     traces = () if found else clues(text)
     if chosen.json:
@@ -67,8 +70,8 @@ def run(chosen: argparse.Namespace) -> int:
     return 0 if found else 1
 
 
-def _read() -> str:
-    """The beginning of standard input, whatever its bytes are."""
+def _read_input() -> str:
+    """The beginning of standard input; bytes that are not UTF-8 become escapes."""
     if sys.stdin is None:
         return ""
     if sys.stdin.isatty():
@@ -80,7 +83,7 @@ def _read() -> str:
 
 
 def _found_lines(found: list[KnownLine]) -> Iterator[tuple[str, str]]:
-    """Rows of two cells: what, and the words for it."""
+    """What is known of the lines, as rows of a heading and a text."""
     best, *others = found
     diagnosis = best.diagnosis
     yield "line", f"{best.words} ({best.tool})"
@@ -114,7 +117,7 @@ def _unknown_lines(text: str, traces: tuple[str, ...]) -> Iterator[tuple[str, st
     )
 
 
-def _as_document(one: KnownLine) -> dict[str, Any]:
+def _as_document(one: KnownLine) -> dict[str, object]:
     return {
         "tool": one.tool,
         "said": one.words,

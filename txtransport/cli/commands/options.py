@@ -1,4 +1,4 @@
-"""``txtransport options``."""
+"""``txtransport options``: list the options, from the table that also reads them."""
 
 from __future__ import annotations
 
@@ -6,26 +6,29 @@ import argparse
 import json
 import shutil
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
+from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import table_lines, wrap, write_output
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 
 if TYPE_CHECKING:
     from txtransport.config.options import Option
 
+__all__ = ["SIDES", "add", "run"]
+
 SIDES: Final = {
     Kind.STREAM: frozenset({"client", "server"}),
     Kind.DATAGRAM: frozenset({"datagram"}),
 }
-"""Who can be at an end of a transport."""
+"""The sides that a transport can have, by its kind."""
 
 _EVERY_SIDE: Final = frozenset[str]().union(*SIDES.values())
 
 
-def add(commands: Any) -> None:
+def add(commands: CommandParsers) -> None:
     """Add the command's parser to argparse's subparsers."""
     parser = commands.add_parser(
         "options",
@@ -77,7 +80,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 def _rows(scheme: Scheme | None, sides: frozenset[str]) -> Iterator[Option]:
     """The options that the scheme has on one of the sides, each with those sides alone."""
-    # The table reads the names of all dialogues.
+    # To import the table imports all STARTTLS dialogues, whose names it has.
     from txtransport.config.options import OPTIONS
 
     for option in OPTIONS.values():
@@ -86,14 +89,14 @@ def _rows(scheme: Scheme | None, sides: frozenset[str]) -> Iterator[Option]:
 
 
 def _as_row(option: Option) -> tuple[str, ...]:
-    later = "" if option.refusal is None else f"; {option.refusal}"
+    refusal = "" if option.refusal is None else f"; {option.refusal}"
     return option.name, (
-        f"{option.meaning}{later}. Takes {option.type.expects}; default: {option.default}; "
+        f"{option.meaning}{refusal}. Takes {option.type.expects}; default: {option.default}; "
         f"for: {', '.join(sorted(option.sides))}."
     )
 
 
-def _as_document(option: Option) -> dict[str, Any]:
+def _as_document(option: Option) -> dict[str, object]:
     return {
         "name": option.name,
         "meaning": option.meaning,

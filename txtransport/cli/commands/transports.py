@@ -1,17 +1,19 @@
-"""``txtransport transports``."""
+"""``txtransport transports``: list the schemes of URLs, and why some cannot be used."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import shutil
-from typing import Any
 
+from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import table_lines, write_output
 from txtransport.config.schemes import SCHEMES, Scheme
 
+__all__ = ["add", "run"]
 
-def add(commands: Any) -> None:
+
+def add(commands: CommandParsers) -> None:
     """Add the command's parser to argparse's subparsers."""
     parser = commands.add_parser(
         "transports",
@@ -42,7 +44,7 @@ def _as_row(scheme: Scheme) -> tuple[str, ...]:
     return scheme.name, scheme.meaning, answer
 
 
-def _as_document(scheme: Scheme) -> dict[str, Any]:
+def _as_document(scheme: Scheme) -> dict[str, object]:
     return {
         "name": scheme.name,
         "meaning": scheme.meaning,

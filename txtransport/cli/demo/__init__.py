@@ -1,6 +1,6 @@
-"""``txtransport demo``: real conversations over every transport, on loopback.
+"""``txtransport demo``: real connections over every transport, on loopback.
 
-`stage` has the servers, `table` and `mail` what is tried on them, `report` what
-came of it. `text` shows that to people, `document` to machines; `run` lends
-them the reactor.
+`servers` starts the servers, `table` and `mail` are what is tried on them, and
+`report` has the results as values, which `text` shows to people and `document`
+to programs. `run` is the whole, with the reactor.
 """

@@ -1,4 +1,4 @@
-"""The report for machines: one object of JSON, whose keys ``docs/demo.md`` explains.
+"""The report for programs: one object of JSON, whose keys ``docs/demo.md`` explains.
 
 Keys are added with time; those that are there keep their meaning.
 """
@@ -6,29 +6,30 @@ Keys are added with time; those that are there keep their meaning.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from txtransport import Session, TransportURL
 from txtransport.cli.demo.report import DemoReport, MailExample, Row
 
+__all__ = ["as_document"]
 
-def as_document(report: DemoReport, versions: Mapping[str, str]) -> dict[str, Any]:
+
+def as_document(report: DemoReport, versions: Mapping[str, str]) -> dict[str, object]:
     """The report as what ``json.dumps`` takes.
 
     Args:
         report: What the demo saw.
-        versions: Of the software, by its name.
+        versions: The version of each package, by its name.
     """
     return {
         "ok": report.is_right,
         "seconds": round(report.seconds, 3),
         "versions": dict(versions),
         "rows": [_row(row) for row in report.rows],
-        "mail": [_scene(scene) for scene in report.scenes],
+        "mail": [_mail_example(example) for example in report.mail_examples],
     }
 
 
-def _row(row: Row) -> dict[str, Any]:
+def _row(row: Row) -> dict[str, object]:
     milliseconds = row.milliseconds
     return {
         "asked": row.form.asked,
@@ -42,27 +43,27 @@ def _row(row: Row) -> dict[str, Any]:
     }
 
 
-def _scene(scene: MailExample) -> dict[str, Any]:
+def _mail_example(example: MailExample) -> dict[str, object]:
     return {
-        "title": scene.title,
-        "asked": scene.asked,
-        "ok": scene.is_right,
-        "dialled": str(scene.dialled) if scene.dialled else None,
-        **_session(scene.session),
+        "title": example.title,
+        "asked": example.asked,
+        "ok": example.is_right,
+        "dialled": str(example.dialled) if example.dialled else None,
+        **_session(example.session),
         "transcript": [
             {
                 "from": "client" if line.is_client else "server",
                 "secure": line.is_secure,
                 "text": line.text,
             }
-            for line in scene.lines
+            for line in example.lines
         ],
-        "cause": scene.cause or None,
-        "explanation": scene.explanation or None,
+        "cause": example.cause or None,
+        "explanation": example.explanation or None,
     }
 
 
-def _parts(parsed: TransportURL | None) -> dict[str, Any] | None:
+def _parts(parsed: TransportURL | None) -> dict[str, object] | None:
     if parsed is None:
         return None
     return {
@@ -74,8 +75,8 @@ def _parts(parsed: TransportURL | None) -> dict[str, Any] | None:
     }
 
 
-def _session(session: Session | None) -> dict[str, Any]:
-    """The same keys always; all of them null without TLS."""
+def _session(session: Session | None) -> dict[str, object]:
+    """The session's keys, whose values are all null without TLS."""
     return {
         key: None if session is None else getattr(session, key)
         for key in ("version", "cipher", "group", "resumed", "verified")

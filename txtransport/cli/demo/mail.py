@@ -1,8 +1,8 @@
-"""The mail story: the same server by implicit TLS, by STARTTLS, and by mistake.
+"""Mail three ways: by implicit TLS, by STARTTLS, and TLS at once where STARTTLS was due.
 
-Mail is sent to port 465, where TLS begins at once (RFC 8314), or to port 587,
-where it begins in mid-conversation (RFC 3207). To take the one for the other is
-the classic mistake.
+Mail is submitted to port 465, where TLS begins at once (RFC 8314), or to port
+587, where the client asks for it with STARTTLS (RFC 3207). To take one for the
+other is a classic mistake, which the third example makes and explains.
 """
 
 from __future__ import annotations
@@ -16,29 +16,42 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
 from twisted.internet.error import ConnectingCancelledError
 from twisted.protocols.basic import LineReceiver
 
-import txtransport
-from txtransport import HandshakeFailed, Session, StartTLSMixin, TransportURL
+from txtransport import HandshakeFailed, Session, StartTLSMixin, TransportURL, session_of
 from txtransport.cli.demo.report import Line, MailExample
 from txtransport.cli.demo.servers import DemoPeer, DemoServers
+from txtransport.connection.twisted_types import TCPTransport
 from txtransport.text import escape_bytes
+
+__all__ = [
+    "SERVER",
+    "MailClient",
+    "MailConversation",
+    "MailServer",
+    "UnexpectedReply",
+    "run_mail_example",
+    "run_mail_examples",
+    "submit_under_tls",
+    "upgrade_and_submit",
+]
 
 SERVER: Final = "mail.example.com"
 
 
 class UnexpectedReply(Exception):
-    """The server said something else."""
+    """The server's reply has another code than the conversation expects."""
 
 
 class LinePeer(StartTLSMixin, LineReceiver, DemoPeer):
-    """What a mail client and a mail server have in common."""
+    """What the mail client and the mail server have in common: lines, and STARTTLS."""
 
     def write_line(self, line: str) -> None:
-        """Say something."""
+        """Send a line, without its ending."""
+        # Twisted has no types for it.
         cast(Any, self).sendLine(line.encode())
 
 
-class Submission(LinePeer):
-    """A mail server's side, as far as the story needs it.
+class MailServer(LinePeer):
+    """A mail server (RFC 5321), with no more commands than the examples need.
 
     Args:
         local_cert: The PEM file of its certificate.
@@ -48,42 +61,42 @@ class Submission(LinePeer):
         self._local_cert = local_cert
 
     def connectionMade(self) -> None:
-        """Greet."""
+        """Send the greeting."""
         super().connectionMade()
         self.write_line(f"220 {SERVER} ESMTP")
 
     def lineReceived(self, line: bytes) -> None:
-        """A command."""
+        """Answer a command."""
         verb = line.partition(b" ")[0].upper()
         if verb == b"STARTTLS" and not self.is_secure:
             secured = self.startTLS({"local_cert": self._local_cert}, reply=b"220 Go ahead\r\n")
-            # A failure ends the connection, and the client tells why.
+            # A failure ends the connection, and the client reports why.
             secured.addErrback(lambda reason: None)
             return
-        replies = _UNDER_TLS if self.is_secure else _IN_THE_CLEAR
-        for reply in replies.get(verb, ("502 Not in this story",)):
+        replies = _REPLIES_UNDER_TLS if self.is_secure else _REPLIES_IN_THE_CLEAR
+        for reply in replies.get(verb, ("502 Command not implemented",)):
             self.write_line(reply)
         if verb == b"QUIT":
-            cast(Any, self.transport).loseConnection()
+            cast(TCPTransport, self.transport).loseConnection()
 
 
-_IN_THE_CLEAR: Final = {
+_REPLIES_IN_THE_CLEAR: Final = {
     b"EHLO": (f"250-{SERVER}", "250 STARTTLS"),
     b"MAIL": ("530 Must issue a STARTTLS command first",),
     b"QUIT": ("221 Bye",),
 }
-_UNDER_TLS: Final = {
+_REPLIES_UNDER_TLS: Final = {
     b"EHLO": (f"250-{SERVER}", "250 AUTH PLAIN"),
     b"MAIL": ("250 OK",),
     b"QUIT": ("221 Bye",),
 }
 
 
-class Mailer(LinePeer):
-    """A mail client's side, which writes down what is said.
+class MailClient(LinePeer):
+    """A mail client, which records what it and the server say.
 
     Args:
-        lines: Where to.
+        lines: The record, to which lines are appended.
     """
 
     def __init__(self, lines: list[Line]) -> None:
@@ -92,40 +105,46 @@ class Mailer(LinePeer):
 
     def lineReceived(self, line: bytes) -> None:
         """A line of a reply; a hyphen says that another follows (RFC 5321, 4.2.1)."""
-        self._note(False, line.decode("ascii", "backslashreplace"))
+        self._record(False, line.decode("ascii", "backslashreplace"))
         if line[3:4] != b"-":
             self._replies.put(line)
 
-    def say(self, command: str) -> None:
-        """Give a command."""
-        self._note(True, command)
+    def send_command(self, command: str) -> None:
+        """Send a command, without its line ending."""
+        self._record(True, command)
         self.write_line(command)
 
-    def reply(self) -> Deferred[bytes]:
+    def next_reply(self) -> Deferred[bytes]:
         """The last line of the next reply."""
         return self._replies.get()
 
     def upgrade(self, cafile: str, name: str) -> Deferred[Session]:
-        """Begin with TLS, now that the server has agreed."""
+        """Start TLS, after the server has agreed to STARTTLS.
+
+        Args:
+            cafile: The PEM file of the authority that must have issued its certificate.
+            name: Whom the certificate must be for.
+        """
         return self.startTLS({"cafile": cafile, "peer_name": name})
 
-    def _note(self, is_client: bool, text: str) -> None:
+    def _record(self, is_client: bool, text: str) -> None:
         self._lines.append(Line(is_client, self.is_secure, text))
 
 
-MailDialogue = Callable[[DemoServers, Mailer], Awaitable[Session | None]]
-"""What a client says; gives the session of the conversation."""
+MailConversation = Callable[[DemoServers, MailClient], Awaitable[Session | None]]
+"""What a client says, once it is connected; gives the TLS session."""
 
 
-async def story(stage: DemoServers) -> tuple[MailExample, ...]:
-    """All scenes, on two servers that differ in nothing but where TLS begins."""
-    submission = partial(Submission, stage.local_cert)
-    at_465 = await stage.serve("tls", submission)
-    at_587 = await stage.serve("tcp", submission)
+async def run_mail_examples(servers: DemoServers) -> tuple[MailExample, ...]:
+    """Run all three, on two servers that differ in nothing but where TLS begins."""
+    server = partial(MailServer, servers.local_cert)
+    at_465 = await servers.serve("tls", server)
+    at_587 = await servers.serve("tcp", server)
+    mistaken = evolve(at_587, scheme="tls")
     return (
-        await scene(stage, evolve(_IMPLICIT, dialled=at_465), under_tls),
-        await scene(stage, evolve(_STARTTLS, dialled=at_587), upgraded),
-        await scene(stage, evolve(_MISTAKE, dialled=evolve(at_587, scheme="tls")), under_tls),
+        await run_mail_example(servers, evolve(_IMPLICIT, dialled=at_465), submit_under_tls),
+        await run_mail_example(servers, evolve(_STARTTLS, dialled=at_587), upgrade_and_submit),
+        await run_mail_example(servers, evolve(_MISTAKE, dialled=mistaken), submit_under_tls),
     )
 
 
@@ -146,74 +165,87 @@ _MISTAKE: Final = MailExample(
 )
 
 
-async def scene(stage: DemoServers, begun: MailExample, play: MailDialogue) -> MailExample:
-    """How a scene goes.
+async def run_mail_example(
+    servers: DemoServers, example: MailExample, conversation: MailConversation
+) -> MailExample:
+    """Run one example.
 
     Args:
-        stage: Where.
-        begun: What is asked for, and where it is to be dialled.
-        play: What the client says.
+        servers: Where the client connects.
+        example: Says what is asked for, and where it is dialled.
+        conversation: What the client says.
+
+    Returns:
+        The example, with what was said and with its session or its failure.
     """
     lines: list[Line] = []
     try:
-        session = await _played(stage, begun, partial(Mailer, lines), play)
+        session = await _converse(servers, example, partial(MailClient, lines), conversation)
     except (CancelledError, ConnectingCancelledError):
         raise
     except Exception as problem:
         cause = problem.cause if isinstance(problem, HandshakeFailed) else type(problem).__name__
-        return evolve(begun, lines=tuple(lines), cause=cause, explanation=str(problem))
-    return evolve(begun, lines=tuple(lines), session=session)
+        return evolve(example, lines=tuple(lines), cause=cause, explanation=str(problem))
+    return evolve(example, lines=tuple(lines), session=session)
 
 
-async def _played(
-    stage: DemoServers, begun: MailExample, build: Callable[[], Mailer], play: MailDialogue
+async def _converse(
+    servers: DemoServers,
+    example: MailExample,
+    build: Callable[[], MailClient],
+    conversation: MailConversation,
 ) -> Session | None:
-    assert begun.dialled is not None
-    trust = stage.trust(TransportURL.parse(begun.asked))
-    endpoint = txtransport.client(
-        stage.reactor, begun.dialled, timeout=stage.seconds_left(), **trust
-    )
-    mailer = await stage.connect(endpoint, build)
+    assert example.dialled is not None
+    endpoint = servers.client(TransportURL.parse(example.asked), example.dialled)
+    client = await servers.connect(endpoint, build)
     try:
-        return await play(stage, mailer)
+        return await conversation(servers, client)
     finally:
-        await stage.disconnect(mailer)
+        await servers.disconnect(client)
 
 
-async def under_tls(stage: DemoServers, mailer: Mailer) -> Session | None:
-    """What is said when TLS is there from the start."""
-    await _heard(stage, mailer, b"220")
-    session = txtransport.session_of(mailer.transport)
-    await _submit(stage, mailer)
+async def submit_under_tls(servers: DemoServers, client: MailClient) -> Session | None:
+    """What a client says on a connection that is TLS from the start."""
+    await _expect(servers, client, b"220")
+    session = session_of(client.transport)
+    await _submit(servers, client)
     return session
 
 
-async def upgraded(stage: DemoServers, mailer: Mailer) -> Session | None:
-    """What is said when the two agree on TLS first."""
-    await _heard(stage, mailer, b"220")
-    await _asked(stage, mailer, _EHLO, b"250")
-    await _asked(stage, mailer, "STARTTLS", b"220")
-    session = await stage.within_deadline(mailer.upgrade(stage.cafile, SERVER))
-    await _submit(stage, mailer)
+async def upgrade_and_submit(servers: DemoServers, client: MailClient) -> Session | None:
+    """What a client says when the connection has to be switched to TLS first."""
+    await _expect(servers, client, b"220")
+    await _command(servers, client, _EHLO, b"250")
+    await _command(servers, client, "STARTTLS", b"220")
+    session = await servers.within_deadline(client.upgrade(servers.cafile, SERVER))
+    # What the server said before TLS is void, so that the client says EHLO
+    # once more (RFC 3207, section 4.2).
+    await _submit(servers, client)
     return session
 
 
 _EHLO: Final = "EHLO client.example.com"
 
 
-async def _submit(stage: DemoServers, mailer: Mailer) -> None:
-    await _asked(stage, mailer, _EHLO, b"250")
-    await _asked(stage, mailer, "MAIL FROM:<someone@example.com>", b"250")
-    await _asked(stage, mailer, "QUIT", b"221")
+async def _submit(servers: DemoServers, client: MailClient) -> None:
+    await _command(servers, client, _EHLO, b"250")
+    await _command(servers, client, "MAIL FROM:<someone@example.com>", b"250")
+    await _command(servers, client, "QUIT", b"221")
 
 
-async def _asked(stage: DemoServers, mailer: Mailer, command: str, code: bytes) -> None:
-    mailer.say(command)
-    await _heard(stage, mailer, code)
+async def _command(servers: DemoServers, client: MailClient, command: str, code: bytes) -> None:
+    client.send_command(command)
+    await _expect(servers, client, code)
 
 
-async def _heard(stage: DemoServers, mailer: Mailer, code: bytes) -> None:
-    reply = await stage.within_deadline(mailer.reply())
+async def _expect(servers: DemoServers, client: MailClient, code: bytes) -> None:
+    """Wait for a reply that begins with the code.
+
+    Raises:
+        UnexpectedReply: The reply has another code.
+        TimeoutError: No reply came.
+    """
+    reply = await servers.within_deadline(client.next_reply())
     if not reply.startswith(code):
         raise UnexpectedReply(
             f"the server said {escape_bytes(reply)} where {code.decode()} was due"

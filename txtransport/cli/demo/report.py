@@ -1,4 +1,4 @@
-"""What the demo saw, as values. How they come about or are shown is not known here."""
+"""What the demo saw, as values, which know neither how they came about nor how to be shown."""
 
 from __future__ import annotations
 
@@ -9,29 +9,31 @@ from attrs import frozen
 
 from txtransport import Session, TransportURL
 
+__all__ = ["PLAIN", "DemoReport", "Form", "Line", "MailExample", "Row", "RowOutcome"]
+
 PLAIN: Final = "plain"
-"""What comes of a form that connects without TLS."""
+"""The result of a form that connects without TLS."""
 
 
 class RowOutcome(Enum):
-    """How a form ended."""
+    """What happened when a form was tried."""
 
     CONNECTED = "connected"
     REFUSED = "refused"
-    """By txtransport, which names the reason."""
+    """txtransport does not have the transport, and says why."""
     FAILED = "failed"
     SKIPPED = "skipped"
-    """This machine has no such addresses."""
+    """This machine has no addresses of that kind, such as IPv6."""
 
 
 @frozen
 class Form:
-    """What is asked for, and what should come of it.
+    """What is asked for, and the result that it should have.
 
     Attributes:
-        asked: A transport as it is written.
+        asked: A transport, as a user writes it.
         expected: `PLAIN`, ``refused``, or the version of TLS.
-        is_resumed: Whether an earlier session should be taken up again.
+        is_resumed: Whether the session of an earlier connection should be resumed.
     """
 
     asked: str
@@ -41,16 +43,16 @@ class Form:
 
 @frozen
 class Row:
-    """What came of a form.
+    """A form, and what happened when it was tried.
 
     Attributes:
         form: What was asked for.
         outcome: How it ended.
-        parsed: How it was read, or None when it could not be.
+        parsed: How it was read; None when it is no transport.
         dialled: Where on this machine it was taken to, or None.
         session: The TLS session, or None where there was none.
-        milliseconds: From ``connect()`` until a line had gone there and come
-            back; None without a connection.
+        milliseconds: From ``connect()`` until a line had come back from the
+            server; None without a connection.
         reason: Why it was refused, failed or was skipped; empty when it was not.
     """
 
@@ -64,14 +66,14 @@ class Row:
 
     @property
     def result(self) -> str:
-        """In a word: `PLAIN`, the version of TLS, or how it ended."""
+        """One word: `PLAIN`, the version of TLS, or the outcome."""
         if self.outcome is not RowOutcome.CONNECTED:
             return str(self.outcome.value)
         return self.session.version if self.session else PLAIN
 
     @property
     def is_right(self) -> bool:
-        """Whether it ended as it should."""
+        """Whether the result is the expected one, and the peer was verified."""
         if self.outcome is RowOutcome.SKIPPED:
             return True
         session = self.session
@@ -97,16 +99,16 @@ class Line:
 
 @frozen
 class MailExample:
-    """One way to speak with a mail server, and how it went.
+    """One way to connect to a mail server, and how it went.
 
     Attributes:
-        title: What is shown.
+        title: What the example shows.
         asked: The transport that a user would write.
         expected: The version of TLS, or the cause of the failure.
         dialled: Where on this machine it was taken to, or None.
         lines: What was said.
         session: The TLS session, or None where there was none.
-        cause: The failure in a word, one of `txtransport.errors.CAUSES` or the
+        cause: The failure in one word, one of `txtransport.errors.CAUSES` or the
             name of an exception; empty when nothing failed.
         explanation: The failure in the words of its error.
     """
@@ -122,36 +124,37 @@ class MailExample:
 
     @property
     def result(self) -> str:
-        """In a word: the cause of the failure, or the version of TLS."""
+        """One word: the cause of the failure, the version of TLS, or `PLAIN`."""
         return self.cause or (self.session.version if self.session else PLAIN)
 
     @property
     def is_right(self) -> bool:
-        """Whether it went as it should."""
+        """Whether the result is the expected one, and the peer was verified."""
         return self.result == self.expected and (self.session is None or self.session.verified)
 
 
 @frozen
 class DemoReport:
-    """All that the demo saw.
+    """Everything that the demo saw.
 
     Attributes:
         rows: The table.
-        scenes: The mail story.
+        mail_examples: Mail by implicit TLS, by STARTTLS, and by mistake.
         seconds: How long all of it took.
     """
 
     rows: tuple[Row, ...]
-    scenes: tuple[MailExample, ...]
+    mail_examples: tuple[MailExample, ...]
     seconds: float
 
     @property
     def wrong(self) -> tuple[str, ...]:
-        """What did not go as it should, as it was asked for."""
+        """The transports, as asked for, whose result is not the expected one."""
         rows = [row.form.asked for row in self.rows if not row.is_right]
-        return (*rows, *(scene.asked for scene in self.scenes if not scene.is_right))
+        examples = [example.asked for example in self.mail_examples if not example.is_right]
+        return (*rows, *examples)
 
     @property
     def is_right(self) -> bool:
-        """Whether all went as it should."""
+        """Whether every result is the expected one."""
         return not self.wrong

@@ -1,7 +1,7 @@
-"""The demo as a program: a folder that goes.
+"""The demo as a program: servers in a temporary folder, and what is tried on them.
 
-The folder with the servers' key exists only while the reactor runs and the
-signals are in our hands, so that nothing but SIGKILL leaves it behind.
+The folder holds the servers' key. It exists only while `run_until_complete`
+handles the signals, so that no signal but SIGKILL can leave it behind.
 """
 
 from __future__ import annotations
@@ -9,35 +9,36 @@ from __future__ import annotations
 import time
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
-from txtransport.cli.demo.mail import story
+from txtransport.cli.demo.mail import run_mail_examples
 from txtransport.cli.demo.report import DemoReport
 from txtransport.cli.demo.servers import DemoServers
-from txtransport.cli.demo.table import table
+from txtransport.cli.demo.table import try_forms
 from txtransport.cli.reactor import run_until_complete
 
+__all__ = ["run", "run_demo"]
 
-async def played(reactor: Any) -> DemoReport:
-    """The whole demo; when it ends, however it ends, nothing is left of it.
+
+async def run_demo(reactor: object) -> DemoReport:
+    """Run the demo; however it ends, no file, server or connection is left.
 
     Args:
-        reactor: Runs.
+        reactor: Listens, connects and keeps time.
     """
     began = time.perf_counter()
     with TemporaryDirectory(prefix="txtransport-") as folder:
-        stage = DemoServers(reactor, Path(folder))
+        servers = DemoServers(reactor, Path(folder))
         try:
-            rows, scenes = await table(stage), await story(stage)
+            rows, mail_examples = await try_forms(servers), await run_mail_examples(servers)
         finally:
-            await stage.close()
-    return DemoReport(rows, scenes, time.perf_counter() - began)
+            await servers.close()
+    return DemoReport(rows, mail_examples, time.perf_counter() - began)
 
 
 def run() -> DemoReport:
-    """The whole demo with the global reactor, which a process can run once.
+    """Run the demo with the global reactor, which a process can run once.
 
     Raises:
-        Interrupted: A signal came; what there was to clean up is cleaned up.
+        Interrupted: A signal came, and everything is closed and removed.
     """
-    return run_until_complete(lambda reactor: played(reactor))
+    return run_until_complete(run_demo)

@@ -1,9 +1,9 @@
-"""The stage: servers on loopback, the authority that they show, and who speaks.
+"""The demo's servers on loopback, their certificates, and its clients' connections to them.
 
 Every transport that is asked for is mapped onto this machine: names and IPv4
 addresses onto 127.0.0.1, IPv6 addresses onto ::1, paths into the demo's folder,
-ports onto free ones. A server starts when it is first needed, and all that was
-opened is closed with the stage.
+ports onto free ones. A server starts when it is first needed. `DemoServers.close`
+stops them all and ends every connection, of servers and of clients.
 """
 
 from __future__ import annotations
@@ -14,135 +14,156 @@ from pathlib import Path
 from typing import Any, Final, NoReturn, TypeVar, cast
 
 from attrs import define, evolve, field
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import Deferred, DeferredList, maybeDeferred, succeed
 from twisted.internet.error import CannotListenError
-from twisted.internet.interfaces import IAddress, IListeningPort, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IReactorTime,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.python.failure import Failure
 
 import txtransport
 from txtransport import TransportURL
 from txtransport.config.address import is_ipv6
+from txtransport.connection.twisted_types import TCPTransport
 from txtransport.testing.devcert import Authority, write_private
 
+__all__ = [
+    "IN_THE_CLEAR",
+    "NAMES",
+    "AddressUnavailable",
+    "DatagramEcho",
+    "DemoPeer",
+    "DemoPeerFactory",
+    "DemoServers",
+    "Echo",
+]
+
 NAMES: Final = ("www.example.com", "mail.example.com", "127.0.0.1", "::1")
-"""Whom the servers' certificate is for."""
+"""The names and addresses that the servers' certificate is for."""
 
 IN_THE_CLEAR: Final = frozenset({"tcp", "unix", "udp"})
-"""The transports without TLS."""
+"""The schemes without TLS."""
 
-_NOT_HERE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+# What the system says of an address that this machine does not have.
+_UNAVAILABLE: Final = frozenset({errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
 
 _Value = TypeVar("_Value")
 _Peer = TypeVar("_Peer", bound="DemoPeer")
 
 
 class AddressUnavailable(Exception):
-    """This machine lacks what would be needed."""
+    """This machine has no such address, for example none of IPv6."""
 
 
 class DemoPeer(Protocol):
-    """One side of a conversation.
+    """One side of a connection, a server's or a client's.
 
     Attributes:
-        gone: Fires when its connection is over.
+        gone: Fires when the connection is lost.
     """
 
     gone: Deferred[None]
 
     def connectionMade(self) -> None:
-        """It can speak now."""
+        """Join the peers of the factory."""
         self.gone = Deferred()
-        cast(DemoPeerFactory, self.factory).present.add(self)
+        cast(DemoPeerFactory, self.factory).peers.add(self)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over."""
+        """Leave the peers of the factory."""
         self.gone.callback(None)
-        cast(DemoPeerFactory, self.factory).left(self)
+        cast(DemoPeerFactory, self.factory).peer_gone(self)
 
 
 class DemoPeerFactory(Factory):
-    """Builds one side of a conversation, again and again, and knows who is there.
+    """Builds peers, and can end the connections of all.
 
     Args:
-        build: Makes one.
+        build: Makes a peer.
 
     Attributes:
-        present: Those whose connection is not over.
+        peers: Those that are connected.
     """
 
     noisy = False
 
     def __init__(self, build: Callable[[], DemoPeer]) -> None:
-        self.present: set[DemoPeer] = set()
+        self.peers: set[DemoPeer] = set()
         self._build = build
         self._all_gone: Deferred[None] = Deferred()
 
     def buildProtocol(self, addr: IAddress | None) -> DemoPeer:
-        """One more."""
-        party = self._build()
-        party.factory = self
-        return party
+        """Build a peer, whatever the address."""
+        peer = self._build()
+        peer.factory = self
+        return peer
 
-    def left(self, party: DemoPeer) -> None:
-        """That one is gone."""
-        self.present.discard(party)
-        if not self.present:
-            leaving, self._all_gone = self._all_gone, Deferred()
-            leaving.callback(None)
+    def peer_gone(self, peer: DemoPeer) -> None:
+        """Note that a peer's connection is lost."""
+        self.peers.discard(peer)
+        if not self.peers:
+            all_gone, self._all_gone = self._all_gone, Deferred()
+            all_gone.callback(None)
 
-    def leave(self) -> Deferred[None]:
-        """Have all leave at once; fires when they are gone."""
-        for party in list(self.present):
-            cast(Any, party.transport).abortConnection()
-        return self._all_gone if self.present else succeed(None)
+    def abort_all(self) -> Deferred[None]:
+        """Abort every connection; fires when all are lost."""
+        for peer in list(self.peers):
+            cast(TCPTransport, peer.transport).abortConnection()
+        return self._all_gone if self.peers else succeed(None)
 
 
 class Echo(DemoPeer):
-    """Sends back what comes."""
+    """Sends back every byte."""
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of the peer."""
+        """Send the bytes back."""
         assert self.transport is not None
         self.transport.write(data)
 
 
 class DatagramEcho(DatagramProtocol):
-    """Sends back what comes, to whom it came from."""
+    """Sends every datagram back to its sender."""
 
-    def datagramReceived(self, datagram: bytes, addr: Any) -> None:
-        """A datagram of a peer."""
+    def datagramReceived(self, datagram: bytes, addr: tuple[str, int]) -> None:
+        """Send the datagram back."""
         assert self.transport is not None
         self.transport.write(datagram, addr)
 
 
 @define
 class DemoServers:
-    """The servers, and where each of them is.
+    """The servers, and the connections to them.
 
     Attributes:
         reactor: Listens, connects and keeps time.
-        folder: For certificates and sockets; it is the caller's to remove.
+        folder: For certificates and local sockets; the caller removes it.
         ipv4: What names and IPv4 addresses are mapped onto.
         ipv6: What IPv6 addresses are mapped onto.
-        wait: How many seconds a party may keep another waiting.
-        total: How many seconds all that is tried may take together. With the
-            closing it must be over within ten, whatever hangs.
+        wait: Seconds that each single step may take.
+        total: Seconds that everything before `close` may take together, so
+            that the demo ends within ten seconds, whatever hangs.
     """
 
-    reactor: Any
+    reactor: object
     folder: Path
     ipv4: str = "127.0.0.1"
     ipv6: str = "::1"
     wait: float = 2.0
     total: float = 7.0
+    _clock: IReactorTime = field(init=False)
     _ends_at: float = field(init=False)
     _served: dict[TransportURL, TransportURL] = field(init=False, factory=dict)
     _ports: list[IListeningPort] = field(init=False, factory=list)
     _factories: list[DemoPeerFactory] = field(init=False, factory=list)
 
     def __attrs_post_init__(self) -> None:
-        self._ends_at = self.reactor.seconds() + self.total
+        self._clock = cast(IReactorTime, self.reactor)
+        self._ends_at = self._clock.seconds() + self.total
         authority = Authority.create("txtransport demo CA")
         write_private(self.cafile, authority.pem)
         write_private(self.local_cert, authority.issue(*NAMES).pem)
@@ -158,91 +179,109 @@ class DemoServers:
         return str(self.folder / "site.pem")
 
     def peer_factory(self, build: Callable[[], DemoPeer]) -> DemoPeerFactory:
-        """A factory; who comes of it leaves at the latest with the stage."""
-        made = DemoPeerFactory(build)
-        self._factories.append(made)
-        return made
+        """A factory whose peers' connections end at the latest with `close`."""
+        factory = DemoPeerFactory(build)
+        self._factories.append(factory)
+        return factory
 
     async def served_url(self, asked: TransportURL) -> TransportURL:
-        """Where on this machine a transport is served, with an echo.
-
-        Raises:
-            NotHere: This machine has no such addresses.
-            TransportUnavailable: No one can serve it.
-        """
-        place = self._mapped(asked)
-        if place not in self._served:
-            listen = self._listen_for_datagrams if place.scheme == "udp" else self._listen
-            self._served[place] = await listen(place)
-        return self._served[place]
-
-    async def serve(self, scheme: str, build: Callable[[], DemoPeer]) -> TransportURL:
-        """Start a server of one's own.
+        """Serve a transport on this machine with an echo, unless it is served already.
 
         Args:
-            scheme: Its transport, over IPv4.
-            build: Makes its side of a conversation.
+            asked: The transport that a user asks for.
 
         Returns:
-            Where it is.
+            The URL at which a client reaches it.
+
+        Raises:
+            AddressUnavailable: This machine has no such addresses.
+            TransportUnavailable: txtransport does not have the transport.
+        """
+        local = self._mapped(asked)
+        if local not in self._served:
+            listen = self._listen_for_datagrams if local.scheme == "udp" else self._listen
+            self._served[local] = await listen(local)
+        return self._served[local]
+
+    async def serve(self, scheme: str, build: Callable[[], DemoPeer]) -> TransportURL:
+        """Start a server, over IPv4, at a free port.
+
+        Args:
+            scheme: Of its transport.
+            build: Makes its side of a connection.
+
+        Returns:
+            The URL at which a client reaches it.
         """
         return await self._listen(TransportURL(scheme, self.ipv4, 0), build)
 
-    def trust(self, asked: TransportURL) -> dict[str, Any]:
-        """The options by which a client verifies a place as what was asked for."""
+    def trust(self, asked: TransportURL) -> dict[str, str]:
+        """The options with which a client on loopback verifies the peer that was asked for."""
         if asked.scheme in IN_THE_CLEAR:
             return {}
         return {"cafile": self.cafile, "peer_name": asked.name or NAMES[0]}
 
-    def seconds_left(self) -> float:
-        """How many seconds to wait for the next thing.
+    def client(self, asked: TransportURL, dialled: TransportURL) -> IStreamClientEndpoint:
+        """An endpoint that connects here, and demands the peer that was asked for.
+
+        Args:
+            asked: The transport that a user asks for.
+            dialled: The URL on this machine.
 
         Raises:
-            TimeoutError: The demo is over.
+            TimeoutError: The demo has no time left.
+        """
+        options: dict[str, Any] = {"timeout": self.seconds_left(), **self.trust(asked)}
+        return txtransport.client(self.reactor, dialled, **options)
+
+    def seconds_left(self) -> float:
+        """How many seconds the next step may take.
+
+        Raises:
+            TimeoutError: The demo has no time left.
         """
         left = self._left()
         if not left:
             raise TimeoutError(f"not tried: the {self.total:g} seconds of the demo were over")
         return left
 
-    async def within_deadline(self, what: Deferred[_Value]) -> _Value:
-        """The result, or the end of patience.
+    async def within_deadline(self, awaited: Deferred[_Value]) -> _Value:
+        """The result of a step, if it comes in time; else the step is cancelled.
 
         Raises:
-            TimeoutError: Nothing came.
+            TimeoutError: The result did not come in time.
         """
         seconds = self.seconds_left()
 
         def give_up(result: object, _: float) -> NoReturn:
             raise TimeoutError(f"nothing came within {seconds:g} seconds")
 
-        return await what.addTimeout(seconds, self.reactor, give_up)
+        return await awaited.addTimeout(seconds, self._clock, give_up)
 
     async def connect(self, endpoint: IStreamClientEndpoint, build: Callable[[], _Peer]) -> _Peer:
-        """A client's side of a conversation, connected."""
+        """Connect a client's peer; its connection ends at the latest with `close`."""
         return cast(_Peer, await endpoint.connect(self.peer_factory(build)))
 
-    async def disconnect(self, party: DemoPeer) -> None:
-        """Have a party say goodbye, and wait until it is gone."""
-        transport = cast(Any, party.transport)
+    async def disconnect(self, peer: DemoPeer) -> None:
+        """Close a peer's connection, in time or by force, and wait until it is lost."""
+        transport = cast(TCPTransport, peer.transport)
         transport.loseConnection()
-        impatience = self.reactor.callLater(self._left(), transport.abortConnection)
+        timer = self._clock.callLater(self._left(), transport.abortConnection)
         try:
-            await party.gone
+            await peer.gone
         finally:
-            if impatience.active():
-                impatience.cancel()
+            if timer.active():
+                timer.cancel()
 
     async def close(self) -> None:
-        """Stop all servers, end all conversations, and wait until they are gone."""
-        ending: list[Deferred[Any]] = [maybeDeferred(port.stopListening) for port in self._ports]
-        ending += [parties.leave() for parties in self._factories]
-        over: Deferred[Any] = DeferredList(ending, consumeErrors=True)
-        await over.addTimeout(self.wait, self.reactor, lambda result, _: None)
+        """Stop all servers, abort all connections, and wait for it, `wait` seconds at the most."""
+        endings: list[Callable[[], object]] = [port.stopListening for port in self._ports]
+        endings += [factory.abort_all for factory in self._factories]
+        ended = DeferredList([maybeDeferred(end) for end in endings], consumeErrors=True)
+        await ended.addTimeout(self.wait, self._clock, lambda result, _: None)
 
     def _left(self) -> float:
-        left: float = min(self.wait, self._ends_at - self.reactor.seconds())
-        return max(0.0, left)
+        return max(0.0, min(self.wait, self._ends_at - self._clock.seconds()))
 
     def _mapped(self, asked: TransportURL) -> TransportURL:
         if asked.path:
@@ -250,26 +289,28 @@ class DemoServers:
         return evolve(asked, host=self.ipv6 if is_ipv6(asked.host) else self.ipv4, port=0)
 
     async def _listen(
-        self, place: TransportURL, build: Callable[[], DemoPeer] = Echo
+        self, local: TransportURL, build: Callable[[], DemoPeer] = Echo
     ) -> TransportURL:
-        is_clear = place.scheme in IN_THE_CLEAR
+        is_clear = local.scheme in IN_THE_CLEAR
         options: dict[str, Any] = {} if is_clear else {"local_cert": self.local_cert}
-        endpoint = txtransport.server(self.reactor, place, **options)
-        return await self._listening(place, endpoint.listen(self.peer_factory(build)))
+        endpoint = txtransport.server(self.reactor, local, **options)
+        return await self._listening(local, endpoint.listen(self.peer_factory(build)))
 
-    async def _listen_for_datagrams(self, place: TransportURL) -> TransportURL:
-        endpoint = txtransport.datagram(self.reactor, place)
-        return await self._listening(place, endpoint.listen(DatagramEcho()))
+    async def _listen_for_datagrams(self, local: TransportURL) -> TransportURL:
+        endpoint = txtransport.datagram(self.reactor, local)
+        return await self._listening(local, endpoint.listen(DatagramEcho()))
 
-    async def _listening(self, place: TransportURL, port: Deferred[IListeningPort]) -> TransportURL:
+    async def _listening(self, local: TransportURL, port: Deferred[IListeningPort]) -> TransportURL:
+        """Wait for the port; the URL with its number."""
         try:
             self._ports.append(await port)
         except CannotListenError as problem:
-            if getattr(problem.socketError, "errno", None) in _NOT_HERE:
+            if getattr(problem.socketError, "errno", None) in _UNAVAILABLE:
                 raise AddressUnavailable(
-                    f"this machine has no {place.host}: {problem.socketError}"
+                    f"this machine has no {local.host}: {problem.socketError}"
                 ) from problem
             raise
-        if place.path:
-            return place
-        return evolve(place, port=cast(Any, self._ports[-1].getHost()).port)
+        if local.path:
+            return local
+        address = cast("IPv4Address | IPv6Address", self._ports[-1].getHost())
+        return evolve(local, port=address.port)

@@ -1,16 +1,18 @@
-"""The table: PHP's forms and a few more, each read, dialled on loopback and spoken over.
+"""The table: PHP's forms and a few more, each read, dialled on loopback and used.
 
-A row is a conversation: connect, say a line, hear it again, say goodbye.
+For each row a client connects to an echo server, sends a line, waits until it
+has come back, and closes the connection.
 """
 
 from __future__ import annotations
 
 import time
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import ConnectingCancelledError
+from twisted.internet.interfaces import IListeningPort, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol, connectionDone
 from twisted.python.failure import Failure
 
@@ -18,6 +20,8 @@ import txtransport
 from txtransport import Session, TransportUnavailable, TransportURL
 from txtransport.cli.demo.report import PLAIN, Form, Row, RowOutcome
 from txtransport.cli.demo.servers import AddressUnavailable, DemoPeer, DemoServers
+
+__all__ = ["MORE", "PHP", "DatagramEchoClient", "EchoClient", "try_form", "try_forms"]
 
 PHP: Final = (
     Form("127.0.0.1", PLAIN),
@@ -38,7 +42,7 @@ PHP: Final = (
 """The bare forms of https://www.php.net/manual/en/transports.inet.php, then those with ports."""
 
 MORE: Final = (
-    # The session of the same place above.
+    # Resumes the session of the same form in PHP's list.
     Form("tls://www.example.com", "TLSv1.3", is_resumed=True),
     Form("tls://[::1]:443", "TLSv1.3"),
     Form("tlsv1.2://127.0.0.1:443", "TLSv1.2"),
@@ -51,100 +55,107 @@ MORE: Final = (
 _HELLO: Final = b"hello\r\n"
 
 
-async def table(stage: DemoServers) -> tuple[Row, ...]:
-    """All rows, one after the other, so that none waits for another's."""
-    return tuple([await row(stage, form) for form in (*PHP, *MORE)])
+async def try_forms(servers: DemoServers) -> tuple[Row, ...]:
+    """Try all forms, one after the other, so that each has its own time."""
+    return tuple([await try_form(servers, form) for form in (*PHP, *MORE)])
 
 
-async def row(stage: DemoServers, form: Form) -> Row:
-    """What comes of a form."""
-    seen = Row(form)
+async def try_form(servers: DemoServers, form: Form) -> Row:
+    """Connect as a form says, and send a line back and forth."""
+    row = Row(form)
     try:
         parsed = TransportURL.parse(form.asked)
-        seen = evolve(seen, parsed=parsed)
-        place = await stage.served_url(parsed)
-        seen = evolve(seen, dialled=place)
-        talk = _by_datagrams if place.scheme == "udp" else _by_stream
-        session, milliseconds = await talk(stage, parsed, place)
+        row = evolve(row, parsed=parsed)
+        dialled = await servers.served_url(parsed)
+        row = evolve(row, dialled=dialled)
+        echo = _echo_by_datagrams if dialled.scheme == "udp" else _echo_by_stream
+        session, milliseconds = await echo(servers, parsed, dialled)
     except (CancelledError, ConnectingCancelledError):
         raise
     except TransportUnavailable as refusal:
-        return evolve(seen, outcome=RowOutcome.REFUSED, reason=str(refusal))
-    except AddressUnavailable as lack:
-        return evolve(seen, outcome=RowOutcome.SKIPPED, reason=str(lack))
+        return evolve(row, outcome=RowOutcome.REFUSED, reason=str(refusal))
+    except AddressUnavailable as unavailable:
+        return evolve(row, outcome=RowOutcome.SKIPPED, reason=str(unavailable))
     except Exception as problem:
-        return evolve(seen, reason=f"{type(problem).__name__}: {problem}")
-    return evolve(seen, outcome=RowOutcome.CONNECTED, session=session, milliseconds=milliseconds)
+        return evolve(row, reason=f"{type(problem).__name__}: {problem}")
+    return evolve(row, outcome=RowOutcome.CONNECTED, session=session, milliseconds=milliseconds)
 
 
-class Caller(DemoPeer):
-    """Says a line, and hears it again."""
+class EchoClient(DemoPeer):
+    """Sends a line, and waits until it has come back.
+
+    Attributes:
+        echoed: Fires when the line has come back, or fails when the connection
+            ends before.
+    """
 
     def __init__(self) -> None:
         self.echoed: Deferred[None] = Deferred()
-        self._heard = b""
+        self._received = b""
 
     def connectionMade(self) -> None:
-        """Speak."""
+        """Send the line."""
         super().connectionMade()
         assert self.transport is not None
         self.transport.write(_HELLO)
 
     def dataReceived(self, data: bytes) -> None:
-        """Listen."""
-        self._heard += data
-        if self._heard == _HELLO:
+        """Note what has come back."""
+        self._received += data
+        if self._received == _HELLO:
             self.echoed.callback(None)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """It is over, perhaps too early."""
+        """Fail, if the line has not come back."""
         super().connectionLost(reason)
         if not self.echoed.called:
             self.echoed.errback(reason)
 
 
-class DatagramCaller(DatagramProtocol):
-    """Says a line in a datagram, and hears it again."""
+class DatagramEchoClient(DatagramProtocol):
+    """Sends a line in a datagram, and waits until it has come back.
+
+    Attributes:
+        echoed: Fires when the line has come back.
+    """
 
     def __init__(self) -> None:
         self.echoed: Deferred[None] = Deferred()
 
     def startProtocol(self) -> None:
-        """Speak."""
-        cast(Any, self.transport).write(_HELLO)
+        """Send the line."""
+        cast(IUDPTransport, self.transport).write(_HELLO, None)
 
     def datagramReceived(self, datagram: bytes, addr: object) -> None:
-        """Listen."""
+        """Note that the line has come back."""
         if datagram == _HELLO:
             self.echoed.callback(None)
 
 
-async def _by_stream(
-    stage: DemoServers, asked: TransportURL, place: TransportURL
+async def _echo_by_stream(
+    servers: DemoServers, asked: TransportURL, dialled: TransportURL
 ) -> tuple[Session | None, float]:
-    endpoint = txtransport.client(
-        stage.reactor, place, timeout=stage.seconds_left(), **stage.trust(asked)
-    )
+    endpoint = servers.client(asked, dialled)
     began = time.perf_counter()
-    caller = await stage.connect(endpoint, Caller)
+    client = await servers.connect(endpoint, EchoClient)
     try:
-        await stage.within_deadline(caller.echoed)
-        return txtransport.session_of(caller.transport), _milliseconds_since(began)
+        await servers.within_deadline(client.echoed)
+        return txtransport.session_of(client.transport), _milliseconds_since(began)
     finally:
-        await stage.disconnect(caller)
+        await servers.disconnect(client)
 
 
-async def _by_datagrams(
-    stage: DemoServers, asked: TransportURL, place: TransportURL
+async def _echo_by_datagrams(
+    servers: DemoServers, asked: TransportURL, dialled: TransportURL
 ) -> tuple[None, float]:
     began = time.perf_counter()
-    caller = DatagramCaller()
-    transport = await txtransport.datagram(stage.reactor, place).connect(caller)
+    client = DatagramEchoClient()
+    transport = await txtransport.datagram(servers.reactor, dialled).connect(client)
     try:
-        await stage.within_deadline(caller.echoed)
+        await servers.within_deadline(client.echoed)
         return None, _milliseconds_since(began)
     finally:
-        await cast(Any, transport).stopListening()
+        await maybeDeferred(cast(IListeningPort, transport).stopListening)
 
 
 def _milliseconds_since(began: float) -> float:

@@ -1,4 +1,4 @@
-"""The report for people: a table that fits its window, then the mail story."""
+"""The report for people: a table that fits its window, then the mail examples."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from txtransport import Session, TransportURL
 from txtransport.cli.demo.report import DemoReport, Line, MailExample, Row, RowOutcome
 from txtransport.cli.terminal import wrap
 
+__all__ = ["as_text"]
+
 _HEADINGS: Final = ("asked for", "read as", "dialled", "result", "ms")
 _GAP: Final = " "
-_NOTE: Final = "  "
-_NARROWEST: Final = 24
+_INDENT: Final = "  "
+_MIN_WIDTH: Final = 24
 
 
 def as_text(report: DemoReport, title: str, width: int) -> str:
-    """The report, laid out.
+    """The report, as lines that fit the window.
 
     Args:
         report: What the demo saw.
@@ -24,14 +26,14 @@ def as_text(report: DemoReport, title: str, width: int) -> str:
         width: The window's, in characters.
 
     Returns:
-        Lines, the last one ended as well.
+        Lines, each with its ending, the last one too.
     """
-    width = max(width, _NARROWEST)
+    width = max(width, _MIN_WIDTH)
     paragraphs = [
         [*wrap(title, width)],
         [*wrap(_PREFACE, width)],
         [*_table(report.rows, width)],
-        *([*_scene(scene, width)] for scene in report.scenes),
+        *([*_mail_example(example, width)] for example in report.mail_examples),
         [line for text in _verdict(report) for line in wrap(text, width)],
     ]
     return "\n\n".join("\n".join(lines) for lines in paragraphs) + "\n"
@@ -58,16 +60,16 @@ def _table(rows: tuple[Row, ...], width: int) -> Iterator[str]:
     yield "-" * total
     for row, line in zip(rows, cells, strict=True):
         yield _aligned(line, widths)
-        yield from wrap(_note(row), width, _NOTE)
+        yield from wrap(_note(row), width, _INDENT)
 
 
 def _stacked(rows: tuple[Row, ...], width: int) -> Iterator[str]:
-    """For windows in which no line of the table fits."""
+    """The table for narrow windows: every cell on a line of its own."""
     label = max(map(len, _HEADINGS)) + 1
     for row in rows:
         for heading, cell in zip(_HEADINGS, _cells(row), strict=True):
             yield f"{heading:{label}}{cell}"
-        yield from wrap(_note(row), width, _NOTE)
+        yield from wrap(_note(row), width, _INDENT)
         yield ""
 
 
@@ -75,7 +77,7 @@ def _cells(row: Row) -> tuple[str, ...]:
     return (
         row.form.asked,
         str(row.parsed or "-"),
-        _place(row.dialled),
+        _location(row.dialled),
         row.result,
         "-" if row.milliseconds is None else f"{row.milliseconds:.1f}",
     )
@@ -87,11 +89,11 @@ def _aligned(cells: tuple[str, ...], widths: list[int]) -> str:
     return _GAP.join([*padded, f"{number:>{widths[-1]}}"])
 
 
-def _place(dialled: TransportURL | None) -> str:
+def _location(dialled: TransportURL | None) -> str:
     if dialled is None:
         return "-"
     if dialled.path:
-        # In the demo's own folder, whose name tells nothing.
+        # The rest is the temporary folder, whose name says nothing.
         return f".../{dialled.path.rpartition('/')[2]}"
     return dialled.location.partition("://")[2]
 
@@ -99,7 +101,7 @@ def _place(dialled: TransportURL | None) -> str:
 def _note(row: Row) -> str:
     parts = [row.reason] if row.reason else []
     if row.session is not None:
-        parts.append(_described(row.session))
+        parts.append(_session_facts(row.session))
     if not row.is_right:
         parts.insert(0, f"NOT AS IT SHOULD BE: {_expected(row)} was expected;")
     return " ".join(parts)
@@ -109,7 +111,7 @@ def _expected(row: Row) -> str:
     return f"{row.form.expected}{', resumed' if row.form.is_resumed else ''}"
 
 
-def _described(session: Session) -> str:
+def _session_facts(session: Session) -> str:
     words = [session.cipher]
     if session.group is not None:
         words.append(session.group)
@@ -122,26 +124,26 @@ def _yes_or_no(answer: bool | None) -> str:
     return "yes" if answer else "no"
 
 
-# --- the story -------------------------------------------------------------------
+# --- the mail examples -----------------------------------------------------------
 
 
-def _scene(scene: MailExample, width: int) -> Iterator[str]:
-    yield from wrap(scene.title, width)
-    yield from wrap(f"{scene.asked}, dialled at {_place(scene.dialled)}", width, _NOTE)
+def _mail_example(example: MailExample, width: int) -> Iterator[str]:
+    yield from wrap(example.title, width)
+    yield from wrap(f"{example.asked}, dialled at {_location(example.dialled)}", width, _INDENT)
     was_secure = False
-    for line in scene.lines:
-        if line.is_secure and not was_secure and scene.session is not None:
-            session = scene.session
-            yield from wrap(f"== {session.version}, {_described(session)}", width, _NOTE)
+    for line in example.lines:
+        if line.is_secure and not was_secure and example.session is not None:
+            session = example.session
+            yield from wrap(f"== {session.version}, {_session_facts(session)}", width, _INDENT)
         was_secure = line.is_secure
-        yield from wrap(_said(line), width, _NOTE, 12)
-    if scene.cause:
-        yield from wrap(f"{scene.cause}: {scene.explanation}", width, _NOTE)
-    if not scene.is_right:
-        yield from wrap(f"NOT AS IT SHOULD BE: {scene.expected} was expected", width, _NOTE)
+        yield from wrap(_line(line), width, _INDENT, 12)
+    if example.cause:
+        yield from wrap(f"{example.cause}: {example.explanation}", width, _INDENT)
+    if not example.is_right:
+        yield from wrap(f"NOT AS IT SHOULD BE: {example.expected} was expected", width, _INDENT)
 
 
-def _said(line: Line) -> str:
+def _line(line: Line) -> str:
     how = "TLS" if line.is_secure else "clear"
     who = "C:" if line.is_client else "S:"
     return f"{how:5}  {who} {line.text}"
@@ -149,8 +151,8 @@ def _said(line: Line) -> str:
 
 def _verdict(report: DemoReport) -> Iterator[str]:
     skipped = sum(row.outcome is RowOutcome.SKIPPED for row in report.rows)
-    aside = f", {skipped} of them skipped" if skipped else ""
-    count = f"{len(report.rows)} rows and {len(report.scenes)} scenes{aside}"
+    skips = f", {skipped} of them skipped" if skipped else ""
+    count = f"{len(report.rows)} rows and {len(report.mail_examples)} scenes{skips}"
     end = ": all as they should be." if report.is_right else "."
     yield f"{count}, in {report.seconds:.1f} seconds{end}"
     if report.wrong:
