@@ -14,7 +14,7 @@ from twisted.internet.protocol import Factory, Protocol
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
 from txtransport import StartTLSMixin, TransportURL
-from txtransport.cli.probe import probing
+from txtransport.cli.probe import recorder
 from txtransport.cli.probe.probing import probe
 from txtransport.cli.probe.report import ProbeReport
 from txtransport.cli.probe.text import as_text
@@ -203,7 +203,7 @@ class PlainPeerTests(CausesTestCase):
         url = await self.raw(says(b"", b"", end="close"))
         self.assertEqual((await self.probed(url)).hint, "")
         port = TransportURL.parse(url).port
-        self.patch(probing, "USUAL_STARTTLS", {port: "postgres"})
+        self.patch(recorder, "USUAL_STARTTLS", {port: "postgres"})
         right = f"{url}?starttls=postgres"
         self.told(
             await self.probed(url), "closed", "Is this port for TLS?", f"try {right} instead."
@@ -214,7 +214,7 @@ class PlainPeerTests(CausesTestCase):
     async def test_the_usual_protocol_of_a_port(self) -> None:
         """Where several protocols share a port, the one that most speak is named."""
         self.assertEqual(
-            (probing.USUAL_STARTTLS[5432], probing.USUAL_STARTTLS[3389]), ("postgres", "rdp")
+            (recorder.USUAL_STARTTLS[5432], recorder.USUAL_STARTTLS[3389]), ("postgres", "rdp")
         )
 
     async def test_a_silent_port(self) -> None:
@@ -363,7 +363,7 @@ class AgreementTests(CausesTestCase):
 
     async def test_application_protocols(self) -> None:
         """No common application protocol: the option to change is named."""
-        # Our own servers leave that to the guest; this is what others answer.
+        # Our own servers leave that to the application's protocol; this is what others answer.
         url = await self.raw(says(b"", b"\x15\x03\x03\x00\x02\x02\x78", end="close"))
         report = await self.probed(url, alpn_protocols="imap")
         self.assertIn("alpn_protocols", self.told(report, "no-common-protocol"))
@@ -382,9 +382,7 @@ class AgreementTests(CausesTestCase):
         """That the peer refuses our certificate is told, and whom it must trust."""
         cafile = certificates.cafile()
         another = Authority.create("another")
-        strange = certificates.issued(
-            "strange.pem", "visitor.example", purpose="client", by=another
-        )
+        strange = certificates.issued("strange.pem", "client.example", purpose="client", by=another)
         both = certificates.written("trusted.pem", another.pem + certificates.authority().pem)
         for version in ("1.2", "1.3"):
             url = await self.secure(verify_peer="yes", cafile=cafile, max_version=version)

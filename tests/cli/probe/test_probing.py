@@ -30,9 +30,9 @@ class ProbingTests(LoopbackTestCase):
 
     async def probed(self, url: str, **options: Any) -> ProbeReport:
         """What a probe sees."""
-        self.told: list[str] = []
+        self.messages: list[str] = []
         return await probe(
-            self.reactor, TransportURL.parse(url), options, wait=2, told=self.told.append
+            self.reactor, TransportURL.parse(url), options, wait=2, on_progress=self.messages.append
         )
 
     async def serving(self, query: str = "", factory: Any = None, **options: Any) -> str:
@@ -58,8 +58,8 @@ class ProbingTests(LoopbackTestCase):
         # Where localhost is ::1, too, that comes first, and no one listens there.
         address = report.addresses[-1]
         self.assertEqual((address.host, address.outcome), ("127.0.0.1", AddressOutcome.CONNECTED))
-        told = [doing for doing in self.told if doing != "connecting to ::1"]
-        self.assertEqual(told[:4], ["looking up localhost", "connecting to 127.0.0.1",
+        messages = [doing for doing in self.messages if doing != "connecting to ::1"]
+        self.assertEqual(messages[:4], ["looking up localhost", "connecting to 127.0.0.1",
                                     "negotiating", "shaking hands"])  # fmt: skip
 
     async def test_the_first_byte(self) -> None:
@@ -87,13 +87,13 @@ class ProbingTests(LoopbackTestCase):
         port: Any = await server.listen(Factory.forProtocol(Greeter))
         stopped: list[Deferred[Any]] = []
 
-        def told(doing: str) -> None:
+        def on_progress(doing: str) -> None:
             if "again" in doing:
                 stopped.append(maybeDeferred(port.stopListening))
 
         url = TransportURL.parse(f"tls://localhost:{port.getHost().port}")
         options = {"cafile": certificates.cafile()}
-        report = await probe(self.reactor, url, options, told=told)
+        report = await probe(self.reactor, url, options, on_progress=on_progress)
         await stopped[0]
         self.assertEqual((report.is_verified, report.is_resumed), (True, None))
 
@@ -179,13 +179,21 @@ class ProbingTests(LoopbackTestCase):
         for moment in ("connecting to", "shaking", "waiting", "again"):
             reached: Deferred[None] = Deferred()
 
-            def told(doing: str, moment: str = moment, reached: Deferred[None] = reached) -> None:
+            def on_progress(
+                doing: str, moment: str = moment, reached: Deferred[None] = reached
+            ) -> None:
                 if moment in doing and not reached.called:
                     reached.callback(None)
 
             options = {"cafile": certificates.cafile()}
             running = Deferred.fromCoroutine(
-                probe(self.reactor, TransportURL.parse(url), options, wait=0.2, told=told)
+                probe(
+                    self.reactor,
+                    TransportURL.parse(url),
+                    options,
+                    wait=0.2,
+                    on_progress=on_progress,
+                )
             )
             await reached
             await self.turn()

@@ -15,18 +15,18 @@ from tests.cli.probe.samples import BAD, GOOD
 from tests.loopback import LoopbackTestCase, Recorders
 from txtransport import InvalidOption, TransportURL
 from txtransport.cli.probe.report import Survey
-from txtransport.cli.probe.survey import AT_ONCE, CANDIDATES, Candidate, survey
-from txtransport.cli.probe.text import as_survey_text
+from txtransport.cli.probe.survey import CANDIDATES, MAX_CONNECTIONS, Candidate, survey
+from txtransport.cli.probe.survey_text import as_survey_text
 from txtransport.cli.terminal import TerminalStyle
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 
-class WaysTests(SynchronousTestCase):
+class CandidateTests(SynchronousTestCase):
     """The table."""
 
     def test_the_usual_ones(self) -> None:
         """Mail, web, directories and databases are there, each by its own port."""
-        urls = {str(way.url_for("a.example")) for way in CANDIDATES}
+        urls = {str(candidate.url_for("a.example")) for candidate in CANDIDATES}
         for url in (
             "tls://a.example:25?starttls=smtp",
             "tls://a.example:587?starttls=smtp",
@@ -43,12 +43,12 @@ class WaysTests(SynchronousTestCase):
 
     def test_each_once(self) -> None:
         """No way is tried twice."""
-        urls = [str(way.url_for("a.example")) for way in CANDIDATES]
+        urls = [str(candidate.url_for("a.example")) for candidate in CANDIDATES]
         self.assertEqual(len(urls), len(set(urls)))
 
     def test_every_protocol(self) -> None:
         """Every protocol that a client can switch is tried, but those between servers."""
-        missing = set(STARTTLS_PROTOCOLS) - {way.starttls for way in CANDIDATES}
+        missing = set(STARTTLS_PROTOCOLS) - {candidate.starttls for candidate in CANDIDATES}
         self.assertEqual(missing, {"xmpp-server"})
 
     def test_an_address(self) -> None:
@@ -63,23 +63,25 @@ class Silent(Protocol):
 class SurveyTests(LoopbackTestCase):
     """Servers on loopback, at ports of a table of the test's own."""
 
-    async def surveyed(self, *ways: Candidate, host: str = "localhost", **options: Any) -> Survey:
+    async def surveyed(
+        self, *candidates: Candidate, host: str = "localhost", **options: Any
+    ) -> Survey:
         """What answers."""
         return await survey(
-            self.reactor, host, {"cafile": certificates.cafile(), **options}, ways=ways
+            self.reactor, host, {"cafile": certificates.cafile(), **options}, candidates=candidates
         )
 
-    async def way(self, query: str = "", **options: Any) -> Candidate:
+    async def candidate(self, query: str = "", **options: Any) -> Candidate:
         """A good server; the way to it."""
         options = {"local_cert": certificates.site(), **options}
         port = await self.listening(f"tls://127.0.0.1:0{query}", Recorders(), **options)
         return Candidate("ours", port, query.partition("=")[2] or None)
 
     async def test_what_works_and_what_does_not(self) -> None:
-        """What is verified, what answers and fails, and what is silent are told apart."""
-        good, imap = await self.way(), await self.way("?starttls=imap")
+        """What is verified, what answers and fails, and what is silent are messages apart."""
+        good, imap = await self.candidate(), await self.candidate("?starttls=imap")
         other = certificates.issued("other-name.pem", "other.example")
-        bad = await self.way(local_cert=other)
+        bad = await self.candidate(local_cert=other)
         nobody = Candidate("nobody", self.free_port())
         seen = await self.surveyed(bad, imap, nobody, good)
         self.assertEqual([report.url.port for report in seen.working], [imap.port, good.port])
@@ -90,7 +92,7 @@ class SurveyTests(LoopbackTestCase):
 
     async def test_a_port_that_works_one_way_need_not_work_another(self) -> None:
         """TLS at once to a port that works with STARTTLS is no failure to speak of."""
-        smtp = await self.way("?starttls=smtp")
+        smtp = await self.candidate("?starttls=smtp")
         seen = await self.surveyed(evolve(smtp, starttls=None), smtp)
         self.assertEqual((len(seen.answering), seen.failing), (2, ()))
 
@@ -110,9 +112,11 @@ class SurveyTests(LoopbackTestCase):
 
         port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Counting))
         began = self.reactor.seconds()
-        seen = await self.surveyed(*[Candidate("silent", port)] * (AT_ONCE * 2), timeout="0.2")
+        seen = await self.surveyed(
+            *[Candidate("silent", port)] * (MAX_CONNECTIONS * 2), timeout="0.2"
+        )
         self.assertLess(self.reactor.seconds() - began, 5)
-        self.assertEqual((most, len(seen.answering)), (AT_ONCE, AT_ONCE * 2))
+        self.assertEqual((most, len(seen.answering)), (MAX_CONNECTIONS, MAX_CONNECTIONS * 2))
         causes = {report.diagnosis.cause for report in seen.answering if report.diagnosis}
         self.assertEqual(causes, {"timeout"})
 
@@ -144,11 +148,13 @@ class SurveyTests(LoopbackTestCase):
             await self.end(recorder)
 
     async def test_told(self) -> None:
-        """Whoever waits is told how far it is."""
-        told: list[str] = []
-        ways = [Candidate("nobody", self.free_port())] * 3
-        await survey(self.reactor, "127.0.0.1", {}, told=told.append, ways=ways)
-        self.assertIn("tried 3 of 3 ways", told)
+        """Whoever waits is messages how far it is."""
+        messages: list[str] = []
+        candidates = [Candidate("nobody", self.free_port())] * 3
+        await survey(
+            self.reactor, "127.0.0.1", {}, on_progress=messages.append, candidates=candidates
+        )
+        self.assertIn("tried 3 of 3 ways", messages)
 
 
 class TextTests(SynchronousTestCase):
@@ -181,7 +187,7 @@ class TextTests(SynchronousTestCase):
             self.assertTrue(text.endswith("none works; 1 of 1 usual ways are silent\n"), text)
 
     def test_no_host(self) -> None:
-        """Why none could be tried is told as any diagnosis is."""
+        """Why none could be tried is messages as any diagnosis is."""
         seen = Survey("mail.example.com", diagnosis=BAD.diagnosis)
         self.assertIn(
             "not connected: tls://mail.example.com:465", as_survey_text(seen, TerminalStyle())

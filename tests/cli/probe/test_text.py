@@ -17,9 +17,9 @@ PLAIN = TerminalStyle()
 HOSTILE = "\x1b[2J\x1b[H\u202eowned\r\nroot# "
 
 
-def shown(report: ProbeReport, look: TerminalStyle = PLAIN, *, is_brief: bool = False) -> str:
+def shown(report: ProbeReport, style: TerminalStyle = PLAIN, *, is_brief: bool = False) -> str:
     """The report as text."""
-    return as_text(report, look, NOW, is_brief=is_brief)
+    return as_text(report, style, NOW, is_brief=is_brief)
 
 
 class TextTests(SynchronousTestCase):
@@ -151,8 +151,8 @@ class HarmlessTests(SynchronousTestCase):
             diagnosis=diagnosis,
             session=evolve(SESSION, alpn_protocol=HOSTILE),
         )
-        for look in (TerminalStyle(), TerminalStyle(40, is_unicode=True)):
-            text = shown(report, look) + shown(evolve(report, diagnosis=None, hint=HOSTILE), look)
+        for style in (TerminalStyle(), TerminalStyle(40, is_unicode=True)):
+            text = shown(report, style) + shown(evolve(report, diagnosis=None, hint=HOSTILE), style)
             self.assertTrue(text.replace("\n", "").isprintable(), ascii(text))
             self.assertIn("\\x1b", text)
 

@@ -1,4 +1,4 @@
-"""``txtransport probe``."""
+"""``txtransport probe``: connect, and show how each step went."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ import shutil
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
-from typing import Any
 
 from attrs import evolve
 
+from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import write_output
 
+__all__ = ["add", "run"]
 
-def add(commands: Any) -> None:
+
+def add(commands: CommandParsers) -> None:
     """Add the command's parser to argparse's subparsers."""
     parser = commands.add_parser(
         "probe",
@@ -59,7 +61,7 @@ def add(commands: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Probe, and show what was seen.
+    """Probe a URL or a host, and show the report.
 
     Returns:
         The exit status.
@@ -67,16 +69,16 @@ def run(chosen: argparse.Namespace) -> int:
     Raises:
         SystemExit: The URL or an option is wrong (2).
     """
-    # What they need takes a third of a second to import.
+    # Twisted and OpenSSL take a third of a second to import.
     from txtransport import InvalidOption, InvalidTransport
     from txtransport.cli.reactor import Interrupted
     from txtransport.cli.terminal import Progress, is_terminal
 
     width = shutil.get_terminal_size().columns
-    is_shown = is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
-    progress = Progress(sys.stderr if is_shown and not chosen.quiet else None, width)
+    has_progress = not chosen.quiet and is_terminal(sys.stderr) and os.environ.get("TERM") != "dumb"
+    progress = Progress(sys.stderr if has_progress else None, width)
     try:
-        is_good, document, text = _seen(chosen, width, progress.show)
+        is_good, document, text = _probe(chosen, width, progress.show)
     except (InvalidTransport, InvalidOption) as wrong:
         progress.done()
         chosen.refuse(str(wrong))
@@ -88,52 +90,55 @@ def run(chosen: argparse.Namespace) -> int:
     return 0 if is_good else 1
 
 
-def _seen(
-    chosen: argparse.Namespace, width: int, told: Callable[[str], object]
-) -> tuple[bool, dict[str, Any], str]:
+def _probe(
+    chosen: argparse.Namespace, width: int, on_progress: Callable[[str], object]
+) -> tuple[bool, dict[str, object], str]:
     """Whether all is well, and the report for machines and for people."""
     from txtransport import InvalidTransport, TransportURL
     from txtransport.cli.probe.document import as_document, as_survey_document
     from txtransport.cli.probe.probing import probe
     from txtransport.cli.probe.report import ProbeReport
     from txtransport.cli.probe.survey import survey
-    from txtransport.cli.probe.text import as_survey_text, as_text
-    from txtransport.cli.probe.versions import check, versions
+    from txtransport.cli.probe.survey_text import as_survey_text
+    from txtransport.cli.probe.text import as_text
+    from txtransport.cli.probe.versions import require_tls_over_tcp, versions
     from txtransport.cli.reactor import run_until_complete
     from txtransport.cli.terminal import style_of
 
     url = TransportURL.parse(chosen.url)
     is_host = "://" not in chosen.url and url.port is None
     options = _options(chosen, "tls" if is_host else url.scheme)
-    look = style_of(sys.stdout, width=width)
+    style = style_of(sys.stdout, width=width)
     if is_host:
         if chosen.versions:
             raise InvalidTransport(f"--versions is for a URL, such as tls://{chosen.url}:443")
-        found = run_until_complete(lambda reactor: survey(reactor, url.host, options, told=told))
+        found = run_until_complete(
+            lambda reactor: survey(reactor, url.host, options, on_progress=on_progress)
+        )
         now = datetime.now(timezone.utc)
-        text = as_survey_text(found, look, is_brief=chosen.quiet)
+        text = as_survey_text(found, style, is_brief=chosen.quiet)
         return bool(found.working), as_survey_document(found, now), text
 
     if chosen.versions:
-        check(url)
+        require_tls_over_tcp(url)
 
-    async def probed(reactor: Any) -> ProbeReport:
-        report = await probe(reactor, url, options, told=told)
+    async def probe_url(reactor: object) -> ProbeReport:
+        report = await probe(reactor, url, options, on_progress=on_progress)
         if not chosen.versions or report.is_silent:
             return report
-        return evolve(report, versions=await versions(reactor, url, options, told))
+        return evolve(report, versions=await versions(reactor, url, options, on_progress))
 
-    seen = run_until_complete(probed)
+    report = run_until_complete(probe_url)
     now = datetime.now(timezone.utc)
-    text = as_text(seen, look, now, is_brief=chosen.quiet)
-    return seen.is_verified, as_document(seen, now), text
+    text = as_text(report, style, now, is_brief=chosen.quiet)
+    return report.is_verified, as_document(report, now), text
 
 
 def _options(chosen: argparse.Namespace, scheme: str) -> dict[str, str]:
-    """The options of the command line.
+    """The transport's options that the command line gives, by their names.
 
     Raises:
-        InvalidOption: One is unknown, or given twice.
+        InvalidOption: An option is unknown, or given twice.
     """
     from txtransport.config.options import find_option
     from txtransport.config.schemes import SCHEMES
@@ -141,8 +146,8 @@ def _options(chosen: argparse.Namespace, scheme: str) -> dict[str, str]:
     from txtransport.text import short_repr
 
     options: dict[str, str] = {}
-    last = [] if chosen.timeout is None else [f"timeout={chosen.timeout}"]
-    for each in (*chosen.option, *last):
+    timeout = [] if chosen.timeout is None else [f"timeout={chosen.timeout}"]
+    for each in (*chosen.option, *timeout):
         name, equals, value = each.partition("=")
         if not equals:
             raise InvalidOption(name, f"--option {short_repr(each)}: write NAME=VALUE")

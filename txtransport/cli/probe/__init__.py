@@ -1,7 +1,7 @@
-"""``txtransport probe``: what becomes of a connection, step by step.
+"""``txtransport probe``: what happens to a connection, step by step.
 
-`probing` connects and writes down what it sees, `report` holds that as values.
-`versions` and `survey` probe many at once: every version of TLS, every usual
-port of a host. `text` shows what was seen to people, `document` to machines, and
-`progress` tells whoever waits what is going on.
+`probing` connects, `recorder` notes the steps, and `report` has the result as
+values. `versions` probes with each version of TLS, `survey` probes all the usual
+ports of a host. `text` (with `certificate_tree` and `lines`) and `survey_text` show
+the reports to people, `document` to programs.
 """

@@ -1,4 +1,4 @@
-"""The report for machines: one object of JSON, whose keys ``docs/probe.md`` explains.
+"""The report for programs: one object of JSON, whose keys ``docs/probe.md`` explains.
 
 Keys are added with time; those that are there keep their meaning.
 """
@@ -6,7 +6,6 @@ Keys are added with time; those that are there keep their meaning.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
 
 from attrs import asdict
 
@@ -22,13 +21,15 @@ from txtransport.errors import Diagnosis
 from txtransport.text import escape_bytes
 from txtransport.tls.certificate import CertificateSummary
 
+__all__ = ["as_document", "as_survey_document"]
 
-def as_document(report: ProbeReport, now: datetime) -> dict[str, Any]:
+
+def as_document(report: ProbeReport, now: datetime) -> dict[str, object]:
     """The report as what ``json.dumps`` takes.
 
     Args:
         report: What the probe saw.
-        now: For the days that are left.
+        now: From which the days until a certificate's end are counted.
     """
     return {
         "url": report.url.redacted(),
@@ -49,12 +50,12 @@ def as_document(report: ProbeReport, now: datetime) -> dict[str, Any]:
     }
 
 
-def as_survey_document(survey: Survey, now: datetime) -> dict[str, Any]:
+def as_survey_document(survey: Survey, now: datetime) -> dict[str, object]:
     """What answers at a host, as what ``json.dumps`` takes.
 
     Args:
         survey: What was seen.
-        now: For the days that are left.
+        now: From which the days until a certificate's end are counted.
     """
     return {
         "host": survey.host,
@@ -67,7 +68,7 @@ def as_survey_document(survey: Survey, now: datetime) -> dict[str, Any]:
     }
 
 
-def _session(report: ProbeReport) -> dict[str, Any] | None:
+def _session(report: ProbeReport) -> dict[str, object] | None:
     session = report.session
     if session is None:
         return None
@@ -86,7 +87,7 @@ def _session(report: ProbeReport) -> dict[str, Any] | None:
     }
 
 
-def _address(address: AddressResult) -> dict[str, Any]:
+def _address(address: AddressResult) -> dict[str, object]:
     return {
         "address": address.host,
         "outcome": address.outcome.value,
@@ -114,7 +115,7 @@ def _first_bytes(report: ProbeReport) -> str | None:
     return escape_bytes(report.first_byte.data)
 
 
-def _certificate(certificate: CertificateSummary, now: datetime) -> dict[str, Any]:
+def _certificate(certificate: CertificateSummary, now: datetime) -> dict[str, object]:
     return {
         "subject": certificate.subject,
         "issuer": certificate.issuer,
@@ -129,7 +130,7 @@ def _certificate(certificate: CertificateSummary, now: datetime) -> dict[str, An
     }
 
 
-def _version(version: VersionResult) -> dict[str, Any]:
+def _version(version: VersionResult) -> dict[str, object]:
     return {
         "version": version.name,
         "accepted": version.is_accepted,
@@ -137,7 +138,7 @@ def _version(version: VersionResult) -> dict[str, Any]:
     }
 
 
-def _diagnosis(diagnosis: Diagnosis | None) -> dict[str, Any] | None:
+def _diagnosis(diagnosis: Diagnosis | None) -> dict[str, object] | None:
     if diagnosis is None:
         return None
     return {**asdict(diagnosis), "evidence": list(diagnosis.evidence)}

@@ -1,4 +1,4 @@
-"""What a probe saw, as values. How it came about or is shown is not known here."""
+"""What a probe saw, as values, which know neither how they came about nor how to be shown."""
 
 from __future__ import annotations
 
@@ -12,9 +12,21 @@ from txtransport.config.schemes import SCHEMES
 from txtransport.errors import Diagnosis
 from txtransport.tls.certificate import CertificateSummary
 
+__all__ = [
+    "AddressOutcome",
+    "AddressResult",
+    "FirstByte",
+    "ProbeReport",
+    "ProbeStage",
+    "StageTime",
+    "Survey",
+    "VersionResult",
+    "stages_of",
+]
+
 
 class ProbeStage(Enum):
-    """What an attempt spends its time with, in order; each ends at a step."""
+    """What a connection attempt spends its time with, in order."""
 
     LOOK_UP = "look-up"
     CONNECT = "connect"
@@ -26,12 +38,12 @@ _IN_THE_CLEAR: Final = (ProbeStage.LOOK_UP, ProbeStage.CONNECT)
 
 
 class AddressOutcome(Enum):
-    """How an address did."""
+    """What happened to the attempt at one address."""
 
     CONNECTED = "connected"
     FAILED = "failed"
     GIVEN_UP = "given up"
-    """Another was quicker, or the deadline passed."""
+    """Another address connected first, or the deadline passed."""
 
 
 @frozen
@@ -40,9 +52,9 @@ class AddressResult:
 
     Attributes:
         host: The address, or a local socket's path.
-        outcome: How it did.
-        milliseconds: From its turn until then.
-        diagnosis: Why it failed, or None.
+        outcome: What happened there.
+        milliseconds: From the start of the attempt there until the outcome.
+        diagnosis: Why the attempt failed, or None.
     """
 
     host: str
@@ -53,12 +65,12 @@ class AddressResult:
 
 @frozen
 class StageTime:
-    """The time of one stage.
+    """When one stage began and ended.
 
     Attributes:
-        stage: Which.
+        stage: Which stage.
         begin: Milliseconds from the start of the attempt.
-        end: The same.
+        end: Milliseconds from the start of the attempt.
     """
 
     stage: ProbeStage
@@ -67,7 +79,7 @@ class StageTime:
 
     @property
     def milliseconds(self) -> float:
-        """How long it took."""
+        """How long the stage took."""
         return self.end - self.begin
 
 
@@ -76,10 +88,10 @@ class FirstByte:
     """What the peer said of its own accord.
 
     Attributes:
-        waited: Milliseconds from the end of the last stage until it said
-            something, hung up, or was given up.
+        waited: Milliseconds from the end of the last stage until the peer sent
+            something or hung up, or the time for it was over.
         data: The first bytes, 256 at the most; empty when there were none.
-        is_goodbye: Whether it hung up without a word.
+        is_goodbye: Whether the peer hung up without sending anything.
     """
 
     waited: float
@@ -89,13 +101,13 @@ class FirstByte:
 
 @frozen
 class VersionResult:
-    """What became of an offer of one version of TLS.
+    """Whether a peer accepts one version of TLS.
 
     Attributes:
-        name: ``TLSv1.2``.
-        is_accepted: Whether the peer went along, be it that we refused its
-            certificate then.
-        diagnosis: Why it is not connected, or None.
+        name: For example ``TLSv1.2``.
+        is_accepted: Whether the peer chose the version, even if its
+            certificate was refused afterwards.
+        diagnosis: Why there was no connection, or None.
     """
 
     name: str
@@ -105,20 +117,23 @@ class VersionResult:
 
 @frozen
 class ProbeReport:
-    """One probe.
+    """What a probe of one URL saw.
 
     Attributes:
-        transport: What was probed.
+        url: What was probed.
         addresses: Those that were tried, in order.
         spans: The stages that were begun; the last one may have failed.
         session: The TLS session, or None where there was none.
-        chain: What the peer showed, leaf first, be it that it was refused.
-        first_byte: What it said then; None without a connection.
-        is_resumed: Whether a second connection took up the session of the
-            first; None when there was none.
-        diagnosis: Why it is not connected; None when it is.
-        hint: What else the first bytes suggest, a sentence; or nothing.
-        versions: What became of each version of TLS, if that was asked for.
+        chain: The certificates that the peer sent, leaf first, even if they
+            were refused.
+        first_byte: What the peer said then; None without a connection.
+        is_resumed: Whether a second connection resumed the session of the
+            first; None when there was no second connection.
+        diagnosis: Why there is no connection; None when there is.
+        hint: What the port or the first bytes suggest: a sentence without its
+            full stop, or nothing.
+        versions: Which versions of TLS the peer accepts; None when that was
+            not asked for.
     """
 
     url: TransportURL
@@ -134,27 +149,27 @@ class ProbeReport:
 
     @property
     def is_connected(self) -> bool:
-        """Whether there was a connection, and the peer did not take it back."""
+        """Whether there was a connection, and the peer did not refuse it afterwards."""
         return self.diagnosis is None
 
     @property
     def is_verified(self) -> bool:
-        """Whether it is connected, and the peer proved to be who it must be."""
+        """Whether there was a connection with TLS, and the peer was verified."""
         return self.is_connected and self.session is not None and self.session.verified
 
     @property
     def failed_stage(self) -> ProbeStage | None:
-        """Where it came to an end, or None when it did not."""
+        """The stage that failed, or None when none did."""
         return self.spans[-1].stage if self.spans and not self.is_connected else None
 
     @property
     def is_silent(self) -> bool:
-        """Whether no one was there: it did not even come to a connection."""
+        """Whether the attempt failed before there was a connection."""
         return self.failed_stage in _IN_THE_CLEAR
 
     @property
     def milliseconds(self) -> float:
-        """How long it took to be connected, or to fail."""
+        """How long the attempt took to connect, or to fail."""
         return self.spans[-1].end if self.spans else 0.0
 
 
@@ -163,10 +178,10 @@ class Survey:
     """What answers at the usual ports of a host.
 
     Attributes:
-        host: Which.
-        answering: The probes of those that answered, in the order of the table.
-        silent: The URLs at which no one answered.
-        diagnosis: Why none could be tried, or None.
+        host: A name or an address.
+        answering: The reports of the candidates that answered, in their order.
+        silent: The URLs at which nothing answered.
+        diagnosis: Why nothing could be tried, or None.
     """
 
     host: str
@@ -176,12 +191,12 @@ class Survey:
 
     @property
     def working(self) -> tuple[ProbeReport, ...]:
-        """Those that are connected and verified."""
+        """The reports of those that are connected and verified."""
         return tuple(report for report in self.answering if report.is_verified)
 
     @property
     def failing(self) -> tuple[ProbeReport, ...]:
-        """The others, where no other way works at the same port."""
+        """The reports of the others, unless another candidate works at the same port."""
         ports = {report.url.port for report in self.working}
         return tuple(
             report
@@ -191,11 +206,11 @@ class Survey:
 
 
 def stages_of(url: TransportURL, is_negotiated: bool) -> tuple[ProbeStage, ...]:
-    """The stages of an attempt.
+    """The stages that an attempt goes through, in order.
 
     Args:
-        transport: What is probed.
-        is_negotiated: Whether a dialogue comes before TLS.
+        url: What is probed.
+        is_negotiated: Whether a STARTTLS dialogue comes before TLS.
     """
     if not SCHEMES[url.scheme].is_secure:
         return _IN_THE_CLEAR

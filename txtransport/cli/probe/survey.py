@@ -1,14 +1,13 @@
-"""A host without scheme and port: which of the usual ways in does it answer?
+"""Probes a host without scheme and port at the usual ports, to find the URLs that work.
 
-The table has every protocol that switches to TLS, at its port for that and at
-its port with TLS from the start, and the ports of the web and of what else has
-TLS from the start.
+The candidates are every STARTTLS protocol, at its port for STARTTLS and at its
+port for implicit TLS, the web, and other services whose ports have implicit TLS.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs import frozen
 from twisted.internet.defer import (
@@ -19,32 +18,33 @@ from twisted.internet.defer import (
 )
 from twisted.internet.error import ConnectingCancelledError
 
-import txtransport
 from txtransport import TransportURL
-from txtransport.cli.probe.probing import Progress, probe
+from txtransport.cli.probe.probing import client_endpoint, probe
+from txtransport.cli.probe.recorder import ProgressCallback
 from txtransport.cli.probe.report import ProbeReport, Survey
 from txtransport.endpoints.network_errors import diagnosis_of
 from txtransport.endpoints.resolve import resolve_addresses
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
-AT_ONCE: Final = 8
-"""Connections that are open at the same time."""
+__all__ = ["CANDIDATES", "FIRST_BYTE_WAIT", "MAX_CONNECTIONS", "TIMEOUT", "Candidate", "survey"]
 
-EACH: Final = 5.0
-"""Seconds for each way."""
+MAX_CONNECTIONS: Final = 8
+"""How many connections are open at the same time, at the most."""
 
+TIMEOUT: Final = 5.0
+"""Seconds for each connection, where the options have no ``timeout``."""
 
-SETTLED: Final = 0.5
-"""Seconds in which a peer can take back what it has accepted (TLS 1.3, client certificates)."""
+FIRST_BYTE_WAIT: Final = 0.5
+"""Seconds in which a peer that is connected can still refuse (TLS 1.3, client certificates)."""
 
 
 @frozen
 class Candidate:
-    """One way in.
+    """A usual port, and how TLS begins there.
 
     Attributes:
-        protocol: Whose it is, for people.
-        port: The usual one.
+        protocol: The name of the application protocol, for people.
+        port: Its usual port.
         starttls: The dialogue before TLS, or None for TLS from the start.
     """
 
@@ -53,7 +53,7 @@ class Candidate:
     starttls: str | None = None
 
     def url_for(self, host: str) -> TransportURL:
-        """The transport that leads there."""
+        """The URL for it at that host."""
         options = () if self.starttls is None else (("starttls", self.starttls),)
         return TransportURL("tls", host, self.port, options=options)
 
@@ -74,7 +74,7 @@ def _candidates() -> Iterator[Candidate]:
     yield from _MORE
     for protocol in STARTTLS_PROTOCOLS.values():
         if protocol.is_between_servers:
-            # It would have to speak for a domain.
+            # A client would have to pose as another domain's server.
             continue
         if protocol.port is not None:
             yield Candidate(protocol.name, protocol.port, protocol.name)
@@ -83,46 +83,47 @@ def _candidates() -> Iterator[Candidate]:
 
 
 CANDIDATES: Final = tuple(_candidates())
-"""Every way that is tried."""
+"""What is tried, unless `survey` is told otherwise."""
 
 
 async def survey(
-    reactor: Any,
+    reactor: object,
     host: str,
-    options: Mapping[str, Any],
+    options: Mapping[str, object],
     *,
-    told: Progress = lambda doing: None,
-    ways: Sequence[Candidate] = CANDIDATES,
+    on_progress: ProgressCallback = lambda doing: None,
+    candidates: Sequence[Candidate] = CANDIDATES,
 ) -> Survey:
-    """Try every way, `AT_ONCE` at the same time.
+    """Probe every candidate, `MAX_CONNECTIONS` at the same time.
 
     Args:
         reactor: Connects and keeps time.
         host: A name or an address.
-        options: As for `txtransport.client`; without ``timeout`` each way has
-            `EACH` seconds, so that all of them end in a bounded time.
-        told: Is told what is going on.
-        ways: What is tried.
+        options: As for `txtransport.client`; without ``timeout`` each probe
+            has `TIMEOUT` seconds, so that all of them end in a bounded time.
+        on_progress: Is told what is going on.
+        candidates: What is tried.
 
     Raises:
-        InvalidTransport: The host is none.
+        InvalidTransport: The host is neither a name nor an address.
         InvalidOption: An option, or a file that it names, cannot be used.
     """
-    options = {"timeout": EACH, **options}
-    there = [way.url_for(host) for way in ways]
-    for url in there:
-        # What is wrong with an option is said before anything is opened.
-        txtransport.client(reactor, url, **options)
-    told(f"looking up {host}")
-    if there and not there[0].is_literal:
+    options = {"timeout": TIMEOUT, **options}
+    urls = [candidate.url_for(host) for candidate in candidates]
+    for url in urls:
+        # Raises for a wrong option, before anything is opened.
+        client_endpoint(reactor, url, options)
+    on_progress(f"looking up {host}")
+    if urls and not urls[0].is_literal:
+        # One look-up for all: a name that does not exist is reported once.
         try:
-            seconds = float(options["timeout"])
+            seconds = float(cast("float | str", options["timeout"]))
             await resolve_addresses(reactor, host, 0, "TCP", seconds=seconds, where=host)
         except (CancelledError, ConnectingCancelledError):
             raise
         except Exception as error:
             return Survey(host, diagnosis=diagnosis_of(error, host))
-    reports = await _all(reactor, there, options, told)
+    reports = await _probe_all(reactor, urls, options, on_progress)
     return Survey(
         host,
         tuple(report for report in reports if not report.is_silent),
@@ -130,25 +131,28 @@ async def survey(
     )
 
 
-async def _all(
-    reactor: Any, there: Sequence[TransportURL], options: Mapping[str, Any], told: Progress
+async def _probe_all(
+    reactor: object,
+    urls: Sequence[TransportURL],
+    options: Mapping[str, object],
+    on_progress: ProgressCallback,
 ) -> list[ProbeReport]:
-    turns = DeferredSemaphore(AT_ONCE)
+    semaphore = DeferredSemaphore(MAX_CONNECTIONS)
     done = 0
 
-    async def one(url: TransportURL) -> ProbeReport:
+    async def probe_one(url: TransportURL) -> ProbeReport:
         nonlocal done
-        report = await probe(reactor, url, options, wait=SETTLED, is_again=False)
+        report = await probe(reactor, url, options, wait=FIRST_BYTE_WAIT, is_again=False)
         done += 1
-        told(f"tried {done} of {len(there)} ways")
+        on_progress(f"tried {done} of {len(urls)} ways")
         return report
 
-    probing = [turns.run(one, url) for url in there]
+    probes = [semaphore.run(probe_one, url) for url in urls]
     try:
-        return await gatherResults(probing, consumeErrors=True)
+        return await gatherResults(probes, consumeErrors=True)
     except FirstError as first:
         raise cast(Exception, first.subFailure.value) from first
     finally:
-        # When one is at fault, or all were given up, none goes on.
-        for each in probing:
+        # After an error, or when the survey is cancelled, no probe goes on.
+        for each in probes:
             each.cancel()

@@ -1,28 +1,32 @@
-"""What a peer would accept: each version of TLS offered alone, one after the other."""
+"""Probes with each version of TLS alone, one after the other, to see which a peer accepts."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 from attrs import evolve
 
 from txtransport import TransportURL
-from txtransport.cli.probe.probing import Progress, probe
+from txtransport.cli.probe.probing import probe
+from txtransport.cli.probe.recorder import ProgressCallback
 from txtransport.cli.probe.report import VersionResult
 from txtransport.config.schemes import SCHEMES
 from txtransport.errors import InvalidTransport
 
-# What a scheme of one version settles itself, and what belongs to others.
-_SETTLED: Final = frozenset({"min_version", "max_version", "security_level"})
+__all__ = ["require_tls_over_tcp", "versions"]
+
+# Options that are left out, as a scheme such as tlsv1.2:// sets them itself, and
+# one that is for versions before TLS 1.3 alone.
+_SET_BY_SCHEME: Final = frozenset({"min_version", "max_version", "security_level"})
 _BEFORE_1_3: Final = frozenset({"ciphers"})
 
 
-def check(url: TransportURL) -> None:
-    """See that versions can be offered there.
+def require_tls_over_tcp(url: TransportURL) -> None:
+    """Refuse a URL with which no version of TLS can be offered.
 
     Raises:
-        InvalidTransport: It is no transport with TLS over TCP.
+        InvalidTransport: The transport is not TLS over TCP.
     """
     scheme = SCHEMES[url.scheme]
     if not scheme.is_secure or scheme.is_local:
@@ -30,34 +34,38 @@ def check(url: TransportURL) -> None:
 
 
 async def versions(
-    reactor: Any, url: TransportURL, options: Mapping[str, Any], told: Progress
+    reactor: object,
+    url: TransportURL,
+    options: Mapping[str, object],
+    on_progress: ProgressCallback,
 ) -> tuple[VersionResult, ...]:
-    """Offer each version.
+    """Probe with each version of TLS.
 
     Args:
         reactor: Connects and keeps time.
-        transport: Where to; its own version does not count.
-        options: As for `txtransport.client`; those about versions do not count.
-        told: Is told what is going on.
+        url: What to connect to; the version of its scheme is ignored.
+        options: As for `txtransport.client`; those about versions are ignored.
+        on_progress: Is told what is going on.
 
     Returns:
-        The oldest first.
+        A result for each version, the oldest first.
 
     Raises:
-        InvalidTransport: It is no transport with TLS over TCP.
+        InvalidTransport: The transport is not TLS over TCP.
     """
-    check(url)
-    tried = []
-    for only in SCHEMES.values():
-        if only.version is None:
+    require_tls_over_tcp(url)
+    results = []
+    for scheme in SCHEMES.values():
+        if scheme.version is None:
             continue
-        dropped = _SETTLED | (_BEFORE_1_3 if only.version > "1.2" else frozenset())
-        kept = tuple(option for option in url.options if option[0] not in dropped)
-        there = evolve(url, scheme=only.name, options=kept)
+        dropped = _SET_BY_SCHEME | (_BEFORE_1_3 if scheme.version > "1.2" else frozenset())
+        in_url = tuple(option for option in url.options if option[0] not in dropped)
         given = {name: value for name, value in options.items() if name not in dropped}
-        told(f"offering TLS {only.version}")
-        report = await probe(reactor, there, given, wait=0.0, is_again=False)
-        # A peer that has shown its certificate has chosen the version by then.
+        on_progress(f"offering TLS {scheme.version}")
+        only = evolve(url, scheme=scheme.name, options=in_url)
+        report = await probe(reactor, only, given, wait=0.0, is_again=False)
+        # A server's first message, ServerHello, chooses the version, and its
+        # certificate comes later: a server that has shown one has accepted the version.
         is_accepted = report.session is not None or bool(report.chain)
-        tried.append(VersionResult(f"TLSv{only.version}", is_accepted, report.diagnosis))
-    return tuple(tried)
+        results.append(VersionResult(f"TLSv{scheme.version}", is_accepted, report.diagnosis))
+    return tuple(results)

@@ -1,0 +1,92 @@
+"""The certificates that a peer sent, drawn as a tree: an issuer above what it has issued."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from txtransport.cli.probe.lines import INDENT, indented_lines
+from txtransport.cli.probe.report import ProbeReport
+from txtransport.cli.terminal import TerminalStyle, wrap
+from txtransport.text import escape_text
+from txtransport.tls.certificate import CertificateSummary
+
+__all__ = ["chain_lines"]
+
+_MAX_DEPTH: Final = 4
+"""From here on, certificates are not indented further: a peer may send a hundred."""
+
+_MIN_WIDTH: Final = 10
+"""Characters of a line behind its indent: a date, at least."""
+
+_SOON: Final = 21
+"""Days before its end at which a certificate is shown in colour."""
+
+
+def chain_lines(report: ProbeReport, style: TerminalStyle, now: datetime) -> Iterator[str]:
+    """The chain as a tree, with the leaf as the last.
+
+    Args:
+        report: What the probe saw.
+        style: What the terminal can show.
+        now: From which the days until a certificate's end are counted.
+    """
+    if not report.chain:
+        return
+    note = "" if report.session is not None else " (as shown; nothing vouches for it)"
+    for line in wrap(f"chain{note}", style.width):
+        yield style.painted(line, "heading")
+    top = report.chain[-1]
+    depth = 0
+    if not top.is_own_issuer:
+        yield from indented_lines(f"{top.issuer} (issuer, not sent)", style, "aside")
+        depth = 1
+    for certificate in reversed(report.chain):
+        yield from _certificate(certificate, depth, style, now)
+        depth += 1
+
+
+def _certificate(
+    certificate: CertificateSummary, depth: int, style: TerminalStyle, now: datetime
+) -> Iterator[str]:
+    depth = min(depth, _MAX_DEPTH)
+    branch = "" if depth == 0 else " " * (len(style.branch) * (depth - 1)) + style.branch
+    blanks = " " * len(branch)
+    yield from _paragraph(f"{branch}{certificate.subject}", style, blanks)
+    days, colour = _validity(certificate, now)
+    names = ", ".join(certificate.names) or ("" if certificate.is_authority else "nobody")
+    if names:
+        yield from _paragraph(f"{blanks}{INDENT}for    {names}", style, f"{blanks}{INDENT}       ")
+    lines = (
+        (f"valid  {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}, {days}",
+         colour),
+        (f"key    {certificate.key}, signed with {certificate.signature}", None),
+    )  # fmt: skip
+    for line, kind in lines:
+        for text in _paragraph(f"{blanks}{INDENT}{line}", style, f"{blanks}{INDENT}       "):
+            yield style.painted(text, kind) if kind else text
+
+
+def _validity(certificate: CertificateSummary, now: datetime) -> tuple[str, str | None]:
+    if now < certificate.not_before:
+        return "NOT YET valid", "bad"
+    days = certificate.days_left(now)
+    if days < 0:
+        return f"EXPIRED {-days} days ago", "bad"
+    return f"{days} days left", "doubtful" if days < _SOON else None
+
+
+def _paragraph(text: str, style: TerminalStyle, hanging: str) -> Iterator[str]:
+    """A paragraph of the tree.
+
+    Args:
+        text: Begins with the branch or the blanks of its first line.
+        style: What the terminal can show.
+        hanging: Stands before each line but the first.
+    """
+    first = text[: len(text) - len(text.lstrip(" └─`-"))]
+    width = style.width - len(INDENT) - max(len(first), len(hanging))
+    lines = wrap(text[len(first) :], max(width, _MIN_WIDTH))
+    for number, line in enumerate(lines):
+        yield INDENT + (first if number == 0 else hanging) + escape_text(line)

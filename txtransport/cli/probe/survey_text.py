@@ -1,0 +1,71 @@
+"""The report of a survey for people: the URLs that work, and those that answer and fail."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from attrs import evolve
+
+from txtransport.cli.probe.lines import INDENT, MIN_WIDTH, indented_lines
+from txtransport.cli.probe.report import Survey
+from txtransport.cli.probe.text import diagnosis_lines, paragraphs
+from txtransport.cli.terminal import TerminalStyle, wrap
+from txtransport.text import escape_text
+
+__all__ = ["as_survey_text"]
+
+
+def as_survey_text(survey: Survey, style: TerminalStyle, *, is_brief: bool = False) -> str:
+    """What answers at a host, as lines that fit the terminal.
+
+    Args:
+        survey: What was seen.
+        style: What the terminal can show.
+        is_brief: Whether to write the URLs that work alone, one a line.
+
+    Returns:
+        Lines, each with its ending, the last one too.
+    """
+    style = evolve(style, width=max(style.width, MIN_WIDTH))
+    working = [escape_text(report.url.redacted()) for report in survey.working]
+    if is_brief and working:
+        return "\n".join(working) + "\n"
+    parts = [[*_verdict(survey, working, style)]]
+    if not is_brief:
+        title = style.painted(escape_text(survey.host), "heading")
+        works = [style.painted(f"{INDENT}{url}", "good") for url in working]
+        parts = [
+            [title],
+            [style.painted("works, verified", "heading"), *works] if works else [],
+            [*_failing(survey, style)],
+            *parts,
+        ]
+    return paragraphs(parts)
+
+
+def _verdict(survey: Survey, working: list[str], style: TerminalStyle) -> Iterator[str]:
+    """How many URLs work, and at how many nothing answers."""
+    if survey.diagnosis is not None:
+        yield from diagnosis_lines(survey.diagnosis, style)
+        return
+    total = len(survey.answering) + len(survey.silent)
+    silence = f"{len(survey.silent)} of {total} usual ways are silent"
+    kind = "good" if working else "bad"
+    count = {0: "none works", 1: "1 URL works"}.get(len(working), f"{len(working)} URLs work")
+    for line in wrap(f"{count}; {silence}", style.width):
+        yield style.painted(line, kind)
+
+
+def _failing(survey: Survey, style: TerminalStyle) -> Iterator[str]:
+    for number, report in enumerate(survey.failing):
+        if not number:
+            yield style.painted("answers, and fails", "heading")
+        yield from indented_lines(report.url.redacted(), style, "bad")
+        diagnosis = report.diagnosis
+        cause, why = ("not-verified", "the options do not demand chain and name")
+        if diagnosis is not None:
+            cause, why = diagnosis.cause, diagnosis.summary
+        why = why.removeprefix(f"{report.url.redacted()}: ")
+        yield from indented_lines(f"{cause}: {why.removeprefix(report.url.location + ': ')}", style)
+        if diagnosis is not None and diagnosis.remedy:
+            yield from indented_lines(diagnosis.remedy, style)
