@@ -18,7 +18,7 @@ import txtransport
 from tests import certificates
 from tests.live.peers import PATIENCE, Peer, PeerTestCase
 from tests.loopback import Recorder, Recorders
-from txtransport.cli.probe import probing
+from txtransport.cli.probe import recorder
 from txtransport.cli.probe.probing import probe
 from txtransport.config.url import TransportURL
 from txtransport.connection.handshake import starttls_outcome
@@ -87,7 +87,7 @@ class ServerTestCase(PeerTestCase):
         Args:
             port: The server's, which counts as the usual one of its protocol.
         """
-        self.patch(probing, "USUAL_STARTTLS", {port: self.protocol})
+        self.patch(recorder, "USUAL_STARTTLS", {port: self.protocol})
         options = {"cafile": certificates.cafile(), "timeout": PATIENCE}
         astray = TransportURL.parse(f"tls://localhost:{port}")
         report = await probe(self.reactor, astray, options, is_again=False)
