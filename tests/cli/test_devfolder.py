@@ -45,8 +45,8 @@ class MakingTests(FolderTestCase):
         self.assertTrue(self.folder().is_new)
         self.assertFalse(self.path.exists())
 
-    def test_three_files(self) -> None:
-        """There are the authority, its key, and the certificate; only the first is for everyone."""
+    def test_only_the_authority_is_for_everyone(self) -> None:
+        """Authority, key and certificate are three files; everyone may read the first alone."""
         before = os.umask(0o077)
         self.addCleanup(os.umask, before)
         path, _ = self.folder().issue(["localhost", "127.0.0.1"])
@@ -54,8 +54,8 @@ class MakingTests(FolderTestCase):
         modes = {file.name: stat.S_IMODE(file.stat().st_mode) for file in self.path.iterdir()}
         self.assertEqual(modes, {"ca.pem": 0o644, "ca-key.pem": 0o600, "localhost.pem": 0o600})
 
-    def test_the_certificate_is_good(self) -> None:
-        """The file is what local_cert takes, and whoever trusts the authority trusts it."""
+    def test_certificate_is_verified_by_the_authority(self) -> None:
+        """The file is what local_cert takes, and the authority verifies it for its names alone."""
         path, issued = self.folder().issue(["localhost", "*.a.example", "::1", "localhost"])
         own = pem.identity(TLSPolicy(local_cert=path))
         assert own is not None
@@ -66,8 +66,8 @@ class MakingTests(FolderTestCase):
             self.assertTrue(verified(issued, root, name), name)
         self.assertFalse(verified(issued, root, "b.example"))
 
-    def test_how_long(self) -> None:
-        """It is valid for so many days, and never longer than the authority."""
+    def test_certificate_never_outlives_the_authority(self) -> None:
+        """A certificate is valid for so many days, and never longer than the authority."""
         folder = self.folder()
         _, issued = folder.issue(["a"], days=2)
         left = issued.certificate.not_valid_after_utc - datetime.now(timezone.utc)
@@ -78,8 +78,8 @@ class MakingTests(FolderTestCase):
             folder.authority.certificate.not_valid_after_utc,
         )
 
-    def test_for_clients(self) -> None:
-        """A client's certificate is none of a server's."""
+    def test_client_certificate_is_not_for_servers(self) -> None:
+        """A client's certificate is not accepted as a server's."""
         _, issued = self.folder().issue(["alice"], purpose="client")
         self.assertFalse(verified(issued, self.folder().authority, "alice"))
 
@@ -87,7 +87,7 @@ class MakingTests(FolderTestCase):
 class FindingTests(FolderTestCase):
     """What was made before."""
 
-    def test_the_authority_stays(self) -> None:
+    def test_later_runs_issue_from_the_same_authority(self) -> None:
         """A later run issues from the same authority, whose files it leaves as they are."""
         self.folder().issue(["a"])
         before = self.contents()
@@ -100,7 +100,7 @@ class FindingTests(FolderTestCase):
         self.assertEqual({*after} - {*before}, {"b.pem"})
 
     def test_certificates_are_renewed(self) -> None:
-        """A certificate of the same name takes the place of the last one."""
+        """A certificate of the same name replaces the last one."""
         path, first = self.folder().issue(["a"])
         _, second = self.folder().issue(["a", "b"])
         self.assertNotEqual(first.certificate, second.certificate)
@@ -118,7 +118,7 @@ class FindingTests(FolderTestCase):
         self.assertIn(file, str(problem))
         self.assertEqual(self.contents(), before)
 
-    def test_what_others_made_stays(self) -> None:
+    def test_files_of_others_stay(self) -> None:
         """A file of that name that the authority has not issued is left alone."""
         self.path.mkdir()
         (self.path / "a.pem").write_bytes(b"precious")
@@ -129,14 +129,14 @@ class FindingTests(FolderTestCase):
         self.folder().issue(["b"])
         self.in_the_way("a.pem", "a")
 
-    def test_a_link_is_no_gap(self) -> None:
-        """A link that leads nowhere is something of others as well."""
+    def test_broken_link_stays(self) -> None:
+        """A link to a file that does not exist is left alone as well."""
         self.folder().issue(["b"])
         (self.path / "a.pem").symlink_to("/nonexistent/a.pem")
         self.assertRaises(NotOurs, self.folder().issue, ["a"])
 
-    def test_half_an_authority(self) -> None:
-        """Of an authority and its key neither will do without the other."""
+    def test_authority_needs_certificate_and_key(self) -> None:
+        """An authority without its key, or a key without its authority, is refused."""
         self.folder().issue(["a"])
         key = (self.path / "ca-key.pem").read_bytes()
         (self.path / "ca-key.pem").unlink()
@@ -153,15 +153,15 @@ class FindingTests(FolderTestCase):
         (self.path / "ca.pem").write_bytes(made.cert_pem)
         (self.path / "ca-key.pem").write_bytes(made.key_pem())
 
-    def test_what_is_no_authority(self) -> None:
-        """A certificate that may not issue others, or with a key of another kind, is none."""
+    def test_certificate_that_is_no_authority_is_refused(self) -> None:
+        """A certificate that may not issue others, or has a key of another kind, is refused."""
         self.write(self_signed("a"))
         self.in_the_way("ca.pem", "a")
         self.write(Authority.create().issue("a", key="rsa"))
         self.in_the_way("ca.pem", "a")
 
-    def test_an_authority_grows_old(self) -> None:
-        """An authority whose time is over is told by its date, and not replaced unasked."""
+    def test_expired_authority_is_refused_with_its_date(self) -> None:
+        """An expired authority is refused with its date, and not replaced unasked."""
         long_ago = datetime.now(timezone.utc) - timedelta(days=400)
         root = Authority.create(now=long_ago, days=2)
         self.write(Issued(root.certificate, root.key))
@@ -169,8 +169,8 @@ class FindingTests(FolderTestCase):
         problem = self.assertRaises(NotOurs, self.folder)
         self.assertIn(f"valid until {long_ago + timedelta(days=2):%Y-%m-%d}", str(problem))
 
-    def test_all_can_be_replaced(self) -> None:
-        """Whoever says so gets new files in the place of whatever there was."""
+    def test_files_of_others_are_replaced_on_request(self) -> None:
+        """With is_replacing new files take the place of whatever there was."""
         self.path.mkdir()
         for name in ("ca.pem", "ca-key.pem", "a.pem"):
             (self.path / name).write_bytes(b"precious")
@@ -187,7 +187,7 @@ class FindingTests(FolderTestCase):
 class NameTests(SynchronousTestCase):
     """Whom a certificate can be for."""
 
-    def test_names(self) -> None:
+    def test_names_are_read_as_certificates_have_them(self) -> None:
         """Names and addresses are read as certificates have them, each with a file of its own."""
         for given, name, file in (
             ("localhost", "localhost", "localhost.pem"),
@@ -203,8 +203,8 @@ class NameTests(SynchronousTestCase):
             names = general.get_extension_for_class(x509.SubjectAlternativeName).value
             self.assertEqual([str(one.value) for one in names], [name])
 
-    def test_what_is_no_name(self) -> None:
-        """What can be none is refused, in few words however long it is; so are paths and URLs."""
+    def test_wrong_names_are_refused_in_few_words(self) -> None:
+        """Paths, URLs and other wrong names are refused, in a short message."""
         for given in (
             "", "*", "*.", "*.*.example", "a.*.example", "*.127.0.0.1", "*.::1", "../../etc/passwd",
             "a/b", "https://a.example", "a.example:443", "[::1]", "a b", "a\nb", "a\0b", "-\u202e",
@@ -215,7 +215,7 @@ class NameTests(SynchronousTestCase):
             self.assertLess(len(str(problem)), 250)
             self.assertTrue(str(problem).isprintable(), given)
 
-    def test_the_authority_s_place(self) -> None:
+    def test_name_of_the_authority_s_file_is_refused(self) -> None:
         """A name whose file would be the authority's is refused."""
         for given in ("ca", "CA", "ca-key"):
             self.assertIn(

@@ -62,8 +62,8 @@ class MainTestCase(SynchronousTestCase):
 class UsageTests(MainTestCase):
     """What users expect of any command."""
 
-    def test_help(self) -> None:
-        """--help lists the commands, and what a command does."""
+    def test_help_lists_the_commands(self) -> None:
+        """--help lists the commands, and says what a command does."""
         status, output, complaints = self.does("--help")
         self.assertEqual((status, complaints), (0, ""))
         self.assertTrue(output.startswith("usage: txtransport "))
@@ -72,13 +72,13 @@ class UsageTests(MainTestCase):
         self.assertEqual(status, 0)
         self.assertIn("--json", output)
 
-    def test_version(self) -> None:
-        """--version says the installed one."""
+    def test_version_is_the_installed_one(self) -> None:
+        """--version says the installed version."""
         expected = f"txtransport {metadata.version('txtransport')}\n"
         self.assertEqual(self.does("--version"), (0, expected, ""))
 
-    def test_without_installation(self) -> None:
-        """From sources that are not installed it works too, and says so."""
+    def test_version_without_installation_says_so(self) -> None:
+        """From sources that are not installed --version works too, and says so."""
 
         def version(package: str) -> str:
             raise metadata.PackageNotFoundError(package)
@@ -86,15 +86,15 @@ class UsageTests(MainTestCase):
         self.patch(metadata, "version", version)
         self.assertEqual(self.does("--version"), (0, "txtransport (not installed)\n", ""))
 
-    def test_a_wrong_command_line(self) -> None:
-        """What it does not know, and nothing at all, is answered with the usage and status 2."""
+    def test_wrong_command_line_is_answered_with_usage(self) -> None:
+        """An unknown or missing command is answered with the usage and status 2."""
         for words in ([], ["nonsense"], ["demo", "nonsense"], ["demo", "--nonsense"], ["--demo"]):
             status, output, complaints = self.does(*words)
             self.assertEqual((status, output), (2, ""), words)
             self.assertTrue(complaints.startswith("usage: txtransport "), words)
 
-    def test_help_is_quick(self) -> None:
-        """Help does not load what only the commands need."""
+    def test_help_does_not_import_twisted_or_openssl(self) -> None:
+        """--help does not import what only the commands need."""
         script = "import sys, txtransport.__main__; print({'twisted', 'OpenSSL'} & {*sys.modules})"
         run = subprocess.run(
             [sys.executable, "-c", script], cwd=ROOT, capture_output=True, text=True, timeout=60
@@ -105,22 +105,22 @@ class UsageTests(MainTestCase):
 class DemoTests(MainTestCase):
     """``txtransport demo``, whatever the demo comes to."""
 
-    def test_text(self) -> None:
-        """By default people read it; the first line tells the versions."""
+    def test_demo_writes_text_by_default(self) -> None:
+        """By default people read it; the first line has the versions."""
         self.seen(REPORT)
         status, output, complaints = self.does("demo")
         self.assertEqual((status, complaints), (0, ""))
         self.assertTrue(output.startswith(f"txtransport {metadata.version('txtransport')}, "))
         self.assertIn("all as they should be.", output)
 
-    def test_the_window_counts(self) -> None:
+    def test_demo_text_is_as_wide_as_the_window(self) -> None:
         """The text is as wide as the window."""
         self.seen(REPORT)
         self.patch(os, "environ", {**os.environ, "COLUMNS": "40"})
         _, output, _ = self.does("demo")
         self.assertLessEqual(max(map(len, output.splitlines())), 40)
 
-    def test_json(self) -> None:
+    def test_demo_writes_json_on_request(self) -> None:
         """With --json programs read it."""
         self.seen(REPORT)
         status, output, complaints = self.does("demo", "--json")
@@ -128,8 +128,8 @@ class DemoTests(MainTestCase):
         document = json.loads(output)
         self.assertEqual((document["ok"], tuple(document["versions"])), (True, PACKAGES))
 
-    def test_the_status_tells(self) -> None:
-        """What is not as it should be makes the status 1, in both forms."""
+    def test_wrong_result_makes_the_status_1(self) -> None:
+        """A wrong result makes the status 1, in text and in JSON."""
         self.seen(evolve(REPORT, rows=(UNREAD_ROW,)))
         status, output, _ = self.does("demo")
         self.assertEqual(status, 1)
@@ -137,15 +137,15 @@ class DemoTests(MainTestCase):
         status, output, _ = self.does("demo", "--json")
         self.assertEqual((status, json.loads(output)["ok"]), (1, False))
 
-    def test_signals(self) -> None:
-        """A signal ends it with the status that shells know, and nothing is said."""
+    def test_signal_ends_the_demo_with_its_status(self) -> None:
+        """A signal ends the demo with the status that shells know, and without output."""
         self.seen(Interrupted(15))
         self.assertEqual(self.does("demo"), (143, "", ""))
         self.seen(KeyboardInterrupt())
         self.assertEqual(self.does("demo"), (130, "", ""))
 
-    def test_a_machine_in_trouble(self) -> None:
-        """What the system refuses is told in one line."""
+    def test_system_error_is_one_line(self) -> None:
+        """An error of the system is reported in one line."""
         self.seen(FileNotFoundError("No usable temporary directory found"))
         self.assertEqual(
             self.does("demo"), (1, "", "txtransport: No usable temporary directory found\n")
@@ -155,7 +155,7 @@ class DemoTests(MainTestCase):
 class OutputTests(MainTestCase):
     """Where the output goes."""
 
-    def test_a_reader_that_has_gone(self) -> None:
+    def test_reader_that_has_gone_is_no_error(self) -> None:
         """``| head -1`` is no error, neither now nor when Python exits."""
         self.seen(REPORT)
         for words in (["demo"], ["demo", "--json"], ["--help"], ["--version"]):
@@ -169,8 +169,8 @@ class OutputTests(MainTestCase):
                     status = int(end.code or 0)
             self.assertEqual((status, complaints.getvalue()), (0, ""), words)
 
-    def test_a_full_disk(self) -> None:
-        """What could not be written is no success."""
+    def test_full_disk_is_a_failure(self) -> None:
+        """When the output cannot be written, the status is 1."""
         if not FULL.exists():
             self.skipTest("this system has no /dev/full")
         self.seen(REPORT)
@@ -180,14 +180,14 @@ class OutputTests(MainTestCase):
         self.assertEqual(status, 1)
         self.assertIn("No space left", complaints.getvalue())
 
-    def test_no_output_at_all(self) -> None:
-        """Without standard output the status still tells."""
+    def test_missing_standard_output_keeps_the_status(self) -> None:
+        """Without standard output the status is still right."""
         self.seen(REPORT)
         self.patch(sys, "stdout", None)
         self.assertEqual(main(["demo"]), 0)
 
-    def test_a_terminal_with_few_letters(self) -> None:
-        """What a terminal has no letters for is escaped."""
+    def test_characters_outside_the_encoding_are_escaped(self) -> None:
+        """Characters that the terminal's encoding lacks are escaped."""
         self.seen(evolve(REPORT, rows=(evolve(UNREAD_ROW, reason="müde…"),)))
         raw = io.BytesIO()
         self.patch(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
@@ -214,15 +214,15 @@ class ProcessTests(SynchronousTestCase):
             self.assertEqual(os.listdir(folder), [])
         return done
 
-    def test_text(self) -> None:
-        """It ends in time, with status 0, within 80 columns, and has nothing to complain of."""
+    def test_demo_process_succeeds_within_80_columns(self) -> None:
+        """The demo ends in time, with status 0, within 80 columns, and without complaints."""
         done = self.run_demo()
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertLessEqual(max(map(len, done.stdout.splitlines())), 80)
         self.assertTrue(done.stdout.endswith(": all as they should be.\n"))
 
-    def test_json(self) -> None:
-        """For machines as well."""
+    def test_demo_process_writes_json(self) -> None:
+        """With --json the output of the process is a JSON document."""
         done = self.run_demo("--json")
         self.assertEqual((done.returncode, done.stderr), (0, ""))
         self.assertTrue(json.loads(done.stdout)["ok"])

@@ -42,7 +42,7 @@ class Reactor:
         self.is_stopped = True
 
 
-class CompletedTests(SynchronousTestCase):
+class RunUntilCompleteTests(SynchronousTestCase):
     """The reactor, and the signals."""
 
     def ran(self, working: Deferred[str], meanwhile: Callable[[], object] = str) -> str:
@@ -59,19 +59,19 @@ class CompletedTests(SynchronousTestCase):
             for number, handler in handlers.items():
                 self.assertEqual(signal.getsignal(number), handler)
 
-    def test_a_result(self) -> None:
-        """When the work is over, the reactor stops, and there is the result."""
+    def test_result_stops_the_reactor(self) -> None:
+        """When the work is done, the reactor stops, and its result is returned."""
         working: Deferred[str] = Deferred()
         self.assertEqual(self.ran(working, lambda: working.callback("done")), "done")
 
-    def test_a_failure(self) -> None:
-        """If the work fails, the failure is seen."""
+    def test_failure_is_raised(self) -> None:
+        """When the work fails, the exception is raised."""
         working: Deferred[str] = Deferred()
         with self.assertRaises(OSError):
             self.ran(working, lambda: working.errback(OSError("no room")))
 
-    def test_signals(self) -> None:
-        """Each signal that ends programs ends this one, and is named; a second changes nothing."""
+    def test_signal_cancels_the_work_and_is_named(self) -> None:
+        """SIGINT, SIGTERM and SIGHUP cancel the work, and are named; a second changes nothing."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             cancelled: list[object] = []
             working: Deferred[str] = Deferred(cancelled.append)
@@ -85,7 +85,7 @@ class CompletedTests(SynchronousTestCase):
             self.assertEqual((caught.exception.number, cancelled), (number, [working]))
             self.assertIn(signal.Signals(number).name, str(caught.exception))
 
-    def test_what_is_ignored_stays_ignored(self) -> None:
+    def test_ignored_signal_stays_ignored(self) -> None:
         """Under nohup the end of a terminal does not end the work."""
         working: Deferred[str] = Deferred()
 

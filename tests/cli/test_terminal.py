@@ -30,7 +30,7 @@ class StyleTests(SynchronousTestCase):
         style = style_of(stream, environment)
         return style.is_coloured, style.is_unicode
 
-    def test_a_terminal(self) -> None:
+    def test_terminal_has_colours_unless_unwanted(self) -> None:
         """A terminal has colours, unless its user wants none or it can show none."""
         self.assertEqual(self.style(Terminal(), TERM="xterm"), (True, True))
         self.assertEqual(self.style(Terminal(), NO_COLOR="1"), (False, True))
@@ -38,18 +38,18 @@ class StyleTests(SynchronousTestCase):
         # https://no-color.org: "when present and not an empty string".
         self.assertEqual(self.style(Terminal(), NO_COLOR=""), (True, True))
 
-    def test_no_terminal(self) -> None:
+    def test_file_pipe_or_nothing_has_no_colours(self) -> None:
         """A file, a pipe or nothing at all has no colours."""
         file = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
         self.assertEqual(self.style(file), (False, False))
         self.assertEqual(self.style(None), (False, False))
 
-    def test_ascii_is_enough(self) -> None:
+    def test_bars_and_branches_have_ascii_forms(self) -> None:
         """Without more than ASCII the bars and branches are made of ASCII."""
         self.assertTrue(TerminalStyle().bar.isascii() and TerminalStyle().branch.isascii())
         self.assertEqual(len(TerminalStyle().branch), len(TerminalStyle(is_unicode=True).branch))
 
-    def test_harmless(self) -> None:
+    def test_unprintable_characters_are_escaped(self) -> None:
         """What cannot be printed becomes an escape; what can stays as it is."""
         self.assertEqual(escape_text("a\x1bb\u202e\n"), "a\\x1bb\\u202e\\n")
         self.assertEqual(escape_text("bücher └─"), "bücher └─")
@@ -59,7 +59,7 @@ class TableTests(SynchronousTestCase):
     """Rows and columns, in windows of any width."""
 
     def test_columns_are_aligned(self) -> None:
-        """Each column is as wide as it must be, and the last one goes on below itself."""
+        """Each column is as wide as it must be, and the last one is wrapped below itself."""
         self.assertEqual(
             [*table_lines(ROWS, 40)],
             [
@@ -69,7 +69,7 @@ class TableTests(SynchronousTestCase):
             ],
         )
 
-    def test_a_narrow_window(self) -> None:
+    def test_narrow_window_puts_the_last_column_below(self) -> None:
         """Where the last column would be too narrow, it stands below the others."""
         self.assertEqual(
             [*table_lines(ROWS, 30)],
@@ -81,26 +81,26 @@ class TableTests(SynchronousTestCase):
         for width in (-1, 0, 1):
             self.assertEqual([*table_lines(ROWS, width)], [*table_lines(ROWS, 24)])
 
-    def test_a_wide_window_changes_little(self) -> None:
+    def test_prose_stays_readable_in_a_wide_window(self) -> None:
         """Prose stays readable however wide the window is."""
         lines = [*table_lines([("name", "word " * 99)], 400)]
         self.assertLess(max(map(len, lines)), 110)
 
-    def test_no_rows(self) -> None:
-        """Nothing to show is shown as nothing."""
+    def test_no_rows_make_no_lines(self) -> None:
+        """A table without rows has no lines."""
         self.assertEqual([*table_lines([], 80)], [])
 
 
 class ProseTests(SynchronousTestCase):
     """Paragraphs, in windows of any width."""
 
-    def test_a_paragraph(self) -> None:
+    def test_paragraph_is_wrapped_and_indented(self) -> None:
         """Lines end before the window does, and begin where they are told to."""
         self.assertEqual(
             wrap("one two three four", 12, "> ", 2), ["> one two", ">   three", ">   four"]
         )
 
-    def test_what_is_to_be_copied_stays_whole(self) -> None:
+    def test_url_stays_whole(self) -> None:
         """A URL is not broken, however narrow the window is."""
         url = "tls://a-long-name.example.com:443"
         self.assertEqual(wrap(f"use {url} now", 10), ["use", url, "now"])
@@ -116,8 +116,8 @@ class ClosedTerminal(io.StringIO):
 class ProgressTests(SynchronousTestCase):
     """The line that says what is going on."""
 
-    def test_one_line(self) -> None:
-        """Each step is written over the one before, and in the end nothing is left."""
+    def test_each_step_overwrites_the_last(self) -> None:
+        """Each step is written over the one before, and in the end the line is erased."""
         stream = io.StringIO()
         progress = Progress(stream, 80)
         progress.show("looking up a.example")
@@ -129,14 +129,14 @@ class ProgressTests(SynchronousTestCase):
             "\r\x1b[Klooking up a.example ...\r\x1b[Kconnecting to 192.0.2.1 ...\r\x1b[K",
         )
 
-    def test_it_fits(self) -> None:
+    def test_long_step_is_cut_and_escaped(self) -> None:
         """A long step is cut, so that it does not begin a second line; escapes stay text."""
         stream = io.StringIO()
         Progress(stream, 20).show("\x1b[2J" + "x" * 100)
         line = stream.getvalue().removeprefix("\r\x1b[K")
         self.assertEqual((len(line), line.isprintable()), (20, True))
 
-    def test_no_one_looks(self) -> None:
+    def test_missing_or_closed_terminal_is_no_failure(self) -> None:
         """Without a terminal nothing is written, and a terminal that was closed is no failure."""
         Progress(None, 80).show("x")
         progress = Progress(ClosedTerminal(), 80)

@@ -47,7 +47,7 @@ class DevcertTestCase(MainTestCase):
 class MakingTests(DevcertTestCase):
     """What is made."""
 
-    def test_files(self) -> None:
+    def test_folder_gets_authority_key_and_certificate(self) -> None:
         """The folder is made, with the authority, its key and a certificate for all names."""
         lines = self.says("localhost", "127.0.0.1", "::1")
         self.assertEqual(sorted(os.listdir(self.folder)), ["ca-key.pem", "ca.pem", "localhost.pem"])
@@ -59,7 +59,7 @@ class MakingTests(DevcertTestCase):
         end = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
         self.assertIn(f"for localhost, 127.0.0.1, ::1, until {end}", text)
 
-    def test_again(self) -> None:
+    def test_second_run_keeps_the_authority_and_renews_the_certificate(self) -> None:
         """A second run keeps the authority, says so, and renews the certificate."""
         self.says("localhost")
         before = {path.name: path.read_bytes() for path in self.folder.iterdir()}
@@ -70,8 +70,8 @@ class MakingTests(DevcertTestCase):
             [name for name in sorted(after) if after[name] != before[name]], ["localhost.pem"]
         )
 
-    def test_what_is_in_the_way(self) -> None:
-        """A file of others is left alone and the status is 1, unless --force is said."""
+    def test_files_of_others_stay_unless_forced(self) -> None:
+        """A file that the command did not make stays, and the status is 1, without --force."""
         self.folder.mkdir()
         (self.folder / "a.pem").write_text("precious")
         complaint = self.refuses(1, "a")
@@ -81,35 +81,35 @@ class MakingTests(DevcertTestCase):
         self.says("a", "--force")
         self.assertNotEqual((self.folder / "a.pem").read_text(), "precious")
 
-    def test_no_folder(self) -> None:
-        """What is no folder is told as the system tells it."""
+    def test_path_that_is_no_folder_is_refused(self) -> None:
+        """A path that is not a folder is reported with the system's message."""
         self.folder.write_text("precious")
         self.assertIn("File exists", self.refuses(1, "a"))
         self.assertEqual(self.folder.read_text(), "precious")
 
-    def test_what_is_no_name(self) -> None:
+    def test_wrong_name_is_refused_before_anything_is_made(self) -> None:
         """A name that cannot be one is refused before anything is made."""
         for names in (["https://a.example"], ["a", "b:443"], ["a b"], ["ca"], [""]):
             self.assertIn("txtransport devcert: error: ", self.refuses(2, *names))
         self.assertFalse(self.folder.exists())
 
-    def test_what_is_no_number_of_days(self) -> None:
+    def test_days_are_a_whole_number_up_to_ten_years(self) -> None:
         """Days are a whole number up to ten years."""
         for days in ("0", "-1", "3651", "1.5", "x", "٣", "9" * 5000):
             self.assertIn("--days", self.refuses(2, "a", "--days", days))
         self.says("a", "--days", "3650")
         self.says("a", "--days", "1")
 
-    def test_it_needs_a_name(self) -> None:
-        """Without a name there is nothing to make."""
+    def test_at_least_one_name_is_required(self) -> None:
+        """Without a name the command line is wrong."""
         self.assertIn("NAME", self.refuses(2))
 
 
-class TellingTests(DevcertTestCase):
-    """What is told."""
+class AdviceTests(DevcertTestCase):
+    """What the command says about the use of its files."""
 
-    def test_how_to_trust_it(self) -> None:
-        """Each place where it can be trusted has a line to copy, fit for the shell."""
+    def test_every_way_to_trust_the_authority_can_be_copied(self) -> None:
+        """Each place where the authority can be trusted has a line to copy, fit for the shell."""
         lines = self.says("localhost")
         cafile = str(self.folder / "ca.pem")
         self.assertEqual(shlex.split(self.line(lines, "In curl")), ["curl", "--cacert", cafile])
@@ -119,8 +119,8 @@ class TellingTests(DevcertTestCase):
         self.assertIn(cafile, self.line(lines, "In Firefox"))
         self.assertEqual(self.line(lines, "To trust it in txtransport"), f"cafile={cafile!r}")
 
-    def test_the_names_decide_where(self) -> None:
-        """Loopback is listened on as itself, other names at every address."""
+    def test_server_url_follows_from_the_name(self) -> None:
+        """For a name of loopback the server's URL has that name, for others every address."""
         for name, server, client in (
             ("localhost", "tls://localhost:8443", "tls://localhost:8443"),
             ("::1", "tls://[::1]:8443", "tls://[::1]:8443"),
@@ -138,14 +138,14 @@ class TellingTests(DevcertTestCase):
                 client.replace("tls:", "https:") + "/",
             )
 
-    def test_for_twisted(self) -> None:
-        """What is to be given to twistd is an endpoint that Twisted understands."""
+    def test_twistd_line_is_an_endpoint_that_twisted_reads(self) -> None:
+        """The endpoint in the line for twistd is one that Twisted understands."""
         lines = self.says("localhost")
         command = shlex.split(self.line(lines, "With Twisted's web server"))
         serverFromString(MemoryReactor(), command[-1])
 
-    def test_for_clients(self) -> None:
-        """A client's certificate is told as one, with the server that asks for it."""
+    def test_client_certificate_comes_with_urls_for_both_sides(self) -> None:
+        """For a client's certificate there are the client's URL and that of its server."""
         lines = self.says("alice", "--client")
         client = TransportURL.parse(self.line(lines, "To try it, as the URL of a client"))
         self.assertEqual(client.options, (("local_cert", str(self.folder / "alice.pem")),))
@@ -159,7 +159,7 @@ class TellingTests(DevcertTestCase):
             ),
         )
 
-    def test_the_window_counts(self) -> None:
+    def test_prose_fits_a_narrow_window(self) -> None:
         """Prose fits a narrow window; what is to be copied stays whole."""
         self.patch(os, "environ", {**os.environ, "COLUMNS": "40"})
         lines = self.says("localhost")
@@ -167,11 +167,11 @@ class TellingTests(DevcertTestCase):
         self.assertEqual([line for line in wide if self.folder.parent.name not in line], [])
 
 
-class ConversationTests(LoopbackTestCase):
-    """What is made is of use."""
+class UsabilityTests(LoopbackTestCase):
+    """What the command makes can be used."""
 
-    async def test_a_conversation(self) -> None:
-        """A server and a client that use the URLs that are told understand each other."""
+    async def test_server_and_client_with_the_shown_urls_connect(self) -> None:
+        """A server and a client with the URLs that the command shows connect, verified."""
         folder = tempfile.mkdtemp(prefix="txtransport-tests-")
         self.addCleanup(shutil.rmtree, folder)
         told = DevcertTestCase()

@@ -45,8 +45,8 @@ class ExplainTestCase(SynchronousTestCase):
 class TextTests(ExplainTestCase):
     """For people."""
 
-    def test_a_known_line(self) -> None:
-        """It says what the line means, whose fault it is and what to do, and exits with 0."""
+    def test_known_line_is_explained(self) -> None:
+        """The output says what the line means, whose fault it is and what to do; status 0."""
         self.patch(os, "environ", {**os.environ, "COLUMNS": "80"})
         status, output, complaints = self.does(EXPIRED)
         self.assertEqual((status, complaints), (0, ""))
@@ -60,7 +60,7 @@ class TextTests(ExplainTestCase):
             "cause  expired\n",
         )
 
-    def test_what_brings_people_here(self) -> None:
+    def test_vague_lines_get_a_command_to_type(self) -> None:
         """The three lines that say least are answered with what to type next."""
         for line, said in (
             ("wrong version number on port 587", "tls://HOST:587?starttls=smtp"),
@@ -74,12 +74,12 @@ class TextTests(ExplainTestCase):
             self.assertEqual((status, complaints), (0, ""))
             self.assertIn(said, " ".join(output.split()))
 
-    def test_words_without_quotes(self) -> None:
-        """Whoever forgets the quotes is understood too."""
+    def test_quotes_around_the_text_are_optional(self) -> None:
+        """A text without quotes, which comes as several arguments, is read as one."""
         self.assertEqual(self.does(*EXPIRED.split())[:2], self.does(EXPIRED)[:2])
 
-    def test_all_that_is_there(self) -> None:
-        """Names, the way of the tool, whether to try again, and what else stands there."""
+    def test_names_settings_and_other_lines_are_shown(self) -> None:
+        """Names, the tool's setting, whether to try again, and further known lines are shown."""
         _, output, _ = self.does(
             "Error: read ECONNRESET; x509: certificate is valid for a.example, not b.example"
         )
@@ -88,15 +88,15 @@ class TextTests(ExplainTestCase):
         _, output, _ = self.does("read ECONNRESET")
         self.assertIn("again  It may pass", output)
 
-    def test_an_unknown_line(self) -> None:
-        """It says so, shows what it can tell, and exits with 1."""
+    def test_unknown_line_shows_its_traces_and_exits_with_1(self) -> None:
+        """For an unknown line the output shows what can be told from it, and the status is 1."""
         status, output, complaints = self.does("error:05800001 at a.example:587")
         self.assertEqual((status, complaints), (1, ""))
         self.assertTrue(output.startswith("line  No line that is known"))
         self.assertIn("05800001", output)
         self.assertIn("a.example:587", output)
 
-    def test_no_text(self) -> None:
+    def test_empty_text_is_not_explained(self) -> None:
         """An empty text is not explained."""
         self.given(b"")
         for arguments in ((), ("",)):
@@ -106,35 +106,35 @@ class TextTests(ExplainTestCase):
 class InputTests(ExplainTestCase):
     """Standard input."""
 
-    def test_a_log(self) -> None:
-        """Without a text it reads standard input, without a word."""
+    def test_standard_input_is_read_without_a_text(self) -> None:
+        """Without a text the command reads standard input, and writes nothing else."""
         self.given(f"some\nlog\n{EXPIRED}\nmore".encode())
         status, output, complaints = self.does()
         self.assertEqual((status, complaints), (0, ""))
         self.assertIn("has expired", output)
 
-    def test_someone_sits_there(self) -> None:
-        """At a terminal it says that it waits, where it does not disturb the answer."""
+    def test_terminal_is_prompted_on_standard_error(self) -> None:
+        """At a terminal the command says, on standard error, that it waits for input."""
         self.patch(sys, "stdin", Terminal(EXPIRED))
         status, output, complaints = self.does()
         self.assertEqual(status, 0)
         self.assertIn("Ctrl-D", complaints)
         self.assertNotIn("Ctrl-D", output)
 
-    def test_none(self) -> None:
-        """Without a standard input there is no text."""
+    def test_missing_standard_input_is_an_empty_text(self) -> None:
+        """A process without standard input has no text to explain."""
         self.patch(sys, "stdin", None)
         self.assertEqual(self.does()[0], 1)
 
-    def test_any_bytes(self) -> None:
-        """What is not UTF-8 is read all the same, and nothing drives the terminal."""
+    def test_input_of_any_bytes_is_read_and_shown_harmless(self) -> None:
+        """Bytes that are not UTF-8 are read, and no escape sequence reaches the terminal."""
         self.given(b"\xff\xfe\x1b[31m " + EXPIRED.encode() + b"\x00")
         status, output, _ = self.does()
         self.assertEqual(status, 0)
         self.assertNotIn("\x1b", output)
 
-    def test_endless(self) -> None:
-        """It reads 64 KiB and no more."""
+    def test_endless_input_is_read_up_to_its_bound(self) -> None:
+        """The command reads 64 KiB of its input and no more."""
 
         class Endless(io.RawIOBase):
             def readable(self) -> bool:
@@ -151,8 +151,8 @@ class InputTests(ExplainTestCase):
 class DocumentTests(ExplainTestCase):
     """``--json``, for programs."""
 
-    def test_a_known_line(self) -> None:
-        """Each explanation has the keys of the library's diagnoses, and the tool's."""
+    def test_known_line_has_the_keys_of_a_diagnosis(self) -> None:
+        """Each explanation has the keys of the library's diagnoses, and those of the tool."""
         status, output, _ = self.does("--json", EXPIRED)
         document = json.loads(output)
         self.assertEqual((status, document["ok"], document["traces"]), (0, True, []))
@@ -164,8 +164,8 @@ class DocumentTests(ExplainTestCase):
         )  # fmt: skip
         self.assertEqual((one["tool"], one["cause"], one["in_tool"]), ("curl", "expired", None))
 
-    def test_an_unknown_line(self) -> None:
-        """The traces stand alone."""
+    def test_unknown_line_has_traces_alone(self) -> None:
+        """For an unknown line there are traces, and no explanations."""
         status, output, _ = self.does("--json", "at a.example:587")
         self.assertEqual(status, 1)
         self.assertEqual(
@@ -177,25 +177,25 @@ class DocumentTests(ExplainTestCase):
 class UsageTests(ExplainTestCase):
     """What users expect of any command."""
 
-    def test_help(self) -> None:
+    def test_help_names_arguments_and_exit_status(self) -> None:
         """--help says what it takes and what the exit status means."""
         status, output, _ = self.does("--help")
         self.assertEqual(status, 0)
         for words in ("--json", "TEXT", "exit status"):
             self.assertIn(words, output)
 
-    def test_a_wrong_command_line(self) -> None:
-        """What it does not know is answered with the usage and status 2."""
+    def test_wrong_command_line_is_answered_with_usage(self) -> None:
+        """An unknown option is answered with the usage and status 2."""
         status, output, complaints = self.does("--nonsense")
         self.assertEqual((status, output), (2, ""))
         self.assertTrue(complaints.startswith("usage: "))
 
-    def test_a_line_that_begins_with_a_hyphen(self) -> None:
-        """Behind -- any text is taken as one."""
+    def test_text_may_begin_with_a_hyphen_after_two(self) -> None:
+        """Behind -- a text may begin with a hyphen."""
         self.assertEqual(self.does("--", f"--- {EXPIRED}")[0], 0)
 
     @given(st.lists(st.text(max_size=30), min_size=1, max_size=3))
-    def test_any_text(self, words: list[str]) -> None:
+    def test_any_text_gives_printable_lines(self, words: list[str]) -> None:
         """Whatever the text, it is explained or not, in printable lines."""
         status, output, _ = self.does("--", *words)
         self.assertIn(status, (0, 1))

@@ -31,13 +31,13 @@ class OptionsTestCase(MainTestCase):
 class TextTests(OptionsTestCase):
     """What people read."""
 
-    def test_all_options(self) -> None:
+    def test_every_option_is_listed_without_a_transport(self) -> None:
         """Without a transport every option is listed, in the order of the reference."""
         names = [line.split()[0] for line in self.lines() if not line.startswith(" ")]
         self.assertEqual(names, [*OPTIONS])
 
-    def test_an_option_is_explained(self) -> None:
-        """Each says what it means, what it takes, what holds without it, and who has it."""
+    def test_option_says_meaning_values_default_and_sides(self) -> None:
+        """Each option says what it means, what it takes, its default, and which sides have it."""
         text = " ".join(" ".join(self.lines()).split())
         self.assertIn(
             "verify_depth how many authorities may stand between leaf and root. Takes a whole "
@@ -45,14 +45,14 @@ class TextTests(OptionsTestCase):
             text,
         )
 
-    def test_one_that_comes_later(self) -> None:
+    def test_unavailable_option_says_so(self) -> None:
         """An option that cannot be used yet says so."""
         refused = [row for row in OPTIONS.values() if row.refusal is not None]
         text = " ".join(" ".join(self.lines()).split())
         for row in refused:
             self.assertIn(f"{row.name} {row.meaning}; {row.refusal}.", text)
 
-    def test_it_fits_the_window(self) -> None:
+    def test_text_fits_any_window_whole(self) -> None:
         """In a window of any width nothing is cut and nothing is lost."""
         words = " ".join(self.lines(width=120)).split()
         for width in (80, 40):
@@ -60,8 +60,8 @@ class TextTests(OptionsTestCase):
             self.assertLessEqual(max(map(len, lines)), width)
             self.assertEqual(" ".join(lines).split(), words)
 
-    def test_a_transport_that_cannot_be_had(self) -> None:
-        """Its options are listed, and below them why it cannot be had."""
+    def test_unavailable_transport_is_listed_with_its_reason(self) -> None:
+        """An unavailable transport has its options listed, and below them its reason."""
         for row in SCHEMES.values():
             text = " ".join(" ".join(self.lines(row.name)).split())
             self.assertEqual(f"{row.name}:// is not available" in text, row.refusal is not None)
@@ -71,7 +71,7 @@ class TextTests(OptionsTestCase):
 class ChoiceTests(OptionsTestCase):
     """Which options are listed."""
 
-    def test_those_of_a_transport(self) -> None:
+    def test_transport_lists_the_options_of_its_urls(self) -> None:
         """A transport has the options that a URL of it may carry, and no others."""
         for name, scheme in SCHEMES.items():
             ends = {"datagram"} if scheme.kind is Kind.DATAGRAM else {"client", "server"}
@@ -83,12 +83,12 @@ class ChoiceTests(OptionsTestCase):
         self.assertNotIn("cafile", self.rows("tcp"))
         self.assertNotIn("so_broadcast", self.rows("tls"))
 
-    def test_case_does_not_matter(self) -> None:
-        """A transport is recognised as in a URL."""
+    def test_scheme_is_read_in_any_case(self) -> None:
+        """A scheme is read in any case, as in a URL."""
         self.assertEqual(self.rows("TLSv1.2"), self.rows("tlsv1.2"))
 
-    def test_those_of_a_side(self) -> None:
-        """With --side only what that side has is listed, and only that side is named."""
+    def test_side_lists_its_options_alone(self) -> None:
+        """With --side the options of that side are listed, and only that side is named."""
         for side in ("client", "server", "datagram"):
             rows = self.rows("--side", side)
             self.assertEqual([*rows], [row.name for row in OPTIONS.values() if side in row.sides])
@@ -97,12 +97,12 @@ class ChoiceTests(OptionsTestCase):
         self.assertNotIn("backlog", self.rows("tls", "--side", "client"))
 
     def test_sides_are_those_of_the_transport(self) -> None:
-        """What is a client's option elsewhere is a datagram endpoint's for datagrams."""
+        """An option of several sides is listed, for a transport, with the sides that it has."""
         self.assertEqual(self.rows("udp")["timeout"]["sides"], ["datagram"])
         self.assertEqual(self.rows("tcp")["timeout"]["sides"], ["client"])
         self.assertEqual(self.rows()["timeout"]["sides"], ["client", "datagram"])
 
-    def test_an_unknown_transport(self) -> None:
+    def test_unknown_transport_is_refused_with_the_known(self) -> None:
         """A transport that does not exist is refused, with a list of those that do."""
         status, output, complaints = self.does("options", "gopher")
         self.assertEqual((status, output), (2, ""))
@@ -110,8 +110,8 @@ class ChoiceTests(OptionsTestCase):
         for name in SCHEMES:
             self.assertIn(name, complaints)
 
-    def test_an_unknown_side(self) -> None:
-        """A side that does not exist, or not for this transport, is refused and the others told."""
+    def test_unknown_side_is_refused_with_the_known(self) -> None:
+        """A side that does not exist, or not for this transport, is refused with the known ones."""
         for arguments in (["--side", "peer"], ["tls", "--side", "datagram"]):
             status, output, complaints = self.does("options", *arguments)
             self.assertEqual((status, output), (2, ""))
@@ -124,7 +124,7 @@ class ChoiceTests(OptionsTestCase):
 class DocumentTests(OptionsTestCase):
     """What programs read."""
 
-    def test_an_option(self) -> None:
+    def test_option_has_a_key_for_every_column(self) -> None:
         """Every column of the table has its key."""
         self.assertEqual(
             self.rows()["verify_depth"],
@@ -141,7 +141,7 @@ class DocumentTests(OptionsTestCase):
             },
         )
 
-    def test_reasons(self) -> None:
+    def test_unavailable_option_has_its_reason(self) -> None:
         """An option that cannot be used yet has its reason, the others null."""
         for name, row in self.rows().items():
             self.assertEqual(row["reason"], OPTIONS[name].refusal)

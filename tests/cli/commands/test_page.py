@@ -23,7 +23,7 @@ class PageTests(MainTestCase):
         )
 
     def test_every_key_is_explained(self) -> None:
-        """Whoever reads the JSON finds each of its keys on the page, and no other."""
+        """The page explains every key of the JSON, and no other."""
         for command, rows in (
             ("transports", "transports"), ("options", "options"), ("doctor", "checks"),
         ):  # fmt: skip
@@ -38,6 +38,6 @@ class PageTests(MainTestCase):
                 self.assertIn(f"`{key}`", section)
 
     def test_every_check_is_explained(self) -> None:
-        """Whoever reads a finding finds the check on the page."""
+        """The page explains every check of the doctor."""
         rows = re.findall("^[|] ([A-Za-z0-9 ]+) [|]", self.section("doctor"), re.MULTILINE)
         self.assertEqual([row for row in rows if row not in ("check", "key")], [*CHECKS])

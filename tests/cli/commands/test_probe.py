@@ -138,7 +138,7 @@ class StatusTests(ProbeTestCase):
     def setUp(self) -> None:
         certificates.cafile()
 
-    async def test_all_is_well(self) -> None:
+    async def test_verified_connection_exits_with_0(self) -> None:
         """Connected and verified: status 0, and nothing on standard error of a pipe."""
         url = await self.serving()
         ended = await self.does(url, "-o", TRUST)
@@ -147,7 +147,7 @@ class StatusTests(ProbeTestCase):
         self.assertTrue(ended.output.endswith("\nconnected, verified\n"))
         self.assertNotIn("\x1b", ended.output)
 
-    async def test_not_verified(self) -> None:
+    async def test_untrusted_certificate_exits_with_1(self) -> None:
         """A certificate that is not trusted: status 1, the chain, and what to do."""
         ended = await self.does(await self.serving())
         self.assertEqual((ended.status, ended.complaints), (1, ""), ended)
@@ -155,8 +155,8 @@ class StatusTests(ProbeTestCase):
         self.assertIn("CN=localhost", ended.output)
         self.assertIn("What to do: ", ended.output)
 
-    async def test_json(self) -> None:
-        """One object, with the same status."""
+    async def test_json_has_one_object_and_the_same_status(self) -> None:
+        """With --json the output is one object, with the same status."""
         url = await self.serving()
         ended = await self.does(url, "--json", "--option", TRUST)
         document = json.loads(ended.output)
@@ -166,8 +166,8 @@ class StatusTests(ProbeTestCase):
         self.assertEqual(ended.status, 1)
         self.assertEqual(json.loads(ended.output)["diagnosis"]["cause"], "unknown-issuer")
 
-    async def test_versions(self) -> None:
-        """``--versions`` tells of each version, in words and in JSON."""
+    async def test_versions_are_shown_in_text_and_json(self) -> None:
+        """``--versions`` shows each version, in words and in JSON."""
         url = await self.serving()
         ended = await self.does(url, "--versions", "-o", TRUST)
         self.assertEqual(ended.status, 0, ended)
@@ -177,8 +177,8 @@ class StatusTests(ProbeTestCase):
         versions = json.loads(ended.output)["versions"]
         self.assertEqual([each["accepted"] for each in versions], [False, False, True, True])
 
-    async def test_a_host(self) -> None:
-        """Without scheme and port the usual ways are tried; that none answers is status 1."""
+    async def test_host_is_probed_at_the_usual_ports(self) -> None:
+        """A bare host is probed at the usual ports; when none answers the status is 1."""
         # Loopback too, and no one listens there alone.
         ended = await self.does("127.83.20.9", "-o", TRUST)
         self.assertEqual(ended.complaints, "")
@@ -187,19 +187,19 @@ class StatusTests(ProbeTestCase):
         ended = await self.does("127.83.20.9", "-o", TRUST, "--json")
         self.assertEqual(json.loads(ended.output)["host"], "127.83.20.9")
 
-    async def test_timeout(self) -> None:
+    async def test_timeout_ends_the_attempt(self) -> None:
         """``--timeout`` ends the attempt."""
         ended = await self.does(f"tls://127.0.0.1:{self.full_port()}", "--timeout", "0.2")
         self.assertEqual(ended.status, 1)
         self.assertIn("cause: timeout", ended.output)
 
-    async def test_quiet(self) -> None:
-        """The verdict and no more."""
+    async def test_quiet_writes_the_verdict_alone(self) -> None:
+        """With --quiet the output is the verdict alone."""
         url = await self.serving()
         ended = await self.does(url, "--quiet", "-o", TRUST, columns=80, NO_COLOR="1")
         self.assertEqual((ended.status, ended.output), (0, "connected, verified\r\n"))
 
-    async def test_usage(self) -> None:
+    async def test_wrong_url_or_option_exits_with_2(self) -> None:
         """A URL or an option that is wrong: status 2, one line on what is wrong, no output."""
         cases: tuple[tuple[list[str], str], ...] = (
             (["tls://localhost"], "port is missing"),
@@ -218,13 +218,13 @@ class StatusTests(ProbeTestCase):
             self.assertNotIn("\x1b", ended.complaints)
             self.assertNotIn("Traceback", ended.complaints)
 
-    async def test_a_transport_that_is_not_to_be_had(self) -> None:
+    async def test_unavailable_transport_exits_with_1(self) -> None:
         """sslv3:// is a good command line, and is not connected."""
         ended = await self.does("sslv3://localhost:1")
         self.assertEqual((ended.status, ended.complaints), (1, ""))
         self.assertIn("RFC 7568", ended.output)
 
-    async def test_a_secret_is_not_shown(self) -> None:
+    async def test_passphrase_is_not_shown(self) -> None:
         """The passphrase of a key is in no line."""
         url = f"{await self.serving()}?passphrase=hidden&local_cert={certificates.client()}"
         for arguments in ([url], [url, "--json"], [url, "-o", TRUST]):
@@ -243,8 +243,8 @@ class TerminalTests(ProbeTestCase):
         lines = output.replace("\r\n", "\n").split("\x1b[K")
         return re.sub(r"\x1b\[[0-9]*m", "", lines[-1])
 
-    async def test_two_widths(self) -> None:
-        """At 80 and at 40 columns all is there, in colour, and fits."""
+    async def test_report_fits_terminals_of_two_widths(self) -> None:
+        """At 80 and at 40 columns every fact is shown, in colour, and fits."""
         url = await self.serving("tls://127.0.0.1:0?starttls=imap")
         for columns in (80, 40):
             ended = await self.does(url, "-o", TRUST, columns=columns)
@@ -256,31 +256,31 @@ class TerminalTests(ProbeTestCase):
             for line in text.splitlines():
                 self.assertTrue(len(line) <= columns or len(line.split()) == 1, line)
 
-    async def test_progress(self) -> None:
-        """While it waits one line says for what, and it is gone in the end."""
+    async def test_progress_stays_on_one_line_and_is_erased(self) -> None:
+        """During the probe one line says what is going on, and it is erased in the end."""
         ended = await self.does(await self.serving(), "-o", TRUST, columns=80)
         for doing in ("looking up localhost", "connecting to 127.0.0.1", "shaking hands",
                       "waiting for the first byte", "connecting again"):  # fmt: skip
             self.assertIn(f"\r\x1b[K{doing}", ended.output)
         self.assertNotIn("...", self.settled(ended.output))
 
-    async def test_no_colours(self) -> None:
-        """``NO_COLOR`` and a dumb terminal have the same words, and no colours."""
+    async def test_colours_can_be_switched_off(self) -> None:
+        """With ``NO_COLOR``, and on a dumb terminal, the words are the same, without colours."""
         url = await self.serving()
         for environment in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
             ended = await self.does(url, "-o", TRUST, columns=80, **environment)
             self.assertNotRegex(ended.output, r"\x1b\[[0-9]*m")
         self.assertNotIn("\x1b", ended.output)
 
-    async def test_without_more_than_ascii(self) -> None:
+    async def test_ascii_output_has_ascii_bars_and_branches(self) -> None:
         """Where output is ASCII, so are bars and branches."""
         url = await self.serving()
         ended = await self.does(url, "-o", TRUST, PYTHONIOENCODING="ascii")
         self.assertTrue(ended.output.isascii())
         self.assertIn("`- CN=localhost", ended.output)
 
-    async def test_interrupted(self) -> None:
-        """Ctrl-C ends it at once, without a word."""
+    async def test_ctrl_c_ends_the_probe_without_output(self) -> None:
+        """Ctrl-C ends the probe at once, with status 130 and without output."""
         process = self.start(f"tcp://127.0.0.1:{self.full_port()}", columns=80)
         await process.begun
         process.transport.signalProcess("INT")  # type: ignore[union-attr]
@@ -324,8 +324,8 @@ class CommandTests(SynchronousTestCase):
                 status = int(end.code or 0)
         return status, output.getvalue(), complaints.getvalue()
 
-    def test_statuses(self) -> None:
-        """0 when it is verified, 1 when it is not, in text and in JSON."""
+    def test_status_says_whether_it_is_verified(self) -> None:
+        """The status is 0 when the connection is verified and 1 when not, in text and in JSON."""
         for report, expected in ((GOOD, 0), (BAD, 1), (CLEAR, 1)):
             status, text, complaints = self.does("tls://a.example:1", seen=report)
             self.assertEqual((status, complaints), (expected, ""))
@@ -333,12 +333,12 @@ class CommandTests(SynchronousTestCase):
             status, text, _ = self.does("tls://a.example:1", "--json", seen=report)
             self.assertEqual((status, json.loads(text)["verified"]), (expected, expected == 0))
 
-    def test_quiet(self) -> None:
-        """The verdict alone."""
+    def test_quiet_is_the_verdict_alone(self) -> None:
+        """With --quiet the output is the verdict alone."""
         self.assertEqual(self.does("tls://a.example:1", "--quiet")[1], "connected, verified\n")
 
-    def test_a_host(self) -> None:
-        """A host is surveyed: 0 when any URL works."""
+    def test_host_exits_with_0_when_any_url_works(self) -> None:
+        """A host is surveyed: the status is 0 when any URL works."""
         for reports, expected in (((GOOD, BAD), 0), ((BAD,), 1)):
             seen = Survey("a.example", reports)
             self.assertEqual(self.does("a.example", seen=seen)[0], expected)
@@ -354,15 +354,15 @@ class CommandTests(SynchronousTestCase):
         for url in ("a.example:1", "tcp://a.example:1", "unix:///a"):
             self.assertIn("connected", self.does(url)[1], url)
 
-    def test_versions(self) -> None:
-        """Versions are offered if that is asked for, and only to a peer that is there."""
+    def test_versions_are_offered_to_a_peer_that_answers(self) -> None:
+        """Versions are offered if the user asks for that, and only to a peer that answers."""
         self.assertIn("TLSv1.9", self.does("tls://a.example:1", "--versions")[1])
         self.assertIn("TLSv1.9", self.does("tls://a.example:1", "--versions", seen=BAD)[1])
         gone = evolve(BAD, spans=BAD.spans[:2])
         self.assertNotIn("TLSv1.9", self.does("tls://a.example:1", "--versions", seen=gone)[1])
 
-    def test_usage(self) -> None:
-        """Status 2, and one line of what is wrong."""
+    def test_wrong_command_line_exits_with_2(self) -> None:
+        """Status 2, and one line on what is wrong."""
         for arguments in (
             ["nonsense://a.example:1"],
             ["tls://a.example:1", "-o", "cafil=x"],
@@ -377,7 +377,7 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual((status, output), (2, ""), arguments)
             self.assertIn("txtransport probe: error: ", complaints)
 
-    def test_what_the_probe_raises(self) -> None:
+    def test_errors_of_the_probe_become_statuses(self) -> None:
         """An option that turns out to be wrong is usage; a signal ends with its own status."""
         wrong = InvalidOption("cafile", "cafile=x: is not there")
         status, output, complaints = self.does("tls://a.example:1", seen=wrong)
@@ -385,7 +385,7 @@ class CommandTests(SynchronousTestCase):
         self.assertIn("is not there", complaints)
         self.assertEqual(self.does("tls://a.example:1", seen=Interrupted(15)), (143, "", ""))
 
-    def test_without_standard_error(self) -> None:
+    def test_closed_standard_error_is_no_failure(self) -> None:
         """A process whose standard error is closed works as well."""
         self.patch(sys, "stderr", None)
         self.patch(program, "run_until_complete", lambda work: GOOD)

@@ -20,22 +20,22 @@ class TransportsTests(MainTestCase):
         return output.splitlines()
 
     def test_every_transport_is_listed(self) -> None:
-        """Each has a line with its name, what it is, and whether it can be had."""
+        """Each transport has a line with its name, what it is, and whether it is available."""
         lines = self.lines(80)
         self.assertEqual(
             [line.split()[0] for line in lines if not line.startswith(" ")], [*SCHEMES]
         )
         self.assertIn("tls       TLS over TCP, 1.2 or newer      yes", lines)
 
-    def test_why_not(self) -> None:
-        """One that cannot be had says why, and what to use."""
+    def test_unavailable_transport_says_why(self) -> None:
+        """An unavailable transport says why, and what to use."""
         text = " ".join(" ".join(self.lines(80)).split())
         for row in SCHEMES.values():
             if row.refusal is not None:
                 self.assertIn(f"{row.name} {row.meaning} no: ", text)
                 self.assertIn("use tls:// with a peer that speaks TLS 1.2 or newer", text)
 
-    def test_it_fits_the_window(self) -> None:
+    def test_text_fits_any_window_whole(self) -> None:
         """In a window of any width nothing is cut and nothing is lost."""
         words = " ".join(self.lines(120)).split()
         for width in (80, 40):
@@ -43,7 +43,7 @@ class TransportsTests(MainTestCase):
             self.assertLessEqual(max(map(len, lines)), width)
             self.assertEqual(" ".join(lines).split(), words)
 
-    def test_json(self) -> None:
+    def test_json_has_an_object_for_each_transport(self) -> None:
         """For programs, each transport is an object with its reason or null."""
         status, output, complaints = self.does("transports", "--json")
         self.assertEqual((status, complaints), (0, ""))

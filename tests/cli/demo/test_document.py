@@ -34,7 +34,7 @@ def document(*rows: Row, mail_examples: tuple[MailExample, ...] = ()) -> dict[st
 class DocumentTests(SynchronousTestCase):
     """The object that ``--json`` writes."""
 
-    def test_a_tls_row(self) -> None:
+    def test_tls_row_has_the_facts_of_its_session(self) -> None:
         """A TLS row has its session's facts."""
         (row,) = document(TLS_ROW)["rows"]
         self.assertEqual(
@@ -61,8 +61,8 @@ class DocumentTests(SynchronousTestCase):
             },
         )
 
-    def test_what_is_not_there_is_null(self) -> None:
-        """Every row has every key, so that a program need not ask whether it is there."""
+    def test_every_row_has_every_key(self) -> None:
+        """Every row has every key, with null for what does not apply."""
         rows = document(TLS_ROW, CLEAR_ROW, LOCAL_ROW, REFUSED_ROW, UNREAD_ROW)["rows"]
         self.assertEqual(len({tuple(row) for row in rows}), 1)
         clear, local, refused, unread = rows[1:]
@@ -71,7 +71,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual((refused["dialled"], refused["ok"]), (None, True))
         self.assertEqual((unread["parsed"], unread["outcome"]), (None, "failed"))
 
-    def test_a_scene(self) -> None:
+    def test_mail_example_has_its_transcript_or_failure(self) -> None:
         """A mail example has its transcript, or its failure."""
         upgrade, mistake = document(mail_examples=(UPGRADE, MISTAKE))["mail"]
         self.assertEqual(tuple(upgrade), tuple(mistake))
@@ -87,7 +87,7 @@ class DocumentTests(SynchronousTestCase):
         self.assertEqual((mistake["version"], mistake["cause"]), (None, "plaintext-peer"))
         self.assertEqual(mistake["explanation"], MISTAKE.explanation)
 
-    def test_the_whole(self) -> None:
+    def test_verdict_time_and_versions_stand_beside_the_rows(self) -> None:
         """The verdict, the time and the versions stand beside the rows."""
         whole = document(UNREAD_ROW)
         self.assertEqual((whole["ok"], whole["seconds"]), (False, 0.25))

@@ -44,10 +44,10 @@ UNDER_TLS = [
 ]
 
 
-class StoryTests(DemoTestCase):
+class MailExamplesTests(DemoTestCase):
     """The three examples."""
 
-    async def test_all_goes_as_it_should(self) -> None:
+    async def test_two_are_secured_and_the_mistake_fails(self) -> None:
         """Two conversations are secured, and the mistake fails for its own reason."""
         examples = await run_mail_examples(self.servers())
         self.assertEqual([example.asked for example in examples if not example.is_right], [])
@@ -56,7 +56,7 @@ class StoryTests(DemoTestCase):
             ["com:465", "com:587", "com:587"],
         )
 
-    async def test_implicit_tls(self) -> None:
+    async def test_implicit_tls_says_nothing_in_the_clear(self) -> None:
         """On port 465 nothing is said in the clear."""
         implicit, *_ = await run_mail_examples(self.servers())
         self.assertEqual(said(implicit, is_secure=False), [])
@@ -64,8 +64,8 @@ class StoryTests(DemoTestCase):
             said(implicit, is_secure=True), ["S: 220 mail.example.com ESMTP", *UNDER_TLS]
         )
 
-    async def test_starttls(self) -> None:
-        """On port 587 the two agree in the clear, and begin anew under TLS."""
+    async def test_starttls_begins_anew_under_tls(self) -> None:
+        """On port 587 client and server agree on TLS in the clear, and begin anew under it."""
         _, upgraded, _ = await run_mail_examples(self.servers())
         self.assertEqual(
             said(upgraded, is_secure=False),
@@ -92,7 +92,7 @@ class StoryTests(DemoTestCase):
             self.assertIn(words, mistake.explanation)
 
 
-class SceneTests(DemoTestCase):
+class MailExampleTests(DemoTestCase):
     """A failure becomes part of the example."""
 
     async def example(
@@ -106,7 +106,7 @@ class SceneTests(DemoTestCase):
         place = await servers.serve("tcp", build or partial(MailServer, servers.local_cert))
         return await run_mail_example(servers, evolve(BEGUN, dialled=place), converse)
 
-    async def test_the_server_has_its_rules(self) -> None:
+    async def test_server_takes_no_mail_in_the_clear(self) -> None:
         """The server takes no mail in the clear, and refuses commands that it does not know."""
 
         async def converse(servers: DemoServers, client: MailClient) -> None:
@@ -128,7 +128,7 @@ class SceneTests(DemoTestCase):
             ],
         )
 
-    async def test_without_tls_it_is_wrong(self) -> None:
+    async def test_conversation_without_tls_is_wrong(self) -> None:
         """A conversation that never came to TLS is wrong."""
 
         async def converse(servers: DemoServers, client: MailClient) -> None:
@@ -137,7 +137,7 @@ class SceneTests(DemoTestCase):
         example = await self.example(converse)
         self.assertEqual((example.result, example.is_right), ("plain", False))
 
-    async def test_another_reply_ends_the_scene(self) -> None:
+    async def test_unexpected_reply_ends_the_example(self) -> None:
         """An unexpected reply ends the example, which keeps what was said."""
 
         class Busy(MailServer):
@@ -150,12 +150,12 @@ class SceneTests(DemoTestCase):
         self.assertIn("421 Busy", example.explanation)
         self.assertEqual([line.text for line in example.lines], ["421 Busy \\xc3\\xa9"])
 
-    async def test_silence_ends_the_scene(self) -> None:
+    async def test_silence_ends_the_example(self) -> None:
         """A server that says nothing ends the example after the time limit."""
         example = await self.example(upgrade_and_submit, DemoPeer, wait=0.1)
         self.assertEqual((example.cause, example.lines), ("TimeoutError", ()))
 
-    async def test_an_upgrade_that_fails(self) -> None:
+    async def test_server_with_another_name_is_refused(self) -> None:
         """A server whose certificate is for another name is found out, and example nothing."""
 
         async def converse(servers: DemoServers, client: MailClient) -> Session:
@@ -168,7 +168,7 @@ class SceneTests(DemoTestCase):
         self.assertEqual((example.cause, example.is_right), ("wrong-name", False))
         self.assertEqual(said(example, is_secure=True), [])
 
-    async def test_nothing_follows_starttls(self) -> None:
+    async def test_nothing_may_follow_starttls(self) -> None:
         """A client that sends more behind STARTTLS is cut off, and no error is logged."""
 
         async def converse(servers: DemoServers, client: MailClient) -> None:

@@ -24,19 +24,19 @@ from txtransport.cli.demo.report import PLAIN, DemoReport, Form, RowOutcome
 class RowTests(SynchronousTestCase):
     """A row of the table."""
 
-    def test_its_result_is_one_word(self) -> None:
-        """A row says plain, the version of TLS, or how it ended."""
+    def test_result_is_one_word(self) -> None:
+        """A row says plain, the version of TLS, or its outcome."""
         self.assertEqual(
             [row.result for row in (CLEAR_ROW, TLS_ROW, REFUSED_ROW, SKIPPED_ROW, UNREAD_ROW)],
             ["plain", "TLSv1.3", "refused", "skipped", "failed"],
         )
 
-    def test_as_expected_is_right(self) -> None:
+    def test_expected_refusal_is_right(self) -> None:
         """A refusal that was expected is as good as a connection that was."""
         self.assertEqual([row.form.asked for row in ROWS if not row.is_right], [])
 
-    def test_a_failure_is_wrong(self) -> None:
-        """What could not be tried for another reason than this machine's is a failure."""
+    def test_failure_is_wrong(self) -> None:
+        """What failed for another reason than a lack of addresses is wrong."""
         self.assertFalse(UNREAD_ROW.is_right)
 
     def test_what_should_be_refused_must_be(self) -> None:
@@ -58,7 +58,7 @@ class RowTests(SynchronousTestCase):
         """A connection to a peer that was not verified is wrong."""
         self.assertFalse(evolve(TLS_ROW, session=evolve(SESSION, verified=False)).is_right)
 
-    def test_resumption_is_part_of_it(self) -> None:
+    def test_resumption_must_be_as_expected(self) -> None:
         """A session that should be resumed must be, and no other may."""
         again = Form("tls://www.example.com", "TLSv1.3", is_resumed=True)
         self.assertTrue(evolve(TLS_ROW, form=again, session=RESUMED).is_right)
@@ -70,13 +70,13 @@ class RowTests(SynchronousTestCase):
 class MailExampleTests(SynchronousTestCase):
     """A mail example."""
 
-    def test_the_mistake_is_to_fail(self) -> None:
+    def test_mistake_is_right_when_it_fails_for_its_own_reason(self) -> None:
         """The mistake is right when it fails for its own reason."""
         self.assertTrue(MISTAKE.is_right)
         self.assertFalse(evolve(MISTAKE, cause="closed").is_right)
         self.assertFalse(evolve(MISTAKE, cause="", session=SESSION).is_right)
 
-    def test_the_others_are_to_be_secure(self) -> None:
+    def test_upgrade_is_right_when_the_peer_was_verified(self) -> None:
         """An upgrade is right when the peer was verified."""
         self.assertTrue(UPGRADE.is_right)
         self.assertFalse(evolve(UPGRADE, session=None).is_right)
@@ -87,8 +87,8 @@ class MailExampleTests(SynchronousTestCase):
 class ReportTests(SynchronousTestCase):
     """The whole report."""
 
-    def test_all_right(self) -> None:
-        """Without anything wrong, all is right."""
+    def test_report_without_errors_is_right(self) -> None:
+        """Without anything wrong, the report is right."""
         self.assertEqual((REPORT.is_right, REPORT.wrong), (True, ()))
 
     def test_what_is_wrong_is_named(self) -> None:

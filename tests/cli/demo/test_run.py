@@ -29,7 +29,7 @@ class RunDemoTests(DemoTestCase):
         self.patch(tempfile, "tempdir", str(folder))
         return folder
 
-    async def test_all_is_as_it_should_be(self) -> None:
+    async def test_demo_is_right_quick_and_leaves_no_file(self) -> None:
         """All rows and mail examples end as expected, within ten seconds, and no file is left."""
         folder = self.temporary_folder()
         report = await run_demo(self.reactor)
@@ -37,7 +37,7 @@ class RunDemoTests(DemoTestCase):
         self.assertLess(report.seconds, 10)
         self.assertEqual(list(folder.iterdir()), [])
 
-    async def test_cancelled_it_leaves_nothing(self) -> None:
+    async def test_cancelled_demo_leaves_nothing(self) -> None:
         """Cancelled at any moment, the demo leaves no file, no server and no connection."""
         for turns in range(0, 120, 5):
             folder = self.temporary_folder()
@@ -55,7 +55,7 @@ class RunDemoTests(DemoTestCase):
                 self.assertIn("Cancelled", type(problem).__name__)
             self.assertEqual(list(folder.iterdir()), [])
 
-    async def test_a_failure_leaves_nothing(self) -> None:
+    async def test_failing_demo_leaves_nothing(self) -> None:
         """A bug in the demo itself does not leave its folder behind."""
         folder = self.temporary_folder()
         seen: list[Path] = []
@@ -89,7 +89,7 @@ sys.exit(main(["demo"]))
 class SignalTests(DemoTestCase):
     """Real signals, and a real process."""
 
-    async def test_a_signal_leaves_nothing(self) -> None:
+    async def test_signal_leaves_nothing(self) -> None:
         """Ctrl-C and its kind end the demo at once, without a word and without a file."""
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
             folder = self.folder()

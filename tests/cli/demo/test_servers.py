@@ -17,11 +17,11 @@ NOWHERE = "2001:db8::1"
 """An address that no machine has (RFC 3849), as ::1 is without IPv6."""
 
 
-class PlaceTests(DemoTestCase):
+class MappingTests(DemoTestCase):
     """Where a transport is served."""
 
     async def test_names_and_addresses_are_mapped(self) -> None:
-        """Whatever was asked for is dialled on loopback, over the same transport."""
+        """Whatever host is asked for, loopback is dialled, over the same transport."""
         servers = self.servers()
         for asked, scheme, host in (
             ("tcp://www.example.com:80", "tcp", "127.0.0.1"),
@@ -41,7 +41,7 @@ class PlaceTests(DemoTestCase):
         self.assertEqual(place.path, str(servers.folder / "a.sock"))
         self.assertTrue((servers.folder / "a.sock").is_socket())
 
-    async def test_one_server_for_one_place(self) -> None:
+    async def test_same_transport_has_the_same_server(self) -> None:
         """The session of tls://www.example.com can be resumed, since it is the same server."""
         servers = self.servers()
         first, again, other = [
@@ -51,20 +51,20 @@ class PlaceTests(DemoTestCase):
         self.assertEqual(first, again)
         self.assertNotEqual(first.port, other.port)
 
-    async def test_without_ipv6(self) -> None:
+    async def test_missing_addresses_are_an_error_of_their_own(self) -> None:
         """Where the machine has no such address, the error says so."""
         asked = TransportURL.parse("tcp://fe80::1")
         with self.assertRaises(AddressUnavailable) as caught:
             await self.servers(ipv6=NOWHERE).served_url(asked)
         self.assertIn(NOWHERE, str(caught.exception))
 
-    async def test_other_failures_are_failures(self) -> None:
+    async def test_other_failures_to_listen_are_failures(self) -> None:
         """A server that cannot start for another reason is not taken for a lack of IPv6."""
         with self.assertRaises(CannotListenError):
             # A link-local address cannot be bound without the name of its interface.
             await self.servers(ipv6="fe80::1").served_url(TransportURL.parse("tcp://fe80::1"))
 
-    async def test_what_cannot_be_had(self) -> None:
+    async def test_unavailable_transport_is_not_served(self) -> None:
         """A transport that txtransport does not have, such as SSL 2.0, is not served."""
         with self.assertRaises(TransportUnavailable):
             await self.servers().served_url(TransportURL.parse("sslv2://www.example.com"))
@@ -80,7 +80,7 @@ class SecretTests(DemoTestCase):
         with open(servers.cafile, "rb") as file:
             self.assertNotIn(b"PRIVATE KEY", file.read())
 
-    async def test_what_was_asked_for_is_verified(self) -> None:
+    async def test_client_verifies_the_name_that_was_asked_for(self) -> None:
         """A client on loopback demands the name that was asked for, not that of loopback."""
         servers = self.servers()
         trust = servers.trust(TransportURL.parse("tls://www.example.com"))
@@ -88,13 +88,13 @@ class SecretTests(DemoTestCase):
         self.assertEqual(servers.trust(TransportURL.parse("tls://[::1]:443"))["peer_name"], "::1")
         self.assertEqual(servers.trust(TransportURL.parse("tcp://www.example.com")), {})
 
-    async def test_a_path_names_no_one(self) -> None:
+    async def test_local_socket_stands_for_the_web_server(self) -> None:
         """Over a local socket the server is expected to be www.example.com."""
         trust = self.servers().trust(TransportURL.parse("tls+unix:///run/b.sock"))
         self.assertEqual(trust["peer_name"], "www.example.com")
 
 
-class PatienceTests(DemoTestCase):
+class TimeLimitTests(DemoTestCase):
     """No wait is for ever."""
 
     def on_a_clock(self, **options: Any) -> tuple[Clock, DemoServers]:
@@ -102,7 +102,7 @@ class PatienceTests(DemoTestCase):
         clock = Clock()
         return clock, DemoServers(clock, self.folder(), wait=2, total=7, **options)
 
-    def test_patience_ends(self) -> None:
+    def test_each_step_and_all_together_have_a_limit(self) -> None:
         """Each step has its limit, and so have all of them together."""
         clock, servers = self.on_a_clock()
         self.assertEqual(servers.seconds_left(), 2)
@@ -111,7 +111,7 @@ class PatienceTests(DemoTestCase):
         clock.advance(0.5)
         self.assertIn("7 seconds", str(self.assertRaises(TimeoutError, servers.seconds_left)))
 
-    def test_a_result_in_time(self) -> None:
+    def test_result_in_time_leaves_no_timer(self) -> None:
         """A result that comes in time is passed on, and no timer is left."""
         clock, servers = self.on_a_clock()
         answer: Deferred[str] = Deferred()
@@ -120,7 +120,7 @@ class PatienceTests(DemoTestCase):
         self.assertEqual(self.successResultOf(waiting), "yes")
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    def test_a_result_too_late(self) -> None:
+    def test_late_result_is_given_up(self) -> None:
         """A result that does not come in time is given up, and the error says how long it had."""
         clock, servers = self.on_a_clock()
         waiting: Deferred[None] = Deferred.fromCoroutine(servers.within_deadline(Deferred()))
@@ -130,7 +130,7 @@ class PatienceTests(DemoTestCase):
             self.failureResultOf(waiting, TimeoutError).getErrorMessage(),
         )
 
-    def test_a_goodbye_that_is_not_answered(self) -> None:
+    def test_connection_that_does_not_close_is_aborted(self) -> None:
         """A connection that does not close in time is aborted."""
         clock, servers = self.on_a_clock()
         peer = servers.peer_factory(DemoPeer).buildProtocol(None)
@@ -144,7 +144,7 @@ class PatienceTests(DemoTestCase):
         peer.connectionLost()
         self.successResultOf(closing)
 
-    def test_a_goodbye_that_is(self) -> None:
+    def test_connection_that_closes_leaves_no_timer(self) -> None:
         """A connection that closes in time leaves no timer behind."""
         clock, servers = self.on_a_clock()
         peer = servers.peer_factory(DemoPeer).buildProtocol(None)
@@ -154,7 +154,7 @@ class PatienceTests(DemoTestCase):
         self.successResultOf(Deferred.fromCoroutine(servers.disconnect(peer)))
         self.assertEqual(clock.getDelayedCalls(), [])
 
-    def test_an_end_that_does_not_come(self) -> None:
+    def test_closing_ends_even_if_a_connection_does_not(self) -> None:
         """Closing the servers ends in time, even if a connection does not."""
         clock, servers = self.on_a_clock()
         servers.peer_factory(DemoPeer).buildProtocol(None).makeConnection(UnclosableTransport())
@@ -180,7 +180,7 @@ class UnclosableTransport(StringTransportWithDisconnection):
 class CloseTests(DemoTestCase):
     """What closing the servers does."""
 
-    async def test_conversations_end_with_the_stage(self) -> None:
+    async def test_closing_ends_open_connections(self) -> None:
         """To close the servers ends the connections that are still open."""
         servers = self.servers()
         place = await servers.served_url(TransportURL.parse("tls://www.example.com"))
@@ -190,8 +190,8 @@ class CloseTests(DemoTestCase):
         await servers.close()
         self.assertTrue(peer.gone.called)
 
-    async def test_servers_stop_with_the_stage(self) -> None:
-        """The port is free again, and the socket's file is gone."""
+    async def test_closing_stops_servers_and_frees_their_ports(self) -> None:
+        """After closing, the port is free again, and the file of the local socket is gone."""
         servers = self.servers()
         place = await servers.served_url(TransportURL.parse("tcp://www.example.com"))
         await servers.served_url(TransportURL.parse("unix:///run/a.sock"))

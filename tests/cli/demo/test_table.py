@@ -22,7 +22,7 @@ from txtransport.config.schemes import SCHEMES
 class FormTests(DemoTestCase):
     """What is asked for."""
 
-    def test_the_forms_of_php_s_manual(self) -> None:
+    def test_every_form_of_php_s_manual_is_tried(self) -> None:
         """All forms of PHP's manual are tried, as they are written there, and three with ports."""
         self.assertEqual(
             " ".join(form.asked for form in PHP),
@@ -32,7 +32,7 @@ class FormTests(DemoTestCase):
             "tcp://127.0.0.1:80 tcp://[fe80::1]:80 tcp://www.example.com:80",
         )
 
-    def test_every_transport_is_shown(self) -> None:
+    def test_every_available_transport_is_tried(self) -> None:
         """Every available transport has a row, but for those that RFC 8996 deprecates."""
         shown = {form.asked.partition("://")[0] for form in (*PHP, *MORE)}
         available = {
@@ -46,13 +46,13 @@ class FormTests(DemoTestCase):
 class TableTests(DemoTestCase):
     """What the forms come to on this machine."""
 
-    async def test_all_is_as_it_should_be(self) -> None:
+    async def test_every_row_is_right(self) -> None:
         """Every row connects or is refused, as it should."""
         rows = await try_forms(self.servers())
         self.assertEqual([row.form for row in rows], [*PHP, *MORE])
         self.assertEqual([row for row in rows if not row.is_right], [])
 
-    async def test_a_plain_row(self) -> None:
+    async def test_bare_ipv6_address_is_tcp(self) -> None:
         """A bare IPv6 address is read as TCP, dialled at ::1, and answers."""
         row = await try_form(self.servers(), Form("fe80::1", PLAIN))
         if row.outcome is RowOutcome.SKIPPED:
@@ -63,21 +63,21 @@ class TableTests(DemoTestCase):
         self.assertGreater(row.milliseconds, 0)
         self.assertEqual((row.result, row.session, row.reason), ("plain", None, ""))
 
-    async def test_datagrams(self) -> None:
+    async def test_line_goes_over_udp_and_comes_back(self) -> None:
         """A line goes over UDP and comes back."""
         row = await try_form(self.servers(), Form("udp://www.example.com", PLAIN))
         self.assertEqual((row.outcome, row.result), (RowOutcome.CONNECTED, "plain"))
 
-    async def test_a_tls_row(self) -> None:
-        """The session is that of the connection, with the name that was asked for."""
+    async def test_tls_row_has_the_session_of_its_connection(self) -> None:
+        """A TLS row has its connection's session, verified with the name that was asked for."""
         row = await try_form(self.servers(), Form("tlsv1.2://www.example.com", "TLSv1.2"))
         assert row.session is not None
         self.assertEqual(row.session.version, "TLSv1.2")
         self.assertEqual(row.session.server_name, "www.example.com")
         self.assertTrue(row.session.verified)
 
-    async def test_a_session_is_resumed(self) -> None:
-        """The second connection to the same place takes up the session of the first."""
+    async def test_second_connection_resumes_the_session(self) -> None:
+        """The second connection to the same server resumes the session of the first."""
         servers, form = self.servers(), Form("tls://www.example.com", "TLSv1.3")
         first, second = (
             await try_form(servers, form),
@@ -87,13 +87,13 @@ class TableTests(DemoTestCase):
         assert first.session is not None and second.session is not None
         self.assertEqual((first.session.resumed, second.session.resumed), (False, True))
 
-    async def test_a_refusal(self) -> None:
+    async def test_refused_transport_is_not_dialled(self) -> None:
         """SSL 3.0 is refused, with the reason, and nothing is dialled."""
         row = await try_form(self.servers(), Form("sslv3://www.example.com", "refused"))
         self.assertEqual((row.outcome, row.dialled), (RowOutcome.REFUSED, None))
         self.assertIn("RFC 7568", row.reason)
 
-    async def test_without_ipv6(self) -> None:
+    async def test_rows_without_ipv6_are_skipped(self) -> None:
         """On a machine without IPv6 its rows say why they are skipped, and nothing is wrong."""
         rows = await try_forms(self.servers(ipv6=NOWHERE))
         skipped = [row for row in rows if row.outcome is RowOutcome.SKIPPED]
@@ -128,33 +128,33 @@ class FailureTests(DemoTestCase):
         self.addCleanup(servers.close)
         return servers
 
-    async def test_what_cannot_be_read(self) -> None:
+    async def test_form_that_cannot_be_read_fails(self) -> None:
         """A form that is no transport fails, with the message of the parser."""
         row = await try_form(self.servers(), Form("gopher://www.example.com", PLAIN))
         self.assertEqual((row.outcome, row.parsed), (RowOutcome.FAILED, None))
         self.assertIn("InvalidTransport: ", row.reason)
         self.assertIn("there is no transport 'gopher'", row.reason)
 
-    async def test_a_certificate_for_others(self) -> None:
+    async def test_certificate_for_another_name_fails(self) -> None:
         """A server whose certificate is for another name is a failure."""
         row = await try_form(self.servers(), Form("tls://other.example", "TLSv1.3"))
         self.assertEqual((row.outcome, row.is_right), (RowOutcome.FAILED, False))
         self.assertIn("HandshakeFailed: ", row.reason)
         self.assertIn("not for other.example", row.reason)
 
-    async def test_a_server_that_does_not_answer(self) -> None:
-        """A connection over which nothing comes back is no success."""
+    async def test_silent_server_fails(self) -> None:
+        """A connection over which nothing comes back is a failure."""
         row = await try_form(self.odd(DemoPeer, 0.1), Form("tcp://silent", PLAIN))
         self.assertEqual(row.outcome, RowOutcome.FAILED)
         self.assertIn("nothing came within", row.reason)
 
-    async def test_a_server_that_hangs_up(self) -> None:
-        """A connection that ends before the line came back is no success."""
+    async def test_server_that_hangs_up_fails(self) -> None:
+        """A connection that ends before the line came back is a failure."""
         row = await try_form(self.odd(HangsUp, 5), Form("tcp://silent", PLAIN))
         self.assertEqual(row.outcome, RowOutcome.FAILED)
         self.assertIn("Connection", row.reason)
 
-    async def test_no_time_is_left(self) -> None:
+    async def test_rows_after_the_deadline_are_not_tried(self) -> None:
         """When the demo's time is over, the rest of the rows say that they were not tried."""
         row = await try_form(self.servers(total=0.0), Form("tcp://www.example.com", PLAIN))
         self.assertIn("not tried", row.reason)

@@ -34,14 +34,14 @@ def shown(*rows: Row, mail_examples: tuple[MailExample, ...] = (), width: int = 
 class TableTests(SynchronousTestCase):
     """The table."""
 
-    def test_a_row_has_everything(self) -> None:
+    def test_row_is_one_line_with_every_cell(self) -> None:
         """Asked, read, dialled, result and milliseconds stand in one line."""
         self.assertIn(
             ["fe80::1", "tcp://[fe80::1]", "[::1]:65535", "plain", "123.5"],
             [line.split() for line in shown(CLEAR_ROW)],
         )
 
-    def test_tls_is_described(self) -> None:
+    def test_session_stands_below_its_row(self) -> None:
         """Cipher and key exchange stand below the row, whether resumed, whether verified."""
         self.assertIn(
             "  TLS_AES_256_GCM_SHA384, X25519MLKEM768, resumed: no, verified: yes",
@@ -49,19 +49,19 @@ class TableTests(SynchronousTestCase):
         )
         self.assertIn("resumed: yes", "".join(shown(evolve(TLS_ROW, session=RESUMED))))
 
-    def test_a_group_may_be_missing(self) -> None:
+    def test_missing_group_leaves_no_gap(self) -> None:
         """A key exchange without a group leaves no gap."""
         row = evolve(TLS_ROW, session=evolve(SESSION, group=None))
         self.assertIn("  TLS_AES_256_GCM_SHA384, resumed: no, verified: yes", shown(row))
 
-    def test_reasons_are_told(self) -> None:
+    def test_reason_stands_below_its_row(self) -> None:
         """Why a form was refused or skipped stands below it."""
         text = " ".join(" ".join(shown(REFUSED_ROW, SKIPPED_ROW)).split())
         self.assertIn(REFUSED_ROW.reason, text)
         self.assertIn(SKIPPED_ROW.reason, text)
 
-    def test_a_local_socket_is_named_briefly(self) -> None:
-        """The demo's folder has a name that tells nothing."""
+    def test_temporary_folder_is_not_shown(self) -> None:
+        """A local socket is shown without the path of the demo's folder."""
         self.assertIn(".../a.sock", "".join(shown(LOCAL_ROW)))
         self.assertNotIn("/tmp/", "".join(shown(LOCAL_ROW)))
 
@@ -78,7 +78,7 @@ class TableTests(SynchronousTestCase):
                 self.assertNotEqual(line[start], " ", line)
         self.assertEqual({len(line) for line in (heading, *rows)}, {len(heading)})
 
-    def test_what_is_wrong_is_seen(self) -> None:
+    def test_wrong_row_says_what_was_expected(self) -> None:
         """A row that is wrong says so, and what was expected."""
         again = Form("tls://www.example.com", "TLSv1.3", is_resumed=True)
         text = "\n".join(shown(evolve(TLS_ROW, form=again), UNREAD_ROW))
@@ -90,8 +90,8 @@ class TableTests(SynchronousTestCase):
 class MailExampleTests(SynchronousTestCase):
     """The mail examples."""
 
-    def test_a_transcript_shows_the_switch(self) -> None:
-        """What was said in the clear and what under TLS is told apart, with the session between."""
+    def test_transcript_shows_the_switch_to_tls(self) -> None:
+        """Lines in the clear and lines under TLS are told apart, with the session between."""
         lines = shown(mail_examples=(UPGRADE,))
         begin = lines.index("  clear  C: STARTTLS")
         self.assertEqual(
@@ -104,20 +104,20 @@ class MailExampleTests(SynchronousTestCase):
             ],
         )
 
-    def test_a_scene_says_where(self) -> None:
-        """What a user would write stands above, and where it was taken to."""
+    def test_example_says_where_it_connects(self) -> None:
+        """What a user would write stands above the transcript, with where it was dialled."""
         self.assertIn(
             "  tcp://mail.example.com:587, dialled at 127.0.0.1:65535",
             shown(mail_examples=(UPGRADE,)),
         )
 
-    def test_a_failure_is_explained(self) -> None:
+    def test_failure_has_cause_and_explanation(self) -> None:
         """A failure has its cause and its explanation."""
         text = " ".join(" ".join(shown(mail_examples=(MISTAKE,))).split())
         self.assertIn(f"plaintext-peer: {MISTAKE.explanation}", text)
         self.assertNotIn("NOT AS", text)
 
-    def test_a_wrong_scene_is_seen(self) -> None:
+    def test_wrong_example_says_so(self) -> None:
         """A mail example that went otherwise says so."""
         lines = shown(mail_examples=(evolve(MISTAKE, cause="closed", dialled=None),))
         self.assertIn("  NOT AS IT SHOULD BE: plaintext-peer was expected", lines)
@@ -126,7 +126,7 @@ class MailExampleTests(SynchronousTestCase):
 class WholeTests(SynchronousTestCase):
     """The whole report."""
 
-    def test_it_fits_eighty_columns(self) -> None:
+    def test_report_fits_eighty_columns(self) -> None:
         """Every form of the demo fits a line of 80 characters, with the longest of ports."""
         rows = [evolve(TLS_ROW, form=form, parsed=None) for form in (*PHP, *MORE)]
         rows.append(evolve(TLS_ROW, parsed=TransportURL.parse("tls+unix:///run/b.sock")))
@@ -134,7 +134,7 @@ class WholeTests(SynchronousTestCase):
         self.assertEqual([line for line in lines if len(line) > 80], [])
         self.assertTrue(any(line.startswith("asked for  ") for line in lines))
 
-    def test_a_narrow_window(self) -> None:
+    def test_narrow_window_stacks_the_cells(self) -> None:
         """In a narrow window each cell has a line of its own, with its heading."""
         lines = as_text(REPORT, "title", 40).splitlines()
         begin = lines.index("asked for tls://www.example.com")
@@ -156,12 +156,12 @@ class WholeTests(SynchronousTestCase):
         for width in (0, 1, 7):
             self.assertIn("asked for tls://www.example.com", as_text(REPORT, "title", width))
 
-    def test_a_wide_window_changes_little(self) -> None:
+    def test_prose_stays_readable_in_a_wide_window(self) -> None:
         """Prose stays readable however wide the window is."""
         self.assertLess(max(map(len, as_text(REPORT, "title", 400).splitlines())), 100)
 
-    def test_the_last_line_is_the_verdict(self) -> None:
-        """How many, how long, and whether all was as it should be."""
+    def test_last_line_is_the_verdict(self) -> None:
+        """The last line says how many rows, how long, and whether all was as it should be."""
         self.assertEqual(
             shown(CLEAR_ROW, SKIPPED_ROW)[-1],
             "2 rows and 0 scenes, 1 of them skipped, in 0.2 seconds: all as they should be.",
@@ -170,7 +170,7 @@ class WholeTests(SynchronousTestCase):
             shown(CLEAR_ROW, UNREAD_ROW)[-1], "NOT as they should be: gopher://www.example.com."
         )
 
-    def test_it_is_plain_text(self) -> None:
+    def test_report_is_plain_ascii(self) -> None:
         """Nothing but ASCII, no colours, no blanks at the end of a line; the last line ends."""
         text = as_text(REPORT, "title", 80)
         self.assertTrue(text.isascii() and text.endswith("\n"))

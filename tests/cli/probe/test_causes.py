@@ -158,7 +158,7 @@ BANNERS: Final = {
 class PlainPeerTests(CausesTestCase):
     """TLS to a port that speaks something else."""
 
-    async def test_every_kind_is_named(self) -> None:
+    async def test_every_plaintext_protocol_is_named(self) -> None:
         """Whatever answers in the clear is named, with what to use instead."""
         for kind, banner in BANNERS.items():
             remedy = self.told(
@@ -166,8 +166,8 @@ class PlainPeerTests(CausesTestCase):
             )
             self.assertRegex(remedy, r"tls://localhost:\d+\?starttls=|tcp://", kind)
 
-    async def test_the_url_of_the_remedy_works(self) -> None:
-        """Where the probe names a URL, that URL is connected and verified."""
+    async def test_url_in_the_remedy_works(self) -> None:
+        """Where the remedy names a URL, that URL is connected and verified."""
         protocols = "smtp imap pop3 ftp vnc xmpp mysql nntp ldap sieve nats irc nut amqp nbd telnet"
         for protocol in protocols.split():
             port = await self.listening(
@@ -182,24 +182,24 @@ class PlainPeerTests(CausesTestCase):
             self.assertEqual(found[0], f"tls://localhost:{port}?starttls={protocol}")
             await self.is_good(found[0], cafile=certificates.cafile())
 
-    async def test_the_remedy_for_rdp_works(self) -> None:
-        """A desktop that answers a ClientHello in its own words is reached by the URL named."""
+    async def test_remedy_for_rdp_works(self) -> None:
+        """An RDP server that answers a ClientHello as RDP is reached by the URL in the remedy."""
         desktops: Callable[[type[Protocol]], Any] = Factory.forProtocol
         url = await self.raw(desktops(Desktop))
         remedy = self.told(await self.probed(url), "plaintext-peer", "RDP")
         self.assertIn(f"{url}?starttls=rdp", remedy)
         await self.is_good(f"{url}?starttls=rdp", cafile=certificates.cafile())
 
-    async def test_in_the_clear_works_where_it_is_the_remedy(self) -> None:
-        """Where nothing but tcp:// can be had at a port, tcp:// is connected there."""
+    async def test_remedy_in_the_clear_works(self) -> None:
+        """Where a port has nothing but tcp://, the remedy says so, and tcp:// connects."""
         for kind in ("HTTP", "Redis", "SSH"):
             url = await self.raw(says(*BANNERS[kind]))
             remedy = self.told(await self.probed(url), "plaintext-peer", kind)
             self.assertIn("tcp://", remedy)
             self.assertTrue((await self.probed(url.replace("tls://", "tcp://"))).is_connected)
 
-    async def test_postgres_leaves(self) -> None:
-        """PostgreSQL takes a ClientHello for a bad packet, and hangs up without a word."""
+    async def test_postgres_that_hangs_up_is_recognised_by_its_port(self) -> None:
+        """PostgreSQL hangs up at a ClientHello; the hint comes from its usual port."""
         url = await self.raw(says(b"", b"", end="close"))
         self.assertEqual((await self.probed(url)).hint, "")
         port = TransportURL.parse(url).port
@@ -211,33 +211,33 @@ class PlainPeerTests(CausesTestCase):
         # Nor is it told what it does already.
         self.assertEqual((await self.probed(right)).hint, "")
 
-    async def test_the_usual_protocol_of_a_port(self) -> None:
-        """Where several protocols share a port, the one that most speak is named."""
+    async def test_shared_port_names_its_most_common_protocol(self) -> None:
+        """Where several protocols share a port, the most common one is named."""
         self.assertEqual(
             (recorder.USUAL_STARTTLS[5432], recorder.USUAL_STARTTLS[3389]), ("postgres", "rdp")
         )
 
-    async def test_a_silent_port(self) -> None:
-        """A peer that says nothing is asked whether it waits for plain text."""
+    async def test_silent_peer_may_wait_for_plain_text(self) -> None:
+        """For a peer that says nothing, the remedy asks whether it waits for plain text."""
         report = await self.probed(await self.raw(says()), timeout=0.2)
         self.told(report, "timeout", "the handshake", "wait for plain text")
 
-    async def test_a_few_bytes(self) -> None:
-        """Fewer bytes than a TLS record's head keep OpenSSL waiting, and may be enough for us."""
+    async def test_few_bytes_are_recognised(self) -> None:
+        """A few bytes, for which OpenSSL waits until a record's header is whole, are recognised."""
         for said, protocol in ((b"S", "postgres"), (b"N", "postgres"), (b"220 ", "smtp")):
             url = await self.raw(says(b"", said))
             report = await self.probed(url, timeout=0.3)
             self.told(report, "timeout", f"{url}?starttls={protocol}")
 
-    async def test_a_mute_dialogue(self) -> None:
-        """With STARTTLS, a peer that says nothing may want TLS at once: so it is."""
+    async def test_silent_peer_may_speak_tls_at_once(self) -> None:
+        """A peer that is silent in a STARTTLS dialogue has TLS at once as remedy, which works."""
         url = await self.secure()
         remedy = self.told(await self.probed(f"{url}?starttls=smtp", timeout=0.3), "timeout")
         self.assertIn("without starttls", remedy)
         await self.is_good(url, cafile=certificates.cafile())
 
-    async def test_the_wrong_dialogue(self) -> None:
-        """A dialogue with a peer of another protocol fails as that, and names the right URL."""
+    async def test_wrong_dialogue_names_the_right_url(self) -> None:
+        """A dialogue with a peer of another protocol fails, and the remedy names the right URL."""
         port = await self.listening(
             "tls://127.0.0.1:0?starttls=imap", Recorders(), local_cert=certificates.site()
         )
@@ -245,15 +245,15 @@ class PlainPeerTests(CausesTestCase):
         remedy = self.told(report, "peer-misbehaved")
         self.assertIn(f"tls://localhost:{port}?starttls=imap", remedy)
 
-    async def test_plain_text_to_tls(self) -> None:
-        """Plain text to a port with TLS is connected, never verified, and says nothing false."""
+    async def test_plain_text_to_tls_is_never_verified(self) -> None:
+        """Plain text to a port with TLS is connected, and never verified."""
         url = await self.secure()
         report = await self.probed(url.replace("tls://", "tcp://"))
         self.assertEqual((report.is_connected, report.is_verified), (True, False))
         self.assertIn("in the clear", as_text(report, TerminalStyle(), NOW))
 
-    async def test_in_the_clear_the_url_is_named(self) -> None:
-        """Plain text to a server that has TLS names its URL, which works."""
+    async def test_hint_in_the_clear_names_the_url_with_tls(self) -> None:
+        """Plain text to a server that has TLS gets a hint with its URL, which works."""
         port = await self.listening(
             "tls://127.0.0.1:0?starttls=smtp", Recorders(), local_cert=certificates.site()
         )
@@ -275,19 +275,19 @@ class CertificateTests(CausesTestCase):
         self.assertTrue(report.chain)
         return url
 
-    async def test_self_signed(self) -> None:
+    async def test_copy_of_a_self_signed_certificate_is_the_remedy(self) -> None:
         """A copy of a self-signed certificate in cafile makes it good."""
         made = self_signed("localhost")
         url = await self.refused("self-signed", "cafile=FILE", pem=made.pem)
         await self.is_good(url, cafile=certificates.written("copy.pem", made.cert_pem))
 
-    async def test_an_unknown_authority(self) -> None:
+    async def test_unknown_authority_in_cafile_is_the_remedy(self) -> None:
         """The authority in cafile makes its certificates good."""
         url = await self.refused("unknown-issuer", "cafile=FILE", pem=None)
         await self.is_good(url, cafile=certificates.cafile())
 
-    async def test_a_missing_intermediate(self) -> None:
-        """The place of the missing certificate is named; with it in cafile all is well."""
+    async def test_missing_intermediate_is_located(self) -> None:
+        """The report says where to get the missing certificate; with it in cafile all is well."""
         below = certificates.authority().intermediate("below")
         place = "http://ca.example/below.crt"
         issued = below.issue("localhost", issuer_place=place)
@@ -298,16 +298,16 @@ class CertificateTests(CausesTestCase):
         both = below.pem + certificates.authority().pem
         await self.is_good(url, cafile=certificates.written("both.pem", both))
 
-    async def test_dates(self) -> None:
-        """A certificate that is over, or not valid yet, is named so, with the time it is."""
+    async def test_expired_and_not_yet_valid_are_told_apart(self) -> None:
+        """A certificate that has expired, or is not valid yet, is named so, with the time it is."""
         past = certificates.authority().issue("localhost", now=NOW - timedelta(days=99), days=90)
         future = certificates.authority().issue("localhost", now=NOW + timedelta(days=9))
         cafile = certificates.cafile()
         await self.refused("expired", "EXPIRED", "now it is", pem=past.pem, cafile=cafile)
         await self.refused("not-yet-valid", "NOT YET", "clock", pem=future.pem, cafile=cafile)
 
-    async def test_names(self) -> None:
-        """A certificate for someone else, or for no one, is refused; peer_name says who it is."""
+    async def test_wrong_name_is_refused_with_peer_name_as_remedy(self) -> None:
+        """A certificate for another name, or for none, is refused; peer_name is the remedy."""
         cafile = certificates.cafile()
         other = certificates.authority().issue("other.example")
         nobody = certificates.authority().issue(common_name="localhost")
@@ -317,22 +317,22 @@ class CertificateTests(CausesTestCase):
         await self.is_good(url, cafile=cafile, peer_name="other.example")
         await self.refused("wrong-name", "SAN", pem=nobody.pem, cafile=cafile)
 
-    async def test_the_wrong_purpose(self) -> None:
-        """A client's certificate on a server is named so."""
+    async def test_client_certificate_on_a_server_is_refused(self) -> None:
+        """A client's certificate on a server is refused as that."""
         made = certificates.authority().issue("localhost", purpose="client")
         await self.refused(
             "wrong-purpose", "serverAuth", pem=made.pem, cafile=certificates.cafile()
         )
 
-    async def test_revoked(self) -> None:
+    async def test_revoked_certificate_is_refused(self) -> None:
         """A certificate in the revocation list is refused as that."""
         made = certificates.authority().issue("localhost")
         listed = certificates.authority().revocation_list(made.certificate)
         crl = certificates.written("crl.pem", listed)
         await self.refused("revoked", pem=made.pem, cafile=certificates.cafile(), crl=crl)
 
-    async def test_a_fingerprint(self) -> None:
-        """Another fingerprint is refused; the one that the probe shows is the right one."""
+    async def test_wrong_fingerprint_shows_the_right_one(self) -> None:
+        """Another fingerprint is refused, and the report shows the right one."""
         made = certificates.authority().issue("localhost")
         cafile = certificates.cafile()
         url = await self.refused(
@@ -344,16 +344,16 @@ class CertificateTests(CausesTestCase):
 class AgreementTests(CausesTestCase):
     """Peers that have nothing in common."""
 
-    async def test_versions(self) -> None:
-        """No common version: the options to change are named, and with them it is connected."""
+    async def test_no_common_version_names_the_options(self) -> None:
+        """Without a common version the options to change are named, and with them it connects."""
         cafile = certificates.cafile()
         url = await self.secure(max_version="1.2")
         report = await self.probed(url, cafile=cafile, min_version="1.3")
         self.assertIn("min_version", self.told(report, "no-common-version"))
         await self.is_good(url, cafile=cafile, min_version="1.2")
 
-    async def test_ciphers(self) -> None:
-        """No common cipher: the same."""
+    async def test_no_common_cipher_names_the_option(self) -> None:
+        """Without a common cipher the option to change is named, and without it it is connected."""
         cafile = certificates.cafile()
         url = await self.secure(max_version="1.2", ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
         other = "ECDHE-ECDSA-AES256-GCM-SHA384"
@@ -361,15 +361,15 @@ class AgreementTests(CausesTestCase):
         self.assertIn("ciphers", self.told(report, "no-common-cipher"))
         await self.is_good(url, cafile=cafile, max_version="1.2")
 
-    async def test_application_protocols(self) -> None:
-        """No common application protocol: the option to change is named."""
+    async def test_no_common_application_protocol_names_the_option(self) -> None:
+        """Without a common application protocol the option to change is named."""
         # Our own servers leave that to the application's protocol; this is what others answer.
         url = await self.raw(says(b"", b"\x15\x03\x03\x00\x02\x02\x78", end="close"))
         report = await self.probed(url, alpn_protocols="imap")
         self.assertIn("alpn_protocols", self.told(report, "no-common-protocol"))
 
-    async def test_a_client_certificate_is_missing(self) -> None:
-        """Be it said in the handshake (TLS 1.2) or after it (1.3), local_cert is the remedy."""
+    async def test_missing_client_certificate_names_local_cert(self) -> None:
+        """Refused in the handshake (TLS 1.2) or after it (1.3), the remedy is local_cert."""
         cafile = certificates.cafile()
         for version in ("1.2", "1.3"):
             url = await self.secure(verify_peer="yes", cafile=cafile, max_version=version)
@@ -378,8 +378,8 @@ class AgreementTests(CausesTestCase):
             self.assertIn("local_cert", remedy)
             await self.is_good(url, cafile=cafile, local_cert=certificates.client())
 
-    async def test_a_client_certificate_is_not_trusted(self) -> None:
-        """That the peer refuses our certificate is told, and whom it must trust."""
+    async def test_untrusted_client_certificate_is_told(self) -> None:
+        """When the peer refuses our certificate, the report says which authority it must trust."""
         cafile = certificates.cafile()
         another = Authority.create("another")
         strange = certificates.issued("strange.pem", "client.example", purpose="client", by=another)
@@ -395,29 +395,29 @@ class AgreementTests(CausesTestCase):
 class EndTests(CausesTestCase):
     """Peers that leave, at each step."""
 
-    async def test_no_one_there(self) -> None:
-        """A port that refuses, and a name that does not exist."""
+    async def test_refused_port_and_unknown_name_are_told_apart(self) -> None:
+        """A port that refuses, and a name that does not exist, have causes of their own."""
         self.told(await self.probed(f"tls://127.0.0.1:{self.free_port()}"), "refused")
         self.resolving()
         self.told(await self.probed("tls://nowhere.example:1"), "no-such-name")
 
-    async def test_no_answer(self) -> None:
-        """A port that answers no one: a firewall may be dropping the packets."""
+    async def test_dropped_packets_suggest_a_firewall(self) -> None:
+        """A port that answers nothing: a firewall may be dropping the packets."""
         url = f"tls://127.0.0.1:{self.full_port()}"
         report = await self.probed(url, timeout=0.2)
         self.told(report, "timeout", "firewall")
         self.assertEqual([each.outcome.value for each in report.addresses], ["given up"])
 
-    async def test_before_the_handshake(self) -> None:
-        """A peer that hangs up or resets before or in the handshake did not speak TLS."""
+    async def test_end_before_or_in_the_handshake_is_closed(self) -> None:
+        """A peer that hangs up or resets before or in the handshake may not speak TLS."""
         hello = b"\x16\x03\x03\x00\x7a\x02\x00"
         for end in ("close", "reset"):
             for said in ((b"",), (b"", b""), (b"", hello)):
                 url = await self.raw(says(*said, end=end))
                 self.told(await self.probed(url), "closed", "Is this port for TLS?")
 
-    async def test_in_the_dialogue(self) -> None:
-        """A peer that leaves in the dialogue is told as that, at each of its steps."""
+    async def test_end_in_the_dialogue_is_peer_left(self) -> None:
+        """A peer that leaves in the dialogue is reported as that, at each of its steps."""
         steps = (b"220 a ESMTP\r\n", b"250-a\r\n250 STARTTLS\r\n")
         for end in ("close", "reset"):
             for count in range(1, 3):
@@ -428,15 +428,15 @@ class EndTests(CausesTestCase):
                 assert report.failed_stage is not None
                 self.assertEqual(report.failed_stage.value, "negotiation")
 
-    async def test_after_the_go_ahead(self) -> None:
+    async def test_end_after_the_go_ahead_is_closed(self) -> None:
         """A peer that says "go ahead" and then leaves did so in the handshake."""
         steps = (b"220 a ESMTP\r\n", b"250-a\r\n250 STARTTLS\r\n", b"220 go ahead\r\n")
         for end in ("close", "reset"):
             url = await self.raw(says(*steps, end=end))
             self.told(await self.probed(f"{url}?starttls=smtp"), "closed")
 
-    async def test_no_offer(self) -> None:
-        """A peer that has no TLS to offer, and one that refuses it, are two things."""
+    async def test_no_offer_and_refusal_are_told_apart(self) -> None:
+        """A peer that has no TLS to offer, and one that refuses it, have causes of their own."""
         for answers, cause in (
             ((b"250 a\r\n",), "tls-not-offered"),
             ((b"250-a\r\n250 STARTTLS\r\n", b"454 not now\r\n"), "tls-refused"),
@@ -444,8 +444,8 @@ class EndTests(CausesTestCase):
             url = await self.raw(says(b"220 a ESMTP\r\n", *answers))
             self.told(await self.probed(f"{url}?starttls=smtp"), cause)
 
-    async def test_after_the_handshake(self) -> None:
-        """A goodbye after the handshake is no failure, and a line that is cut is one."""
+    async def test_goodbye_is_no_failure_and_a_reset_is(self) -> None:
+        """To close after the handshake is no failure, and to abort the connection is one."""
         cafile = certificates.cafile()
         leaving: Callable[[type[Protocol]], Any] = Factory.forProtocol
         report = await self.probed(await self.secure(leaving(Leaving)), cafile=cafile, wait=5)
@@ -454,8 +454,8 @@ class EndTests(CausesTestCase):
         report = await self.probed(await self.secure(leaving(Cutting)), cafile=cafile, wait=5)
         self.told(report, "reset")
 
-    async def test_a_banner_cannot_move_the_cursor(self) -> None:
-        """Whatever a stranger says, the terminal stays as it is."""
+    async def test_banner_cannot_move_the_cursor(self) -> None:
+        """Whatever an untrusted peer says, no escape sequence reaches the terminal."""
         banner = b"\x1b[2J\x1b[H220 \xe2\x80\xae\x9b2J ESMTP\r\n"
         port = await self.listening("tcp://127.0.0.1:0", says(banner))
         for url in (f"tls://localhost:{port}", f"tcp://localhost:{port}",

@@ -40,8 +40,8 @@ def document(report: ProbeReport) -> dict[str, Any]:
 class DocumentTests(SynchronousTestCase):
     """Reports as JSON."""
 
-    def test_the_page_explains_every_key(self) -> None:
-        """No key is undocumented, and none is documented that is not there, in this order."""
+    def test_page_explains_every_key(self) -> None:
+        """``docs/probe.md`` explains every key, in this order, and no other."""
         seen, failed = document(GOOD), document(BAD)
         survey: dict[str, Any] = as_survey_document(Survey("mail.example.com", (GOOD, BAD)), NOW)
         objects: dict[str, dict[str, Any]] = {
@@ -56,7 +56,7 @@ class DocumentTests(SynchronousTestCase):
         }
         self.assertEqual({owner: [*keys] for owner, keys in objects.items()}, explained())
 
-    def test_what_was_promised(self) -> None:
+    def test_promised_keys_are_there(self) -> None:
         """The keys that programs may rely on are there, and a diagnosis has these and no others."""
         promised = {
             "url", "connected", "verified", "session", "addresses", "timing", "chain", "diagnosis",
@@ -69,20 +69,20 @@ class DocumentTests(SynchronousTestCase):
             ["cause", "fault", "permanent", "summary", "evidence", "remedy"],
         )
 
-    def test_keys_are_always_there(self) -> None:
-        """Programs need not ask whether a key exists: what does not apply is null."""
+    def test_every_report_has_every_key(self) -> None:
+        """Every report has every key, with null for what does not apply."""
         for report in (BAD, CLEAR):
             self.assertEqual([*as_document(report, NOW)], [*as_document(GOOD, NOW)])
         self.assertIsNone(document(CLEAR)["session"])
 
-    def test_the_session_has_the_fields_of_Session(self) -> None:
-        """A program that knows `txtransport.Session` knows the object."""
+    def test_session_has_the_fields_of_Session(self) -> None:
+        """The keys of the session are the fields of `txtransport.Session`."""
         session = document(GOOD)["session"]
         self.assertEqual([*session], [field.name for field in fields(Session)])
         self.assertEqual(session["peer_certificate"], document(GOOD)["chain"][0]["fingerprint"])
 
     def test_times_are_milliseconds(self) -> None:
-        """Each stage has its own time, and what was not reached has null."""
+        """Each stage has its own time, and a stage that was not reached has null."""
         self.assertEqual(
             document(GOOD)["timing"],
             {
@@ -97,21 +97,21 @@ class DocumentTests(SynchronousTestCase):
         timing = document(BAD)["timing"]
         self.assertEqual((timing["handshake"], timing["first_byte"]), (1.0, None))
 
-    def test_a_failure(self) -> None:
-        """Where and why it failed, and what the peer had shown by then."""
+    def test_failure_has_stage_cause_and_chain(self) -> None:
+        """A failure has its stage, its cause, and the certificates that the peer had sent."""
         failed = document(BAD)
         self.assertEqual((failed["connected"], failed["verified"]), (False, False))
         self.assertEqual((failed["stage"], failed["diagnosis"]["cause"]),
                          ("handshake", "plaintext-peer"))  # fmt: skip
         self.assertEqual(len(failed["chain"]), 2)
 
-    def test_it_is_json(self) -> None:
-        """Every report can be written, and read again as it was."""
+    def test_every_report_survives_json(self) -> None:
+        """Every report can be written as JSON, and read again as it was."""
         for report in (GOOD, BAD, CLEAR):
             made = as_document(report, NOW)
             self.assertEqual(json.loads(json.dumps(made)), made)
 
-    def test_no_secret(self) -> None:
+    def test_passphrase_is_in_no_document(self) -> None:
         """A passphrase in the URL is in no document."""
         url = TransportURL.parse("tls://a.example:1?passphrase=hidden&local_cert=a.pem")
         text = json.dumps(as_document(evolve(GOOD, url=url), NOW))

@@ -43,8 +43,8 @@ class ProbingTests(LoopbackTestCase):
         )
         return f"tls://localhost:{port}{query}"
 
-    async def test_all_is_well(self) -> None:
-        """The session, the chain, the stages and the address of a good connection are seen."""
+    async def test_good_connection_is_reported_whole(self) -> None:
+        """The session, the chain, the stages and the address of a good connection are reported."""
         report = await self.probed(
             await self.serving("?starttls=smtp"), cafile=certificates.cafile()
         )
@@ -62,16 +62,16 @@ class ProbingTests(LoopbackTestCase):
         self.assertEqual(messages[:4], ["looking up localhost", "connecting to 127.0.0.1",
                                     "negotiating", "shaking hands"])  # fmt: skip
 
-    async def test_the_first_byte(self) -> None:
-        """What the peer says of its own accord is kept up to a bound, and no echo of ours."""
+    async def test_first_bytes_are_the_peer_s_and_bounded(self) -> None:
+        """The first bytes are the peer's, without the outcome of STARTTLS, up to a bound."""
         report = await self.probed(
             await self.serving("?starttls=smtp"), cafile=certificates.cafile()
         )
         assert report.first_byte is not None
         self.assertEqual(report.first_byte.data, (b"hello\r\n" * 40)[:MAX_FIRST_BYTES])
 
-    async def test_resumption(self) -> None:
-        """A second connection takes up the session, unless there are no tickets."""
+    async def test_second_connection_shows_resumption(self) -> None:
+        """A second connection resumes the session, unless there are no tickets."""
         cafile = certificates.cafile()
         for version in ("1.2", "1.3"):
             url = await self.serving(max_version=version)
@@ -79,8 +79,8 @@ class ProbingTests(LoopbackTestCase):
         url = await self.serving()
         self.assertIs((await self.probed(url, cafile=cafile, no_ticket=True)).is_resumed, False)
 
-    async def test_a_second_connection_that_fails(self) -> None:
-        """That a peer does not let us in twice is no failure of the first time."""
+    async def test_failing_second_connection_is_no_failure(self) -> None:
+        """When a second connection fails, the first is reported as it was."""
         server = txtransport.server(
             self.reactor, "tls://127.0.0.1:0", local_cert=certificates.site()
         )
@@ -97,7 +97,7 @@ class ProbingTests(LoopbackTestCase):
         await stopped[0]
         self.assertEqual((report.is_verified, report.is_resumed), (True, None))
 
-    async def test_in_the_clear(self) -> None:
+    async def test_plain_connection_has_no_session_and_no_second_one(self) -> None:
         """Without TLS there is no session and no second connection, and nothing is verified."""
         recorders = Recorders()
         port = await self.listening("tcp://127.0.0.1:0", recorders)
@@ -107,7 +107,7 @@ class ProbingTests(LoopbackTestCase):
         self.assertEqual((report.is_connected, report.is_verified), (True, False))
         self.assertEqual((report.is_resumed, recorders.built), (None, 1))
 
-    async def test_a_local_socket(self) -> None:
+    async def test_local_socket_has_its_path_as_address(self) -> None:
         """A local socket has a path where others have an address."""
         path = self.socket_path()
         await self.listening(f"unix://{path}", Factory.forProtocol(Greeter))
@@ -116,8 +116,8 @@ class ProbingTests(LoopbackTestCase):
         self.assertEqual([(each.host, each.outcome) for each in report.addresses],
                          [(path, AddressOutcome.CONNECTED)])  # fmt: skip
 
-    async def test_several_addresses(self) -> None:
-        """Each address that was tried is there, with why it failed."""
+    async def test_every_address_tried_is_reported(self) -> None:
+        """Each address that was tried is reported, with why it failed."""
         self.resolving(**{"two.example": ["127.0.0.2", "127.0.0.1"]})
         port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Greeter))
         report = await self.probed(f"tcp://two.example:{port}")
@@ -126,7 +126,7 @@ class ProbingTests(LoopbackTestCase):
         self.assertEqual((first.host, first.diagnosis.cause), ("127.0.0.2", "refused"))
         self.assertEqual((second.host, second.outcome), ("127.0.0.1", AddressOutcome.CONNECTED))
 
-    async def test_it_goes_on_in_the_clear_if_it_may(self) -> None:
+    async def test_allowed_plaintext_is_connected_and_not_verified(self) -> None:
         """With starttls_policy=may a peer without TLS is connected, and not verified."""
 
         class NoTLS(Protocol):
@@ -142,22 +142,22 @@ class ProbingTests(LoopbackTestCase):
         report = await self.probed(f"tls://127.0.0.1:{port}?starttls=smtp&starttls_policy=may")
         self.assertEqual((report.is_connected, report.session), (True, None))
 
-    async def test_wrong_urls_and_options(self) -> None:
-        """What is wrong with the URL or an option is no report, but an error."""
+    async def test_wrong_url_or_option_raises(self) -> None:
+        """A wrong URL or option raises, and makes no report."""
         with self.assertRaises(InvalidTransport):
             await self.probed("tls://localhost")
         with self.assertRaises(InvalidOption):
             await self.probed("tls://localhost:1", cafile="/no/such/file")
 
-    async def test_a_transport_that_is_not_to_be_had(self) -> None:
-        """What cannot be had here was not tried, and says why."""
+    async def test_unavailable_transport_is_not_tried(self) -> None:
+        """A transport that is unavailable is not tried, and the report says why."""
         report = await self.probed("sslv3://localhost:1")
         assert report.diagnosis is not None
         self.assertEqual((report.diagnosis.cause, report.spans), ("unavailable", ()))
         self.assertEqual((report.milliseconds, report.failed_stage), (0.0, None))
 
-    async def test_a_peer_that_never_says_goodbye(self) -> None:
-        """A peer that does not answer our goodbye is not waited for."""
+    async def test_peer_that_does_not_close_is_not_waited_for(self) -> None:
+        """A peer that does not close its side is not waited for."""
         recorders = Recorders()
         url = await self.serving(factory=recorders)
         arrived = recorders.next()
@@ -172,8 +172,8 @@ class ProbingTests(LoopbackTestCase):
         server.transport.resumeProducing()  # type: ignore[union-attr]
         await server.gone()
 
-    async def test_cancelled(self) -> None:
-        """Given up at any time, it ends, and leaves nothing behind."""
+    async def test_cancelled_probe_leaves_nothing(self) -> None:
+        """A probe that is cancelled, at any moment, ends and leaves no connection."""
         recorders = Recorders()
         url = await self.serving(factory=recorders)
         for moment in ("connecting to", "shaking", "waiting", "again"):

@@ -22,10 +22,10 @@ from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 
 class CandidateTests(SynchronousTestCase):
-    """The table."""
+    """The table of what is tried."""
 
-    def test_the_usual_ones(self) -> None:
-        """Mail, web, directories and databases are there, each by its own port."""
+    def test_mail_web_directories_and_databases_are_tried(self) -> None:
+        """Mail, web, directories and databases are in the table, each with its own port."""
         urls = {str(candidate.url_for("a.example")) for candidate in CANDIDATES}
         for url in (
             "tls://a.example:25?starttls=smtp",
@@ -41,17 +41,17 @@ class CandidateTests(SynchronousTestCase):
         ):
             self.assertIn(url, urls)
 
-    def test_each_once(self) -> None:
-        """No way is tried twice."""
+    def test_no_url_is_tried_twice(self) -> None:
+        """No URL is tried twice."""
         urls = [str(candidate.url_for("a.example")) for candidate in CANDIDATES]
         self.assertEqual(len(urls), len(set(urls)))
 
-    def test_every_protocol(self) -> None:
-        """Every protocol that a client can switch is tried, but those between servers."""
+    def test_every_starttls_protocol_is_tried(self) -> None:
+        """Every STARTTLS protocol for clients is tried, and none that is between servers."""
         missing = set(STARTTLS_PROTOCOLS) - {candidate.starttls for candidate in CANDIDATES}
         self.assertEqual(missing, {"xmpp-server"})
 
-    def test_an_address(self) -> None:
+    def test_address_is_a_host(self) -> None:
         """An IPv6 address is a host as well."""
         self.assertEqual(str(Candidate("https", 443).url_for("::1")), "tls://[::1]:443")
 
@@ -77,8 +77,8 @@ class SurveyTests(LoopbackTestCase):
         port = await self.listening(f"tls://127.0.0.1:0{query}", Recorders(), **options)
         return Candidate("ours", port, query.partition("=")[2] or None)
 
-    async def test_what_works_and_what_does_not(self) -> None:
-        """What is verified, what answers and fails, and what is silent are messages apart."""
+    async def test_working_failing_and_silent_are_told_apart(self) -> None:
+        """What is verified, what answers and fails, and what is silent are told apart."""
         good, imap = await self.candidate(), await self.candidate("?starttls=imap")
         other = certificates.issued("other-name.pem", "other.example")
         bad = await self.candidate(local_cert=other)
@@ -90,14 +90,14 @@ class SurveyTests(LoopbackTestCase):
         self.assertEqual((failing.url.port, failing.diagnosis.cause), (bad.port, "wrong-name"))
         self.assertEqual(seen.silent, (nobody.url_for("localhost"),))
 
-    async def test_a_port_that_works_one_way_need_not_work_another(self) -> None:
-        """TLS at once to a port that works with STARTTLS is no failure to speak of."""
+    async def test_port_that_works_is_not_listed_as_failing(self) -> None:
+        """A port that works with STARTTLS is not listed as failing without it."""
         smtp = await self.candidate("?starttls=smtp")
         seen = await self.surveyed(evolve(smtp, starttls=None), smtp)
         self.assertEqual((len(seen.answering), seen.failing), (2, ()))
 
-    async def test_bounds(self) -> None:
-        """No more than eight are tried at the same time, and each has its own deadline."""
+    async def test_connections_and_time_are_bounded(self) -> None:
+        """At most eight connections are open at the same time, each with its own deadline."""
         present: set[object] = set()
         most = 0
 
@@ -120,23 +120,23 @@ class SurveyTests(LoopbackTestCase):
         causes = {report.diagnosis.cause for report in seen.answering if report.diagnosis}
         self.assertEqual(causes, {"timeout"})
 
-    async def test_no_such_host(self) -> None:
-        """A name without an address is said once, and not once a port."""
+    async def test_unknown_name_is_reported_once(self) -> None:
+        """A name without an address is reported once, and not for every port."""
         self.resolving()
         seen = await self.surveyed(Candidate("https", 443), host="nowhere.example")
         assert seen.diagnosis is not None
         self.assertEqual((seen.diagnosis.cause, seen.answering, seen.silent),
                          ("no-such-name", (), ()))  # fmt: skip
 
-    async def test_a_wrong_option(self) -> None:
-        """What is wrong with an option is said before anything is opened."""
+    async def test_wrong_option_raises_before_anything_is_opened(self) -> None:
+        """A wrong option raises before anything is opened."""
         port = await self.listening("tcp://127.0.0.1:0", recorders := Recorders())
         with self.assertRaises(InvalidOption):
             await self.surveyed(Candidate("ours", port), cafile="/no/such/file")
         self.assertEqual(recorders.built, 0)
 
-    async def test_cancelled(self) -> None:
-        """Given up, it leaves nothing behind."""
+    async def test_cancelled_survey_leaves_nothing(self) -> None:
+        """A survey that is cancelled leaves no connection."""
         port = await self.listening("tcp://127.0.0.1:0", recorders := Recorders())
         arrived = recorders.next()
         running = Deferred.fromCoroutine(self.surveyed(*[Candidate("silent", port)] * 12))
@@ -147,8 +147,8 @@ class SurveyTests(LoopbackTestCase):
         for recorder in recorders.all:
             await self.end(recorder)
 
-    async def test_told(self) -> None:
-        """Whoever waits is messages how far it is."""
+    async def test_progress_is_counted(self) -> None:
+        """The caller is told how many have been tried."""
         messages: list[str] = []
         candidates = [Candidate("nobody", self.free_port())] * 3
         await survey(
@@ -164,37 +164,37 @@ class TextTests(SynchronousTestCase):
         "mail.example.com", (BAD, GOOD), (TransportURL.parse("tls://mail.example.com:443"),)
     )
 
-    def test_everything_is_told(self) -> None:
-        """The URLs that work, those that fail with their cause and remedy, and the silent."""
+    def test_text_has_working_failing_and_silent(self) -> None:
+        """The URLs that work, those that fail, with cause and remedy, and how many are silent."""
         text = as_survey_text(self.SEEN, TerminalStyle())
         self.assertIn("  tls://mail.example.com:143?starttls=imap\n", text)
         self.assertIn("plaintext-peer: the peer speaks SMTP\n", text)
         self.assertIn("Use tls://mail.example.com:465?starttls=smtp on this port", text)
         self.assertTrue(text.endswith("1 URL works; 1 of 3 usual ways are silent\n"), text)
 
-    def test_brief(self) -> None:
+    def test_quiet_lists_the_urls_that_work(self) -> None:
         """``--quiet`` leaves the URLs that work, one a line, for a script to read."""
         self.assertEqual(
             as_survey_text(self.SEEN, TerminalStyle(is_coloured=True), is_brief=True),
             "tls://mail.example.com:143?starttls=imap\n",
         )
 
-    def test_none(self) -> None:
-        """That none works is the verdict, also in brief."""
+    def test_no_url_that_works_is_the_verdict(self) -> None:
+        """When no URL works, the verdict says so, also with ``--quiet``."""
         seen = evolve(self.SEEN, answering=())
         for is_brief in (False, True):
             text = as_survey_text(seen, TerminalStyle(), is_brief=is_brief)
             self.assertTrue(text.endswith("none works; 1 of 1 usual ways are silent\n"), text)
 
-    def test_no_host(self) -> None:
-        """Why none could be tried is messages as any diagnosis is."""
+    def test_failed_look_up_is_a_diagnosis(self) -> None:
+        """Why none could be tried is shown like any diagnosis."""
         seen = Survey("mail.example.com", diagnosis=BAD.diagnosis)
         self.assertIn(
             "not connected: tls://mail.example.com:465", as_survey_text(seen, TerminalStyle())
         )
 
-    def test_unverified(self) -> None:
-        """What is connected by options that verify no one does not count as working."""
+    def test_unverified_is_not_working(self) -> None:
+        """What is connected by options that verify nothing does not count as working."""
         assert GOOD.session is not None
         weak = evolve(GOOD, session=evolve(GOOD.session, verified=False))
         text = as_survey_text(Survey("mail.example.com", (weak,)), TerminalStyle())

@@ -25,8 +25,8 @@ def shown(report: ProbeReport, style: TerminalStyle = PLAIN, *, is_brief: bool =
 class TextTests(SynchronousTestCase):
     """The report as a whole."""
 
-    def test_everything_is_told(self) -> None:
-        """Addresses, times, session, versions, chain and verdict are all there."""
+    def test_every_fact_is_shown(self) -> None:
+        """Addresses, times, session, versions, chain and verdict are all shown."""
         text = shown(GOOD)
         for fact in (
             "2001:db8::1  failed after 0.2 ms: nothing listens there",
@@ -47,8 +47,8 @@ class TextTests(SynchronousTestCase):
             self.assertIn(fact, text)
         self.assertTrue(text.endswith("\n\nconnected, verified\n"))
 
-    def test_the_chain_is_a_tree(self) -> None:
-        """Whoever vouches stands above, be it that it was not sent, and the leaf is the last."""
+    def test_chain_is_a_tree_with_the_leaf_last(self) -> None:
+        """An issuer stands above what it issued, even if it was not sent; the leaf is last."""
         lines = shown(GOOD).splitlines()
         begin = lines.index("chain")
         self.assertEqual(lines[begin + 1], "  CN=txtransport test CA (issuer, not sent)")
@@ -57,13 +57,13 @@ class TextTests(SynchronousTestCase):
         root = evolve(CHAIN[1], issuer=CHAIN[1].subject)
         self.assertNotIn("not sent", shown(evolve(GOOD, chain=(CHAIN[0], root))))
 
-    def test_an_endless_chain(self) -> None:
+    def test_long_chain_stays_within_the_window(self) -> None:
         """A peer that sends a hundred certificates does not push the tree out of the window."""
         lines = shown(evolve(GOOD, chain=CHAIN[:1] * 100), TerminalStyle(40)).splitlines()
         self.assertEqual(sum("`- CN=mail.example.com" in line for line in lines), 100)
         self.assertLessEqual(max(map(len, lines)), 40)
 
-    def test_the_waterfall(self) -> None:
+    def test_bars_follow_one_another(self) -> None:
         """Each stage's bar begins where the one before it ends, and is as long as it took."""
         lines = shown(GOOD).splitlines()
         bars = [line for line in lines if "#" in line]
@@ -74,12 +74,12 @@ class TextTests(SynchronousTestCase):
         lengths = [line.count("#") for line in bars]
         self.assertEqual(sorted(lengths), [lengths[0], lengths[2], lengths[1], lengths[3]])
 
-    def test_an_address_is_not_looked_up(self) -> None:
+    def test_address_has_no_look_up_time(self) -> None:
         """Where nothing was looked up, no time is shown for it."""
         self.assertNotIn("look-up", shown(CLEAR))
 
-    def test_a_failure(self) -> None:
-        """What is wrong, whose fault it is, what was seen and what to do; the URL is whole."""
+    def test_failure_says_cause_fault_evidence_and_remedy(self) -> None:
+        """A failure says what is wrong, whose fault it is, what was seen and what to do."""
         text = shown(BAD)
         self.assertIn("not connected: tls://mail.example.com:465: the peer speaks SMTP", text)
         self.assertIn(
@@ -92,35 +92,35 @@ class TextTests(SynchronousTestCase):
                 "tls://mail.example.com:465?starttls=smtp", shown(BAD, TerminalStyle(width))
             )
 
-    def test_every_verdict(self) -> None:
-        """Verified, unverified, and in the clear are three things."""
+    def test_verdicts_are_told_apart(self) -> None:
+        """Verified, unverified, and in the clear are three verdicts."""
         weak = evolve(GOOD, session=evolve(SESSION, verified=False))
         self.assertIn("connected, NOT verified", shown(weak))
         clear = shown(CLEAR)
         self.assertIn("connected, in the clear: nothing is verified", clear)
         self.assertIn("The peer is a plain-text SMTP server. Use TLS.", clear)
 
-    def test_the_first_byte(self) -> None:
-        """That none came is shown as such, and so is that the peer hung up."""
+    def test_missing_first_byte_says_why(self) -> None:
+        """Whether the peer sent nothing or hung up is shown."""
         for first, text in (
             (FirstByte(1000.4), "none within 1.00 s; many servers wait for the client"),
             (FirstByte(2.0, is_goodbye=True), "none: the peer hung up after 2.0 ms"),
         ):
             self.assertIn(text, " ".join(shown(evolve(CLEAR, first_byte=first)).split()))
 
-    def test_days(self) -> None:
-        """A certificate that is over, or is not valid yet, is told in capitals."""
+    def test_expired_and_not_yet_valid_are_in_capitals(self) -> None:
+        """A certificate that has expired, or is not valid yet, is marked in capitals."""
         over = evolve(CHAIN[0], not_after=NOW - timedelta(days=3))
         early = evolve(CHAIN[0], not_before=NOW + timedelta(days=3))
         self.assertIn("EXPIRED 3 days ago", shown(evolve(GOOD, chain=(over,))))
         self.assertIn("NOT YET valid", shown(evolve(GOOD, chain=(early,))))
 
-    def test_brief(self) -> None:
+    def test_quiet_is_the_verdict_alone(self) -> None:
         """``--quiet`` leaves the verdict."""
         self.assertEqual(shown(GOOD, is_brief=True), "connected, verified\n")
         self.assertTrue(shown(BAD, is_brief=True).startswith("not connected: "))
 
-    def test_any_width(self) -> None:
+    def test_no_line_is_wider_than_the_window(self) -> None:
         """No line is wider than the window, but for a word that cannot be broken."""
         for report in (GOOD, BAD, CLEAR):
             for width in (24, 40, 80, 200):
@@ -156,8 +156,8 @@ class HarmlessTests(SynchronousTestCase):
             self.assertTrue(text.replace("\n", "").isprintable(), ascii(text))
             self.assertIn("\\x1b", text)
 
-    def test_colours(self) -> None:
-        """With colours there are colours, each taken back in its line, and the same words."""
+    def test_colours_change_no_words(self) -> None:
+        """With colours the words are the same, and each colour ends in its line."""
         plain, coloured = shown(BAD), shown(BAD, TerminalStyle(is_coloured=True))
         self.assertIn("\x1b[31mnot connected", coloured)
         for line in coloured.splitlines():

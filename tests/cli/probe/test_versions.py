@@ -25,7 +25,7 @@ class VersionsTests(LoopbackTestCase):
         )
         return f"tls://localhost:{port}{query}"
 
-    async def test_each_alone(self) -> None:
+    async def test_every_version_is_offered_alone(self) -> None:
         """Every version is offered, the oldest first, and what is refused has its cause."""
         url = await self.serving(max_version="1.2")
         tried = await self.tried(url, cafile=certificates.cafile())
@@ -37,21 +37,21 @@ class VersionsTests(LoopbackTestCase):
         self.assertEqual(tried[3].diagnosis.cause, "no-common-version")
         self.assertIsNone(tried[2].diagnosis)
 
-    async def test_the_old_ones(self) -> None:
+    async def test_old_versions_are_found(self) -> None:
         """A server that still speaks TLS 1.0 is found to."""
         url = await self.serving(min_version="1.0", security_level=0)
         tried = await self.tried(url, cafile=certificates.cafile())
         self.assertTrue(all(version.is_accepted for version in tried), tried)
 
-    async def test_a_refused_certificate_is_an_answer(self) -> None:
+    async def test_refused_certificate_means_an_accepted_version(self) -> None:
         """A peer whose certificate is refused has accepted the version by then."""
         tried = await self.tried(await self.serving())
         self.assertEqual([version.is_accepted for version in tried], [False, False, True, True])
         assert tried[3].diagnosis is not None
         self.assertEqual(tried[3].diagnosis.cause, "unknown-issuer")
 
-    async def test_options_about_versions_do_not_count(self) -> None:
-        """What the URL says of versions does not hold for this; what else it says does."""
+    async def test_options_about_versions_are_ignored(self) -> None:
+        """What the URL says of versions is ignored; its other options are used."""
         url = await self.serving("?starttls=smtp")
         tried = await self.tried(
             f"{url}&min_version=1.2&max_version=1.2&ciphers=ECDHE-ECDSA-AES256-GCM-SHA384",
@@ -60,8 +60,8 @@ class VersionsTests(LoopbackTestCase):
         )
         self.assertEqual([version.is_accepted for version in tried], [False, False, True, True])
 
-    async def test_only_tls(self) -> None:
-        """Where there is no TLS over TCP, it is refused before anything is opened."""
+    async def test_only_tls_over_tcp_has_versions(self) -> None:
+        """Without TLS over TCP, it is refused before anything is opened."""
         for url in ("tcp://127.0.0.1:9", "tls+unix:///x?peer_name=a.example"):
             with self.assertRaises(InvalidTransport):
                 await self.tried(url)
