@@ -1,4 +1,4 @@
-"""A folder of development certificates: made, found again, and never at the cost of others."""
+"""A folder of development certificates: made, found again, and no file of others lost."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ class FolderTestCase(SynchronousTestCase):
         self.path = made / "certificates"
 
     def folder(self, **keywords: Any) -> Folder:
-        """The folder, as the next run finds it."""
+        """Read the folder, as the next run does."""
         return Folder.of(str(self.path), **keywords)
 
     def contents(self) -> dict[str, bytes]:
-        """Its files and what is in them."""
+        """The names of its files, and what is in them."""
         return {path.name: path.read_bytes() for path in self.path.iterdir()}
 
 
 class MakingTests(FolderTestCase):
-    """What is made."""
+    """A folder that is new."""
 
     def test_nothing_is_written_before_it_is_needed(self) -> None:
         """A folder is made with the first certificate, not sooner."""
@@ -85,7 +85,7 @@ class MakingTests(FolderTestCase):
 
 
 class FindingTests(FolderTestCase):
-    """What was made before."""
+    """A folder that exists already."""
 
     def test_later_runs_issue_from_the_same_authority(self) -> None:
         """A later run issues from the same authority, whose files it leaves as they are."""
@@ -106,8 +106,8 @@ class FindingTests(FolderTestCase):
         self.assertNotEqual(first.certificate, second.certificate)
         self.assertEqual(pem.read_authorities("local_cert", path), [second.certificate])
 
-    def in_the_way(self, file: str, *names: str) -> None:
-        """That file is in the way, and stays as it is; nothing else is written."""
+    def assert_left_alone(self, file: str, *names: str) -> None:
+        """Check that the file is refused and left as it is, and nothing else is written."""
         before = self.contents()
 
         def attempt() -> None:
@@ -122,12 +122,12 @@ class FindingTests(FolderTestCase):
         """A file of that name that the authority has not issued is left alone."""
         self.path.mkdir()
         (self.path / "a.pem").write_bytes(b"precious")
-        self.in_the_way("a.pem", "a")
+        self.assert_left_alone("a.pem", "a")
         for content in (b"", self_signed("a").pem, Authority.create().issue("a").pem):
             (self.path / "a.pem").write_bytes(content)
-            self.in_the_way("a.pem", "a")
+            self.assert_left_alone("a.pem", "a")
         self.folder().issue(["b"])
-        self.in_the_way("a.pem", "a")
+        self.assert_left_alone("a.pem", "a")
 
     def test_broken_link_stays(self) -> None:
         """A link to a file that does not exist is left alone as well."""
@@ -140,32 +140,32 @@ class FindingTests(FolderTestCase):
         self.folder().issue(["a"])
         key = (self.path / "ca-key.pem").read_bytes()
         (self.path / "ca-key.pem").unlink()
-        self.in_the_way("ca.pem", "a")
+        self.assert_left_alone("ca.pem", "a")
         (self.path / "ca-key.pem").write_bytes(Authority.create().issue("x").key_pem())
-        self.in_the_way("ca.pem", "a")
+        self.assert_left_alone("ca.pem", "a")
         (self.path / "ca-key.pem").write_bytes(key)
         (self.path / "ca.pem").unlink()
-        self.in_the_way("ca-key.pem", "a")
+        self.assert_left_alone("ca-key.pem", "a")
 
-    def write(self, made: Issued) -> None:
-        """That is in the place of the authority, with its key."""
+    def write_authority(self, made: Issued) -> None:
+        """Write a certificate and its key in the place of the authority's."""
         self.path.mkdir(exist_ok=True)
         (self.path / "ca.pem").write_bytes(made.cert_pem)
         (self.path / "ca-key.pem").write_bytes(made.key_pem())
 
     def test_certificate_that_is_no_authority_is_refused(self) -> None:
         """A certificate that may not issue others, or has a key of another kind, is refused."""
-        self.write(self_signed("a"))
-        self.in_the_way("ca.pem", "a")
-        self.write(Authority.create().issue("a", key="rsa"))
-        self.in_the_way("ca.pem", "a")
+        self.write_authority(self_signed("a"))
+        self.assert_left_alone("ca.pem", "a")
+        self.write_authority(Authority.create().issue("a", key="rsa"))
+        self.assert_left_alone("ca.pem", "a")
 
     def test_expired_authority_is_refused_with_its_date(self) -> None:
         """An expired authority is refused with its date, and not replaced unasked."""
         long_ago = datetime.now(timezone.utc) - timedelta(days=400)
         root = Authority.create(now=long_ago, days=2)
-        self.write(Issued(root.certificate, root.key))
-        self.in_the_way("ca.pem", "a")
+        self.write_authority(Issued(root.certificate, root.key))
+        self.assert_left_alone("ca.pem", "a")
         problem = self.assertRaises(NotOurs, self.folder)
         self.assertIn(f"valid until {long_ago + timedelta(days=2):%Y-%m-%d}", str(problem))
 

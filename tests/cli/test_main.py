@@ -41,8 +41,8 @@ class MainTestCase(SynchronousTestCase):
                 status = int(end.code or 0)
         return status, output.getvalue(), complaints.getvalue()
 
-    def seen(self, what: DemoReport | BaseException) -> None:
-        """The demo comes to that."""
+    def demo_gives(self, what: DemoReport | BaseException) -> None:
+        """Make the demo return that report, or raise that exception."""
 
         def run() -> DemoReport:
             if isinstance(what, BaseException):
@@ -53,7 +53,7 @@ class MainTestCase(SynchronousTestCase):
 
     @contextmanager
     def output(self, path: str | int) -> Iterator[None]:
-        """Standard output goes there, as Python buffers it."""
+        """Send standard output there, buffered as Python does."""
         with open(path, "w", encoding="utf-8") as file:
             self.patch(sys, "stdout", file)
             yield
@@ -103,11 +103,11 @@ class UsageTests(MainTestCase):
 
 
 class DemoTests(MainTestCase):
-    """``txtransport demo``, whatever the demo comes to."""
+    """``txtransport demo``, with a demo whose result the test chooses."""
 
     def test_demo_writes_text_by_default(self) -> None:
         """By default people read it; the first line has the versions."""
-        self.seen(REPORT)
+        self.demo_gives(REPORT)
         status, output, complaints = self.does("demo")
         self.assertEqual((status, complaints), (0, ""))
         self.assertTrue(output.startswith(f"txtransport {metadata.version('txtransport')}, "))
@@ -115,14 +115,14 @@ class DemoTests(MainTestCase):
 
     def test_demo_text_is_as_wide_as_the_window(self) -> None:
         """The text is as wide as the window."""
-        self.seen(REPORT)
+        self.demo_gives(REPORT)
         self.patch(os, "environ", {**os.environ, "COLUMNS": "40"})
         _, output, _ = self.does("demo")
         self.assertLessEqual(max(map(len, output.splitlines())), 40)
 
     def test_demo_writes_json_on_request(self) -> None:
         """With --json programs read it."""
-        self.seen(REPORT)
+        self.demo_gives(REPORT)
         status, output, complaints = self.does("demo", "--json")
         self.assertEqual((status, complaints), (0, ""))
         document = json.loads(output)
@@ -130,7 +130,7 @@ class DemoTests(MainTestCase):
 
     def test_wrong_result_makes_the_status_1(self) -> None:
         """A wrong result makes the status 1, in text and in JSON."""
-        self.seen(evolve(REPORT, rows=(UNREAD_ROW,)))
+        self.demo_gives(evolve(REPORT, rows=(UNREAD_ROW,)))
         status, output, _ = self.does("demo")
         self.assertEqual(status, 1)
         self.assertIn("NOT as they should be", output)
@@ -139,14 +139,14 @@ class DemoTests(MainTestCase):
 
     def test_signal_ends_the_demo_with_its_status(self) -> None:
         """A signal ends the demo with the status that shells know, and without output."""
-        self.seen(Interrupted(15))
+        self.demo_gives(Interrupted(15))
         self.assertEqual(self.does("demo"), (143, "", ""))
-        self.seen(KeyboardInterrupt())
+        self.demo_gives(KeyboardInterrupt())
         self.assertEqual(self.does("demo"), (130, "", ""))
 
     def test_system_error_is_one_line(self) -> None:
         """An error of the system is reported in one line."""
-        self.seen(FileNotFoundError("No usable temporary directory found"))
+        self.demo_gives(FileNotFoundError("No usable temporary directory found"))
         self.assertEqual(
             self.does("demo"), (1, "", "txtransport: No usable temporary directory found\n")
         )
@@ -157,7 +157,7 @@ class OutputTests(MainTestCase):
 
     def test_reader_that_has_gone_is_no_error(self) -> None:
         """``| head -1`` is no error, neither now nor when Python exits."""
-        self.seen(REPORT)
+        self.demo_gives(REPORT)
         for words in (["demo"], ["demo", "--json"], ["--help"], ["--version"]):
             reading, writing = os.pipe()
             os.close(reading)
@@ -173,7 +173,7 @@ class OutputTests(MainTestCase):
         """When the output cannot be written, the status is 1."""
         if not FULL.exists():
             self.skipTest("this system has no /dev/full")
-        self.seen(REPORT)
+        self.demo_gives(REPORT)
         complaints = io.StringIO()
         with self.output(str(FULL)), redirect_stderr(complaints):
             status = main(["demo"])
@@ -182,13 +182,13 @@ class OutputTests(MainTestCase):
 
     def test_missing_standard_output_keeps_the_status(self) -> None:
         """Without standard output the status is still right."""
-        self.seen(REPORT)
+        self.demo_gives(REPORT)
         self.patch(sys, "stdout", None)
         self.assertEqual(main(["demo"]), 0)
 
     def test_characters_outside_the_encoding_are_escaped(self) -> None:
         """Characters that the terminal's encoding lacks are escaped."""
-        self.seen(evolve(REPORT, rows=(evolve(UNREAD_ROW, reason="müde…"),)))
+        self.demo_gives(evolve(REPORT, rows=(evolve(UNREAD_ROW, reason="müde…"),)))
         raw = io.BytesIO()
         self.patch(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
         self.assertEqual(main(["demo"]), 1)
@@ -196,10 +196,10 @@ class OutputTests(MainTestCase):
 
 
 class ProcessTests(SynchronousTestCase):
-    """The real thing, as ``make run`` calls it."""
+    """The demo in a process of its own, as ``make run`` calls it."""
 
     def run_demo(self, *options: str) -> subprocess.CompletedProcess[str]:
-        """A whole run in a process of its own, which must leave no file behind."""
+        """Run the demo in a process of its own, which must leave no file behind."""
         with tempfile.TemporaryDirectory() as folder:
             environment = {**os.environ, "TMPDIR": folder, "HOME": ""}
             environment.pop("COLUMNS", None)

@@ -1,4 +1,4 @@
-"""A command's work: run by the reactor, and ended by signals."""
+"""A command's work: run by the reactor, and cancelled by signals."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from txtransport.cli.reactor import Interrupted, run_until_complete
 
 
 class Reactor:
-    """As much of a reactor as `completed` needs; it comes to rest at once.
+    """As much of a reactor as `run_until_complete` needs; it does not wait for events.
 
     Args:
         meanwhile: Happens while it runs.
@@ -45,8 +45,8 @@ class Reactor:
 class RunUntilCompleteTests(SynchronousTestCase):
     """The reactor, and the signals."""
 
-    def ran(self, working: Deferred[str], meanwhile: Callable[[], object] = str) -> str:
-        """What comes of the work, while something happens."""
+    def run_during(self, working: Deferred[str], meanwhile: Callable[[], object] = str) -> str:
+        """Run work that ends when `working` fires, and call `meanwhile` in the reactor."""
         handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGHUP)}
 
         async def work(reactor: Any) -> str:
@@ -62,13 +62,13 @@ class RunUntilCompleteTests(SynchronousTestCase):
     def test_result_stops_the_reactor(self) -> None:
         """When the work is done, the reactor stops, and its result is returned."""
         working: Deferred[str] = Deferred()
-        self.assertEqual(self.ran(working, lambda: working.callback("done")), "done")
+        self.assertEqual(self.run_during(working, lambda: working.callback("done")), "done")
 
     def test_failure_is_raised(self) -> None:
         """When the work fails, the exception is raised."""
         working: Deferred[str] = Deferred()
         with self.assertRaises(OSError):
-            self.ran(working, lambda: working.errback(OSError("no room")))
+            self.run_during(working, lambda: working.errback(OSError("no space")))
 
     def test_signal_cancels_the_work_and_is_named(self) -> None:
         """SIGINT, SIGTERM and SIGHUP cancel the work, and are named; a second changes nothing."""
@@ -81,7 +81,7 @@ class RunUntilCompleteTests(SynchronousTestCase):
                 signal.raise_signal(signal.SIGTERM)
 
             with self.assertRaises(Interrupted) as caught:
-                self.ran(working, twice)
+                self.run_during(working, twice)
             self.assertEqual((caught.exception.number, cancelled), (number, [working]))
             self.assertIn(signal.Signals(number).name, str(caught.exception))
 
@@ -95,4 +95,4 @@ class RunUntilCompleteTests(SynchronousTestCase):
 
         before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
         self.addCleanup(signal.signal, signal.SIGHUP, before)
-        self.assertEqual(self.ran(working, hang_up), "done")
+        self.assertEqual(self.run_during(working, hang_up), "done")

@@ -26,30 +26,30 @@ class DevcertTestCase(MainTestCase):
         self.addCleanup(shutil.rmtree, made)
         self.folder = made / "dev certs"
 
-    def says(self, *arguments: str) -> list[str]:
-        """What it says when it does what it is told."""
+    def output_lines(self, *arguments: str) -> list[str]:
+        """The output of a command line that succeeds."""
         status, output, complaints = self.does("devcert", str(self.folder), *arguments)
         self.assertEqual((status, complaints), (0, ""))
         return output.splitlines()
 
-    def refuses(self, expected: int, *arguments: str) -> str:
-        """Its complaint, when it does not."""
+    def complaint(self, expected: int, *arguments: str) -> str:
+        """The complaint of a command line that fails with that status."""
         status, output, complaints = self.does("devcert", str(self.folder), *arguments)
         self.assertEqual((status, output), (expected, ""))
         return complaints
 
     def line(self, lines: list[str], heading: str) -> str:
-        """What is to be copied below a heading."""
-        (place,) = [number for number, line in enumerate(lines) if line.startswith(heading)]
-        return lines[place + 1].strip()
+        """The line to copy below a heading."""
+        (start,) = [number for number, line in enumerate(lines) if line.startswith(heading)]
+        return lines[start + 1].strip()
 
 
 class MakingTests(DevcertTestCase):
-    """What is made."""
+    """The files that the command makes."""
 
     def test_folder_gets_authority_key_and_certificate(self) -> None:
         """The folder is made, with the authority, its key and a certificate for all names."""
-        lines = self.says("localhost", "127.0.0.1", "::1")
+        lines = self.output_lines("localhost", "127.0.0.1", "::1")
         self.assertEqual(sorted(os.listdir(self.folder)), ["ca-key.pem", "ca.pem", "localhost.pem"])
         leaf = pem.read_authorities("local_cert", str(self.folder / "localhost.pem"))[0]
         self.assertEqual(certificate_names(leaf), "localhost, 127.0.0.1, ::1")
@@ -61,9 +61,9 @@ class MakingTests(DevcertTestCase):
 
     def test_second_run_keeps_the_authority_and_renews_the_certificate(self) -> None:
         """A second run keeps the authority, says so, and renews the certificate."""
-        self.says("localhost")
+        self.output_lines("localhost")
         before = {path.name: path.read_bytes() for path in self.folder.iterdir()}
-        text = " ".join(" ".join(self.says("localhost", "--days", "7")).split())
+        text = " ".join(" ".join(self.output_lines("localhost", "--days", "7")).split())
         self.assertIn("the authority, kept, until ", text)
         after = {path.name: path.read_bytes() for path in self.folder.iterdir()}
         self.assertEqual(
@@ -74,35 +74,35 @@ class MakingTests(DevcertTestCase):
         """A file that the command did not make stays, and the status is 1, without --force."""
         self.folder.mkdir()
         (self.folder / "a.pem").write_text("precious")
-        complaint = self.refuses(1, "a")
+        complaint = self.complaint(1, "a")
         self.assertIn("a.pem is in the way, and left as it is", complaint)
         self.assertIn("--force", complaint)
         self.assertEqual(os.listdir(self.folder), ["a.pem"])
-        self.says("a", "--force")
+        self.output_lines("a", "--force")
         self.assertNotEqual((self.folder / "a.pem").read_text(), "precious")
 
     def test_path_that_is_no_folder_is_refused(self) -> None:
         """A path that is not a folder is reported with the system's message."""
         self.folder.write_text("precious")
-        self.assertIn("File exists", self.refuses(1, "a"))
+        self.assertIn("File exists", self.complaint(1, "a"))
         self.assertEqual(self.folder.read_text(), "precious")
 
     def test_wrong_name_is_refused_before_anything_is_made(self) -> None:
         """A name that cannot be one is refused before anything is made."""
         for names in (["https://a.example"], ["a", "b:443"], ["a b"], ["ca"], [""]):
-            self.assertIn("txtransport devcert: error: ", self.refuses(2, *names))
+            self.assertIn("txtransport devcert: error: ", self.complaint(2, *names))
         self.assertFalse(self.folder.exists())
 
     def test_days_are_a_whole_number_up_to_ten_years(self) -> None:
         """Days are a whole number up to ten years."""
         for days in ("0", "-1", "3651", "1.5", "x", "٣", "9" * 5000):
-            self.assertIn("--days", self.refuses(2, "a", "--days", days))
-        self.says("a", "--days", "3650")
-        self.says("a", "--days", "1")
+            self.assertIn("--days", self.complaint(2, "a", "--days", days))
+        self.output_lines("a", "--days", "3650")
+        self.output_lines("a", "--days", "1")
 
     def test_at_least_one_name_is_required(self) -> None:
         """Without a name the command line is wrong."""
-        self.assertIn("NAME", self.refuses(2))
+        self.assertIn("NAME", self.complaint(2))
 
 
 class AdviceTests(DevcertTestCase):
@@ -110,7 +110,7 @@ class AdviceTests(DevcertTestCase):
 
     def test_every_way_to_trust_the_authority_can_be_copied(self) -> None:
         """Each place where the authority can be trusted has a line to copy, fit for the shell."""
-        lines = self.says("localhost")
+        lines = self.output_lines("localhost")
         cafile = str(self.folder / "ca.pem")
         self.assertEqual(shlex.split(self.line(lines, "In curl")), ["curl", "--cacert", cafile])
         self.assertIn(cafile, shlex.split(self.line(lines, "On all of Debian")))
@@ -127,7 +127,7 @@ class AdviceTests(DevcertTestCase):
             ("a.example", "tls://*:8443", "tls://a.example:8443"),
             ("*.a.example", "tls://*:8443", "tls://www.a.example:8443"),
         ):
-            lines = self.says(name)
+            lines = self.output_lines(name)
             urls = [
                 self.line(lines, "To try it, as the URL of a server"),
                 self.line(lines, "As the URL of a client"),
@@ -140,13 +140,13 @@ class AdviceTests(DevcertTestCase):
 
     def test_twistd_line_is_an_endpoint_that_twisted_reads(self) -> None:
         """The endpoint in the line for twistd is one that Twisted understands."""
-        lines = self.says("localhost")
+        lines = self.output_lines("localhost")
         command = shlex.split(self.line(lines, "With Twisted's web server"))
         serverFromString(MemoryReactor(), command[-1])
 
     def test_client_certificate_comes_with_urls_for_both_sides(self) -> None:
         """For a client's certificate there are the client's URL and that of its server."""
-        lines = self.says("alice", "--client")
+        lines = self.output_lines("alice", "--client")
         client = TransportURL.parse(self.line(lines, "To try it, as the URL of a client"))
         self.assertEqual(client.options, (("local_cert", str(self.folder / "alice.pem")),))
         server = TransportURL.parse(self.line(lines, "And of a server"))
@@ -162,7 +162,7 @@ class AdviceTests(DevcertTestCase):
     def test_prose_fits_a_narrow_window(self) -> None:
         """Prose fits a narrow window; what is to be copied stays whole."""
         self.patch(os, "environ", {**os.environ, "COLUMNS": "40"})
-        lines = self.says("localhost")
+        lines = self.output_lines("localhost")
         wide = [line for line in lines if len(line) > 40]
         self.assertEqual([line for line in wide if self.folder.parent.name not in line], [])
 
@@ -174,11 +174,11 @@ class UsabilityTests(LoopbackTestCase):
         """A server and a client with the URLs that the command shows connect, verified."""
         folder = tempfile.mkdtemp(prefix="txtransport-tests-")
         self.addCleanup(shutil.rmtree, folder)
-        told = DevcertTestCase()
-        told.folder = Path(folder)
-        lines = told.says("127.0.0.1")
-        server = told.line(lines, "To try it, as the URL of a server")
-        client = told.line(lines, "As the URL of a client")
+        devcert = DevcertTestCase()
+        devcert.folder = Path(folder)
+        lines = devcert.output_lines("127.0.0.1")
+        server = devcert.line(lines, "To try it, as the URL of a server")
+        client = devcert.line(lines, "As the URL of a client")
         port = await self.listening(server.replace(":8443", ":0"), Recorders())
         protocol = await self.connected(client.replace(":8443", f":{port}"))
         session = session_of(protocol.transport)

@@ -1,4 +1,4 @@
-"""``txtransport explain``: what it takes, says, and exits with."""
+"""``txtransport explain``: its input, output and exit status."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ EXPIRED = "curl: (60) SSL certificate problem: certificate has expired"
 
 
 class Terminal(io.StringIO):
-    """A standard input at which someone sits."""
+    """A standard input that is a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -37,13 +37,13 @@ class ExplainTestCase(SynchronousTestCase):
                 status = int(end.code or 0)
         return status, output.getvalue(), complaints.getvalue()
 
-    def given(self, raw: bytes) -> None:
-        """Standard input holds those bytes."""
+    def type_in(self, raw: bytes) -> None:
+        """Make standard input hold those bytes."""
         self.patch(sys, "stdin", io.TextIOWrapper(io.BytesIO(raw)))
 
 
 class TextTests(ExplainTestCase):
-    """For people."""
+    """What people read."""
 
     def test_known_line_is_explained(self) -> None:
         """The output says what the line means, whose fault it is and what to do; status 0."""
@@ -98,7 +98,7 @@ class TextTests(ExplainTestCase):
 
     def test_empty_text_is_not_explained(self) -> None:
         """An empty text is not explained."""
-        self.given(b"")
+        self.type_in(b"")
         for arguments in ((), ("",)):
             self.assertEqual(self.does(*arguments), (1, "line  There is no text to explain.\n", ""))
 
@@ -108,7 +108,7 @@ class InputTests(ExplainTestCase):
 
     def test_standard_input_is_read_without_a_text(self) -> None:
         """Without a text the command reads standard input, and writes nothing else."""
-        self.given(f"some\nlog\n{EXPIRED}\nmore".encode())
+        self.type_in(f"some\nlog\n{EXPIRED}\nmore".encode())
         status, output, complaints = self.does()
         self.assertEqual((status, complaints), (0, ""))
         self.assertIn("has expired", output)
@@ -128,7 +128,7 @@ class InputTests(ExplainTestCase):
 
     def test_input_of_any_bytes_is_read_and_shown_harmless(self) -> None:
         """Bytes that are not UTF-8 are read, and no escape sequence reaches the terminal."""
-        self.given(b"\xff\xfe\x1b[31m " + EXPIRED.encode() + b"\x00")
+        self.type_in(b"\xff\xfe\x1b[31m " + EXPIRED.encode() + b"\x00")
         status, output, _ = self.does()
         self.assertEqual(status, 0)
         self.assertNotIn("\x1b", output)

@@ -1,4 +1,4 @@
-"""``txtransport options``: what can stand behind ``?``."""
+"""``txtransport options``: what can stand behind ``?`` in a URL."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ class OptionsTestCase(MainTestCase):
     """What the tests of this file share."""
 
     def lines(self, *arguments: str, width: int = 80) -> list[str]:
-        """What it says in a window of that width."""
+        """The output in a window of that width."""
         self.patch(os, "environ", {**os.environ, "COLUMNS": str(width)})
         status, output, complaints = self.does("options", *arguments)
         self.assertEqual((status, complaints), (0, ""))
         return output.splitlines()
 
     def rows(self, *arguments: str) -> dict[str, Any]:
-        """What it says to programs: options by name."""
+        """The options of the JSON output, by name."""
         status, output, complaints = self.does("options", *arguments, "--json")
         self.assertEqual((status, complaints), (0, ""))
         return {row["name"]: row for row in json.loads(output)["options"]}

@@ -1,4 +1,4 @@
-"""The page about the commands, held to what they do."""
+"""The page about the commands explains what they write."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class PageTests(MainTestCase):
     """docs/commands.md."""
 
     def section(self, command: str) -> str:
-        """What the page says of a command."""
+        """The section about a command."""
         return (
             PAGE.read_text(encoding="utf-8").partition(f"\n## {command}\n")[2].partition("\n## ")[0]
         )

@@ -38,8 +38,8 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 @frozen
-class Ended:
-    """A process that is over.
+class EndedProcess:
+    """How a process ended, and what it wrote.
 
     Attributes:
         status: Its exit status.
@@ -53,7 +53,7 @@ class Ended:
 
 
 class Greeter(Protocol):
-    """Says something at once, so that no one has to wait for it."""
+    """Sends a line at once, so that the probe need not wait for the first byte."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -64,31 +64,33 @@ class Process(ProcessProtocol):
     """Collects what a process writes.
 
     Attributes:
-        ended: Fires when it is over.
-        begun: Fires when it has written something.
+        ended: Fires when the process has ended.
+        begun: Fires when the process has written something.
     """
 
     def __init__(self) -> None:
-        self.said = {1: b"", 2: b""}
-        self.ended: Deferred[Ended] = Deferred()
+        self.written = {1: b"", 2: b""}
+        self.ended: Deferred[EndedProcess] = Deferred()
         self.begun: Deferred[None] = Deferred()
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
-        self.said[childFD] += data
+        self.written[childFD] += data
         if not self.begun.called:
             self.begun.callback(None)
 
     def processEnded(self, reason: Failure) -> None:
         error: Any = reason.value
         status = 0 if isinstance(error, ProcessDone) else error.exitCode
-        self.ended.callback(Ended(status, self.said[1].decode(), self.said[2].decode()))
+        self.ended.callback(
+            EndedProcess(status, self.written[1].decode(), self.written[2].decode())
+        )
 
 
 class ProbeTestCase(LoopbackTestCase):
-    """Runs the command in a process of its own, while the test's reactor serves."""
+    """Runs the command in a process of its own, and servers in the test's reactor."""
 
     def start(self, *arguments: str, columns: int | None = None, **environment: str) -> Process:
-        """The command, begun.
+        """Start the command.
 
         Args:
             *arguments: Behind ``txtransport probe``.
@@ -117,12 +119,14 @@ class ProbeTestCase(LoopbackTestCase):
         )
         return process
 
-    async def does(self, *arguments: str, columns: int | None = None, **environment: str) -> Ended:
-        """The command, when it is over; as for `start`."""
+    async def does(
+        self, *arguments: str, columns: int | None = None, **environment: str
+    ) -> EndedProcess:
+        """Start the command, as `start` does, and wait until it ends."""
         return await self.start(*arguments, columns=columns, **environment).ended
 
     async def serving(self, url: str = "tls://127.0.0.1:0") -> str:
-        """A good server; the URL to probe."""
+        """Start a server with a good certificate; the URL to probe."""
         factory = Factory.forProtocol(Greeter)
         port = await self.listening(url, factory, local_cert=certificates.site())
         scheme, _, rest = url.partition("://")
@@ -238,8 +242,8 @@ class TerminalTests(ProbeTestCase):
     def setUp(self) -> None:
         certificates.cafile()
 
-    def settled(self, output: str) -> str:
-        """What stays on the screen, without the line of progress and without colours."""
+    def screen(self, output: str) -> str:
+        """What stays on the screen: the output without progress and without colours."""
         lines = output.replace("\r\n", "\n").split("\x1b[K")
         return re.sub(r"\x1b\[[0-9]*m", "", lines[-1])
 
@@ -250,7 +254,7 @@ class TerminalTests(ProbeTestCase):
             ended = await self.does(url, "-o", TRUST, columns=columns)
             self.assertEqual(ended.status, 0, ended.output)
             self.assertIn("\x1b[32mconnected, verified\x1b[0m", ended.output)
-            text = self.settled(ended.output)
+            text = self.screen(ended.output)
             for fact in ("negotiation", "TLSv1.3", "└─ CN=localhost", "█"):
                 self.assertIn(fact, text)
             for line in text.splitlines():
@@ -262,7 +266,7 @@ class TerminalTests(ProbeTestCase):
         for doing in ("looking up localhost", "connecting to 127.0.0.1", "shaking hands",
                       "waiting for the first byte", "connecting again"):  # fmt: skip
             self.assertIn(f"\r\x1b[K{doing}", ended.output)
-        self.assertNotIn("...", self.settled(ended.output))
+        self.assertNotIn("...", self.screen(ended.output))
 
     async def test_colours_can_be_switched_off(self) -> None:
         """With ``NO_COLOR``, and on a dumb terminal, the words are the same, without colours."""
@@ -285,26 +289,26 @@ class TerminalTests(ProbeTestCase):
         await process.begun
         process.transport.signalProcess("INT")  # type: ignore[union-attr]
         ended = await process.ended
-        self.assertEqual((ended.status, self.settled(ended.output)), (130, ""))
+        self.assertEqual((ended.status, self.screen(ended.output)), (130, ""))
 
 
 class CommandTests(SynchronousTestCase):
-    """The command within this process, whatever the probe comes to."""
+    """The command within this process, with a probe whose result the test chooses."""
 
     def does(self, *arguments: str, seen: Any = GOOD) -> tuple[int, str, str]:
-        """Exit status, output and complaints, when the probe sees that.
+        """Exit status, output and complaints, with a probe that ends with `seen`.
 
         Args:
             *arguments: Behind ``txtransport probe``.
             seen: The report, or what is raised.
         """
 
-        def completed(work: Any) -> Any:
+        def run(work: Any) -> Any:
             if isinstance(seen, BaseException):
                 raise seen
-            came: list[Any] = []
-            Deferred.fromCoroutine(work(None)).addCallback(came.append)
-            return came[0]
+            results: list[Any] = []
+            Deferred.fromCoroutine(work(None)).addCallback(results.append)
+            return results[0]
 
         async def probe(*arguments: Any, **keywords: Any) -> Any:
             return seen
@@ -312,7 +316,7 @@ class CommandTests(SynchronousTestCase):
         async def versions(*arguments: Any, **keywords: Any) -> tuple[VersionResult, ...]:
             return (VersionResult("TLSv1.9", True),)
 
-        self.patch(program, "run_until_complete", completed)
+        self.patch(program, "run_until_complete", run)
         self.patch(probing, "probe", probe)
         self.patch(surveying, "survey", probe)
         self.patch(offering, "versions", versions)

@@ -1,4 +1,4 @@
-"""``txtransport transports``: what can stand before ``://``."""
+"""``txtransport transports``: what can stand before ``://`` in a URL."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class TransportsTests(MainTestCase):
     """``txtransport transports``."""
 
     def lines(self, width: int) -> list[str]:
-        """What it says in a window of that width."""
+        """The output in a window of that width."""
         self.patch(os, "environ", {**os.environ, "COLUMNS": str(width)})
         status, output, complaints = self.does("transports")
         self.assertEqual((status, complaints), (0, ""))

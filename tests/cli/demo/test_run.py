@@ -1,4 +1,4 @@
-"""The demo as a program: what it leaves behind, which is nothing."""
+"""The demo as a program: it leaves nothing behind."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The servers: everything is on this machine, and gone with it."""
+"""The demo's servers: everything is on this machine, and gone when they are closed."""
 
 from __future__ import annotations
 
@@ -97,14 +97,14 @@ class SecretTests(DemoTestCase):
 class TimeLimitTests(DemoTestCase):
     """No wait is for ever."""
 
-    def on_a_clock(self, **options: Any) -> tuple[Clock, DemoServers]:
-        """A servers whose time is ours."""
+    def servers_on_a_clock(self, **options: Any) -> tuple[Clock, DemoServers]:
+        """Servers, and the clock that they go by."""
         clock = Clock()
         return clock, DemoServers(clock, self.folder(), wait=2, total=7, **options)
 
     def test_each_step_and_all_together_have_a_limit(self) -> None:
         """Each step has its limit, and so have all of them together."""
-        clock, servers = self.on_a_clock()
+        clock, servers = self.servers_on_a_clock()
         self.assertEqual(servers.seconds_left(), 2)
         clock.advance(6.5)
         self.assertEqual(servers.seconds_left(), 0.5)
@@ -113,7 +113,7 @@ class TimeLimitTests(DemoTestCase):
 
     def test_result_in_time_leaves_no_timer(self) -> None:
         """A result that comes in time is passed on, and no timer is left."""
-        clock, servers = self.on_a_clock()
+        clock, servers = self.servers_on_a_clock()
         answer: Deferred[str] = Deferred()
         waiting = Deferred.fromCoroutine(servers.within_deadline(answer))
         answer.callback("yes")
@@ -122,7 +122,7 @@ class TimeLimitTests(DemoTestCase):
 
     def test_late_result_is_given_up(self) -> None:
         """A result that does not come in time is given up, and the error says how long it had."""
-        clock, servers = self.on_a_clock()
+        clock, servers = self.servers_on_a_clock()
         waiting: Deferred[None] = Deferred.fromCoroutine(servers.within_deadline(Deferred()))
         clock.advance(2)
         self.assertIn(
@@ -132,7 +132,7 @@ class TimeLimitTests(DemoTestCase):
 
     def test_connection_that_does_not_close_is_aborted(self) -> None:
         """A connection that does not close in time is aborted."""
-        clock, servers = self.on_a_clock()
+        clock, servers = self.servers_on_a_clock()
         peer = servers.peer_factory(DemoPeer).buildProtocol(None)
         transport = UnclosableTransport()
         peer.makeConnection(transport)
@@ -146,7 +146,7 @@ class TimeLimitTests(DemoTestCase):
 
     def test_connection_that_closes_leaves_no_timer(self) -> None:
         """A connection that closes in time leaves no timer behind."""
-        clock, servers = self.on_a_clock()
+        clock, servers = self.servers_on_a_clock()
         peer = servers.peer_factory(DemoPeer).buildProtocol(None)
         transport = cast(Any, StringTransportWithDisconnection())
         transport.protocol = peer
@@ -156,7 +156,7 @@ class TimeLimitTests(DemoTestCase):
 
     def test_closing_ends_even_if_a_connection_does_not(self) -> None:
         """Closing the servers ends in time, even if a connection does not."""
-        clock, servers = self.on_a_clock()
+        clock, servers = self.servers_on_a_clock()
         servers.peer_factory(DemoPeer).buildProtocol(None).makeConnection(UnclosableTransport())
         closing = Deferred.fromCoroutine(servers.close())
         self.assertNoResult(closing)

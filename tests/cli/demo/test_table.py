@@ -105,7 +105,7 @@ class TableTests(DemoTestCase):
         self.assertTrue(all(row.is_right for row in rows))
 
 
-class HangsUp(DemoPeer):
+class ClosesAtOnce(DemoPeer):
     """Closes the connection at once."""
 
     def connectionMade(self) -> None:
@@ -115,16 +115,16 @@ class HangsUp(DemoPeer):
 
 
 class FailureTests(DemoTestCase):
-    """What goes wrong becomes a row that says so."""
+    """A failure becomes a row that says so."""
 
-    def odd(self, build: Callable[[], DemoPeer], wait: float) -> DemoServers:
-        """Servers that all behave in that way."""
+    def servers_of(self, build: Callable[[], DemoPeer], wait: float) -> DemoServers:
+        """Servers of which every one builds such peers."""
 
-        class Odd(DemoServers):
+        class OddServers(DemoServers):
             async def served_url(self, asked: TransportURL) -> TransportURL:
                 return await self.serve("tcp", build)
 
-        servers = Odd(self.reactor, self.folder(), wait=wait)
+        servers = OddServers(self.reactor, self.folder(), wait=wait)
         self.addCleanup(servers.close)
         return servers
 
@@ -144,13 +144,13 @@ class FailureTests(DemoTestCase):
 
     async def test_silent_server_fails(self) -> None:
         """A connection over which nothing comes back is a failure."""
-        row = await try_form(self.odd(DemoPeer, 0.1), Form("tcp://silent", PLAIN))
+        row = await try_form(self.servers_of(DemoPeer, 0.1), Form("tcp://silent", PLAIN))
         self.assertEqual(row.outcome, RowOutcome.FAILED)
         self.assertIn("nothing came within", row.reason)
 
     async def test_server_that_hangs_up_fails(self) -> None:
         """A connection that ends before the line came back is a failure."""
-        row = await try_form(self.odd(HangsUp, 5), Form("tcp://silent", PLAIN))
+        row = await try_form(self.servers_of(ClosesAtOnce, 5), Form("tcp://silent", PLAIN))
         self.assertEqual(row.outcome, RowOutcome.FAILED)
         self.assertIn("Connection", row.reason)
 
@@ -163,7 +163,7 @@ class FailureTests(DemoTestCase):
     async def test_cancelling_is_not_failing(self) -> None:
         """A cancelled row raises, and is not reported as failed, so that the demo ends at once."""
         trying = Deferred.fromCoroutine(
-            try_form(self.odd(DemoPeer, 5), Form("tcp://silent", PLAIN))
+            try_form(self.servers_of(DemoPeer, 5), Form("tcp://silent", PLAIN))
         )
         trying.cancel()
         with self.assertRaises((CancelledError, ConnectingCancelledError)):

@@ -1,4 +1,4 @@
-"""What people read: everything that was seen, in a window of any width."""
+"""What people read: the whole report, in a window of any width."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reports for the tests: what a probe may have seen."""
+"""Reports for the tests: one of a good connection, one of a failure, one in the clear."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ GOOD: Final = ProbeReport(
     True,
     versions=(VersionResult("TLSv1.2", True), VersionResult("TLSv1.1", False, REFUSED)),
 )
-"""All is well."""
+"""A connection that is verified."""
 
 BAD: Final = ProbeReport(
     TransportURL.parse("tls://mail.example.com:465"),
@@ -80,7 +80,7 @@ BAD: Final = ProbeReport(
         evidence=("it sent b'220 '",),
     ),
 )
-"""It failed in the handshake."""
+"""A handshake that failed."""
 
 CLEAR: Final = ProbeReport(
     TransportURL.parse("tcp://192.0.2.1:25"),
@@ -89,4 +89,4 @@ CLEAR: Final = ProbeReport(
     first_byte=FirstByte(1.0, b"220 "),
     hint="The peer is a plain-text SMTP server. Use TLS",
 )
-"""Connected in the clear."""
+"""A connection in the clear."""

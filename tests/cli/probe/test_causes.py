@@ -1,4 +1,4 @@
-"""Every way in which a connection fails is named, and what the probe says to do works."""
+"""Every way in which a connection fails has a cause, and its remedy works."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ from txtransport.testing.devcert import Authority, self_signed
 NOW: Final = datetime.now(timezone.utc)
 
 
-class Says(Protocol):
-    """Says something at once, or when it is spoken to, and perhaps hangs up then.
+class ScriptedPeer(Protocol):
+    """Sends what its script says, at once and in answer to the client, and may hang up then.
 
     Args:
-        banner: Said at once.
-        answers: Said to each piece of what comes, one after the other; when
-            none is left, nothing more is said.
-        end: What is done when all is said: ``stay``, ``close`` or ``reset``.
+        banner: Sent at once.
+        answers: Sent one after the other, each when something arrives; when
+            none is left, nothing more is sent.
+        end: What to do when everything is sent: ``stay``, ``close`` or ``reset``.
     """
 
     def __init__(self, banner: bytes, answers: tuple[bytes, ...], end: str) -> None:
@@ -40,13 +40,13 @@ class Says(Protocol):
         self._end = end
 
     def connectionMade(self) -> None:
-        self._say(self._banner)
+        self._send(self._banner)
 
     def dataReceived(self, data: bytes) -> None:
         if self._answers:
-            self._say(self._answers.pop(0))
+            self._send(self._answers.pop(0))
 
-    def _say(self, data: bytes) -> None:
+    def _send(self, data: bytes) -> None:
         transport: Any = self.transport
         transport.write(data)
         if self._answers or self._end == "stay":
@@ -56,24 +56,24 @@ class Says(Protocol):
         else:
             linger = b"\1\0\0\0\0\0\0\0"
             transport.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
-            # When it has been written.
+            # By then the answer has been written.
             transport.reactor.callLater(0.05, transport.abortConnection)
 
 
-def says(banner: bytes = b"", *answers: bytes, end: str = "stay") -> IProtocolFactory:
-    """A factory of those."""
+def scripted_peer(banner: bytes = b"", *answers: bytes, end: str = "stay") -> IProtocolFactory:
+    """A factory of scripted peers."""
 
-    class Saying(Factory):
+    class ScriptedPeerFactory(Factory):
         noisy = False
 
         def buildProtocol(self, addr: object) -> Protocol:
-            return Says(banner, answers, end)
+            return ScriptedPeer(banner, answers, end)
 
-    return cast(IProtocolFactory, Saying())
+    return cast(IProtocolFactory, ScriptedPeerFactory())
 
 
-class Desktop(StartTLSMixin):
-    """An RDP server: confirms a connection request with TLS, and anything else with a no."""
+class RDPServer(StartTLSMixin):
+    """An RDP server: answers a connection request with TLS, and refuses everything else."""
 
     _asked = b""
 
@@ -89,36 +89,36 @@ class Desktop(StartTLSMixin):
             secured.addErrback(lambda reason: None)
 
 
-class Leaving(Protocol):
-    """Hangs up when it is connected."""
+class ClosesAtOnce(Protocol):
+    """Closes the connection at once."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None
         self.transport.loseConnection()
 
 
-class Cutting(Protocol):
-    """Cuts the line when it is connected."""
+class AbortsAtOnce(Protocol):
+    """Aborts the connection at once."""
 
     def connectionMade(self) -> None:
         cast(Any, self.transport).abortConnection()
 
 
 class CausesTestCase(LoopbackTestCase):
-    """Probes peers on loopback."""
+    """Peers on loopback, and what a probe must say of them."""
 
     async def probed(self, url: str, wait: float = 0.2, **options: Any) -> ProbeReport:
-        """What a probe sees."""
+        """Probe a URL, without a second connection."""
         transport = TransportURL.parse(url)
         return await probe(self.reactor, transport, options, wait=wait, is_again=False)
 
-    async def is_good(self, url: str, **options: Any) -> None:
-        """What the probe advised works."""
+    async def assert_verified(self, url: str, **options: Any) -> None:
+        """The URL, which a remedy has named, is connected and verified."""
         report = await self.probed(url, **options)
         self.assertTrue(report.is_verified, report.diagnosis)
 
-    def told(self, report: ProbeReport, cause: str, *words: str) -> str:
-        """The report names the cause, says those words, and has a remedy; the remedy."""
+    def assert_diagnosed(self, report: ProbeReport, cause: str, *words: str) -> str:
+        """Check that a report has the cause, the words and a remedy; returns the remedy."""
         diagnosis = report.diagnosis
         assert diagnosis is not None, report
         self.assertEqual(diagnosis.cause, cause, diagnosis)
@@ -128,18 +128,18 @@ class CausesTestCase(LoopbackTestCase):
             self.assertIn(word, text)
         return diagnosis.remedy
 
-    async def raw(self, factory: IProtocolFactory) -> str:
-        """A peer in the clear; where it is, for ``tls://``."""
+    async def plain_peer(self, factory: IProtocolFactory) -> str:
+        """Start a peer in the clear; its URL, as if it spoke TLS."""
         return f"tls://localhost:{await self.listening('tcp://127.0.0.1:0', factory)}"
 
-    async def secure(self, factory: IProtocolFactory | None = None, **options: Any) -> str:
-        """A peer with TLS; its URL."""
+    async def tls_peer(self, factory: IProtocolFactory | None = None, **options: Any) -> str:
+        """Start a peer with TLS; its URL."""
         options = {"local_cert": certificates.site(), **options}
         port = await self.listening("tls://127.0.0.1:0", factory or Recorders(), **options)
         return f"tls://localhost:{port}"
 
 
-# What a server of that kind says by itself, and what it answers to a ClientHello.
+# What a server of each kind sends at once, and what it answers to a ClientHello.
 BANNERS: Final = {
     "SMTP": (b"220 mx.example.com ESMTP Postfix\r\n",),
     "FTP": (b"220 (vsFTPd 3.0.5)\r\n",),
@@ -156,13 +156,15 @@ BANNERS: Final = {
 
 
 class PlainPeerTests(CausesTestCase):
-    """TLS to a port that speaks something else."""
+    """TLS to a port that does not speak TLS, or not at once."""
 
     async def test_every_plaintext_protocol_is_named(self) -> None:
         """Whatever answers in the clear is named, with what to use instead."""
         for kind, banner in BANNERS.items():
-            remedy = self.told(
-                await self.probed(await self.raw(says(*banner))), "plaintext-peer", kind
+            remedy = self.assert_diagnosed(
+                await self.probed(await self.plain_peer(scripted_peer(*banner))),
+                "plaintext-peer",
+                kind,
             )
             self.assertRegex(remedy, r"tls://localhost:\d+\?starttls=|tcp://", kind)
 
@@ -176,39 +178,39 @@ class PlainPeerTests(CausesTestCase):
                 local_cert=certificates.site(),
             )
             report = await self.probed(f"tls://localhost:{port}", timeout=5)
-            remedy = self.told(report, "plaintext-peer")
+            remedy = self.assert_diagnosed(report, "plaintext-peer")
             found = re.search(r"tls://\S+", remedy)
             assert found is not None, remedy
             self.assertEqual(found[0], f"tls://localhost:{port}?starttls={protocol}")
-            await self.is_good(found[0], cafile=certificates.cafile())
+            await self.assert_verified(found[0], cafile=certificates.cafile())
 
     async def test_remedy_for_rdp_works(self) -> None:
         """An RDP server that answers a ClientHello as RDP is reached by the URL in the remedy."""
-        desktops: Callable[[type[Protocol]], Any] = Factory.forProtocol
-        url = await self.raw(desktops(Desktop))
-        remedy = self.told(await self.probed(url), "plaintext-peer", "RDP")
+        forProtocol: Callable[[type[Protocol]], Any] = Factory.forProtocol
+        url = await self.plain_peer(forProtocol(RDPServer))
+        remedy = self.assert_diagnosed(await self.probed(url), "plaintext-peer", "RDP")
         self.assertIn(f"{url}?starttls=rdp", remedy)
-        await self.is_good(f"{url}?starttls=rdp", cafile=certificates.cafile())
+        await self.assert_verified(f"{url}?starttls=rdp", cafile=certificates.cafile())
 
     async def test_remedy_in_the_clear_works(self) -> None:
         """Where a port has nothing but tcp://, the remedy says so, and tcp:// connects."""
         for kind in ("HTTP", "Redis", "SSH"):
-            url = await self.raw(says(*BANNERS[kind]))
-            remedy = self.told(await self.probed(url), "plaintext-peer", kind)
+            url = await self.plain_peer(scripted_peer(*BANNERS[kind]))
+            remedy = self.assert_diagnosed(await self.probed(url), "plaintext-peer", kind)
             self.assertIn("tcp://", remedy)
             self.assertTrue((await self.probed(url.replace("tls://", "tcp://"))).is_connected)
 
     async def test_postgres_that_hangs_up_is_recognised_by_its_port(self) -> None:
         """PostgreSQL hangs up at a ClientHello; the hint comes from its usual port."""
-        url = await self.raw(says(b"", b"", end="close"))
+        url = await self.plain_peer(scripted_peer(b"", b"", end="close"))
         self.assertEqual((await self.probed(url)).hint, "")
         port = TransportURL.parse(url).port
         self.patch(recorder, "USUAL_STARTTLS", {port: "postgres"})
         right = f"{url}?starttls=postgres"
-        self.told(
+        self.assert_diagnosed(
             await self.probed(url), "closed", "Is this port for TLS?", f"try {right} instead."
         )
-        # Nor is it told what it does already.
+        # No hint names what the URL has already.
         self.assertEqual((await self.probed(right)).hint, "")
 
     async def test_shared_port_names_its_most_common_protocol(self) -> None:
@@ -219,22 +221,24 @@ class PlainPeerTests(CausesTestCase):
 
     async def test_silent_peer_may_wait_for_plain_text(self) -> None:
         """For a peer that says nothing, the remedy asks whether it waits for plain text."""
-        report = await self.probed(await self.raw(says()), timeout=0.2)
-        self.told(report, "timeout", "the handshake", "wait for plain text")
+        report = await self.probed(await self.plain_peer(scripted_peer()), timeout=0.2)
+        self.assert_diagnosed(report, "timeout", "the handshake", "wait for plain text")
 
     async def test_few_bytes_are_recognised(self) -> None:
         """A few bytes, for which OpenSSL waits until a record's header is whole, are recognised."""
         for said, protocol in ((b"S", "postgres"), (b"N", "postgres"), (b"220 ", "smtp")):
-            url = await self.raw(says(b"", said))
+            url = await self.plain_peer(scripted_peer(b"", said))
             report = await self.probed(url, timeout=0.3)
-            self.told(report, "timeout", f"{url}?starttls={protocol}")
+            self.assert_diagnosed(report, "timeout", f"{url}?starttls={protocol}")
 
     async def test_silent_peer_may_speak_tls_at_once(self) -> None:
         """A peer that is silent in a STARTTLS dialogue has TLS at once as remedy, which works."""
-        url = await self.secure()
-        remedy = self.told(await self.probed(f"{url}?starttls=smtp", timeout=0.3), "timeout")
+        url = await self.tls_peer()
+        remedy = self.assert_diagnosed(
+            await self.probed(f"{url}?starttls=smtp", timeout=0.3), "timeout"
+        )
         self.assertIn("without starttls", remedy)
-        await self.is_good(url, cafile=certificates.cafile())
+        await self.assert_verified(url, cafile=certificates.cafile())
 
     async def test_wrong_dialogue_names_the_right_url(self) -> None:
         """A dialogue with a peer of another protocol fails, and the remedy names the right URL."""
@@ -242,12 +246,12 @@ class PlainPeerTests(CausesTestCase):
             "tls://127.0.0.1:0?starttls=imap", Recorders(), local_cert=certificates.site()
         )
         report = await self.probed(f"tls://localhost:{port}?starttls=smtp")
-        remedy = self.told(report, "peer-misbehaved")
+        remedy = self.assert_diagnosed(report, "peer-misbehaved")
         self.assertIn(f"tls://localhost:{port}?starttls=imap", remedy)
 
     async def test_plain_text_to_tls_is_never_verified(self) -> None:
         """Plain text to a port with TLS is connected, and never verified."""
-        url = await self.secure()
+        url = await self.tls_peer()
         report = await self.probed(url.replace("tls://", "tcp://"))
         self.assertEqual((report.is_connected, report.is_verified), (True, False))
         self.assertIn("in the clear", as_text(report, TerminalStyle(), NOW))
@@ -260,31 +264,33 @@ class PlainPeerTests(CausesTestCase):
         report = await self.probed(f"tcp://localhost:{port}")
         found = re.search(r"tls://\S+", report.hint)
         assert found is not None, report.hint
-        await self.is_good(found[0], cafile=certificates.cafile())
+        await self.assert_verified(found[0], cafile=certificates.cafile())
 
 
 class CertificateTests(CausesTestCase):
-    """Certificates that are refused, and what was shown."""
+    """Certificates that are refused, and shown."""
 
-    async def refused(self, cause: str, *words: str, pem: bytes | None, **options: Any) -> str:
-        """A server with that certificate is refused so, and its chain shown; its URL."""
+    async def assert_refused(
+        self, cause: str, *words: str, pem: bytes | None, **options: Any
+    ) -> str:
+        """Check that a server with that certificate is refused; its URL."""
         site = certificates.site() if pem is None else certificates.written("refused.pem", pem)
-        url = await self.secure(local_cert=site)
+        url = await self.tls_peer(local_cert=site)
         report = await self.probed(url, **options)
-        self.told(report, cause, *words)
+        self.assert_diagnosed(report, cause, *words)
         self.assertTrue(report.chain)
         return url
 
     async def test_copy_of_a_self_signed_certificate_is_the_remedy(self) -> None:
         """A copy of a self-signed certificate in cafile makes it good."""
         made = self_signed("localhost")
-        url = await self.refused("self-signed", "cafile=FILE", pem=made.pem)
-        await self.is_good(url, cafile=certificates.written("copy.pem", made.cert_pem))
+        url = await self.assert_refused("self-signed", "cafile=FILE", pem=made.pem)
+        await self.assert_verified(url, cafile=certificates.written("copy.pem", made.cert_pem))
 
     async def test_unknown_authority_in_cafile_is_the_remedy(self) -> None:
         """The authority in cafile makes its certificates good."""
-        url = await self.refused("unknown-issuer", "cafile=FILE", pem=None)
-        await self.is_good(url, cafile=certificates.cafile())
+        url = await self.assert_refused("unknown-issuer", "cafile=FILE", pem=None)
+        await self.assert_verified(url, cafile=certificates.cafile())
 
     async def test_missing_intermediate_is_located(self) -> None:
         """The report says where to get the missing certificate; with it in cafile all is well."""
@@ -292,35 +298,37 @@ class CertificateTests(CausesTestCase):
         place = "http://ca.example/below.crt"
         issued = below.issue("localhost", issuer_place=place)
         alone = issued.key_pem() + issued.cert_pem.replace(below.pem, b"")
-        url = await self.refused(
+        url = await self.assert_refused(
             "unknown-issuer", place, "cafile=FILE", pem=alone, cafile=certificates.cafile()
         )
         both = below.pem + certificates.authority().pem
-        await self.is_good(url, cafile=certificates.written("both.pem", both))
+        await self.assert_verified(url, cafile=certificates.written("both.pem", both))
 
     async def test_expired_and_not_yet_valid_are_told_apart(self) -> None:
         """A certificate that has expired, or is not valid yet, is named so, with the time it is."""
         past = certificates.authority().issue("localhost", now=NOW - timedelta(days=99), days=90)
         future = certificates.authority().issue("localhost", now=NOW + timedelta(days=9))
         cafile = certificates.cafile()
-        await self.refused("expired", "EXPIRED", "now it is", pem=past.pem, cafile=cafile)
-        await self.refused("not-yet-valid", "NOT YET", "clock", pem=future.pem, cafile=cafile)
+        await self.assert_refused("expired", "EXPIRED", "now it is", pem=past.pem, cafile=cafile)
+        await self.assert_refused(
+            "not-yet-valid", "NOT YET", "clock", pem=future.pem, cafile=cafile
+        )
 
     async def test_wrong_name_is_refused_with_peer_name_as_remedy(self) -> None:
         """A certificate for another name, or for none, is refused; peer_name is the remedy."""
         cafile = certificates.cafile()
         other = certificates.authority().issue("other.example")
-        nobody = certificates.authority().issue(common_name="localhost")
-        url = await self.refused(
+        nameless = certificates.authority().issue(common_name="localhost")
+        url = await self.assert_refused(
             "wrong-name", "other.example", "peer_name", pem=other.pem, cafile=cafile
         )
-        await self.is_good(url, cafile=cafile, peer_name="other.example")
-        await self.refused("wrong-name", "SAN", pem=nobody.pem, cafile=cafile)
+        await self.assert_verified(url, cafile=cafile, peer_name="other.example")
+        await self.assert_refused("wrong-name", "SAN", pem=nameless.pem, cafile=cafile)
 
     async def test_client_certificate_on_a_server_is_refused(self) -> None:
         """A client's certificate on a server is refused as that."""
         made = certificates.authority().issue("localhost", purpose="client")
-        await self.refused(
+        await self.assert_refused(
             "wrong-purpose", "serverAuth", pem=made.pem, cafile=certificates.cafile()
         )
 
@@ -329,67 +337,73 @@ class CertificateTests(CausesTestCase):
         made = certificates.authority().issue("localhost")
         listed = certificates.authority().revocation_list(made.certificate)
         crl = certificates.written("crl.pem", listed)
-        await self.refused("revoked", pem=made.pem, cafile=certificates.cafile(), crl=crl)
+        await self.assert_refused("revoked", pem=made.pem, cafile=certificates.cafile(), crl=crl)
 
     async def test_wrong_fingerprint_shows_the_right_one(self) -> None:
         """Another fingerprint is refused, and the report shows the right one."""
         made = certificates.authority().issue("localhost")
         cafile = certificates.cafile()
-        url = await self.refused(
+        url = await self.assert_refused(
             "fingerprint", made.fingerprint, pem=made.pem, cafile=cafile, peer_fingerprint="0" * 64
         )
-        await self.is_good(url, cafile=cafile, peer_fingerprint=made.fingerprint)
+        await self.assert_verified(url, cafile=cafile, peer_fingerprint=made.fingerprint)
 
 
 class AgreementTests(CausesTestCase):
-    """Peers that have nothing in common."""
+    """Peers that do not agree on something."""
 
     async def test_no_common_version_names_the_options(self) -> None:
         """Without a common version the options to change are named, and with them it connects."""
         cafile = certificates.cafile()
-        url = await self.secure(max_version="1.2")
+        url = await self.tls_peer(max_version="1.2")
         report = await self.probed(url, cafile=cafile, min_version="1.3")
-        self.assertIn("min_version", self.told(report, "no-common-version"))
-        await self.is_good(url, cafile=cafile, min_version="1.2")
+        self.assertIn("min_version", self.assert_diagnosed(report, "no-common-version"))
+        await self.assert_verified(url, cafile=cafile, min_version="1.2")
 
     async def test_no_common_cipher_names_the_option(self) -> None:
         """Without a common cipher the option to change is named, and without it it is connected."""
         cafile = certificates.cafile()
-        url = await self.secure(max_version="1.2", ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
+        url = await self.tls_peer(max_version="1.2", ciphers="ECDHE-ECDSA-AES128-GCM-SHA256")
         other = "ECDHE-ECDSA-AES256-GCM-SHA384"
         report = await self.probed(url, cafile=cafile, max_version="1.2", ciphers=other)
-        self.assertIn("ciphers", self.told(report, "no-common-cipher"))
-        await self.is_good(url, cafile=cafile, max_version="1.2")
+        self.assertIn("ciphers", self.assert_diagnosed(report, "no-common-cipher"))
+        await self.assert_verified(url, cafile=cafile, max_version="1.2")
 
     async def test_no_common_application_protocol_names_the_option(self) -> None:
         """Without a common application protocol the option to change is named."""
         # Our own servers leave that to the application's protocol; this is what others answer.
-        url = await self.raw(says(b"", b"\x15\x03\x03\x00\x02\x02\x78", end="close"))
+        url = await self.plain_peer(
+            scripted_peer(b"", b"\x15\x03\x03\x00\x02\x02\x78", end="close")
+        )
         report = await self.probed(url, alpn_protocols="imap")
-        self.assertIn("alpn_protocols", self.told(report, "no-common-protocol"))
+        self.assertIn("alpn_protocols", self.assert_diagnosed(report, "no-common-protocol"))
 
     async def test_missing_client_certificate_names_local_cert(self) -> None:
         """Refused in the handshake (TLS 1.2) or after it (1.3), the remedy is local_cert."""
         cafile = certificates.cafile()
         for version in ("1.2", "1.3"):
-            url = await self.secure(verify_peer="yes", cafile=cafile, max_version=version)
+            url = await self.tls_peer(verify_peer="yes", cafile=cafile, max_version=version)
             report = await self.probed(url, wait=5, cafile=cafile)
-            remedy = self.told(report, "client-certificate-required")
+            remedy = self.assert_diagnosed(report, "client-certificate-required")
             self.assertIn("local_cert", remedy)
-            await self.is_good(url, cafile=cafile, local_cert=certificates.client())
+            await self.assert_verified(url, cafile=cafile, local_cert=certificates.client())
 
     async def test_untrusted_client_certificate_is_told(self) -> None:
         """When the peer refuses our certificate, the report says which authority it must trust."""
         cafile = certificates.cafile()
         another = Authority.create("another")
-        strange = certificates.issued("strange.pem", "client.example", purpose="client", by=another)
+        untrusted = certificates.issued(
+            "untrusted.pem", "client.example", purpose="client", by=another
+        )
         both = certificates.written("trusted.pem", another.pem + certificates.authority().pem)
         for version in ("1.2", "1.3"):
-            url = await self.secure(verify_peer="yes", cafile=cafile, max_version=version)
-            report = await self.probed(url, wait=5, cafile=cafile, local_cert=strange)
-            self.assertIn("trust the authority of local_cert", self.told(report, "peer-alert"))
-            url = await self.secure(verify_peer="yes", cafile=both, max_version=version)
-            await self.is_good(url, cafile=cafile, local_cert=strange)
+            url = await self.tls_peer(verify_peer="yes", cafile=cafile, max_version=version)
+            report = await self.probed(url, wait=5, cafile=cafile, local_cert=untrusted)
+            self.assertIn(
+                "trust the authority of local_cert", self.assert_diagnosed(report, "peer-alert")
+            )
+            url = await self.tls_peer(verify_peer="yes", cafile=both, max_version=version)
+            await self.assert_verified(url, cafile=cafile, local_cert=untrusted)
 
 
 class EndTests(CausesTestCase):
@@ -397,15 +411,15 @@ class EndTests(CausesTestCase):
 
     async def test_refused_port_and_unknown_name_are_told_apart(self) -> None:
         """A port that refuses, and a name that does not exist, have causes of their own."""
-        self.told(await self.probed(f"tls://127.0.0.1:{self.free_port()}"), "refused")
+        self.assert_diagnosed(await self.probed(f"tls://127.0.0.1:{self.free_port()}"), "refused")
         self.resolving()
-        self.told(await self.probed("tls://nowhere.example:1"), "no-such-name")
+        self.assert_diagnosed(await self.probed("tls://nowhere.example:1"), "no-such-name")
 
     async def test_dropped_packets_suggest_a_firewall(self) -> None:
         """A port that answers nothing: a firewall may be dropping the packets."""
         url = f"tls://127.0.0.1:{self.full_port()}"
         report = await self.probed(url, timeout=0.2)
-        self.told(report, "timeout", "firewall")
+        self.assert_diagnosed(report, "timeout", "firewall")
         self.assertEqual([each.outcome.value for each in report.addresses], ["given up"])
 
     async def test_end_before_or_in_the_handshake_is_closed(self) -> None:
@@ -413,15 +427,15 @@ class EndTests(CausesTestCase):
         hello = b"\x16\x03\x03\x00\x7a\x02\x00"
         for end in ("close", "reset"):
             for said in ((b"",), (b"", b""), (b"", hello)):
-                url = await self.raw(says(*said, end=end))
-                self.told(await self.probed(url), "closed", "Is this port for TLS?")
+                url = await self.plain_peer(scripted_peer(*said, end=end))
+                self.assert_diagnosed(await self.probed(url), "closed", "Is this port for TLS?")
 
     async def test_end_in_the_dialogue_is_peer_left(self) -> None:
         """A peer that leaves in the dialogue is reported as that, at each of its steps."""
         steps = (b"220 a ESMTP\r\n", b"250-a\r\n250 STARTTLS\r\n")
         for end in ("close", "reset"):
             for count in range(1, 3):
-                url = await self.raw(says(*steps[:count], end=end))
+                url = await self.plain_peer(scripted_peer(*steps[:count], end=end))
                 report = await self.probed(f"{url}?starttls=smtp")
                 assert report.diagnosis is not None
                 self.assertEqual(report.diagnosis.cause, "peer-left")
@@ -432,8 +446,8 @@ class EndTests(CausesTestCase):
         """A peer that says "go ahead" and then leaves did so in the handshake."""
         steps = (b"220 a ESMTP\r\n", b"250-a\r\n250 STARTTLS\r\n", b"220 go ahead\r\n")
         for end in ("close", "reset"):
-            url = await self.raw(says(*steps, end=end))
-            self.told(await self.probed(f"{url}?starttls=smtp"), "closed")
+            url = await self.plain_peer(scripted_peer(*steps, end=end))
+            self.assert_diagnosed(await self.probed(f"{url}?starttls=smtp"), "closed")
 
     async def test_no_offer_and_refusal_are_told_apart(self) -> None:
         """A peer that has no TLS to offer, and one that refuses it, have causes of their own."""
@@ -441,23 +455,27 @@ class EndTests(CausesTestCase):
             ((b"250 a\r\n",), "tls-not-offered"),
             ((b"250-a\r\n250 STARTTLS\r\n", b"454 not now\r\n"), "tls-refused"),
         ):
-            url = await self.raw(says(b"220 a ESMTP\r\n", *answers))
-            self.told(await self.probed(f"{url}?starttls=smtp"), cause)
+            url = await self.plain_peer(scripted_peer(b"220 a ESMTP\r\n", *answers))
+            self.assert_diagnosed(await self.probed(f"{url}?starttls=smtp"), cause)
 
     async def test_goodbye_is_no_failure_and_a_reset_is(self) -> None:
         """To close after the handshake is no failure, and to abort the connection is one."""
         cafile = certificates.cafile()
-        leaving: Callable[[type[Protocol]], Any] = Factory.forProtocol
-        report = await self.probed(await self.secure(leaving(Leaving)), cafile=cafile, wait=5)
+        forProtocol: Callable[[type[Protocol]], Any] = Factory.forProtocol
+        report = await self.probed(
+            await self.tls_peer(forProtocol(ClosesAtOnce)), cafile=cafile, wait=5
+        )
         self.assertTrue(report.is_verified)
         self.assertIn("hung up", as_text(report, TerminalStyle(), NOW))
-        report = await self.probed(await self.secure(leaving(Cutting)), cafile=cafile, wait=5)
-        self.told(report, "reset")
+        report = await self.probed(
+            await self.tls_peer(forProtocol(AbortsAtOnce)), cafile=cafile, wait=5
+        )
+        self.assert_diagnosed(report, "reset")
 
     async def test_banner_cannot_move_the_cursor(self) -> None:
         """Whatever an untrusted peer says, no escape sequence reaches the terminal."""
         banner = b"\x1b[2J\x1b[H220 \xe2\x80\xae\x9b2J ESMTP\r\n"
-        port = await self.listening("tcp://127.0.0.1:0", says(banner))
+        port = await self.listening("tcp://127.0.0.1:0", scripted_peer(banner))
         for url in (f"tls://localhost:{port}", f"tcp://localhost:{port}",
                     f"tls://localhost:{port}?starttls=smtp"):  # fmt: skip
             text = as_text(await self.probed(url), TerminalStyle(), NOW)

@@ -1,4 +1,4 @@
-"""What machines read is what ``docs/probe.md`` says."""
+"""What programs read is what ``docs/probe.md`` says."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from txtransport.cli.probe.report import ProbeReport, Survey
 PAGE: Final = Path(__file__).resolve().parents[3] / "docs" / "probe.md"
 
 
-def explained() -> dict[str, list[str]]:
+def explained_keys() -> dict[str, list[str]]:
     """The keys that the page explains, by the object that they belong to."""
     tables: dict[str, list[str]] = {}
     owner = ""
@@ -54,7 +54,7 @@ class DocumentTests(SynchronousTestCase):
             "versions": seen["versions"][0],
             "diagnosis": failed["diagnosis"],
         }
-        self.assertEqual({owner: [*keys] for owner, keys in objects.items()}, explained())
+        self.assertEqual({owner: [*keys] for owner, keys in objects.items()}, explained_keys())
 
     def test_promised_keys_are_there(self) -> None:
         """The keys that programs may rely on are there, and a diagnosis has these and no others."""

@@ -1,4 +1,4 @@
-"""One connection is made, looked at and ended, and it is what any other client would do."""
+"""One connection is made, as any client would make it, and reported."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from txtransport.tls.connection import MAX_FIRST_BYTES
 
 
 class Greeter(Protocol):
-    """Says something at once."""
+    """Sends lines at once, more than a probe keeps."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -29,14 +29,14 @@ class ProbingTests(LoopbackTestCase):
     """Probes of peers on loopback."""
 
     async def probed(self, url: str, **options: Any) -> ProbeReport:
-        """What a probe sees."""
+        """Probe a URL; progress is noted."""
         self.messages: list[str] = []
         return await probe(
             self.reactor, TransportURL.parse(url), options, wait=2, on_progress=self.messages.append
         )
 
     async def serving(self, query: str = "", factory: Any = None, **options: Any) -> str:
-        """A server that greets; its URL."""
+        """Start a server that greets; its URL."""
         factory = factory or Factory.forProtocol(Greeter)
         port = await self.listening(
             f"tls://127.0.0.1:0{query}", factory, local_cert=certificates.site(), **options
@@ -55,7 +55,7 @@ class ProbingTests(LoopbackTestCase):
         self.assertEqual([span.stage for span in report.spans], [*ProbeStage])
         ends = [span.end for span in report.spans]
         self.assertEqual(ends, sorted(ends))
-        # Where localhost is ::1, too, that comes first, and no one listens there.
+        # Where localhost is ::1, too, that is tried first, and nothing listens there.
         address = report.addresses[-1]
         self.assertEqual((address.host, address.outcome), ("127.0.0.1", AddressOutcome.CONNECTED))
         messages = [doing for doing in self.messages if doing != "connecting to ::1"]

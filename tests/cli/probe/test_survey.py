@@ -1,4 +1,4 @@
-"""A host without scheme and port: the ways in that work are found."""
+"""A host without scheme and port: the URLs that work are found."""
 
 from __future__ import annotations
 
@@ -57,22 +57,22 @@ class CandidateTests(SynchronousTestCase):
 
 
 class Silent(Protocol):
-    """Accepts and says nothing."""
+    """Accepts connections, and sends nothing."""
 
 
 class SurveyTests(LoopbackTestCase):
-    """Servers on loopback, at ports of a table of the test's own."""
+    """Servers on loopback, and candidates that the tests choose."""
 
     async def surveyed(
         self, *candidates: Candidate, host: str = "localhost", **options: Any
     ) -> Survey:
-        """What answers."""
+        """Survey those candidates."""
         return await survey(
             self.reactor, host, {"cafile": certificates.cafile(), **options}, candidates=candidates
         )
 
     async def candidate(self, query: str = "", **options: Any) -> Candidate:
-        """A good server; the way to it."""
+        """Start a server with a good certificate; its port as a candidate."""
         options = {"local_cert": certificates.site(), **options}
         port = await self.listening(f"tls://127.0.0.1:0{query}", Recorders(), **options)
         return Candidate("ours", port, query.partition("=")[2] or None)
@@ -158,7 +158,7 @@ class SurveyTests(LoopbackTestCase):
 
 
 class TextTests(SynchronousTestCase):
-    """A survey, as people read it."""
+    """The report of a survey, as people read it."""
 
     SEEN = Survey(
         "mail.example.com", (BAD, GOOD), (TransportURL.parse("tls://mail.example.com:443"),)

@@ -138,7 +138,7 @@ class TextTests(SynchronousTestCase):
 
 
 class HarmlessTests(SynchronousTestCase):
-    """A terminal is safe, whoever speaks."""
+    """Nothing that a peer sends does harm to a terminal."""
 
     def test_nothing_moves_the_cursor(self) -> None:
         """Escape sequences of a stranger are shown as text wherever they may stand."""

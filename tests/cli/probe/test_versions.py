@@ -1,4 +1,4 @@
-"""What a peer would accept, version by version."""
+"""Which versions of TLS a peer accepts."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ class VersionsTests(LoopbackTestCase):
     """Servers on loopback that speak some versions and not others."""
 
     async def tried(self, url: str, **options: Any) -> tuple[VersionResult, ...]:
-        """What became of each version."""
+        """Offer each version."""
         return await versions(self.reactor, TransportURL.parse(url), options, lambda doing: None)
 
     async def serving(self, query: str = "", **options: Any) -> str:
-        """A server; its URL."""
+        """Start a server; its URL."""
         port = await self.listening(
             f"tls://127.0.0.1:0{query}", Recorders(), local_cert=certificates.site(), **options
         )
