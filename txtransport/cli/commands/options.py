@@ -1,4 +1,4 @@
-"""``txtransport options``: list the options, from the table that also reads them."""
+"""``txtransport options``: list the options of URLs, with their meanings, values and defaults."""
 
 from __future__ import annotations
 
