@@ -11,13 +11,10 @@ from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from tests.cli.probe.samples import BAD, GOOD
 from tests.loopback import LoopbackTestCase, Recorders
-from txtransport import InvalidOption, TransportURL
+from txtransport import InvalidOption
 from txtransport.cli.probe.report import Survey
 from txtransport.cli.probe.survey import CANDIDATES, MAX_CONNECTIONS, Candidate, survey
-from txtransport.cli.probe.survey_text import as_survey_text
-from txtransport.cli.terminal import TerminalStyle
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 
@@ -155,48 +152,3 @@ class SurveyTests(LoopbackTestCase):
             self.reactor, "127.0.0.1", {}, on_progress=messages.append, candidates=candidates
         )
         self.assertIn("tried 3 of 3 ways", messages)
-
-
-class TextTests(SynchronousTestCase):
-    """The report of a survey, as people read it."""
-
-    SEEN = Survey(
-        "mail.example.com", (BAD, GOOD), (TransportURL.parse("tls://mail.example.com:443"),)
-    )
-
-    def test_text_has_working_failing_and_silent(self) -> None:
-        """The URLs that work, those that fail, with cause and remedy, and how many are silent."""
-        text = as_survey_text(self.SEEN, TerminalStyle())
-        self.assertIn("  tls://mail.example.com:143?starttls=imap\n", text)
-        self.assertIn("plaintext-peer: the peer speaks SMTP\n", text)
-        self.assertIn("Use tls://mail.example.com:465?starttls=smtp on this port", text)
-        self.assertTrue(text.endswith("1 URL works; 1 of 3 usual ways are silent\n"), text)
-
-    def test_quiet_lists_the_urls_that_work(self) -> None:
-        """``--quiet`` leaves the URLs that work, one a line, for a script to read."""
-        self.assertEqual(
-            as_survey_text(self.SEEN, TerminalStyle(is_coloured=True), is_brief=True),
-            "tls://mail.example.com:143?starttls=imap\n",
-        )
-
-    def test_no_url_that_works_is_the_verdict(self) -> None:
-        """When no URL works, the verdict says so, also with ``--quiet``."""
-        seen = evolve(self.SEEN, answering=())
-        for is_brief in (False, True):
-            text = as_survey_text(seen, TerminalStyle(), is_brief=is_brief)
-            self.assertTrue(text.endswith("none works; 1 of 1 usual ways are silent\n"), text)
-
-    def test_failed_look_up_is_a_diagnosis(self) -> None:
-        """Why none could be tried is shown like any diagnosis."""
-        seen = Survey("mail.example.com", diagnosis=BAD.diagnosis)
-        self.assertIn(
-            "not connected: tls://mail.example.com:465", as_survey_text(seen, TerminalStyle())
-        )
-
-    def test_unverified_is_not_working(self) -> None:
-        """What is connected by options that verify nothing does not count as working."""
-        assert GOOD.session is not None
-        weak = evolve(GOOD, session=evolve(GOOD.session, verified=False))
-        text = as_survey_text(Survey("mail.example.com", (weak,)), TerminalStyle())
-        self.assertIn("not-verified: the options do not demand chain and name", text)
-        self.assertIn("none works", text)
