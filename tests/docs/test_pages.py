@@ -1,0 +1,196 @@
+"""The pages, followed literally: every block of code runs, and prints what the page shows."""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from twisted.trial.unittest import SynchronousTestCase
+
+from tests.docs.pages import (
+    PAGES,
+    Block,
+    Command,
+    Plan,
+    blocks,
+    commands,
+    indented_blocks,
+    is_url,
+    matches,
+    reader,
+)
+from tests.live.peers import demand
+from txtransport.errors import InvalidTransport
+
+KINDS: Final = {"python", "console", "urls", "text"}
+
+NOT_RUN: Final = {
+    "make run": "sets up .venv; tests/cli/demo runs the demo",
+    "make test": "sets up .venv, and runs these tests",
+    "TXTRANSPORT_REQUIRE_PEERS=1 make test": "the same",
+    ". .venv/bin/activate": "the tests are run in such an environment",
+    ". env/bin/activate": "the same",
+    "python3 -m venv env": "needs pip; .ci/packaging does it",
+    "pip install path/to/txtransport": "needs the Internet; .ci/packaging does it",
+}
+"""Commands that are not run here, and why; with them any that begin with ``sudo``."""
+
+LASTING: Final = {
+    "README.md": {
+        "python server.py": 8443,
+        "twistd -n web --path public --listen "
+        "'transport:tls://localhost:8444?local_cert=certs/localhost.pem'": 8444,
+    },
+    "quickstart.md": {
+        "twistd -n web --path public --listen "
+        "'transport:tls://localhost:8443?local_cert=certs/localhost.pem'": 8443,
+        "python guarded.py": 2526,
+    },
+    "probe.md": {"python server.py": 8443},
+}
+"""Servers, which run until their page is over, and a port on which each listens."""
+
+FAILING: Final = frozenset(
+    {"txtransport probe --quiet tls://localhost:8443", "txtransport probe tls://localhost:5587"}
+)
+"""Commands that exit with 1, as their page says."""
+
+SHOWN: Final = {
+    ("probe.md", "mail.example.com"): "asks some forty ports of a mail server on the Internet",
+}
+"""Blocks that are shown and not run, by their page and first line, and why."""
+
+DRAWINGS: Final = {"design.md"}
+"""Pages whose blocks are drawings, and no code."""
+
+
+class PagesTestCase(SynchronousTestCase):
+    """What the tests of this file share."""
+
+    timeout = 600
+
+    def follow(self, name: str) -> None:
+        """Every block of a page does what the page says."""
+        found = blocks(PAGES[name].read_text(encoding="utf-8"))
+        sudo = [
+            command.line
+            for block in found
+            for command in commands(block)
+            if command.line.startswith("sudo ")
+        ]
+        plan = Plan(frozenset({*NOT_RUN, *sudo}), LASTING.get(name, {}), FAILING)
+        with reader(plan) as following:
+            for block in found:
+                following.follow(block)
+        if following.problems:
+            self.fail(f"{name} does not hold:\n\n" + "\n\n".join(following.problems))
+        for program in sorted(following.missing):
+            demand(f"there is no {program} here, which {name} uses", os.environ)
+
+
+class PageTests(PagesTestCase):
+    """Each page that has code."""
+
+    def test_readme(self) -> None:
+        """The first page: a certificate, a server, a client, and no Internet."""
+        self.follow("README.md")
+
+    def test_quickstart(self) -> None:
+        """From nothing to a verified connection, to an upgrade and to datagrams."""
+        self.follow("quickstart.md")
+
+    def test_starttls(self) -> None:
+        """A dialogue of the reader's own, tested and used."""
+        self.follow("starttls.md")
+
+    def test_probe(self) -> None:
+        """What the probe shows of a server that the page has the reader start."""
+        self.follow("probe.md")
+
+    def test_commands(self) -> None:
+        """What each command prints."""
+        self.follow("commands.md")
+
+    def test_explain(self) -> None:
+        """What is told of error lines."""
+        self.follow("explain.md")
+
+    def test_demo(self) -> None:
+        """What the demo shows."""
+        self.follow("demo.md")
+
+    def test_no_page_is_forgotten(self) -> None:
+        """A page that gets code gets a test."""
+        with_code = {name for name in PAGES if self.found(name)} - DRAWINGS
+        tested = {
+            "README.md",
+            *(f"{name[5:]}.md" for name in dir(self) if name.startswith("test_")),
+        }
+        self.assertEqual(with_code - tested, set())
+
+    def test_no_block_is_forgotten(self) -> None:
+        """Every block is of a kind that is run, or is listed here with the reason why not."""
+        for name in PAGES.keys() - DRAWINGS:
+            for block in self.found(name):
+                self.assertIn(block.kind, KINDS, (name, block.first_line))
+                if block.kind == "text":
+                    self.assertIn((name, block.first_line), SHOWN)
+            page = PAGES[name].read_text(encoding="utf-8")
+            self.assertEqual(indented_blocks(page), [], f"{name}: not fenced, hence not run")
+
+    def test_no_reason_is_left_over(self) -> None:
+        """What the tables of this file name is on the pages."""
+        lines = {
+            command.line for name in PAGES for block in self.found(name)
+            for command in commands(block)
+        }  # fmt: skip
+        named = {*NOT_RUN, *FAILING, *(line for lasting in LASTING.values() for line in lasting)}
+        self.assertEqual(named - lines, set())
+        shown = {(name, block.first_line) for name in PAGES for block in self.found(name)}
+        self.assertEqual(SHOWN.keys() - shown, set())
+
+    def found(self, name: str) -> list[Block]:
+        """A page's blocks."""
+        return blocks(PAGES[name].read_text(encoding="utf-8"))
+
+
+class ReadingTests(SynchronousTestCase):
+    """How a page is read."""
+
+    def test_blocks_and_commands(self) -> None:
+        """Fences, prompts, continued lines and outputs are told apart."""
+        page = "a\n\n```python\n# x.py\n1\n```\n\n```console\n$ a 'b\n> c'\nd\n\ne\n$ f\n```\n"
+        program, session = blocks(page)
+        self.assertEqual((program.kind, program.file), ("python", "x.py"))
+        self.assertEqual(commands(session), [Command("a 'b\nc'", "d\n\ne\n"), Command("f", "")])
+        self.assertEqual(indented_blocks(f"{page}\n    $ g\n"), ["$ g"])
+
+    def test_an_output_that_differs_is_seen(self) -> None:
+        """Dates, times and white space may differ, and what an ellipsis stands for; words not."""
+        promised = "made 2026-01-02 in 0.3 ms\n… done\n"
+        self.assertTrue(matches(promised, "made 2031-11-12  in 12.5 ms\nall\nof it\ndone\n"))
+        for other in (
+            "made 2031-11-12 in 12.5 s done",
+            "",
+            "made 2031-11-12 in 12.5 ms done twice",
+        ):
+            self.assertFalse(matches(promised, other), other)
+
+    def test_a_wrong_page_is_seen(self) -> None:
+        """A program that fails, an output that differs and a URL that is none are all told."""
+        plan = Plan(frozenset(), {}, frozenset({"python two.py"}))
+        with reader(plan) as following:
+            for kind, text in (
+                ("python", "undefined\n"),
+                ("python", "# two.py\nprint('two'); raise SystemExit(2)\n"),
+                ("console", "$ python two.py\none\n"),
+                ("urls", "tls://host:0443\n"),
+            ):
+                following.follow(Block(kind, text))
+        for part in ("NameError", "ended with 2, not 1", "printed\ntwo", "tls://host:0443"):
+            self.assertIn(part, "\n".join(following.problems))
+
+    def test_urls(self) -> None:
+        """A URL is parsed; what is none raises."""
+        self.assertTrue(is_url("tls://host:443?verify_depth=3"))
+        self.assertRaises(InvalidTransport, is_url, "tls://host:port")
