@@ -145,13 +145,15 @@ class Reader:
 
     Attributes:
         plan: What to do with the commands.
-        folder: Where the reader works; empty at first.
+        folder: Where the reader works, and the home; empty at first.
+        programs: The folder of the environment's programs.
         problems: What was not as the page says, a paragraph each.
         missing: Programs that the page uses and this machine does not have.
     """
 
     plan: Plan
     folder: Path
+    programs: Path
     problems: list[str] = field(factory=list)
     missing: set[str] = field(factory=set)
     _ports: dict[int, int] = field(factory=lambda: free_ports(PORTS))
@@ -174,8 +176,8 @@ class Reader:
     def finish(self) -> None:
         """End what still runs."""
         for command, process in self._started:
-            os.killpg(process.pid, signal.SIGTERM)
-            output, _ = process.communicate(timeout=PATIENCE)
+            _signal(process, signal.SIGTERM)
+            output, _ = self._outputs(command, process)
             self._compare(command, output)
 
     def _do(self, command: Command) -> None:
@@ -191,12 +193,7 @@ class Reader:
 
     def _run(self, command: Command) -> None:
         process = self._process(command)
-        try:
-            output, complaints = process.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            output, complaints = process.communicate()
-            self.problems.append(f"$ {command.line}\ndid not end within {PATIENCE:g} s")
+        output, complaints = self._outputs(command, process)
         status = 1 if command.line in self.plan.failing else 0
         if complaints or process.returncode != status:
             how = f"ended with {process.returncode}, not {status}"
@@ -213,6 +210,15 @@ class Reader:
                 self.problems.append(f"$ {command.line}\ndoes not listen")
                 return
             time.sleep(0.05)
+
+    def _outputs(self, command: Command, process: subprocess.Popen[str]) -> tuple[str, str]:
+        """What was printed, and on standard error, when the process has ended or was killed."""
+        try:
+            return process.communicate(timeout=PATIENCE)
+        except subprocess.TimeoutExpired:
+            self.problems.append(f"$ {command.line}\ndid not end within {PATIENCE:g} s")
+            _signal(process, signal.SIGKILL)
+            return process.communicate()
 
     def _compare(self, command: Command, output: str) -> None:
         seen = self._with_written_ports(output)
@@ -236,7 +242,7 @@ class Reader:
 
     def _environment(self) -> dict[str, str]:
         """That of someone who has activated an environment, and has an empty home."""
-        path = f"{_installed()}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
+        path = f"{self.programs}{os.pathsep}{os.environ.get('PATH', os.defpath)}"
         return {
             "COLUMNS": "80",
             "HOME": str(self.folder),
@@ -258,7 +264,10 @@ class Reader:
 def reader(plan: Plan) -> Iterator[Reader]:
     """A reader in a new folder; in the end, folder and processes are gone."""
     with tempfile.TemporaryDirectory(prefix="txtransport-docs-") as folder:
-        made = Reader(plan, Path(folder))
+        work, programs = Path(folder, "work"), Path(folder, "bin")
+        work.mkdir()
+        _install(programs)
+        made = Reader(plan, work, programs)
         try:
             yield made
         finally:
@@ -276,6 +285,12 @@ def _replaced(text: str, ports: Mapping[int, int]) -> str:
     return re.sub(r"\b\d{4,5}\b", lambda found: str(ports.get(int(found[0]), found[0])), text)
 
 
+def _signal(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to a shell, and to all that it has started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, number)
+
+
 def _listens(port: int) -> bool:
     for host in ("127.0.0.1", "::1"):
         with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=1):
@@ -283,15 +298,10 @@ def _listens(port: int) -> bool:
     return False
 
 
-_folders: list[tempfile.TemporaryDirectory[str]] = []
-
-
-def _installed() -> str:
-    """A folder with the programs of an environment in which the checkout is installed."""
-    if not _folders:
-        _folders.append(tempfile.TemporaryDirectory(prefix="txtransport-bin-"))
-        for name, line in _PROGRAMS.items():
-            program = Path(_folders[0].name) / name
-            program.write_text(f'#!/bin/sh\nexec {line} "$@"\n', encoding="utf-8")
-            program.chmod(0o755)
-    return _folders[0].name
+def _install(folder: Path) -> None:
+    """Put into a folder what an environment has in which the checkout is installed."""
+    folder.mkdir()
+    for name, line in _PROGRAMS.items():
+        program = folder / name
+        program.write_text(f'#!/bin/sh\nexec {line} "$@"\n', encoding="utf-8")
+        program.chmod(0o755)

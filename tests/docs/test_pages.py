@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.docs.pages import (
     PAGES,
+    ROOT,
     Block,
     Command,
     Plan,
@@ -19,7 +22,7 @@ from tests.docs.pages import (
     matches,
     reader,
 )
-from tests.live.peers import demand
+from tests.live.peers import REQUIRE, demand
 from txtransport.errors import InvalidTransport
 
 KINDS: Final = {"python", "console", "urls", "text"}
@@ -30,6 +33,7 @@ NOT_RUN: Final = {
     "TXTRANSPORT_REQUIRE_PEERS=1 make test": "the same",
     ". .venv/bin/activate": "the tests are run in such an environment",
     ". env/bin/activate": "the same",
+    "mkdir ../try && cd ../try": "the tests work in a new folder",
     "python3 -m venv env": "needs pip; .ci/packaging does it",
     "pip install path/to/txtransport": "needs the Internet; .ci/packaging does it",
 }
@@ -66,8 +70,6 @@ DRAWINGS: Final = {"design.md"}
 
 class PagesTestCase(SynchronousTestCase):
     """What the tests of this file share."""
-
-    timeout = 600
 
     def follow(self, name: str) -> None:
         """Every block of a page does what the page says."""
@@ -154,6 +156,28 @@ class PageTests(PagesTestCase):
         return blocks(PAGES[name].read_text(encoding="utf-8"))
 
 
+class PackagesTests(SynchronousTestCase):
+    """What the live tests want."""
+
+    def test_the_packages_are_those_of_ci(self) -> None:
+        """The first page names every package that CI installs for the live tests."""
+        wanted = re.search(r"^packages=\(.*?\)$", (ROOT / ".ci/run").read_text(), re.M | re.S)
+        assert wanted is not None
+        script = f'{wanted[0]}; echo "${{packages[@]}}"'
+        named = subprocess.run(["bash", "-c", script], capture_output=True, text=True, timeout=30)
+        (line,) = (
+            command.line
+            for block in blocks(PAGES["README.md"].read_text(encoding="utf-8"))
+            for command in commands(block)
+            if command.line.startswith("sudo ")
+        )
+        self.assertEqual(line.partition(" --no-install-recommends ")[2], named.stdout.strip())
+
+    def test_the_variable_is_named(self) -> None:
+        """The first page says what makes a missing program a failure."""
+        self.assertIn(f"`{REQUIRE}=1`", PAGES["README.md"].read_text(encoding="utf-8"))
+
+
 class ReadingTests(SynchronousTestCase):
     """How a page is read."""
 
@@ -188,6 +212,15 @@ class ReadingTests(SynchronousTestCase):
             ):
                 following.follow(Block(kind, text))
         for part in ("NameError", "ended with 2, not 1", "printed\ntwo", "tls://host:0443"):
+            self.assertIn(part, "\n".join(following.problems))
+
+    def test_a_server_that_does_not_start_is_seen(self) -> None:
+        """A server that ends at once is told, and so is what it printed."""
+        plan = Plan(frozenset(), {"python server.py": 8443}, frozenset())
+        with reader(plan) as following:
+            following.follow(Block("python", "# server.py\nprint('no port')\n"))
+            following.follow(Block("console", "$ python server.py\nlistening\n"))
+        for part in ("does not listen", "printed\nno port\n\nand not\nlistening"):
             self.assertIn(part, "\n".join(following.problems))
 
     def test_urls(self) -> None:
