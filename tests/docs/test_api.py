@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator
 from enum import Enum
 from importlib import import_module
+from types import GenericAlias
 from typing import Final
 
 from twisted.internet.protocol import Protocol
@@ -89,7 +90,10 @@ def signature(made: object, is_member: bool) -> str | None:
 
 def members(made: object) -> Iterator[str]:
     """What is public in a class, and not called by Twisted alone."""
-    if not isinstance(made, type) or issubclass(made, Exception | Enum | tuple):
+    # In Python 3.10, Generator[None, None, T] is a type as well.
+    if isinstance(made, GenericAlias) or not isinstance(made, type):
+        return
+    if issubclass(made, Exception | Enum | tuple):
         return
     for name, member in vars(made).items():
         is_code = inspect.isfunction(member) or isinstance(member, classmethod | property)
