@@ -46,6 +46,8 @@ class Layer:
         handle: What OpenSSL makes of the connection.
     """
 
+    disconnecting = False
+
     def __init__(self, handle: object = None) -> None:
         self.aborted = self.resumed = 0
         self.handle = handle

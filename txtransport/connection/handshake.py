@@ -1,19 +1,82 @@
-"""The gate: who wants through speaks TLS first, and proves who it is.
+"""The TLS handshake of one connection, before the application's protocol exists.
 
-A plain connection ends here, on both sides. The gate starts TLS on it, waits
-for the handshake and the verdict on the peer, and only then builds the guest,
-whose ``connectionMade`` is the first thing that it hears. Until then the
-guest's factory is told nothing; afterwards the gate only passes bytes on.
+Why there is a protocol of ours between the transport and Twisted's TLS layer:
+Twisted builds the application's protocol and calls its ``connectionMade`` as
+soon as TCP is connected, before the handshake, and a protocol that writes
+there believes that somebody verified is listening. So the plain connection
+ends here, on clients and on servers. `HandshakeProtocol` starts TLS above
+itself, with a `_HandshakeListener` in the place of the application's protocol.
+Only when the handshake is complete and the peer verified does it ask the
+application's factory for a protocol and connect that. Until then the factory
+hears nothing but ``doStart`` and ``doStop``. The verdict on the peer is not
+given here: the TLS layer drives a `TLSConnection`, whose handshake is complete
+only if the peer was accepted.
 
-What may go wrong ends in one of three ways, and each is told once: the
-handshake failed (explained by `txtransport.tls.failure`), the deadline
-passed (`TransportTimeout`, with the stage), or the wait was cancelled.
+One connection, before, during and after the handshake. The bytes of the peer
+go up; what is written goes down::
+
+        NEGOTIATION             HANDSHAKE                 SECURE
+        only with starttls=
+
+                                                      application's protocol
+                                _HandshakeListener        ^   |
+                                    ^                     |   | write
+                                    |                     |   v
+                                TLSTransport          TLSTransport
+                                    ^   |                 ^   |
+                                    |   |                 |   |
+                                HandshakeProtocol     HandshakeProtocol
+                                    ^   |                 ^   |
+                                    |   |                 |   |
+        NegotiationProtocol     (NegotiationProtocol) (NegotiationProtocol)
+            ^   |                   ^   |                 ^   |
+            |   v                   |   v                 |   v
+        transport               transport             transport
+
+        timer: the              timer: TLSLifetime,   timer: TLSLifetime, from
+        NegotiationProtocol's   for the handshake     the first close on
+
+Who replaces whom:
+
+- `HandshakeProtocol` does not replace the `NegotiationProtocol`, which cannot
+  leave the transport. The negotiation drops its dialogue, stops its timer and
+  from then on passes every event on to the handshake. Without ``starttls=``
+  there is none, and the transport's protocol is the `HandshakeProtocol`.
+- The application's protocol replaces the `_HandshakeListener` (it becomes the
+  TLS layer's ``wrappedProtocol``), and its ``transport`` is the TLS layer.
+- The `HandshakeProtocol` stays and passes bytes up. Nothing is written through
+  it: the TLS layer writes to the transport itself.
+- At the end a `_ClosingProtocol` replaces the protocol above the TLS layer, to
+  give it the reason that `TLSLifetime` has found.
+
+Left out are two protocols directly above the transport that pass everything
+on: one of Twisted's client endpoints, and on servers with limits a
+`PendingProtocol` of `txtransport.endpoints.limits`.
+
+Who holds the deadline, one after the other:
+
+- Until there is a plain connection, a client endpoint (``timeout``, which also
+  covers the look-up and all that follows). On a server there is none yet, nor
+  while an accepted connection waits for its turn (``max_connections``).
+- Then a `NegotiationProtocol` has what is left of ``timeout``, on servers
+  ``handshake_timeout``; on clients less where the dialogue waits for an offer
+  of TLS that may not come.
+- `TLSLifetime`, made when the `HandshakeProtocol` is connected, has what is
+  left of the same time. Its deadline stops when the peer is verified.
+- From the first close on, of either side, `TLSLifetime` holds one for
+  ``close_timeout``, and makes another as long as the peer still takes data.
+
+A connection attempt that fails does so for one of these reasons, and whoever
+waits for it is told once: the handshake failed (`HandshakeFailed`, explained
+by `txtransport.tls.failure`), the deadline passed (`TransportTimeout`, with
+the stage), the attempt was cancelled, or the application's factory or protocol
+raised an exception (or the factory built none: ``NoProtocol``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs import frozen
 from twisted.internet.error import ConnectionAborted, ConnectionLost, NoProtocol
@@ -40,30 +103,50 @@ from txtransport.connection.lifetime import (
 )
 from txtransport.connection.plain_http import plain_http_answer
 from txtransport.connection.tcp_info import socket_of
+from txtransport.connection.twisted_types import TCPTransport
 from txtransport.tls.creator import ConnectionCreator
+
+__all__ = [
+    "ConnectionAttempt",
+    "HandshakeProtocol",
+    "TLSTransport",
+    "TLSTransportFactory",
+    "starttls_outcome",
+    "tls_factory",
+]
 
 _log: Final = Logger()
 
 _MAX_GREETING: Final = 65536
-"""Bytes of a guest's greeting, at the most."""
+"""The most bytes that are kept back while an application's greeting has no end."""
 
 
 class TLSTransport(BufferingTLSTransport):
-    """Twisted's TLS transport, with a close that ends and an end that explains itself."""
+    """Twisted's TLS layer, with a deadline for its close and a reason for its end.
+
+    Attributes:
+        handshake: The protocol below, which started this layer.
+    """
 
     handshake: HandshakeProtocol
 
     def writeSequence(self, sequence: Iterable[bytes]) -> None:
-        """Write several."""
-        # Twisted's goes past `write`, where `withhold_greeting` may stand.
+        """Write the chunks as one.
+
+        Args:
+            sequence: Chunks of the application's data.
+        """
+        # Twisted's own does not call `self.write`, which `withhold_greeting`
+        # may have replaced.
         self.write(b"".join(sequence))  # type: ignore[no-untyped-call]
 
     def withhold_greeting(self, greeting: Callable[[bytes], int]) -> None:
-        """Do not send the guest's greeting, which the peer has heard in the clear.
+        """Do not send the application's greeting: the client had one in the clear.
 
         Args:
-            greeting: Where it ends in what the guest says first; 0 if it has
-                not ended.
+            greeting: Is given all that the application has written so far, and
+                returns how many bytes of that are its greeting; 0 if the
+                greeting is not complete.
         """
         send: Callable[[bytes], object] = self.write
         written = bytearray()
@@ -80,38 +163,47 @@ class TLSTransport(BufferingTLSTransport):
         self.write = write  # type: ignore[method-assign]
 
     def loseConnection(self) -> None:
-        """Say goodbye, and wait for the peer's for ``close_timeout`` at the most."""
+        """Send a close_notify, and wait ``close_timeout`` at the most for the peer's."""
         super().loseConnection()
         self.handshake.lifetime.closing()
 
     def abortConnection(self) -> None:
         """End the connection at once, if it has not ended yet."""
-        # Twisted's is lost for words when it has.
+        # Twisted's own fails on a connection that is over: it has no OpenSSL
+        # connection left to shut down.
         if self.connected:
             super().abortConnection()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """The connection is gone."""
-        # What OpenSSL still holds is delivered below, before the guest hears
-        # the end; in which words it hears it is the watch's to say.
+        """Deliver what OpenSSL still holds, then tell the protocol above of the end."""
+        # Twisted does both in the call below; the closing protocol gives the
+        # end the reason that the lifetime has found.
         protocol = cast(Protocol, self.wrappedProtocol)
         self.wrappedProtocol = _ClosingProtocol(self.handshake.lifetime, protocol, reason)
         super().connectionLost(reason)
 
 
 class TLSTransportFactory(TLSMemoryBIOFactory):
-    """Makes them."""
+    """Twisted's factory for TLS layers, which makes them of our class.
+
+    One serves all connections of an endpoint.
+    """
 
     protocol = TLSTransport
     noisy = False
 
 
 def tls_factory(config: TLSEndpointConfig, factory: IProtocolFactory) -> TLSTransportFactory:
-    """Twisted's factory for the TLS layer above a gate.
+    """The factory for an endpoint's TLS layers.
 
     Args:
-        terms: What the endpoint demands.
-        guests: Builds the guests, and names them in the log.
+        config: What the connections of the endpoint have in common; its
+            ``creator`` makes them.
+        factory: The application's factory, which gives the TLS layer its name in
+            the log.
+
+    Returns:
+        One factory, to be shared by all connections of the endpoint.
     """
     assert isinstance(config.creator, ConnectionCreator)
     return TLSTransportFactory(
@@ -120,11 +212,11 @@ def tls_factory(config: TLSEndpointConfig, factory: IProtocolFactory) -> TLSTran
 
 
 class _ClosingProtocol(Protocol):
-    """Stands in for the protocol above while the connection ends.
+    """Takes the place of the protocol above the TLS layer while the connection ends.
 
     Args:
-        watch: Puts the end into words.
-        above: Hears the rest, and the end.
+        lifetime: Finds the reason to give.
+        above: The protocol above, which hears the last data and the end.
         plain: Why the plain connection is gone.
     """
 
@@ -137,29 +229,31 @@ class _ClosingProtocol(Protocol):
         try:
             self._above.dataReceived(data)
         except Exception:
-            # The connection cannot be ended for it; it ends already.
-            _log.failure("{guest} failed", protocol=self._above)
+            # The reactor would end the connection for this; it is ending already.
+            _log.failure("{protocol} failed", protocol=self._above)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         if self._plain.check(ConnectionAborted) and reason.check(ConnectionLost):
-            # To OpenSSL our own abort looks as if the peer had cut the line.
+            # OpenSSL cannot tell our own abort from a connection that the
+            # peer has cut.
             reason = self._plain
         self._above.connectionLost(self._lifetime.ended(reason))
 
 
 @frozen
 class ConnectionAttempt:
-    """One connection on its way to a guest, and who waits for that.
+    """One connection that is to become secure, and who is told what comes of that.
 
     Attributes:
-        terms: What the endpoint demands.
+        config: What the connections of the endpoint have in common.
         tls: Makes the TLS layer.
-        guests: Builds the guest when all is well.
-        address: The peer's, as ``buildProtocol`` wants it.
-        total: How long the whole may take, for the error's text; in seconds.
-        opened: Is called with the guest, once it is connected.
-        failed: Is called with the reason, when the guest cannot be used.
-        tune: Is given the plain transport before anything else.
+        factory: The application's; builds a protocol once the peer is verified.
+        address: The peer's address, for ``buildProtocol``.
+        total: How long the whole attempt may take, in seconds, for the error's text.
+        opened: Is called with the application's protocol, once it is connected.
+        failed: Is called with the reason if the attempt fails.
+        set_options: Is given the plain transport before anything is sent on it;
+            an exception fails the attempt.
     """
 
     config: TLSEndpointConfig
@@ -173,13 +267,19 @@ class ConnectionAttempt:
 
 
 class HandshakeProtocol(Protocol):
-    """One connection on its way to TLS, and the passage once it is there.
+    """Runs the handshake of one connection; afterwards it passes the peer's bytes up.
 
     Args:
-        visit: Whose way it is.
-        seconds: How long the handshake may take from now.
-        outcome: What came of the dialogue before TLS.
-        greeting: Where the guest's greeting ends, if it is to be kept back.
+        attempt: The connection attempt.
+        seconds: How long the handshake may take, from the call of
+            `connectionMade`.
+        outcome: The outcome of the dialogue before TLS, if there was one.
+        greeting: As `TLSTransport.withhold_greeting` takes it; None if the
+            application's greeting is to be sent.
+
+    Attributes:
+        lifetime: The deadlines and the end of the connection; set by
+            `connectionMade`.
     """
 
     lifetime: TLSLifetime
@@ -196,11 +296,13 @@ class HandshakeProtocol(Protocol):
         self._seconds = seconds
         self.outcome = outcome
         self._greeting = greeting
-        self._tls: Any = TLSTransport(attempt.tls, _HandshakeListener(self))
+        self._tls = TLSTransport(attempt.tls, _HandshakeListener(self))
+        # What hears the transport: the TLS layer, unless that could not begin.
+        self._receiver: Protocol = self._tls
 
     def connectionMade(self) -> None:
-        """Begin the handshake."""
-        transport: Any = self.transport
+        """Begin the handshake, and its deadline."""
+        transport = cast(TCPTransport, self.transport)
         self._tls.handshake = self
         self.lifetime = TLSLifetime(
             self._attempt.config,
@@ -212,16 +314,20 @@ class HandshakeProtocol(Protocol):
             failed=self._attempt.failed,
         )
         try:
-            self._attempt.set_options(transport)
-            self._tls.makeConnection(transport)
+            self._attempt.set_options(cast(ITransport, transport))
+            self._tls.makeConnection(transport)  # type: ignore[no-untyped-call]
         except Exception:
             self.lifetime.stop()
-            self._tls = Protocol()  # Hears the rest, and does nothing.
+            self._receiver = Protocol()  # Does nothing with what it hears.
             transport.abortConnection()
             self._attempt.failed(Failure())
 
     def cancel(self, reason: BaseException) -> None:
-        """Whoever waits for the guest does so no longer."""
+        """Give the attempt up: abort the connection.
+
+        Args:
+            reason: What the attempt fails with, if the handshake is not over.
+        """
         if self.lifetime.state is LifetimeState.SECURE:
             self._tls.abortConnection()
         else:
@@ -229,28 +335,28 @@ class HandshakeProtocol(Protocol):
 
     @property
     def is_closing(self) -> bool:
-        """Whether the guest has closed the connection."""
+        """Whether the application's protocol has closed the connection."""
         return bool(self._tls.disconnecting)
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of the peer, to be deciphered."""
+        """Pass the peer's bytes, still encrypted, to the TLS layer."""
         if not self._has_heard:
             self._has_heard = True
             self._answer_plain_http(data)
-        self._tls.dataReceived(data)
+        self._receiver.dataReceived(data)
 
     def _answer_plain_http(self, data: bytes) -> None:
-        """Tell a client that has lost its way where to go; TLS will end the connection."""
+        """Answer a client that speaks plain HTTP; the TLS layer then ends the connection."""
         answer = plain_http_answer(data) if self._attempt.config.side is Side.SERVER else b""
         if answer:
             cast(ITransport, self.transport).write(answer)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """The plain connection is gone."""
-        self._tls.connectionLost(reason)
+        """Tell the TLS layer that the plain connection is gone."""
+        self._receiver.connectionLost(reason)
 
     def handshake_completed(self) -> None:
-        """The handshake is over, and the peer is who it must be."""
+        """Build and connect the application's protocol: the peer is verified."""
         try:
             protocol = self._attempt.factory.buildProtocol(cast(IAddress, self._attempt.address))
             if protocol is None:
@@ -259,7 +365,7 @@ class HandshakeProtocol(Protocol):
             self.lifetime.refuse(Failure())
             return
         if self.lifetime.is_refused:
-            # Whoever waited has given up, in the factory.
+            # The attempt was cancelled while the factory was building.
             return
         self.lifetime.secured()
         self._tls.wrappedProtocol = protocol
@@ -278,7 +384,11 @@ class HandshakeProtocol(Protocol):
 
 @implementer(IHandshakeListener)
 class _HandshakeListener(Protocol):
-    """Where the guest will stand; until then it listens for the handshake."""
+    """Has the place of the application's protocol until the handshake is complete.
+
+    Args:
+        handshake: Is told when it is.
+    """
 
     def __init__(self, handshake: HandshakeProtocol) -> None:
         self._handshake = handshake
@@ -288,13 +398,14 @@ class _HandshakeListener(Protocol):
 
 
 def starttls_outcome(transport: object) -> bytes:
-    """What came of the dialogue before TLS (``starttls=``), for guests that must know.
+    """The outcome of the dialogue before TLS (``starttls=``), for protocols that go on from it.
 
     Args:
-        transport: A protocol's ``transport``.
+        transport: The ``transport`` of the application's protocol, or of a
+            wrapper above it.
 
     Returns:
-        What ``docs/starttls.md`` says of the protocol: of MySQL, for example,
+        What ``docs/starttls.md`` says of the protocol: for MySQL, for example,
         the server's greeting packet. Empty where there was no dialogue.
     """
     while isinstance(transport, ProtocolWrapper):

@@ -1,21 +1,22 @@
-"""What watches over one TLS connection, whoever began it.
+"""The deadlines of one TLS connection, and the reason that its end is given.
 
-The handshake has a deadline, and so has the close. The end is put into words:
-why the handshake failed, what the peer held against us later, or that it said
-goodbye. The gate and the mixin both stand on this, so that a connection ends
-the same way whether TLS was there from the start or came in mid-conversation.
+A `TLSLifetime` stands beside each TLS connection, whether TLS was there from
+the start (`txtransport.connection.handshake`) or came in mid-conversation
+(`txtransport.upgrade`), so that both end the same way. The handshake has a
+deadline, and so has the close. When the connection is over, the lifetime says
+why: the handshake failed, the peer refused us after it, or the peer closed
+properly, with a close_notify.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum, auto
-from typing import Any, Final
+from typing import Final, Protocol
 
 from attrs import field, frozen
 from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
     IReactorTime,
@@ -26,6 +27,7 @@ from zope.interface import implementer
 
 from txtransport.config.policy import Side
 from txtransport.config.settings import Deadlines, StartTLSOptions
+from txtransport.connection.deadline import Deadline
 from txtransport.connection.tcp_info import acknowledged, is_draining
 from txtransport.connection.trace import Trace
 from txtransport.errors import HandshakeFailed, NegotiationError, PeerLeft, TransportTimeout
@@ -33,50 +35,63 @@ from txtransport.tls.connection import MAX_FIRST_BYTES, TLSConnection
 from txtransport.tls.creator import ConnectionCreator
 from txtransport.tls.failure import FailedConnection, handshake_failure, late_failure, timeout_hint
 
+__all__ = [
+    "ForeignContext",
+    "LifetimeState",
+    "TLSEndpointConfig",
+    "TLSLifetime",
+    "TwistedConnectionCreator",
+    "log_failure",
+]
+
 _log: Final = Logger()
 
 _CLOSE_BYTES: Final = 4096
-"""Bytes that a last small answer and a close_notify take on the wire, at the most."""
+"""The most bytes that a last small answer and a close_notify take on the wire."""
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
 @frozen
 class TwistedConnectionCreator:
-    """A creator as Twisted asks for it."""
+    """Gives our `ConnectionCreator` the methods that Twisted's TLS layer calls.
+
+    Attributes:
+        creator: Makes the connections; it knows which side they are for.
+    """
 
     creator: ConnectionCreator
 
     def clientConnectionForTLS(self, tlsProtocol: object) -> TLSConnection:
-        """A connection for a client."""
+        """A new connection; Twisted calls this for TLS's client."""
         return self._new_connection()
 
     def serverConnectionForTLS(self, tlsProtocol: object) -> TLSConnection:
-        """A connection for a server."""
+        """A new connection; Twisted calls this for TLS's server."""
         return self._new_connection()
 
     def _new_connection(self) -> TLSConnection:
-        made = self.creator.connection()
+        connection = self.creator.connection()
         problem = self.creator.context.reload_error()
         if problem is not None:
             _log.error(
                 "A certificate file changed and cannot be used; the one from before goes on: "
                 "{problem}", problem=problem,
             )  # fmt: skip
-        return made
+        return connection
 
 
 @frozen
 class ForeignContext:
-    """In a creator's place, where a protocol brings a context of its own.
+    """Stands in for a `ConnectionCreator` where a protocol brings its own TLS context.
 
     Attributes:
-        side: Who we are.
+        side: Which side of TLS we are.
     """
 
     side: Side
 
     def ended(self, connection: TLSConnection) -> None:
-        """Nothing is kept of a connection that is not of our making."""
+        """Do nothing: a session is kept only of connections that we have made."""
 
 
 @frozen
@@ -84,15 +99,16 @@ class TLSEndpointConfig:
     """What all the TLS connections of one endpoint have in common.
 
     Attributes:
-        clock: For the deadlines.
-        where: The endpoint, for people: ``tls://mail.example.com:465``.
+        clock: Keeps the deadlines.
+        where: The endpoint, as messages name it: ``tls://mail.example.com:465``.
         port: The peer's port (clients) or ours (servers), or None.
-        creator: Makes the TLS connections, or stands for what makes them.
-        deadlines: How long things may take.
-        is_upgrade: Whether the conversation begins in the clear.
-        way_in: What comes before TLS.
-        host: The peer's name (clients) or ours (servers), for that.
-        trace: Is told of the steps that are taken, or None.
+        creator: Makes the TLS connections, or stands in for the protocol's own
+            context.
+        deadlines: How long each stage may take, in seconds.
+        is_upgrade: Whether the connection begins in the clear.
+        starttls_options: The dialogue before TLS, if there is one.
+        host: The peer's name (clients) or ours (servers), as the dialogue says it.
+        trace: Is told of each step of an attempt, or None.
     """
 
     clock: IReactorTime
@@ -107,25 +123,26 @@ class TLSEndpointConfig:
 
     @property
     def side(self) -> Side:
-        """Who we are."""
+        """Which side of TLS we are."""
         return self.creator.side
 
 
 def log_failure(peer: object, error: BaseException | None, where: str) -> bool:
-    """Say in the log, in one event, that a connection did not come to TLS.
+    """Log, in one event, that a connection ended before it was secure.
 
     Args:
-        peer: Its address.
-        error: Why not.
-        where: The endpoint, for people.
+        peer: The peer's address.
+        error: The reason.
+        where: The endpoint, as messages name it.
 
     Returns:
-        Whether the error is one that this is about.
+        Whether it was logged: only a failed handshake, a failed negotiation and
+        a deadline that passed are; any other error is the caller's to report.
     """
     if not isinstance(error, (HandshakeFailed, NegotiationError, TransportTimeout)):
         return False
     is_end = isinstance(error, PeerLeft) or error.cause == "closed"
-    # Health checks and port scans leave without a word.
+    # Health checks and port scans close the connection without sending anything.
     say = _log.debug if is_end and not getattr(error, "received", b"") else _log.info
     say(
         "{peer}: {error}",
@@ -135,34 +152,56 @@ def log_failure(peer: object, error: BaseException | None, where: str) -> bool:
 
 
 class LifetimeState(Enum):
-    """How far a connection is."""
+    """How far a TLS connection has come."""
 
     HANDSHAKING = auto()
+    """The handshake is under way, and its deadline is running."""
     SECURE = auto()
+    """The handshake is complete, and the peer is verified."""
     OVER = auto()
+    """The connection is gone, or TLS never began."""
+
+
+class _PlainTransport(Protocol):
+    """What a lifetime asks of the transport below the TLS layer."""
+
+    def abortConnection(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+
+
+class _TLSLayer(Protocol):
+    """What a lifetime asks of the TLS layer, be it ours or one that Twisted has made."""
+
+    @property
+    def disconnecting(self) -> int: ...
+    def abortConnection(self) -> None: ...
+    def getHandle(self) -> object: ...
 
 
 class TLSLifetime:
     """Keeps one TLS connection to its deadlines, and explains its end.
 
+    The handshake's deadline runs from the moment that the lifetime is made.
+
     Args:
-        terms: What the endpoint demands.
-        plain: The transport underneath.
-        tls: The TLS layer above it, not connected yet or just so.
-        handle: The socket, to see whether a peer still takes what we send.
+        config: What the connections of the endpoint have in common.
+        plain: The transport below the TLS layer.
+        tls: The TLS layer; it may have its transport already, or not yet.
+        handle: The socket, to see whether the peer still takes what we send; or
+            anything else where that cannot be seen.
         seconds: How long the handshake may take from now.
-        total: How long the whole may take, for the error's text.
-        failed: Is called with the reason if the handshake comes to nothing.
+        total: How long the whole attempt may take, in seconds, for the error's text.
+        failed: Is called once with the reason, if the handshake fails.
 
     Attributes:
-        stage: How far the connection is.
+        state: How far the connection has come.
     """
 
     def __init__(
         self,
         config: TLSEndpointConfig,
-        plain: Any,
-        tls: Any,
+        plain: _PlainTransport,
+        tls: _TLSLayer,
         *,
         handle: object,
         seconds: float,
@@ -180,93 +219,114 @@ class TLSLifetime:
         self._is_closing = False
         self._verdict: Failure | None = None
         self._acknowledged: int | None = None
-        self._timer: IDelayedCall | None = config.clock.callLater(seconds, self._expired)
+        self._deadline = Deadline(config.clock, seconds, self._expired)
 
     @property
     def is_refused(self) -> bool:
-        """Whether there is a verdict already, and only the end is awaited."""
+        """Whether the handshake was refused, and only the end of the connection is awaited."""
         return self._verdict is not None
 
     def remember_first_bytes(self, data: bytes) -> None:
-        """Remember the peer's first bytes, for a connection that does not do so itself."""
+        """Keep the peer's first bytes for the error's text.
+
+        Only a connection of a `ForeignContext` needs this; a `TLSConnection` keeps
+        them itself.
+
+        Args:
+            data: The bytes that have just arrived, before decryption.
+        """
         if len(self._first_bytes) < MAX_FIRST_BYTES:
             self._first_bytes = (self._first_bytes + data)[:MAX_FIRST_BYTES]
 
     def secured(self) -> None:
-        """The handshake is over, and the peer is who it must be."""
-        self._stop_timer()
+        """Take note that the handshake is complete and the peer verified."""
+        self._deadline.stop()
         self.state = LifetimeState.SECURE
         connection = self._connection()
         if connection is not None:
-            connection.on_close = self._answering
+            connection.on_close = self._close_notify_sent
         if self._is_closing:
             # What was written before the close is sent now.
             self.closing()
 
     def stop(self) -> None:
-        """There is nothing to watch over after all."""
+        """Stop the deadline and explain nothing: TLS did not begin."""
         self.state = LifetimeState.OVER
-        self._stop_timer()
+        self._deadline.stop()
 
     def refuse(self, verdict: Failure) -> None:
-        """End the connection for that reason, before it is secure."""
+        """Abort the connection for that reason, unless it is secure or refused already.
+
+        Args:
+            verdict: The reason that `ended` will give.
+        """
         if self.state is LifetimeState.HANDSHAKING and self._verdict is None:
             self._verdict = verdict
             self._tls.abortConnection()
 
     def closing(self) -> None:
-        """One of us has closed; wait for what is still to come, but not for ever."""
+        """Start the deadline of the close, unless it is running: one side has closed."""
         self._is_closing = True
-        if self.state is LifetimeState.SECURE and self._timer is None:
-            # Someone who wanted nothing more would not hear the goodbye either.
+        if self.state is LifetimeState.SECURE and not self._deadline.is_running:
+            # An application that has paused reading would never receive the
+            # peer's close_notify.
             self._plain.resumeProducing()
             self._acknowledged = acknowledged(self._handle)
-            self._timer = self._config.clock.callLater(
-                self._config.deadlines.close_timeout, self._close_expired
+            self._deadline = Deadline(
+                self._config.clock, self._config.deadlines.close_timeout, self._close_expired
             )
 
-    def _answering(self) -> None:
-        """A goodbye is said: ours, of which we know, or the answer to the peer's."""
+    def _close_notify_sent(self) -> None:
+        """A close_notify was sent: ours, or the answer to the peer's."""
+        # After our own `loseConnection`, `closing` is called anyway.
         if not self._tls.disconnecting:
-            # It has closed first, and may not take what is still to go.
+            # The peer has closed first, and may not take what is still to be sent.
             self.closing()
 
     def ended(self, reason: Failure) -> Failure:
-        """The connection is over.
+        """Explain the end of the connection, and keep its session for the next one.
 
         Args:
-            reason: Why, in the words of the TLS layer.
+            reason: The reason that the TLS layer gives.
 
         Returns:
-            Why, as whoever is above the TLS layer shall hear it.
+            The reason to give to the protocol above the TLS layer.
         """
-        stage, self.state = self.state, LifetimeState.OVER
-        self._stop_timer()
-        if stage is LifetimeState.HANDSHAKING:
+        state, self.state = self.state, LifetimeState.OVER
+        self._deadline.stop()
+        if state is LifetimeState.HANDSHAKING:
             verdict = self._verdict or self._own_end(reason) or self.explained(reason)
             self._failed(verdict)
             return verdict
         connection = self._connection()
-        if stage is LifetimeState.OVER or connection is None:
+        if state is LifetimeState.OVER or connection is None:
             return reason
         late = self._explained_by(late_failure, reason)
         if late is not None:
             return late
         if not reason.check(ConnectionClosed):
             return reason
-        # Asked first: to keep the session is to set the flag that tells.
-        is_farewell = connection.is_ended_by_peer
+        # Asked before `ended`, which keeps the session and for that sets the
+        # flag of a received close_notify.
+        is_closed_by_peer = connection.is_ended_by_peer
         self._config.creator.ended(connection)
-        # When the peer has said goodbye, how the socket then went is no news.
-        return Failure(ConnectionDone()) if is_farewell else reason
+        # After a close_notify it does not matter how the socket was closed.
+        return Failure(ConnectionDone()) if is_closed_by_peer else reason
 
     def _own_end(self, reason: Failure) -> Failure | None:
-        """That we closed in mid-handshake, if there is no other reason."""
+        """`ConnectionAborted`, if we closed during the handshake and nothing else failed."""
         is_ours = self._is_closing and reason.check(ConnectionClosed)
         return Failure(ConnectionAborted()) if is_ours else None
 
     def explained(self, reason: Failure) -> Failure:
-        """Why the handshake failed, in our words."""
+        """Why the handshake failed.
+
+        Args:
+            reason: The reason that the TLS layer gives.
+
+        Returns:
+            A `HandshakeFailed`; `reason` itself if it cannot be explained.
+        """
         return self._explained_by(handshake_failure, reason) or reason
 
     def _explained_by(
@@ -275,13 +335,12 @@ class TLSLifetime:
         try:
             error = explain(self._failed_connection(reason))
         except Exception:
-            # Whoever waits must hear of the end, be it in other words.
+            # The end must be told in any case, if need be unexplained.
             _log.failure("{where}: the end could not be explained", where=self._config.where)
             return None
         return None if error is None else Failure(error)
 
     def _expired(self) -> None:
-        self._timer = None
         config, received = self._config, self._received
         advice = (
             "did the peer switch to TLS after the go-ahead?"
@@ -290,15 +349,15 @@ class TLSLifetime:
         )
         error = TransportTimeout(config.where, "handshake", self._total, received, advice)
         self.refuse(Failure(error))
-        # A connection that was refused for another reason and still lingers.
+        # If the connection was refused before, `refuse` does nothing; but the
+        # connection is still there, so it is cut.
         self._plain.abortConnection()
 
     def _close_expired(self) -> None:
-        self._timer = None
         before, now = self._acknowledged, acknowledged(self._handle)
         taken = 0 if before is None or now is None else now - before
-        # It still takes what was written before the close; its kernel's word
-        # for our goodbye alone is no sign of that.
+        # The peer still takes what was written before the close. That its
+        # kernel has acknowledged our close_notify alone is no sign of that.
         if taken > _CLOSE_BYTES or (taken and is_draining(self._handle)):
             self.closing()
         else:
@@ -324,8 +383,3 @@ class TLSLifetime:
     def _connection(self) -> TLSConnection | None:
         handle = self._tls.getHandle()
         return handle if isinstance(handle, TLSConnection) else None
-
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None

@@ -1,33 +1,39 @@
-"""What two sides say in the clear before the gate: the dialogue of ``starttls=``.
+"""The negotiation of one connection: the dialogue of ``starttls=``, before TLS.
 
-A prelude stands on the plain transport and has a negotiation speak on it. When
-that comes to TLS, a gate takes its place, and all that the gate promises holds
-from there: the guest is built behind it, and hears what its protocol expects to
-hear first, in our words. When it does not come to TLS, the connection ends;
-nothing goes on in the clear, unless ``starttls_policy=may`` says so, and then
-only after a plain no.
+`NegotiationProtocol` is the protocol of the plain transport, and runs a
+dialogue (`txtransport.starttls`) on it. When the dialogue has agreed on TLS, it
+connects a `HandshakeProtocol` to the transport, and all that this promises
+holds from there: the application's protocol is built once the peer is verified.
+A client's then hears the greeting that it expects, in the words of the
+dialogue, and nothing of what the server offered in the clear.
+
+When the dialogue does not come to TLS, the connection ends. It goes on in the
+clear only if ``starttls_policy=may`` allows that, and then only after a clear
+refusal by the server.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs import evolve
 from twisted.internet.error import NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IProtocol,
+    ITransport,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txtransport.config.address import is_ipv6, without_zone
 from txtransport.config.policy import Side
+from txtransport.connection.deadline import Deadline
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step
 from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
+from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import (
     NegotiationError,
     PeerLeft,
@@ -43,6 +49,8 @@ from txtransport.starttls.tls_record import is_tls
 from txtransport.starttls.wire import Wire
 from txtransport.tls.connection import MAX_FIRST_BYTES
 
+__all__ = ["NegotiationProtocol", "initial_protocol"]
+
 _log: Final = Logger()
 
 _USE_IMPLICIT_TLS: Final = "This port speaks TLS from the start: leave starttls out"
@@ -52,11 +60,12 @@ _TRY_IMPLICIT_TLS: Final = "If this port speaks TLS from the start, leave startt
 def initial_protocol(
     attempt: ConnectionAttempt, seconds: float
 ) -> HandshakeProtocol | NegotiationProtocol:
-    """The way to a guest: through a gate, and through a prelude if there is to be one.
+    """The protocol for a new plain connection: negotiation if there is one, else handshake.
 
     Args:
-        visit: Whose way it is.
-        seconds: How long everything may take from now.
+        attempt: The connection attempt.
+        seconds: How long negotiation and handshake together may take; for a
+            handshake alone, counted from its ``connectionMade``.
     """
     protocol = attempt.config.starttls_options.starttls
     return (
@@ -67,12 +76,12 @@ def initial_protocol(
 
 
 class NegotiationProtocol(PendingProtocol):
-    """One dialogue, until a gate takes its place.
+    """Runs the dialogue on one plain connection, then passes the events on to the handshake.
 
     Args:
-        visit: Whose way it is.
-        protocol: Whose dialogue it is.
-        seconds: How long everything may take from now.
+        attempt: The connection attempt.
+        protocol: The protocol whose dialogue it is.
+        seconds: How long negotiation and handshake together may take from now.
     """
 
     def __init__(
@@ -81,23 +90,25 @@ class NegotiationProtocol(PendingProtocol):
         self._attempt = attempt
         self._config = attempt.config
         self._starttls = protocol
-        self._deadline = attempt.config.clock.seconds() + seconds
-        self._timer: IDelayedCall | None = None
+        # When negotiation and handshake together must be complete, by the clock.
+        self._ends_at = attempt.config.clock.seconds() + seconds
+        # For the negotiation alone, which may have to be complete earlier.
+        self._deadline: Deadline | None = None
         self._negotiation: Negotiation | None = None
         self._verdict: Failure | None = None
         self._first_bytes = b""
 
-    # --- what the transport tells us ---
+    # --- events of the transport ---
 
     def connectionMade(self) -> None:
-        """Begin the dialogue."""
-        transport: Any = self.transport
-        left = self._deadline - self._config.clock.seconds()
-        patience = self._starttls.offer_timeout if self._config.side is Side.CLIENT else None
-        seconds = left if patience is None else min(left, patience)
-        self._timer = self._config.clock.callLater(max(0.0, seconds), self._expired)
+        """Begin the dialogue, and its deadline."""
+        seconds = self._seconds_left
+        offer_timeout = self._starttls.offer_timeout
+        if self._config.side is Side.CLIENT and offer_timeout is not None:
+            seconds = max(0.0, min(seconds, offer_timeout))
+        self._deadline = Deadline(self._config.clock, seconds, self._expired)
         try:
-            self._attempt.set_options(transport)
+            self._attempt.set_options(cast(ITransport, self.transport))
             speaker = self._starttls.connect
             if self._config.side is Side.SERVER:
                 speaker = self._starttls.serve or speaker
@@ -107,7 +118,7 @@ class NegotiationProtocol(PendingProtocol):
             self._end(Failure())
 
     def dataReceived(self, data: bytes) -> None:
-        """Bytes of the peer: of the dialogue, and then for the gate."""
+        """Pass the peer's bytes to the dialogue, later to the handshake."""
         negotiation = self._negotiation
         if negotiation is None:
             if self._verdict is None:
@@ -120,44 +131,48 @@ class NegotiationProtocol(PendingProtocol):
         except NegotiationError as error:
             self._negotiation_failed(error)
         except Exception:
-            # A dialogue of the user's own.
+            # A dialogue of the user's own may raise anything.
             self._end(Failure())
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """The plain connection is gone."""
-        self._stop_timer()
+        """Fail the attempt, unless the handshake or the application has the connection."""
+        self._stop_deadline()
         if self._negotiation is not None:
             self._verdict = Failure(self._peer_left(self._negotiation))
             self._negotiation = None
         if self._verdict is not None:
             self._attempt.failed(self._verdict)
-        # A guest that was let in hears of it, even if it failed or gave up then.
+        # A protocol that was connected hears of the end, even if it raised an
+        # exception or cancelled the attempt in its connectionMade.
         super().connectionLost(reason)
 
     def cancel(self, reason: BaseException) -> None:
-        """Whoever waits for the guest does so no longer."""
+        """Give the attempt up: abort the connection.
+
+        Args:
+            reason: What the attempt fails with, if it has not failed yet.
+        """
         if isinstance(self.protocol, HandshakeProtocol):
             self.protocol.cancel(reason)
         else:
             self._end(Failure(reason))
 
-    # --- the dialogue's ends ---
+    # --- how the dialogue ends ---
 
     def _continue(self, negotiation: Negotiation) -> None:
         self._send(negotiation)
         if not negotiation.is_complete:
             return
-        self._stop_timer()
+        self._stop_deadline()
         self._negotiation = None
         if self._config.trace is not None:
             self._config.trace(Event(Step.NEGOTIATED))
-        left = max(0.0, self._deadline - self._config.clock.seconds())
         is_server = self._config.side is Side.SERVER
         handshake = HandshakeProtocol(
             evolve(
                 self._attempt, opened=self._deliver_greeting, set_options=lambda transport: None
             ),
-            left,
+            self._seconds_left,
             negotiation.outcome,
             self._starttls.greeting if is_server else None,
         )
@@ -167,11 +182,11 @@ class NegotiationProtocol(PendingProtocol):
             handshake.dataReceived(negotiation.early_client_hello)
 
     def _deliver_greeting(self, protocol: IProtocol) -> None:
-        """The guest is there, under TLS: let it hear what it waits for."""
+        """Report the application's protocol as connected; give a client its greeting."""
         self._attempt.opened(protocol)
         handshake = cast(HandshakeProtocol, self.protocol)
         if self._config.side is Side.CLIENT and self._starttls.is_transparent:
-            _deliver(protocol, handshake.outcome, is_leaving=handshake.is_closing)
+            _deliver(protocol, handshake.outcome, is_closing=handshake.is_closing)
 
     def _negotiation_failed(self, error: NegotiationError) -> None:
         negotiation = cast(Negotiation, self._negotiation)
@@ -182,11 +197,11 @@ class NegotiationProtocol(PendingProtocol):
         if isinstance(error, PlaintextInjected) or self._config.side is Side.CLIENT:
             self._end(verdict)
             return
-        # The client is told in its protocol's own words; the timer goes on,
-        # in case that it does not want to hear them.
+        # The dialogue has a last reply for the client. The deadline runs on,
+        # for a client that does not read it and keeps the connection open.
         self._send(negotiation)
         self._negotiation, self._verdict = None, verdict
-        cast(Any, self.transport).loseConnection()
+        self._plain_transport.loseConnection()
 
     def _may_continue(self, error: NegotiationError, negotiation: Negotiation) -> bool:
         return (
@@ -198,7 +213,7 @@ class NegotiationProtocol(PendingProtocol):
         )
 
     def _continue_in_plaintext(self, error: NegotiationError, negotiation: Negotiation) -> None:
-        self._stop_timer()
+        self._stop_deadline()
         self._negotiation = None
         _log.warn(
             "{where}: {error}; it goes on in the clear, as starttls_policy=may allows",
@@ -214,34 +229,43 @@ class NegotiationProtocol(PendingProtocol):
             self._end(Failure())
             return
         self._attempt.opened(protocol)
-        is_leaving = self._verdict is not None or cast(Any, self.transport).disconnecting
-        _deliver(protocol, negotiation.wire.greeting, is_leaving=is_leaving)
+        is_closing = self._verdict is not None or self._plain_transport.disconnecting
+        _deliver(protocol, negotiation.wire.greeting, is_closing=is_closing)
 
     def _end(self, verdict: Failure) -> None:
         self._negotiation, self._verdict = None, self._verdict or verdict
-        cast(Any, self.transport).abortConnection()
+        self._plain_transport.abortConnection()
 
     def _expired(self) -> None:
-        self._timer = None
         config, negotiation = self._config, self._negotiation
-        transport: Any = self.transport
         if negotiation is None:
-            # It was told why, and lingers.
-            transport.abortConnection()
-        elif config.clock.seconds() < self._deadline:
+            # The client has been told why, and has not closed the connection.
+            self._plain_transport.abortConnection()
+        elif config.clock.seconds() < self._ends_at:
             self._negotiation_failed(TLSNotOffered(b"nothing"))
         else:
-            heard = bytes(negotiation.wire.received) or self._first_bytes
+            received = bytes(negotiation.wire.received) or self._first_bytes
             # As in `_peer_left`.
-            heard = heard if config.side is Side.CLIENT else b""
+            received = received if config.side is Side.CLIENT else b""
             self._end(
-                Failure(TransportTimeout(config.where, "negotiation", self._attempt.total, heard))
+                Failure(
+                    TransportTimeout(config.where, "negotiation", self._attempt.total, received)
+                )
             )
 
-    # --- the rest ---
+    # --- details ---
+
+    @property
+    def _plain_transport(self) -> TCPTransport:
+        return cast(TCPTransport, self.transport)
+
+    @property
+    def _seconds_left(self) -> float:
+        """Seconds that are left for negotiation and handshake together; 0.0 or more."""
+        return max(0.0, self._ends_at - self._config.clock.seconds())
 
     def _advice(self, error: NegotiationError) -> str:
-        """What the peer's first bytes suggest to a client that did not expect them."""
+        """What a client should use instead, as the server's unexpected first bytes suggest."""
         if self._config.side is Side.SERVER or not isinstance(error, PeerMisbehaved):
             return ""
         if is_tls(self._first_bytes):
@@ -253,39 +277,39 @@ class NegotiationProtocol(PendingProtocol):
 
     def _peer_left(self, negotiation: Negotiation) -> NegotiationError:
         if self._config.side is Side.SERVER:
-            # What a client had not finished may be its password.
+            # An error without the last bytes: an unfinished line of the client
+            # may hold its password.
             return PeerLeft().located(self._config.where)
         return negotiation.connection_lost().located(
             self._config.where, "" if self._first_bytes else _TRY_IMPLICIT_TLS
         )
 
     def _send(self, negotiation: Negotiation) -> None:
-        said = negotiation.data_to_send()
-        if said:
-            cast(Any, self.transport).write(said)
+        data = negotiation.data_to_send()
+        if data:
+            self._plain_transport.write(data)
 
     def _wire(self) -> Wire:
         host = self._config.host or "localhost"
         if self._config.side is Side.SERVER:
             return Wire(local_name=host)
         starttls_options = self._config.starttls_options
-        us = starttls_options.starttls_from or _address_literal(self.transport)
-        return Wire(local_name=us, host=host, name=starttls_options.starttls_name or host)
+        local_name = starttls_options.starttls_from or _address_literal(self._plain_transport)
+        return Wire(local_name=local_name, host=host, name=starttls_options.starttls_name or host)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.stop()
 
 
-def _deliver(protocol: IProtocol, greeting: bytes, *, is_leaving: bool) -> None:
-    """Let a guest hear what it waits for, unless it has left already."""
-    if greeting and not is_leaving:
+def _deliver(protocol: IProtocol, greeting: bytes, *, is_closing: bool) -> None:
+    """Give the application's protocol the greeting, unless it has closed the connection."""
+    if greeting and not is_closing:
         protocol.dataReceived(greeting)
 
 
-def _address_literal(transport: Any) -> str:
-    """Our own address, as mail has it (RFC 5321, 4.1.3)."""
+def _address_literal(transport: TCPTransport) -> str:
+    """Our own address as an address literal of mail (RFC 5321, 4.1.3)."""
     host = without_zone(str(getattr(transport.getHost(), "host", "")))
     if not host:
         return "localhost"

@@ -1,14 +1,16 @@
-"""The way to a guest who is connected later than its transport.
+"""A protocol that connects another protocol later than the transport would.
 
 Twisted connects a protocol as soon as there is a transport. Where something
-else comes first, such as the socket's options or a free place, a passage
-stands there instead: it lets the guest in when it is time, and from then on
-passes on what the transport says. The guest speaks to the transport itself.
+else must come first, such as the socket's options or a free place under
+``max_connections``, a `PendingProtocol` is the transport's protocol. It
+connects the other protocol when it is time, and from then on passes every
+event of the transport on. What the other protocol writes goes to the transport
+directly.
 """
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final, cast
 
 from twisted.internet.interfaces import (
     IFileDescriptorReceiver,
@@ -16,38 +18,53 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     ILoggingContext,
     IProtocol,
+    ITransport,
 )
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
+__all__ = ["PendingProtocol", "log_name"]
+
 _PASSED_ON: Final = (IFileDescriptorReceiver, IHalfCloseableProtocol, IHandshakeListener)
 
 
-def log_name(known: object) -> str:
-    """What a protocol or a factory calls itself in the log."""
-    if ILoggingContext.providedBy(known):
-        return str(known.logPrefix())
-    return type(known).__name__
+def log_name(named: object) -> str:
+    """The name of a protocol or a factory in the log.
+
+    Args:
+        named: The protocol or factory.
+
+    Returns:
+        Its ``logPrefix()`` if it has one, else the name of its class.
+    """
+    if ILoggingContext.providedBy(named):
+        return str(named.logPrefix())
+    return type(named).__name__
 
 
 class PendingProtocol(Protocol):
-    """Stands between a transport and a guest, who is yet to come.
+    """Stands between a transport and a protocol that is not connected yet.
 
     Attributes:
-        guest: Who is expected or inside, or None while that is open.
+        protocol: The other protocol, pending or connected; None until `expect`
+            has named it.
     """
 
     protocol: IProtocol | None = None
-    # Before the guest is in, what is said is said to no one.
-    _receiver: Any = Protocol()
+    # Ignores what the transport says before the other protocol is connected.
+    _receiver: IProtocol = Protocol()
 
     def expect(self, protocol: IProtocol) -> None:
-        """That guest will come.
+        """Name the protocol that `connect_protocol` will connect.
 
-        A transport says some things only to a protocol that wants to hear
-        them, and Twisted's endpoints ask before it is connected; so the
-        passage wants what the guest wants.
+        A transport tells some events only to a protocol that provides an
+        interface for them, and Twisted's endpoints look for that before the
+        protocol is connected. So the pending protocol provides what
+        `protocol` provides.
+
+        Args:
+            protocol: The protocol that will be connected.
         """
         self.protocol = protocol
         for interface in _PASSED_ON:
@@ -55,17 +72,18 @@ class PendingProtocol(Protocol):
                 alsoProvides(self, interface)
 
     def connect_protocol(self) -> None:
-        """Connect the guest that is expected.
+        """Connect the protocol that `expect` has named.
 
         Raises:
-            Exception: Whatever the guest raises; it hears of the end all the same.
+            Exception: What its ``connectionMade`` raises. It still hears of the
+                end of the connection.
         """
-        protocol: Any = self.protocol
+        protocol = cast(IProtocol, self.protocol)
         self._receiver = protocol
-        protocol.makeConnection(self.transport)
+        protocol.makeConnection(cast(ITransport, self.transport))
 
     def logPrefix(self) -> str:
-        """The guest's, whom a reader of the log knows."""
+        """The other protocol's name in the log, as soon as that is known."""
         return type(self).__name__ if self.protocol is None else log_name(self.protocol)
 
     def dataReceived(self, data: bytes) -> None:
@@ -75,13 +93,13 @@ class PendingProtocol(Protocol):
         self._receiver.connectionLost(reason)
 
     def readConnectionLost(self) -> None:
-        self._receiver.readConnectionLost()
+        cast(IHalfCloseableProtocol, self._receiver).readConnectionLost()
 
     def writeConnectionLost(self) -> None:
-        self._receiver.writeConnectionLost()
+        cast(IHalfCloseableProtocol, self._receiver).writeConnectionLost()
 
     def fileDescriptorReceived(self, descriptor: int) -> None:
-        self._receiver.fileDescriptorReceived(descriptor)
+        cast(IFileDescriptorReceiver, self._receiver).fileDescriptorReceived(descriptor)
 
     def handshakeCompleted(self) -> None:
-        self._receiver.handshakeCompleted()
+        cast(IHandshakeListener, self._receiver).handshakeCompleted()

@@ -1,4 +1,4 @@
-"""What the kernel tells of a TCP connection: how much of what we sent has arrived (tcp(7))."""
+"""How much of what we have sent the peer's kernel has acknowledged (tcp(7), TCP_INFO)."""
 
 from __future__ import annotations
 
@@ -6,18 +6,32 @@ import socket
 import struct
 from typing import Final
 
+__all__ = ["acknowledged", "is_draining", "socket_of"]
+
 
 def socket_of(transport: object) -> object:
-    """What the system knows a transport by, or None when it has no such thing."""
+    """The socket of a transport.
+
+    Args:
+        transport: Any transport of Twisted's.
+
+    Returns:
+        What its ``getHandle()`` gives: a socket for TCP and local sockets. None
+        if it has no such method.
+    """
     handle = getattr(transport, "getHandle", None)
     return None if handle is None else handle()
 
 
 def acknowledged(handle: object) -> int | None:
-    """How many bytes the peer's kernel has taken so far, or None where that is not known.
+    """How many bytes the peer's kernel has acknowledged so far.
 
     Args:
-        handle: What the system knows the connection by.
+        handle: The connection's socket, as `socket_of` gives it.
+
+    Returns:
+        The number of bytes; None where it is not known: for anything but a TCP
+        socket, and elsewhere than on Linux.
 
     Source: ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), RFC 4898).
     """
@@ -25,10 +39,13 @@ def acknowledged(handle: object) -> int | None:
 
 
 def is_draining(handle: object) -> bool:
-    """Whether some of what was written is still on its way to the peer's kernel.
+    """Whether the peer's kernel has not acknowledged all that was written.
 
     Args:
-        handle: What the system knows the connection by.
+        handle: The connection's socket, as `socket_of` gives it.
+
+    Returns:
+        False also where it is not known.
 
     Source: ``tcpi_unacked`` (packets) and ``tcpi_notsent_bytes`` of the same.
     """
@@ -45,7 +62,7 @@ def _tcp_info(handle: object, field: struct.Struct) -> int | None:
         return None
 
 
-# Where the numbers stand in struct tcp_info.
+# The offsets of the fields in struct tcp_info.
 _UNACKED: Final = struct.Struct("24xI")
 
 

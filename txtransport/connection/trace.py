@@ -1,6 +1,6 @@
-"""What a connection attempt tells whoever watches it: each step, when it is taken.
+"""The steps of a connection attempt, for a user who wants to see them (``trace=``).
 
-Nothing depends on it. An endpoint that no one watches pays nothing.
+Nothing depends on them. An endpoint without ``trace`` does no work for them.
 """
 
 from __future__ import annotations
@@ -14,29 +14,31 @@ from twisted.internet.interfaces import IProtocol, IProtocolFactory, IStreamClie
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+__all__ = ["Event", "Step", "Trace", "TracedEndpoint", "with_trace"]
+
 
 class Step(Enum):
-    """What was done."""
+    """What was done; the end of the handshake is no step, since it is the end of the attempt."""
 
     TRYING = "trying"
-    """An address has its turn; the look-up is over."""
+    """The look-up is over, and connecting to an address begins."""
     FAILED = "failed"
-    """That address does not answer, or is given up for another."""
+    """Connecting to that address failed, or was given up for another address."""
     CONNECTED = "connected"
-    """There is a connection, in the clear."""
+    """TCP, or the local socket, is connected; nothing is encrypted yet."""
     NEGOTIATED = "negotiated"
-    """The dialogue of ``starttls=`` is over, and TLS begins."""
+    """The dialogue of ``starttls=`` is complete, and the handshake begins."""
 
 
 @frozen
 class Event:
-    """One step of an attempt.
+    """One step of an attempt, at the time when it is taken.
 
     Attributes:
-        step: Which.
-        host: The address that it is about, or a local socket's path; empty for
-            a step that has none.
-        error: Why an address failed.
+        step: What was done.
+        host: The address that the step is about, or the path of a local socket;
+            empty for a step without an address.
+        error: Why connecting to the address failed; None for other steps.
     """
 
     step: Step
@@ -45,18 +47,18 @@ class Event:
 
 
 Trace = Callable[[Event], object]
-"""Is told; must not raise."""
+"""Is called with each event; must not raise an exception."""
 
 
 @implementer(IStreamClientEndpoint)
 @frozen
 class TracedEndpoint:
-    """The endpoint of one address, watched.
+    """The endpoint of one address, which tells a trace when it connects and when that fails.
 
     Attributes:
         endpoint: Connects.
-        host: The address.
-        trace: Is told when it is tried, and when it fails.
+        host: The address, for the events.
+        trace: Is told.
     """
 
     endpoint: IStreamClientEndpoint
@@ -64,7 +66,7 @@ class TracedEndpoint:
     trace: Trace
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect, and tell."""
+        """Connect as `endpoint` does, and tell the trace of the try and of a failure."""
         self.trace(Event(Step.TRYING, self.host))
         return self.endpoint.connect(protocolFactory).addErrback(self._failed)
 
@@ -76,5 +78,14 @@ class TracedEndpoint:
 def with_trace(
     endpoint: IStreamClientEndpoint, host: str, trace: Trace | None
 ) -> IStreamClientEndpoint:
-    """The endpoint, watched if anyone watches."""
+    """An endpoint that tells the trace, if there is one.
+
+    Args:
+        endpoint: Connects to one address.
+        host: The address, for the events.
+        trace: Is told, or None.
+
+    Returns:
+        A `TracedEndpoint`; without a trace, `endpoint` itself.
+    """
     return endpoint if trace is None else TracedEndpoint(endpoint, host, trace)
