@@ -1,4 +1,4 @@
-"""What we use of Twisted's transports, as types for the type checker.
+"""What we use of Twisted's transports and reactors, as types for the type checker.
 
 Twisted describes its transports by zope interfaces, one for each ability, and
 none of them is all that a TCP connection has. A cast to one of these classes
@@ -9,9 +9,28 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.internet.interfaces import (
+    IAddress,
+    IReactorPluggableNameResolver,
+    IReactorSocket,
+    IReactorTCP,
+    IReactorTime,
+    IReactorUNIX,
+)
 
-__all__ = ["StartTLSTransport", "TCPTransport"]
+__all__ = ["Reactor", "StartTLSTransport", "TCPTransport"]
+
+
+class Reactor(
+    IReactorTime, IReactorTCP, IReactorUNIX, IReactorSocket, IReactorPluggableNameResolver
+):
+    """What endpoints use of a reactor.
+
+    No object declares that it provides this. It is the type that a reactor is
+    cast to, once, where a public function has taken it as ``object``: a type
+    checker takes ``twisted.internet.reactor`` for a module, and a reactor made
+    for tests need not provide what the test does not use.
+    """
 
 
 class TCPTransport(Protocol):

@@ -1,7 +1,7 @@
-"""The desk: a URL in, an endpoint out.
+"""`client`, `server` and `datagram`: from a URL to an endpoint.
 
-Everything that can be wrong with the URL, the options and the files is said
-here, before anything is opened.
+Everything that can be wrong with the URL, the options and the files that they
+name is an exception here, before any connection or port is opened.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import socket
 from collections.abc import Hashable
-from typing import Any, Final
+from typing import Final, cast
 
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.logger import Logger
@@ -27,6 +27,7 @@ from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.lifetime import TLSEndpointConfig
 from txtransport.connection.trace import Trace
+from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints import client as clients
 from txtransport.endpoints import server as servers
 from txtransport.endpoints.client import ClientEndpoint
@@ -36,161 +37,170 @@ from txtransport.endpoints.sockets import OptionSetter, socket_settings
 from txtransport.errors import InvalidOption, TransportUnavailable
 from txtransport.tls.creator import ConnectionCreator, connection_creator, openssl_version
 
+__all__ = ["client", "datagram", "server"]
+
 _log: Final = Logger()
 
 
 def client(
-    reactor: Any,
+    reactor: object,
     url: str | TransportURL,
     port: int | None = None,
     *,
     trace: Trace | None = None,
-    **options: Any,
+    **options: object,
 ) -> IStreamClientEndpoint:
-    """An endpoint that connects.
+    """An endpoint that connects to a URL.
 
     Args:
         reactor: Connects and keeps time.
         url: For example ``tls://mail.example.com:465?cafile=ca.pem``.
-        port: The port, when the URL has none.
+        port: The port, 1 to 65535, when the URL has none.
         trace: Is told of each step of an attempt (`txtransport.connection.trace`).
-        **options: The same vocabulary as the URL's query (``docs/options.md``).
+        **options: The same options as in the URL's query (``docs/options.md``).
 
     Returns:
-        Its ``connect(factory)`` gives a Deferred that fires with the protocol
-        when it is connected and, for TLS, the peer is verified. It fails with
-        `HandshakeFailed`, `TransportTimeout`, Twisted's ``ConnectError`` or,
-        with ``starttls=``, `NegotiationError`.
+        An endpoint whose ``connect(factory)`` returns a Deferred. It fires with
+        the factory's protocol when that is connected and, for TLS, the peer is
+        verified. It fails with `HandshakeFailed`, `TransportTimeout`, Twisted's
+        ``ConnectError`` or, with ``starttls=``, `NegotiationError`.
 
     Raises:
-        InvalidTransport: The URL is not one of a client.
+        InvalidTransport: The URL cannot be connected to.
         InvalidOption: An option, or a file that it names, cannot be used.
-        TransportUnavailable: The transport cannot be had here.
+        TransportUnavailable: This installation does not have the transport.
     """
-    transport, scheme, read = _resolve(url, port, options, "client", Kind.STREAM)
-    where = describe_endpoint(transport, read.starttls_options)
-    plain = clients.plaintext_endpoint(
-        reactor, transport, read.sockets, read.deadlines.timeout, trace
+    reactor = cast(Reactor, reactor)
+    transport_url, scheme, settings = _resolve(url, port, options, "client", Kind.STREAM)
+    sockets, starttls = settings.sockets, settings.starttls_options
+    where = describe_endpoint(transport_url, starttls)
+    plaintext = clients.plaintext_endpoint(
+        reactor, transport_url, sockets, settings.deadlines.timeout, trace
     )
     config = None
-    if read.tls is not None:
-        policy = policy_for_peer(transport, read.tls, read.starttls_options)
-        _warn(transport, weaknesses(policy, Side.CLIENT, read.starttls_options))
-        place = transport.path or (transport.host, transport.port)
-        made = _connection_creator(transport, policy, Side.CLIENT, place)
-        config = _tls_endpoint_config(reactor, transport, made, read, transport.name, trace)
-    tuner = OptionSetter(
-        () if scheme.is_local else socket_settings(read.sockets, socket.SOCK_STREAM)
+    if settings.tls is not None:
+        policy = policy_for_peer(transport_url, settings.tls, starttls)
+        _warn(transport_url, weaknesses(policy, Side.CLIENT, starttls))
+        peer = transport_url.path or (transport_url.host, transport_url.port)
+        creator = _connection_creator(transport_url, policy, Side.CLIENT, peer)
+        config = _tls_endpoint_config(
+            reactor, transport_url, creator, settings, transport_url.name, trace
+        )
+    setter = OptionSetter(() if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM))
+    bindto = sockets.bindto
+    return ClientEndpoint(
+        plaintext, setter, reactor, where, settings.deadlines, config, bindto, trace
     )
-    bindto = read.sockets.bindto
-    return ClientEndpoint(plain, tuner, reactor, where, read.deadlines, config, bindto, trace)
 
 
 def server(
-    reactor: Any, url: str | TransportURL, port: int | None = None, **options: Any
+    reactor: object, url: str | TransportURL, port: int | None = None, **options: object
 ) -> IStreamServerEndpoint:
-    """An endpoint that listens.
+    """An endpoint that listens at a URL.
 
     Args:
         reactor: Listens and keeps time.
         url: For example ``tls://*:8443?local_cert=site.pem``; ``*`` is every
             address, port 0 any port.
-        port: The port, when the URL has none.
-        **options: The same vocabulary as the URL's query.
+        port: The port, 0 to 65535, when the URL has none.
+        **options: The same options as in the URL's query (``docs/options.md``).
 
     Returns:
-        Its ``listen(factory)`` gives a Deferred of the port. The factory
-        builds a protocol for each peer that is through the handshake. It
-        fails with Twisted's ``CannotListenError`` and, for a name, with
-        ``DNSLookupError`` or `TransportTimeout`.
+        An endpoint whose ``listen(factory)`` returns a Deferred of the port.
+        Under TLS the factory builds a protocol only for a peer whose handshake
+        is complete. The Deferred fails with Twisted's ``CannotListenError``
+        and, for a name, with ``DNSLookupError`` or `TransportTimeout`.
 
     Raises:
-        InvalidTransport: The URL is not one of a server.
+        InvalidTransport: The URL cannot be listened at.
         InvalidOption: An option, or a file that it names, cannot be used.
-        TransportUnavailable: The transport cannot be had here.
+        TransportUnavailable: This installation does not have the transport.
     """
-    transport, _, read = _resolve(url, port, options, "server", Kind.STREAM)
-    plain = servers.plaintext_endpoint(reactor, transport, read.sockets, read.deadlines.timeout)
+    reactor = cast(Reactor, reactor)
+    transport_url, _, settings = _resolve(url, port, options, "server", Kind.STREAM)
+    plaintext = servers.plaintext_endpoint(
+        reactor, transport_url, settings.sockets, settings.deadlines.timeout
+    )
     config = None
-    if read.tls is not None:
-        _warn(transport, weaknesses(read.tls, Side.SERVER, read.starttls_options))
-        made = _connection_creator(transport, read.tls, Side.SERVER)
-        is_name = transport.name not in ("", "*") and not transport.is_literal
-        us = transport.name if is_name else _our_name()
-        config = _tls_endpoint_config(reactor, transport, made, read, us)
-    return ServerEndpoint(plain, read.serving, config, transport.location)
+    if settings.tls is not None:
+        _warn(transport_url, weaknesses(settings.tls, Side.SERVER, settings.starttls_options))
+        creator = _connection_creator(transport_url, settings.tls, Side.SERVER)
+        is_name = transport_url.name not in ("", "*") and not transport_url.is_literal
+        host = transport_url.name if is_name else _machine_name()
+        config = _tls_endpoint_config(reactor, transport_url, creator, settings, host)
+    return ServerEndpoint(plaintext, settings.serving, config, transport_url.location)
 
 
 def datagram(
-    reactor: Any, url: str | TransportURL, port: int | None = None, **options: Any
+    reactor: object, url: str | TransportURL, port: int | None = None, **options: object
 ) -> IDatagramEndpoint:
-    """An endpoint for datagrams.
+    """An endpoint that sends or receives datagrams.
 
     Args:
         reactor: Looks names up, and reads the socket.
         url: For example ``udp://192.0.2.7:53``.
-        port: The port, when the URL has none.
-        **options: The same vocabulary as the URL's query.
+        port: The port, 0 to 65535, when the URL has none; 0 is for listening.
+        **options: The same options as in the URL's query (``docs/options.md``).
 
     Returns:
-        Its ``connect(protocol)`` gives a Deferred of the transport, which
-        writes to the URL's place alone, and its ``listen(protocol)`` one of
-        the port. They fail with Twisted's ``ConnectError`` or
-        ``CannotListenError`` and, for a name, with ``DNSLookupError`` or
-        `TransportTimeout`.
+        An endpoint with two methods. ``connect(protocol)`` returns a Deferred
+        of the transport, which sends to the URL's address and receives from no
+        other. ``listen(protocol)`` returns a Deferred of the port. They fail
+        with Twisted's ``ConnectError`` or ``CannotListenError`` and, for a
+        name, with ``DNSLookupError`` or `TransportTimeout`.
 
     Raises:
         InvalidTransport: The URL is not one of a datagram transport.
         InvalidOption: An option cannot be used.
-        TransportUnavailable: The transport cannot be had here.
+        TransportUnavailable: This installation does not have the transport.
     """
-    transport, _, read = _resolve(url, port, options, "datagram", Kind.DATAGRAM)
-    return UDPEndpoint(reactor, transport, read)
+    transport_url, _, settings = _resolve(url, port, options, "datagram", Kind.DATAGRAM)
+    return UDPEndpoint(cast(Reactor, reactor), transport_url, settings)
 
 
 def _resolve(
-    url: str | TransportURL, port: int | None, options: dict[str, Any], side: str, kind: Kind
+    url: str | TransportURL, port: int | None, options: dict[str, object], side: str, kind: Kind
 ) -> tuple[TransportURL, Scheme, Settings]:
-    transport = with_port(url, port)
-    scheme = SCHEMES[transport.scheme]
+    transport_url = with_port(url, port)
+    scheme = SCHEMES[transport_url.scheme]
     if scheme.refusal is not None:
         raise TransportUnavailable(
             scheme.name, f"{scheme.refusal} (linked here: {openssl_version()})"
         )
-    return transport, scheme, resolve(transport, options, side, kind)
+    return transport_url, scheme, resolve(transport_url, options, side, kind)
 
 
 def _connection_creator(
-    url: TransportURL, policy: TLSPolicy, side: Side, place: Hashable = None
+    url: TransportURL, policy: TLSPolicy, side: Side, peer: Hashable = None
 ) -> ConnectionCreator:
     try:
-        return connection_creator(policy, side, place)
+        return connection_creator(policy, side, peer)
     except InvalidOption as error:
         raise error.located(url.location) from error.__cause__
 
 
-def _our_name() -> str:
-    """This machine's name, if it is one that can be said in a dialogue."""
+def _machine_name() -> str:
+    """The name of this machine, for a server's dialogue; ``localhost`` if it is no plain name."""
     name = socket.gethostname()
     return name if re.fullmatch("[A-Za-z0-9._-]{1,253}", name) else "localhost"
 
 
 def _tls_endpoint_config(
-    reactor: Any,
+    reactor: Reactor,
     url: TransportURL,
-    made: ConnectionCreator,
-    read: Settings,
+    creator: ConnectionCreator,
+    settings: Settings,
     host: str,
     trace: Trace | None = None,
 ) -> TLSEndpointConfig:
     return TLSEndpointConfig(
         reactor,
-        describe_endpoint(url, read.starttls_options),
+        describe_endpoint(url, settings.starttls_options),
         url.port,
-        made,
-        read.deadlines,
-        is_upgrade=read.starttls_options.starttls is not None,
-        starttls_options=read.starttls_options,
+        creator,
+        settings.deadlines,
+        is_upgrade=settings.starttls_options.starttls is not None,
+        starttls_options=settings.starttls_options,
         host=host,
         trace=trace,
     )
@@ -201,9 +211,9 @@ _MAX_WARNINGS: Final = 1000
 
 
 def _warn(url: TransportURL, weaknesses: list[str]) -> None:
-    """Say once what is weaker than it should be."""
+    """Log a warning for each weakness, once for each endpoint."""
     for weakness in weaknesses:
-        told = url.location, weakness
-        if told not in _warned and len(_warned) < _MAX_WARNINGS:
-            _warned.add(told)
+        warning = url.location, weakness
+        if warning not in _warned and len(_warned) < _MAX_WARNINGS:
+            _warned.add(warning)
             _log.warn("{where}: {weakness}", where=url.location, weakness=weakness)

@@ -1,7 +1,9 @@
-"""Clients: from a Transport to an endpoint that connects, within one deadline.
+"""Client endpoints: from a `TransportURL` to a connection, within one deadline.
 
-`plain` is TCP or a local socket. `ClientEndpoint` stands in front of it with the
-deadline and, when there are terms, with the gate to TLS.
+`plaintext_endpoint` gives an endpoint of TCP or of a local socket.
+`ClientEndpoint` wraps that: it holds the deadline, sets the socket's options
+and, where TLS is asked for, runs negotiation and handshake before the
+application's protocol exists.
 """
 
 from __future__ import annotations
@@ -9,7 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from socket import gaierror
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs import Factory as Made
 from attrs import define, field, frozen
@@ -26,14 +28,13 @@ from twisted.internet.error import (
 )
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
     IStreamClientEndpoint,
     ITransport,
 )
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
@@ -41,47 +42,54 @@ from zope.interface import implementer
 from txtransport.config.address import is_ipv6
 from txtransport.config.settings import Deadlines, SocketOptions
 from txtransport.config.url import TransportURL
+from txtransport.connection.deadline import Deadline
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
 from txtransport.connection.lifetime import TLSEndpointConfig
 from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step, Trace, with_trace
+from txtransport.connection.twisted_types import Reactor, TCPTransport
 from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_families
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import refuse_other_family
 from txtransport.errors import InvalidTransport, TransportTimeout
 
+__all__ = ["ClientEndpoint", "HostnameEndpoint", "plaintext_endpoint", "socket_path"]
+
 _log: Final = Logger()
 
-# A record of TLS with an alert (RFC 8446, 5.1).
+# The first bytes of a TLS record with an alert (RFC 8446, 5.1).
 _ALERT: Final = b"\x15\x03"
-# The deadline is the gate's; Twisted's own only stands behind it.
+# Seconds that Twisted's own timeouts are longer than our deadline, so that it
+# is the deadline that expires.
 _MARGIN = 5.0
 
 
 def plaintext_endpoint(
-    reactor: Any,
+    reactor: object,
     url: TransportURL,
     sockets: SocketOptions,
     timeout: float,
     trace: Trace | None = None,
 ) -> IStreamClientEndpoint:
-    """The endpoint that connects, without TLS.
+    """An endpoint that connects to a URL's address, without TLS.
 
     Args:
         reactor: Connects and keeps time.
-        transport: Where to.
-        sockets: ``bindto`` is used here.
-        timeout: Seconds that the caller will wait at the most.
-        trace: Is told of each address that is tried.
+        url: Where to connect to; its scheme and options are ignored.
+        sockets: The options; only ``bindto`` is used here.
+        timeout: The most seconds that the caller waits for a connection.
+        trace: Is told of each address that is tried, or None.
 
     Raises:
-        InvalidTransport: A host or port is missing, or is one for servers.
-        InvalidOption: ``bindto`` is of another family than the address.
+        InvalidTransport: The port is missing, or host or port are for servers
+            only (``*``, 0).
+        InvalidOption: ``bindto`` is not of the same address family as the host.
     """
-    waits = timeout + _MARGIN
+    reactor = cast(Reactor, reactor)
+    timeout += _MARGIN
     if url.path:
-        local = UNIXClientEndpoint(reactor, socket_path(url.path), timeout=waits)
+        local = UNIXClientEndpoint(reactor, socket_path(url.path), timeout=timeout)
         return with_trace(local, url.path, trace)
     host, port, bindto = url.host, url.port, sockets.bindto
     if host == "*":
@@ -93,49 +101,58 @@ def plaintext_endpoint(
     if port == 0:
         raise InvalidTransport(f"{url.location}: port 0 is for servers; write 1 to 65535")
     if not url.is_literal:
-        return HostnameEndpoint(reactor, url, port, waits, bindto, trace)
+        return HostnameEndpoint(reactor, url, port, timeout, bindto, trace)
     refuse_other_family(host, bindto)
-    return with_trace(_address_endpoint(reactor, host, port, waits, bindto), host, trace)
+    return with_trace(_address_endpoint(reactor, host, port, timeout, bindto), host, trace)
 
 
 def _address_endpoint(
-    reactor: Any, host: str, port: int, waits: float, bindto: tuple[str, int] | None
+    reactor: Reactor, host: str, port: int, timeout: float, bindto: tuple[str, int] | None
 ) -> IStreamClientEndpoint:
     over = TCP6ClientEndpoint if is_ipv6(host) else TCP4ClientEndpoint
-    return over(reactor, host, port, timeout=waits, bindAddress=bindto)
+    return over(reactor, host, port, timeout=timeout, bindAddress=bindto)
 
 
 @implementer(IStreamClientEndpoint)
 @frozen
 class HostnameEndpoint:
-    """A name and a port, whatever the name's addresses are today.
+    """Connects to a host's name, whose addresses are looked up at each attempt.
 
     Attributes:
         reactor: Looks the name up, connects and keeps time.
-        transport: Has the name.
+        url: Has the name.
         port: 1 to 65535.
-        waits: Seconds for the look-up, and for each address.
-        bindto: The local address, or None.
+        timeout: Seconds that the look-up may take, and connecting to each address.
+        bindto: The local address and port, or None for any.
         trace: Is told of each address that is tried, or None.
     """
 
-    reactor: Any
+    reactor: Reactor
     url: TransportURL
     port: int
-    waits: float
+    timeout: float
     bindto: tuple[str, int] | None
     trace: Trace | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Look the name up, and connect to the first address that answers."""
+        """Look the name up, and connect to the first address that answers.
+
+        Args:
+            protocolFactory: Builds the protocol for the connection.
+
+        Returns:
+            Fires with the protocol. Fails with Twisted's ``DNSLookupError`` or
+            ``ConnectError``, with `TransportTimeout` for the look-up, or with
+            `InvalidOption` if no address is of ``bindto``'s family.
+        """
         found = resolve_addresses(
             self.reactor, self.url.host, self.port, "TCP",
-            seconds=self.waits, where=self.url.location,
+            seconds=self.timeout, where=self.url.location,
         )  # fmt: skip
         return found.addCallback(self._connect, protocolFactory)
 
     def _connect(self, found: list[IPAddress], factory: IProtocolFactory) -> Deferred[IProtocol]:
-        hosts = interleave_families(place.host for place in found)
+        hosts = interleave_families(address.host for address in found)
         if self.bindto is not None:
             wanted = is_ipv6(self.bindto[0])
             hosts = [host for host in hosts if is_ipv6(host) is wanted]
@@ -143,7 +160,7 @@ class HostnameEndpoint:
             refuse_other_family(found[0].host, self.bindto)
         endpoints = [
             with_trace(
-                _address_endpoint(self.reactor, host, self.port, self.waits, self.bindto),
+                _address_endpoint(self.reactor, host, self.port, self.timeout, self.bindto),
                 host,
                 self.trace,
             )
@@ -153,7 +170,14 @@ class HostnameEndpoint:
 
 
 def socket_path(path: str) -> str:
-    """A local socket's path as the system wants it: abstract names begin with NUL."""
+    """The path of a local socket, as the system takes it.
+
+    Args:
+        path: As in a URL; ``@name`` is an abstract name of Linux (unix(7)).
+
+    Returns:
+        The path; an abstract name begins with NUL.
+    """
     return f"\0{path[1:]}" if path.startswith("@") else path
 
 
@@ -163,17 +187,17 @@ def socket_path(path: str) -> str:
 @implementer(IStreamClientEndpoint)
 @frozen
 class ClientEndpoint:
-    """A client endpoint with one deadline, and TLS if it is to be.
+    """A client endpoint with one deadline for everything, and TLS if the URL asks for it.
 
     Attributes:
-        plain: Connects.
-        tune: Is given the plain transport, to set the socket's options.
-        clock: For the deadline.
-        where: The endpoint, for people.
-        deadlines: How long things may take.
-        terms: What TLS demands, or None for plain text.
-        bindto: The local address that `plain` uses, or None.
-        trace: Is told of the steps that are taken, or None.
+        plaintext: Connects, without TLS.
+        set_options: Is given the plain transport, to set the socket's options.
+        clock: Keeps the deadline.
+        where: The endpoint, as messages name it.
+        deadlines: ``timeout`` is for the whole attempt, in seconds.
+        config: What the TLS connections have in common, or None for plain text.
+        bindto: The local address and port that `plaintext` uses, or None.
+        trace: Is told of each step of an attempt, or None.
     """
 
     plaintext: IStreamClientEndpoint
@@ -186,40 +210,49 @@ class ClientEndpoint:
     trace: Trace | None = field(default=None, repr=False)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Connect, secure, verify; then build the guest.
+        """Connect and, under TLS, verify the peer; only then build the protocol.
+
+        Args:
+            protocolFactory: Builds the application's protocol.
 
         Returns:
-            The guest, connected, under TLS when there is TLS. Fails with
-            `HandshakeFailed`, `TransportTimeout` or Twisted's ``ConnectError``;
-            cancelling ends the attempt.
+            Fires with the protocol, when that is connected. Fails with
+            `HandshakeFailed`, `NegotiationError`, `TransportTimeout` or
+            Twisted's ``ConnectError``. Cancelling it aborts the attempt.
         """
         return _Connecting(self, protocolFactory).begin()
 
 
 @define(eq=False)
 class _Connecting:
-    """One attempt of a `ClientEndpoint`."""
+    """One attempt of a `ClientEndpoint`; its deadline runs from the moment that it is made.
+
+    Attributes:
+        endpoint: The endpoint.
+        factory: The application's factory.
+        stage: What the attempt is waiting for, as a `TransportTimeout` names it.
+        done: Fires or fails as `ClientEndpoint.connect` says.
+    """
 
     endpoint: ClientEndpoint
     factory: IProtocolFactory
     stage: str = "look-up"
     done: Deferred[IProtocol] = Made(lambda self: Deferred(self._cancelled), takes_self=True)
-    _connecting: Deferred[Any] = Made(Deferred)
-    _timer: IDelayedCall | None = None
-    _deadline: float = 0.0
+    _connecting: Deferred[IProtocol | None] = Made(Deferred)
+    _deadline: Deadline = Made(lambda self: self._new_deadline(), takes_self=True)
     _protocol: HandshakeProtocol | NegotiationProtocol | _PlaintextClientProtocol | None = None
     _is_late: bool = False
 
+    def _new_deadline(self) -> Deadline:
+        return Deadline(self.endpoint.clock, self.endpoint.deadlines.timeout, self._expired)
+
     def begin(self) -> Deferred[IProtocol]:
-        clock, seconds = self.endpoint.clock, self.endpoint.deadlines.timeout
-        self._deadline = clock.seconds() + seconds
-        self._timer = clock.callLater(seconds, self._expired)
-        self._connecting = maybeDeferred(self.endpoint.plaintext.connect, _StageFactory(self))
-        self._connecting.addErrback(self._not_connected)
+        connecting = maybeDeferred(self.endpoint.plaintext.connect, _StageFactory(self))
+        self._connecting = connecting.addErrback(self._not_connected)
         return self.done
 
     def build(self, address: IAddress | None) -> IProtocol | None:
-        """The protocol for the plain connection: the way to the guest."""
+        """The protocol for the plain connection, or None if the application wants none."""
         endpoint = self.endpoint
         if endpoint.trace is not None:
             endpoint.trace(Event(Step.CONNECTED, str(getattr(address, "host", ""))))
@@ -231,8 +264,8 @@ class _Connecting:
                 protocol, endpoint.where, endpoint.set_options, self._succeed, self._fail
             )
             return self._protocol
-        # From here on the deadline is the gate's.
-        self._stop_timer()
+        # From here on the negotiation or the handshake holds the deadline.
+        self._deadline.stop()
         attempt = ConnectionAttempt(
             endpoint.config,
             tls_factory(endpoint.config, self.factory),
@@ -243,9 +276,7 @@ class _Connecting:
             self._fail,
             endpoint.set_options,
         )
-        self._protocol = initial_protocol(
-            attempt, max(0.0, self._deadline - endpoint.clock.seconds())
-        )
+        self._protocol = initial_protocol(attempt, self._deadline.seconds_left)
         return self._protocol
 
     def _not_connected(self, reason: Failure) -> None:
@@ -254,7 +285,7 @@ class _Connecting:
             error = TransportTimeout(endpoint.where, self.stage, endpoint.deadlines.timeout)
             reason = Failure(error)
         elif reason.check(gaierror):
-            # An address in a zone that is not there is not even tried.
+            # The reactor could not resolve the zone of the address (%eth0).
             reason = Failure(getConnectError(reason.value))
         elif endpoint.bindto is not None and reason.check(ConnectBindError):
             host, port = endpoint.bindto
@@ -263,7 +294,6 @@ class _Connecting:
         self._fail(reason)
 
     def _expired(self) -> None:
-        self._timer = None
         self._is_late = True
         self._connecting.cancel()
 
@@ -276,55 +306,57 @@ class _Connecting:
             self._protocol.cancel(error)
 
     def _succeed(self, protocol: IProtocol) -> None:
-        self._stop_timer()
+        self._deadline.stop()
         if not self.done.called:
             self.done.callback(protocol)
 
     def _fail(self, reason: Failure) -> None:
-        self._stop_timer()
-        # How it ends after it was cancelled is no news.
+        self._deadline.stop()
+        # A cancelled attempt has failed already; how it then ends is not told.
         if not self.done.called:
             self.done.errback(reason)
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
-
 
 class _PlaintextClientProtocol(PendingProtocol):
-    """The way to a guest in the clear: first the socket's options, then the guest."""
+    """Sets the socket's options on a plain connection, then connects the application's protocol.
 
-    _has_heard = False
+    Args:
+        protocol: The application's protocol.
+        where: The endpoint, as messages name it.
+        set_options: Is given the transport; an exception fails the attempt.
+        opened: Is called with the protocol, once it is connected.
+        failed: Is called with the reason, if it cannot be connected.
+    """
+
+    _has_received = False
 
     def __init__(
         self,
         protocol: IProtocol,
         where: str,
-        tune: Callable[[ITransport], object],
+        set_options: Callable[[ITransport], object],
         opened: Callable[[IProtocol], object],
         failed: Callable[[Failure], object],
     ) -> None:
         self.expect(protocol)
         self._where = where
-        self._tune = tune
+        self._set_options = set_options
         self._opened = opened
         self._failed = failed
 
     def connectionMade(self) -> None:
-        transport: Any = self.transport
         try:
-            self._tune(transport)
+            self._set_options(cast(ITransport, self.transport))
             self.connect_protocol()
         except Exception:
-            transport.abortConnection()
+            cast(TCPTransport, self.transport).abortConnection()
             self._failed(Failure())
         else:
             self._opened(cast(IProtocol, self.protocol))
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._has_heard:
-            self._has_heard = True
+        if not self._has_received:
+            self._has_received = True
             if data[:2] == _ALERT:
                 _log.info(
                     "{where}: the peer answered with an alert of TLS: this port wants tls://",
@@ -333,25 +365,25 @@ class _PlaintextClientProtocol(PendingProtocol):
         super().dataReceived(data)
 
     def cancel(self, reason: BaseException) -> None:
-        transport: Any = self.transport
-        transport.abortConnection()
+        cast(TCPTransport, self.transport).abortConnection()
 
 
 class _StageFactory(Factory):
-    """What the plain endpoint sees of the guest's factory."""
+    """The factory that the plain endpoint gets: it tells the attempt how far it has come."""
 
     noisy = False
 
-    def __init__(self, opening: _Connecting) -> None:
-        self._opening = opening
+    def __init__(self, attempt: _Connecting) -> None:
+        self._attempt = attempt
 
     def doStart(self) -> None:
-        # The first attempt at an address: the look-up is over.
-        self._opening.stage = "connect"
-        self._opening.factory.doStart()
+        # Twisted calls this when it begins to connect to an address, so the
+        # look-up is over.
+        self._attempt.stage = "connect"
+        self._attempt.factory.doStart()
 
     def doStop(self) -> None:
-        self._opening.factory.doStop()
+        self._attempt.factory.doStop()
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:
-        return self._opening.build(addr)
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        return cast("Protocol | None", self._attempt.build(addr))

@@ -1,13 +1,14 @@
-"""Several addresses of one name, tried as RFC 8305 (Happy Eyeballs) has it.
+"""Connects to the first of a name's addresses that answers (RFC 8305, Happy Eyeballs).
 
-The next address has its turn when the one before has failed, or has been
-silent for a quarter of a second; the first that connects wins, and the others
-are given up. IPv6 and IPv4 take turns, so that a network on which one of them
-leads nowhere costs one delay and no more.
+An address is tried when the one before has failed, or has not answered for a
+quarter of a second; the first that connects wins, and the other attempts are
+cancelled. IPv6 and IPv4 take turns, so that a network on which one of them
+does not work costs one delay and no more.
 
-Twisted's ``HostnameEndpoint`` does the same for most names. It lets each
-address that refuses cost 0.3 s, though, and knows no host whose name is not
-also good IDNA: ``my_service``, or ``r3---sn-x.example``.
+Twisted's ``HostnameEndpoint`` does the same for most names, with two
+differences: an address that refuses the connection costs 0.3 s, and a name
+that is not valid IDNA, such as ``my_service`` or ``r3---sn-x.example``, cannot
+be connected to.
 """
 
 from __future__ import annotations
@@ -15,13 +16,12 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from itertools import zip_longest
-from typing import Any, Final
+from typing import Final
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectError, TimeoutError
 from twisted.internet.interfaces import (
-    IDelayedCall,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -30,13 +30,16 @@ from twisted.internet.interfaces import (
 from twisted.python.failure import Failure
 
 from txtransport.config.address import is_ipv6
+from txtransport.connection.deadline import Deadline
+
+__all__ = ["DELAY", "HappyEyeballs", "interleave_families"]
 
 # RFC 8305, section 5: between 100 ms and 2 s, 250 ms recommended.
 DELAY: Final = 0.25
-"""Seconds after which the next address has its turn."""
+"""Seconds without an answer after which the next address is tried as well."""
 
-# What an address may be blamed for. Anything else is a fault of whoever
-# builds the protocol, and is not to be met with at every address.
+# Errors that another address may not have. Any other comes from building the
+# protocol, and trying the next address would only repeat it.
 _ADDRESS_ERRORS: Final = (ConnectError, TimeoutError)
 
 
@@ -58,14 +61,14 @@ def interleave_families(hosts: Iterable[str]) -> list[str]:
 
 @define(eq=False)
 class HappyEyeballs:
-    """One connection attempt at several addresses.
+    """One connection attempt to several addresses.
 
     Attributes:
-        clock: For the delays.
-        endpoints: At least one, the preferred first.
-        guests: Builds the protocol for the winner.
-        done: Fires with the winner's protocol, or fails as the last of them
-            did; cancelling gives all of them up.
+        clock: Keeps the delays.
+        endpoints: One for each address, at least one, the preferred first.
+        factory: Builds the protocol for the address that connects first.
+        done: Fires with that protocol, or fails as the last address did.
+            Cancelling it cancels all that are under way.
     """
 
     clock: IReactorTime
@@ -73,24 +76,28 @@ class HappyEyeballs:
     factory: IProtocolFactory
     done: Deferred[IProtocol] = Factory(lambda self: Deferred(self._cancelled), takes_self=True)
     _running: list[Deferred[IProtocol]] = Factory(list)
-    _timer: IDelayedCall | None = None
+    _delay: Deadline | None = None
     _is_over: bool = False
 
     def start(self) -> Deferred[IProtocol]:
-        """Give the first address its turn; `done`."""
+        """Try the first address.
+
+        Returns:
+            `done`.
+        """
         self._next()
         return self.done
 
     def _next(self) -> None:
-        self._stop_timer()
+        self._stop_delay()
         endpoint = self.endpoints.popleft()
         if self.endpoints:
-            self._timer = self.clock.callLater(DELAY, self._next)
+            self._delay = Deadline(self.clock, DELAY, self._next)
         attempt = endpoint.connect(self.factory)
         self._running.append(attempt)
         attempt.addBoth(self._finished, attempt)
 
-    def _finished(self, result: Any, attempt: Deferred[IProtocol]) -> None:
+    def _finished(self, result: IProtocol | Failure, attempt: Deferred[IProtocol]) -> None:
         self._running.remove(attempt)
         if self._is_over:
             return
@@ -108,11 +115,10 @@ class HappyEyeballs:
 
     def _end(self) -> None:
         self._is_over = True
-        self._stop_timer()
+        self._stop_delay()
         for attempt in list(self._running):
             attempt.cancel()
 
-    def _stop_timer(self) -> None:
-        if self._timer is not None and self._timer.active():
-            self._timer.cancel()
-        self._timer = None
+    def _stop_delay(self) -> None:
+        if self._delay is not None:
+            self._delay.stop()
