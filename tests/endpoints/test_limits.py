@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.address import IPv4Address
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
@@ -95,7 +96,7 @@ class LimitsTestCase(SynchronousTestCase):
     def limited(self, **serving: Any) -> ConnectionLimits:
         """A factory with these limits, on `port`."""
         made = ConnectionLimits(self.factory, ServingPolicy(**serving))
-        made.port = self.port
+        made.port = cast(IPushProducer, self.port)
         return made
 
     def knock(self, limited: ConnectionLimits, host: str = "192.0.2.1") -> End | None:

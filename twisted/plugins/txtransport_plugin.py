@@ -1,8 +1,9 @@
-"""Names for Twisted: the prefixes of endpoint strings that are txtransport's.
+"""Registers txtransport's prefixes of endpoint strings with Twisted's plugin system.
 
-Every program that looks for a plugin imports this file, so it knows names and
-nothing else; whoever uses one pays for the rest. Twisted's own prefixes (tcp,
-ssl, tls, unix) cannot be had: ``transport:tls://host:443`` is the way to them.
+Every program that looks for any plugin of Twisted's imports this file, so it
+imports the rest of txtransport only when a prefix is used. Twisted's own
+prefixes (tcp, ssl, tls, unix) cannot be replaced; for those schemes, write
+``transport:tls://host:443``.
 """
 
 from __future__ import annotations
@@ -24,10 +25,14 @@ from zope.interface import implementer
     IStreamServerEndpointStringParser,
 )
 class _Prefix:
-    """One prefix, for both sides.
+    """One prefix, for clients and servers.
 
-    The reactor is positional only, so that an option may be called ``reactor``
-    (or ``self``) and be refused as unknown instead of as a second argument.
+    The reactor is a positional-only argument. So an option in the string that
+    is called ``reactor`` (or ``self``) is refused as an unknown option, and is
+    no second value for the argument.
+
+    Args:
+        prefix: What stands before the first ``:`` of the endpoint string.
     """
 
     def __init__(self, prefix: str) -> None:
@@ -36,7 +41,13 @@ class _Prefix:
     def parseStreamClient(  # type: ignore[override]
         self, reactor: IReactorCore, /, *args: object, **kwargs: object
     ) -> IStreamClientEndpoint:
-        """The endpoint that ``clientFromString`` gives."""
+        """The endpoint that ``clientFromString`` returns.
+
+        Args:
+            reactor: Connects and keeps time.
+            *args: The parts of the string without ``=``; text or bytes.
+            **kwargs: The parts with ``=``, split at it.
+        """
         from txtransport.endpoints import strings
 
         return strings.parse_client(reactor, self.prefix, args, kwargs)
@@ -44,7 +55,7 @@ class _Prefix:
     def parseStreamServer(  # type: ignore[override]
         self, reactor: IReactorCore, /, *args: object, **kwargs: object
     ) -> IStreamServerEndpoint:
-        """The endpoint that ``serverFromString`` gives."""
+        """The endpoint that ``serverFromString`` returns; arguments as for a client."""
         from txtransport.endpoints import strings
 
         return strings.parse_server(reactor, self.prefix, args, kwargs)

@@ -1,14 +1,21 @@
-"""Transport to a datagram endpoint: UDP, connected or listening."""
+"""Datagram endpoints: from a `TransportURL` to a UDP socket, connected or listening.
+
+The sockets are made here and then given to the reactor, because Twisted's
+``listenUDP`` sets no options and does not connect a socket. The user's
+protocol is started only when its socket is ready: until then a
+`DatagramProtocol` that ignores everything stands in for it.
+"""
 
 from __future__ import annotations
 
 import socket
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Final, Protocol, cast
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.error import CannotListenError, getConnectError
-from twisted.internet.interfaces import IListeningPort, IReactorSocket, IUDPTransport
+from twisted.internet.interfaces import IListeningPort, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
 from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
@@ -16,6 +23,7 @@ from zope.interface import Interface, implementer
 from txtransport.config.address import is_ipv6
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
+from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import (
     bind_socket,
@@ -25,53 +33,75 @@ from txtransport.endpoints.sockets import (
 )
 from txtransport.errors import InvalidOption, InvalidTransport
 
+__all__ = ["IDatagramEndpoint", "UDPEndpoint"]
+
 
 class IDatagramEndpoint(Interface):
-    """Where datagrams go to, or come to."""
+    """An endpoint for datagrams, as Twisted's endpoints are for streams."""
 
     def connect(protocol: DatagramProtocol) -> Deferred[IUDPTransport]:
-        """Send to the endpoint's place, and hear from no one else.
+        """Send to the endpoint's address, and receive from no other.
+
+        Args:
+            protocol: Is started when the socket is connected.
 
         Returns:
-            The transport, when the name has been looked up, the socket
-            connected and the protocol started; it writes without an address.
+            Fires with the transport, when the name has been looked up, the
+            socket connected and the protocol started. The transport's ``write``
+            needs no address.
         """
 
     def listen(protocol: DatagramProtocol) -> Deferred[IListeningPort]:
-        """Receive what comes to the endpoint's place.
+        """Receive the datagrams that are sent to the endpoint's address.
+
+        Args:
+            protocol: Is started when the socket is bound.
 
         Returns:
-            The port, when the protocol has been started.
+            Fires with the port, when the protocol has been started.
         """
+
+
+class _UDPPort(Protocol):
+    """What we use of the port that Twisted makes of a UDP socket."""
+
+    protocol: DatagramProtocol
+    connectionLost: Callable[[Failure | None], None]
+
+    def connect(self, host: str, port: int) -> None: ...
+    def getHandle(self) -> socket.socket: ...
+    def startReading(self) -> None: ...
+    def stopListening(self) -> object: ...
 
 
 @implementer(IDatagramEndpoint)
 @frozen
 class UDPEndpoint:
-    """A place of UDP's.
+    """Sends to the address of a URL, or receives there, over UDP.
 
     Attributes:
         reactor: Looks names up, and reads the socket.
-        transport: Where; ``*`` and port 0 are for listening.
-        settings: The options, read.
+        url: The address; the host ``*`` and port 0 are for listening only.
+        settings: The options of the URL.
     """
 
-    reactor: Any
+    reactor: Reactor
     url: TransportURL
     settings: Settings
 
     def connect(self, protocol: DatagramProtocol) -> Deferred[IUDPTransport]:
-        """Send to this place, and hear from no one else.
+        """Send to the URL's address, and receive from no other.
 
         Args:
-            protocol: Is started when the socket is connected; a refusal that
-                comes back reaches its ``connectionRefused``.
+            protocol: Is started when the socket is connected. Its
+                ``connectionRefused`` is called when an ICMP message says that
+                nothing listens there.
 
         Returns:
-            The transport. Fails with Twisted's ``DNSLookupError``,
+            Fires with the transport. Fails with Twisted's ``DNSLookupError``,
             ``ConnectError`` or ``CannotListenError`` (for ``bindto``), with
-            `TransportTimeout` for the look-up, or with `InvalidTransport`
-            when this is no place to send to.
+            `TransportTimeout` for the look-up, or with `InvalidTransport` if
+            the URL names no single host and port.
         """
         where, host = self.url.location, self.url.host
         if host == "*" or not self.url.port:
@@ -82,23 +112,27 @@ class UDPEndpoint:
         return self._resolve().addCallback(self._connect, protocol)
 
     def listen(self, protocol: DatagramProtocol) -> Deferred[IListeningPort]:
-        """Receive what comes to this place; of a name, its first address.
+        """Receive the datagrams that are sent to the URL's address.
+
+        Args:
+            protocol: Is started when the socket is bound.
 
         Returns:
-            The port. Fails with `InvalidTransport` when the URL has no port,
-            with `InvalidOption` for ``bindto``, which is for `connect`, and
-            for ``ipv6_v6only`` without IPv6; otherwise as `connect` does.
+            Fires with the port; for a name, at its first address. Fails with
+            `InvalidTransport` if the URL has no port, with `InvalidOption` for
+            ``bindto``, which is for `connect`, and for ``ipv6_v6only`` without
+            IPv6; otherwise as `connect` does.
         """
-        number, host = self.url.port, self.url.host
-        if number is None:
+        port, host = self.url.port, self.url.host
+        if port is None:
             error = InvalidTransport(f"{self.url.location}: the port is missing; 0 is any")
             return fail(error)
         if self._bindto is not None:
             text = "bindto is where to send from; to listen there, put it into the URL"
             return fail(InvalidOption("bindto", text))
         if host == "*" or self.url.is_literal:
-            return maybeDeferred(self._listen, [host], number, protocol)
-        return self._resolve().addCallback(self._listen, number, protocol)
+            return maybeDeferred(self._listen, [host], port, protocol)
+        return self._resolve().addCallback(self._listen, port, protocol)
 
     @property
     def _bindto(self) -> tuple[str, int] | None:
@@ -112,29 +146,27 @@ class UDPEndpoint:
         return found.addCallback(_host_names)
 
     def _connect(self, hosts: list[str], protocol: DatagramProtocol) -> IUDPTransport:
-        host, local = self._pair(hosts)
-        number = self.url.port
-        made = self._bind(*local)
-        with made:
+        host, local = self._choose_addresses(hosts)
+        number = self.url.port or 0
+        with self._bind(*local) as bound:
             try:
-                made.connect(socket_address(host, number or 0, socket.SOCK_DGRAM))
+                bound.connect(socket_address(host, number, socket.SOCK_DGRAM))
             except OSError as problem:
                 raise getConnectError(problem) from problem
-            _drain(made)
-            port = self._adopt(made)
-        # For the system it is connected already; now Twisted knows as well.
+            _drain(bound)
+            port = self._adopt(bound)
+        # The kernel's socket is connected already; this tells Twisted so.
         port.connect(host, number)
-        return cast(IUDPTransport, _started(port, protocol))
+        return cast(IUDPTransport, _start(port, protocol))
 
     def _listen(self, hosts: list[str], number: int, protocol: DatagramProtocol) -> IListeningPort:
         refuse_ipv6_alone(hosts[0], self.settings.sockets)
-        made = self._bind(hosts[0], number)
-        with made:
-            port = self._adopt(made)
-        return cast(IListeningPort, _started(port, protocol))
+        with self._bind(hosts[0], number) as bound:
+            port = self._adopt(bound)
+        return cast(IListeningPort, _start(port, protocol))
 
-    def _pair(self, hosts: list[str]) -> tuple[str, tuple[str, int]]:
-        """Where to send, and from where."""
+    def _choose_addresses(self, hosts: list[str]) -> tuple[str, tuple[str, int]]:
+        """The address to send to, and the local address and port to send from."""
         bindto = self._bindto
         if bindto is None:
             return hosts[0], ("::" if is_ipv6(hosts[0]) else "0.0.0.0", 0)
@@ -149,41 +181,42 @@ class UDPEndpoint:
         except OSError as problem:
             raise CannotListenError(host, number, problem) from problem
 
-    def _adopt(self, made: socket.socket) -> Any:
-        # The reactor takes a copy; ours is closed by whoever made it. The
-        # guest is started when what it would be told is true; until then a
-        # stranger holds its place.
-        port = cast(IReactorSocket, self.reactor).adoptDatagramPort(
-            made.fileno(), made.family, DatagramProtocol(), _LARGEST
+    def _adopt(self, bound: socket.socket) -> _UDPPort:
+        # The reactor duplicates the descriptor, and our caller closes ours. The
+        # protocol given here stands in for the user's until `_start`.
+        adopted = self.reactor.adoptDatagramPort(
+            bound.fileno(), bound.family, DatagramProtocol(), _MAX_DATAGRAM
         )
-        _outlive_refusals(port)
+        port = cast(_UDPPort, adopted)
+        _keep_open_when_refused(port)
         return port
 
 
-# A datagram of any size arrives whole.
-_LARGEST = 65536
+_MAX_DATAGRAM: Final = 65536
+"""Bytes to read at once, so that a datagram of any size arrives whole."""
 
 
 def _host_names(found: list[IPAddress]) -> list[str]:
     return [address.host for address in found]
 
 
-def _drain(made: socket.socket) -> None:
-    """Drop what came between binding and connecting; anyone may have sent it."""
+def _drain(bound: socket.socket) -> None:
+    """Drop what came between binding and connecting: it may be from any sender."""
     try:
         while True:
-            made.recv(1)
+            bound.recv(1)
     except OSError:  # Nothing is left.
         pass
 
 
-def _outlive_refusals(port: Any) -> None:
-    """Let a refusal reach the protocol, and not end the port.
+def _keep_open_when_refused(port: _UDPPort) -> None:
+    """Make an ICMP refusal call ``connectionRefused``, and not end the port.
 
-    What comes back as ICMP is an error of the connected socket (udp(7)).
-    select(2) wakes its reader, who finds it and calls ``connectionRefused``;
-    poll(2) and epoll(7) report it as an event of its own, which Twisted's
-    reactors take for the end of the connection.
+    The kernel reports an ICMP message as an error of the connected socket
+    (udp(7)). With select(2), Twisted reads the socket, finds the error and
+    calls ``connectionRefused``. poll(2) and epoll(7) report the error as an
+    event of its own, which Twisted's reactors take for the end of the
+    connection.
     """
     end = port.connectionLost
 
@@ -197,13 +230,13 @@ def _outlive_refusals(port: Any) -> None:
     port.connectionLost = connectionLost
 
 
-def _started(port: Any, protocol: DatagramProtocol) -> Any:
-    """The port, with the guest in its place."""
-    stranger, port.protocol = port.protocol, protocol
+def _start(port: _UDPPort, protocol: DatagramProtocol) -> _UDPPort:
+    """Put the user's protocol in the place of the one that stands in, and connect it."""
+    stand_in, port.protocol = port.protocol, protocol
     try:
-        protocol.makeConnection(port)
+        protocol.makeConnection(cast(IUDPTransport, port))
     except BaseException:
-        port.protocol = stranger
+        port.protocol = stand_in
         port.stopListening()
         raise
     return port

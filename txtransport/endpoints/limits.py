@@ -1,32 +1,39 @@
-"""How many conversations a server holds at once, in all and from one address.
+"""Limits on the connections of a server: how many at once, in all and from one host.
 
 Limits stand below TLS: a connection counts from the moment that it is
-accepted, so that those in the middle of a handshake count as well.
+accepted, so that a connection in the middle of its handshake counts as well.
 """
 
 from __future__ import annotations
 
 from collections import Counter, deque
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from twisted.internet.error import NoProtocol
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory
+from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IPushProducer
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txtransport.config.settings import ServingPolicy
 from txtransport.connection.pending import PendingProtocol, log_name
+from txtransport.connection.twisted_types import TCPTransport
+
+__all__ = ["ConnectionLimits"]
 
 _log: Final = Logger()
 
 
 class _CountedProtocol(PendingProtocol):
-    """One accepted connection; its guest comes when there is room.
+    """One accepted connection, whose protocol is connected when the limits allow it.
+
+    Args:
+        limits: Is told that the connection was accepted, and that it was closed.
+        address: The peer's address.
 
     Attributes:
-        address: The peer's.
-        is_waiting: Whether there was no room yet.
+        address: The peer's address.
+        is_waiting: Whether it waits, because ``max_connections`` are open.
     """
 
     def __init__(self, limits: ConnectionLimits, address: IAddress | None) -> None:
@@ -35,11 +42,11 @@ class _CountedProtocol(PendingProtocol):
         self._limits = limits
 
     def connectionMade(self) -> None:
-        """The connection was accepted."""
+        """Count the connection, and connect its protocol or wait."""
         self._limits.accepted(self)
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """The connection is gone, perhaps before there was room."""
+        """Tell the protocol of the end if it is connected, and count one connection less."""
         try:
             super().connectionLost(reason)
         finally:
@@ -47,20 +54,21 @@ class _CountedProtocol(PendingProtocol):
 
 
 class ConnectionLimits(Factory):
-    """A factory that admits so many and no more.
+    """Wraps a factory, and lets it have only so many connections at once.
 
     Args:
-        guests: The factory behind it.
-        serving: The limits. Above ``max_connections`` newcomers are closed,
-            or the port is paused and those that it had already accepted wait;
-            above ``max_per_ip`` they are closed.
+        factory: The factory to protect.
+        serving: The limits. Above ``max_connections`` a new connection is closed
+            (``overflow=close``), or the port is paused and connections that it
+            has already accepted wait for their turn (``overflow=pause``). Above
+            ``max_per_ip`` a new connection is closed.
 
     Attributes:
-        port: The listening port, to pause and resume; set when it listens.
+        port: The listening port, to pause and resume; set once it listens.
     """
 
     noisy = False
-    port: Any = None
+    port: IPushProducer | None = None
 
     def __init__(self, factory: IProtocolFactory, serving: ServingPolicy) -> None:
         self._factory = factory
@@ -70,50 +78,65 @@ class ConnectionLimits(Factory):
         self._waiting: deque[_CountedProtocol] = deque()
 
     def logPrefix(self) -> str:
-        """The factory behind it, whom a reader of the log knows."""
+        """The name of the wrapped factory in the log."""
         return log_name(self._factory)
 
     def doStart(self) -> None:
-        """The port listens."""
+        """Start the wrapped factory: the port listens."""
         self._factory.doStart()
 
     def doStop(self) -> None:
-        """The port is closed."""
+        """Stop the wrapped factory: the port is closed."""
         self._factory.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> _CountedProtocol | None:
-        """A place for a newcomer, or None to close it."""
-        most_each = self._serving.max_per_ip
-        if most_each is not None and self._count_by_host[_host(addr)] >= most_each:
+        """The protocol for a new connection.
+
+        Args:
+            addr: The peer's address.
+
+        Returns:
+            None, which closes the connection, if a limit is reached, or if the
+            wrapped factory builds none.
+        """
+        max_per_ip = self._serving.max_per_ip
+        if max_per_ip is not None and self._count_by_host[_host(addr)] >= max_per_ip:
             return None
-        place = _CountedProtocol(self, addr)
+        connection = _CountedProtocol(self, addr)
         if self._is_full:
-            return None if self._serving.overflow == "close" else place
+            return None if self._serving.overflow == "close" else connection
         try:
-            place.expect(self._build(addr))
+            connection.expect(self._build(addr))
         except NoProtocol:
             return None
-        return place
+        return connection
 
-    def accepted(self, place: _CountedProtocol) -> None:
-        """One more has been accepted, and comes in or waits."""
-        self._count_by_host[_host(place.address)] += 1
-        if place.protocol is not None:
-            self._admit(place)
+    def accepted(self, connection: _CountedProtocol) -> None:
+        """Count a connection; connect its protocol, or let it wait without reading.
+
+        Args:
+            connection: It was accepted, and has its transport.
+        """
+        self._count_by_host[_host(connection.address)] += 1
+        if connection.protocol is not None:
+            self._admit(connection)
             return
-        place.is_waiting = True
-        self._waiting.append(place)
-        transport: Any = place.transport
-        transport.pauseProducing()
+        connection.is_waiting = True
+        self._waiting.append(connection)
+        cast(TCPTransport, connection.transport).pauseProducing()
 
-    def closed(self, place: _CountedProtocol) -> None:
-        """One has gone; whoever waits longest comes in."""
-        host = _host(place.address)
+    def closed(self, connection: _CountedProtocol) -> None:
+        """Count a connection less, and admit the one that has waited longest.
+
+        Args:
+            connection: It is gone.
+        """
+        host = _host(connection.address)
         self._count_by_host[host] -= 1
         if not self._count_by_host[host]:
             del self._count_by_host[host]
-        if place.is_waiting:
-            self._waiting.remove(place)
+        if connection.is_waiting:
+            self._waiting.remove(connection)
             return
         self._count -= 1
         while self._waiting and not self._is_full:
@@ -123,15 +146,13 @@ class ConnectionLimits(Factory):
 
     @property
     def _is_full(self) -> bool:
-        most = self._serving.max_connections
-        return most is not None and self._count >= most
+        max_connections = self._serving.max_connections
+        return max_connections is not None and self._count >= max_connections
 
-    def _admit_waiting(self, place: _CountedProtocol) -> None:
-        """It is the turn of one that waited."""
-        place.is_waiting = False
-        transport: Any = place.transport
-        transport.resumeProducing()
-        self._admit(place)
+    def _admit_waiting(self, connection: _CountedProtocol) -> None:
+        connection.is_waiting = False
+        cast(TCPTransport, connection.transport).resumeProducing()
+        self._admit(connection)
 
     def _build(self, address: IAddress | None) -> IProtocol:
         protocol = self._factory.buildProtocol(cast(IAddress, address))
@@ -139,22 +160,24 @@ class ConnectionLimits(Factory):
             raise NoProtocol()
         return protocol
 
-    def _admit(self, place: _CountedProtocol) -> None:
+    def _admit(self, connection: _CountedProtocol) -> None:
+        """Connect the protocol of a connection, and pause the port if that was the last."""
         self._count += 1
         if self._is_full and self._serving.overflow == "pause" and self.port is not None:
             self.port.pauseProducing()
-        transport: Any = place.transport
+        transport = cast(TCPTransport, connection.transport)
         try:
-            if place.protocol is None:
-                place.expect(self._build(place.address))
-            place.connect_protocol()
+            if connection.protocol is None:
+                connection.expect(self._build(connection.address))
+            connection.connect_protocol()
         except NoProtocol:
             transport.loseConnection()
         except Exception:
-            # A bug of one guest's is no reason to fail whoever has just left.
-            _log.failure("{peer}: connecting the protocol failed", peer=place.address)
+            # Logged, not raised: the caller may be another connection, which
+            # has just been closed.
+            _log.failure("{peer}: connecting the protocol failed", peer=connection.address)
             transport.abortConnection()
 
 
-def _host(address: Any) -> str:
+def _host(address: IAddress | None) -> str:
     return str(getattr(address, "host", ""))

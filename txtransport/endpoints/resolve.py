@@ -1,9 +1,9 @@
-"""Names to addresses, within a deadline."""
+"""Looks up the addresses of a host's name, within a number of seconds."""
 
 from __future__ import annotations
 
 import contextlib
-from typing import Any
+from typing import NoReturn, cast
 
 from attrs import Factory, define
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -14,31 +14,35 @@ from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionRe
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txtransport.connection.twisted_types import Reactor
 from txtransport.errors import TransportTimeout
+
+__all__ = ["IPAddress", "resolve_addresses"]
 
 IPAddress = IPv4Address | IPv6Address
 
 
 def resolve_addresses(
-    reactor: Any, host: str, port: int, kind: str, *, seconds: float, where: str
+    reactor: object, host: str, port: int, kind: str, *, seconds: float, where: str
 ) -> Deferred[list[IPAddress]]:
-    """Every address of a host, in the resolver's order.
+    """Look up every address of a host, in the resolver's order.
 
     Args:
         reactor: Has the resolver, and keeps time.
         host: A name or an address.
-        port: What the addresses shall carry.
+        port: The port of the addresses, 0 to 65535.
         kind: ``TCP`` or ``UDP``.
         seconds: How long the look-up may take.
-        where: The endpoint, for people.
+        where: The endpoint, as messages name it.
 
     Returns:
-        At least one address. Fails with Twisted's ``DNSLookupError`` when
-        there is none, and with `TransportTimeout`; cancelling gives the
-        look-up up.
+        Fires with at least one address, none of them twice. Fails with
+        Twisted's ``DNSLookupError`` if there is none, and with
+        `TransportTimeout`. Cancelling it gives the look-up up.
     """
+    reactor = cast(Reactor, reactor)
 
-    def late(reason: Failure) -> Any:
+    def late(reason: Failure) -> NoReturn:
         reason.trap(DeferredTimeout)
         raise TransportTimeout(where, "look-up", seconds)
 
@@ -46,7 +50,7 @@ def resolve_addresses(
     try:
         reactor.nameResolver.resolveHostName(collecting, host, port, transportSemantics=kind)
     except Exception:
-        # It could not even be begun, for want of a thread perhaps.
+        # The look-up could not begin: no thread is free, perhaps.
         collecting.done.errback()
     return collecting.done.addTimeout(seconds, reactor).addErrback(late)
 
@@ -78,7 +82,7 @@ class _AddressCollector:
 
     def _cancelled(self, done: object) -> None:
         if self.resolution is not None:
-            # Twisted's own cannot be cancelled: its thread ends some time,
-            # and no one hears.
+            # Twisted's own resolver cannot cancel: its thread ends some time
+            # later, and the result is dropped.
             with contextlib.suppress(NotImplementedError):
                 self.resolution.cancel()

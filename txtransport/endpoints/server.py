@@ -1,17 +1,18 @@
-"""Servers: from a Transport to an endpoint that listens.
+"""Server endpoints: from a `TransportURL` to a listening port.
 
-`plain` is TCP or a local socket; `ServerEndpoint` adds the limits and, when
-there are terms, the gate to TLS.
+`plaintext_endpoint` gives an endpoint of TCP or of a local socket.
+`ServerEndpoint` wraps that: it adds the limits and, where TLS is asked for, the
+negotiation and handshake of each connection.
 
 The sockets are made here, because Twisted's endpoints set no options on
-theirs. What is set on a listening socket holds for those that it accepts
-(tcp(7); on the BSDs as well), so that no one has to touch each of them.
+theirs. An accepted socket inherits the options of the listening socket (tcp(7);
+on the BSDs as well), so they are not set on each connection.
 """
 
 from __future__ import annotations
 
 import socket
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs import frozen
 from twisted.internet.address import IPv4Address
@@ -23,7 +24,6 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IPushProducer,
-    IReactorSocket,
     IReactorUNIX,
     IStreamServerEndpoint,
 )
@@ -39,32 +39,42 @@ from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtoco
 from txtransport.connection.lifetime import TLSEndpointConfig, log_failure
 from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
 from txtransport.connection.pending import PendingProtocol, log_name
+from txtransport.connection.twisted_types import Reactor, TCPTransport
 from txtransport.endpoints.client import socket_path
 from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.resolve import resolve_addresses
 from txtransport.endpoints.sockets import bind_socket, refuse_ipv6_alone
-from txtransport.errors import (
-    InvalidTransport,
-)
+from txtransport.errors import InvalidTransport
+
+__all__ = [
+    "LocalListener",
+    "PlaintextServerFactory",
+    "PortGroup",
+    "ServerEndpoint",
+    "TCPListener",
+    "TLSServerFactory",
+    "plaintext_endpoint",
+]
 
 _log: Final = Logger()
 
 
 def plaintext_endpoint(
-    reactor: Any, url: TransportURL, sockets: SocketOptions, timeout: float
+    reactor: object, url: TransportURL, sockets: SocketOptions, timeout: float
 ) -> IStreamServerEndpoint:
-    """The endpoint that listens, without TLS.
+    """An endpoint that listens at a URL's address, without TLS.
 
     Args:
-        reactor: Listens.
-        transport: Where; the host ``*`` is every address, port 0 any port.
+        reactor: Listens and, for a name, looks it up.
+        url: Where to listen; the host ``*`` is every address, port 0 any port.
         sockets: The options of the listening socket.
         timeout: Seconds that the look-up of a name may take.
 
     Raises:
         InvalidTransport: The port is missing.
-        InvalidOption: ``ipv6_v6only`` is on for an address that is not IPv6's.
+        InvalidOption: ``ipv6_v6only`` is on, and the address is not one of IPv6.
     """
+    reactor = cast(Reactor, reactor)
     if url.path:
         return LocalListener(reactor, socket_path(url.path), sockets.backlog)
     if url.port is None:
@@ -84,8 +94,8 @@ class LocalListener:
 
     Attributes:
         reactor: Listens.
-        path: As the system wants it; abstract names begin with NUL.
-        backlog: How many may wait to be accepted.
+        path: As the system takes it; an abstract name begins with NUL.
+        backlog: How many connections may wait in the kernel to be accepted.
     """
 
     reactor: IReactorUNIX
@@ -93,26 +103,29 @@ class LocalListener:
     backlog: int
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen.
+        """Listen at the path, with a lock file beside it unless the name is abstract.
+
+        Args:
+            protocolFactory: Builds a protocol for each connection.
 
         Returns:
-            The port. Fails with Twisted's ``CannotListenError``.
+            Fires with the port. Fails with Twisted's ``CannotListenError``.
         """
         return maybeDeferred(self._listen, protocolFactory)
 
     def _listen(self, factory: IProtocolFactory) -> IListeningPort:
-        # The lock file tells a socket in use from one that a crash left.
+        # The lock file tells a socket in use from one that a crash has left behind.
         wants_lock = not self.path.startswith("\0")
         try:
             return self.reactor.listenUNIX(
                 self.path, cast(ServerFactory, factory), self.backlog, wantPID=wants_lock
             )
         except OSError as problem:
-            # The lock could not be written.
+            # The lock file could not be written.
             raise CannotListenError(None, self.path, problem) from problem
         except CannotListenError as error:
             if wants_lock and isinstance(error.socketError, OSError):
-                # Twisted had the lock already, and forgets it.
+                # Twisted took the lock before it failed to bind, and does not release it.
                 FilesystemLock(f"{self.path}.lock").unlock()
             raise
 
@@ -120,28 +133,33 @@ class LocalListener:
 @implementer(IStreamServerEndpoint)
 @frozen
 class TCPListener:
-    """Listens on a host's addresses, with the options that were asked for.
+    """Listens on every address of a host, with the socket options of the URL.
 
     Attributes:
-        reactor: Listens.
-        transport: ``*``, an address, or a name whose every address is listened on.
-        port: 0 to 65535.
-        sockets: The options.
+        reactor: Listens and, for a name, looks it up.
+        url: Its host is ``*``, an address, or a name; of a name, every address
+            is listened on.
+        port: 0 to 65535; 0 is any.
+        sockets: The options of the listening sockets.
         timeout: Seconds that the look-up of a name may take.
     """
 
-    reactor: Any
+    reactor: Reactor
     url: TransportURL
     port: int
     sockets: SocketOptions
     timeout: float
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen.
+        """Listen on all addresses with the same port number, or on none.
+
+        Args:
+            protocolFactory: Builds a protocol for each connection.
 
         Returns:
-            The port. Fails with Twisted's ``CannotListenError``, and for a
-            name with ``DNSLookupError`` or `TransportTimeout`.
+            Fires with the port; a `PortGroup` where there are several
+            addresses. Fails with Twisted's ``CannotListenError`` and, for a
+            name, with ``DNSLookupError`` or `TransportTimeout`.
         """
         host = self.url.host
         if host == "*" or self.url.is_literal:
@@ -151,7 +169,7 @@ class TCPListener:
             seconds=self.timeout, where=self.url.location,
         )  # fmt: skip
         return found.addCallback(
-            lambda places: self._listen_on([place.host for place in places], protocolFactory)
+            lambda found: self._listen_on([address.host for address in found], protocolFactory)
         )
 
     def _listen_on(self, hosts: list[str], factory: IProtocolFactory) -> IListeningPort:
@@ -160,7 +178,7 @@ class TCPListener:
         try:
             for host in hosts:
                 ports.append(self._listen_at(host, number, factory))
-                # Port 0 is any, but the same one everywhere.
+                # Where port 0 stands for any, the other addresses get the same one.
                 number = cast(IPv4Address, ports[0].getHost()).port
         except BaseException:
             for port in ports:
@@ -178,8 +196,8 @@ class TCPListener:
                 listening.listen(self.sockets.backlog)
             except OSError as problem:
                 raise CannotListenError(host, number, problem) from problem
-            # The reactor takes a copy; ours is closed on the way out.
-            return cast(IReactorSocket, self.reactor).adoptStreamPort(
+            # The reactor duplicates the descriptor; `with` closes ours.
+            return self.reactor.adoptStreamPort(
                 listening.fileno(), listening.family, cast(ServerFactory, factory)
             )
 
@@ -187,7 +205,7 @@ class TCPListener:
 @implementer(IListeningPort)
 @frozen
 class PortGroup:
-    """The ports of one name with several addresses, as one.
+    """The ports of one name that has several addresses, as one port.
 
     Attributes:
         ports: At least two, with the same number.
@@ -196,36 +214,39 @@ class PortGroup:
     ports: tuple[IListeningPort, ...]
 
     def startListening(self) -> None:
-        """Listen on all of them."""
+        """Start listening on all of them."""
         for port in self.ports:
             port.startListening()
 
     def stopListening(self) -> Deferred[None]:
-        """Stop on all of them; fires when the last has stopped."""
+        """Stop listening on all of them; fires when the last has stopped."""
         stopping = gatherResults([maybeDeferred(port.stopListening) for port in self.ports])
         return stopping.addCallback(lambda results: None)
 
     def getHost(self) -> IAddress:
-        """The first port's address."""
+        """The address of the first port."""
         return self.ports[0].getHost()
 
     def pauseProducing(self) -> None:
-        """Accept no one for the time being."""
+        """Accept no connections until `resumeProducing`."""
         for port in self.ports:
             cast(IPushProducer, port).pauseProducing()
 
     def resumeProducing(self) -> None:
-        """Accept again."""
+        """Accept connections again."""
         for port in self.ports:
             cast(IPushProducer, port).resumeProducing()
 
 
 class TLSServerFactory(Factory):
-    """The factory that a listening port gets: a gate for each who knocks.
+    """The factory of a port under TLS: negotiation and handshake for each connection.
+
+    The application's factory is stopped only when no handshake is under way
+    any more, since until then it may be asked for a protocol.
 
     Args:
-        terms: What TLS demands.
-        guests: The application's factory.
+        config: What the TLS connections have in common.
+        factory: The application's factory.
     """
 
     noisy = False
@@ -234,26 +255,31 @@ class TLSServerFactory(Factory):
         self._config = config
         self._factory = factory
         self._tls = tls_factory(config, factory)
-        self._under_way = 0
-        self._stopping = 0
+        self._attempts = 0
+        # How often `doStop` was called and not passed on yet.
+        self._stops = 0
 
     def logPrefix(self) -> str:
-        """The application's factory, whom a reader of the log knows, and that it is under TLS."""
+        """The name of the application's factory in the log, with ``(TLS)`` added."""
         return f"{log_name(self._factory)} (TLS)"
 
     def doStart(self) -> None:
-        """The port listens."""
+        """Start the application's factory: the port listens."""
         self._factory.doStart()
 
     def doStop(self) -> None:
-        """The port is closed; the application's factory may still be asked for a guest or two."""
-        self._stopping += 1
+        """Stop the application's factory, once the handshakes under way are over."""
+        self._stops += 1
         self._stop_factory()
 
     def buildProtocol(self, addr: IAddress | None) -> HandshakeProtocol | NegotiationProtocol:
-        """A way to a guest, for a new connection."""
+        """The protocol that brings a new connection to TLS.
+
+        Args:
+            addr: The client's address.
+        """
         seconds = self._config.deadlines.handshake_timeout
-        self._under_way += 1
+        self._attempts += 1
         attempt = ConnectionAttempt(
             self._config,
             self._tls,
@@ -266,17 +292,17 @@ class TLSServerFactory(Factory):
         return initial_protocol(attempt, seconds)
 
     def _attempt_over(self, address: IAddress | None = None, reason: Failure | None = None) -> None:
-        """A visitor is through the gate, or will not be."""
-        self._under_way -= 1
+        """Count one attempt less: it has succeeded, or failed for that reason."""
+        self._attempts -= 1
         if reason is not None:
             self._log(address, reason)
         self._stop_factory()
 
     def _stop_factory(self) -> None:
-        # Whoever has been accepted before the port was closed is waited for,
-        # as it would be without TLS.
-        while self._stopping and not self._under_way:
-            self._stopping -= 1
+        # A connection that was accepted before the port was closed still gets
+        # its protocol, as it would without TLS.
+        while self._stops and not self._attempts:
+            self._stops -= 1
             self._factory.doStop()
 
     def _log(self, address: IAddress | None, reason: Failure) -> None:
@@ -288,14 +314,14 @@ class TLSServerFactory(Factory):
 
 
 class PlaintextServerFactory(Factory):
-    """The factory that a listening port in the clear gets.
+    """The factory of a port without TLS, which logs once that a client has begun TLS there.
 
-    Says once if a client speaks TLS to it: it may want ``tls://``, or be in
-    good hands, where the guest passes TLS on.
+    That is a mistake, and ``tls://`` is wanted, unless the application passes
+    TLS on to something else.
 
     Args:
-        where: The endpoint, for people.
-        guests: The application's factory.
+        where: The endpoint, as messages name it.
+        factory: The application's factory.
     """
 
     noisy = False
@@ -303,39 +329,52 @@ class PlaintextServerFactory(Factory):
     def __init__(self, where: str, factory: IProtocolFactory) -> None:
         self._where = where
         self._factory = factory
-        self._is_told = False
+        self._has_logged = False
 
     def doStart(self) -> None:
-        """The port listens."""
+        """Start the application's factory: the port listens."""
         self._factory.doStart()
 
     def doStop(self) -> None:
-        """The port is closed."""
+        """Stop the application's factory: the port is closed."""
         self._factory.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> _PlaintextProtocol | None:
-        """A way to a guest, for a new connection."""
+        """The protocol for a new connection, around the application's.
+
+        Args:
+            addr: The client's address.
+
+        Returns:
+            None, which closes the connection, if the application's factory
+            builds none.
+        """
         protocol = self._factory.buildProtocol(cast(IAddress, addr))
         return None if protocol is None else _PlaintextProtocol(self, protocol)
 
     def first_bytes(self, peer: object, data: bytes) -> None:
-        """The first bytes of a client."""
-        if data[:2] == _HELLO and not self._is_told:
-            self._is_told = True
+        """Look whether a client begins with TLS.
+
+        Args:
+            peer: The client's address.
+            data: The first bytes that have arrived from it.
+        """
+        if data[:2] == _HANDSHAKE and not self._has_logged:
+            self._has_logged = True
             _log.info(
                 "{peer}: the client began with TLS at {where}, which is in the clear: if it gets "
                 "no answer, it wants tls:// there", peer=peer, where=self._where,
             )  # fmt: skip
 
 
-# A record of TLS's handshake (RFC 8446, 5.1).
-_HELLO: Final = b"\x16\x03"
+# The first bytes of a TLS record of the handshake (RFC 8446, 5.1).
+_HANDSHAKE: Final = b"\x16\x03"
 
 
 class _PlaintextProtocol(PendingProtocol):
-    """The way to a guest in the clear, who has come already."""
+    """Connects the application's protocol at once, and shows the factory the first bytes."""
 
-    _has_heard = False
+    _has_received = False
 
     def __init__(self, factory: PlaintextServerFactory, protocol: IProtocol) -> None:
         self._factory = factory
@@ -345,22 +384,22 @@ class _PlaintextProtocol(PendingProtocol):
         self.connect_protocol()
 
     def dataReceived(self, data: bytes) -> None:
-        if not self._has_heard:
-            self._has_heard = True
-            self._factory.first_bytes(cast(Any, self.transport).getPeer(), data)
+        if not self._has_received:
+            self._has_received = True
+            self._factory.first_bytes(cast(TCPTransport, self.transport).getPeer(), data)
         super().dataReceived(data)
 
 
 @implementer(IStreamServerEndpoint)
 @frozen
 class ServerEndpoint:
-    """A server endpoint with its limits, and TLS if it is to be.
+    """A server endpoint with its limits, and TLS if the URL asks for it.
 
     Attributes:
-        plain: Listens.
-        serving: How many conversations at once.
-        terms: What TLS demands, or None for plain text.
-        where: The endpoint, for people.
+        plaintext: Listens, without TLS.
+        serving: How many connections may be open at once.
+        config: What the TLS connections have in common, or None for plain text.
+        where: The endpoint, as messages name it.
     """
 
     plaintext: IStreamServerEndpoint
@@ -369,12 +408,16 @@ class ServerEndpoint:
     where: str
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen.
+        """Listen; under TLS, build protocols only for verified connections.
+
+        Args:
+            protocolFactory: The application's factory. Under TLS it builds a
+                protocol for each connection whose handshake is complete, and
+                hears of no other.
 
         Returns:
-            The port. Under TLS, the factory builds a protocol for each peer
-            that is through the handshake, and hears of no other. Fails with
-            Twisted's ``CannotListenError``.
+            Fires with the port. Fails with Twisted's ``CannotListenError`` and,
+            for a name, with ``DNSLookupError`` or `TransportTimeout`.
         """
         factory: IProtocolFactory
         if self.config is not None:
@@ -386,7 +429,7 @@ class ServerEndpoint:
         limited = ConnectionLimits(factory, self.serving)
 
         def listening(port: IListeningPort) -> IListeningPort:
-            limited.port = port
+            limited.port = cast(IPushProducer, port)
             return port
 
         return self.plaintext.listen(limited).addCallback(listening)

@@ -1,11 +1,11 @@
-"""Socket options to sockets: what to set, and sockets on which it is set."""
+"""Sockets with the options of a URL set: `bind_socket` and `OptionSetter`."""
 
 from __future__ import annotations
 
 import errno
 import socket
 import struct
-from typing import Any, Final
+from typing import Final
 
 from attrs import frozen
 
@@ -14,15 +14,27 @@ from txtransport.config.settings import SocketOptions
 from txtransport.connection.tcp_info import socket_of
 from txtransport.errors import InvalidOption
 
+__all__ = [
+    "OptionSetter",
+    "SocketSetting",
+    "bind_socket",
+    "is_ipv6",
+    "refuse_ipv6_alone",
+    "refuse_other_family",
+    "set_options",
+    "socket_address",
+    "socket_settings",
+]
+
 
 @frozen
 class SocketSetting:
-    """One option to be set on a socket.
+    """The arguments of one ``socket.setsockopt``, with the option's name in a URL.
 
     Attributes:
-        name: The option's, for people.
-        level: As ``socket.setsockopt`` takes it, and so are the others.
-        number: The option.
+        name: The option's name, for messages.
+        level: For example ``SOL_SOCKET``.
+        number: For example ``SO_KEEPALIVE``.
         value: What to set it to.
     """
 
@@ -50,14 +62,19 @@ _ROWS: Final = (
 
 
 def socket_settings(options: SocketOptions, kind: socket.SocketKind) -> tuple[SocketSetting, ...]:
-    """What to set on a socket.
+    """The settings that some options mean for a socket.
 
     Args:
-        options: As read from the URL.
-        kind: ``SOCK_STREAM`` or ``SOCK_DGRAM``, which has nothing of TCP.
+        options: The options of the URL.
+        kind: ``SOCK_STREAM`` or ``SOCK_DGRAM``, for which the options of TCP
+            are left out.
+
+    Returns:
+        One setting for each option that is on; what is off is left as the
+        system has it.
 
     Raises:
-        InvalidOption: This system does not have one of them.
+        InvalidOption: This system does not have one of the options.
     """
     found: list[SocketSetting] = []
     for name, level, number in _ROWS:
@@ -75,7 +92,7 @@ def socket_settings(options: SocketOptions, kind: socket.SocketKind) -> tuple[So
 
 @frozen
 class OptionSetter:
-    """Sets the options of a transport's socket.
+    """Sets the same options on the socket of each transport that it is called with.
 
     Attributes:
         settings: What to set.
@@ -84,10 +101,13 @@ class OptionSetter:
     settings: tuple[SocketSetting, ...]
 
     def __call__(self, transport: object) -> None:
-        """Set them on the socket of `transport`, if it has one.
+        """Set the options on the socket of a transport, if it has one.
+
+        Args:
+            transport: Any transport of Twisted's.
 
         Raises:
-            OSError: The system refuses; the connection must not be used.
+            OSError: The system refuses one of them; the connection must not be used.
         """
         handle = socket_of(transport)
         if isinstance(handle, socket.socket):
@@ -96,6 +116,10 @@ class OptionSetter:
 
 def set_options(handle: socket.socket, wanted: tuple[SocketSetting, ...]) -> None:
     """Set options on a socket.
+
+    Args:
+        handle: The socket.
+        wanted: What to set, in this order.
 
     Raises:
         OSError: The system refuses one of them; the text names it.
@@ -109,14 +133,14 @@ def set_options(handle: socket.socket, wanted: tuple[SocketSetting, ...]) -> Non
 
 
 def refuse_other_family(host: str, bindto: tuple[str, int] | None) -> None:
-    """Refuse a local address from which none of the host's can be reached.
+    """Raise an exception if a host cannot be reached from the local address of ``bindto``.
 
     Args:
         host: An address.
-        bindto: The option.
+        bindto: The local address and port, or None for any.
 
     Raises:
-        InvalidOption: They are not of the same family.
+        InvalidOption: The two are not of the same address family.
     """
     if bindto is not None and is_ipv6(bindto[0]) != is_ipv6(host):
         raise InvalidOption(
@@ -125,14 +149,14 @@ def refuse_other_family(host: str, bindto: tuple[str, int] | None) -> None:
 
 
 def refuse_ipv6_alone(host: str, options: SocketOptions) -> None:
-    """Refuse ``ipv6_v6only`` where there is no IPv6.
+    """Raise an exception if ``ipv6_v6only`` is on for an IPv4 address.
 
     Args:
-        host: An address, or ``*`` for every one.
-        options: As read from the URL.
+        host: An address, or ``*`` for every address.
+        options: The options of the URL.
 
     Raises:
-        InvalidOption: The option is on, and the address is IPv4's.
+        InvalidOption: The option is on, and the address is one of IPv4.
     """
     if options.ipv6_v6only and host != "*" and not is_ipv6(host):
         raise InvalidOption(
@@ -143,45 +167,50 @@ def refuse_ipv6_alone(host: str, options: SocketOptions) -> None:
 def bind_socket(
     host: str, port: int, kind: socket.SocketKind, options: SocketOptions
 ) -> socket.socket:
-    """A socket that is bound to an address, and not listening yet.
+    """A new socket, non-blocking and bound to an address, that does not listen yet.
 
     Args:
-        host: An address, without brackets, or ``*`` for every one.
-        port: 0 to 65535, 0 being any.
+        host: An address without brackets, or ``*`` for every address, of IPv6
+            and IPv4 where the system has both.
+        port: 0 to 65535; 0 is any.
         kind: ``SOCK_STREAM`` or ``SOCK_DGRAM``.
-        options: Are set before it is bound, since some must be.
+        options: The options of the URL; they are set before the socket is
+            bound, since some have no effect later.
 
     Raises:
-        OSError: It cannot be had.
+        OSError: The address or port cannot be used, or an option not be set.
     """
     if host != "*":
         return _bind_socket(host, port, kind, options)
     try:
         return _bind_socket("::", port, kind, options)
     except OSError as problem:
-        # A machine without IPv6 has IPv4 only; any other trouble, such as a
-        # port in use, is no reason to listen on half.
+        # A machine without IPv6 is served on IPv4 alone. Any other error, such
+        # as a port in use, must not lead to listening on IPv4 alone.
         if problem.errno not in _NO_IPV6 or options.ipv6_v6only:
             raise
     return _bind_socket("0.0.0.0", port, kind, options)
 
 
-# IPv6 is not built in, or switched off.
+# The errors of a system on which IPv6 is not built in, or is switched off.
 _NO_IPV6: Final = frozenset({errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL})
 
 
-def socket_address(host: str, port: int, kind: socket.SocketKind) -> tuple[Any, ...]:
-    """An address as a socket takes it.
+def socket_address(host: str, port: int, kind: socket.SocketKind) -> tuple[object, ...]:
+    """The address of a socket, as ``bind`` and ``connect`` take it.
 
     Args:
-        host: An address, perhaps with a zone, whose name is resolved to its number.
+        host: An address; that of IPv6 may have a zone (``%eth0``).
         port: 0 to 65535.
         kind: ``SOCK_STREAM`` or ``SOCK_DGRAM``.
+
+    Returns:
+        Address and port; for IPv6 also flow label and number of the zone.
 
     Raises:
         OSError: There is no such zone.
     """
-    # No look-up is made for what is numeric.
+    # AI_NUMERICHOST: an address is parsed, and nothing is looked up.
     found = socket.getaddrinfo(host, port, type=kind, flags=socket.AI_NUMERICHOST)
     return found[0][4]
 
@@ -194,12 +223,12 @@ def _bind_socket(
     try:
         made.setblocking(False)
         if kind is socket.SOCK_STREAM:
-            # A port that was just closed can be had again at once.
+            # Without this, a port that was just closed cannot be bound for a while (TIME_WAIT).
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if options.so_reuseport:
             made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
-            # Said either way: what holds otherwise differs between systems.
+            # Always set, since the default differs between systems.
             only = int(bool(options.ipv6_v6only))
             made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
         set_options(made, socket_settings(options, kind))

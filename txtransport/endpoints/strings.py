@@ -1,15 +1,14 @@
-"""Twisted's endpoint strings to endpoints.
+"""Endpoints from Twisted's endpoint strings, and endpoint strings from URLs.
 
-Twisted takes a description apart at every ``:`` and at the first ``=`` of
-each part before a plugin sees it, and swallows every ``\\``. What it took
-apart is put together again here, and refused where that could be done in two
-ways: never a guess about where a server listens.
+Twisted splits an endpoint string at every ``:`` and at the first ``=`` of each
+part before a plugin sees it, and removes every ``\\``. The URL is put together
+again here. Where the parts can be read as two different URLs, the string is
+refused: nothing is guessed about where a server listens.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from twisted.internet.endpoints import quoteStringArgument
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
@@ -20,12 +19,14 @@ from txtransport.endpoints import api as endpoints
 from txtransport.errors import InvalidTransport
 from txtransport.text import short_repr
 
+__all__ = ["PREFIX", "endpoint_string", "parse_client", "parse_server", "url_from_parts"]
+
 PREFIX = "transport"
-"""The prefix that takes any URL."""
+"""The prefix of endpoint strings that takes any URL."""
 
 
 def endpoint_string(url: str | TransportURL) -> str:
-    """A URL as an endpoint string, whatever is in it.
+    """A URL as an endpoint string, with everything quoted that Twisted would split.
 
     Args:
         url: For example ``tls://[::1]?local_cert=C:/site.pem``.
@@ -35,23 +36,23 @@ def endpoint_string(url: str | TransportURL) -> str:
         for anything that takes an endpoint string.
 
     Raises:
-        InvalidTransport: It is no URL of a transport.
-        InvalidOption: It has an option that cannot be.
+        InvalidTransport: The URL is not one of a transport.
+        InvalidOption: The URL has an option that cannot be used.
     """
     parsed = url if isinstance(url, TransportURL) else TransportURL.parse(url)
     return f"{PREFIX}:{quoteStringArgument(str(parsed))}"
 
 
 def parse_client(
-    reactor: Any, prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    reactor: object, prefix: str, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> IStreamClientEndpoint:
-    """What ``clientFromString`` gets for a prefix of ours.
+    """The endpoint that ``clientFromString`` returns for a prefix of ours.
 
     Args:
-        reactor: Connects.
+        reactor: Connects and keeps time.
         prefix: ``transport``, or one of the schemes that are prefixes.
-        args: What Twisted found without ``=``; text or bytes.
-        kwargs: What it found with one.
+        args: The parts of the string that have no ``=``; text or bytes.
+        kwargs: The parts that have one, split at it; the values are text or bytes.
 
     Raises:
         InvalidTransport, InvalidOption, TransportUnavailable: As
@@ -61,42 +62,61 @@ def parse_client(
 
 
 def parse_server(
-    reactor: Any, prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]
+    reactor: object, prefix: str, args: Sequence[object], kwargs: Mapping[str, object]
 ) -> IStreamServerEndpoint:
-    """What ``serverFromString`` gets for a prefix of ours; as `parse_client`."""
+    """The endpoint that ``serverFromString`` returns for a prefix of ours.
+
+    Args:
+        reactor: Listens and keeps time.
+        prefix: As for `parse_client`, and so are the others.
+        args: The parts without ``=``.
+        kwargs: The parts with one.
+
+    Raises:
+        InvalidTransport, InvalidOption, TransportUnavailable: As
+            `txtransport.server` does.
+    """
     return endpoints.server(reactor, url_from_parts(prefix, args, kwargs))
 
 
-def url_from_parts(prefix: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> TransportURL:
-    """The URL that Twisted took apart.
+def url_from_parts(
+    prefix: str, args: Sequence[object], kwargs: Mapping[str, object]
+) -> TransportURL:
+    """The URL of an endpoint string that Twisted has split.
+
+    Args:
+        prefix: As for `parse_client`, and so are the others.
+        args: The parts without ``=``.
+        kwargs: The parts with one.
 
     Raises:
-        InvalidTransport: It cannot be told what it was; the text says how to
-            quote it.
+        InvalidTransport: The parts are no URL, or can be read as two different
+            ones; the text says how to quote it.
     """
     parts = [_text(part) for part in args]
-    pairs = [(_text(name), _text(given)) for name, given in kwargs.items()]
+    pairs = [(_text(name), _text(value)) for name, value in kwargs.items()]
     if not parts and len(pairs) == 1 and pairs[0][0] == "url":
         return TransportURL.parse(pairs[0][1])
-    text = ":".join([*parts, *(f"{name}={given}" for name, given in pairs)])
+    text = ":".join([*parts, *(f"{name}={value}" for name, value in pairs)])
     if prefix != PREFIX:
         text = f"{prefix}:{text}"
     if len(pairs) > 1:
         raise _ambiguous(text)
     try:
-        # The place first: a raw ":" in a value puts the rest of that value there.
+        # First without the query: if a value has an unquoted ":", the rest of
+        # that value is in front of the query now, and the error is about it.
         TransportURL.parse(text.partition("?")[0])
         url = TransportURL.parse(text)
     except InvalidTransport as problem:
         if "passphrase=" in text:
-            # The rest may be half of it.
+            # Any part of the text may be the rest of the passphrase.
             raise InvalidTransport(
                 f"the endpoint string is no URL, and not shown for its passphrase: {_ADVICE}"
             ) from None
         raise InvalidTransport(f"{problem} ({_ADVICE})") from problem
     if parts and pairs and is_ipv6(url.host) and url.port is None:
-        # A raw ":" in a value would have become part of the address. Where
-        # there is but one part, none was raw.
+        # An unquoted ":" in a value would have made that part of the address.
+        # With only one part, none was unquoted.
         raise _ambiguous(text)
     return url
 
@@ -108,14 +128,14 @@ _ADVICE = (
 
 
 def _ambiguous(text: str) -> InvalidTransport:
-    # Without the options, among which there may be a passphrase.
-    place = text.partition("?")[0].rpartition("@")[2]
+    # Without the options: one of them may be a passphrase.
+    location = text.partition("?")[0].rpartition("@")[2]
     return InvalidTransport(
-        f"{short_repr(place)} and what follows can be read in two ways: {_ADVICE}"
+        f"{short_repr(location)} and what follows can be read in two ways: {_ADVICE}"
     )
 
 
-def _text(part: Any) -> str:
+def _text(part: object) -> str:
     if not isinstance(part, bytes):
         return str(part)
     try:
