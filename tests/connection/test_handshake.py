@@ -1,4 +1,4 @@
-"""The gate: no guest before the handshake, and every failure explained."""
+"""The handshake: no protocol before it is complete, and every failure explained."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ from txtransport.tls.session import session_of
 
 
 class AppProtocol(Protocol):
-    """Writes down what it hears, and whether it was under TLS."""
+    """An application's protocol that records its events, and whether TLS was on."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -60,14 +60,14 @@ class AppProtocol(Protocol):
 
 @implementer(IHandshakeListener)
 class Listener(AppProtocol):
-    """Wants to hear of the handshake as well."""
+    """Records the end of the handshake as well."""
 
     def handshakeCompleted(self) -> None:
         self.heard.append("handshake")
 
 
-class Saboteur(Listener):
-    """Fails at every step that its name says."""
+class FailingProtocol(Listener):
+    """Raises an exception at the steps that it is given."""
 
     def __init__(self, *steps: str) -> None:
         super().__init__()
@@ -94,7 +94,7 @@ class Building(Factory):
     """Builds what the test wants, and counts.
 
     Attributes:
-        built: How many so far.
+        built: How many protocols were asked for.
     """
 
     noisy = False
@@ -109,13 +109,14 @@ class Building(Factory):
 
 
 class Party:
-    """One side of a conversation in memory.
+    """One side of a connection in memory.
 
     Attributes:
-        guests: Its factory.
-        end: The transport under its gate.
-        opened: The guests that it was told of.
-        failures: The reasons for which it was told that there is none.
+        factory: The application's factory.
+        end: The plain transport.
+        opened: The protocols that the attempt was reported to have connected.
+        failures: The reasons that the attempt was reported to have failed for.
+        handshake: The protocol of the plain transport.
     """
 
     def __init__(
@@ -124,7 +125,7 @@ class Party:
         side: Side,
         build: Callable[[], Any] = AppProtocol,
         made: ConnectionCreator | None = None,
-        tune: Callable[[Any], object] = lambda transport: None,
+        set_options: Callable[[Any], object] = lambda transport: None,
         **more: Any,
     ) -> None:
         address = IPv4Address("TCP", "192.0.2.1", 465)
@@ -137,25 +138,25 @@ class Party:
         )
         attempt = ConnectionAttempt(
             config, tls_factory(config, self.factory), self.factory, address, 10,
-            self.opened.append, self.failures.append, tune,
+            self.opened.append, self.failures.append, set_options,
         )  # fmt: skip
         self.handshake = HandshakeProtocol(attempt, 10, **more)
 
     @property
     def protocol(self) -> Any:
-        """The one guest that is connected."""
+        """The one protocol that is connected."""
         (protocol,) = self.opened
         return protocol
 
     @property
     def failure(self) -> Any:
-        """The one reason why there is none."""
+        """The one error that the attempt failed with."""
         (failure,) = self.failures
         return failure.value
 
 
 def fit(side: Side, **options: Any) -> ConnectionCreator:
-    """What makes good connections for a side."""
+    """A creator whose connections the other side accepts."""
     if side is Side.CLIENT:
         policy = tls_policy({"cafile": certificates.cafile(), **options}, side)
         return connection_creator(policy.for_peer("localhost"), side)
@@ -165,7 +166,7 @@ def fit(side: Side, **options: Any) -> ConnectionCreator:
 
 
 class HandshakeTestCase(SynchronousTestCase):
-    """A conversation in memory, and the clock that rules it."""
+    """A connection in memory, and its clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -173,20 +174,20 @@ class HandshakeTestCase(SynchronousTestCase):
     def pair(
         self, client: dict[str, Any] | None = None, server: dict[str, Any] | None = None
     ) -> tuple[Party, Party]:
-        """Client and server, about to meet; each with arguments of `Party`."""
+        """Client and server, not connected yet; each with arguments of `Party`."""
         return (
             Party(self.clock, Side.CLIENT, **(client or {})),
             Party(self.clock, Side.SERVER, **(server or {})),
         )
 
     def meet(self, client: Party, server: Party) -> None:
-        """Connect them, and let them speak until both are silent."""
+        """Connect them, and carry bytes until there are none."""
         server.end.start(server.handshake)
         client.end.start(client.handshake)
         self.go_on(client, server)
 
     def go_on(self, client: Party, server: Party) -> None:
-        """Let them speak until both are silent."""
+        """Carry bytes until there are none."""
         carry(client.end, server.end)
         self.clock.advance(0)
         carry(client.end, server.end)
@@ -203,11 +204,11 @@ class HandshakeTestCase(SynchronousTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
 
 
-class ThresholdTests(HandshakeTestCase):
-    """When a guest is built."""
+class BuildingTests(HandshakeTestCase):
+    """When the application's protocol is built."""
 
-    def test_not_before_the_handshake_is_over(self) -> None:
-        """No step of the handshake but the last brings a guest about, on either side."""
+    def test_no_protocol_is_built_before_the_handshake_is_complete(self) -> None:
+        """On either side only the last step of the handshake has the protocol built."""
         client, server = self.pair()
         server.end.start(server.handshake)
         client.end.start(client.handshake)
@@ -220,7 +221,7 @@ class ThresholdTests(HandshakeTestCase):
         for party in (client, server):
             self.assertEqual(party.protocol.heard, ["made"])
 
-    def test_what_comes_with_the_last_step_comes_after_it(self) -> None:
+    def test_data_in_the_last_handshake_segment_follows_connection_made(self) -> None:
         """The peer's first words follow connectionMade, even in the same segment."""
         client, server = self.pair()
         server.end.start(server.handshake)
@@ -232,8 +233,8 @@ class ThresholdTests(HandshakeTestCase):
         server.end.hear(client.end.taken())
         self.assertEqual(server.protocol.heard, ["made", "hello"])
 
-    def test_byte_by_byte(self) -> None:
-        """However the bytes arrive, there is one guest, and it hears all."""
+    def test_a_handshake_byte_by_byte_builds_one_protocol(self) -> None:
+        """However the bytes arrive, one protocol is built, and it hears everything."""
         client, server = self.pair()
         server.end.start(server.handshake)
         client.end.start(client.handshake)
@@ -247,14 +248,14 @@ class ThresholdTests(HandshakeTestCase):
                 client.end.hear(bytes([byte]))
         self.assertEqual((client.protocol.heard, server.protocol.heard), (["made"], ["made"]))
 
-    def test_who_wants_to_hear_of_the_handshake_does(self) -> None:
-        """A guest that listens for its end is told when it is connected."""
+    def test_a_handshake_listener_is_told_after_connection_made(self) -> None:
+        """An IHandshakeListener hears handshakeCompleted once it is connected."""
         client, server = self.met(client={"build": Listener}, server={"build": Listener})
         for party in (client, server):
             self.assertEqual(party.protocol.heard, ["made", "handshake"])
 
-    def test_the_guest_may_leave_at_once(self) -> None:
-        """Who closes or aborts in connectionMade is gone, and hears so."""
+    def test_a_protocol_may_close_in_connection_made(self) -> None:
+        """A protocol that closes or aborts in connectionMade is told of the end."""
 
         class Leaving(AppProtocol):
             def connectionMade(self) -> None:
@@ -277,8 +278,8 @@ class ThresholdTests(HandshakeTestCase):
             client.end.lose()
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_guest_for_no_one(self) -> None:
-        """If a factory builds none, the connection ends, and no one else is told."""
+    def test_a_factory_that_builds_none_ends_the_connection(self) -> None:
+        """If the factory builds none or raises, the connection ends, and the attempt fails once."""
         for build in (lambda: None, lambda: 1 / 0):
             client, server = self.met(server={"build": build})
             self.assertEqual(server.opened, [])
@@ -287,8 +288,8 @@ class ThresholdTests(HandshakeTestCase):
             client.end.lose()
             self.assert_nothing_is_left()
 
-    def test_given_up_while_the_guest_is_built(self) -> None:
-        """Whoever gives up in the factory has a guest that is never connected."""
+    def test_a_protocol_built_for_a_cancelled_attempt_is_not_connected(self) -> None:
+        """If the attempt is cancelled in buildProtocol, what that returns is never connected."""
         protocol = AppProtocol()
 
         def build() -> AppProtocol:
@@ -303,8 +304,8 @@ class ThresholdTests(HandshakeTestCase):
         server.end.lose()
         self.assert_nothing_is_left()
 
-    def test_refused_in_time(self) -> None:
-        """Who was refused during the handshake gets no guest, even if it then is complete."""
+    def test_a_refused_handshake_builds_no_protocol_when_it_completes(self) -> None:
+        """After a refusal no protocol is built, even if the peer completes the handshake."""
         client, server = self.pair()
         server.end.start(server.handshake)
         client.end.start(client.handshake)
@@ -318,10 +319,10 @@ class ThresholdTests(HandshakeTestCase):
 
 
 class DeadlineTests(HandshakeTestCase):
-    """Nobody waits for ever."""
+    """Every handshake ends."""
 
-    def test_silence(self) -> None:
-        """A silent peer is dropped at the deadline, on both sides, and there is no guest."""
+    def test_a_silent_peer_is_dropped_at_the_deadline(self) -> None:
+        """On both sides a silent peer is dropped at the deadline, and no protocol is built."""
         for side in Side:
             party = Party(self.clock, side)
             party.end.start(party.handshake)
@@ -335,8 +336,8 @@ class DeadlineTests(HandshakeTestCase):
             self.assertEqual(party.factory.built, 0)
             self.assert_nothing_is_left()
 
-    def test_half_a_word(self) -> None:
-        """What the peer had said is in the error, and what to do about it."""
+    def test_a_timeout_shows_what_the_peer_sent(self) -> None:
+        """The error holds the bytes that the peer had sent, and says what to do."""
         party = Party(self.clock, Side.CLIENT)
         party.end.start(party.handshake)
         party.end.hear(b"220 ")
@@ -344,8 +345,8 @@ class DeadlineTests(HandshakeTestCase):
         self.assertEqual(party.failure.received, b"220 ")
         self.assertIn("?starttls=smtp", str(party.failure))
 
-    def test_a_peer_that_drips(self) -> None:
-        """A byte now and then does not put the deadline off."""
+    def test_single_bytes_do_not_extend_the_deadline(self) -> None:
+        """A peer that sends a byte now and then is dropped at the same time."""
         client, server = self.pair()
         server.end.start(server.handshake)
         client.end.start(client.handshake)
@@ -357,16 +358,16 @@ class DeadlineTests(HandshakeTestCase):
         self.assertEqual(server.failure.stage, "handshake")
 
 
-class BugTests(HandshakeTestCase):
-    """What goes wrong here, or in the application, ends the connection and is told once."""
+class ExceptionTests(HandshakeTestCase):
+    """An exception here, or in the application, ends the connection and is told once."""
 
-    def test_a_guest_that_raises(self) -> None:
-        """A guest that fails when it is connected is told of the end, and whoever waits is told."""
+    def test_a_protocol_that_raises_fails_the_attempt(self) -> None:
+        """If connectionMade or handshakeCompleted raises, the attempt fails with that exception."""
         for step, heard in (
             ("made", ["made", "lost"]),
             ("handshake", ["made", "handshake", "lost"]),
         ):
-            protocol = Saboteur(step)
+            protocol = FailingProtocol(step)
             client, server = self.met(client={"build": lambda this=protocol: this})
             self.assertEqual(client.opened, [])
             self.assertEqual(str(client.failure), step)
@@ -375,36 +376,36 @@ class BugTests(HandshakeTestCase):
             server.end.lose()
             self.assert_nothing_is_left()
 
-    def test_a_guest_that_raises_at_the_last_moment(self) -> None:
-        """It hears of the end, even if it failed over what came just before it."""
-        client, server = self.met(server={"build": lambda: Saboteur("one", "two")})
+    def test_a_protocol_that_raises_at_the_end_still_hears_the_end(self) -> None:
+        """If dataReceived raises just before the end, connectionLost is called all the same."""
+        client, server = self.met(server={"build": lambda: FailingProtocol("one", "two")})
         for word in (b"one", b"two"):
             client.protocol.transport.write(word)
             self.clock.advance(0)
         data = client.end.taken()
-        # In one segment: what follows the first is still with OpenSSL.
+        # In one segment: OpenSSL still holds what follows the first record.
         self.assertRaises(RuntimeError, server.end.hear, data)
         server.end.lose(ConnectionLost())
         self.assertEqual(server.protocol.heard, ["made", "handshake", "one", "two", "lost"])
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
-    def test_a_socket_that_cannot_be_tuned(self) -> None:
-        """TLS does not even begin on a connection that is not as it was asked for."""
+    def test_no_handshake_begins_without_the_socket_options(self) -> None:
+        """If the socket's options cannot be set, not even a ClientHello is sent."""
 
-        def tune(transport: object) -> None:
+        def set_options(transport: object) -> None:
             raise OSError("no such option")
 
-        client = Party(self.clock, Side.CLIENT, tune=tune)
-        self.stillborn(client, OSError)
+        client = Party(self.clock, Side.CLIENT, set_options=set_options)
+        self.assert_fails_at_once(client, OSError)
 
-    def test_a_connection_that_openssl_will_not_make(self) -> None:
-        """Whatever it is, the wait for a guest ends."""
+    def test_an_exception_while_tls_is_set_up_fails_the_attempt(self) -> None:
+        """If OpenSSL cannot make a connection, the attempt fails with that exception."""
         made = evolve(fit(Side.CLIENT))
         client = Party(self.clock, Side.CLIENT, made=Unable(**made_of(made)))
-        self.stillborn(client, MemoryError)
+        self.assert_fails_at_once(client, MemoryError)
 
-    def stillborn(self, client: Party, kind: type[BaseException]) -> None:
-        """Connect it; its end is told once, and what comes after it is not heard."""
+    def assert_fails_at_once(self, client: Party, kind: type[BaseException]) -> None:
+        """The attempt fails once when it is connected, and later bytes are ignored."""
         client.end.start(client.handshake)
         self.assertIsInstance(client.failure, kind)
         client.end.hear(b"220 ")
@@ -428,10 +429,10 @@ def made_of(one: ConnectionCreator) -> dict[str, Any]:
 
 
 class EndTests(HandshakeTestCase):
-    """How a conversation ends, and what the guests are told of it."""
+    """How a connection ends, and what the application's protocol is told of it."""
 
-    def test_a_farewell(self) -> None:
-        """A close that both have agreed to is ConnectionDone, on both sides."""
+    def test_close_notify_from_both_sides_is_connection_done(self) -> None:
+        """A close that both sides have agreed to is ConnectionDone, on both sides."""
         for closing in (0, 1):
             parties = self.met()
             parties[closing].protocol.transport.loseConnection()
@@ -441,24 +442,24 @@ class EndTests(HandshakeTestCase):
                 self.assertEqual(party.protocol.heard, ["made", "lost"])
             self.assert_nothing_is_left()
 
-    def test_a_cut_line_is_no_farewell(self) -> None:
-        """Without the peer's farewell something may be missing, however TCP has ended."""
+    def test_an_end_without_close_notify_is_connection_lost(self) -> None:
+        """Without the peer's close_notify data may be missing, however TCP has ended."""
         for error in (ConnectionDone(), ConnectionLost()):
             for party in self.met():
                 party.end.lose(error)
                 self.assertIsInstance(party.protocol.reason, ConnectionLost)
             self.assert_nothing_is_left()
 
-    def test_a_farewell_and_then_a_cut_line(self) -> None:
-        """Who has said goodbye may leave as it likes."""
+    def test_a_lost_connection_after_close_notify_is_connection_done(self) -> None:
+        """After its close_notify the peer may close TCP as it likes."""
         client, server = self.met()
         server.protocol.transport.loseConnection()
         client.end.hear(server.end.taken())
         client.end.lose(ConnectionLost())
         self.assertIsInstance(client.protocol.reason, ConnectionDone)
 
-    def test_our_own_abort(self) -> None:
-        """Who aborts hears that it was aborted, and may do so twice."""
+    def test_our_own_abort_is_connection_aborted(self) -> None:
+        """A protocol that aborts hears ConnectionAborted, and may abort twice."""
         client, server = self.met()
         client.protocol.transport.abortConnection()
         self.clock.advance(0)
@@ -470,8 +471,8 @@ class EndTests(HandshakeTestCase):
         self.clock.advance(0)
         self.assert_nothing_is_left()
 
-    def test_a_farewell_without_an_answer(self) -> None:
-        """A peer that does not answer a farewell is waited for, and then cut off."""
+    def test_an_unanswered_close_notify_is_aborted_after_close_timeout(self) -> None:
+        """A peer that does not answer our close_notify is waited for, and then cut off."""
         client, server = self.met()
         client.protocol.transport.loseConnection()
         self.clock.advance(4.9)
@@ -483,7 +484,7 @@ class EndTests(HandshakeTestCase):
         server.end.lose()
         self.assert_nothing_is_left()
 
-    def test_what_was_said_before_the_end_is_heard(self) -> None:
+    def test_data_that_arrives_with_the_end_is_delivered_first(self) -> None:
         """What arrives together with the end is delivered before it."""
         client, server = self.met()
         client.protocol.transport.write(b"last words")
@@ -492,8 +493,8 @@ class EndTests(HandshakeTestCase):
         self.go_on(client, server)
         self.assertEqual(server.protocol.heard, ["made", "last words", "lost"])
 
-    def test_giving_up_in_the_handshake(self) -> None:
-        """Whoever no longer waits for a guest gets the reason, and the peer the end."""
+    def test_cancelling_in_the_handshake_ends_the_connection(self) -> None:
+        """The attempt fails with the given reason, and the peer sees the end."""
         client, _ = self.pair()
         client.end.start(client.handshake)
         client.handshake.cancel(ValueError("no longer wanted"))
@@ -502,8 +503,8 @@ class EndTests(HandshakeTestCase):
         self.assertTrue(client.end.is_over)
         self.assert_nothing_is_left()
 
-    def test_giving_up_a_guest(self) -> None:
-        """Once there is a guest, it hears the end like any other."""
+    def test_cancelling_after_the_handshake_aborts_the_connection(self) -> None:
+        """A protocol that is connected already hears ConnectionAborted."""
         client, server = self.met()
         client.handshake.cancel(ValueError("no longer wanted"))
         self.clock.advance(0)
@@ -512,8 +513,8 @@ class EndTests(HandshakeTestCase):
         server.end.lose()
         self.assert_nothing_is_left()
 
-    def test_garbage(self) -> None:
-        """Bytes that were tampered with end the conversation, and are not delivered."""
+    def test_altered_bytes_end_the_connection_undelivered(self) -> None:
+        """Bytes that were changed on the way end the connection, and are not delivered."""
         client, server = self.met()
         client.protocol.transport.write(b"hello")
         self.clock.advance(0)
@@ -526,10 +527,10 @@ class EndTests(HandshakeTestCase):
 
 
 class GreetingTests(HandshakeTestCase):
-    """A guest that comes after a dialogue in the clear, in which the peer was greeted."""
+    """A server's protocol after a dialogue in the clear, in which the client was greeted."""
 
     def greeted(self, *words: bytes) -> tuple[str, Party]:
-        """What the client hears when the server's guest says that; and the server."""
+        """What the client hears when the server's protocol writes that; and the server."""
 
         class Greeting(AppProtocol):
             def connectionMade(self) -> None:
@@ -545,20 +546,20 @@ class GreetingTests(HandshakeTestCase):
         self.go_on(client, server)
         return "".join(client.protocol.heard[1:]), server
 
-    def test_it_is_kept_back(self) -> None:
-        """What the peer has heard already is not said again; what follows it is."""
+    def test_the_greeting_is_withheld(self) -> None:
+        """What the client has heard in the clear is not sent again; what follows it is."""
         for words in ((b"220 hello\n",), (b"220 ", b"hello\n"), (b"220 ", b"", b"hello", b"\n")):
             self.assertEqual(self.greeted(*words)[0], "and more")
         self.assertEqual(self.greeted(b"220 hello\n250 yes\n")[0], "250 yes\nand more")
 
-    def test_a_greeting_without_an_end(self) -> None:
-        """Nothing is said until it has ended, and not for ever."""
+    def test_an_endless_greeting_ends_the_connection(self) -> None:
+        """Nothing is sent until the greeting ends, and after 65,536 bytes it is aborted."""
         for greeting, is_too_long in ((b"220 hello", False), (b"x" * 65537, True)):
             heard, server = self.greeted(greeting)
             self.assertEqual((heard, server.end.disconnected), ("", is_too_long))
 
-    def test_what_came_of_the_dialogue(self) -> None:
-        """A guest that must know finds it at its transport, however wrapped that is."""
+    def test_the_outcome_of_the_dialogue_is_found_at_the_transport(self) -> None:
+        """A protocol asks its transport for the outcome, however that is wrapped."""
         client, _ = self.met(client={"outcome": b"salt"})
         transport = client.protocol.transport
         self.assertEqual(starttls_outcome(transport), b"salt")
@@ -569,11 +570,11 @@ class GreetingTests(HandshakeTestCase):
             self.assertEqual(starttls_outcome(other), b"")
 
 
-class PassageTests(LoopbackTestCase):
+class SecuredTests(LoopbackTestCase):
     """Both sides are secured when they are connected."""
 
     async def test_both_sides_are_secured_when_they_are_connected(self) -> None:
-        """A guest's first word is already under TLS, on both sides."""
+        """The first bytes of a protocol are already under TLS, on both sides."""
         factory = Recorders()
         arriving = factory.next()
         port = await self.listening(f"tls://127.0.0.1:0?local_cert={certificates.site()}", factory)
@@ -668,8 +669,8 @@ class FailureTests(LoopbackTestCase):
         error: Any = await self.assertFailure(connecting, HandshakeFailed)
         return error, await telling
 
-    async def test_each_has_its_cause(self) -> None:
-        """The client hears whose fault it is, the server logs it once, and no guest is built."""
+    async def test_each_failure_has_its_cause_on_both_sides(self) -> None:
+        """The client hears whose fault it is, the server logs it once, and no protocol is built."""
         heard = self.overheard()
         for name, fault in faults().items():
             factory = Recorders()
@@ -686,8 +687,8 @@ class FailureTests(LoopbackTestCase):
             self.assertEqual(len(heard.events), 1, name)
         self.assertEqual(self.flushLoggedErrors(), [])
 
-    async def test_a_verdict_that_comes_late(self) -> None:
-        """In TLS 1.3 a server judges a client when it is connected, and the client hears why."""
+    async def test_a_client_certificate_refused_after_the_handshake_is_explained(self) -> None:
+        """In TLS 1.3 a server verifies a client that is connected already; the client hears why."""
         heard = self.overheard()
         trust = {"verify_peer": "yes", "cafile": certificates.cafile()}
         for name, ours, cause in (
@@ -708,7 +709,7 @@ class FailureTests(LoopbackTestCase):
             self.assertEqual((await telling)["log_level"], LogLevel.info)
             self.assertEqual(factory.built, 0)
 
-    async def test_the_wrong_port(self) -> None:
+    async def test_a_plain_text_server_is_recognised(self) -> None:
         """A plain-text server is recognised by its greeting, and the right URL is named."""
         peers = Recorders()
         port = await self.listening("tcp://127.0.0.1:0", peers)
@@ -721,7 +722,7 @@ class FailureTests(LoopbackTestCase):
         self.assertEqual(error.cause, "plaintext-peer")
         self.assertIn(f"tls://127.0.0.1:{port}?starttls=smtp", str(error))
 
-    async def test_the_wrong_client(self) -> None:
+    async def test_a_plain_http_client_is_recognised(self) -> None:
         """A client that speaks HTTP in the clear is in the server's log as what it is."""
         heard = self.overheard()
         port = await self.listening(
@@ -737,10 +738,10 @@ class FailureTests(LoopbackTestCase):
 
 
 class ResumptionTests(LoopbackTestCase):
-    """Whoever comes again is known."""
+    """A client that connects again resumes its session."""
 
     async def session(self, factory: Recorders, url: str) -> tuple[Any, Any]:
-        """The session of a conversation, as client and server see it; then it is over."""
+        """The session of one connection, as client and server see it; then it is closed."""
         arriving = factory.next()
         client = await self.connected(url)
         server = await arriving
@@ -755,7 +756,7 @@ class ResumptionTests(LoopbackTestCase):
         return sessions
 
     async def test_a_second_handshake_is_resumed(self) -> None:
-        """It costs half as much, the peer is as verified as before, and both sides know it."""
+        """The peer counts as verified as before, and both sides know that it was resumed."""
         for version in ("1.2", "1.3"):
             factory = Recorders()
             port = await self.listening(
@@ -769,8 +770,8 @@ class ResumptionTests(LoopbackTestCase):
                 client, _ = await self.session(factory, url)
                 self.assertTrue(client.verified)
 
-    async def test_without_tickets_none_is(self) -> None:
-        """Whoever wants no tickets shakes hands in full each time."""
+    async def test_without_tickets_no_session_is_resumed(self) -> None:
+        """With ``no_ticket`` every handshake is a full one."""
         factory = Recorders()
         port = await self.listening(
             "tls://127.0.0.1:0", factory, local_cert=certificates.site(), no_ticket=True

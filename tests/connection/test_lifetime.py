@@ -1,4 +1,4 @@
-"""The watch over a TLS connection: every wait ends, and every end has its words."""
+"""The lifetime of a TLS connection: every wait ends, and every end is explained."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ DEADLINES: Final = Deadlines(timeout=30, handshake_timeout=10, close_timeout=5)
 
 
 class Layer:
-    """Stands for the plain transport, or for TLS above it.
+    """In place of the plain transport, or of the TLS layer above it.
 
     Attributes:
         aborted: How often it was aborted.
         resumed: How often it was told to read on.
-        handle: What OpenSSL makes of the connection.
+        handle: The OpenSSL connection, or None.
     """
 
     disconnecting = False
@@ -63,7 +63,7 @@ class Layer:
 
 
 class LifetimeTestCase(SynchronousTestCase):
-    """A watch over a connection that does nothing of its own."""
+    """A lifetime of a connection that does nothing of its own."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -73,7 +73,7 @@ class LifetimeTestCase(SynchronousTestCase):
     def lifetime(
         self, side: Side = Side.CLIENT, *, handle: object = None, is_upgrade: bool = False
     ) -> TLSLifetime:
-        """A watch, with ten of thirty seconds left for the handshake."""
+        """A lifetime, with ten of thirty seconds left for the handshake."""
         config = TLSEndpointConfig(
             self.clock, WHERE, 465, ForeignContext(side), DEADLINES, is_upgrade
         )
@@ -83,12 +83,12 @@ class LifetimeTestCase(SynchronousTestCase):
         )  # fmt: skip
 
     def failure(self) -> Any:
-        """The one reason that was told."""
+        """The one error that was reported."""
         self.assertEqual(len(self.failures), 1)
         return self.failures[0].value
 
     def conversation(self, side: Side = Side.CLIENT) -> TLSConnection:
-        """A connection of OpenSSL's that nobody has answered."""
+        """An OpenSSL connection without a peer."""
         policy = TLSPolicy(peer_name="localhost", local_cert=certificates.site())
         return connection_creator(policy, side).connection()
 
@@ -96,8 +96,8 @@ class LifetimeTestCase(SynchronousTestCase):
 class HandshakeTests(LifetimeTestCase):
     """Until the connection is secure."""
 
-    def test_a_handshake_in_time(self) -> None:
-        """Once it is over, there is no deadline any more."""
+    def test_a_handshake_in_time_stops_the_deadline(self) -> None:
+        """Once the handshake is complete, nothing is aborted."""
         lifetime = self.lifetime()
         self.assertIs(lifetime.state, LifetimeState.HANDSHAKING)
         self.clock.advance(9.9)
@@ -107,8 +107,8 @@ class HandshakeTests(LifetimeTestCase):
         self.assertEqual((self.tls.aborted, self.plain.aborted), (0, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_handshake_that_takes_too_long(self) -> None:
-        """It is aborted, and when it is over the reason is told: the stage, and all the time."""
+    def test_a_handshake_that_takes_too_long_is_aborted(self) -> None:
+        """At the deadline it is aborted; the error tells the stage, and the time for the whole."""
         lifetime = self.lifetime()
         self.clock.advance(10)
         self.assertTrue(lifetime.is_refused)
@@ -123,7 +123,7 @@ class HandshakeTests(LifetimeTestCase):
         self.assertIn("does this port speak TLS at once", str(error))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_what_the_peer_said_is_a_hint(self) -> None:
+    def test_the_first_bytes_of_the_peer_name_the_right_url(self) -> None:
         """A few bytes of a plain-text server are enough to say which URL is right."""
         lifetime = self.lifetime()
         lifetime.remember_first_bytes(b"22")
@@ -134,8 +134,8 @@ class HandshakeTests(LifetimeTestCase):
         self.assertEqual(error.received, b"220 ")
         self.assertIn("starttls=smtp", str(error))
 
-    def test_the_first_bytes_are_kept_and_no_more(self) -> None:
-        """Whatever a peer sends, it does not fill the memory."""
+    def test_no_more_than_the_first_bytes_are_kept(self) -> None:
+        """However much a peer sends, only its first bytes are kept."""
         lifetime = self.lifetime()
         for _ in range(10):
             lifetime.remember_first_bytes(b"\x16" * 50)
@@ -143,8 +143,8 @@ class HandshakeTests(LifetimeTestCase):
         lifetime.ended(Failure(ConnectionAborted()))
         self.assertEqual(self.failure().received, b"\x16" * 64)
 
-    def test_openssl_s_notebook_is_preferred(self) -> None:
-        """A connection of ours remembers the first bytes itself."""
+    def test_the_first_bytes_that_the_connection_kept_are_preferred(self) -> None:
+        """A `TLSConnection` keeps the first bytes itself, and those are shown."""
         self.tls.handle = connection = self.conversation()
         connection.bio_write(b"+OK")
         lifetime = self.lifetime()
@@ -153,8 +153,8 @@ class HandshakeTests(LifetimeTestCase):
         self.assertEqual(self.failure().received, b"+OK")
         self.assertIn("starttls=pop3", str(self.failure()))
 
-    def test_after_an_upgrade_other_advice_is_good(self) -> None:
-        """Who has just agreed to TLS is not told that the port may not speak it."""
+    def test_a_timeout_after_an_upgrade_has_advice_of_its_own(self) -> None:
+        """After the peer has agreed to TLS, the error does not ask whether the port speaks TLS."""
         lifetime = self.lifetime(is_upgrade=True)
         self.clock.advance(10)
         lifetime.ended(Failure(ConnectionAborted()))
@@ -170,22 +170,22 @@ class HandshakeTests(LifetimeTestCase):
         self.assertEqual(str(self.failure()), "first")
 
     def test_a_refused_connection_does_not_linger(self) -> None:
-        """If it is still there at the deadline, it is cut."""
+        """If the connection is still there at the deadline, it is cut off."""
         lifetime = self.lifetime()
         lifetime.refuse(Failure(ValueError("first")))
         self.clock.advance(10)
         self.assertEqual((self.tls.aborted, self.plain.aborted), (1, 1))
 
-    def test_what_is_secure_is_not_refused(self) -> None:
-        """A verdict comes before the handshake is over, or not at all."""
+    def test_a_secure_connection_is_not_refused(self) -> None:
+        """After the handshake a refusal does nothing."""
         lifetime = self.lifetime()
         lifetime.secured()
         lifetime.refuse(Failure(ValueError()))
         self.assertFalse(lifetime.is_refused)
         self.assertEqual(self.tls.aborted, 0)
 
-    def test_an_end_is_explained(self) -> None:
-        """The reason of the TLS layer becomes one that says what to do."""
+    def test_an_end_in_the_handshake_is_explained(self) -> None:
+        """The reason of the TLS layer is replaced by one that says what to do."""
         for side, text in ((Side.CLIENT, "Is this port for TLS?"), (Side.SERVER, "Health checks")):
             self.failures.clear()
             reason = self.lifetime(side).ended(Failure(ConnectionLost()))
@@ -197,14 +197,14 @@ class HandshakeTests(LifetimeTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_our_own_end_is_not_the_peer_s(self) -> None:
-        """Who closes in the middle of the handshake hears that it was aborted."""
+        """After our own close in the handshake the reason is ConnectionAborted."""
         lifetime = self.lifetime()
         lifetime.closing()
         lifetime.ended(Failure(ConnectionLost()))
         self.assertIsInstance(self.failure(), ConnectionAborted)
 
-    def test_an_end_that_cannot_be_explained(self) -> None:
-        """Whoever waits hears of it all the same, and the log of what went wrong."""
+    def test_an_end_that_cannot_be_explained_is_told_as_it_is(self) -> None:
+        """If explaining raises, the attempt fails with the original reason, and that is logged."""
 
         def explain(attempt: object) -> None:
             raise ZeroDivisionError
@@ -215,8 +215,8 @@ class HandshakeTests(LifetimeTestCase):
         self.assertIsInstance(self.failure(), ConnectionLost)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_nothing_to_watch_over(self) -> None:
-        """Where TLS did not even begin, the watch ends without a word."""
+    def test_a_stopped_lifetime_reports_nothing(self) -> None:
+        """If TLS did not begin, no failure is reported, and no timer is left."""
         lifetime = self.lifetime()
         lifetime.stop()
         reason = Failure(ConnectionLost())
@@ -228,8 +228,8 @@ class HandshakeTests(LifetimeTestCase):
 class CloseTests(LifetimeTestCase):
     """After the connection was secure."""
 
-    def test_a_close_that_the_peer_ignores(self) -> None:
-        """It is waited for, and then the connection is aborted."""
+    def test_a_close_that_the_peer_ignores_is_aborted(self) -> None:
+        """The peer has close_timeout to answer; then the connection is aborted."""
         lifetime = self.lifetime()
         lifetime.secured()
         lifetime.closing()
@@ -240,8 +240,8 @@ class CloseTests(LifetimeTestCase):
         self.clock.advance(100)
         self.assertEqual(self.tls.aborted, 1)
 
-    def test_closing_twice(self) -> None:
-        """The second close does not begin the wait again."""
+    def test_a_second_close_does_not_extend_the_deadline(self) -> None:
+        """Closing again does not start the wait anew."""
         lifetime = self.lifetime()
         lifetime.secured()
         lifetime.closing()
@@ -250,8 +250,8 @@ class CloseTests(LifetimeTestCase):
         self.clock.advance(1)
         self.assertEqual(self.tls.aborted, 1)
 
-    def test_a_close_during_the_handshake(self) -> None:
-        """Its wait begins when what was written before it can be sent."""
+    def test_the_deadline_of_a_close_starts_after_the_handshake(self) -> None:
+        """The wait begins when what was written before the close can be sent."""
         lifetime = self.lifetime()
         lifetime.closing()
         self.clock.advance(6)
@@ -261,7 +261,7 @@ class CloseTests(LifetimeTestCase):
         self.clock.advance(0.2)
         self.assertEqual(self.tls.aborted, 1)
 
-    def test_a_close_that_is_answered(self) -> None:
+    def test_an_answered_close_leaves_no_timer(self) -> None:
         """When the connection is over, nothing is left to wait for."""
         lifetime = self.lifetime()
         lifetime.secured()
@@ -271,8 +271,8 @@ class CloseTests(LifetimeTestCase):
         lifetime.closing()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_an_end_is_told_as_it_is(self) -> None:
-        """Where the connection is not of our making, the reason is the TLS layer's."""
+    def test_the_end_of_a_foreign_connection_is_told_as_it_is(self) -> None:
+        """With a protocol's own context, the TLS layer's reason is handed on."""
         lifetime = self.lifetime()
         lifetime.secured()
         reason = Failure(ConnectionLost())
@@ -280,8 +280,8 @@ class CloseTests(LifetimeTestCase):
         self.assertIs(lifetime.state, LifetimeState.OVER)
         self.assertEqual(self.failures, [])
 
-    def test_what_broke_stays_what_it_is(self) -> None:
-        """An exception in the middle of a conversation is handed on."""
+    def test_an_exception_is_handed_on_as_it_is(self) -> None:
+        """An exception in the middle of a connection is the reason of its end."""
         self.tls.handle = self.conversation()
         for error in (ValueError("a bug above"), SSL.Error([("SSL routines", "", "bad record")])):
             lifetime = self.lifetime()
@@ -293,8 +293,8 @@ class CloseTests(LifetimeTestCase):
 class SlowPeerTests(LoopbackTestCase):
     """A close, and a peer that still reads."""
 
-    async def test_who_reads_steadily_is_waited_for(self) -> None:
-        """As long as the peer takes something, it gets all; when it stops, that is the end."""
+    async def test_a_peer_that_still_reads_is_waited_for(self) -> None:
+        """While the peer takes data, it is sent more; when it stops, the connection is aborted."""
         clocked = ClockedReactor(self.reactor)
         factory = Recorders()
         arriving = factory.next()
@@ -325,11 +325,11 @@ class SlowPeerTests(LoopbackTestCase):
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
 
-class GoodbyeTests(LoopbackTestCase):
-    """A peer that says goodbye and takes nothing more."""
+class CloseNotifyTests(LoopbackTestCase):
+    """A peer that sends a close_notify and then reads nothing more."""
 
-    async def test_it_does_not_hold_the_connection(self) -> None:
-        """What it will not take is dropped, close_timeout after its goodbye."""
+    async def test_a_peer_that_closes_and_reads_nothing_is_cut_off(self) -> None:
+        """What the peer does not take is dropped, close_timeout after its close_notify."""
         clocked = ClockedReactor(self.reactor)
         factory = Recorders()
         arriving = factory.next()
@@ -350,11 +350,11 @@ class GoodbyeTests(LoopbackTestCase):
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
 
-class PausedTests(LoopbackTestCase):
-    """A guest that reads nothing more, and closes."""
+class PausedReadingTests(LoopbackTestCase):
+    """A protocol that pauses reading, and then closes."""
 
-    async def test_the_peer_s_goodbye_is_heard(self) -> None:
-        """Twisted's FTP server pauses before it closes; that is a clean end, and at once."""
+    async def test_a_paused_protocol_that_closes_gets_the_close_notify(self) -> None:
+        """Twisted's FTP server pauses reading before it closes; its close is clean, and at once."""
         clocked = ClockedReactor(self.reactor)
         factory = Recorders()
         arriving = factory.next()
@@ -371,16 +371,16 @@ class PausedTests(LoopbackTestCase):
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
 
-class TermsTests(SynchronousTestCase):
+class ConfigTests(SynchronousTestCase):
     """What the connections of one endpoint have in common."""
 
-    def test_the_side_is_the_creator_s(self) -> None:
-        """Who we are is said once."""
+    def test_the_side_is_that_of_the_creator(self) -> None:
+        """The side is stated once, by the creator."""
         for side in Side:
             config = TLSEndpointConfig(Clock(), WHERE, 465, ForeignContext(side), DEADLINES)
             self.assertIs(config.side, side)
 
-    def test_a_creator_as_twisted_asks_for_it(self) -> None:
+    def test_a_connection_creator_for_twisted_makes_new_connections(self) -> None:
         """Twisted's TLS layer gets a new connection for each that it asks for."""
         policy = TLSPolicy(peer_name="localhost")
         starting = TwistedConnectionCreator(connection_creator(policy, Side.CLIENT))

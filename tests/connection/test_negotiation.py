@@ -1,4 +1,4 @@
-"""``starttls=`` from end to end: the dialogue, TLS, and a guest who hears what it expects."""
+"""``starttls=`` from end to end: dialogue, TLS, and a protocol that hears what it expects."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ HEARD: Final = {
     "nntp": b"200 ready\r\n",
     "ftp": b"220 ready\r\n",
 }
-"""What clients hear first, behind TLS."""
+"""What the applications of clients hear first, under TLS."""
 
 
 class Application(Protocol):
-    """Greets as its protocol does, and echoes."""
+    """An application's protocol that greets, and echoes."""
 
     greeting = b""
     outcome = b""
@@ -78,7 +78,7 @@ class Application(Protocol):
 
 
 class NegotiationTestCase(LoopbackTestCase):
-    """Servers with a front, servers that follow a script, and clients."""
+    """Servers with ``starttls=``, servers that follow a script, and clients."""
 
     async def fronted(self, name: str, **options: Any) -> tuple[int, list[Application]]:
         """A server of ours that speaks the protocol's dialogue; its port and applications."""
@@ -136,8 +136,8 @@ class NegotiationTestCase(LoopbackTestCase):
 class EveryProtocolTests(NegotiationTestCase):
     """What holds for every protocol of which both sides are here."""
 
-    async def test_the_guests_meet_behind_tls(self) -> None:
-        """Both guests are verified and greeted once, whatever was said before."""
+    async def test_both_applications_are_verified_and_greeted_once(self) -> None:
+        """Client and server are verified and greeted once, whatever was said in the clear."""
         for row in STARTTLS_PROTOCOLS.values():
             if row.serve is None:
                 continue
@@ -160,24 +160,24 @@ class EveryProtocolTests(NegotiationTestCase):
                 self.assertEqual(session.version, "TLSv1.3", row.name)
             self.assertTrue(cast(Any, txtransport.session_of(client.transport)).verified)
 
-    async def test_c23_certificates(self) -> None:
-        """Whatever the protocol, a certificate that is not right is refused with its own cause."""
+    async def test_a_wrong_certificate_is_refused_with_its_cause_in_every_protocol(self) -> None:
+        """Whatever the protocol, a wrong certificate is refused with the cause of its own."""
         past = datetime(2020, 1, 1, tzinfo=timezone.utc)
         future = datetime(2100, 1, 1, tzinfo=timezone.utc)
         day = timedelta(days=1)
         stranger = Authority.create("a stranger")
         rows = {
-            "wrong-name": certificates.issued("c23-name.pem", "elsewhere.example"),
-            "wrong-name ": certificates.issued("c23-nobody.pem", common_name="localhost"),
-            "unknown-issuer": certificates.issued("c23-ca.pem", "localhost", by=stranger),
-            "self-signed": certificates.written("c23-self.pem", self_signed("localhost").pem),
+            "wrong-name": certificates.issued("wrong-name.pem", "elsewhere.example"),
+            "wrong-name ": certificates.issued("wrong-nobody.pem", common_name="localhost"),
+            "unknown-issuer": certificates.issued("wrong-ca.pem", "localhost", by=stranger),
+            "self-signed": certificates.written("wrong-self.pem", self_signed("localhost").pem),
             "expired": certificates.issued(
-                "c23-old.pem", "localhost", not_before=past, not_after=past + day
+                "wrong-old.pem", "localhost", not_before=past, not_after=past + day
             ),
             "not-yet-valid": certificates.issued(
-                "c23-new.pem", "localhost", not_before=future, not_after=future + day
+                "wrong-new.pem", "localhost", not_before=future, not_after=future + day
             ),
-            "wrong-purpose": certificates.issued("c23-use.pem", "localhost", purpose="client"),
+            "wrong-purpose": certificates.issued("wrong-use.pem", "localhost", purpose="client"),
         }
         for row in STARTTLS_PROTOCOLS.values():
             if row.serve is None:
@@ -190,8 +190,8 @@ class EveryProtocolTests(NegotiationTestCase):
                 self.assertIn(f"?starttls={row.name}", str(failed))
                 self.assertEqual((factory.all, applications), ([], []))
 
-    async def test_c24_whom_the_certificate_is_for(self) -> None:
-        """The URL says whom, in any case; an address is verified as one, and never sent as SNI."""
+    async def test_the_certificate_must_be_for_the_host_of_the_url(self) -> None:
+        """Case does not matter; an address is verified as one, and never sent as SNI."""
         rows = {"LOCALHOST": "localhost", "localhost": "localhost", "127.0.0.1": None}
         port, _ = await self.fronted("smtp")
         for host, asked in rows.items():
@@ -200,8 +200,8 @@ class EveryProtocolTests(NegotiationTestCase):
             session = cast(Any, txtransport.session_of(client.transport))
             self.assertEqual((session.verified, session.server_name), (True, asked), host)
 
-    async def test_c22_capabilities_of_before(self) -> None:
-        """What was offered in the clear is never heard; the guest hears what is offered now."""
+    async def test_capabilities_offered_in_the_clear_are_never_delivered(self) -> None:
+        """The application hears what is offered under TLS, and nothing of before."""
 
         def boasting(wire: Wire) -> Dialogue[bytes]:
             wire.send(b"220 BEFORE\r\n")
@@ -223,8 +223,8 @@ class EveryProtocolTests(NegotiationTestCase):
         await client.heard(b"NOW")
         self.assertEqual(client.received, b"220 localhost ESMTP\r\napp>NOW")
 
-    async def test_what_the_guest_must_ask_for(self) -> None:
-        """Where a protocol goes on from what was said in the clear, both guests can have it."""
+    async def test_both_applications_can_ask_for_the_outcome(self) -> None:
+        """Where a protocol goes on from what was said in the clear, both sides can ask for it."""
         for name in ("mysql", "vnc", "nbd"):
             port, applications = await self.fronted(name)
             client = await self.dialled(name, port)
@@ -236,9 +236,9 @@ class EveryProtocolTests(NegotiationTestCase):
 
 
 class ClientTests(NegotiationTestCase):
-    """What a client does when it does not come to TLS."""
+    """What a client does when there is no TLS at the end of the dialogue."""
 
-    async def test_tls_that_is_not_offered(self) -> None:
+    async def test_nothing_is_sent_in_the_clear_if_tls_is_not_offered(self) -> None:
         """Nothing of the application is said in the clear, and the error shows the answer."""
         port = await self.scripted(b"220 hi\r\n", b"250-hi\r\n250 AUTH PLAIN\r\n")
         factory = Recorders()
@@ -247,13 +247,13 @@ class ClientTests(NegotiationTestCase):
         self.assertIn("AUTH PLAIN", str(error))
         self.assertEqual(factory.all, [])
 
-    async def test_tls_that_is_refused(self) -> None:
+    async def test_a_refusal_carries_the_code_and_text_of_the_reply(self) -> None:
         """The refusal's code and text are there for programs."""
         port = await self.scripted(b"220 hi\r\n", b"250-hi\r\n250 STARTTLS\r\n", b"454 not now\r\n")
         error = await self.refused(TLSRefused, self.dialled("smtp", port))
         self.assertEqual((error.code, error.text), ("454", b"not now"))
 
-    async def test_text_behind_the_go_ahead(self) -> None:
+    async def test_text_behind_the_go_ahead_is_an_injection(self) -> None:
         """Injected text ends it, and no ClientHello follows (CVE-2011-0411)."""
         received: list[bytes] = []
 
@@ -276,7 +276,7 @@ class ClientTests(NegotiationTestCase):
         self.assertEqual(error.received, b"250 evil\r\n")
         self.assertEqual(received[-1], b"STARTTLS\r\n")
 
-    async def test_text_in_place_of_tls(self) -> None:
+    async def test_text_in_place_of_tls_is_named_by_the_handshake(self) -> None:
         """Text in the next segment reaches TLS, which names it."""
         port = await self.scripted(
             b"220 hi\r\n", b"250-hi\r\n250 STARTTLS\r\n", b"220 go\r\n", b"250 evil and long\r\n"
@@ -285,7 +285,7 @@ class ClientTests(NegotiationTestCase):
         self.assertEqual(error.cause, "plaintext-peer")
         self.assertIn("250 evil and long", str(error))
 
-    async def test_the_other_errors_of_dialogues(self) -> None:
+    async def test_each_error_of_a_dialogue_has_its_class(self) -> None:
         """Each has the class that says who must act."""
         rows: tuple[tuple[str, type[NegotiationError], tuple[bytes, ...]], ...] = (
             ("imap", PreAuthenticated, (b"* PREAUTH [CAPABILITY IMAP4rev1 STARTTLS] hi\r\n",)),
@@ -299,21 +299,21 @@ class ClientTests(NegotiationTestCase):
             error = await self.refused(kind, self.dialled(name, port))
             self.assertIn(f"starttls={name}: ", str(error))
 
-    async def test_a_port_with_tls_from_the_start(self) -> None:
-        """Whoever asks for the dialogue on an implicit port is told to leave it out."""
+    async def test_a_port_with_tls_from_the_start_is_recognised(self) -> None:
+        """For ``starttls=`` on a port with implicit TLS, the error says to leave it out."""
         port = await self.listening(
             "tls://127.0.0.1:0", Recorders(), local_cert=certificates.site()
         )
         error = await self.refused(NegotiationError, self.dialled("postgres", port))
         self.assertIn("leave starttls out", str(error))
 
-    async def test_another_protocol_s_port(self) -> None:
+    async def test_a_server_of_another_protocol_is_recognised(self) -> None:
         """A server that speaks another protocol is recognised, and its URL is given."""
         port = await self.scripted(b"220 mail.example.com ESMTP\r\n")
         error = await self.refused(PeerMisbehaved, self.dialled("imap", port))
         self.assertIn(f"tls://localhost:{port}?starttls=smtp on this port", str(error))
 
-    async def test_a_deadline_for_the_whole(self) -> None:
+    async def test_a_silent_or_slow_server_ends_at_the_deadline(self) -> None:
         """A server that says nothing, or drips, ends the attempt at its deadline."""
         for script in ((b"",), (b"220-and so on\r\n",)):
             port = await self.scripted(*script)
@@ -322,7 +322,7 @@ class ClientTests(NegotiationTestCase):
             self.assertEqual(error.stage, "negotiation")
             self.assertIn("try without starttls", str(error))
 
-    async def test_cancelling(self) -> None:
+    async def test_cancelling_in_the_dialogue_ends_the_connection(self) -> None:
         """Giving up in mid-dialogue ends the connection."""
         factory = Recorders()
         arriving = factory.next()
@@ -333,19 +333,19 @@ class ClientTests(NegotiationTestCase):
         await self.assertFailure(connecting, CancelledError, Exception)
         await server.gone()
 
-    async def test_the_domain_of_xmpp(self) -> None:
+    async def test_an_xmpp_certificate_is_for_the_domain(self) -> None:
         """The certificate is for the domain that was asked for, not for the host."""
         port, _ = await self.fronted(
-            "xmpp", local_cert=certificates.issued("prelude-xmpp.pem", "example.org")
+            "xmpp", local_cert=certificates.issued("negotiation-xmpp.pem", "example.org")
         )
         client = await self.dialled("xmpp", port, starttls_name="example.org")
         self.addCleanup(self.end, client)
         session = cast(Any, txtransport.session_of(client.transport))
         self.assertEqual((session.server_name, session.verified), ("example.org", True))
 
-    async def test_over_a_local_socket(self) -> None:
-        """A path does as well as TCP."""
-        path = f"{certificates.folder()}/prelude.sock"
+    async def test_a_dialogue_works_over_a_local_socket(self) -> None:
+        """A local socket can be used like TCP."""
+        path = f"{certificates.folder()}/negotiation.sock"
         url = f"tls+unix://{path}?starttls=postgres"
         application = Factory.forProtocol(Application)
         await self.listening(url, application, local_cert=certificates.site())
@@ -353,8 +353,8 @@ class ClientTests(NegotiationTestCase):
         await client.heard(b"app>")
         self.assertIsNotNone(txtransport.session_of(client.transport))
 
-    async def test_a_guest_that_closes_at_once(self) -> None:
-        """A guest that leaves as soon as it is connected is not greeted any more."""
+    async def test_a_protocol_that_closes_at_once_is_not_greeted(self) -> None:
+        """A protocol that closes in connectionMade does not hear the greeting."""
 
         class Leaving(Recorder):
             def connectionMade(self) -> None:
@@ -366,8 +366,8 @@ class ClientTests(NegotiationTestCase):
         await protocol.gone()
         self.assertEqual(protocol.received, b"")
 
-    async def test_a_guest_that_keeps_its_transport_to_itself(self) -> None:
-        """Of a guest, the greeting wants no more than what every protocol has."""
+    async def test_a_protocol_without_a_transport_attribute_is_greeted(self) -> None:
+        """To deliver the greeting, nothing is asked of a protocol but what IProtocol has."""
 
         @implementer(IProtocol)
         class Private:
@@ -404,10 +404,10 @@ class ClientTests(NegotiationTestCase):
         self.assertEqual(resumed, [False, True])
 
 
-class PatienceTests(NegotiationTestCase):
-    """Where silence means no."""
+class OfferTimeoutTests(NegotiationTestCase):
+    """Protocols in which a server that does not know the command is silent."""
 
-    async def test_silence_is_an_answer(self) -> None:
+    async def test_silence_after_the_offer_timeout_means_no_tls(self) -> None:
         """A server that ignores IRC's STARTTLS for 8 seconds does not offer it."""
         port = await self.scripted(b"")
         clock = Clock()
@@ -432,8 +432,8 @@ class PatienceTests(NegotiationTestCase):
 class ClearTextTests(NegotiationTestCase):
     """``starttls_policy=may``, and what it never allows."""
 
-    async def test_a_plain_no(self) -> None:
-        """After a refusal the guest is greeted in the clear, and the log says so."""
+    async def test_a_refusal_lets_the_client_go_on_in_the_clear(self) -> None:
+        """After a clear refusal the application is greeted in the clear, and the log says so."""
         for last in (b"250 hi\r\n", b"454 no\r\n"):
             script = [b"220 hi\r\n", b"250-hi\r\n250 STARTTLS\r\n", last]
             if last.startswith(b"250"):
@@ -446,7 +446,7 @@ class ClearTextTests(NegotiationTestCase):
             client.say(b"ping\r\n")
             await client.heard(b"pong\r\n")
 
-    async def test_never_after_an_attack(self) -> None:
+    async def test_an_attack_never_leads_to_the_clear(self) -> None:
         """Injected text, PREAUTH and a bad certificate are no reasons to go on in the clear."""
         rows: tuple[tuple[str, type[Exception], tuple[bytes, ...]], ...] = (
             (
@@ -467,7 +467,7 @@ class ClearTextTests(NegotiationTestCase):
         port, _ = await self.fronted("smtp", local_cert=certificates.issued("x.pem", "x.example"))
         await self.refused(HandshakeFailed, self.dialled("smtp", port, starttls_policy="may"))
 
-    async def test_a_guest_that_cannot_be_built(self) -> None:
+    async def test_an_exception_in_the_factory_ends_the_connection(self) -> None:
         """The application's own fault is told, and the connection ends."""
         port = await self.scripted(b"220 hi\r\n", b"250 hi\r\n")
 
@@ -475,13 +475,13 @@ class ClearTextTests(NegotiationTestCase):
             noisy = False
 
             def buildProtocol(self, addr: object) -> Any:
-                raise ZeroDivisionError("no guest today")
+                raise ZeroDivisionError("no protocol today")
 
         connecting = self.dialled("smtp", port, Broken(), starttls_policy="may")
         await self.refused(ZeroDivisionError, connecting)
 
-    async def test_whoever_is_connected_hears_of_the_end(self) -> None:
-        """A guest that fails, or gives up, when it is connected is told of the end, and no more."""
+    async def test_a_protocol_that_fails_in_the_clear_hears_of_the_end(self) -> None:
+        """A protocol that raises, or cancels, in connectionMade is told of the end, and no more."""
         port = await self.scripted(b"220 hi\r\n", b"250 hi\r\n")
 
         class Leaving(Recorder):
@@ -503,13 +503,13 @@ class ClearTextTests(NegotiationTestCase):
 
 
 class ServerTests(NegotiationTestCase):
-    """What a front does with clients that do not come to TLS."""
+    """What a server does with clients that do not start TLS."""
 
     async def raw(self, port: int) -> Recorder:
         """A client that writes what it likes."""
         return await self.connected(f"tcp://127.0.0.1:{port}")
 
-    async def test_everything_else_is_refused_in_the_protocol_s_words(self) -> None:
+    async def test_other_commands_are_refused_with_the_protocol_s_reply(self) -> None:
         """A client is told to start TLS, and no application hears a word."""
         port, applications = await self.fronted("smtp")
         client = await self.raw(port)
@@ -519,7 +519,7 @@ class ServerTests(NegotiationTestCase):
         self.assertTrue(client.received.endswith(b"221 2.0.0 Bye\r\n"))
         self.assertEqual(applications, [])
 
-    async def test_s1_pipelined_commands(self) -> None:
+    async def test_commands_behind_starttls_end_the_connection(self) -> None:
         """Commands behind STARTTLS end the connection before the go-ahead."""
         port, applications = await self.fronted("smtp")
         client = await self.raw(port)
@@ -528,7 +528,7 @@ class ServerTests(NegotiationTestCase):
         self.assertNotIn(b"Ready to start TLS", client.received)
         self.assertEqual(applications, [])
 
-    async def test_s10_a_hello_that_comes_along(self) -> None:
+    async def test_a_client_hello_may_follow_the_request_of_postgresql(self) -> None:
         """PostgreSQL's clients may send their hello with the request."""
         port, applications = await self.fronted("postgres")
         client = await self.raw(port)
@@ -536,7 +536,7 @@ class ServerTests(NegotiationTestCase):
         await client.heard(b"S")
         self.assertEqual(applications, [])
 
-    async def test_s22_silence(self) -> None:
+    async def test_a_silent_client_is_dropped_at_the_deadline(self) -> None:
         """A client that never asks for TLS is dropped at the deadline."""
         port, applications = await self.fronted("smtp", handshake_timeout=0.2)
         client = await self.raw(port)
@@ -544,8 +544,8 @@ class ServerTests(NegotiationTestCase):
         self.assertTrue(client.received.startswith(b"220 "))
         self.assertEqual(applications, [])
 
-    async def test_s25_useless_commands(self) -> None:
-        """After so many of them the front says goodbye."""
+    async def test_too_many_commands_end_the_connection(self) -> None:
+        """After a thousand useless commands the server closes the connection."""
         port, _ = await self.fronted("smtp")
         client = await self.raw(port)
         client.say(b"NOOP\r\n" * 1000)
@@ -554,15 +554,15 @@ class ServerTests(NegotiationTestCase):
             client.received.endswith(b"421 4.7.0 Too many commands before STARTTLS\r\n")
         )
 
-    async def test_a_client_that_hangs_up(self) -> None:
-        """A port scan is none of the log's business, and leaves no timer."""
+    async def test_a_client_that_disconnects_leaves_no_timer(self) -> None:
+        """A client that only connects and disconnects leaves no timer, and no error in the log."""
         port, applications = await self.fronted("smtp")
         client = await self.raw(port)
         await client.heard(b"220 ")
         await self.end(client)
         self.assertEqual(applications, [])
 
-    async def test_an_endless_greeting(self) -> None:
+    async def test_an_endless_greeting_ends_the_connection(self) -> None:
         """An application that never finishes its greeting is the end of the connection."""
 
         class Endless(Protocol):
@@ -590,31 +590,31 @@ class OwnDialogueTests(NegotiationTestCase):
         )
         return cast("Deferred[Any]", endpoint.connect(Recorders()))
 
-    async def test_both_sides(self) -> None:
+    async def test_a_function_of_a_wire_leads_to_tls_on_both_sides(self) -> None:
         """A function of a wire leads to TLS on both sides."""
 
-        def knock(wire: Wire) -> Dialogue[bytes]:
-            wire.ask(b"knock\n")
+        def ask_for_tls(wire: Wire) -> Dialogue[bytes]:
+            wire.ask(b"tls?\n")
             yield from wire.line()
             return b"welcome\n"
 
-        def open_up(wire: Wire) -> Dialogue[bytes]:
+        def agree_to_tls(wire: Wire) -> Dialogue[bytes]:
             yield from wire.line()
-            wire.send(b"come in\n")
+            wire.send(b"yes\n")
             return b""
 
         port = await self.listening(
             "tls://127.0.0.1:0",
             Factory.forProtocol(Application),
             local_cert=certificates.site(),
-            starttls=open_up,
+            starttls=agree_to_tls,
         )
         client = await self.connected(
-            f"tls://localhost:{port}", cafile=certificates.cafile(), starttls=knock
+            f"tls://localhost:{port}", cafile=certificates.cafile(), starttls=ask_for_tls
         )
         await client.heard(b"welcome\napp>")
 
-    async def test_one_that_breaks(self) -> None:
+    async def test_an_exception_in_a_dialogue_ends_the_connection(self) -> None:
         """Its exceptions are told as they are, and end the connection."""
 
         def at_once(wire: Wire) -> Dialogue[bytes]:
@@ -628,17 +628,17 @@ class OwnDialogueTests(NegotiationTestCase):
             await self.refused(ZeroDivisionError, await self.own(dialogue))
 
 
-class PlaceTests(NegotiationTestCase):
+class URLTests(NegotiationTestCase):
     """What is wrong is said before anything is opened."""
 
-    def test_a_port_that_is_missing(self) -> None:
+    def test_a_missing_port_is_refused_with_the_usual_one(self) -> None:
         """The error knows the usual one."""
         error = self.assertRaises(
             InvalidTransport, txtransport.client, self.reactor, "tls://h?starttls=smtp"
         )
         self.assertIn("587", str(error))
 
-    def test_a_protocol_that_is_not(self) -> None:
+    def test_an_unknown_protocol_is_refused_with_a_list(self) -> None:
         """The error lists those that there are."""
         error = self.assertRaises(
             InvalidOption, txtransport.client, self.reactor, "tls://h:1?starttls=smpt"

@@ -1,4 +1,4 @@
-"""Passages: nobody hears anything before it is in, and then it hears everything."""
+"""Pending protocols: silent until they are connected, and then they hear everything."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from txtransport.connection.pending import PendingProtocol
 
 @implementer(IHalfCloseableProtocol, IFileDescriptorReceiver, IHandshakeListener)
 class Curious(Protocol):
-    """Writes down whatever there is to be heard."""
+    """Provides every interface of a protocol, and records every event."""
 
     def __init__(self) -> None:
         self.heard: list[str] = []
@@ -67,11 +67,11 @@ class Nameless:
         pass
 
 
-class PassageTests(SynchronousTestCase):
-    """A guest who comes later than its transport."""
+class PendingProtocolTests(SynchronousTestCase):
+    """A protocol that is connected later than its transport."""
 
-    def test_the_guest_hears_everything_once_it_is_in(self) -> None:
-        """From then on the passage is as good as not there."""
+    def test_a_connected_protocol_hears_every_event(self) -> None:
+        """Once it is connected, it hears each event as if the transport had called it."""
         end, pending, protocol = End(Clock()), PendingProtocol(), Curious()
         pending.expect(protocol)
         end.start(pending)
@@ -89,8 +89,8 @@ class PassageTests(SynchronousTestCase):
             "ConnectionDone",
         ])  # fmt: skip
 
-    def test_a_guest_who_never_came_in_hears_nothing(self) -> None:
-        """Whoever was not connected is not told of an end."""
+    def test_a_protocol_that_was_not_connected_hears_nothing(self) -> None:
+        """A protocol that was not connected is not told of data, nor of the end."""
         end, pending, protocol = End(Clock()), PendingProtocol(), Curious()
         pending.expect(protocol)
         end.start(pending)
@@ -98,7 +98,7 @@ class PassageTests(SynchronousTestCase):
         end.lose()
         self.assertEqual(protocol.heard, [])
 
-    def test_it_wants_to_hear_what_the_guest_wants_to_hear(self) -> None:
+    def test_it_provides_the_interfaces_of_the_expected_protocol(self) -> None:
         """Transports ask what a protocol understands before they say it."""
         wants = (IHalfCloseableProtocol, IFileDescriptorReceiver, IHandshakeListener)
         curious, plain = PendingProtocol(), PendingProtocol()
@@ -108,7 +108,7 @@ class PassageTests(SynchronousTestCase):
             self.assertTrue(interface.providedBy(curious))
             self.assertFalse(interface.providedBy(plain))
 
-    def test_the_log_names_the_guest(self) -> None:
+    def test_the_log_names_the_expected_protocol(self) -> None:
         """A line of the log is about the protocol that people know."""
         pending = PendingProtocol()
         self.assertEqual(pending.logPrefix(), "PendingProtocol")
@@ -117,8 +117,8 @@ class PassageTests(SynchronousTestCase):
             pending.expect(protocol)
             self.assertEqual(pending.logPrefix(), type(protocol).__name__)
 
-    def test_it_does_not_swallow_exceptions(self) -> None:
-        """What the guest raises when it is connected is for whoever lets it in."""
+    def test_an_exception_in_connection_made_reaches_the_caller(self) -> None:
+        """What connectionMade raises, connect_protocol raises; the end is told all the same."""
 
         class Broken(Curious):
             def connectionMade(self) -> None:

@@ -1,4 +1,4 @@
-"""What whoever speaks HTTP to a port of TLS is told."""
+"""The answer to plain HTTP on a port for TLS, and TLS on a port in the clear."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from tests.loopback import LoopbackTestCase, Recorder, Recorders
 from txtransport.connection.plain_http import plain_http_answer
 
 
-class DirectionsTests(SynchronousTestCase):
-    """The answer, to any bytes."""
+class AnswerTests(SynchronousTestCase):
+    """The answer to any first bytes."""
 
-    def test_the_right_url_is_named(self) -> None:
-        """A browser shows where to go: the host that it asked for, under https."""
+    def test_the_answer_names_the_https_url(self) -> None:
+        """A browser shows the URL to use: the host that it asked for, under https."""
         rows = {
             b"GET / HTTP/1.1\r\nHost: www.example.com\r\n\r\n": b"https://www.example.com/",
             b"POST /x HTTP/1.0\r\nA: b\r\nhost: h:8443\r\n\r\n": b"https://h:8443/",
@@ -30,28 +30,28 @@ class DirectionsTests(SynchronousTestCase):
             head, _, body = answer.partition(b"\r\n\r\n")
             self.assertIn(b"Content-Length: %d\r\n" % len(body), head)
 
-    def test_a_host_that_is_none_is_not_repeated(self) -> None:
-        """What the stranger sends comes back only if it is a host's name."""
+    def test_what_is_no_host_is_not_repeated(self) -> None:
+        """Of what the client sends, only a valid host name comes back."""
         for host in (b"<script>", b"a b", b"a\x1b[2J", b"x" * 300, b"", b"h:999999"):
             answer = plain_http_answer(b"GET / HTTP/1.1\r\nHost: " + host + b"\r\n\r\n")
             self.assertIn("use https://…\n".encode(), answer)
 
-    def test_others_get_nothing(self) -> None:
-        """Whoever speaks no HTTP is told nothing, least of all a ClientHello."""
+    def test_other_protocols_get_no_answer(self) -> None:
+        """What is no HTTP request gets no answer, least of all a ClientHello."""
         for said in (b"", b"GET", b"EHLO x\r\n", b"\x16\x03\x01", b"PRI * HTTP/2.0\r\n"):
             self.assertEqual(plain_http_answer(said), b"")
 
     @given(st.binary(max_size=5000))
-    def test_any_bytes(self, said: bytes) -> None:
-        """No bytes make a long answer."""
+    def test_no_bytes_make_a_long_answer(self, said: bytes) -> None:
+        """Whatever follows the request line, the answer is short."""
         self.assertLess(len(plain_http_answer(b"GET / HTTP/1.1\r\n" + said)), 600)
 
 
 class PortTests(LoopbackTestCase):
     """Over a real port."""
 
-    async def test_a_browser_that_forgot_the_s(self) -> None:
-        """It gets the answer, the log gets the reason, and no guest is built."""
+    async def test_a_plain_http_request_gets_an_answer(self) -> None:
+        """A browser that was given http:// for https:// gets the answer; no protocol is built."""
         factory = Recorders()
         port = await self.listening("tls://127.0.0.1:0", factory, local_cert=certificates.site())
         client = await self.connected(f"tcp://127.0.0.1:{port}")
@@ -60,8 +60,8 @@ class PortTests(LoopbackTestCase):
         self.assertIn(b"use https://localhost/\n", client.received)
         self.assertEqual(factory.all, [])
 
-    async def test_tls_at_a_port_in_the_clear(self) -> None:
-        """The log says it once, and the guest hears the bytes: it may pass TLS on."""
+    async def test_tls_at_a_port_in_the_clear_is_logged_once(self) -> None:
+        """The application hears the bytes all the same: it may pass TLS on."""
         with capturedLogs() as events:
             factory = Recorders()
             port = await self.listening("tcp://127.0.0.1:0", factory)
@@ -76,8 +76,8 @@ class PortTests(LoopbackTestCase):
         self.assertEqual(len(told), 1, told)
         self.assertIn("it wants tls:// there", str(told[0]))
 
-    async def test_an_alert_where_plain_text_was_expected(self) -> None:
-        """A client in the clear hears of TLS's alert in the log, whatever its guest makes of it."""
+    async def test_a_tls_alert_to_a_plain_client_is_logged(self) -> None:
+        """The log says that the port wants tls://, whatever the application makes of the bytes."""
         port = await self.listening("tcp://127.0.0.1:0", Alerting())
         with capturedLogs() as events:
             client = await self.connected(f"tcp://127.0.0.1:{port}")
@@ -87,7 +87,7 @@ class PortTests(LoopbackTestCase):
 
 
 class Alerting(Factory):
-    """A server of TLS that refuses whoever comes."""
+    """A TLS server that answers every client with an alert."""
 
     noisy = False
 

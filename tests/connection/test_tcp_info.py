@@ -1,4 +1,4 @@
-"""How much of what was written has arrived, as the kernel tells it."""
+"""What the kernel tells: how much of what was written has arrived."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from txtransport.connection.tcp_info import acknowledged, is_draining
 class AcknowledgedTests(SynchronousTestCase):
     """Whether a peer still takes what it is sent."""
 
-    def test_it_grows_with_what_the_peer_takes(self) -> None:
+    def test_the_count_grows_with_what_the_peer_takes(self) -> None:
         """Bytes that the peer's system has taken are counted, one by one."""
         with socket.socket() as listening:
             listening.bind(("127.0.0.1", 0))
@@ -29,8 +29,8 @@ class AcknowledgedTests(SynchronousTestCase):
                 receiving.recv(5)
                 self.assertEqual(acknowledged(sending), before + 5)
 
-    def test_what_is_still_on_its_way(self) -> None:
-        """Something is on its way until the peer's kernel has taken all of it."""
+    def test_a_socket_drains_until_all_is_acknowledged(self) -> None:
+        """is_draining is true until the peer's kernel has acknowledged everything."""
         with socket.create_server(("127.0.0.1", 0)) as listening:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
             with (
@@ -43,23 +43,23 @@ class AcknowledgedTests(SynchronousTestCase):
                 self.assertTrue(is_draining(sending))
                 while sent:
                     sent -= len(receiving.recv(2**22))
-                # The last acknowledgement is on the loopback's way, too.
+                # The last acknowledgement takes a moment on loopback, too.
                 for _ in range(1000):
                     if not is_draining(sending):
                         break
                     select.select([], [], [], 0.001)
                 self.assertFalse(is_draining(sending))
 
-    def test_where_it_cannot_be_known(self) -> None:
-        """For anything but a socket of TCP there is no such count."""
+    def test_anything_but_a_tcp_socket_has_no_count(self) -> None:
+        """A local socket, a closed one and other objects have no count."""
         with socket.socket(socket.AF_UNIX) as local, socket.socket() as gone:
             gone.close()
             for handle in (local, gone, None, "no socket"):
                 self.assertIsNone(acknowledged(handle))
                 self.assertFalse(is_draining(handle))
 
-    def test_a_system_that_does_not_say(self) -> None:
-        """Elsewhere than on Linux there may be no such count either."""
+    def test_a_system_without_tcp_info_has_no_count(self) -> None:
+        """Where the socket module has no TCP_INFO, there is no count."""
         with socket.socket() as there:
             self.assertIsNotNone(acknowledged(there))
             self.patch(tcp_info, "socket", Elsewhere())

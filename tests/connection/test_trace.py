@@ -1,4 +1,4 @@
-"""Whoever watches a connection attempt is told each step."""
+"""``trace=``: each step of a connection attempt is told."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from txtransport.connection.trace import Event, Step
 from txtransport.errors import HandshakeFailed
 
 
-class StepsTests(LoopbackTestCase):
-    """Attempts on loopback, watched."""
+class TraceTests(LoopbackTestCase):
+    """Attempts on loopback, with a trace."""
 
     def setUp(self) -> None:
         self.events: list[Event] = []
 
     @property
     def told(self) -> list[tuple[str, str]]:
-        """What was told so far, in words."""
+        """The steps so far, each with its address."""
         return [(event.step.value, event.host) for event in self.events]
 
-    async def test_a_name(self) -> None:
-        """Each address of a name is told when its turn comes, and why it failed."""
+    async def test_each_address_of_a_name_is_told(self) -> None:
+        """Each address of a name is told when it is tried, and why it failed."""
         self.resolving(**{"two.example": ["127.0.0.2", "127.0.0.1"]})
         port = await self.listening("tcp://127.0.0.1:0", Recorders())
         await self.connected(f"tcp://two.example:{port}", trace=self.events.append)
@@ -42,7 +42,7 @@ class StepsTests(LoopbackTestCase):
         )
         self.assertIsInstance(self.events[1].error, ConnectionRefusedError)
 
-    async def test_a_dialogue(self) -> None:
+    async def test_the_end_of_the_dialogue_is_told(self) -> None:
         """The end of the dialogue before TLS is a step of its own."""
         port = await self.listening(
             "tls://127.0.0.1:0?starttls=smtp", Recorders(), local_cert=certificates.site()
@@ -53,20 +53,20 @@ class StepsTests(LoopbackTestCase):
         )  # fmt: skip
         self.assertEqual([step for step, _ in self.told], ["trying", "connected", "negotiated"])
 
-    async def test_a_local_socket(self) -> None:
+    async def test_a_local_socket_is_told_by_its_path(self) -> None:
         """A local socket is told by its path."""
         path = self.socket_path()
         await self.listening(f"unix://{path}", Recorders())
         await self.connected(f"unix://{path}", trace=self.events.append)
         self.assertEqual(self.told[0], (Step.TRYING.value, path))
 
-    async def test_unwatched(self) -> None:
-        """Without anyone who watches, nothing stands between the endpoint and the reactor."""
+    async def test_without_a_trace_no_endpoint_is_wrapped(self) -> None:
+        """Without a trace the plain endpoint is Twisted's own."""
         endpoint: Any = txtransport.client(self.reactor, "tcp://127.0.0.1:9")
         self.assertIs(type(endpoint.plaintext), TCP4ClientEndpoint)
 
-    async def test_a_refused_chain_is_kept(self) -> None:
-        """What a peer showed that was refused can be looked at: its whole chain."""
+    async def test_the_error_keeps_the_chain_that_was_refused(self) -> None:
+        """A chain that was refused can be looked at, all of it."""
         below = certificates.authority().intermediate("below")
         site = certificates.issued("below.pem", "127.0.0.1", by=below)
         port = await self.listening("tls://127.0.0.1:0", Recorders(), local_cert=site)
