@@ -1,4 +1,4 @@
-"""The desk: whatever is wrong is said before anything is opened."""
+"""`client`, `server` and `datagram`: what is wrong is an error before anything is opened."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ ENTRY_POINTS: Final = {
 
 
 class ApiTestCase(SynchronousTestCase):
-    """A desk, and a reactor that notes what is opened."""
+    """The public functions, and a reactor that records what is opened."""
 
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
@@ -44,15 +44,15 @@ class ApiTestCase(SynchronousTestCase):
         return error
 
     def client(self, url: Any, *arguments: Any, **keywords: Any) -> Any:
-        """A client's endpoint."""
+        """A client endpoint."""
         return txtransport.client(self.reactor, url, *arguments, **keywords)
 
 
 class KindTests(ApiTestCase):
-    """Which endpoint a URL makes."""
+    """Which kind of endpoint a URL makes."""
 
-    def test_each_scheme_has_its_door(self) -> None:
-        """Streams connect and listen, datagrams have an interface of their own."""
+    def test_each_scheme_makes_its_kind_of_endpoint(self) -> None:
+        """Streams make Twisted's endpoints, datagrams have an interface of their own."""
         cert = certificates.site()
         for scheme in SCHEMES.values():
             if scheme.refusal is not None:
@@ -69,7 +69,7 @@ class KindTests(ApiTestCase):
                 self.assertTrue(IStreamClientEndpoint.providedBy(client))
                 self.assertTrue(IStreamServerEndpoint.providedBy(server))
 
-    def test_the_wrong_door(self) -> None:
+    def test_the_wrong_function_is_refused_with_the_right_one(self) -> None:
         """A stream is not a datagram, and the message names the right function."""
         for side in ("client", "server"):
             error = self.refusal(side, "udp://h:53", InvalidTransport)
@@ -78,8 +78,8 @@ class KindTests(ApiTestCase):
             error = self.refusal("datagram", f"{scheme}://h:1", InvalidTransport)
             self.assertIn("use txtransport.client(…) or server(…)", str(error))
 
-    def test_what_cannot_be_had(self) -> None:
-        """It is refused with the reason, and with the OpenSSL that is linked."""
+    def test_an_unavailable_scheme_is_refused_with_the_reason(self) -> None:
+        """The error has the reason, and the version of the OpenSSL that is linked."""
         for scheme in SCHEMES.values():
             if scheme.refusal is None:
                 continue
@@ -90,8 +90,8 @@ class KindTests(ApiTestCase):
                 self.assertIn(scheme.refusal, str(error))
                 self.assertRegex(str(error), r"\(linked here: OpenSSL [0-9.]+")
 
-    def test_what_is_no_url(self) -> None:
-        """Only text and transports make endpoints."""
+    def test_what_is_no_url_is_refused(self) -> None:
+        """Only text and a `TransportURL` make endpoints."""
         for side in ENTRY_POINTS:
             for url in (None, b"tcp://h:1", 80, Path("/run/x"), ("h", 1), "", "http://h"):
                 self.refusal(side, url, InvalidTransport)
@@ -100,8 +100,8 @@ class KindTests(ApiTestCase):
 class PortTests(ApiTestCase):
     """The port is in the URL, or in ``port=``."""
 
-    def test_either_will_do(self) -> None:
-        """Both may say the same; a Transport takes a port like a URL does."""
+    def test_the_port_may_be_in_either_place(self) -> None:
+        """Both may say the same; a `TransportURL` takes a port like text does."""
         parsed = TransportURL.parse
         for endpoint in (
             self.client("tcp://h:80"),
@@ -115,28 +115,28 @@ class PortTests(ApiTestCase):
             self.assertEqual(endpoint.where, "tcp://h:80")
             self.assertEqual(endpoint.plaintext.port, 80)
 
-    def test_they_must_agree(self) -> None:
-        """Two different ports are one too many."""
+    def test_two_different_ports_are_refused(self) -> None:
+        """A port in the URL and another in ``port=`` are an error that shows both."""
         for url in ("tcp://h:80", TransportURL.parse("tcp://h:80")):
             for side in ("client", "server"):
                 error = self.refusal(side, url, InvalidTransport, port=81)
                 self.assertIn("the URL says port 80 and port= says 81", str(error))
 
     def test_a_protocol_s_usual_port_is_named(self) -> None:
-        """Whoever leaves the port out of ``starttls=`` is told which it usually is."""
+        """With ``starttls=`` the error for a missing port names the usual one."""
         error = self.refusal("client", "tls://h?starttls=smtp", InvalidTransport)
         self.assertIn("the usual one of smtp is 587", str(error))
         endpoint = self.client("tls://h:587?starttls=smtp")
         self.assertEqual(endpoint.where, "tls://h:587?starttls=smtp")
         self.assertTrue(endpoint.config.is_upgrade)
 
-    def test_it_must_be_one(self) -> None:
+    def test_what_is_no_port_is_refused(self) -> None:
         """A port is a number in its range, wherever it is given."""
         for port in (-1, 65536, "80", 80.0, True):
             for url in ("tcp://h", TransportURL.parse("tcp://h")):
                 self.refusal("client", url, InvalidTransport, port=port)
 
-    def test_a_path_has_none(self) -> None:
+    def test_a_path_takes_no_port(self) -> None:
         """A local socket takes no port."""
         for url in ("unix:///run/x", TransportURL.parse("unix:///run/x")):
             self.refusal("client", url, InvalidTransport, port=80)
@@ -145,8 +145,8 @@ class PortTests(ApiTestCase):
 class OptionTests(ApiTestCase):
     """Options are in the URL or in the keywords, and each is used."""
 
-    def test_they_reach_their_room(self) -> None:
-        """What the URL says is what the endpoint keeps to."""
+    def test_each_option_reaches_the_endpoint(self) -> None:
+        """The endpoint has the values of the URL and of the keywords."""
         endpoint = self.client("tls://h:1?timeout=7&close_timeout=3&bindto=127.0.0.1")
         self.assertEqual(endpoint.deadlines.timeout, 7)
         self.assertEqual(endpoint.config.deadlines.close_timeout, 3)
@@ -158,24 +158,24 @@ class OptionTests(ApiTestCase):
         self.assertEqual(server.config.deadlines.handshake_timeout, 2)
         self.assertEqual(server.serving.max_connections, 5)
 
-    def test_both_may_say_the_same(self) -> None:
-        """However it is written, the same value twice is no contradiction."""
+    def test_the_same_value_twice_is_accepted(self) -> None:
+        """However it is written, the same value in the URL and in the keywords is no error."""
         endpoint = self.client("tls://h:1?timeout=5&verify_depth=3", timeout=5.0, verify_depth=3)
         self.assertEqual(endpoint.deadlines.timeout, 5)
 
-    def test_contradictions(self) -> None:
+    def test_two_different_values_are_refused(self) -> None:
         """An option in the URL and in the keywords with different values is an error."""
         for side, url in (("client", "tcp://h:1?timeout=5"), ("datagram", "udp://h:1?timeout=5")):
             error = self.refusal(side, url, InvalidOption, timeout=6)
             self.assertEqual(error.option, "timeout")
             self.assertIn("in the URL and in the keywords, with different values", str(error))
 
-    def test_unknown_ones(self) -> None:
-        """A slip of the pen is an error that names the nearest, and never nothing."""
+    def test_an_unknown_option_is_refused_with_the_nearest(self) -> None:
+        """A misspelt option is never ignored; the error names the nearest one."""
         error = self.refusal("client", "tls://h:1", InvalidOption, verify_pear=False)
         self.assertIn("did you mean verify_peer?", str(error))
 
-    def test_options_of_the_other_side(self) -> None:
+    def test_options_of_the_other_side_are_refused(self) -> None:
         """What is for servers is refused on a client, and the other way round."""
         for side, url, option in (
             ("client", "tcp://h:1?backlog=7", "backlog"),
@@ -186,7 +186,7 @@ class OptionTests(ApiTestCase):
         ):
             self.assertEqual(self.refusal(side, url, InvalidOption).option, option)
 
-    def test_an_option_that_this_system_does_not_have(self) -> None:
+    def test_an_option_that_this_system_does_not_have_is_refused(self) -> None:
         """It is refused when the endpoint is made, not when it is used."""
         from txtransport.endpoints import sockets
 
@@ -198,8 +198,8 @@ class OptionTests(ApiTestCase):
 class FileTests(ApiTestCase):
     """Files are read when the endpoint is made."""
 
-    def test_bad_files(self) -> None:
-        """A file that is missing, or is not what it should be, is told at once."""
+    def test_bad_files_are_refused(self) -> None:
+        """A file that is missing, or is not what it should be, is an error at once."""
         junk = certificates.written("junk.pem", b"nothing of any use")
         for side, option, path in (
             ("client", "cafile", "/nonexistent.pem"),
@@ -215,18 +215,18 @@ class FileTests(ApiTestCase):
             self.assertEqual(error.path, path.removeprefix("h="))
 
     def test_a_server_needs_a_certificate(self) -> None:
-        """Without one there is no server to be."""
+        """A TLS server without ``local_cert`` is an error."""
         error = self.refusal("server", "tls://h:1", InvalidOption)
         self.assertEqual(error.option, "local_cert")
 
-    def test_ciphers_that_openssl_does_not_know(self) -> None:
-        """A list of nothing is no list."""
+    def test_unknown_ciphers_are_refused(self) -> None:
+        """A list in which OpenSSL knows no cipher is an error."""
         error = self.refusal("client", "tls://h:1?ciphers=NOSUCH", InvalidOption)
         self.assertEqual(error.option, "ciphers")
 
 
 class PeerTests(ApiTestCase):
-    """Whom a client expects."""
+    """Which peer a client expects."""
 
     def expected(self, url: str, **keywords: Any) -> str | None:
         """The name that the peer's certificate must be for."""
@@ -246,13 +246,13 @@ class PeerTests(ApiTestCase):
         for url, name in rows.items():
             self.assertEqual(self.expected(url), name)
 
-    def test_a_path_names_no_one(self) -> None:
+    def test_a_path_names_no_peer(self) -> None:
         """A local socket's peer must be named, or be known otherwise."""
         error = self.refusal("client", "tls+unix:///run/x", InvalidOption)
         self.assertEqual(error.option, "peer_name")
         self.assertIsNone(self.expected("tls+unix:///run/x?verify_peer_name=no"))
 
-    def test_sessions_are_kept_by_place(self) -> None:
+    def test_sessions_are_kept_by_host_and_port(self) -> None:
         """Two ports of one host do not share what they resume."""
         places = {
             self.client(url).config.creator.peer
@@ -275,8 +275,8 @@ class WarningTests(LoopbackTestCase):
             self.assertEqual(event["where"], url.partition("?")[0])
         return [event["weakness"] for event in heard.events]
 
-    def test_each_weakness_has_its_line(self) -> None:
-        """Each is told once for each place, however often the endpoint is made."""
+    def test_each_weakness_is_logged_once(self) -> None:
+        """Each is logged once for each host and port, however often the endpoint is made."""
         print_ = f"peer_fingerprint={'0' * 64}"
         pin = "pin=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA%3D"
         rows: dict[str, list[str]] = {
@@ -287,7 +287,7 @@ class WarningTests(LoopbackTestCase):
             "?allow_self_signed=yes": ["allow_self_signed=yes"],
             "?starttls=smtp&starttls_policy=may": ["starttls_policy=may"],
             "?min_version=1.0&security_level=0": ["TLS 1.0 is deprecated (RFC 8996)"],
-            # Whoever knows the certificate needs no one to vouch for it.
+            # A certificate that is known by its fingerprint needs no authority.
             f"?verify_peer=no&verify_peer_name=no&{print_}": [],
             f"?allow_self_signed=yes&{print_}": [],
             f"?verify_peer=no&{pin}": [],
@@ -298,7 +298,7 @@ class WarningTests(LoopbackTestCase):
             self.assertEqual([text.partition(":")[0].partition(" and")[0] for text in told],
                              expected, query)  # fmt: skip
 
-    def test_old_versions(self) -> None:
+    def test_deprecated_versions_are_logged(self) -> None:
         """TLS 1.0 and 1.1 are deprecated on both sides; 1.2 and 1.3 are not."""
         for version, count in (("1.0", 1), ("1.1", 1), ("1.2", 0), ("1.3", 0)):
             url = f"tlsv{version}://old.example:1"
@@ -306,12 +306,12 @@ class WarningTests(LoopbackTestCase):
             url = f"tlsv{version}://old.example:2"
             self.assertEqual(len(self.warnings(url, local_cert=certificates.site())), count)
 
-    def test_servers_that_ask_for_no_certificate_are_the_rule(self) -> None:
-        """A server that does not verify its clients is not worth a line."""
+    def test_a_server_that_verifies_no_clients_is_not_logged(self) -> None:
+        """That a server does not verify its clients is usual, and not logged."""
         self.assertEqual(self.warnings("tls://h:3", local_cert=certificates.site()), [])
 
-    async def test_deprecated_versions_work_all_the_same(self) -> None:
-        """Who must speak to an old machine can."""
+    async def test_deprecated_versions_work(self) -> None:
+        """A connection of TLS 1.0 or 1.1 can be made, if the URL asks for it."""
         for version in ("1.0", "1.1"):
             scheme = f"tlsv{version}"
             port = await self.listening(

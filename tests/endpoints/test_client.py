@@ -38,7 +38,7 @@ SCHEMES: Final = ("tcp", "tls")
 
 
 class Broken(Exception):
-    """A bug of the application's."""
+    """An exception of the application."""
 
 
 class Failing(Factory):
@@ -93,8 +93,8 @@ class ClientTestCase(LoopbackTestCase):
         return await self.assertFailure(cast(Any, connecting), *kinds)
 
 
-class PlaceTests(SynchronousTestCase):
-    """Which places a client can connect to is said before it tries."""
+class URLTests(SynchronousTestCase):
+    """A URL that a client cannot connect to is refused before it tries."""
 
     def refusal(self, url: str, **options: Any) -> str:
         """Why a URL is not one of a client."""
@@ -164,7 +164,7 @@ class DeadlineTests(ClientTestCase):
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
         return error
 
-    async def test_a_look_up_that_never_ends(self) -> None:
+    async def test_a_look_up_that_never_ends_is_given_up(self) -> None:
         """A name server that is silent is given up at the deadline."""
         self.resolving(lost=None)
         for scheme in SCHEMES:
@@ -173,7 +173,7 @@ class DeadlineTests(ClientTestCase):
             self.assertEqual(error.stage, "look-up")
             self.assertIn(f"{scheme}://lost:1: the look-up took longer", str(error))
 
-    async def test_a_peer_that_never_answers(self) -> None:
+    async def test_a_peer_that_never_answers_is_given_up(self) -> None:
         """Packets that vanish are waited for until the deadline."""
         port = self.full_port()
         self.resolving(full=["127.0.0.1"])
@@ -183,7 +183,7 @@ class DeadlineTests(ClientTestCase):
             self.assertEqual(error.stage, "connect")
             self.assertIn("firewall", str(error))
 
-    async def test_a_peer_that_never_speaks(self) -> None:
+    async def test_a_silent_peer_is_dropped(self) -> None:
         """A peer that accepts and says nothing is hung up on at the deadline."""
         peers, factory = Recorders(), Recorders()
         arriving = peers.next()
@@ -218,7 +218,7 @@ class DeadlineTests(ClientTestCase):
         error = await self.failure_of(connecting, TransportTimeout)
         self.assertEqual((error.stage, error.seconds), ("handshake", 10))
 
-    async def test_what_is_connected_is_not_timed(self) -> None:
+    async def test_the_deadline_ends_when_the_protocol_is_connected(self) -> None:
         """The deadline is over when the protocol is connected."""
         for scheme in SCHEMES:
             url = await self.served(scheme, Recorders())
@@ -231,7 +231,7 @@ class DeadlineTests(ClientTestCase):
 
 
 class CancelTests(ClientTestCase):
-    """Whoever no longer wants a connection has none, at every stage."""
+    """A cancelled attempt ends at any stage."""
 
     async def cancelled(self, connecting: Deferred[IProtocol], clocked: ClockedReactor) -> None:
         """A connection attempt that is cancelled ends so, and leaves nothing behind."""
@@ -240,7 +240,7 @@ class CancelTests(ClientTestCase):
         await self.turn()
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
-    async def test_during_the_look_up(self) -> None:
+    async def test_cancelling_during_the_look_up(self) -> None:
         """What the look-up finds after that is not connected to."""
         for scheme in SCHEMES:
             peers, factory = Recorders(), Recorders()
@@ -252,8 +252,8 @@ class CancelTests(ClientTestCase):
             resolver.answer("127.0.0.1")
             self.assertEqual((peers.built, factory.built), (0, 0))
 
-    async def test_during_connecting(self) -> None:
-        """An attempt that no one answers is given up; so is the next address's turn."""
+    async def test_cancelling_during_connecting(self) -> None:
+        """An attempt without an answer is given up, and no other address is tried."""
         port = self.full_port()
         self.resolving(full=["127.0.0.1", "127.0.0.1"], two=["127.0.0.1", "127.0.0.2"])
         for host in ("127.0.0.1", "full", "two"):
@@ -267,7 +267,7 @@ class CancelTests(ClientTestCase):
                 await self.cancelled(connecting, clocked)
                 self.assertEqual(factory.built, 0)
 
-    async def test_during_the_handshake(self) -> None:
+    async def test_cancelling_during_the_handshake(self) -> None:
         """The peer sees the end at once."""
         peers, factory = Recorders(), Recorders()
         arriving = peers.next()
@@ -280,11 +280,11 @@ class CancelTests(ClientTestCase):
         self.assertEqual(factory.built, 0)
 
     def cancel_first(self, made: object, connecting: list[Deferred[IProtocol]]) -> None:
-        """What a guest does that wants no connection after all."""
+        """Cancel the attempt in connectionMade."""
         connecting[0].cancel()
 
-    async def test_by_the_guest_itself(self) -> None:
-        """Who cancels from within connectionMade has no connection either."""
+    async def test_cancelling_in_connection_made(self) -> None:
+        """An attempt that is cancelled within connectionMade fails, and the connection ends."""
         for scheme in SCHEMES:
             url = await self.served(scheme, Recorders())
             protocol = Recorder()
@@ -308,7 +308,7 @@ class ExceptionTests(ClientTestCase):
         clocked = ClockedReactor(self.reactor)
         endpoint: Any = txtransport.client(clocked, url)
         if step == "options":
-            endpoint = evolve(endpoint, set_options=self.untunable)
+            endpoint = evolve(endpoint, set_options=self.refuse_options)
         error = await self.failure_of(endpoint.connect(factory), kind)
         self.assertEqual(type(error), kind)
         if scheme == "tcp":
@@ -317,7 +317,7 @@ class ExceptionTests(ClientTestCase):
         self.assertEqual(self.flushLoggedErrors(), [])
         return factory
 
-    def untunable(self, transport: object) -> None:
+    def refuse_options(self, transport: object) -> None:
         """As if the system refused a socket's option."""
         raise OSError(92, "so_linger cannot be set: Protocol not available")
 
@@ -331,21 +331,21 @@ class ExceptionTests(ClientTestCase):
         for scheme in SCHEMES:
             await self.told(scheme, "none", NoProtocol)
 
-    async def test_a_protocol_that_fails_when_it_is_connected(self) -> None:
+    async def test_an_exception_in_connection_made_fails_the_attempt(self) -> None:
         """Its exception is what the attempt fails with, and it hears of the end."""
         for scheme in SCHEMES:
             factory = await self.told(scheme, "made", Broken)
             await factory.recorder.gone()
 
-    async def test_a_socket_option_that_the_system_refuses(self) -> None:
-        """No one gets a connection without the options that were asked for."""
+    async def test_a_refused_socket_option_fails_the_attempt(self) -> None:
+        """No protocol is connected without the socket options that were asked for."""
         for scheme in SCHEMES:
             factory = await self.told(scheme, "options", OSError)
             self.assertFalse(factory.recorder.is_connected)
             self.assertFalse(factory.recorder.lost.called)
 
     async def test_a_name_whose_factory_fails_is_not_tried_again(self) -> None:
-        """A bug is met with once, however many addresses a name has."""
+        """An exception of the factory is told at once, however many addresses a name has."""
         port = await self.listening("tcp://127.0.0.1:0", Recorders())
         self.resolving(many=["127.0.0.1", "127.0.0.2", "127.0.0.3"])
         factory = Failing("build")
@@ -353,23 +353,23 @@ class ExceptionTests(ClientTestCase):
         await self.failure_of(connecting, Broken)
         self.assertEqual(factory.built, 1)
 
-    async def test_a_reactor_that_fails(self) -> None:
-        """What the reactor raises is in the Deferred, and not in the caller's face."""
+    async def test_an_exception_of_the_reactor_fails_the_attempt(self) -> None:
+        """What the reactor raises is in the Deferred, and not raised by connect."""
         clocked = ClockedReactor(self.reactor)
         endpoint: Any = evolve(
-            cast(Any, txtransport.client(clocked, "tcp://127.0.0.1:1")), plaintext=Unable()
+            cast(Any, txtransport.client(clocked, "tcp://127.0.0.1:1")), plaintext=FailingEndpoint()
         )
         await self.failure_of(endpoint.connect(Recorders()), Broken)
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
-    async def test_no_one_is_there(self) -> None:
+    async def test_a_refused_connection_is_twisted_s_error(self) -> None:
         """What TCP reports stays Twisted's own error."""
         port = self.free_port()
         for scheme in SCHEMES:
             endpoint = txtransport.client(self.reactor, f"{scheme}://127.0.0.1:{port}")
             await self.failure_of(endpoint.connect(Recorders()), ConnectionRefusedError)
 
-    async def test_a_zone_that_is_not_there(self) -> None:
+    async def test_an_unknown_zone_is_a_connect_error(self) -> None:
         """The name of a network interface must be one; that, too, is a ConnectError."""
         endpoint = txtransport.client(self.reactor, "tcp://[fe80::1%25nowhere0]:1")
         await self.failure_of(endpoint.connect(Recorders()), ConnectError)
@@ -389,7 +389,7 @@ class ExceptionTests(ClientTestCase):
             await self.turn()
             self.assertEqual(factory.numPorts, 0)
 
-    async def test_no_such_name(self) -> None:
+    async def test_a_name_without_addresses_is_twisted_s_error(self) -> None:
         """A name without an address is Twisted's own error as well."""
         self.resolving()
         for scheme in SCHEMES:
@@ -398,7 +398,7 @@ class ExceptionTests(ClientTestCase):
 
 
 @implementer(IStreamClientEndpoint)
-class Unable:
+class FailingEndpoint:
     """An endpoint that cannot even begin."""
 
     def connect(self, protocolFactory: object) -> Deferred[IProtocol]:
@@ -409,18 +409,18 @@ class NameTests(ClientTestCase):
     """A name may have several addresses, and odd letters."""
 
     async def answered(self, host: str, port: int) -> Recorder:
-        """A client that got through to that host."""
+        """A client that is connected to that host."""
         return await self.connected(f"tcp://{host}:{port}")
 
-    async def test_a_dead_address_does_not_matter(self) -> None:
-        """If an address refuses, the next one has its turn at once."""
+    async def test_an_address_that_refuses_is_skipped_at_once(self) -> None:
+        """If an address refuses, the next one is tried at once."""
         port = await self.listening("tcp://127.0.0.1:0", Recorders())
         self.resolving(half=["::1", "127.0.0.2", "127.0.0.1"])
         client = await self.answered("half", port)
         self.assertEqual(cast(Any, client.transport).getPeer().host, "127.0.0.1")
 
-    async def test_a_silent_address_does_not_matter(self) -> None:
-        """If an address does not answer, the next one has its turn after a moment."""
+    async def test_an_address_that_does_not_answer_is_passed_over(self) -> None:
+        """If an address does not answer, the next one is tried a moment later."""
         port = self.full_port()
         await self.listening(f"tcp://[::1]:{port}", Recorders())
         self.resolving(half=["127.0.0.1", "::1"])
@@ -445,7 +445,7 @@ class NameTests(ClientTestCase):
         error = await self.failure_of(endpoint.connect(Recorders()), HandshakeFailed)
         self.assertEqual(error.cause, "wrong-name")
 
-    async def test_names_that_are_no_good_idna(self) -> None:
+    async def test_names_that_are_not_valid_idna_are_connected_to(self) -> None:
         """``my_service`` and ``r3---sn-x.example`` are names of hosts, if not of domains."""
         port = await self.listening("tcp://127.0.0.1:0", Recorders())
         for host in ("my_service", "r3---sn-x.example"):
@@ -456,7 +456,7 @@ class NameTests(ClientTestCase):
 class LocalAddressTests(ClientTestCase):
     """``bindto`` is where a connection comes from, or there is none."""
 
-    async def test_it_is_used(self) -> None:
+    async def test_the_local_address_is_used(self) -> None:
         """The server sees the address that was asked for."""
         for url, bindto in (("127.0.0.1", "127.0.0.9:0"), ("[::1]", "[::1]:0")):
             factory = Recorders()
@@ -466,7 +466,7 @@ class LocalAddressTests(ClientTestCase):
             peer = cast(Any, (await arriving).transport).getPeer().host
             self.assertEqual(peer, bindto.strip("[]").removesuffix(":0").removesuffix("]"))
 
-    async def test_the_port_is_used(self) -> None:
+    async def test_the_local_port_is_used(self) -> None:
         """The local port may be asked for as well."""
         factory = Recorders()
         arriving = factory.next()
@@ -512,7 +512,7 @@ class SocketTests(ClientTestCase):
                 client = await self.connected(url, **options)
                 self.assertEqual(cast(Any, client.transport).getTcpNoDelay(), expected)
 
-    async def test_the_protocol_finds_them_set(self) -> None:
+    async def test_the_options_are_set_before_connection_made(self) -> None:
         """In connectionMade the options hold already."""
         for scheme in SCHEMES:
             url = await self.served(scheme, Recorders())
@@ -524,7 +524,7 @@ class SocketTests(ClientTestCase):
             self.addCleanup(self.end, client)
             self.assertEqual(self.successResultOf(seen), 1)
 
-    async def test_all_the_others(self) -> None:
+    async def test_every_other_option_is_set(self) -> None:
         """Probes, lingering and buffers are as the URL says."""
         rows = (
             ("so_keepalive=yes", socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
@@ -546,10 +546,10 @@ class SocketTests(ClientTestCase):
             self.assertEqual(value, bytes([1, 0, 0, 0, 0, 0, 0, 0]))
 
 
-class GuestTests(ClientTestCase):
-    """In the clear the protocol is on the transport itself."""
+class PlaintextTests(ClientTestCase):
+    """Without TLS the protocol's transport is the plain one."""
 
-    async def test_half_closing(self) -> None:
+    async def test_a_protocol_hears_of_a_half_close(self) -> None:
         """A protocol that wants to hear of a half close hears of it."""
         peers = Recorders()
         arriving = peers.next()
@@ -563,7 +563,7 @@ class GuestTests(ClientTestCase):
         client.say(b"and yet it speaks")
         await peer.heard(b"and yet it speaks")
 
-    async def test_a_local_socket(self) -> None:
+    async def test_a_local_socket_is_connected_to(self) -> None:
         """``unix://`` and ``tls+unix://`` connect to a path, or to an abstract name."""
         name = f"@txtransport-{id(self)}"
         cert, ca = certificates.site(), certificates.cafile()
@@ -585,7 +585,7 @@ class GuestTests(ClientTestCase):
                 await server.gone()
                 await self.stop(port)
 
-    async def test_nothing_listens_on_a_path(self) -> None:
+    async def test_a_path_without_a_server_is_a_connect_error(self) -> None:
         """A path without a server is Twisted's own error."""
         endpoint = txtransport.client(self.reactor, f"unix://{self.socket_path()}")
         await self.failure_of(endpoint.connect(Recorders()), ConnectError)
@@ -607,7 +607,7 @@ class HalfClosing(Recorder):
 
 
 class ServiceTests(ClientTestCase):
-    """Twisted's reconnecting service takes these endpoints at their word."""
+    """Twisted's reconnecting service works with these endpoints."""
 
     async def test_a_failed_handshake_is_not_a_connection(self) -> None:
         """The service waits longer after each, instead of dialling at once for ever."""
@@ -633,7 +633,7 @@ class ServiceTests(ClientTestCase):
             clock.advance(attempt)
         self.assertEqual(peers.built, 0)
 
-    async def test_a_good_handshake_is(self) -> None:
+    async def test_a_complete_handshake_is_a_connection(self) -> None:
         """The service has its connection, and makes another when it is lost."""
         peers = Recorders()
         url = await self.served("tls", peers)

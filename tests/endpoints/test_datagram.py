@@ -1,4 +1,4 @@
-"""Datagrams: to one place or from anywhere, and every refusal is heard."""
+"""Datagrams: to one address or from any, and every refusal is told."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class DatagramTestCase(LoopbackTestCase):
 
 
 class ConversationTests(DatagramTestCase):
-    """There and back."""
+    """Datagrams in both directions."""
 
     async def there_and_back(self, listening: str, calling: str) -> None:
         """One asks, the other answers to where the question came from."""
@@ -97,7 +97,7 @@ class ConversationTests(DatagramTestCase):
         self.assertEqual(await answered, b"answer")
         self.assertEqual((server.events, client.events), (["started"], ["started"]))
 
-    async def test_addresses(self) -> None:
+    async def test_every_kind_of_address_works(self) -> None:
         """IPv4 and IPv6, and every address by ``*``."""
         for listening, calling in (
             ("udp://127.0.0.1:0", "udp://127.0.0.1:PORT"),
@@ -107,7 +107,7 @@ class ConversationTests(DatagramTestCase):
         ):
             await self.there_and_back(listening, calling)
 
-    async def test_names(self) -> None:
+    async def test_names_are_looked_up_on_both_sides(self) -> None:
         """A name is looked up, on both sides."""
         self.resolving(named=["127.0.0.1", "::1"])
         await self.there_and_back("udp://named:0", "udp://named:PORT")
@@ -122,8 +122,8 @@ class ConversationTests(DatagramTestCase):
             transport.write(datagram)
             self.assertEqual(await arriving, datagram)
 
-    async def test_the_connected_hears_from_no_one_else(self) -> None:
-        """What a stranger sends to a connected protocol does not arrive, however early it is."""
+    async def test_a_connected_protocol_receives_from_its_peer_alone(self) -> None:
+        """What another sender sends does not arrive, even before the socket is connected."""
         server, client, stranger = Talker(), Talker(), Talker()
         port = await self.listens("udp://127.0.0.1:0", server)
         await self.listens("udp://127.0.0.1:0", stranger)
@@ -144,7 +144,7 @@ class ConversationTests(DatagramTestCase):
         self.assertEqual(await arriving, b"from the peer")
         self.assertEqual(len(client.heard), 1)
 
-    async def test_a_refusal_is_heard(self) -> None:
+    async def test_a_refusal_is_told_and_the_port_stays_open(self) -> None:
         """When nothing listens there, the protocol is told, and may try again."""
         client = Talker()
         number = self.free_port()
@@ -158,7 +158,7 @@ class ConversationTests(DatagramTestCase):
         transport.write(b"and now?")
         self.assertEqual(await arriving, b"and now?")
 
-    async def test_stopping(self) -> None:
+    async def test_the_protocol_stops_with_its_port(self) -> None:
         """When the port has stopped, so has the protocol."""
         for waiting in (
             self.endpoint("udp://127.0.0.1:0").listen,
@@ -176,8 +176,8 @@ class OptionTests(DatagramTestCase):
         """What the system says of an option."""
         return int(transport.getHandle().getsockopt(socket.SOL_SOCKET, number))
 
-    async def test_broadcast(self) -> None:
-        """Datagrams may go to everyone only if the URL says so."""
+    async def test_broadcast_is_off_unless_asked_for(self) -> None:
+        """Broadcasting is allowed only if the URL says so."""
         for url, expected in (("udp://127.0.0.1:9?so_broadcast=yes", 1), ("udp://127.0.0.1:9", 0)):
             transport = await self.connects(url, Talker())
             self.assertEqual(self.flag(transport, socket.SO_BROADCAST), expected)
@@ -185,7 +185,7 @@ class OptionTests(DatagramTestCase):
         await self.listens("udp://0.0.0.0:0?so_broadcast=yes", talker)
         self.assertEqual(self.flag(talker.transport, socket.SO_BROADCAST), 1)
 
-    async def test_buffers(self) -> None:
+    async def test_buffer_sizes_are_set(self) -> None:
         """The kernel doubles what it is asked for (socket(7))."""
         transport = await self.connects("udp://127.0.0.1:9?so_rcvbuf=20000", Talker())
         self.assertEqual(self.flag(transport, socket.SO_RCVBUF), 40000)
@@ -197,7 +197,7 @@ class OptionTests(DatagramTestCase):
         endpoint = self.endpoint(f"udp://127.0.0.1:{port}")
         await self.fails(endpoint.listen(Talker()), CannotListenError)
 
-    async def test_where_to_send_from(self) -> None:
+    async def test_bindto_is_where_datagrams_are_sent_from(self) -> None:
         """``bindto`` is used, for addresses and for names."""
         self.resolving(both=["::1", "127.0.0.1"])
         for host in ("127.0.0.1", "both"):
@@ -207,7 +207,7 @@ class OptionTests(DatagramTestCase):
         transport = await self.connects("udp://127.0.0.1:9", Talker(), bindto=f"127.0.0.1:{number}")
         self.assertEqual(transport.getHost().port, number)
 
-    async def test_where_one_cannot_send_from(self) -> None:
+    async def test_an_unusable_bindto_is_refused(self) -> None:
         """An address that is not ours, or of the other family, is fatal."""
         self.resolving(four=["127.0.0.1"])
         rows = {
@@ -219,7 +219,7 @@ class OptionTests(DatagramTestCase):
             connecting = self.endpoint(f"udp://{host}:9", bindto=bindto).connect(Talker())
             self.assertIn(text, str(await self.fails(connecting, kind)))
 
-    async def test_options_that_would_do_nothing(self) -> None:
+    async def test_options_that_would_do_nothing_are_refused(self) -> None:
         """``bindto`` is for sending, ``ipv6_v6only`` for IPv6: elsewhere they are refused."""
         for given, option in (
             ("udp://127.0.0.1:0?bindto=127.0.0.1", "bindto"),
@@ -232,7 +232,7 @@ class OptionTests(DatagramTestCase):
 class FailureTests(DatagramTestCase):
     """What goes wrong is told, and leaves no socket behind."""
 
-    async def test_no_place_to_send_to(self) -> None:
+    async def test_a_missing_host_or_port_is_refused(self) -> None:
         """Sending needs a host and a port, listening a port."""
         for url in ("udp://*:53", "udp://127.0.0.1:0", "udp://127.0.0.1", "udp://name"):
             error = await self.fails(self.endpoint(url).connect(Talker()), InvalidTransport)
@@ -241,19 +241,19 @@ class FailureTests(DatagramTestCase):
             error = await self.fails(self.endpoint(url).listen(Talker()), InvalidTransport)
             self.assertIn("the port is missing; 0 is any", str(error))
 
-    async def test_a_port_in_use(self) -> None:
+    async def test_a_port_in_use_cannot_be_listened_on(self) -> None:
         """A second listener is told so."""
         port = await self.listens("udp://127.0.0.1:0", Talker())
         listening = self.endpoint(f"udp://127.0.0.1:{port}").listen(Talker())
         await self.fails(listening, CannotListenError)
 
-    async def test_a_zone_that_is_not_there(self) -> None:
+    async def test_an_unknown_zone_is_an_error(self) -> None:
         """The name of a network interface must be one."""
         for method, kind in (("connect", ConnectError), ("listen", CannotListenError)):
             endpoint = self.endpoint("udp://[fe80::1%25nowhere0]:9")
             await self.fails(getattr(endpoint, method)(Talker()), kind)
 
-    async def test_a_name_without_addresses(self) -> None:
+    async def test_a_name_without_addresses_is_twisted_s_error(self) -> None:
         """Twisted's own error says so, on both sides."""
         self.resolving()
         for method in ("connect", "listen"):
@@ -261,7 +261,7 @@ class FailureTests(DatagramTestCase):
                 getattr(self.endpoint("udp://nowhere:9"), method)(Talker()), DNSLookupError
             )
 
-    async def test_a_look_up_that_never_ends(self) -> None:
+    async def test_a_look_up_that_never_ends_is_given_up(self) -> None:
         """It is given up at the deadline, and can be cancelled before."""
         self.resolving(lost=None)
         for method in ("connect", "listen"):
@@ -276,7 +276,7 @@ class FailureTests(DatagramTestCase):
             await self.fails(waiting, CancelledError)
             self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
-    async def test_a_protocol_that_fails_to_start(self) -> None:
+    async def test_an_exception_in_start_protocol_closes_the_socket(self) -> None:
         """Its exception is told, and its socket is closed."""
 
         class Broken(Talker):
@@ -292,8 +292,8 @@ class FailureTests(DatagramTestCase):
             await self.turn()
             await self.stop(await self.endpoint(f"udp://127.0.0.1:{number}").listen(Talker()))
 
-    async def test_a_protocol_that_is_in_use(self) -> None:
-        """It cannot be at two places, and stays where it is."""
+    async def test_a_protocol_in_use_stays_where_it_is(self) -> None:
+        """A protocol with a port cannot get a second one, and keeps the first."""
         talker = Talker()
         port = await self.listens("udp://127.0.0.1:0", talker)
         await self.fails(self.endpoint("udp://127.0.0.1:0").listen(talker), AssertionError)
@@ -307,7 +307,7 @@ class FailureTests(DatagramTestCase):
 class EndpointTests(LoopbackTestCase):
     """The endpoint itself."""
 
-    def test_it_is_what_it_says(self) -> None:
+    def test_the_endpoint_provides_its_interface(self) -> None:
         """It provides what the interface promises."""
         for url in ("udp://127.0.0.1:53", "udp://*:0", "udp://name"):
             endpoint = txtransport.datagram(MemoryReactorClock(), url)

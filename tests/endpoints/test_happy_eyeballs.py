@@ -1,4 +1,4 @@
-"""The race for a name's addresses: the first that connects, and no one else."""
+"""Happy Eyeballs: the first address that connects, and no other."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from txtransport.endpoints.happy_eyeballs import DELAY, HappyEyeballs, interleav
 
 
 class OrderTests(SynchronousTestCase):
-    """Which address has its turn when."""
+    """The order in which addresses are tried."""
 
     def test_the_families_take_turns(self) -> None:
-        """A network on which one family leads nowhere costs one delay (RFC 8305, 4)."""
+        """A network on which one family does not work costs one delay (RFC 8305, 4)."""
         rows = {
             "a: b: c: 1 2": "a: 1 b: 2 c:",
             "1 2 a:": "1 a: 2",
@@ -34,7 +34,7 @@ class OrderTests(SynchronousTestCase):
 
 
 @implementer(IStreamClientEndpoint)
-class Runner:
+class FakeEndpoint:
     """An address that answers when the test says so."""
 
     def __init__(self) -> None:
@@ -48,88 +48,88 @@ class Runner:
     def give_up(self, attempt: object) -> None:
         self.is_given_up = True
 
-    def wins(self) -> Protocol:
+    def connects(self) -> Protocol:
         """It connects."""
         protocol = Protocol()
         assert self.attempt is not None
         self.attempt.callback(protocol)
         return protocol
 
-    def falls(self, error: Exception | None = None) -> None:
+    def refuses(self, error: Exception | None = None) -> None:
         """It refuses."""
         assert self.attempt is not None
         self.attempt.errback(error or ConnectionRefusedError())
 
 
-class RaceTests(SynchronousTestCase):
+class HappyEyeballsTests(SynchronousTestCase):
     """Three addresses, and a clock."""
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.runners = [Runner(), Runner(), Runner()]
-        race = HappyEyeballs(self.clock, deque(self.runners), Factory())
-        self.done = race.start()
+        self.addresses = [FakeEndpoint(), FakeEndpoint(), FakeEndpoint()]
+        attempt = HappyEyeballs(self.clock, deque(self.addresses), Factory())
+        self.done = attempt.start()
 
     def running(self) -> list[int]:
-        """Who has had its turn and was not given up."""
+        """The numbers of the addresses that are being tried."""
         return [
             number
-            for number, runner in enumerate(self.runners)
-            if runner.attempt is not None and not runner.attempt.called
+            for number, address in enumerate(self.addresses)
+            if address.attempt is not None and not address.attempt.called
         ]
 
-    def test_the_first_is_preferred(self) -> None:
+    def test_the_first_address_is_preferred(self) -> None:
         """If the first address answers at once, no other is tried."""
-        protocol = self.runners[0].wins()
+        protocol = self.addresses[0].connects()
         self.assertIs(self.successResultOf(self.done), protocol)
         self.clock.advance(10)
-        self.assertIsNone(self.runners[1].attempt)
+        self.assertIsNone(self.addresses[1].attempt)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_silence_gives_the_next_its_turn(self) -> None:
+    def test_after_the_delay_the_next_address_is_tried_as_well(self) -> None:
         """Every quarter of a second another address is tried, beside the others."""
         self.assertEqual(self.running(), [0])
         for expected in ([0, 1], [0, 1, 2], [0, 1, 2]):
             self.clock.advance(DELAY)
             self.assertEqual(self.running(), expected)
-        protocol = self.runners[1].wins()
+        protocol = self.addresses[1].connects()
         self.assertIs(self.successResultOf(self.done), protocol)
-        self.assertEqual([one.is_given_up for one in self.runners], [True, False, True])
+        self.assertEqual([one.is_given_up for one in self.addresses], [True, False, True])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_refusal_gives_the_next_its_turn_at_once(self) -> None:
-        """No one waits for an address that has answered with no."""
-        self.runners[0].falls()
+    def test_after_a_refusal_the_next_address_is_tried_at_once(self) -> None:
+        """An address that refuses costs no delay."""
+        self.addresses[0].refuses()
         self.assertEqual(self.running(), [1])
-        self.runners[1].falls(TimeoutError())
+        self.addresses[1].refuses(TimeoutError())
         self.assertEqual(self.running(), [2])
-        protocol = self.runners[2].wins()
+        protocol = self.addresses[2].connects()
         self.assertIs(self.successResultOf(self.done), protocol)
 
     def test_the_last_error_is_told_when_all_have_failed(self) -> None:
-        """While one address is still being tried, there is hope."""
+        """While one address is still being tried, the attempt has not failed."""
         self.clock.advance(DELAY)
-        self.runners[1].falls()
-        self.runners[2].falls()
+        self.addresses[1].refuses()
+        self.addresses[2].refuses()
         self.assertNoResult(self.done)
-        self.runners[0].falls(NoRouteError())
+        self.addresses[0].refuses(NoRouteError())
         self.failureResultOf(self.done, NoRouteError)
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
-    def test_a_bug_ends_the_race(self) -> None:
-        """What is no address's fault is told at once, and no other address is tried."""
+    def test_an_exception_of_the_factory_ends_the_attempt(self) -> None:
+        """What is not the fault of an address is told at once, and no other is tried."""
         self.clock.advance(DELAY)
-        self.runners[1].falls(RuntimeError("a bug"))
+        self.addresses[1].refuses(RuntimeError("a bug"))
         self.failureResultOf(self.done, RuntimeError)
         self.assertEqual(self.running(), [])
-        self.assertIsNone(self.runners[2].attempt)
+        self.assertIsNone(self.addresses[2].attempt)
 
-    def test_cancelling_gives_all_of_them_up(self) -> None:
+    def test_cancelling_gives_up_all_addresses(self) -> None:
         """No attempt and no timer is left over."""
         self.clock.advance(DELAY)
         self.done.cancel()
         self.failureResultOf(self.done, CancelledError)
-        self.assertEqual([one.is_given_up for one in self.runners], [True, True, False])
+        self.assertEqual([one.is_given_up for one in self.addresses], [True, True, False])
         self.clock.advance(10)
-        self.assertIsNone(self.runners[2].attempt)
+        self.assertIsNone(self.addresses[2].attempt)
         self.assertEqual(self.clock.getDelayedCalls(), [])

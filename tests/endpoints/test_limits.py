@@ -1,4 +1,4 @@
-"""Limits: so many at once and no more, and every place is free again."""
+"""Limits: so many connections at once, and each that ends makes way for another."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.errors import HandshakeFailed
 
 
-class Gatekeeper:
-    """A listening port, of which one only sees whether it accepts."""
+class PausablePort:
+    """In place of a listening port: records whether it accepts connections."""
 
     is_open = True
 
@@ -33,10 +33,10 @@ class Gatekeeper:
 
 
 class AppFactory(Factory):
-    """Builds guests; the test may make it fail.
+    """Builds protocols; the test may make it fail.
 
     Attributes:
-        all: Those built so far.
+        all: The protocols built so far.
         mood: ``fine``, or what goes wrong: ``none``, ``build`` or ``made``.
         started: How many ports use it.
     """
@@ -91,7 +91,7 @@ class LimitsTestCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.factory = AppFactory()
-        self.port = Gatekeeper()
+        self.port = PausablePort()
 
     def limited(self, **serving: Any) -> ConnectionLimits:
         """A factory with these limits, on `port`."""
@@ -99,19 +99,19 @@ class LimitsTestCase(SynchronousTestCase):
         made.port = cast(IPushProducer, self.port)
         return made
 
-    def knock(self, limited: ConnectionLimits, host: str = "192.0.2.1") -> End | None:
-        """Someone connects; None if the connection was closed at once."""
+    def connect(self, limited: ConnectionLimits, host: str = "192.0.2.1") -> End | None:
+        """A new connection; None if it was closed at once."""
         address = IPv4Address("TCP", host, 1)
-        place = limited.buildProtocol(address)
-        if place is None:
+        protocol = limited.buildProtocol(address)
+        if protocol is None:
             return None
         end = End(self.clock, peerAddress=address)
-        end.start(place)
+        end.start(protocol)
         return end
 
-    def knocks(self, limited: ConnectionLimits, *hosts: str) -> list[End]:
-        """Several connect, and no one is closed at once."""
-        ends = [self.knock(limited, host) for host in hosts]
+    def connect_all(self, limited: ConnectionLimits, *hosts: str) -> list[End]:
+        """New connections, none of which is closed at once."""
+        ends = [self.connect(limited, host) for host in hosts]
         self.assertNotIn(None, ends)
         return [end for end in ends if end is not None]
 
@@ -119,28 +119,28 @@ class LimitsTestCase(SynchronousTestCase):
 class TotalTests(LimitsTestCase):
     """``max_connections``: how many at once."""
 
-    def test_whoever_is_inside_is_on_the_transport_itself(self) -> None:
+    def test_the_protocol_s_transport_is_the_real_one(self) -> None:
         """The limit hides nothing: the protocol's transport is the real one."""
-        (end,) = self.knocks(self.limited(max_connections=1), "192.0.2.1")
+        (end,) = self.connect_all(self.limited(max_connections=1), "192.0.2.1")
         end.hear(b"hello")
         self.assertIs(self.factory.all[0].transport, end)
         end.lose(ConnectionDone())
         self.assertEqual(self.factory.all[0].heard, ["made", "hello", "lost"])
 
     def test_the_port_is_paused_while_it_is_full(self) -> None:
-        """The system lets newcomers wait, until there is a place."""
+        """The kernel lets new connections wait until another has ended."""
         limited = self.limited(max_connections=2)
-        one, _ = self.knocks(limited, "192.0.2.1", "192.0.2.2")
+        one, _ = self.connect_all(limited, "192.0.2.1", "192.0.2.2")
         self.assertFalse(self.port.is_open)
         one.lose()
         self.assertTrue(self.port.is_open)
-        self.knocks(limited, "192.0.2.3")
+        self.connect_all(limited, "192.0.2.3")
         self.assertFalse(self.port.is_open)
 
-    def test_who_was_accepted_already_waits(self) -> None:
-        """They are not read from and no protocol is built, until it is their turn."""
+    def test_a_connection_accepted_above_the_limit_waits(self) -> None:
+        """Until its turn it is not read from, and no protocol is built."""
         limited = self.limited(max_connections=1)
-        first, second, third = self.knocks(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
+        first, second, third = self.connect_all(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
         self.assertEqual([end.is_paused for end in (first, second, third)], [False, True, True])
         self.assertEqual(len(self.factory.all), 1)
         first.lose()
@@ -154,20 +154,20 @@ class TotalTests(LimitsTestCase):
         self.assertTrue(self.port.is_open)
         self.assertEqual([protocol.heard[-1] for protocol in self.factory.all], ["lost"] * 3)
 
-    def test_the_one_who_leaves_hears_so_first(self) -> None:
-        """No newcomer is connected before the one in whose place it comes has heard the end."""
+    def test_the_closed_protocol_hears_so_before_the_next_is_connected(self) -> None:
+        """A waiting connection gets its protocol after the closed one has heard connectionLost."""
         limited = self.limited(max_connections=1)
-        first, _ = self.knocks(limited, "192.0.2.1", "192.0.2.2")
+        first, _ = self.connect_all(limited, "192.0.2.1", "192.0.2.2")
         order: list[str] = []
         self.patch(AppProtocol, "connectionMade", lambda protocol: order.append("made"))
         self.patch(AppProtocol, "connectionLost", lambda protocol, reason: order.append("lost"))
         first.lose()
         self.assertEqual(order, ["lost", "made"])
 
-    def test_who_gives_up_waiting_takes_no_place(self) -> None:
-        """A connection that ends while it waits is forgotten."""
+    def test_a_connection_that_ends_while_waiting_is_forgotten(self) -> None:
+        """It gets no protocol, and does not count."""
         limited = self.limited(max_connections=1)
-        first, second, third = self.knocks(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
+        first, second, third = self.connect_all(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
         second.lose()
         first.lose()
         self.assertEqual(len(self.factory.all), 2)
@@ -175,30 +175,30 @@ class TotalTests(LimitsTestCase):
         self.assertEqual(len(self.factory.all), 2)
         self.assertTrue(self.port.is_open)
 
-    def test_newcomers_may_be_closed_instead(self) -> None:
-        """With ``overflow=close`` no one waits, and the port goes on accepting."""
+    def test_overflow_close_closes_new_connections(self) -> None:
+        """With ``overflow=close`` no connection waits, and the port goes on accepting."""
         limited = self.limited(max_connections=1, overflow="close")
-        (first,) = self.knocks(limited, "192.0.2.1")
-        self.assertIsNone(self.knock(limited))
+        (first,) = self.connect_all(limited, "192.0.2.1")
+        self.assertIsNone(self.connect(limited))
         self.assertTrue(self.port.is_open)
         first.lose()
-        self.assertIsNotNone(self.knock(limited))
+        self.assertIsNotNone(self.connect(limited))
 
-    def test_without_a_port_no_one_is_paused(self) -> None:
+    def test_limits_hold_before_the_port_is_known(self) -> None:
         """A connection may come before the port is known."""
         limited = self.limited(max_connections=1)
         limited.port = None
-        first, second = self.knocks(limited, "192.0.2.1", "192.0.2.2")
+        first, second = self.connect_all(limited, "192.0.2.1", "192.0.2.2")
         first.lose()
         self.assertFalse(second.is_paused)
 
     def test_the_log_names_the_application(self) -> None:
-        """Who listens is the application's factory, and not what stands in front of it."""
+        """The name in the log is that of the application's factory, not of its wrapper."""
         self.assertEqual(self.limited(max_connections=1).logPrefix(), "AppFactory")
-        nameless: Any = Gatekeeper()
-        self.assertEqual(ConnectionLimits(nameless, ServingPolicy()).logPrefix(), "Gatekeeper")
+        nameless: Any = PausablePort()
+        self.assertEqual(ConnectionLimits(nameless, ServingPolicy()).logPrefix(), "PausablePort")
 
-    def test_starting_and_stopping(self) -> None:
+    def test_the_application_s_factory_starts_and_stops_with_the_port(self) -> None:
         """The application's factory is started and stopped with its port."""
         limited = self.limited(max_connections=1)
         limited.doStart()
@@ -210,35 +210,35 @@ class TotalTests(LimitsTestCase):
 class AddressTests(LimitsTestCase):
     """``max_per_ip``: how many at once from one address."""
 
-    def test_one_too_many_is_closed(self) -> None:
-        """Others are not affected by it, and its place is free again."""
+    def test_a_connection_above_max_per_ip_is_closed(self) -> None:
+        """Other addresses are not affected, and a connection that ends makes way for another."""
         limited = self.limited(max_per_ip=2)
-        first, _ = self.knocks(limited, "192.0.2.1", "192.0.2.1")
-        self.assertIsNone(self.knock(limited, "192.0.2.1"))
-        self.knocks(limited, "192.0.2.2")
+        first, _ = self.connect_all(limited, "192.0.2.1", "192.0.2.1")
+        self.assertIsNone(self.connect(limited, "192.0.2.1"))
+        self.connect_all(limited, "192.0.2.2")
         first.lose()
-        self.knocks(limited, "192.0.2.1")
-        self.assertIsNone(self.knock(limited, "192.0.2.1"))
+        self.connect_all(limited, "192.0.2.1")
+        self.assertIsNone(self.connect(limited, "192.0.2.1"))
         self.assertTrue(self.port.is_open)
 
-    def test_who_waits_counts_as_well(self) -> None:
-        """No address can fill the queue, and come in beyond its limit later."""
+    def test_a_waiting_connection_counts_for_max_per_ip(self) -> None:
+        """No address can fill the queue, and exceed its limit later."""
         limited = self.limited(max_per_ip=1, max_connections=1)
-        first, second = self.knocks(limited, "192.0.2.1", "192.0.2.2")
-        self.assertIsNone(self.knock(limited, "192.0.2.2"))
+        first, second = self.connect_all(limited, "192.0.2.1", "192.0.2.2")
+        self.assertIsNone(self.connect(limited, "192.0.2.2"))
         second.lose()
-        self.assertIsNotNone(self.knock(limited, "192.0.2.2"))
+        self.assertIsNotNone(self.connect(limited, "192.0.2.2"))
         first.lose()
-        self.assertIsNone(self.knock(limited, "192.0.2.2"))
+        self.assertIsNone(self.connect(limited, "192.0.2.2"))
 
 
 class ApplicationTests(LimitsTestCase):
-    """What the application does wrong takes no place, and hurts no one else."""
+    """An error of the application leaves the count right, and affects no other connection."""
 
     def turn_of_another(self, mood: str) -> End:
-        """One of two leaves; the other one's turn comes while the application is in that mood."""
+        """One connection ends; the next one's turn comes while the application fails like that."""
         limited = self.limited(max_connections=1)
-        first, second, third = self.knocks(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
+        first, second, third = self.connect_all(limited, "192.0.2.1", "192.0.2.2", "192.0.2.3")
         self.factory.mood = mood
         first.lose()
         self.assertEqual(self.factory.all[0].heard, ["made", "lost"])
@@ -251,35 +251,35 @@ class ApplicationTests(LimitsTestCase):
         self.assertTrue(self.port.is_open)
         return second
 
-    def test_it_wants_no_protocol(self) -> None:
+    def test_a_factory_that_builds_none_frees_the_connection(self) -> None:
         """A connection for which there is none is closed."""
         self.assertTrue(self.turn_of_another("none").is_over)
         self.factory.mood = "none"
-        self.assertIsNone(self.knock(self.limited(max_connections=1)))
+        self.assertIsNone(self.connect(self.limited(max_connections=1)))
 
-    def test_its_factory_raises(self) -> None:
+    def test_an_exception_in_the_factory_frees_the_connection(self) -> None:
         """It is logged once, and the connection ends."""
         self.assertTrue(self.turn_of_another("build").is_over)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
 
-    def test_its_protocol_raises(self) -> None:
+    def test_an_exception_in_connection_made_frees_the_connection(self) -> None:
         """It is logged once, the connection ends, and the protocol hears so."""
         self.assertTrue(self.turn_of_another("made").is_over)
         self.assertEqual(len(self.flushLoggedErrors(RuntimeError)), 1)
         self.assertEqual(self.factory.all[1].heard, ["made", "lost"])
 
     def test_a_protocol_that_pauses_stays_paused(self) -> None:
-        """Whoever comes in after waiting may decide for itself when to read."""
+        """A protocol that is connected after waiting may decide when to read."""
         limited = self.limited(max_connections=1)
-        first, second = self.knocks(limited, "192.0.2.1", "192.0.2.2")
+        first, second = self.connect_all(limited, "192.0.2.1", "192.0.2.2")
         self.factory.mood = "paused"
         first.lose()
         self.assertTrue(second.is_paused)
 
-    def test_an_end_that_raises_frees_its_place(self) -> None:
-        """A bug in connectionLost costs no place."""
+    def test_an_exception_in_connection_lost_frees_the_connection(self) -> None:
+        """After an exception in connectionLost the connection no longer counts."""
         limited = self.limited(max_connections=1)
-        (first,) = self.knocks(limited, "192.0.2.1")
+        (first,) = self.connect_all(limited, "192.0.2.1")
 
         def connectionLost(protocol: AppProtocol, reason: object) -> None:
             raise RuntimeError("lost")
@@ -301,14 +301,14 @@ class ServerTests(LoopbackTestCase):
         return f"{scheme}://127.0.0.1:{port}{given}"
 
     async def arrived(self, factory: Recorders, url: str, **options: Any) -> Recorder:
-        """A client, when the server has its guest for it."""
+        """A client, once the server has a protocol for it."""
         arriving = factory.next()
         client = await self.connected(url, **options)
         await arriving
         return client
 
-    async def test_the_third_waits_for_a_place(self) -> None:
-        """A paused server leaves newcomers waiting, and serves them in their turn."""
+    async def test_a_connection_above_max_connections_waits_for_its_turn(self) -> None:
+        """A paused server lets new connections wait, and serves each in its turn."""
         for scheme in ("tcp", "tls"):
             factory = Recorders()
             port = await self.listening(self.url(scheme), factory, max_connections=2)
@@ -323,8 +323,8 @@ class ServerTests(LoopbackTestCase):
             self.addCleanup(self.end, await waiting)
             self.assertEqual(factory.built, 3)
 
-    async def test_handshakes_count(self) -> None:
-        """Someone in the middle of a handshake takes a place, and frees it."""
+    async def test_a_connection_in_its_handshake_counts(self) -> None:
+        """A connection in the middle of its handshake counts, until it ends."""
         factory = Recorders()
         port = await self.listening(self.url("tls"), factory, max_connections=1, overflow="close")
         silent = await self.connected(f"tcp://127.0.0.1:{port}")
@@ -338,7 +338,7 @@ class ServerTests(LoopbackTestCase):
         await leaving
         await self.arrived(factory, self.url("tls", port))
 
-    async def test_one_address(self) -> None:
+    async def test_max_per_ip_counts_each_address_for_itself(self) -> None:
         """A second connection from one address is closed, one from another is not."""
         factory = Recorders()
         port = await self.listening(self.url("tcp"), factory, max_per_ip=1)

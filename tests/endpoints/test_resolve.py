@@ -19,7 +19,7 @@ SECONDS: Final = 30.0
 
 
 class LookupTests(SynchronousTestCase):
-    """One name, and what comes of it."""
+    """Looking up one name."""
 
     def setUp(self) -> None:
         self.reactor: Any = MemoryReactorClock()
@@ -32,7 +32,7 @@ class LookupTests(SynchronousTestCase):
             self.reactor, "name", 7, kind, seconds=SECONDS, where="tcp://name:7"
         )
 
-    def test_all_of_them_in_their_order(self) -> None:
+    def test_every_address_is_found_once_in_order(self) -> None:
         """A name has as many addresses as the resolver finds, each once."""
         found = self.successResultOf(self.asked(["::1", "127.0.0.1", "::1", "127.0.0.2"]))
         self.assertEqual(found, [
@@ -41,25 +41,25 @@ class LookupTests(SynchronousTestCase):
         ])  # fmt: skip
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_for_datagrams(self) -> None:
+    def test_addresses_are_asked_for_by_kind(self) -> None:
         """Addresses are asked for by kind, since some resolvers tell them apart."""
         found = self.successResultOf(self.asked(["::1"], kind="UDP"))
         self.assertEqual(found, [IPv6Address("UDP", "::1", 7)])
 
     def test_what_is_no_address_of_the_internet_is_left_out(self) -> None:
-        """A resolver may find things to which no one here can connect."""
+        """Of a resolver's answers only IPv4 and IPv6 addresses are used."""
         looking = self.asked(None)
         receiver = self.resolver._asked[0][0]
         receiver.addressResolved(UNIXAddress("/run/x"))
         self.resolver.answer()
         self.failureResultOf(looking, DNSLookupError)
 
-    def test_a_name_without_addresses(self) -> None:
+    def test_a_name_without_addresses_is_an_error(self) -> None:
         """There is no such name, and the error says which."""
         failure = self.failureResultOf(self.asked(), DNSLookupError)
         self.assertIn("there is no address of name", str(failure.value))
 
-    def test_a_look_up_that_never_ends(self) -> None:
+    def test_a_look_up_that_never_ends_is_given_up(self) -> None:
         """It is given up at the deadline, although Twisted's own cannot be cancelled."""
         looking = self.asked(None)
         self.reactor.advance(SECONDS - 1)
@@ -69,7 +69,7 @@ class LookupTests(SynchronousTestCase):
         self.assertEqual((error.stage, error.seconds), ("look-up", SECONDS))
         self.assertIn("tcp://name:7", str(error))
 
-    def test_whoever_gives_up_hears_no_more(self) -> None:
+    def test_the_answer_to_a_cancelled_look_up_is_dropped(self) -> None:
         """After a look-up was cancelled its answer is thrown away."""
         looking = self.asked(None)
         looking.cancel()
@@ -77,39 +77,41 @@ class LookupTests(SynchronousTestCase):
         self.resolver.answer("127.0.0.1")
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_a_resolver_that_can_be_cancelled_is(self) -> None:
-        """The work for an answer that no one wants is not done."""
-        resolver = Patient()
+    def test_a_resolver_that_can_be_cancelled_is_cancelled(self) -> None:
+        """Cancelling the look-up cancels the work of the resolver."""
+        resolver = CancellableResolver()
         self.reactor.installNameResolver(resolver)
         looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         looking.cancel()
         self.failureResultOf(looking, CancelledError)
         self.assertTrue(resolver.is_cancelled)
 
-    def test_a_resolver_that_cannot_even_begin(self) -> None:
-        """What it raises is what the look-up fails with, before there is anything to cancel."""
-        self.reactor.installNameResolver(Unable())
+    def test_an_exception_of_the_resolver_fails_the_look_up(self) -> None:
+        """The look-up fails with what resolveHostName raises."""
+        self.reactor.installNameResolver(FailingResolver())
         looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         self.failureResultOf(looking, RuntimeError)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
 
-    def test_a_resolver_that_has_not_begun(self) -> None:
-        """A look-up may be given up before the resolver has said a word."""
-        resolver = Patient(is_silent=True)
+    def test_a_look_up_can_be_cancelled_before_it_began(self) -> None:
+        """Cancelling works before the resolver has called resolutionBegan."""
+        resolver = CancellableResolver(is_silent=True)
         self.reactor.installNameResolver(resolver)
         looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         looking.cancel()
         self.failureResultOf(looking, CancelledError)
 
 
-class Patient:
+class CancellableResolver:
     """A resolver that waits, and can be cancelled."""
 
     def __init__(self, *, is_silent: bool = False) -> None:
         self.is_cancelled = False
         self._is_silent = is_silent
 
-    def resolveHostName(self, receiver: Any, *args: object, **keywords: object) -> Patient:
+    def resolveHostName(
+        self, receiver: Any, *args: object, **keywords: object
+    ) -> CancellableResolver:
         if not self._is_silent:
             receiver.resolutionBegan(self)
         return self
@@ -118,8 +120,8 @@ class Patient:
         self.is_cancelled = True
 
 
-class Unable:
-    """A resolver whose threads are gone."""
+class FailingResolver:
+    """A resolver that cannot start a thread."""
 
     def resolveHostName(self, *args: object, **keywords: object) -> None:
         raise RuntimeError("cannot schedule new work")

@@ -1,4 +1,4 @@
-"""Servers: where they listen, whom they let in, and what they tell the log."""
+"""Servers: where they listen, which connections they accept, and what they log."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.tls.session import session_of
 
 
-class PlaceTests(SynchronousTestCase):
-    """Where a server can listen is said before it tries."""
+class URLTests(SynchronousTestCase):
+    """A URL that a server cannot listen at is refused before it tries."""
 
     def test_a_server_needs_a_port(self) -> None:
         """The port may be any, but that must be said."""
@@ -91,39 +91,39 @@ class ServerTestCase(LoopbackTestCase):
 class AddressTests(ServerTestCase):
     """The addresses that a server listens on."""
 
-    async def test_every_address(self) -> None:
+    async def test_a_star_is_every_address(self) -> None:
         """``*`` is reached over IPv6 and over IPv4."""
         factory = Recorders()
         port = (await self.port_of("tcp://*:0", factory)).getHost().port
         for host in ("[::1]", "127.0.0.1"):
             await self.served(factory, f"tcp://{host}:{port}")
 
-    async def test_ipv6_alone(self) -> None:
+    async def test_ipv6_v6only_leaves_the_port_free_in_ipv4(self) -> None:
         """With ``ipv6_v6only`` the same port is free for someone else in IPv4."""
         port = (await self.port_of("tcp://*:0?ipv6_v6only=yes")).getHost().port
         other = await self.port_of(f"tcp://127.0.0.1:{port}")
         self.assertEqual(other.getHost().port, port)
 
-    async def test_one_address(self) -> None:
-        """Who listens on one address is not reached by another."""
+    async def test_one_address_is_not_reached_by_another(self) -> None:
+        """A server that listens on one address is not reached by another."""
         port = (await self.port_of("tcp://127.0.0.2:0")).getHost().port
         await self.connected(f"tcp://127.0.0.2:{port}")
         endpoint: Any = txtransport.client(self.reactor, f"tcp://127.0.0.1:{port}")
         await self.assertFailure(endpoint.connect(Recorders()), ConnectionRefusedError)
 
-    async def test_any_port(self) -> None:
+    async def test_port_0_is_any_free_port(self) -> None:
         """Port 0 is any that is free, and the port says which."""
         one, other = [(await self.port_of("tcp://127.0.0.1:0")).getHost().port for _ in range(2)]
         self.assertNotIn(0, (one, other))
         self.assertNotEqual(one, other)
 
-    async def test_an_endpoint_listens_as_often_as_it_is_asked(self) -> None:
+    async def test_an_endpoint_can_listen_several_times(self) -> None:
         """An endpoint is a description, and not the port itself."""
         endpoint = txtransport.server(self.reactor, "tcp://127.0.0.1:0")
         ports = {self.adopt(await endpoint.listen(Recorders())) for _ in range(2)}
         self.assertEqual(len(ports), 2)
 
-    async def test_a_port_in_use(self) -> None:
+    async def test_a_port_in_use_cannot_be_listened_on(self) -> None:
         """A second server is told so, and so is one for every address."""
         port = (await self.port_of("tcp://127.0.0.1:0")).getHost().port
         for host in ("127.0.0.1", "*"):
@@ -131,7 +131,7 @@ class AddressTests(ServerTestCase):
             self.assertEqual(error.port, port)
             self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
 
-    async def test_a_port_that_was_only_bound(self) -> None:
+    async def test_a_port_that_another_socket_listens_on_is_an_error(self) -> None:
         """Two may have bound the same port; only one of them can listen."""
         port = self.free_port()
         bind = sockets.bind_socket
@@ -147,15 +147,15 @@ class AddressTests(ServerTestCase):
         error = await self.fails(f"tcp://127.0.0.1:{port}", CannotListenError)
         self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
 
-    async def test_an_address_of_another_machine(self) -> None:
-        """What is not ours cannot be listened on."""
+    async def test_an_address_of_another_machine_is_an_error(self) -> None:
+        """Only an address of this machine can be listened on."""
         await self.fails("tcp://198.51.100.7:0", CannotListenError)
 
 
 class NameTests(ServerTestCase):
     """Listening on a name."""
 
-    async def test_all_of_its_addresses(self) -> None:
+    async def test_a_name_is_listened_on_at_all_of_its_addresses(self) -> None:
         """Each is reached, at one and the same port, and counts as one port."""
         self.resolving(both=["127.0.0.1", "::1"])
         factory = Recorders()
@@ -168,7 +168,7 @@ class NameTests(ServerTestCase):
         for host in ("[::1]", "127.0.0.1"):
             await self.port_of(f"tcp://{host}:{number}")
 
-    async def test_starting_again(self) -> None:
+    async def test_a_group_of_ports_starts_like_one(self) -> None:
         """A group of ports is stopped and started like one."""
         self.resolving(both=["127.0.0.1", "::1"])
         port = await self.port_of("tcp://both:0")
@@ -178,7 +178,7 @@ class NameTests(ServerTestCase):
         group.startListening()
         self.assertEqual(len(started), 2)
 
-    async def test_all_of_them_are_paused(self) -> None:
+    async def test_a_full_server_pauses_on_every_address(self) -> None:
         """A full server pauses on every address, and resumes on every address."""
         self.resolving(both=["127.0.0.1", "::1"])
         factory = Recorders()
@@ -190,19 +190,19 @@ class NameTests(ServerTestCase):
         first.say(b"still there")
         await factory.all[0].heard(b"still there")
         self.assertEqual(factory.built, 1)
-        for inside in (1, 2):
+        for count in (1, 2):
             arriving = factory.next()
-            await self.end(factory.all[inside - 1])
+            await self.end(factory.all[count - 1])
             await arriving
-            self.assertEqual(factory.built, inside + 1)
+            self.assertEqual(factory.built, count + 1)
 
-    async def test_one_address(self) -> None:
+    async def test_a_name_with_one_address_has_one_port(self) -> None:
         """A name with one address has one port."""
         self.resolving(one=["127.0.0.1"])
         port = await self.port_of("tcp://one:0")
         self.assertNotIsInstance(port, servers.PortGroup)
 
-    async def test_half_is_not_enough(self) -> None:
+    async def test_an_address_that_fails_fails_the_whole_name(self) -> None:
         """If one address cannot be had, the server does not listen on the others."""
         port = (await self.port_of("tcp://[::1]:0")).getHost().port
         self.resolving(both=["127.0.0.1", "::1"])
@@ -210,12 +210,12 @@ class NameTests(ServerTestCase):
         await self.turn()
         await self.port_of(f"tcp://127.0.0.1:{port}")
 
-    async def test_no_such_name(self) -> None:
+    async def test_a_name_without_addresses_is_twisted_s_error(self) -> None:
         """Twisted's own error says so."""
         self.resolving()
         await self.fails("tcp://nowhere:0", DNSLookupError)
 
-    async def test_a_look_up_that_never_ends(self) -> None:
+    async def test_a_look_up_that_never_ends_is_given_up(self) -> None:
         """It is given up at a deadline, and can be cancelled before."""
         self.resolving(lost=None)
         clocked = ClockedReactor(self.reactor)
@@ -243,7 +243,7 @@ class Starting:
 class SocketTests(ServerTestCase):
     """The sockets of a server, and of those that it accepts."""
 
-    async def test_what_is_accepted_has_the_options(self) -> None:
+    async def test_an_accepted_socket_has_the_options(self) -> None:
         """``tcp_nodelay`` is on in the clear and under TLS; the others are as in the URL."""
         tcp, sol = socket.IPPROTO_TCP, socket.SOL_SOCKET
         rows: tuple[tuple[dict[str, Any], int, int, int], ...] = (
@@ -268,7 +268,7 @@ class SocketTests(ServerTestCase):
                 _, server = await self.served(factory, url, **theirs)
                 self.assertEqual(server.socket.getsockopt(level, number), expected, options)
 
-    async def test_lingering(self) -> None:
+    async def test_an_accepted_socket_has_so_linger(self) -> None:
         """``so_linger`` holds for what is accepted, too."""
         factory = Recorders()
         port = await self.port_of("tcp://127.0.0.1:0?so_linger=7", factory)
@@ -276,14 +276,14 @@ class SocketTests(ServerTestCase):
         value = server.socket.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, 8)
         self.assertEqual(struct.unpack("ii", value), (1, 7))
 
-    async def test_several_servers_on_one_port(self) -> None:
+    async def test_so_reuseport_lets_several_servers_share_a_port(self) -> None:
         """With ``so_reuseport`` several processes may share the work."""
         port = (await self.port_of("tcp://127.0.0.1:0?so_reuseport=yes")).getHost().port
         await self.port_of(f"tcp://127.0.0.1:{port}?so_reuseport=yes")
         await self.fails(f"tcp://127.0.0.1:{port}", CannotListenError)
 
-    async def test_the_backlog(self) -> None:
-        """So many may wait to be accepted, and the system knows it."""
+    async def test_the_backlog_is_set(self) -> None:
+        """``backlog`` reaches the kernel."""
         port = await self.port_of("tcp://127.0.0.1:0?backlog=7")
         # Of a listening socket, Linux tells the backlog in tcpi_sacked (tcp(7)).
         info = port.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104)
@@ -293,8 +293,8 @@ class SocketTests(ServerTestCase):
 class LocalTests(ServerTestCase):
     """Local sockets."""
 
-    async def test_a_path(self) -> None:
-        """The socket's file is there while the server is, and no longer."""
+    async def test_the_file_of_a_local_socket_lives_as_long_as_its_port(self) -> None:
+        """The file is there while the server listens, and is then removed."""
         path = self.socket_path()
         factory = Recorders()
         port = await self.port_of(f"unix://{path}", factory)
@@ -304,13 +304,13 @@ class LocalTests(ServerTestCase):
         await self.stop(port)
         self.assertEqual(os.listdir(Path(path).parent), [])
 
-    async def test_an_abstract_name(self) -> None:
+    async def test_an_abstract_name_leaves_no_file(self) -> None:
         """An abstract name leaves no file at all."""
         factory = Recorders()
         await self.port_of(f"unix://@txtransport-{id(self)}", factory)
         await self.served(factory, f"unix://@txtransport-{id(self)}")
 
-    async def test_a_path_in_use(self) -> None:
+    async def test_a_path_in_use_cannot_be_listened_on(self) -> None:
         """A second server on a path, or on a name, is told so."""
         for place in (self.socket_path(), f"@txtransport-{id(self)}"):
             factory = Recorders()
@@ -320,7 +320,7 @@ class LocalTests(ServerTestCase):
         # Twisted leaves the socket that it could not bind to be collected.
         self.flushWarnings()
 
-    async def test_what_a_crash_left_is_no_obstacle(self) -> None:
+    async def test_the_socket_that_a_crash_left_is_replaced(self) -> None:
         """The socket of a process that is gone is replaced."""
         path = self.socket_path()
         with socket.socket(socket.AF_UNIX) as crashed:
@@ -347,21 +347,21 @@ class LocalTests(ServerTestCase):
         self.assertEqual(os.listdir(Path(path).parent), [])
         await self.port_of(f"unix://{path}")
 
-    async def test_a_folder_that_is_not_there(self) -> None:
+    async def test_a_missing_folder_is_cannot_listen_error(self) -> None:
         """Whatever the reason, it is CannotListenError."""
         error = await self.fails("unix:///nonexistent/folder/socket", CannotListenError)
         self.assertIn("/nonexistent/folder/socket", str(error))
 
 
 class HandshakeTests(ServerTestCase):
-    """Those who never get through the handshake."""
+    """Connections whose handshake is never complete."""
 
     def url(self) -> str:
-        """A server's."""
+        """The URL of a server."""
         return f"tls://127.0.0.1:0?local_cert={certificates.site()}"
 
-    async def test_silence_is_not_waited_for_for_ever(self) -> None:
-        """A client that says nothing is hung up on at the deadline; no protocol is built."""
+    async def test_a_silent_client_is_dropped_at_the_deadline(self) -> None:
+        """A client that sends nothing is disconnected at the deadline; no protocol is built."""
         factory = Recorders()
         clocked = ClockedReactor(self.reactor)
         port = self.adopt(await txtransport.server(clocked, self.url()).listen(factory))
@@ -384,7 +384,7 @@ class HandshakeTests(ServerTestCase):
             self.assertEqual(event["error"].stage, "handshake")
             self.assertEqual(event["cause"], "timeout")
 
-    async def test_a_few_bytes(self) -> None:
+    async def test_a_timeout_shows_the_bytes_of_the_client(self) -> None:
         """Less than the head of a TLS record is shown at the deadline, with what it suggests."""
         for said, advice in ((b"abc", ""), (b"\r\n", ""), (b"\x05\x01\x00", "no proxy")):
             endpoint = txtransport.server(self.reactor, self.url(), handshake_timeout=0.3)
@@ -398,13 +398,13 @@ class HandshakeTests(ServerTestCase):
             await client.gone()
 
     def test_the_log_names_the_application(self) -> None:
-        """Who listens is the application's factory, under TLS."""
+        """The name in the log is that of the application's factory, with (TLS)."""
         endpoint: Any = txtransport.server(self.reactor, self.url())
         handshake = servers.TLSServerFactory(endpoint.config, Recorders())
         self.assertEqual(handshake.logPrefix(), "Recorders (TLS)")
 
-    async def test_a_port_scan_is_no_news(self) -> None:
-        """Who connects and leaves is in the log for those who look for it only."""
+    async def test_a_port_scan_is_logged_for_debugging_only(self) -> None:
+        """A client that connects and disconnects is logged at level debug."""
         factory = Recorders()
         port = self.adopt(await txtransport.server(self.reactor, self.url()).listen(factory))
         heard = self.overheard()
@@ -417,8 +417,8 @@ class HandshakeTests(ServerTestCase):
         self.assertEqual(len(heard.events), 1)
         self.assertEqual(factory.built, 0)
 
-    async def test_a_reset_is_no_news(self) -> None:
-        """Nor is who cuts the line in place of a hello."""
+    async def test_a_reset_is_logged_for_debugging_only(self) -> None:
+        """So is a client that resets the connection before its ClientHello."""
         port = self.adopt(await txtransport.server(self.reactor, self.url()).listen(Recorders()))
         telling = self.overheard().next()
         client = await self.connected(f"tcp://127.0.0.1:{port}")
@@ -426,7 +426,7 @@ class HandshakeTests(ServerTestCase):
         event = await telling
         self.assertEqual((event["log_level"], event["cause"]), (LogLevel.debug, "closed"))
 
-    async def test_the_application_s_own_bugs(self) -> None:
+    async def test_an_exception_of_the_application_is_logged_once(self) -> None:
         """A factory or a protocol that raises is logged once, and the connection ends."""
         heard = self.overheard()
         for mood, count in (("build", 1), ("made", 1), ("none", 0)):
@@ -462,10 +462,10 @@ class Broken(Recorder):
 
 
 class StoppingTests(ServerTestCase):
-    """A port that is closed while someone is in the handshake."""
+    """A port that is closed while a handshake is under way."""
 
-    async def test_the_factory_stops_last(self) -> None:
-        """Whoever was accepted before is built by a factory that has not been stopped yet."""
+    async def test_the_factory_stops_after_the_last_handshake(self) -> None:
+        """A connection accepted before still gets a protocol from a factory that is not stopped."""
         told: list[str] = []
 
         class Telling(Recorders):
@@ -507,7 +507,7 @@ class ReloadTests(ServerTestCase):
         assert session.peer_certificate is not None
         return session.peer_certificate.serial_number
 
-    async def test_the_next_connection_has_the_new_one(self) -> None:
+    async def test_the_next_connection_has_the_new_certificate(self) -> None:
         """A certificate is renewed by replacing its file, and nothing else."""
         file = certificates.issued("renewed.pem", *certificates.NAMES)
         port = await self.listening("tls://127.0.0.1:0", Recorders(), local_cert=file)
@@ -518,7 +518,7 @@ class ReloadTests(ServerTestCase):
         self.assertNotEqual(after, before)
         self.assertEqual(await self.serial(port), after)
 
-    async def test_a_bad_one_does_not_stop_the_server(self) -> None:
+    async def test_a_bad_certificate_file_does_not_stop_the_server(self) -> None:
         """The old one goes on, it is logged once, and the next good one is taken."""
         file = certificates.issued("replaced.pem", *certificates.NAMES)
         port = await self.listening("tls://127.0.0.1:0", Recorders(), local_cert=file)
@@ -534,8 +534,8 @@ class ReloadTests(ServerTestCase):
         self.assertNotEqual(await self.serial(port), before)
         self.assertEqual(len(heard.events), 1)
 
-    async def test_conversations_are_not_disturbed(self) -> None:
-        """Whoever is connected stays connected, whatever the file."""
+    async def test_open_connections_are_not_disturbed(self) -> None:
+        """An open connection goes on, whatever happens to the file."""
         factory = Recorders()
         file = certificates.issued("steady.pem", *certificates.NAMES)
         port = await self.listening("tls://127.0.0.1:0", factory, local_cert=file)

@@ -1,4 +1,4 @@
-"""Twisted's endpoint strings: any URL gets through them whole, or is refused."""
+"""Twisted's endpoint strings: any URL is read whole, or is refused."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class StringsTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
     def understood(self, description: str | bytes, side: str = "client") -> TransportURL:
-        """The URL that an endpoint string comes to."""
+        """The URL that is read from an endpoint string."""
         taken: list[TransportURL] = []
         patch = self.patch(endpoints, side, lambda reactor, transport: taken.append(transport))
         try:
@@ -76,7 +76,7 @@ class StringsTestCase(SynchronousTestCase):
         return taken[0]
 
     def refusal(self, description: str | bytes, kind: Any = InvalidTransport) -> str:
-        """Why an endpoint string is none, on both sides alike."""
+        """Why an endpoint string is refused, the same for clients and servers."""
         messages = {
             str(self.assertRaises(kind, from_string, MemoryReactorClock(), description))
             for from_string in FROM_STRING.values()
@@ -86,7 +86,7 @@ class StringsTestCase(SynchronousTestCase):
 
 
 class RoundTripTests(StringsTestCase):
-    """What goes in comes out."""
+    """A URL that is made into an endpoint string is read as the same URL."""
 
     @AT_LEISURE
     @given(TRANSPORTS, st.sampled_from(["client", "server"]))
@@ -109,22 +109,24 @@ class RoundTripTests(StringsTestCase):
 
     @AT_LEISURE
     @given(INTERNET)
-    def test_a_scheme_that_is_a_prefix(self, url: TransportURL) -> None:
+    def test_a_url_whose_scheme_is_a_prefix_is_an_endpoint_string(self, url: TransportURL) -> None:
         """Where Twisted leaves the scheme free, the URL is an endpoint string as it is."""
         if url.scheme == "tlsv1.2" and not (":" in url.host and url.options):
             self.assertEqual(self.understood(str(url)), url)
 
     @AT_LEISURE
     @given(TRANSPORTS)
-    def test_quote(self, url: TransportURL) -> None:
-        """``quote()`` gives the endpoint string of any URL."""
+    def test_endpoint_string_quotes_any_url(self, url: TransportURL) -> None:
+        """``endpoint_string()`` gives the endpoint string of any URL."""
         self.assertEqual(self.understood(txtransport.endpoint_string(url)), url)
         self.assertEqual(self.understood(txtransport.endpoint_string(str(url))), url)
 
     @AT_LEISURE
     @given(st.lists(PIECES, max_size=4), st.dictionaries(st.text(max_size=8), PIECES, max_size=2))
-    def test_anything_at_all(self, args: list[Any], kwargs: dict[str, Any]) -> None:
-        """Whatever Twisted takes apart is a URL, or is refused in our words."""
+    def test_any_parts_are_a_url_or_are_refused(
+        self, args: list[Any], kwargs: dict[str, Any]
+    ) -> None:
+        """Whatever Twisted has split is a URL, or is refused with one of our errors."""
         for prefix in ("transport", "tlsv1.2"):
             with contextlib.suppress(InvalidTransport, InvalidOption):
                 self.assertIsInstance(strings.url_from_parts(prefix, args, kwargs), TransportURL)
@@ -133,7 +135,7 @@ class RoundTripTests(StringsTestCase):
 class ReadingTests(StringsTestCase):
     """Endpoint strings, one by one."""
 
-    def test_as_they_are_written(self) -> None:
+    def test_usual_forms_are_read(self) -> None:
         """Forms that people use, and what Twisted makes of them."""
         tls = TransportURL("tls", "0.0.0.0", 8443, options=(("alpn_protocols", "h2"),))
         rows = {
@@ -155,13 +157,13 @@ class ReadingTests(StringsTestCase):
             self.assertEqual(self.understood(description), transport)
             self.assertEqual(self.understood(description.encode()), transport)
 
-    def test_only_the_first_equals_sign_counts(self) -> None:
+    def test_a_value_may_contain_equals_signs(self) -> None:
         """A value may have more of them."""
         understood = self.understood("transport:tls://h:1?SNI_server_certs=a=b,c=d")
         self.assertEqual(understood.options, (("SNI_server_certs", "a=b,c=d"),))
 
-    def test_a_raw_colon_in_a_value(self) -> None:
-        """It is never taken for a port or for part of an address."""
+    def test_a_raw_colon_in_a_value_is_never_part_of_the_address(self) -> None:
+        """Such a colon is never taken for that of a port or of an IPv6 address."""
         for description in (
             "transport:tls://[::1]?bindto=1.2.3.4:5000",
             "transport:tls://[::1]:443?bindto=1.2.3.4:5000",
@@ -180,8 +182,8 @@ class ReadingTests(StringsTestCase):
                 self.assertIn("%3A or %5C", message)
                 self.assertIn("txtransport.endpoint_string(url)", message)
 
-    def test_what_twisted_swallows(self) -> None:
-        """A raw backslash is gone before anyone sees it; %5C and quoting bring it through."""
+    def test_a_backslash_must_be_quoted(self) -> None:
+        """Twisted removes a raw backslash; %5C and quoting keep it."""
         rows = {
             "transport:tls://h:1?passphrase=a\\q": "aq",
             "transport:tls://h:1?passphrase=a%5Cq": "a\\q",
@@ -193,7 +195,7 @@ class ReadingTests(StringsTestCase):
                 self.understood(description).options, (("passphrase", passphrase),), description
             )
 
-    def test_what_twisted_itself_refuses(self) -> None:
+    def test_what_twisted_refuses_is_no_endpoint(self) -> None:
         """White space around it, a backslash at its end, other alphabets: no endpoint at all."""
         for description in (
             " transport:tcp://h:1",
@@ -206,7 +208,7 @@ class ReadingTests(StringsTestCase):
                     (ValueError, RuntimeError), from_string, MemoryReactorClock(), description
                 )
 
-    def test_options_called_like_arguments(self) -> None:
+    def test_options_called_like_arguments_are_refused(self) -> None:
         """``reactor``, ``self`` and the like are no options, and nothing worse."""
         for name in ("reactor", "self", "prefix", "args", "kwargs", "cls"):
             self.assertIn("there is no option", self.refusal(
@@ -215,17 +217,17 @@ class ReadingTests(StringsTestCase):
             self.refusal(f"tlsv1.2:{name}=1")
             self.refusal(f"transport:tcp://h:1:{name}=1")
 
-    def test_nothing_at_all(self) -> None:
+    def test_a_prefix_alone_is_refused(self) -> None:
         """A prefix alone is no URL."""
         for description in ("transport", "transport:", "transport:url=", "tlsv1.2:", "tlsv1.2://"):
             self.refusal(description)
 
-    def test_bytes_that_are_no_text(self) -> None:
+    def test_bytes_that_are_not_utf_8_are_refused(self) -> None:
         """Bytes are UTF-8; others are refused, and not shown."""
         for description in (b"transport:h:1\xff", b"transport:tls://h:1?passphrase=\xff"):
             self.assertEqual(self.refusal(description), "the endpoint string is not UTF-8")
 
-    def test_no_passphrase_gets_out(self) -> None:
+    def test_no_message_shows_a_passphrase(self) -> None:
         """Whatever is wrong with a string, its secrets are not in the message."""
         for description in (
             "transport:tls://h:1?passphrase=hunter2:hunter2=hunter2",
@@ -244,7 +246,7 @@ class ReadingTests(StringsTestCase):
 class PrefixTests(StringsTestCase):
     """The prefixes that only explain, and those that do."""
 
-    def test_what_cannot_be_had_says_why(self) -> None:
+    def test_an_unavailable_scheme_is_refused_with_the_reason(self) -> None:
         """SSL 2.0 and 3.0 are refused with the reason and the OpenSSL that is linked."""
         for prefix, rfc in (("sslv2", "RFC 6176"), ("sslv3", "RFC 7568")):
             for description in (f"{prefix}://h:443", f"transport:{prefix}://h:443"):
@@ -252,12 +254,12 @@ class PrefixTests(StringsTestCase):
                 self.assertIn(rfc, message)
                 self.assertIn("linked here: OpenSSL", message)
 
-    def test_datagrams_are_no_stream(self) -> None:
+    def test_udp_is_refused_for_streams(self) -> None:
         """An endpoint string is for streams; for UDP there is something else."""
         for description in ("udp://h:53", "transport:udp://h:53"):
             self.assertIn("use txtransport.datagram(…)", self.refusal(description))
 
-    def test_each_of_ours_makes_endpoints(self) -> None:
+    def test_each_available_prefix_makes_endpoints(self) -> None:
         """For clients and for servers, every prefix that can be had works."""
         cert = f"local_cert={certificates.site()}"
         for prefix in ("transport:tls", "tlsv1.0", "tlsv1.1", "tlsv1.2", "tlsv1.3"):
@@ -271,7 +273,7 @@ class PrefixTests(StringsTestCase):
         endpoint = clientFromString(MemoryReactorClock(), "tcp:h:80")
         self.assertNotIn("txtransport", type(endpoint).__module__)
 
-    def test_quote_takes_urls_only(self) -> None:
+    def test_endpoint_string_takes_urls_only(self) -> None:
         """What is no URL is not made into an endpoint string."""
         self.assertEqual(strings.endpoint_string("H:1"), "transport:tcp\\://h\\:1")
         self.assertRaises(InvalidTransport, strings.endpoint_string, "http://h")
@@ -279,10 +281,10 @@ class PrefixTests(StringsTestCase):
 
 
 class ConversationTests(LoopbackTestCase):
-    """From a string on both sides to a conversation."""
+    """From a string on both sides to a connection."""
 
-    async def test_there_and_back(self) -> None:
-        """What a string listens on, another string connects to; behind a prefix as well."""
+    async def test_client_and_server_from_strings_connect(self) -> None:
+        """A client from a string connects to a server from a string; with a prefix as well."""
         for listening, calling in (
             ("transport:tcp://127.0.0.1:0", "transport:tcp://127.0.0.1:{}"),
             (f"tlsv1.3://127.0.0.1:0?local_cert={certificates.site()}",
