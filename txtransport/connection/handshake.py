@@ -1,11 +1,11 @@
 """The TLS handshake of one connection, before the application's protocol exists.
 
 Why there is a protocol of ours between the transport and Twisted's TLS layer:
-Twisted builds the application's protocol and calls its ``connectionMade`` as
-soon as TCP is connected, before the handshake, and a protocol that writes
-there believes that somebody verified is listening. So the plain connection
-ends here, on clients and on servers. `HandshakeProtocol` starts TLS above
-itself, with a `_HandshakeListener` in the place of the application's protocol.
+Twisted's TLS endpoints build the application's protocol and call its
+``connectionMade`` as soon as TCP is connected, before the handshake, and what
+it writes then is written for a peer that nobody has verified. So the plain
+connection ends here, on clients and on servers. `HandshakeProtocol` starts TLS
+above itself, with a `_HandshakeListener` in the place of the application's protocol.
 Only when the handshake is complete and the peer verified does it ask the
 application's factory for a protocol and connect that. Until then the factory
 hears nothing but ``doStart`` and ``doStop``. The verdict on the peer is not
@@ -15,33 +15,35 @@ only if the peer was accepted.
 One connection, before, during and after the handshake. The bytes of the peer
 go up; what is written goes down::
 
-        NEGOTIATION             HANDSHAKE                 SECURE
-        only with starttls=
+    NEGOTIATION            HANDSHAKE                  SECURE
+    only with starttls=
 
                                                       application's protocol
-                                _HandshakeListener        ^   |
-                                    ^                     |   | write
-                                    |                     |   v
-                                TLSTransport          TLSTransport
-                                    ^   |                 ^   |
-                                    |   |                 |   |
-                                HandshakeProtocol     HandshakeProtocol
-                                    ^   |                 ^   |
-                                    |   |                 |   |
-        NegotiationProtocol     (NegotiationProtocol) (NegotiationProtocol)
-            ^   |                   ^   |                 ^   |
-            |   v                   |   v                 |   v
-        transport               transport             transport
+                           _HandshakeListener           ^      | write
+                             ^                          |      v
+                           TLSTransport ------+       TLSTransport ------+
+                             ^                |         ^                |
+                             |                |         |                |
+                           HandshakeProtocol  |       HandshakeProtocol  |
+                             ^                |         ^                |
+                             |                |         |                |
+    NegotiationProtocol    NegotiationProtocol|       NegotiationProtocol|
+      ^             |        ^                |         ^                |
+      |             v        |                v         |                v
+    transport              transport                  transport
 
-        timer: the              timer: TLSLifetime,   timer: TLSLifetime, from
-        NegotiationProtocol's   for the handshake     the first close on
+    deadline: that of the  deadline: that of the      deadline: none; from the
+    NegotiationProtocol    TLSLifetime                first close on, that of
+                                                      the TLSLifetime
 
 Who replaces whom:
 
 - `HandshakeProtocol` does not replace the `NegotiationProtocol`, which cannot
   leave the transport. The negotiation drops its dialogue, stops its timer and
   from then on passes every event on to the handshake. Without ``starttls=``
-  there is none, and the transport's protocol is the `HandshakeProtocol`.
+  there is none, and the transport's protocol is the `HandshakeProtocol`. (If
+  TLS is refused and ``starttls_policy=may`` allows it, the negotiation connects
+  the application's protocol itself, in the clear.)
 - The application's protocol replaces the `_HandshakeListener` (it becomes the
   TLS layer's ``wrappedProtocol``), and its ``transport`` is the TLS layer.
 - The `HandshakeProtocol` stays and passes bytes up. Nothing is written through
@@ -66,11 +68,12 @@ Who holds the deadline, one after the other:
 - From the first close on, of either side, `TLSLifetime` holds one for
   ``close_timeout``, and makes another as long as the peer still takes data.
 
-A connection attempt that fails does so for one of these reasons, and whoever
-waits for it is told once: the handshake failed (`HandshakeFailed`, explained
-by `txtransport.tls.failure`), the deadline passed (`TransportTimeout`, with
-the stage), the attempt was cancelled, or the application's factory or protocol
-raised an exception (or the factory built none: ``NoProtocol``).
+An attempt that has come this far fails for one of these reasons, and its
+`ConnectionAttempt.failed` is told once: the handshake failed
+(`HandshakeFailed`, explained by `txtransport.tls.failure`), the deadline passed
+(`TransportTimeout`, with the stage), the attempt was cancelled, TLS could not be
+set up, or the application's factory or protocol raised an exception (or the
+factory built none: ``NoProtocol``).
 """
 
 from __future__ import annotations

@@ -87,9 +87,8 @@ def client(
             reactor, transport_url, creator, settings, transport_url.name, trace
         )
     setter = OptionSetter(() if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM))
-    bindto = sockets.bindto
     return ClientEndpoint(
-        plaintext, setter, reactor, where, settings.deadlines, config, bindto, trace
+        plaintext, setter, reactor, where, settings.deadlines, config, sockets.bindto, trace
     )
 
 

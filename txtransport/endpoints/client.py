@@ -13,7 +13,7 @@ from collections.abc import Callable
 from socket import gaierror
 from typing import Final, cast
 
-from attrs import Factory as Made
+from attrs import Factory as Default
 from attrs import define, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import (
@@ -237,9 +237,9 @@ class _Connecting:
     endpoint: ClientEndpoint
     factory: IProtocolFactory
     stage: str = "look-up"
-    done: Deferred[IProtocol] = Made(lambda self: Deferred(self._cancelled), takes_self=True)
-    _connecting: Deferred[IProtocol | None] = Made(Deferred)
-    _deadline: Deadline = Made(lambda self: self._new_deadline(), takes_self=True)
+    done: Deferred[IProtocol] = Default(lambda self: Deferred(self._cancelled), takes_self=True)
+    _connecting: Deferred[IProtocol | None] = Default(Deferred)
+    _deadline: Deadline = Default(lambda self: self._new_deadline(), takes_self=True)
     _protocol: HandshakeProtocol | NegotiationProtocol | _PlaintextClientProtocol | None = None
     _is_late: bool = False
 

@@ -42,7 +42,7 @@ def resolve_addresses(
     """
     reactor = cast(Reactor, reactor)
 
-    def late(reason: Failure) -> NoReturn:
+    def timed_out(reason: Failure) -> NoReturn:
         reason.trap(DeferredTimeout)
         raise TransportTimeout(where, "look-up", seconds)
 
@@ -52,7 +52,7 @@ def resolve_addresses(
     except Exception:
         # The look-up could not begin: no thread is free, perhaps.
         collecting.done.errback()
-    return collecting.done.addTimeout(seconds, reactor).addErrback(late)
+    return collecting.done.addTimeout(seconds, reactor).addErrback(timed_out)
 
 
 @implementer(IResolutionReceiver)

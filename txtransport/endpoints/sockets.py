@@ -219,21 +219,21 @@ def _bind_socket(
     host: str, port: int, kind: socket.SocketKind, options: SocketOptions
 ) -> socket.socket:
     family = socket.AF_INET6 if is_ipv6(host) else socket.AF_INET
-    made = socket.socket(family, kind)
+    bound = socket.socket(family, kind)
     try:
-        made.setblocking(False)
+        bound.setblocking(False)
         if kind is socket.SOCK_STREAM:
             # Without this, a port that was just closed cannot be bound for a while (TIME_WAIT).
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if options.so_reuseport:
-            made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+            bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             # Always set, since the default differs between systems.
             only = int(bool(options.ipv6_v6only))
-            made.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
-        set_options(made, socket_settings(options, kind))
-        made.bind(socket_address(host, port, kind))
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, only)
+        set_options(bound, socket_settings(options, kind))
+        bound.bind(socket_address(host, port, kind))
     except BaseException:
-        made.close()
+        bound.close()
         raise
-    return made
+    return bound
