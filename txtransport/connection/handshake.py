@@ -46,8 +46,8 @@ Who replaces whom:
   the application's protocol itself, in the clear.)
 - The application's protocol replaces the `_HandshakeListener` (it becomes the
   TLS layer's ``wrappedProtocol``), and its ``transport`` is the TLS layer.
-- The `HandshakeProtocol` stays and passes bytes up. Nothing is written through
-  it: the TLS layer writes to the transport itself.
+- The `HandshakeProtocol` stays and passes bytes up. What the application writes
+  does not go through it: the TLS layer writes to the transport itself.
 - At the end a `_ClosingProtocol` replaces the protocol above the TLS layer, to
   give it the reason that `TLSLifetime` has found.
 
