@@ -41,7 +41,7 @@ def page() -> Iterator[str]:
 
 def transport(row: Scheme) -> tuple[str, ...]:
     """One transport's cells."""
-    return f"`{row.name}`", row.meaning, f"no: {row.refusal}" if row.refusal else "yes"
+    return f"`{row.name}`", row.meaning, f"no: {row.reason}" if row.reason else "yes"
 
 
 def option(row: Option) -> tuple[str, ...]:

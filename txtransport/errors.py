@@ -194,15 +194,30 @@ class BadCertificateFile(InvalidOption):
 class TransportUnavailable(TransportError):
     """A scheme that is known and cannot be used here.
 
+    Args:
+        scheme: The scheme's name.
+        reason: Why it cannot be used.
+        remedy: What to use instead.
+        note: What else there is to know, for the end of the text.
+
     Attributes:
         scheme: The scheme's name.
     """
 
     cause = "unavailable"
 
-    def __init__(self, scheme: str, reason: str) -> None:
-        super().__init__(f"{scheme}:// is not available: {reason}")
+    def __init__(self, scheme: str, reason: str, remedy: str = "", note: str = "") -> None:
+        self._summary = f"{scheme}:// is not available: {reason}"
+        parts = (self._summary, f"; {remedy}" if remedy else "", f" ({note})" if note else "")
+        super().__init__("".join(parts))
         self.scheme = scheme
+        self.remedy = remedy
+        self.evidence = (note,) if note else ()
+
+    @property
+    def summary(self) -> str:
+        """Why the scheme cannot be used, without what to use instead."""
+        return self._summary
 
 
 class TransportTimeout(TransportError):

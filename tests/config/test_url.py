@@ -577,7 +577,7 @@ class SecretTests(UrlTestCase):
         self.assertIn(SECRET, str(transport))
         shown = "tls://h:1?passphrase=***&local_cert=a&timeout=1"
         self.assertEqual(transport.redacted(), shown)
-        self.assertEqual(repr(transport), f"<Transport {shown}>")
+        self.assertEqual(repr(transport), f"<TransportURL {shown}>")
         self.assertEqual(transport.location, "tls://h:1")
 
     def test_passwords_of_other_urls_are_hidden(self) -> None:

@@ -87,7 +87,9 @@ class KindTests(ApiTestCase):
             for side in ENTRY_POINTS:
                 error = self.refusal(side, url, TransportUnavailable)
                 self.assertEqual(error.scheme, scheme.name)
-                self.assertIn(scheme.refusal, str(error))
+                self.assertIn(scheme.reason, str(error))
+                self.assertIn(scheme.refusal.summary, error.diagnosis.summary)
+                self.assertEqual(error.diagnosis.remedy, scheme.refusal.remedy)
                 self.assertRegex(str(error), r"\(linked here: OpenSSL [0-9.]+")
 
     def test_what_is_no_url_is_refused(self) -> None:

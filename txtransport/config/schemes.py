@@ -10,6 +10,8 @@ from typing import Final
 
 from attrs import frozen
 
+from txtransport.errors import Diagnosis
+
 __all__ = ["SCHEMES", "Kind", "Scheme", "available_schemes"]
 
 
@@ -46,7 +48,18 @@ class Scheme:
     is_local: bool = False
     version: str | None = None
     is_weak: bool = False
-    refusal: str | None = None
+    refusal: Diagnosis | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Why the scheme is not available and what to use instead, or None when it is."""
+        if self.refusal is None:
+            return None
+        return f"{self.refusal.summary}; {self.refusal.remedy}"
+
+
+def _unavailable(summary: str, remedy: str) -> Diagnosis:
+    return Diagnosis("unavailable", summary, remedy, fault="ours")
 
 
 _ROWS: Final = (
@@ -62,16 +75,20 @@ _ROWS: Final = (
         Kind.STREAM,
         "SSL 2.0",
         is_secure=True,
-        refusal="RFC 6176 prohibits SSL 2.0, which anyone can break, and OpenSSL "
-        "removed it in 1.1.0; use tls:// with a peer that speaks TLS 1.2 or newer",
+        refusal=_unavailable(
+            "RFC 6176 prohibits SSL 2.0, which anyone can break, and OpenSSL removed it in 1.1.0",
+            "use tls:// with a peer that speaks TLS 1.2 or newer",
+        ),
     ),
     Scheme(
         "sslv3",
         Kind.STREAM,
         "SSL 3.0",
         is_secure=True,
-        refusal="RFC 7568 prohibits SSL 3.0 (POODLE, CVE-2014-3566), and OpenSSL is "
-        "built without it; use tls://, or tlsv1.0:// for a peer that cannot be renewed",
+        refusal=_unavailable(
+            "RFC 7568 prohibits SSL 3.0 (POODLE, CVE-2014-3566), and OpenSSL is built without it",
+            "use tls://, or tlsv1.0:// for a peer that cannot be renewed",
+        ),
     ),
     Scheme("unix", Kind.STREAM, "local stream socket", is_local=True),
     Scheme("tls+unix", Kind.STREAM, "TLS over a local stream socket", True, True),
@@ -81,14 +98,16 @@ _ROWS: Final = (
         Kind.DATAGRAM,
         "local datagram socket",
         is_local=True,
-        refusal="local datagrams are not part of this release; use unix:// for a local stream",
+        refusal=_unavailable(
+            "local datagrams are not part of this release", "use unix:// for a local stream"
+        ),
     ),
     Scheme(
         "dtls",
         Kind.DATAGRAM,
         "DTLS 1.2 over UDP",
         is_secure=True,
-        refusal="DTLS is not part of this release; use tls:// for a stream",
+        refusal=_unavailable("DTLS is not part of this release", "use tls:// for a stream"),
     ),
 )
 
@@ -103,4 +122,4 @@ def available_schemes() -> dict[str, str | None]:
         A mapping from each scheme's name to None when the scheme is available,
         or to the reason why it is not.
     """
-    return {row.name: row.refusal for row in _ROWS}
+    return {row.name: row.reason for row in _ROWS}

@@ -107,7 +107,7 @@ class TransportURL:
         return self._written(secrets=True)
 
     def __repr__(self) -> str:
-        return f"<Transport {self.redacted()}>"
+        return f"<TransportURL {self.redacted()}>"
 
     def redacted(self) -> str:
         """The canonical URL with ``***`` for each secret, fit for logs and messages."""

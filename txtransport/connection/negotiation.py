@@ -32,8 +32,8 @@ from txtransport.connection.deadline import Deadline
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step
-from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.connection.twisted_types import TCPTransport
+from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.errors import (
     NegotiationError,
     PeerLeft,

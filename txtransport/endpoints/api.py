@@ -163,9 +163,9 @@ def _resolve(
     transport_url = with_port(url, port)
     scheme = SCHEMES[transport_url.scheme]
     if scheme.refusal is not None:
-        raise TransportUnavailable(
-            scheme.name, f"{scheme.refusal} (linked here: {openssl_version()})"
-        )
+        why = scheme.refusal
+        linked = f"linked here: {openssl_version()}"
+        raise TransportUnavailable(scheme.name, why.summary, why.remedy, linked)
     return transport_url, scheme, resolve(transport_url, options, side, kind)
 
 

@@ -53,13 +53,12 @@ from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_famil
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import refuse_other_family
 from txtransport.errors import InvalidTransport, TransportTimeout
+from txtransport.starttls.tls_record import is_alert
 
 __all__ = ["ClientEndpoint", "HostnameEndpoint", "plaintext_endpoint", "socket_path"]
 
 _log: Final = Logger()
 
-# The first bytes of a TLS record with an alert (RFC 8446, 5.1).
-_ALERT: Final = b"\x15\x03"
 # Seconds that Twisted's own timeouts are longer than our deadline, so that it
 # is the deadline that expires.
 _MARGIN = 5.0
@@ -357,7 +356,7 @@ class _PlaintextClientProtocol(PendingProtocol):
     def dataReceived(self, data: bytes) -> None:
         if not self._has_received:
             self._has_received = True
-            if data[:2] == _ALERT:
+            if is_alert(data):
                 _log.info(
                     "{where}: the peer answered with an alert of TLS: this port wants tls://",
                     where=self._where,

@@ -45,6 +45,7 @@ from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.resolve import resolve_addresses
 from txtransport.endpoints.sockets import bind_socket, refuse_ipv6_alone
 from txtransport.errors import InvalidTransport
+from txtransport.starttls.tls_record import begins_handshake
 
 __all__ = [
     "LocalListener",
@@ -359,16 +360,12 @@ class PlaintextServerFactory(Factory):
             peer: The client's address.
             data: The first bytes that have arrived from it.
         """
-        if data[:2] == _HANDSHAKE and not self._has_logged:
+        if len(data) > 1 and begins_handshake(data) and not self._has_logged:
             self._has_logged = True
             _log.info(
                 "{peer}: the client began with TLS at {where}, which is in the clear: if it gets "
                 "no answer, it wants tls:// there", peer=peer, where=self._where,
             )  # fmt: skip
-
-
-# The first bytes of a TLS record of the handshake (RFC 8446, 5.1).
-_HANDSHAKE: Final = b"\x16\x03"
 
 
 class _PlaintextProtocol(PendingProtocol):

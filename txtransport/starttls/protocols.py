@@ -35,7 +35,7 @@ from txtransport.starttls import (
 from txtransport.starttls.wire import Speaker
 from txtransport.text import short_repr
 
-__all__ = ["STARTTLS_PROTOCOLS", "StartTLSProtocol", "starttls_protocol"]
+__all__ = ["STARTTLS_PROTOCOLS", "USUAL_STARTTLS", "StartTLSProtocol", "starttls_protocol"]
 
 
 def _end_of_line(data: bytes) -> int:
@@ -147,6 +147,14 @@ _ROWS: Final = (
 
 STARTTLS_PROTOCOLS: Final = {row.name: row for row in _ROWS}
 """Every row of the table, by its name."""
+
+# Of two protocols with one port the table has the more usual first, so it is
+# entered last.
+USUAL_STARTTLS: Final = {
+    25: "smtp",
+    **{row.port: row.name for row in reversed(_ROWS) if row.port is not None},
+}
+"""Ports at which servers usually begin in the clear, and the name of their protocol."""
 
 
 def starttls_protocol(given: str | StartTLSProtocol) -> StartTLSProtocol:

@@ -50,7 +50,7 @@ class TransportsTests(MainTestCase):
         rows = {row["name"]: row for row in json.loads(output)["transports"]}
         self.assertEqual([*rows], [*SCHEMES])
         for name, row in rows.items():
-            self.assertEqual(row["reason"], SCHEMES[name].refusal)
+            self.assertEqual(row["reason"], SCHEMES[name].reason)
             self.assertIs(row["available"], row["reason"] is None)
         self.assertEqual(
             rows["tlsv1.0"],

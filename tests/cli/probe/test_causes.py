@@ -19,6 +19,7 @@ from txtransport.cli.probe.probing import probe
 from txtransport.cli.probe.report import ProbeReport
 from txtransport.cli.probe.text import as_text
 from txtransport.cli.terminal import TerminalStyle
+from txtransport.starttls.protocols import USUAL_STARTTLS
 from txtransport.testing.devcert import Authority, self_signed
 
 NOW: Final = datetime.now(timezone.utc)
@@ -215,9 +216,7 @@ class PlainPeerTests(CausesTestCase):
 
     async def test_shared_port_names_its_most_common_protocol(self) -> None:
         """Where several protocols share a port, the most common one is named."""
-        self.assertEqual(
-            (recorder.USUAL_STARTTLS[5432], recorder.USUAL_STARTTLS[3389]), ("postgres", "rdp")
-        )
+        self.assertEqual((USUAL_STARTTLS[5432], USUAL_STARTTLS[3389]), ("postgres", "rdp"))
 
     async def test_silent_peer_may_wait_for_plain_text(self) -> None:
         """For a peer that says nothing, the remedy asks whether it waits for plain text."""

@@ -73,7 +73,7 @@ def run(chosen: argparse.Namespace) -> int:
     width = shutil.get_terminal_size().columns
     lines = [*table_lines([*map(_as_row, rows)], width)]
     if scheme is not None and scheme.refusal is not None:
-        lines += ["", *wrap(f"{scheme.name}:// is not available: {scheme.refusal}", width)]
+        lines += ["", *wrap(f"{scheme.name}:// is not available: {scheme.reason}", width)]
     write_output("\n".join(lines) + "\n")
     return 0
 

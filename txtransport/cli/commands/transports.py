@@ -40,7 +40,7 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _as_row(scheme: Scheme) -> tuple[str, ...]:
-    answer = "yes" if scheme.refusal is None else f"no: {scheme.refusal}"
+    answer = "yes" if scheme.refusal is None else f"no: {scheme.reason}"
     return scheme.name, scheme.meaning, answer
 
 
@@ -49,7 +49,7 @@ def _as_document(scheme: Scheme) -> dict[str, object]:
         "name": scheme.name,
         "meaning": scheme.meaning,
         "available": scheme.refusal is None,
-        "reason": scheme.refusal,
+        "reason": scheme.reason,
         "kind": scheme.kind.value,
         "secure": scheme.is_secure,
         "local": scheme.is_local,

@@ -31,10 +31,10 @@ from txtransport.connection.trace import Event, Step
 from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.endpoints.network_errors import diagnosis_of
 from txtransport.errors import HandshakeFailed, TransportTimeout
-from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
+from txtransport.starttls.protocols import USUAL_STARTTLS
 from txtransport.tls.certificate import summarize_chain
 
-__all__ = ["USUAL_STARTTLS", "ProbeRecorder", "ProgressCallback"]
+__all__ = ["ProbeRecorder", "ProgressCallback"]
 
 ProgressCallback = Callable[[str], object]
 """Is told what is going on, in a few words."""
@@ -200,16 +200,6 @@ _EVENT_HANDLERS: Final = {
     Step.CONNECTED: ProbeRecorder._address_connected,
     Step.NEGOTIATED: ProbeRecorder._negotiated,
 }
-
-
-USUAL_STARTTLS: Final = {
-    protocol.port: protocol.name
-    # Of several protocols with one port, the table has the most common first:
-    # in reverse order it is the last to be entered.
-    for protocol in reversed(STARTTLS_PROTOCOLS.values())
-    if protocol.port is not None
-}
-"""The STARTTLS protocol that is usual at a port, by its number."""
 
 
 def _usual_protocol_hint(url: TransportURL, error: BaseException) -> str:
