@@ -1,1 +1,4 @@
-"""TLS: the policy, its files, its contexts, and what came of a handshake."""
+"""One TLS connection in memory: from a policy and its files to a verified session.
+
+The only folder that knows OpenSSL. Nothing in it knows Twisted.
+"""

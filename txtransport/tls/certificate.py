@@ -1,14 +1,14 @@
-"""What a certificate says, as words: for a report, never for a decision.
+"""What a certificate says, as text for a report; nothing here decides about trust.
 
-All of it is a stranger's: each text is escaped and bounded, and what cannot be
-read is called so.
+All text comes from the peer: it is escaped and bounded, and a field that cannot
+be read is shown as `UNREADABLE`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from datetime import datetime
-from typing import Any, Final
+from typing import Final, TypeVar
 
 from attrs import frozen
 from cryptography import x509
@@ -19,12 +19,17 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from txtransport.tls.pem import display_issuer, display_subject
 
+__all__ = ["UNREADABLE", "CertificateSummary", "summarize_chain"]
+
 UNREADABLE: Final = "unreadable"
+"""Stands for a field that cryptography cannot parse."""
 
-_NAMES: Final = 100
-_LONGEST: Final = 253
+_Field = TypeVar("_Field")
 
-_SIGNATURES: Final = {
+_MAX_NAMES: Final = 100
+_MAX_NAME_LENGTH: Final = 253  # RFC 1035, section 2.3.4.
+
+_SIGNATURE_NAMES: Final = {
     oid: name.lower().replace("_", "-")
     for name, oid in vars(SignatureAlgorithmOID).items()
     if isinstance(oid, x509.ObjectIdentifier)
@@ -33,17 +38,17 @@ _SIGNATURES: Final = {
 
 @frozen
 class CertificateSummary:
-    """One certificate.
+    """The fields of one certificate that a report shows.
 
     Attributes:
-        subject: Whom it is about (RFC 4514).
-        issuer: Who vouches for it.
-        names: Whom it is for (SANs), 100 at the most.
-        not_before: When it begins to be valid, in UTC.
-        not_after: When it ends to be.
-        key: The kind and the size of its key: ``EC secp256r1``, ``RSA 2048 bits``.
-        signature: How it is signed: ``ecdsa-with-sha256``.
-        is_authority: Whether it may issue others.
+        subject: The subject's distinguished name (RFC 4514).
+        issuer: The issuer's distinguished name (RFC 4514).
+        names: The subject alternative names, at most 100.
+        not_before: The start of its validity, in UTC.
+        not_after: The end of its validity, in UTC.
+        key: The kind and size of its public key: ``EC secp256r1``, ``RSA 2048 bits``.
+        signature: The signature algorithm: ``ecdsa-with-sha256``.
+        is_authority: Whether it may issue other certificates (RFC 5280, section 4.2.1.9).
         fingerprint: Its SHA-256 digest, 64 hex digits: what ``peer_fingerprint`` takes.
     """
 
@@ -59,47 +64,55 @@ class CertificateSummary:
 
     @property
     def is_own_issuer(self) -> bool:
-        """Whether it names itself as its issuer, as roots do."""
+        """Whether issuer and subject are the same name, as in root certificates."""
         return self.issuer == self.subject
 
     def days_left(self, now: datetime) -> int:
-        """Whole days until it ends to be valid, rounded down; negative when it has."""
+        """Whole days until the certificate expires, rounded down.
+
+        Args:
+            now: The present, in UTC.
+
+        Returns:
+            The days; negative when the certificate has expired.
+        """
         return (self.not_after - now).days
 
 
 def summarize_chain(chain: Iterable[x509.Certificate]) -> tuple[CertificateSummary, ...]:
-    """Each certificate of a chain, in its order."""
+    """Describe each certificate of a chain, in the order given."""
     return tuple(map(_summarize, chain))
 
 
 def _summarize(certificate: x509.Certificate) -> CertificateSummary:
     algorithm = certificate.signature_algorithm_oid
     return CertificateSummary(
-        _bare_address(display_subject(certificate)),
-        _bare_address(display_issuer(certificate)),
+        _without_quotes(display_subject(certificate)),
+        _without_quotes(display_issuer(certificate)),
         _read(lambda: _names(certificate), (UNREADABLE,)),
         certificate.not_valid_before_utc,
         certificate.not_valid_after_utc,
         _read(lambda: _key(certificate.public_key()), UNREADABLE),
-        _SIGNATURES.get(algorithm, algorithm.dotted_string),
+        _SIGNATURE_NAMES.get(algorithm, algorithm.dotted_string),
         _read(lambda: _is_authority(certificate), False),
         certificate.fingerprint(hashes.SHA256()).hex(),
     )
 
 
-def _read(look: Callable[[], Any], otherwise: Any) -> Any:
+def _read(read: Callable[[], _Field], unreadable: _Field) -> _Field:
+    """A field's value: empty when its extension is missing, `unreadable` when it is malformed."""
     try:
-        return look()
+        return read()
     except x509.ExtensionNotFound:
-        return type(otherwise)()
+        return type(unreadable)()
     except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
-        return otherwise
+        return unreadable
 
 
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     names = [name.value for name in found if not isinstance(name, x509.OtherName)]
-    return tuple(ascii(str(name)[:_LONGEST])[1:-1] for name in names[:_NAMES])
+    return tuple(ascii(str(name)[:_MAX_NAME_LENGTH])[1:-1] for name in names[:_MAX_NAMES])
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:
@@ -107,7 +120,7 @@ def _is_authority(certificate: x509.Certificate) -> bool:
     return found.value.ca
 
 
-def _key(key: Any) -> str:
+def _key(key: object) -> str:
     if isinstance(key, ec.EllipticCurvePublicKey):
         return f"EC {key.curve.name}"
     kind = type(key).__name__.removeprefix("_").removesuffix("PublicKey")
@@ -115,6 +128,6 @@ def _key(key: Any) -> str:
     return kind if size is None else f"{kind} {size} bits"
 
 
-def _bare_address(text: str) -> str:
-    """Without the quotes that stand around a name in a sentence."""
+def _without_quotes(text: str) -> str:
+    """A displayed name without its quotes; ``nobody`` for an empty one."""
     return text[1:-1] if text[:1] in ("'", '"') else text or "nobody"

@@ -1,14 +1,14 @@
-"""Policy to context: what OpenSSL has to be told. The one room that builds one.
+"""Turns a policy into an `SSL.Context`; no other module builds one.
 
-A context is built whole, from the policy and the files that it names, and
-never changed afterwards: OpenSSL and pyOpenSSL allow no change to one in use.
+A context is built complete, from the policy and the files that the policy
+names, and never changed afterwards: pyOpenSSL forbids changes to a context
+that is in use.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from typing import Any, Final
+from typing import Final
 
 from OpenSSL import SSL, crypto
 
@@ -17,6 +17,8 @@ from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.text import short_repr
 from txtransport.tls import pem
 from txtransport.tls.verification import info_callback, verify_callback
+
+__all__ = ["build_context"]
 
 _VERSIONS: Final = {
     "1.0": SSL.TLS1_VERSION,
@@ -32,16 +34,20 @@ _MODES: Final = {
 
 
 def build_context(policy: TLSPolicy, side: Side) -> SSL.Context:
-    """A context that keeps to a policy.
+    """Build the OpenSSL context that enforces a policy.
 
     Args:
-        policy: Whoever the peer is, its name is not looked at.
-        side: Who will speak by it.
+        policy: What to enforce. Its `peer_name` is ignored, so that one
+            context serves connections to any number of peers.
+        side: Whether the context is for clients or for servers.
+
+    Returns:
+        A new context; its certificate, trust and callbacks are set.
 
     Raises:
         BadCertificateFile: A file that the policy names cannot be used.
-        InvalidOption: OpenSSL will not have a cipher list or a certificate,
-            or a server has none.
+        InvalidOption: OpenSSL does not accept the cipher list, cannot read
+            the platform's trust store, or a server has no certificate.
     """
     own = pem.identity(policy)
     context = _context(policy, side, own)
@@ -60,7 +66,7 @@ def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Con
     context.set_max_proto_version(_VERSIONS[policy.max_version])
     context.set_options(_options(policy))
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
-    # Tickets carry the session; OpenSSL's own cache would only hold memory.
+    # Tickets carry the session, so OpenSSL's own cache would only use memory.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(b"txtransport")
     _set_ciphers(context, policy)
@@ -74,7 +80,7 @@ def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Con
     if is_client and protocols:
         context.set_alpn_protos(protocols)
     if not is_client:
-        context.set_alpn_select_callback(_alpn_selector(protocols))
+        _select_alpn(context, protocols)
         context.set_info_callback(info_callback)
     return context
 
@@ -91,12 +97,13 @@ def _options(policy: TLSPolicy) -> int:
 def _set_ciphers(context: SSL.Context, policy: TLSPolicy) -> None:
     if policy.ciphers is None and policy.security_level is None:
         return
-    # Ciphers without authentication or encryption are no TLS at all.
+    # Never without authentication or encryption, whatever the list says.
     wanted = f"{policy.ciphers or 'DEFAULT'}:!aNULL:!eNULL"
     if policy.security_level is not None:
         wanted += f":@SECLEVEL={policy.security_level}"
     try:
-        # For OpenSSL a NUL would be the end of the list.
+        # OpenSSL reads the list as a C string: a NUL would end it, and drop
+        # what is appended above.
         context.set_cipher_list(wanted.replace("\0", "?").encode("ascii"))
     except (SSL.Error, UnicodeEncodeError) as problem:
         raise InvalidOption(
@@ -158,7 +165,13 @@ def _reasons(problem: SSL.Error | crypto.Error) -> str:
 
 
 def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
-    """Choose the certificate by the name that the client asks for (RFC 6066, 3)."""
+    """Choose the certificate by the name that the client sends (SNI: RFC 6066, section 3).
+
+    Each entry of `SNI_server_certs` gets a context of its own, and the
+    callback moves the connection to it. An exact name goes before a wildcard;
+    for any other name the connection keeps the first context, with
+    `local_cert`.
+    """
     named = {
         name: _context(policy, Side.SERVER, pem.read_identity(policy, "SNI_server_certs", path))
         for name, path in policy.SNI_server_certs
@@ -175,14 +188,16 @@ def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
     context.set_tlsext_servername_callback(choose)
 
 
-def _alpn_selector(ours: list[bytes]) -> Callable[[SSL.Connection, list[bytes]], Any]:
-    """The server's choice of an application protocol.
+def _select_alpn(context: SSL.Context, ours: list[bytes]) -> None:
+    """Select the application protocol on a server, by the server's preference.
 
-    No overlap is no reason to end a handshake: the guest sees None and
-    decides. Without any callback Twisted's own answers with an alert.
+    The handshake goes on when client and server have none in common: the
+    application's protocol then finds `Session.alpn_protocol` None, and decides.
+    The callback is set even when `ours` is empty, because Twisted would
+    otherwise install one of its own that refuses every client offering ALPN.
     """
-
-    def choose(connection: SSL.Connection, offered: list[bytes]) -> Any:
-        return next((name for name in ours if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
-
-    return choose
+    context.set_alpn_select_callback(
+        lambda connection, offered: next(
+            (name for name in ours if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS
+        )
+    )

@@ -1,12 +1,11 @@
-"""Policy to connection, over a context that is shared.
+"""Makes TLS connections for a policy; endpoints with equal policies share a context.
 
 A context is costly (with the platform's trust 4 ms and a megabyte) and a
-connection is cheap (4 µs), so one context serves every endpoint with an equal
-policy. When a file that the policy names changes, a new context takes the old
-one's place, and when the new one cannot be built, the old one goes on and the
-reason is told.
+connection is cheap (4 µs). When a file that the policy names changes, a new
+context replaces the shared one. When the new one cannot be built, the old one
+stays in use and `SharedContext.problem` says why.
 
-What the peer's certificate must be is `txtransport.tls.verification`'s to say.
+What the peer's certificate must be is decided in `txtransport.tls.verification`.
 """
 
 from __future__ import annotations
@@ -30,23 +29,28 @@ from txtransport.tls.identity import expected_name
 from txtransport.tls.session_cache import SessionCache
 from txtransport.tls.verification import verify_after_handshake
 
-# Tickets are sealed with a key of the context's own, which OpenSSL never
-# changes; a day is how long a stolen one may open old conversations.
-_A_DAY: Final = 86400.0
-_A_MINUTE: Final = 60.0
-_CONTEXTS: Final = 256
+__all__ = ["ConnectionCreator", "SharedContext", "connection_creator", "openssl_version"]
+
+# A server encrypts its tickets with a key of its context, which OpenSSL never
+# changes. With a stolen key, recorded TLS 1.2 connections can be decrypted, as
+# far back as their tickets were encrypted with it. So a context, and with it
+# the key, is used for a day at most (seconds).
+_MAX_AGE: Final = 86400.0
+_RETRY_INTERVAL: Final = 60.0
+_MAX_CONTEXTS: Final = 256
 
 
 @frozen
 class ConnectionCreator:
-    """Makes connections that keep to one policy.
+    """Makes the connections of one endpoint.
 
     Attributes:
-        policy: The policy, with the peer's name as certificates have it.
-        side: Who we are.
-        place: What sessions are kept by (host and port), or None for no
-            resumption.
-        shared: The context and the sessions, shared by equal policies.
+        policy: The policy; its `peer_name` is in the form that certificates
+            use (`expected_name`).
+        side: Whether the connections are a client's or a server's.
+        peer: Where a client connects to (host and port), the key under which
+            its sessions are cached; None for no resumption.
+        context: The context and the cached sessions, shared by equal policies.
     """
 
     policy: TLSPolicy
@@ -55,7 +59,11 @@ class ConnectionCreator:
     context: SharedContext = field(repr=False)
 
     def connection(self) -> TLSConnection:
-        """A new connection, ready for its handshake."""
+        """Make a connection for one handshake.
+
+        On clients it names the peer (SNI) and offers a cached session, which
+        is then no longer in the cache.
+        """
         context = self.context.current()
         made = TLSConnection(context, self.policy, self.side, verify_after_handshake)
         if self.side is Side.CLIENT:
@@ -69,7 +77,14 @@ class ConnectionCreator:
         return made
 
     def ended(self, connection: TLSConnection) -> None:
-        """Keep what can be kept of a connection that was complete and is over."""
+        """Cache the session of a client's connection for a later one.
+
+        Nothing is kept of a connection whose context has been replaced since:
+        its session was verified with the old files.
+
+        Args:
+            connection: Made here; its handshake was complete, and it is over.
+        """
         if (
             self.peer
             and self.side is Side.CLIENT
@@ -83,18 +98,19 @@ class ConnectionCreator:
         return self.peer, self.policy.peer_name
 
 
-def connection_creator(policy: TLSPolicy, side: Side, place: Hashable = None) -> ConnectionCreator:
-    """The creator for a policy.
+def connection_creator(policy: TLSPolicy, side: Side, peer: Hashable = None) -> ConnectionCreator:
+    """Return the creator for a policy; build its context unless an equal policy has one.
 
     Args:
         policy: With `peer_name`, unless it does not verify names.
-        side: Who we are.
-        place: For clients, host and port: what sessions are kept by.
+        side: Whether the connections are a client's or a server's.
+        peer: Where a client connects to (host and port), the key under which
+            its sessions are cached; None for no resumption.
 
     Raises:
         BadCertificateFile: A file that the policy names cannot be used.
-        InvalidOption: OpenSSL will not have a cipher list, or the peer's name
-            is missing or none.
+        InvalidOption: OpenSSL does not accept an option (`build_context`), or
+            `peer_name` is missing or is not a name.
     """
     name = policy.peer_name
     if name is not None:
@@ -102,7 +118,7 @@ def connection_creator(policy: TLSPolicy, side: Side, place: Hashable = None) ->
     elif policy.verifies_name(side):
         raise InvalidOption("peer_name", "peer_name is missing: without it no certificate "
                             "can be checked")  # fmt: skip
-    return ConnectionCreator(policy, side, place, _shared_context(policy, side))
+    return ConnectionCreator(policy, side, peer, _shared_context(policy, side))
 
 
 def _expected(name: str) -> str:
@@ -116,25 +132,26 @@ def _expected(name: str) -> str:
 
 
 def openssl_version() -> str:
-    """The OpenSSL that is linked, such as ``OpenSSL 4.0.3``."""
+    """The name and version of the OpenSSL that pyOpenSSL uses: ``OpenSSL 4.0.3``."""
     return SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode("ascii", "replace")[:40]
 
 
 class SharedContext:
-    """The context of one policy on one side.
+    """The current context for a policy and a side; replaced when its files change.
 
     Args:
-        policy: Without the peer's name.
-        side: Who uses it.
-        clock: Seconds, monotonic.
+        policy: Without `peer_name`.
+        side: Whether the context is for clients or for servers.
+        clock: Returns seconds that never run backwards.
 
     Attributes:
-        sessions: What clients may resume; gone with the context it belongs to.
-        problem: Why the files, as they are now, cannot be used; None when all
-            is well.
+        sessions: The sessions that clients can resume with the current
+            context; a new context begins with an empty cache.
+        problem: Why the latest attempt to replace the context failed; None
+            when it did not.
 
     Raises:
-        InvalidOption: The context cannot be built.
+        InvalidOption: The first context cannot be built.
     """
 
     def __init__(
@@ -144,20 +161,21 @@ class SharedContext:
         self.side = side
         self.sessions = SessionCache()
         self.problem: InvalidOption | None = None
-        self._is_told = True
+        self._is_reported = True
         self._clock = clock
         self._files = pem.policy_files(policy)
         self._stamp = pem.file_stamps(self._files)
-        self._due = clock() + _A_DAY
+        self._due = clock() + _MAX_AGE
         self._context = build_context(policy, side)
 
     def current(self) -> SSL.Context:
-        """The context, made anew if a file has changed or a day has passed.
+        """Return the context, a new one if a file has changed or a day has passed.
 
-        A context that cannot be made anew goes on, and `problem` says why. A
-        certificate is replaced file by file, so the next change brings
-        another attempt; so does the next minute, since the reason need not
-        lie in the files (too many are open, say).
+        When a new context cannot be built, the old one stays in use and
+        `problem` says why. The next change of a file leads to another
+        attempt, because certificate and key are often replaced one after the
+        other. So does the next minute, because the reason may lie outside the
+        files (the process has too many files open, for example).
         """
         stamp, now = pem.file_stamps(self._files), self._clock()
         if stamp == self._stamp and now < self._due:
@@ -166,17 +184,17 @@ class SharedContext:
         try:
             self._context = build_context(self.policy, self.side)
         except InvalidOption as problem:
-            self._is_told = self._is_told and str(problem) == str(self.problem)
-            self.problem, self._due = problem, now + _A_MINUTE
+            self._is_reported = self._is_reported and str(problem) == str(self.problem)
+            self.problem, self._due = problem, now + _RETRY_INTERVAL
         else:
-            self.problem, self._due = None, now + _A_DAY
+            self.problem, self._due = None, now + _MAX_AGE
             self.sessions = SessionCache()
         return self._context
 
     def reload_error(self) -> InvalidOption | None:
-        """A problem that nobody has been told of; asking is being told."""
-        is_told, self._is_told = self._is_told, True
-        return None if is_told else self.problem
+        """Return `problem` once, for the log: None until there is another one."""
+        is_reported, self._is_reported = self._is_reported, True
+        return None if is_reported else self.problem
 
 
 _contexts: OrderedDict[tuple[TLSPolicy, Side], SharedContext] = OrderedDict()
@@ -187,14 +205,14 @@ def _shared_context(policy: TLSPolicy, side: Side) -> SharedContext:
     shared = _contexts.get(key)
     if shared is None:
         shared = _contexts[key] = SharedContext(*key)
-        if len(_contexts) > _CONTEXTS:
+        if len(_contexts) > _MAX_CONTEXTS:
             _contexts.popitem(last=False)
         return shared
     _contexts.move_to_end(key)
     shared.current()
     if shared.problem is not None:
-        # Whoever asks for an endpoint hears at once that a file is bad; the
-        # endpoints that are there already go on with what they have.
-        # Without the traceback that it grew when it was raised before.
+        # A new endpoint fails at once when a file has become bad; endpoints
+        # made earlier keep the old context. The same exception is raised each
+        # time, so its traceback is reset, which would otherwise grow.
         raise shared.problem.with_traceback(None)
     return shared

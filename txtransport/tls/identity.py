@@ -1,9 +1,9 @@
-"""Whether a certificate is the one that was expected: its name, its digest, its key.
+"""Checks a certificate against the expected name, fingerprint or public key.
 
-Every function answers with the problem, or None when there is none. Whatever
-goes wrong while looking is itself a problem: this room fails closed.
-(Twisted's own check accepts a certificate when the look raises anything but
-``VerificationError``, and with it one without any name.)
+Each ``…_problem`` function returns what is wrong, as text, or None when the
+certificate is good. An exception during a check is a problem as well: the
+module fails closed. (Twisted's own check accepts a certificate when it raises
+anything but ``VerificationError``; so it accepts one without any name.)
 """
 
 from __future__ import annotations
@@ -28,44 +28,58 @@ from txtransport.config.address import (
     without_zone,
 )
 
-_SHOWN: Final = 8
+__all__ = [
+    "certificate_names",
+    "expected_name",
+    "fingerprint_problem",
+    "issuer_place",
+    "name_problem",
+    "pin_problem",
+    "spki_pin",
+]
+
+_MAX_SHOWN: Final = 8
 _NOBODY: Final = "nobody"
-_NAME: Final = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}").fullmatch
+_HOST_NAME: Final = re.compile(r"(?:[a-z0-9_-]{1,63}\.)*[a-z0-9_-]{1,63}").fullmatch
+# By the number of hex digits.
 _DIGESTS: Final = {64: hashlib.sha256, 96: hashlib.sha384, 128: hashlib.sha512}
 
 
 @functools.lru_cache(maxsize=1024)
 def expected_name(given: str) -> str:
-    """The peer's name, as certificates and SNI have it.
+    """Bring the peer's name into the form that certificates and SNI use.
 
     Args:
-        given: A DNS name in any case, international or not, perhaps with a
-            trailing dot; or an address, perhaps with a zone.
+        given: A DNS name in any case, internationalized or not, with or
+            without a trailing dot; or an IP address, with or without a zone.
 
     Returns:
         The name in ASCII (A-labels), lower case, without the dot; or the
         address in its shortest form, without the zone.
 
     Raises:
-        ValueError: It can be neither.
+        ValueError: `given` is neither a DNS name nor an address.
     """
     if is_address(given):
         return canonical_address(without_zone(given))
     name = DNS_ID(given.removesuffix(".").lower()).hostname.decode("ascii")
     # RFC 1035, section 2.3.4.
-    if len(name) > 253 or not _NAME(name):
+    if len(name) > 253 or not _HOST_NAME(name):
         raise ValueError(given)
     return name
 
 
 def name_problem(certificate: x509.Certificate, name: str) -> str | None:
-    """Why the certificate is not for that name, or None when it is.
+    """Check that a certificate is for the expected name.
 
     Args:
-        certificate: The peer's leaf.
-        name: As `expected_name` has it.
+        certificate: The peer's leaf certificate.
+        name: The expected name, in the form of `expected_name`.
 
-    Source: RFC 9525, section 6; the common name is never looked at.
+    Returns:
+        Why the certificate is not for that name; None when it is.
+
+    Source: RFC 9525, section 6. The common name never counts.
     """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
@@ -77,7 +91,8 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
     except x509.ExtensionNotFound:
         return "it has no subject alternative name (SAN), and the common name does not count"
     except Exception as problem:
-        # Whatever it is that cannot be read: never a reason to accept.
+        # Any exception here means that the names cannot be checked, which is
+        # never a reason to accept the certificate.
         return f"its names cannot be read: {str(problem)[:120]!a}"
     if is_for_it:
         return None
@@ -87,11 +102,12 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
 
 
 def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:
-    """The DNS names that may be matched; ``*`` and addresses are none."""
+    """The DNS names that take part in matching; ``*`` and addresses are left out."""
     for name in names.get_values_for_type(x509.DNSName):
         if name != name.strip():
-            # It would be stripped, and is then not the name that OpenSSL has
-            # held against the constraints of the authorities (RFC 5280, 4.2.1.10).
+            # `DNSPattern` would strip the white space, and so match a name
+            # other than the one that OpenSSL has checked against the name
+            # constraints of the authorities (RFC 5280, section 4.2.1.10).
             continue
         try:
             yield DNSPattern.from_bytes(name.encode())
@@ -100,7 +116,7 @@ def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:
 
 
 def certificate_names(certificate: x509.Certificate) -> str:
-    """The names that a certificate is for, escaped and bounded, for messages."""
+    """The subject alternative names of a certificate, escaped and bounded, for messages."""
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
         values = [str(name.value) for name in names if not isinstance(name, x509.OtherName)]
@@ -108,16 +124,21 @@ def certificate_names(certificate: x509.Certificate) -> str:
         return _NOBODY
     except Exception:
         return "names that cannot be read"
-    shown = ", ".join(ascii(value[:80])[1:-1] for value in values[:_SHOWN])
-    return f"{shown}, …" if len(values) > _SHOWN else shown or _NOBODY
+    shown = ", ".join(ascii(value[:80])[1:-1] for value in values[:_MAX_SHOWN])
+    return f"{shown}, …" if len(values) > _MAX_SHOWN else shown or _NOBODY
 
 
 def fingerprint_problem(certificate: x509.Certificate, accepted: Iterable[str]) -> str | None:
-    """Why the certificate's digest is not one of those, or None when it is.
+    """Check that a certificate has one of the accepted fingerprints.
 
     Args:
-        certificate: The peer's leaf.
-        accepted: Hex digests; their length tells the algorithm.
+        certificate: The peer's leaf certificate.
+        accepted: Hex digests, without colons, in lower case. 64 digits are
+            SHA-256, 96 SHA-384, 128 SHA-512; others match nothing.
+
+    Returns:
+        The certificate's SHA-256 fingerprint, in a sentence, when none
+        matches; None when one does.
     """
     der = certificate.public_bytes(Encoding.DER)
     digests = {length: of(der).hexdigest() for length, of in _DIGESTS.items()}
@@ -127,11 +148,17 @@ def fingerprint_problem(certificate: x509.Certificate, accepted: Iterable[str]) 
 
 
 def pin_problem(chain: Iterable[x509.Certificate], accepted: Iterable[str]) -> str | None:
-    """Why none of the chain's public keys is pinned, or None when one is.
+    """Check that a chain holds one of the pinned public keys.
 
     Args:
-        chain: The certificates that vouch for the peer, leaf first.
-        accepted: Base64 SHA-256 digests (RFC 7469, section 2.4).
+        chain: The peer's verified chain, leaf first.
+        accepted: Base64 SHA-256 digests, as `spki_pin` makes them.
+
+    Returns:
+        The pins of the chain's keys, in a sentence, when none is accepted;
+        None when one is.
+
+    Source: RFC 7469, section 2.4.
     """
     pins = [spki_pin(certificate) for certificate in chain]
     if set(pins).intersection(accepted):
@@ -140,13 +167,17 @@ def pin_problem(chain: Iterable[x509.Certificate], accepted: Iterable[str]) -> s
 
 
 def spki_pin(certificate: x509.Certificate) -> str:
-    """The base64 SHA-256 digest of a certificate's public key."""
+    """The base64 SHA-256 digest of a certificate's public key (SubjectPublicKeyInfo, DER)."""
     spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 
 def issuer_place(certificate: x509.Certificate) -> str | None:
-    """Where a certificate says that its issuer's is to be had, escaped and bounded, or None.
+    """The URL at which a certificate says that its issuer's certificate can be downloaded.
+
+    Returns:
+        The URL, escaped and bounded, for messages; None when the certificate
+        gives none that can be read.
 
     Source: RFC 5280, section 4.2.2.1 (authority information access, caIssuers).
     """
@@ -158,6 +189,7 @@ def issuer_place(certificate: x509.Certificate) -> str | None:
             if each.access_method == AuthorityInformationAccessOID.CA_ISSUERS
         ]
     except Exception:
-        # It is no more than a hint, and may be malformed in any way.
+        # The URL is only a hint for the user, and the extension may be
+        # malformed in any way.
         return None
     return ascii(places[0][:200])[1:-1] if places else None

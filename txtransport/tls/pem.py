@@ -1,9 +1,9 @@
-"""Reading the files that TLS options name.
+"""Reads and checks the files that TLS options name.
 
 Each function takes the option's name beside the path, so that an error says
-which option to mend. A file is read whole and checked whole before anything
-is opened on the network: what it must hold, whether certificate and key
-belong together, whether the passphrase fits.
+which option to correct. A file is read and checked completely before any
+connection is made: whether it holds what the option needs, whether certificate
+and key belong together, whether the passphrase opens the key.
 """
 
 from __future__ import annotations
@@ -27,6 +27,21 @@ from cryptography.hazmat.primitives.serialization import (
 from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
 
+__all__ = [
+    "Identity",
+    "PrivateKey",
+    "Stamp",
+    "check_folder",
+    "display_issuer",
+    "display_subject",
+    "file_stamps",
+    "identity",
+    "policy_files",
+    "read_authorities",
+    "read_identity",
+    "read_revocations",
+]
+
 PrivateKey = (
     rsa.RSAPrivateKey
     | ec.EllipticCurvePrivateKey
@@ -34,28 +49,32 @@ PrivateKey = (
     | ed448.Ed448PrivateKey
     | dsa.DSAPrivateKey
 )
-"""The kinds of keys that a certificate of TLS can have."""
+"""The kinds of keys that a certificate can have in TLS."""
 
 Stamp = tuple[tuple[int, int, int] | None, ...]
-"""What a list of files looked like: time (ns), size (bytes) and inode of each."""
+"""The state of some files, to detect changes.
+
+For each file its change time (ns since the epoch), size (bytes) and inode; None
+for a file that is missing.
+"""
 
 _Loaded = TypeVar("_Loaded")
 
-_LARGEST: Final = 16 * 2**20
+_MAX_SIZE: Final = 16 * 2**20
 _KEY: Final = re.compile(
     rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL
 ).search
-_OWN: Final = "a PEM file with our certificate, then its chain, and its key"
+_IDENTITY_FILE: Final = "a PEM file with our certificate, then its chain, and its key"
 _EXPECTED: Final = {
-    "local_cert": _OWN,
-    "SNI_server_certs": _OWN,
+    "local_cert": _IDENTITY_FILE,
+    "SNI_server_certs": _IDENTITY_FILE,
     "local_pk": "a PEM file with the key of local_cert",
     "passphrase_file": "a file whose first line is the passphrase",
     "cafile": "a PEM file with the certificates of authorities",
     "capath": "a folder of authorities, as openssl rehash makes it",
     "crl": "a PEM file with revocation lists",
 }
-_KINDS: Final = (
+_KEY_TYPES: Final = (
     rsa.RSAPrivateKey,
     ec.EllipticCurvePrivateKey,
     ed25519.Ed25519PrivateKey,
@@ -66,14 +85,15 @@ _KINDS: Final = (
 
 @frozen
 class Identity:
-    """Who we are: a certificate, its chain and its key.
+    """A certificate of our own, with its chain and its private key.
 
     Attributes:
-        option: The option that names its file.
-        path: The file.
+        option: The option that names the certificate's file.
+        path: The path of that file.
         leaf: The certificate.
-        chain: The authorities between it and the root, as the file has them.
-        key: The certificate's private key.
+        chain: The other certificates of the file, in its order: the
+            authorities between the leaf and the root.
+        key: The leaf's private key.
     """
 
     option: str
@@ -84,7 +104,10 @@ class Identity:
 
 
 def identity(policy: TLSPolicy) -> Identity | None:
-    """The policy's own certificate, or None when it has none.
+    """Read the certificate that the policy's `local_cert` names, with chain and key.
+
+    Returns:
+        The identity; None when the policy has no `local_cert`.
 
     Raises:
         BadCertificateFile: A file is missing, empty, not PEM, holds something
@@ -96,54 +119,70 @@ def identity(policy: TLSPolicy) -> Identity | None:
 
 
 def read_identity(policy: TLSPolicy, option: str, path: str) -> Identity:
-    """Certificate, chain and key.
+    """Read a certificate, its chain and its key, and check that they belong together.
 
     Args:
-        policy: Has the key's file and passphrase.
-        option: The option that named `path`.
-        path: A PEM file: the leaf first, then its chain, and the key in it or
-            (for ``local_cert``) in ``local_pk``.
+        policy: Names the key's file (`local_pk`) and the passphrase.
+        option: The option that names `path`: ``local_cert`` or
+            ``SNI_server_certs``.
+        path: A PEM file: the leaf first, then its chain, and the key before,
+            between or after them. For ``local_cert`` the key may be in the
+            file of `local_pk` instead.
 
     Raises:
         BadCertificateFile: As for `identity`.
     """
-    ours = _File.read(option, path)
-    leaf, *chain = ours.certificates()
-    keys = ours
+    file = _File.read(option, path)
+    leaf, *chain = file.certificates()
+    key_file = file
     if option == "local_cert" and policy.local_pk is not None:
-        keys = _File.read("local_pk", policy.local_pk)
-    key = keys.key(_passphrase(policy))
+        key_file = _File.read("local_pk", policy.local_pk)
+    key = key_file.key(_passphrase(policy))
     if _spki(leaf) != _spki(key):
         if _spki(key) in map(_spki, chain):
-            raise ours.bad("its key belongs to a later certificate; the leaf stands first")
-        raise keys.bad(f"the key is not that of the certificate {display_subject(leaf)}")
+            raise file.bad("its key belongs to a later certificate; the leaf stands first")
+        raise key_file.bad(f"the key is not that of the certificate {display_subject(leaf)}")
     return Identity(option, path, leaf, tuple(chain), key)
 
 
 def read_authorities(option: str, path: str) -> list[x509.Certificate]:
-    """The certificates of a PEM file.
+    """Read all certificates of a PEM file.
+
+    Args:
+        option: The option that names the file, for errors.
+        path: The file.
 
     Raises:
-        BadCertificateFile: It is missing, empty, broken, or holds none.
+        BadCertificateFile: The file is missing, empty or broken, or holds no
+            certificate.
     """
     return _File.read(option, path).certificates()
 
 
 def read_revocations(option: str, path: str) -> list[x509.CertificateRevocationList]:
-    """The revocation lists of a PEM file.
+    """Read all certificate revocation lists of a PEM file.
+
+    Args:
+        option: The option that names the file, for errors.
+        path: The file.
 
     Raises:
-        BadCertificateFile: It is missing, empty, broken, or holds none.
+        BadCertificateFile: The file is missing, empty or broken, or holds no
+            revocation list.
     """
     file = _File.read(option, path)
-    return file.all("revocation list", b"X509 CRL", x509.load_pem_x509_crl)
+    return file.blocks("revocation list", b"X509 CRL", x509.load_pem_x509_crl)
 
 
 def check_folder(option: str, path: str) -> None:
-    """See that `path` is a folder that can be listed.
+    """Check that `path` is a folder that this process can list.
+
+    Args:
+        option: The option that names the folder, for errors.
+        path: The folder.
 
     Raises:
-        BadCertificateFile: It is not.
+        BadCertificateFile: It is not such a folder.
     """
     try:
         os.listdir(path)
@@ -152,24 +191,24 @@ def check_folder(option: str, path: str) -> None:
 
 
 def policy_files(policy: TLSPolicy) -> tuple[str, ...]:
-    """Every file that the policy names."""
+    """The paths of all files and folders that the policy names."""
     named = (policy.local_cert, policy.local_pk, policy.passphrase_file, policy.cafile)
     more = (policy.capath, policy.crl, *(path for _, path in policy.SNI_server_certs))
     return tuple(path for path in named + more if path is not None)
 
 
 def file_stamps(paths: tuple[str, ...]) -> Stamp:
-    """What those files look like now, to see later whether they have changed."""
+    """The present state of these files; another state later means that one has changed."""
     return tuple(_file_stamp(path) for path in paths)
 
 
 def display_subject(certificate: x509.Certificate) -> str:
-    """Whom a certificate is about, escaped and bounded, for messages."""
+    """A certificate's subject (RFC 4514), quoted, escaped and bounded, for messages."""
     return _display_name(lambda: certificate.subject)
 
 
 def display_issuer(certificate: x509.Certificate) -> str:
-    """Who vouches for a certificate, escaped and bounded, for messages."""
+    """A certificate's issuer (RFC 4514), quoted, escaped and bounded, for messages."""
     return _display_name(lambda: certificate.issuer)
 
 
@@ -177,8 +216,9 @@ def _display_name(name: Callable[[], x509.Name]) -> str:
     try:
         return ascii(name().rfc4514_string()[:200])
     except ValueError:
-        # OpenSSL reads names that are not in the character set they claim to
-        # be in (Latin-1 as T61String is common), cryptography does not.
+        # OpenSSL accepts a name whose bytes are not valid in its declared
+        # string type (Latin-1 labelled T61String is common); cryptography
+        # raises ValueError.
         return "unreadable"
 
 
@@ -187,13 +227,13 @@ def _file_stamp(path: str) -> tuple[int, int, int] | None:
         status = os.stat(path)
     except (OSError, ValueError):
         return None
-    # The change time: chmod may be all that it took to make a file readable.
+    # The change time (ctime), because chmod alone can make a file readable.
     return status.st_ctime_ns, status.st_size, status.st_ino
 
 
 @frozen
 class _File:
-    """A file that an option names, and what it holds."""
+    """The content of a file, with the option that names the file."""
 
     option: str
     path: str
@@ -201,8 +241,9 @@ class _File:
 
     @classmethod
     def read(cls, option: str, path: str) -> _File:
+        """Read the file; refuse one that is not regular, empty or too large."""
         try:
-            # To open a FIFO would wait for whoever writes into it, perhaps for ever.
+            # Opening a FIFO waits for a writer, perhaps for ever.
             content = _content(path) if stat.S_ISREG(os.stat(path).st_mode) else None
         except (OSError, ValueError) as problem:
             raise _bad(option, path, _reason(problem)) from problem
@@ -210,18 +251,29 @@ class _File:
             raise _bad(option, path, "it is a folder or a device, not a file")
         if not content.strip():
             raise _bad(option, path, "it is empty")
-        if len(content) > _LARGEST:
+        if len(content) > _MAX_SIZE:
             raise _bad(option, path, "it is larger than 16 MiB")
         return cls(option, path, content)
 
     def bad(self, problem: str) -> BadCertificateFile:
+        """The error that names the option, the file and the problem."""
         return _bad(self.option, self.path, problem)
 
     def certificates(self) -> list[x509.Certificate]:
-        return self.all("certificate", b"CERTIFICATE", x509.load_pem_x509_certificate)
+        """All certificates, in the file's order; at least one."""
+        return self.blocks("certificate", b"CERTIFICATE", x509.load_pem_x509_certificate)
 
-    def all(self, word: str, label: bytes, load: Callable[[bytes], _Loaded]) -> list[_Loaded]:
-        """What each block of a kind holds; there must be one, and none may be broken."""
+    def blocks(self, word: str, label: bytes, load: Callable[[bytes], _Loaded]) -> list[_Loaded]:
+        """Load every PEM block of one kind.
+
+        Args:
+            word: What the block holds, for errors.
+            label: The label in its BEGIN line (RFC 7468, section 2).
+            load: Parses one block; raises ValueError for a broken one.
+
+        Raises:
+            BadCertificateFile: There is no such block, or one is broken.
+        """
         begin, end = b"-----BEGIN %b-----" % label, b"-----END %b-----" % label
         loaded = []
         for number, block in enumerate(self.content.split(begin)[1:], 1):
@@ -238,7 +290,11 @@ class _File:
         return loaded
 
     def key(self, passphrase: bytes) -> PrivateKey:
-        """The first key; `passphrase` is empty when there is none."""
+        """The file's first private key, opened with the passphrase if it is encrypted.
+
+        Args:
+            passphrase: Empty when the policy has none.
+        """
         found = _KEY(self.content)
         if found is None and b"PRIVATE KEY-----" in self.content:
             raise self.bad("its key is broken (its end is missing)")
@@ -257,12 +313,12 @@ class _File:
                 raise self.bad("the passphrase does not open its key") from problem
             label, reason = found[1].decode().lower(), str(problem)[:200]
             raise self.bad(f"its {label!r} is broken ({reason})") from problem
-        if not isinstance(key, _KINDS):
+        if not isinstance(key, _KEY_TYPES):
             raise self.bad("its key is of a kind that TLS has no use for")
         return key
 
     def _instead(self) -> str:
-        """What it holds instead of what was expected, when that can be told."""
+        """The end of an error's sentence: what the file holds instead, if recognized."""
         labels = dict.fromkeys(re.findall(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", self.content))
         if labels:
             names = " and ".join(repr(label.decode().lower()) for label in list(labels)[:4])
@@ -272,7 +328,7 @@ class _File:
 
 def _content(path: str) -> bytes:
     with open(path, "rb") as file:
-        return file.read(_LARGEST + 1)
+        return file.read(_MAX_SIZE + 1)
 
 
 def _bad(option: str, path: str, problem: str) -> BadCertificateFile:
@@ -284,9 +340,10 @@ def _reason(problem: Exception) -> str:
 
 
 def _passphrase(policy: TLSPolicy) -> bytes:
-    """The passphrase, or nothing."""
+    """The passphrase of the key, from the policy or its file; empty without one."""
     if policy.passphrase is not None:
-        # Half a character opens no key; it shall not raise an error that quotes the rest.
+        # A lone surrogate cannot be encoded, and the UnicodeEncodeError would
+        # quote the whole passphrase. Passed on, it merely opens no key.
         return policy.passphrase.encode("utf-8", "surrogatepass")
     if policy.passphrase_file is None:
         return b""
@@ -298,7 +355,7 @@ def _passphrase(policy: TLSPolicy) -> bytes:
 
 
 def _spki(owner: PrivateKey | x509.Certificate) -> bytes | None:
-    """A public key, to compare; None for one of a kind that cryptography does not know."""
+    """The public key in DER, to compare; None for a kind that cryptography does not know."""
     try:
         return owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     except (ValueError, UnsupportedAlgorithm):

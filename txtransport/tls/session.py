@@ -1,8 +1,7 @@
-"""What came of a handshake.
+"""The result of a successful handshake, as one value.
 
-`TLSConnection` is OpenSSL's connection with a notebook: verification writes
-down what it saw while it ran, so that a failure can be explained and a
-success described. `session_of` reads it all out as one value.
+While the handshake runs, `TLSConnection` records what verification saw.
+`session_of` reads the record, and what OpenSSL knows, into a `Session`.
 """
 
 from __future__ import annotations
@@ -13,24 +12,27 @@ from OpenSSL import SSL
 
 from txtransport.tls.connection import TLSConnection, _chain, _is_finished
 
+__all__ = ["Session", "session_of"]
+
 
 @frozen
 class Session:
-    """A secured conversation, described.
+    """What client and server agreed on, and whom the peer proved to be.
 
     Attributes:
         version: ``TLSv1.2``, ``TLSv1.3`` …
-        cipher: OpenSSL's name of the cipher.
-        bits: The cipher's strength, in bits.
-        group: The key exchange's group, such as ``X25519MLKEM768``; None where
-            there is none.
-        alpn_protocol: The application protocol agreed on, or None.
-        server_name: The name that the client asked for (SNI), or None.
-        resumed: Whether an earlier session was taken up again; None when that
-            cannot be told, because the connection is not of our making.
-        peer_certificate: The peer's leaf, or None.
-        peer_chain: What the peer sent, leaf first, but for what cannot be read.
-        verified: Whether chain and, on clients, name were verified.
+        cipher: The cipher suite, by OpenSSL's name.
+        bits: The strength of the cipher, in bits.
+        group: The group of the key exchange, such as ``X25519MLKEM768``; None
+            when the key exchange uses none.
+        alpn_protocol: The application protocol that was agreed on (ALPN), or None.
+        server_name: The name that the client sent (SNI), or None.
+        resumed: Whether an earlier session was resumed; None when that is not
+            known, because txtransport did not make the connection.
+        peer_certificate: The peer's leaf certificate, or None.
+        peer_chain: The certificates that the peer sent, leaf first, without
+            those that cannot be parsed.
+        verified: Whether the chain was verified, and on clients the name too.
     """
 
     version: str
@@ -46,14 +48,14 @@ class Session:
 
 
 def session_of(transport: object) -> Session | None:
-    """The TLS session of a transport.
+    """Describe the TLS session of a transport.
 
     Args:
-        transport: A protocol's ``transport``.
+        transport: A protocol's ``transport``, of txtransport or of Twisted.
 
     Returns:
-        The session, or None in the clear, before the handshake is over and
-        after the connection is.
+        The session. None when the transport has no TLS, its handshake is not
+        complete, or the connection is over.
     """
     handle = getattr(transport, "getHandle", None)
     connection = handle() if handle is not None else None
@@ -65,7 +67,8 @@ def session_of(transport: object) -> Session | None:
     leaf = connection.get_peer_certificate(as_cryptography=True)
     chain = _chain(connection)
     if leaf is not None and chain[:1] != (leaf,):
-        # A server's OpenSSL keeps the client's leaf out of the chain.
+        # On servers, OpenSSL leaves the client's leaf out of the chain
+        # (SSL_get_peer_cert_chain(3)).
         chain = (leaf, *chain)
     return Session(
         version=connection.get_protocol_version_name(),
@@ -82,6 +85,6 @@ def session_of(transport: object) -> Session | None:
 
 
 def _as_text(name: bytes | None) -> str | None:
-    """What the peer wrote, escaped if it could not be shown."""
+    """A name that the peer sent, escaped unless it is printable; None for an empty one."""
     text = (name or b"").decode("utf-8", "backslashreplace")
     return (text if text.isprintable() else ascii(text)[1:-1]) or None

@@ -1,9 +1,10 @@
-"""The sessions that a client may take up again.
+"""A client's cache of sessions to resume.
 
-A resumed handshake costs half of a full one and shows no certificate, so a
-session must never be offered where another verification would have been
-demanded: the shelf belongs to one context (one trust, one certificate of
-ours, one ALPN list), and each place on it to one peer and one name.
+A resumed handshake costs half of a full one and shows no certificate. So a
+client must never offer a session where the policy demands another verification
+than the one that the session passed: each cache belongs to one context (one
+set of authorities, one certificate of ours, one ALPN list), and each key in it
+to one peer and one name.
 """
 
 from __future__ import annotations
@@ -16,51 +17,63 @@ from OpenSSL import SSL
 
 from txtransport.tls.connection import TLSConnection
 
-_PEERS: Final = 1024
-_EACH: Final = 8
-_BOTH: Final = SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN
+__all__ = ["SessionCache"]
+
+_MAX_PEERS: Final = 1024
+_MAX_PER_PEER: Final = 8
+_BOTH_CLOSED: Final = SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN
 
 
 class SessionCache:
-    """Sessions by peer; the oldest peers are forgotten first."""
+    """Sessions by peer: at most 8 for each of 1024 peers.
+
+    When it is full, the peer whose latest session is the oldest is dropped.
+    """
 
     def __init__(self) -> None:
-        self._shelf: OrderedDict[Hashable, list[SSL.Session]] = OrderedDict()
+        self._sessions: OrderedDict[Hashable, list[SSL.Session]] = OrderedDict()
 
     def take(self, peer: Hashable) -> SSL.Session | None:
-        """A session for that place, which then is gone.
+        """Remove the latest session with a peer from the cache.
 
-        A ticket is used once (RFC 8446, appendix C.4), so that an observer
-        cannot tie two connections together.
+        A ticket is used only once, so that an observer cannot see that two
+        connections come from the same client (RFC 8446, appendix C.4).
+
+        Args:
+            peer: The key given to `keep`.
+
+        Returns:
+            The session; None when there is none with that peer.
         """
-        sessions = self._shelf.get(peer)
+        sessions = self._sessions.get(peer)
         if not sessions:
             return None
         session = sessions.pop()
         if not sessions:
-            del self._shelf[peer]
+            del self._sessions[peer]
         return session
 
     def keep(self, peer: Hashable, connection: TLSConnection) -> None:
-        """Keep the session of a connection that is over and went well.
+        """Add the session of a connection that is over.
 
         Args:
-            place: Who the peer was, and by which name it was verified.
-            connection: Its handshake is complete and it has not failed.
+            peer: Who the peer was, and the name that was verified.
+            connection: Its handshake was complete, and it has not failed.
         """
-        # OpenSSL spoils the session of a connection that is freed before
-        # both sides have said goodbye; the TCP connection may well be gone
-        # before the peer has answered ours.
-        connection.set_shutdown(_BOTH)
+        # OpenSSL makes a session unusable when its connection is freed before
+        # each side has sent a close_notify. The TCP connection is often gone
+        # before the peer's arrives, so both are marked as seen.
+        connection.set_shutdown(_BOTH_CLOSED)
         session = connection.get_session()
         if session is None:
             return
-        sessions = self._shelf.setdefault(peer, [])
-        self._shelf.move_to_end(peer)
+        sessions = self._sessions.setdefault(peer, [])
+        self._sessions.move_to_end(peer)
         sessions.append(session)
-        del sessions[:-_EACH]
-        while len(self._shelf) > _PEERS:
-            self._shelf.popitem(last=False)
+        del sessions[:-_MAX_PER_PEER]
+        while len(self._sessions) > _MAX_PEERS:
+            self._sessions.popitem(last=False)
 
     def __len__(self) -> int:
-        return sum(map(len, self._shelf.values()))
+        """The number of sessions, of all peers."""
+        return sum(map(len, self._sessions.values()))

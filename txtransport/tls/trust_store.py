@@ -1,7 +1,8 @@
-"""What the platform brings along: the versions that its OpenSSL speaks, and whom it trusts.
+"""Finds out which authorities OpenSSL trusts here, and whether it accepts a policy.
 
-OpenSSL says neither. So it is made to begin a conversation, which goes nowhere,
-and is shown every authority that platforms keep, to see which ones it takes.
+OpenSSL has no public function for either. So `trust_store` reads the files in
+which platforms keep authorities and lets OpenSSL verify each certificate, and
+`refusal` begins a handshake whose ClientHello is never sent.
 """
 
 from __future__ import annotations
@@ -19,10 +20,12 @@ from txtransport.errors import InvalidOption
 from txtransport.tls.context import build_context
 from txtransport.tls.creator import connection_creator
 
+__all__ = ["TrustStore", "refusal", "trust_store"]
+
 _VARIABLES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-# Where pyOpenSSL looks when OpenSSL's own folder is that of a machine on which
-# wheels are built.
-_BUNDLES: Final = (
+# Where pyOpenSSL looks when the folder compiled into OpenSSL is only that of
+# the machine on which cryptography's wheel was built.
+_PLATFORM_LOCATIONS: Final = (
     "/etc/ssl/certs/ca-certificates.crt",
     "/etc/pki/tls/certs/ca-bundle.crt",
     "/etc/ssl/ca-bundle.pem",
@@ -33,17 +36,17 @@ _BUNDLES: Final = (
 _BLOCK: Final = re.compile(
     rb"-----BEGIN ((?:TRUSTED |X509 )?CERTIFICATE)-----.*?-----END \1-----", re.DOTALL
 )
-_LARGEST: Final = 16 * 2**20
-_MOST_FILES: Final = 4096
+_MAX_SIZE: Final = 16 * 2**20
+_MAX_FILES: Final = 4096
 
 
 @frozen
 class TrustStore:
-    """Whom clients trust when no option says otherwise.
+    """The authorities that clients trust without `cafile` and `capath`.
 
     Attributes:
-        count: How many authorities there are whose certificate is valid now.
-        places: The files and folders in which they were found.
+        count: The number of trusted authorities whose certificate is valid now.
+        locations: The files and folders in which they were found.
     """
 
     count: int
@@ -51,37 +54,42 @@ class TrustStore:
 
 
 def trust_store() -> TrustStore:
-    """The platform's trust, as OpenSSL takes it from its default places.
+    """Count the authorities that OpenSSL trusts by default, and say where they are.
 
     Raises:
         InvalidOption: No context can be built.
     """
-    # pyOpenSSL's store is the context's, and gone with it.
+    # The store is part of the context, and freed with it: `context` must live on.
     context = build_context(TLSPolicy(), Side.CLIENT)
     store = context.get_cert_store()
     assert store is not None
-    # By place; the same authority is in a bundle and in a folder.
+    # The location by the certificate's digest: the same authority is often in
+    # a bundle and in a folder.
     found: dict[bytes, str] = {}
-    for place in _locations():
-        for authority in _authorities(place):
+    for location in _locations():
+        for authority in _authorities(location):
             digest = authority.digest("sha256")
             if digest not in found and _is_trusted(store, authority):
-                found[digest] = place
+                found[digest] = location
     return TrustStore(len(found), tuple(dict.fromkeys(found.values())))
 
 
 def refusal(policy: TLSPolicy) -> str | None:
-    """Why OpenSSL will not speak TLS by a policy, or None when it will.
+    """Find out why OpenSSL does not accept a client's policy.
 
     Args:
-        policy: A client's. Its ``ClientHello`` is made, and goes nowhere.
+        policy: A client's policy. OpenSSL makes a ClientHello for it, which is
+            not sent.
+
+    Returns:
+        OpenSSL's reason; None when it accepts the policy.
     """
     try:
-        conversation = connection_creator(policy.for_peer("localhost"), Side.CLIENT).connection()
-        conversation.set_connect_state()
-        conversation.do_handshake()
+        connection = connection_creator(policy.for_peer("localhost"), Side.CLIENT).connection()
+        connection.set_connect_state()
+        connection.do_handshake()
     except SSL.WantReadError:
-        # It has spoken, and waits for an answer.
+        # The ClientHello is made, and OpenSSL waits for an answer.
         return None
     except SSL.Error as problem:
         return ", ".join(reason for *_, reason in problem.args[0]) if problem.args else "no reason"
@@ -91,19 +99,20 @@ def refusal(policy: TLSPolicy) -> str | None:
 
 
 def _locations() -> Iterator[str]:
-    """Where platforms keep the authorities that they trust, likeliest first."""
+    """The files and folders in which platforms keep authorities, likeliest first."""
     for name in _VARIABLES:
         yield from filter(None, os.environ.get(name, "").split(os.pathsep))
     own = SSL.OpenSSL_version(SSL.OPENSSL_DIR).decode("utf-8", "replace").partition('"')[2][:-1]
     yield from (os.path.join(own, name) for name in ("cert.pem", "certs"))
-    yield from _BUNDLES
+    yield from _PLATFORM_LOCATIONS
 
 
-def _authorities(place: str) -> Iterator[crypto.X509]:
-    """The certificates of a file, or of the files of a folder; what is none is passed over."""
-    paths = [place]
-    if os.path.isdir(place):
-        paths = [os.path.join(place, name) for name in sorted(os.listdir(place))[:_MOST_FILES]]
+def _authorities(location: str) -> Iterator[crypto.X509]:
+    """The certificates of a file, or of all files of a folder; other content is skipped."""
+    paths = [location]
+    if os.path.isdir(location):
+        names = sorted(os.listdir(location))[:_MAX_FILES]
+        paths = [os.path.join(location, name) for name in names]
     for path in paths:
         for block in _BLOCK.finditer(_content(path)):
             try:
@@ -113,12 +122,13 @@ def _authorities(place: str) -> Iterator[crypto.X509]:
 
 
 def _content(path: str) -> bytes:
+    """A regular file's content; empty for anything else, and when it cannot be read."""
     # Reading a device or a FIFO might never end.
     if not os.path.isfile(path):
         return b""
     try:
         with open(path, "rb") as file:
-            return file.read(_LARGEST)
+            return file.read(_MAX_SIZE)
     except OSError:
         return b""
 
