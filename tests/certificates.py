@@ -1,4 +1,4 @@
-"""Certificates for the tests: made once, in one folder that goes when the run ends."""
+"""Certificates for the tests: made once, in a folder that is removed when the run ends."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from txtransport.testing.devcert import Authority, Issued, self_signed, write_private
 
 NAMES: Final = ("localhost", "good.example", "*.wild.example", "127.0.0.1", "::1")
-"""Whom `site` is for."""
+"""The names in the certificate of `site`."""
 
 
 @functools.cache
 def folder() -> Path:
-    """Where the files are."""
+    """The folder of all files that are written here."""
     made = Path(tempfile.mkdtemp(prefix="txtransport-tests-"))
     atexit.register(shutil.rmtree, made, ignore_errors=True)
     return made
@@ -28,33 +28,34 @@ def folder() -> Path:
 
 @functools.cache
 def authority() -> Authority:
-    """The root that the tests trust."""
+    """The root authority that the tests trust."""
     return Authority.create("txtransport test CA")
 
 
 @functools.cache
 def cafile() -> str:
-    """Its PEM file."""
+    """The path of a PEM file with the certificate of `authority`."""
     return written("ca.pem", authority().pem)
 
 
 @functools.cache
 def site() -> str:
-    """PEM file of a good server: for `NAMES`, with its key."""
+    """The path of a good server's PEM file: a certificate for `NAMES`, and its key."""
     return issued("site.pem", *NAMES)
 
 
 @functools.cache
 def client() -> str:
-    """PEM file of a good client."""
-    return issued("visitor.pem", "visitor.example", purpose="client")
+    """The path of a good client's PEM file: its certificate and key."""
+    return issued("good-client.pem", "visitor.example", purpose="client")
 
 
 @functools.cache
 def mislabelled() -> Issued:
-    """Signed by no one, with a subject that OpenSSL reads and cryptography does not.
+    """A certificate with a subject that OpenSSL can read and cryptography cannot.
 
-    It is Latin-1 and says that it is T.61, as that of many an old appliance.
+    The subject is Latin-1 but labelled T61String, as in many old appliances. The
+    signature is not valid.
     """
     made = self_signed("good.example", common_name="Buecher AG")
     der = made.certificate.public_bytes(Encoding.DER)
@@ -63,19 +64,23 @@ def mislabelled() -> Issued:
 
 
 def issued(file: str, *names: str, by: Authority | None = None, **keywords: Any) -> str:
-    """PEM file of a certificate for those names, with its chain and key.
+    """Issue a certificate, and write it with its chain and key into a PEM file.
 
     Args:
-        file: Its name within the folder.
-        *names: As for `Authority.issue`, and so are `keywords`.
-        by: Who issues it; the tests' root by default.
+        file: The file's name within the folder.
+        *names: Its names, as for `Authority.issue`.
+        by: The issuer; the tests' root by default.
+        **keywords: As for `Authority.issue`.
+
+    Returns:
+        The path of the file.
     """
     made: Issued = (by or authority()).issue(*names, **keywords)
     return written(file, made.pem)
 
 
 def written(file: str, content: bytes) -> str:
-    """A file in the folder with that content; its path."""
+    """Write a file into the folder; return its path."""
     path = folder() / file
     write_private(path, content)
     return str(path)

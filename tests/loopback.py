@@ -1,7 +1,7 @@
-"""Conversations on loopback: what tests with real sockets share.
+"""Shared by tests with real sockets on the loopback interface.
 
-Whatever a test opens through these is closed when it ends, be it that it
-failed, so that no test leaves anything in the reactor.
+Everything that a test opens with these is closed when the test ends, even when
+it fails, so that no test leaves anything in the reactor.
 """
 
 from __future__ import annotations
@@ -34,12 +34,14 @@ import txtransport
 
 
 class Recorder(Protocol):
-    """Writes down what it hears.
+    """An application's protocol that records what it receives.
 
     Attributes:
         received: All bytes so far.
+        is_connected: Whether it is connected now.
         made: Fires with the protocol when it is connected.
-        lost: Fires with the reason when the connection is over.
+        lost: Fires when the connection is over, with a list that holds the
+            reason (a Failure).
     """
 
     def __init__(self) -> None:
@@ -67,13 +69,13 @@ class Recorder(Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.is_connected = False
-        # As a value: a Failure handed to callback() would be an errback.
+        # In a list: a bare Failure handed to callback() would be an errback.
         self.lost.callback(cast(Failure, [reason]))
         for _, heard in self._waiting:
             heard.errback(reason)
 
     def heard(self, text: bytes) -> Deferred[bytes]:
-        """Fires with all that was received, once `text` is part of it."""
+        """Fires with all received bytes, once they contain `text`."""
         heard: Deferred[bytes] = Deferred()
         if text in self.received:
             heard.callback(self.received)
@@ -88,13 +90,13 @@ class Recorder(Protocol):
         return grown
 
     async def gone(self) -> Failure:
-        """The reason, when the connection is over."""
+        """Wait for the end of the connection; return the reason."""
         reason: Any = await self.lost
         return cast(Failure, reason[0])
 
     @property
     def socket(self) -> socket.socket:
-        """The socket underneath."""
+        """The socket of the connection, which is below TLS if there is any."""
         transport: Any = self.transport
         handle = transport.getHandle()
         return cast(
@@ -103,17 +105,17 @@ class Recorder(Protocol):
         )
 
     def say(self, data: bytes) -> None:
-        """Write."""
+        """Write bytes."""
         assert self.transport is not None
         self.transport.write(data)
 
 
 class Recorders(Factory):
-    """A factory that keeps the recorders it made.
+    """A factory of recorders, which it keeps.
 
     Attributes:
-        built: How many were asked for.
-        all: Those that are connected, or were.
+        built: How many recorders were built.
+        all: The recorders that are or were connected.
     """
 
     noisy = False
@@ -126,10 +128,10 @@ class Recorders(Factory):
     def buildProtocol(self, addr: object) -> Recorder:
         self.built += 1
         recorder = Recorder()
-        recorder.made.addCallback(self._arrived)
+        recorder.made.addCallback(self._keep)
         return recorder
 
-    def _arrived(self, recorder: Recorder) -> Recorder:
+    def _keep(self, recorder: Recorder) -> Recorder:
         self.all.append(recorder)
         for waiting in self._next[:1]:
             self._next.remove(waiting)
@@ -145,10 +147,10 @@ class Recorders(Factory):
 
 @implementer(ILogObserver)
 class Overheard:
-    """Writes down what txtransport logs.
+    """Records what txtransport logs.
 
     Attributes:
-        events: Those so far.
+        events: The events so far.
     """
 
     def __init__(self) -> None:
@@ -163,14 +165,14 @@ class Overheard:
                 one.callback(event)
 
     def next(self) -> Deferred[LogEvent]:
-        """Fires with the next event."""
+        """Fires with the next event that is logged."""
         waiting: Deferred[LogEvent] = Deferred()
         self._next.append(waiting)
         return waiting
 
 
 class Only(Factory):
-    """Builds one protocol, which is there already."""
+    """A factory that returns one existing protocol."""
 
     noisy = False
 
@@ -182,10 +184,10 @@ class Only(Factory):
 
 
 class ClockedReactor:
-    """The real reactor's sockets, and a clock that only the test turns.
+    """The real reactor for sockets, and for time a clock that only the test advances.
 
     Attributes:
-        clock: For everything that waits longer than not at all.
+        clock: Runs every delayed call whose delay is more than 0.
     """
 
     def __init__(self, reactor: Any) -> None:
@@ -194,11 +196,11 @@ class ClockedReactor:
         directlyProvides(self, providedBy(reactor))
 
     def callLater(self, delay: float, call: Any, *args: Any, **keywords: Any) -> Any:
-        """What must be done at once is the reactor's; the rest is the clock's."""
+        """Schedule a call: with the reactor if the delay is 0, with the clock otherwise."""
         return (self.clock if delay else self._reactor).callLater(delay, call, *args, **keywords)
 
     def seconds(self) -> float:
-        """What the clock says."""
+        """The clock's time."""
         return self.clock.seconds()
 
     def __getattr__(self, name: str) -> Any:
@@ -207,11 +209,11 @@ class ClockedReactor:
 
 @implementer(IHostnameResolver)
 class Resolver:
-    """What the reactor asks for the addresses of names.
+    """A name resolver for the reactor, with a fixed table.
 
     Args:
-        names: Each name's addresses; None for one whose look-up does not end
-            before `answer`.
+        names: The addresses of each name; None for a name whose look-up ends
+            only when the test calls `answer`.
     """
 
     def __init__(self, names: Mapping[str, Iterable[str] | None]) -> None:
@@ -235,7 +237,7 @@ class Resolver:
         return resolution
 
     def answer(self, *addresses: str) -> None:
-        """End the latest look-up."""
+        """End the latest look-up, with these addresses."""
         receiver, _, port, semantics = self._asked.pop()
         for address in addresses:
             over: Any = IPv6Address if ":" in address else IPv4Address
@@ -249,7 +251,7 @@ class _Resolution:
     name: str
 
     def cancel(self) -> None:
-        # Nor can Twisted's own.
+        # Twisted's own resolution cannot be cancelled either.
         raise NotImplementedError()
 
 
@@ -260,33 +262,39 @@ class LoopbackTestCase(TestCase):
 
     @property
     def reactor(self) -> Any:
-        """The reactor that trial or pytest runs."""
+        """The reactor in which trial or pytest runs the tests."""
         from twisted.internet import reactor
 
         return reactor
 
     async def listening(self, url: str, factory: IProtocolFactory, **options: Any) -> int:
-        """Listen, until the test is over; the port's number.
+        """Listen until the test is over.
 
         Args:
             url: For example ``tls://127.0.0.1:0``.
-            guests: Builds the protocols.
+            factory: Builds the protocols.
             **options: As for `txtransport.server`.
+
+        Returns:
+            The number of the port; 0 for a local socket.
         """
         port = await txtransport.server(self.reactor, url, **options).listen(factory)
         return self.adopt(port)
 
     def adopt(self, port: IListeningPort) -> int:
-        """Stop that port when the test is over; its number."""
+        """Stop a port when the test is over; return its number, 0 for a local socket."""
         self.addCleanup(port.stopListening)
         return int(getattr(port.getHost(), "port", 0))
 
     async def connected(self, url: str, **options: Any) -> Recorder:
-        """A client's recorder, connected until the test is over.
+        """Connect a client until the test is over.
 
         Args:
             url: For example ``tls://localhost:1234``.
             **options: As for `txtransport.client`.
+
+        Returns:
+            The client's protocol.
         """
         endpoint = txtransport.client(self.reactor, url, **options)
         recorder = cast(Recorder, await endpoint.connect(Factory.forProtocol(Recorder)))
@@ -294,11 +302,11 @@ class LoopbackTestCase(TestCase):
         return recorder
 
     async def stop(self, port: IListeningPort) -> None:
-        """Listen no longer."""
+        """Stop a port, and wait until it is stopped."""
         await maybeDeferred(port.stopListening)
 
     def resolving(self, **names: Iterable[str] | None) -> Resolver:
-        """Until the test is over, names have these addresses.
+        """Let the reactor resolve names with a fixed table until the test is over.
 
         Args:
             **names: As for `Resolver`.
@@ -309,7 +317,7 @@ class LoopbackTestCase(TestCase):
         return resolver
 
     def overheard(self) -> Overheard:
-        """What txtransport logs from now on, until the test is over."""
+        """Record what txtransport logs from now on, until the test is over."""
         overheard = Overheard()
         globalLogPublisher.addObserver(overheard)
         self.addCleanup(globalLogPublisher.removeObserver, overheard)
@@ -320,31 +328,31 @@ class LoopbackTestCase(TestCase):
         return deferLater(self.reactor, 0, lambda: None)
 
     def socket_path(self) -> str:
-        """A path for a local socket, in a folder that goes when the test is over."""
-        # A local socket's path must be short (unix(7)), which trial's are not.
+        """A path for a local socket, in a folder that is removed when the test is over."""
+        # The path of a local socket must be short (unix(7)); trial's folders are too deep.
         folder = tempfile.mkdtemp(prefix="txtransport-")
         self.addCleanup(shutil.rmtree, folder)
         return f"{folder}/socket"
 
     def free_port(self) -> int:
-        """The number of a port that was free just now."""
+        """The number of a TCP port that was free a moment ago."""
         with socket.socket() as probe:
             probe.bind(("127.0.0.1", 0))
             return int(probe.getsockname()[1])
 
     def full_port(self) -> int:
-        """The number of a port that answers no one: its backlog is full."""
+        """The number of a TCP port that does not answer, because its backlog is full."""
         full = socket.socket()
         self.addCleanup(full.close)
         full.bind(("127.0.0.1", 0))
         full.listen(0)
-        place: tuple[str, int] = full.getsockname()
-        filling = socket.create_connection(place)
+        address: tuple[str, int] = full.getsockname()
+        filling = socket.create_connection(address)
         self.addCleanup(filling.close)
-        return place[1]
+        return address[1]
 
     async def end(self, protocol: IProtocol) -> None:
-        """Abort a recorder's connection, if it is there, and wait for its end."""
+        """Abort a recorder's connection, if it is connected, and wait for its end."""
         recorder = cast(Recorder, protocol)
         if recorder.is_connected:
             cast(Any, recorder.transport).abortConnection()

@@ -1,4 +1,4 @@
-"""Conversations in memory: two ends, a clock, and no socket."""
+"""Connections in memory: two transports and a clock, without sockets."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from twisted.python.failure import Failure
 
 
 class End(StringTransport):
-    """One end of a connection; the test carries its bytes.
+    """The transport of one end of a connection; the test moves its bytes.
 
-    Like a socket's, it ends in the clock's next turn when it is aborted.
+    After `abortConnection` the protocol learns of the end in the clock's next
+    turn, as it does with a socket.
 
     Attributes:
-        is_over: Whether the protocol has been told of the end.
-        is_paused: Whether it has been told not to read.
+        is_over: Whether the protocol's `connectionLost` was called.
+        is_paused: Whether the protocol has paused reading.
     """
 
     is_over = False
@@ -29,16 +30,16 @@ class End(StringTransport):
         self._protocol: Any = None
 
     def start(self, protocol: Any) -> None:
-        """The connection is there."""
+        """Connect a protocol to this transport."""
         self._protocol = protocol
         protocol.makeConnection(self)
 
     def hear(self, data: bytes) -> None:
-        """Bytes of the peer."""
+        """Deliver bytes of the peer to the protocol."""
         self._protocol.dataReceived(data)
 
     def taken(self) -> bytes:
-        """What was written since the last time."""
+        """Return the bytes written since the last call, and forget them."""
         data = bytes(self.value())
         self.clear()
         return data
@@ -49,12 +50,17 @@ class End(StringTransport):
 
     def abortConnection(self) -> None:
         super().abortConnection()
-        # What was not sent yet never is.
+        # Bytes that were not sent yet are discarded.
         self.clear()
         self._clock.callLater(0, self.lose, ConnectionAborted())
 
     def lose(self, error: Exception | None = None) -> None:
-        """The connection is gone; the peer has cut it unless `error` says otherwise."""
+        """End the connection, unless it is over.
+
+        Args:
+            error: The reason; by default `ConnectionLost`, as when the peer
+                cuts the connection.
+        """
         if not self.is_over:
             self.is_over = True
             self._protocol.connectionLost(Failure(error or ConnectionLost()))
@@ -67,7 +73,7 @@ class End(StringTransport):
 
 
 def carry(one: End, other: End) -> None:
-    """Carry bytes to and fro until both are silent, and let go what was closed."""
+    """Move bytes in both directions until neither end writes any; then finish closing."""
     moved = True
     while moved:
         moved = False

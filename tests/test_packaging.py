@@ -1,7 +1,7 @@
-"""What the package gives to Twisted when it is installed.
+"""What an installed txtransport registers with Twisted, and what its wheel contains.
 
 `.ci/packaging` builds and installs the real wheel and sdist; these tests need
-nothing but the checkout.
+only the checkout.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from zope.interface import Interface
 from zope.interface.verify import verifyObject
 
 ROOT: Final = Path(__file__).resolve().parents[1]
-OURS: Final = {
+OUR_PREFIXES: Final = {
     "transport",
     "tlsv1.0",
     "tlsv1.1",
@@ -33,7 +33,7 @@ OURS: Final = {
     "sslv3",
     "udp",
 }
-TWISTEDS: Final = {"tcp", "ssl", "unix", "tls", "haproxy", "systemd", "tcp6", "stdio"}
+TWISTEDS_PREFIXES: Final = {"tcp", "ssl", "unix", "tls", "haproxy", "systemd", "tcp6", "stdio"}
 SIDES: Final[tuple[type[Interface], ...]] = (
     IStreamClientEndpointStringParserWithReactor,
     IStreamServerEndpointStringParser,
@@ -41,32 +41,32 @@ SIDES: Final[tuple[type[Interface], ...]] = (
 
 
 class PluginTests(SynchronousTestCase):
-    """The plugin: names for Twisted, and nothing behind them until one is used."""
+    """The plugin registers prefixes of endpoint strings, and loads nothing before one is used."""
 
     parsers: Final[list[Any]] = [
         value for value in vars(txtransport_plugin).values() if IPlugin.providedBy(value)
     ]
 
-    def test_the_prefixes_are_ours(self) -> None:
-        """Each prefix is registered once, and none that Twisted has for itself."""
+    def test_no_prefix_of_twisted_is_registered(self) -> None:
+        """Each prefix of ours is registered once, and none that Twisted itself uses."""
         prefixes = [parser.prefix for parser in self.parsers]
-        self.assertEqual(sorted(prefixes), sorted(OURS))
-        self.assertEqual(set(prefixes) & TWISTEDS, set())
+        self.assertEqual(sorted(prefixes), sorted(OUR_PREFIXES))
+        self.assertEqual(set(prefixes) & TWISTEDS_PREFIXES, set())
 
-    def test_each_is_what_twisted_expects(self) -> None:
-        """Every prefix works for clients and for servers."""
+    def test_each_prefix_works_for_clients_and_servers(self) -> None:
+        """Every prefix can be used in client and in server endpoint strings."""
         for parser in self.parsers:
             for interface in (IPlugin, *SIDES):
                 self.assertTrue(verifyObject(interface, parser))
 
-    def test_twisted_finds_them(self) -> None:
-        """An installed txtransport needs no further setting."""
+    def test_twisted_finds_the_plugin(self) -> None:
+        """An installed txtransport needs no further set-up: Twisted finds its prefixes."""
         for side in SIDES:
             found: list[Any] = list(getPlugins(side))
-            self.assertEqual(OURS - {plugin.prefix for plugin in found}, set())
+            self.assertEqual(OUR_PREFIXES - {plugin.prefix for plugin in found}, set())
 
-    def test_looking_for_plugins_costs_nothing(self) -> None:
-        """Programs that do not use txtransport do not load it, nor OpenSSL."""
+    def test_looking_for_plugins_loads_nothing(self) -> None:
+        """Programs that do not use txtransport load neither it nor OpenSSL."""
         script = (
             "import sys, twisted.plugins.txtransport_plugin\n"
             "unwanted = {'txtransport', 'OpenSSL', 'cryptography', 'twisted.internet.reactor'}\n"
@@ -79,19 +79,19 @@ class PluginTests(SynchronousTestCase):
 
 
 class MetadataTests(SynchronousTestCase):
-    """What the wheel will hold."""
+    """What the wheel will contain."""
 
-    def test_twisted_stays_whole(self) -> None:
+    def test_no_init_file_hides_twisted(self) -> None:
         """An ``__init__.py`` of ours under ``twisted/`` would hide Twisted's own."""
         self.assertEqual(list((ROOT / "twisted").rglob("__init__.py")), [])
 
-    def test_every_folder_is_packed(self) -> None:
-        """A folder with code has an ``__init__.py``, so that imports and tools agree on it."""
+    def test_every_folder_is_a_package(self) -> None:
+        """Each folder with code has an ``__init__.py``, so that Python and tools see a package."""
         folders = {path.parent for path in (ROOT / "txtransport").rglob("*.py")}
         self.assertEqual([f for f in folders if not (f / "__init__.py").is_file()], [])
 
-    def test_type_checkers_may_trust_it(self) -> None:
-        """``py.typed`` is there, and packed."""
+    def test_type_checkers_use_our_annotations(self) -> None:
+        """``py.typed`` exists, and is in the wheel (PEP 561)."""
         self.assertTrue((ROOT / "txtransport" / "py.typed").is_file())
         setup = ConfigParser()
         setup.read(ROOT / "setup.cfg", encoding="utf-8")

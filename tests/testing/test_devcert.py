@@ -1,4 +1,4 @@
-"""Certificates for development: what they are for, how long, and who may read the key."""
+"""Certificates for development: their names, their validity, and files for their keys."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ SECRET: Final = "hunter2"
 
 
 def verified(made: Issued, root: Authority, name: str, when: datetime | None = None) -> bool:
-    """Whether another implementation than OpenSSL takes it for a good server's."""
+    """Whether another implementation than OpenSSL accepts it as a server's certificate."""
     builder = PolicyBuilder().store(Store([root.certificate])).time(when or datetime.now())
     try:
         subject: Any = x509.IPAddress(ipaddress.ip_address(name))
@@ -46,15 +46,15 @@ def verified(made: Issued, root: Authority, name: str, when: datetime | None = N
 
 
 def extension(made: Issued | Authority, kind: Any) -> Any:
-    """An extension's value."""
+    """The value of an extension."""
     return made.certificate.extensions.get_extension_for_class(kind).value
 
 
 class IssuedTests(SynchronousTestCase):
-    """What an authority issues."""
+    """Certificates that an authority issues."""
 
-    def test_it_is_for_its_names(self) -> None:
-        """A certificate is good for the names and addresses that were given, and for no others."""
+    def test_a_certificate_is_for_its_names_only(self) -> None:
+        """A certificate is valid for the given names and addresses, and for no others."""
         root = Authority.create()
         made = root.issue("a.example", "*.b.example", "127.0.0.1", "::1")
         for name in ("a.example", "x.b.example", "127.0.0.1", "::1"):
@@ -63,8 +63,8 @@ class IssuedTests(SynchronousTestCase):
             self.assertFalse(verified(made, root, name), name)
         self.assertFalse(verified(made, Authority.create(), "a.example"))
 
-    def test_keys_of_both_kinds(self) -> None:
-        """The key is on an elliptic curve unless RSA is asked for, and new each time."""
+    def test_keys_are_new_and_of_the_kind_asked_for(self) -> None:
+        """The key is an elliptic curve key unless RSA is asked for, and new each time."""
         root = Authority.create()
         for kind, of in (("ec", ec.EllipticCurvePrivateKey), ("rsa", rsa.RSAPrivateKey)):
             made = root.issue("a.example", key=kind)  # type: ignore[arg-type]
@@ -72,8 +72,8 @@ class IssuedTests(SynchronousTestCase):
             self.assertTrue(verified(made, root, "a.example"))
         self.assertNotEqual(root.issue("x").spki_pin, root.issue("x").spki_pin)
 
-    def test_a_chain_of_authorities(self) -> None:
-        """What an intermediate authority issues carries the chain up to the root, without it."""
+    def test_the_chain_ends_below_the_root(self) -> None:
+        """A certificate of an intermediate authority has the chain up to the root, without it."""
         root = Authority.create()
         first = root.intermediate("first")
         second = first.intermediate("second")
@@ -82,7 +82,7 @@ class IssuedTests(SynchronousTestCase):
         self.assertTrue(verified(made, root, "a.example"))
         self.assertEqual(root.issue("a.example").chain, ())
 
-    def test_what_it_is_for(self) -> None:
+    def test_the_purpose_is_servers_by_default(self) -> None:
         """A certificate is for servers unless clients, or both, are asked for."""
         server, client = ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH
         rows: dict[Any, list[x509.ObjectIdentifier]] = {
@@ -95,8 +95,8 @@ class IssuedTests(SynchronousTestCase):
             ):
                 self.assertEqual(list(extension(made, x509.ExtendedKeyUsage)), uses)
 
-    def test_only_authorities_are_authorities(self) -> None:
-        """No leaf can issue certificates, not even one that signs itself."""
+    def test_only_authorities_can_issue(self) -> None:
+        """No leaf can issue certificates, not even a self-signed one."""
         root = Authority.create()
         for made, is_authority in (
             (root, True), (root.intermediate(), True),
@@ -105,26 +105,26 @@ class IssuedTests(SynchronousTestCase):
             self.assertIs(extension(made, x509.BasicConstraints).ca, is_authority)
             self.assertIs(extension(made, x509.KeyUsage).key_cert_sign, is_authority)
 
-    def test_without_names(self) -> None:
-        """Without names a certificate is for no one, whatever its subject is."""
+    def test_without_names_there_are_no_alternative_names(self) -> None:
+        """Without names a certificate has no alternative names, whatever its subject is."""
         for made in (Authority.create().issue(), self_signed(common_name="a.example")):
             self.assertRaises(x509.ExtensionNotFound, extension, made, x509.SubjectAlternativeName)
 
-    def test_odd_names(self) -> None:
-        """For tests, any alternative names can take the names' place."""
+    def test_alternative_names_replace_the_names(self) -> None:
+        """For tests, any alternative names can replace the given names."""
         odd = [x509.DNSName("*"), x509.RFC822Name("me@a.example")]
         made = Authority.create().issue("a.example", alternative_names=odd)
         self.assertEqual(list(extension(made, x509.SubjectAlternativeName)), odd)
 
-    def test_what_is_no_name(self) -> None:
-        """What can be no name is refused with the name."""
+    def test_impossible_names_are_refused(self) -> None:
+        """A name that cannot be in a certificate is refused, and quoted."""
         for make in (Authority.create().issue, self_signed):
             for name in ("", "a b", "bücher.example", "a\n", "a\0", "\x7f"):
                 error = self.assertRaises(ValueError, make, name)
                 self.assertIn(f"{name!a} is no name for a certificate", str(error))
 
-    def test_subjects(self) -> None:
-        """The subject is the first name, another if given, and never too long."""
+    def test_the_subject_is_the_first_name(self) -> None:
+        """The subject is the first name, or another if given, and never longer than 64 bytes."""
         root = Authority.create()
         for made, subject in (
             (root.issue("a.example", "b.example"), "a.example"),
@@ -142,15 +142,15 @@ class IssuedTests(SynchronousTestCase):
 
 
 class ValidityTests(SynchronousTestCase):
-    """From when to when."""
+    """The start and the end of the validity."""
 
     def validity(self, made: Issued | Authority) -> tuple[datetime, datetime]:
-        """From when to when it is valid."""
+        """The start and the end of a certificate's validity."""
         certificate = made.certificate
         return certificate.not_valid_before_utc, certificate.not_valid_after_utc
 
     def test_days_are_counted_from_now(self) -> None:
-        """A certificate begins a little before now, for clocks differ, and lasts so many days."""
+        """A certificate begins a little before now, because clocks differ, and lasts for `days`."""
         root = Authority.create(now=NOW, days=3)
         for made, days in (
             (root, 3), (root.intermediate(now=NOW, days=2), 2), (root.issue("x", now=NOW), 90),
@@ -160,14 +160,14 @@ class ValidityTests(SynchronousTestCase):
             self.assertEqual(end, NOW + timedelta(days=days))
             self.assertTrue(timedelta(0) < NOW - begin < timedelta(hours=1))
 
-    def test_now_is_now(self) -> None:
-        """Unless another time is given, certificates are good from this moment on."""
+    def test_certificates_are_valid_now_by_default(self) -> None:
+        """Unless another time is given, certificates are valid at present."""
         for made in (Authority.create(), Authority.create().issue("x"), self_signed("x")):
             begin, end = self.validity(made)
             self.assertTrue(begin < datetime.now(timezone.utc) < end)
 
-    def test_any_dates(self) -> None:
-        """For tests, both dates can be anything that has an order."""
+    def test_any_dates_can_be_given(self) -> None:
+        """For tests, both dates can be anything, if the start comes before the end."""
         root = Authority.create(now=NOW)
         dates = (NOW - timedelta(days=9), NOW - timedelta(days=8))
         made = root.issue("x", not_before=dates[0], not_after=dates[1])
@@ -176,10 +176,10 @@ class ValidityTests(SynchronousTestCase):
 
 
 class RevocationListTests(SynchronousTestCase):
-    """What an authority has taken back."""
+    """Revocation lists of an authority."""
 
-    def test_the_revoked_are_listed(self) -> None:
-        """A list has the certificates that were revoked, and is signed by their issuer."""
+    def test_revoked_certificates_are_listed(self) -> None:
+        """A list has the revoked certificates, and is signed by their issuer."""
         root = Authority.create()
         bad, good = root.issue("bad"), root.issue("good")
         lists = x509.load_pem_x509_crl(root.revocation_list(bad.certificate))
@@ -191,7 +191,7 @@ class RevocationListTests(SynchronousTestCase):
         self.assertEqual(lists.issuer, root.certificate.subject)
 
     def test_a_list_is_valid_for_days(self) -> None:
-        """A list begins a little before now, and must be renewed after so many days."""
+        """A list begins a little before now, and must be renewed after `days`."""
         lists = x509.load_pem_x509_crl(Authority.create().revocation_list(now=NOW, days=2))
         self.assertEqual(len(list(lists)), 0)
         assert lists.next_update_utc is not None
@@ -200,10 +200,10 @@ class RevocationListTests(SynchronousTestCase):
 
 
 class PEMTests(SynchronousTestCase):
-    """The texts that go into files."""
+    """The texts that are written into files."""
 
-    def test_one_file_has_it_all(self) -> None:
-        """``pem`` is the key, the leaf and its chain, in the order that local_cert wants."""
+    def test_pem_has_key_leaf_and_chain(self) -> None:
+        """``pem`` is the key, the leaf and its chain, in the order that local_cert needs."""
         made = Authority.create().intermediate().issue("a.example")
         chain = x509.load_pem_x509_certificates(made.pem)
         self.assertEqual(chain, [made.certificate, *made.chain])
@@ -212,8 +212,8 @@ class PEMTests(SynchronousTestCase):
         key: Any = load_pem_private_key(made.pem, None)
         self.assertEqual(key.private_numbers(), made.key.private_numbers())
 
-    def test_a_key_can_be_locked(self) -> None:
-        """With a passphrase the key's text is of no use without it."""
+    def test_a_key_can_be_encrypted(self) -> None:
+        """With a passphrase, the key in PEM cannot be read without it."""
         made = self_signed("a.example")
         locked = made.key_pem(SECRET)
         self.assertIn(b"ENCRYPTED", locked)
@@ -221,19 +221,19 @@ class PEMTests(SynchronousTestCase):
         key: Any = load_pem_private_key(locked, SECRET.encode())
         self.assertEqual(key.private_numbers(), made.key.private_numbers())
 
-    def test_an_authority_has_a_text(self) -> None:
-        """An authority's ``pem`` is its certificate, and not its key."""
+    def test_the_pem_of_an_authority_has_no_key(self) -> None:
+        """An authority's ``pem`` is its certificate, without the key."""
         root = Authority.create()
         self.assertEqual(x509.load_pem_x509_certificate(root.pem), root.certificate)
         self.assertNotIn(b"PRIVATE", root.pem)
 
-    def test_keys_are_not_shown(self) -> None:
-        """What is printed by mistake is no key."""
+    def test_repr_shows_no_key(self) -> None:
+        """The repr of an authority or a certificate shows no key."""
         for made in (Authority.create(), self_signed("x")):
             self.assertNotIn("key=", repr(made))
 
-    def test_digests(self) -> None:
-        """The digests are those of the certificate and of its public key, as options take them."""
+    def test_digests_are_as_options_take_them(self) -> None:
+        """`fingerprint` and `spki_pin` are the digests that the options take."""
         made = Authority.create().issue("a.example")
         der = made.certificate.public_bytes(Encoding.DER)
         self.assertEqual(made.fingerprint, hashlib.sha256(der).hexdigest())
@@ -241,16 +241,16 @@ class PEMTests(SynchronousTestCase):
         self.assertEqual(base64.b64decode(made.spki_pin), hashlib.sha256(spki).digest())
 
 
-class WritingTests(SynchronousTestCase):
-    """Files with keys."""
+class WritePrivateTests(SynchronousTestCase):
+    """Files that hold keys."""
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="txtransport-tests-"))
         self.addCleanup(shutil.rmtree, self.folder)
         self.path = self.folder / "key.pem"
 
-    def test_only_the_owner_may_read_it(self) -> None:
-        """Whatever the umask, and whatever the file was before, a key is its owner's."""
+    def test_only_the_owner_can_read_the_file(self) -> None:
+        """Whatever the umask and the old file's mode, only the owner can read the new file."""
         before = os.umask(0)
         self.addCleanup(os.umask, before)
         self.path.write_bytes(b"old")
@@ -261,8 +261,8 @@ class WritingTests(SynchronousTestCase):
             self.assertEqual(stat.S_IMODE(mode), 0o600)
             self.assertEqual((self.folder / name).read_bytes(), b"new")
 
-    def test_paths_of_all_kinds(self) -> None:
-        """A path may be text, a Path or bytes, with a folder or without."""
+    def test_a_path_may_be_text_bytes_or_path(self) -> None:
+        """A path may be text, bytes or a Path, with a folder or without."""
         self.addCleanup(os.chdir, os.getcwd())
         os.chdir(self.folder)
         kinds: tuple[Callable[[Path], Any], ...] = (str, Path, os.fsencode, lambda path: path.name)
@@ -271,8 +271,8 @@ class WritingTests(SynchronousTestCase):
             self.assertEqual(self.path.read_bytes(), b"x")
             self.path.unlink()
 
-    def test_whole_or_not_at_all(self) -> None:
-        """When it cannot be written, what was there is still there, and nothing else is."""
+    def test_a_failed_write_leaves_the_old_file(self) -> None:
+        """When the file cannot be written, the old one is unchanged and no other file is left."""
         self.path.write_bytes(b"old")
         data: Any = "text"
         self.assertRaises(TypeError, write_private, self.path, data)

@@ -1,7 +1,8 @@
-"""Handshakes in memory: two conversations, and the bytes between them.
+"""Handshakes in memory: a client, a server, and the bytes between them.
 
-No socket, no reactor, no time: whoever has something to say is heard by the
-other, until both are content, one has had enough, or nobody says anything.
+There is no socket, no reactor and no clock. Each side's bytes go to the other
+side until both are silent: then the handshake is complete, has failed, or is
+stuck.
 """
 
 from __future__ import annotations
@@ -20,22 +21,22 @@ from txtransport.tls.failure import FailedConnection, handshake_failure
 from txtransport.tls.session import Session, session_of
 
 NAME: Final = "good.example"
-"""Whom clients ask for unless a test says otherwise."""
+"""The name that clients expect unless a test says otherwise."""
 
-_ROUNDS: Final = 20
-_SOME: Final = 2**16
+_MAX_ROUNDS: Final = 20
+_CHUNK: Final = 2**16
 
 
 @define
 class End:
-    """One of the two, driving its own conversation as a transport would.
+    """One side of a handshake; drives its connection as a transport would.
 
     Attributes:
-        conversation: OpenSSL's side of it.
-        is_secure: Whether it was told that the handshake is complete.
-        error: What ended it, or None.
-        sent: All that it said, as it went over the wire.
-        received: What the peer told it, deciphered.
+        conversation: The TLS connection.
+        is_secure: Whether `do_handshake` has returned without an error.
+        error: What ended the handshake or the connection; None when nothing has.
+        sent: All bytes that it has sent, as they went over the wire.
+        received: All bytes of the peer, decrypted.
     """
 
     conversation: TLSConnection
@@ -46,54 +47,58 @@ class End:
 
     @classmethod
     def of(cls, made: ConnectionCreator) -> End:
-        """The end that a creator's connection makes."""
+        """A side with a new connection of a creator, ready to begin."""
         end = cls(made.connection())
         end.begin()
         return end
 
     def begin(self) -> None:
-        """Take one's part: to speak first, or to listen."""
+        """Make the connection a client's or a server's."""
         if self.conversation.side is Side.CLIENT:
             self.conversation.set_connect_state()
         else:
             self.conversation.set_accept_state()
 
     def getHandle(self) -> TLSConnection:
-        """As Twisted's transports have it, for `session_of`."""
+        """The TLS connection, as Twisted's transports give it to `session_of`."""
         return self.conversation
 
     @property
     def session(self) -> Session:
-        """What came of it."""
+        """The session; the handshake must be complete."""
         session = session_of(self)
         assert session is not None
         return session
 
     def hear(self, data: bytes) -> bytes:
-        """Take bytes of the peer; the bytes of the answer."""
+        """Process bytes of the peer; return the bytes to send."""
         if data:
             self.conversation.bio_write(data)
         if self.error is None:
             try:
-                self._go_on()
+                self._proceed()
             except SSL.WantReadError:
                 pass
             except SSL.Error as error:
                 self.error = error
-        return self._said()
+        return self._bytes_to_send()
 
     def say(self, data: bytes) -> bytes:
-        """Tell the peer something; the bytes of it."""
+        """Encrypt application data; return the bytes to send."""
         self.conversation.send(data)
-        return self._said()
+        return self._bytes_to_send()
 
     def goodbye(self) -> bytes:
-        """Close; the bytes of it."""
+        """Close with a close_notify; return the bytes to send."""
         self.conversation.shutdown()
-        return self._said()
+        return self._bytes_to_send()
 
     def explained(self, port: int | None = None) -> HandshakeFailed:
-        """What whoever called it would be told."""
+        """The error that a user would get for this side's failure.
+
+        Args:
+            port: The port that the client connected to, if the test has one.
+        """
         assert self.error is not None
         return handshake_failure(
             FailedConnection(
@@ -106,25 +111,31 @@ class End:
             )
         )
 
-    def _go_on(self) -> None:
+    def _proceed(self) -> None:
         if not self.is_secure:
             self.conversation.do_handshake()
             self.is_secure = True
         while True:
-            self.received += self.conversation.recv(_SOME)
+            self.received += self.conversation.recv(_CHUNK)
 
-    def _said(self) -> bytes:
+    def _bytes_to_send(self) -> bytes:
         try:
-            said = self.conversation.bio_read(_SOME)
-        except SSL.Error:  # Nothing to say.
+            data = self.conversation.bio_read(_CHUNK)
+        except SSL.Error:  # There is nothing to send.
             return b""
-        self.sent += said
-        return said
+        self.sent += data
+        return data
 
 
 @frozen
 class Meeting:
-    """A client and a server."""
+    """A client and a server that shake hands.
+
+    Attributes:
+        client: The client's side.
+        server: The server's side.
+        creator: Made the client's connection, and caches its sessions.
+    """
 
     client: End
     server: End
@@ -132,43 +143,51 @@ class Meeting:
 
     @property
     def is_secure(self) -> bool:
-        """Whether both are content, and remained so."""
+        """Whether the handshake is complete on both sides, and nothing has failed since."""
         return not self.errors and self.client.is_secure and self.server.is_secure
 
     @property
     def errors(self) -> list[SSL.Error]:
-        """What ended it, on either side."""
+        """What ended the connection, on either side."""
         return [end.error for end in (self.client, self.server) if end.error is not None]
 
     def go_on(self, said: bytes = b"") -> Meeting:
-        """Let them talk until nobody has anything to say.
+        """Exchange bytes until neither side sends any.
 
         Args:
-            said: By the server; is heard first.
+            said: Bytes of the server that the client has not processed yet.
         """
-        for _ in range(_ROUNDS):
-            asked = self.client.hear(said)
-            said = self.server.hear(asked)
-            if not asked and not said:
+        for _ in range(_MAX_ROUNDS):
+            of_client = self.client.hear(said)
+            said = self.server.hear(of_client)
+            if not of_client and not said:
                 return self
-        raise AssertionError("they never come to an end")
+        raise AssertionError("client and server never stop sending")
 
     def part(self) -> None:
-        """Both say goodbye, and the client keeps what it can take up again."""
+        """Close both sides; the client caches its session."""
         self.server.hear(self.client.goodbye())
         self.client.hear(self.server.goodbye())
         self.creator.ended(self.client.conversation)
 
 
 def client(**options: object) -> TLSPolicy:
-    """A client's policy: for `NAME` and the tests' root, unless it says otherwise."""
+    """A client's policy: it expects `NAME` and trusts the tests' root by default.
+
+    Args:
+        **options: The fields of `TLSPolicy`.
+    """
     if not options.keys() & {"cafile", "capath"}:
         options["cafile"] = certificates.cafile()
     return TLSPolicy(**{"peer_name": NAME, **options})  # type: ignore[arg-type]
 
 
 def server(**options: object) -> TLSPolicy:
-    """A server's policy: with the tests' good certificate, unless it says otherwise."""
+    """A server's policy: with the tests' good certificate by default.
+
+    Args:
+        **options: The fields of `TLSPolicy`.
+    """
     if not options.keys() & {"local_cert", "SNI_server_certs"}:
         options["local_cert"] = certificates.site()
     return TLSPolicy(**options)  # type: ignore[arg-type]
@@ -178,11 +197,11 @@ def meet(
     client_side: TLSPolicy | ConnectionCreator | None = None,
     server_side: TLSPolicy | ConnectionCreator | None = None,
 ) -> Meeting:
-    """A handshake, from the first byte to the last.
+    """Run a handshake to its end.
 
     Args:
-        client_side: The client; `client` by default.
-        server_side: The server; `server` by default.
+        client_side: The client's policy or creator; `client` by default.
+        server_side: The server's policy or creator; `server` by default.
     """
     return arranged(client_side, server_side).go_on()
 
@@ -191,10 +210,15 @@ def arranged(
     client_side: TLSPolicy | ConnectionCreator | None = None,
     server_side: TLSPolicy | ConnectionCreator | None = None,
 ) -> Meeting:
-    """The same, before anyone has said anything."""
-    asking = _creator(client_side or client(), Side.CLIENT)
-    answering = _creator(server_side or server(), Side.SERVER)
-    return Meeting(End.of(asking), End.of(answering), asking)
+    """Prepare a handshake of which no byte has been exchanged.
+
+    Args:
+        client_side: As for `meet`.
+        server_side: As for `meet`.
+    """
+    of_client = _creator(client_side or client(), Side.CLIENT)
+    of_server = _creator(server_side or server(), Side.SERVER)
+    return Meeting(End.of(of_client), End.of(of_server), of_client)
 
 
 def _creator(given: TLSPolicy | ConnectionCreator, side: Side) -> ConnectionCreator:

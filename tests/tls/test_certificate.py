@@ -1,13 +1,13 @@
-"""What a certificate says is told in words that harm no terminal."""
+"""A certificate is summarized in text that is safe to print on a terminal."""
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
-from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
 from cryptography.x509.oid import ExtensionOID
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,13 +18,15 @@ from txtransport.tls.certificate import CertificateSummary, summarize_chain
 NOW = datetime(2030, 1, 1, tzinfo=timezone.utc)
 
 
-def one(certificate: x509.Certificate) -> CertificateSummary:
-    """A chain of one, described."""
+def summarize(certificate: x509.Certificate) -> CertificateSummary:
+    """The summary of one certificate."""
     return summarize_chain([certificate])[0]
 
 
-def signed(key: Any, *extensions: x509.ExtensionType) -> x509.Certificate:
-    """A certificate of that key, with those extensions, signed by itself."""
+def self_signed_with(
+    key: CertificateIssuerPrivateKeyTypes, *extensions: x509.ExtensionType
+) -> x509.Certificate:
+    """A certificate with that key and those extensions, signed with the same key."""
     name = x509.Name([])
     digest = None if isinstance(key, ed25519.Ed25519PrivateKey) else hashes.SHA256()
     builder = (
@@ -41,13 +43,13 @@ def signed(key: Any, *extensions: x509.ExtensionType) -> x509.Certificate:
     return builder.sign(key, digest)
 
 
-class DescribedTests(SynchronousTestCase):
-    """Certificates as words."""
+class CertificateSummaryTests(SynchronousTestCase):
+    """The fields of a certificate, as text."""
 
-    def test_a_leaf(self) -> None:
-        """Whom it is about and for, who vouches for it, its key and its signature."""
+    def test_a_leaf_is_summarized(self) -> None:
+        """A leaf's subject, issuer, names, key, signature and fingerprint are told."""
         issued = certificates.authority().issue("good.example", "127.0.0.1", now=NOW)
-        leaf = one(issued.certificate)
+        leaf = summarize(issued.certificate)
         self.assertEqual(
             (leaf.subject, leaf.issuer, leaf.names, leaf.key, leaf.signature),
             (
@@ -61,34 +63,36 @@ class DescribedTests(SynchronousTestCase):
         self.assertFalse(leaf.is_authority or leaf.is_own_issuer)
         self.assertEqual(leaf.fingerprint, issued.fingerprint)
 
-    def test_an_authority(self) -> None:
-        """A root is an authority, names itself as its issuer, and is for no one."""
-        root = one(certificates.authority().certificate)
+    def test_a_root_is_an_authority_and_its_own_issuer(self) -> None:
+        """A root certificate is an authority, names itself as issuer, and has no names."""
+        root = summarize(certificates.authority().certificate)
         self.assertTrue(root.is_authority and root.is_own_issuer)
         self.assertEqual(root.names, ())
 
-    def test_days_left(self) -> None:
-        """Days are counted down, and below zero when it has expired."""
-        leaf = one(signed(ed25519.Ed25519PrivateKey.generate()))
+    def test_days_left_are_rounded_down(self) -> None:
+        """Only whole days count, and the number is negative after the certificate has expired."""
+        leaf = summarize(self_signed_with(ed25519.Ed25519PrivateKey.generate()))
         days = [leaf.days_left(NOW + timedelta(hours=hours)) for hours in (1, 25, 47, 49)]
         self.assertEqual(days, [1, 0, 0, -1])
 
-    def test_kinds_of_keys(self) -> None:
-        """Each kind of key has its name, and its size where sizes differ."""
-        self.assertEqual(one(signed(ed25519.Ed25519PrivateKey.generate())).key, "Ed25519")
+    def test_each_kind_of_key_is_named(self) -> None:
+        """Each kind of key has its name, with its size where sizes differ."""
+        self.assertEqual(
+            summarize(self_signed_with(ed25519.Ed25519PrivateKey.generate())).key, "Ed25519"
+        )
         key = rsa.generate_private_key(65537, 2048)
-        self.assertEqual(one(signed(key)).key, "RSA 2048 bits")
+        self.assertEqual(summarize(self_signed_with(key)).key, "RSA 2048 bits")
 
-    def test_what_cannot_be_read(self) -> None:
-        """Names that are in no character set and extensions of rubbish are called unreadable."""
-        self.assertEqual(one(certificates.mislabelled().certificate).subject, "unreadable")
+    def test_malformed_fields_are_called_unreadable(self) -> None:
+        """A name with wrong bytes and a malformed extension are shown as unreadable."""
+        self.assertEqual(summarize(certificates.mislabelled().certificate).subject, "unreadable")
         rubbish = x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30")
-        leaf = one(signed(ed25519.Ed25519PrivateKey.generate(), rubbish))
+        leaf = summarize(self_signed_with(ed25519.Ed25519PrivateKey.generate(), rubbish))
         self.assertEqual((leaf.names, leaf.is_authority), (("unreadable",), False))
 
-    def test_a_terminal_is_safe(self) -> None:
-        """Escape sequences in names stay text, and there are never too many names."""
-        leaf = one(self_signed("a.example", common_name="\x1b[2J\u202e").certificate)
+    def test_control_characters_are_escaped(self) -> None:
+        """Escape sequences in names are shown as text, and at most 100 names are shown."""
+        leaf = summarize(self_signed("a.example", common_name="\x1b[2J\u202e").certificate)
         self.assertTrue(leaf.subject.isprintable() and leaf.subject.isascii(), leaf.subject)
         many = x509.SubjectAlternativeName(
             [
@@ -97,6 +101,6 @@ class DescribedTests(SynchronousTestCase):
                 *(x509.DNSName(f"n{number}.example") for number in range(200)),
             ]
         )
-        names = one(signed(ed25519.Ed25519PrivateKey.generate(), many)).names
+        names = summarize(self_signed_with(ed25519.Ed25519PrivateKey.generate(), many)).names
         self.assertEqual(len(names), 100)
         self.assertTrue(names[0].isprintable())

@@ -1,4 +1,4 @@
-"""From policy to OpenSSL's context: each option does what it says, or is refused."""
+"""From a policy to OpenSSL's context: each option has its effect, or is refused."""
 
 from __future__ import annotations
 
@@ -25,23 +25,23 @@ class ContextTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
     def accepted(self, *policies: TLSPolicy | None) -> Meeting:
-        """Client and server shake hands by those policies."""
+        """Client and server complete a handshake with these policies."""
         meeting = meet(*policies)
         self.assertTrue(meeting.is_secure, meeting.errors)
         return meeting
 
     def causes(self, *policies: TLSPolicy | None) -> tuple[str, str]:
-        """They do not; what client and server are told."""
+        """The handshake fails with these policies; what the client and the server are told."""
         meeting = meet(*policies)
         self.assertFalse(meeting.is_secure)
         return meeting.client.explained().cause, meeting.server.explained().cause
 
 
 class VersionTests(ContextTestCase):
-    """min_version and max_version."""
+    """`min_version` and `max_version`."""
 
     def test_each_version_alone(self) -> None:
-        """Each version can be spoken alone; the weak ones need security_level=0."""
+        """Each version can be the only one; TLS 1.0 and 1.1 need security_level=0."""
         for version in VERSIONS:
             only: dict[str, Any] = {"min_version": version, "max_version": version}
             if version < "1.2":
@@ -50,23 +50,23 @@ class VersionTests(ContextTestCase):
             named = "TLSv1" if version == "1.0" else f"TLSv{version}"
             self.assertEqual(meeting.client.session.version, named)
 
-    def test_the_newest_in_common(self) -> None:
-        """Two sides speak the newest version that both have."""
+    def test_the_newest_common_version_is_used(self) -> None:
+        """Client and server use the newest version that both allow."""
         meeting = self.accepted(client(max_version="1.2"), server())
         self.assertEqual(meeting.client.session.version, "TLSv1.2")
         meeting = self.accepted(client(min_version="1.0"), server())
         self.assertEqual(meeting.client.session.version, "TLSv1.3")
 
-    def test_nothing_in_common(self) -> None:
-        """Sides without a common version say so, both of them."""
+    def test_no_common_version_fails_on_both_sides(self) -> None:
+        """Without a common version the handshake fails, and both sides name that cause."""
         for policies in (
             (client(min_version="1.3"), server(max_version="1.2")),
             (client(max_version="1.2"), server(min_version="1.3")),
         ):
             self.assertEqual(self.causes(*policies), ("no-common-version", "no-common-version"))
 
-    def test_nothing_left(self) -> None:
-        """A weak version without security_level=0 leaves nothing to speak, and says that."""
+    def test_an_old_version_needs_a_lower_security_level(self) -> None:
+        """TLS 1.1 without security_level=0 fails, and the error names that option."""
         only = {"min_version": "1.0", "max_version": "1.1"}
         meeting = meet(client(**only), server(**only, security_level=0))
         error = meeting.client.explained()
@@ -75,16 +75,16 @@ class VersionTests(ContextTestCase):
 
 
 class RenegotiationTests(ContextTestCase):
-    """What TLS 1.2 could do and must not."""
+    """TLS 1.2 allows renegotiation; we do not."""
 
-    def test_nobody_negotiates_twice(self) -> None:
-        """Neither side begins another handshake within a conversation, and so changes who it is."""
+    def test_neither_side_can_renegotiate(self) -> None:
+        """Neither side can start another handshake in a connection, which could change the peer."""
         meeting = self.accepted(client(max_version="1.2"))
         for end in (meeting.client, meeting.server):
             self.assertRaises(SSL.Error, end.conversation.renegotiate)
 
-    def test_nobody_is_made_to(self) -> None:
-        """A client that begins another one is turned away."""
+    def test_a_renegotiating_client_is_refused(self) -> None:
+        """A server refuses another client's attempt to renegotiate."""
         theirs = SSL.Context(SSL.TLS_CLIENT_METHOD)
         theirs.set_max_proto_version(SSL.TLS1_2_VERSION)
         meeting = arranged()
@@ -98,10 +98,10 @@ class RenegotiationTests(ContextTestCase):
 
 
 class CipherTests(ContextTestCase):
-    """ciphers, honor_cipher_order and security_level."""
+    """`ciphers`, `honor_cipher_order` and `security_level`."""
 
-    def test_the_cipher_that_is_asked_for(self) -> None:
-        """For TLS 1.2, a side's list is what it speaks."""
+    def test_ciphers_limits_each_side(self) -> None:
+        """In TLS 1.2, a side uses only the ciphers of its list."""
         for cipher in (AES128, AES256):
             for policies in (
                 (client(ciphers=cipher, max_version="1.2"), server()),
@@ -109,23 +109,23 @@ class CipherTests(ContextTestCase):
             ):
                 self.assertEqual(self.accepted(*policies).client.session.cipher, cipher)
 
-    def test_whose_order_counts(self) -> None:
-        """The server's order counts, unless it leaves the choice to the client."""
+    def test_the_server_s_order_counts(self) -> None:
+        """The server's order of ciphers counts, unless honor_cipher_order is off."""
         asking = client(ciphers=f"{AES128}:{AES256}", max_version="1.2")
         for honored, cipher in ((True, AES256), (False, AES128)):
-            host = server(ciphers=f"{AES256}:{AES128}", honor_cipher_order=honored)
-            self.assertEqual(self.accepted(asking, host).client.session.cipher, cipher)
+            answering = server(ciphers=f"{AES256}:{AES128}", honor_cipher_order=honored)
+            self.assertEqual(self.accepted(asking, answering).client.session.cipher, cipher)
 
-    def test_nothing_in_common(self) -> None:
-        """Sides without a common cipher say so, both of them."""
+    def test_no_common_cipher_fails_on_both_sides(self) -> None:
+        """Without a common cipher the handshake fails, and both sides name that cause."""
         for policies in (
             (client(ciphers=AES128, max_version="1.2"), server(ciphers=AES256)),
             (client(ciphers="ECDHE-RSA-AES128-GCM-SHA256", max_version="1.2"), server()),
         ):
             self.assertEqual(self.causes(*policies), ("no-common-cipher", "no-common-cipher"))
 
-    def test_lists_that_name_none(self) -> None:
-        """A list that leaves no cipher, or holds what no list can, is refused by its name."""
+    def test_a_list_without_any_cipher_is_refused(self) -> None:
+        """A list that names no usable cipher, or cannot be a list, is refused and quoted."""
         for wrong in (
             "NONSENSE", ":", "é", "DEFAULT:@SECLEVEL=9", "TLS_AES_128_GCM_SHA256",
             "aNULL", "eNULL", "aNULL:eNULL", "AECDH-AES128-SHA", "aNULL\0", f"{AES128}\0",
@@ -137,24 +137,24 @@ class CipherTests(ContextTestCase):
                 self.assertEqual(error.option, "ciphers")
                 self.assertIn(f"ciphers={wrong!r}", str(error))
 
-    def test_no_list_lets_anonymous_ciphers_in(self) -> None:
-        """Whatever a list says, a cipher without certificate or encryption is not spoken."""
+    def test_no_list_allows_anonymous_ciphers(self) -> None:
+        """No list can allow a cipher without authentication or without encryption."""
         weak = {"ciphers": "ALL:COMPLEMENTOFALL:@SECLEVEL=0", "max_version": "1.2"}
-        for nothing in (
+        for cipher in (
             "ADH-AES128-SHA256",
             "AECDH-AES128-SHA",
             "NULL-SHA256",
             "ECDHE-ECDSA-NULL-SHA",
         ):
             self.assertRaises(
-                InvalidOption, build_context, client(ciphers=nothing, security_level=0), Side.CLIENT
+                InvalidOption, build_context, client(ciphers=cipher, security_level=0), Side.CLIENT
             )
         meeting = self.accepted(client(**weak), server(**weak))
         self.assertIsNotNone(meeting.client.session.peer_certificate)
         self.assertGreater(meeting.client.session.bits, 0)
 
-    def test_the_security_level_is_openssl_s(self) -> None:
-        """Keys too weak for the level are refused: one's own at once, the peer's in the walk."""
+    def test_weak_keys_are_refused_by_security_level(self) -> None:
+        """A key too weak for security_level is refused: ours at once, the peer's when shown."""
         weak = certificates.issued("rsa.pem", NAME, key="rsa")
         self.accepted(client(security_level=2), server(local_cert=weak))
         error = meet(client(security_level=3), server(local_cert=weak)).client.explained()
@@ -170,24 +170,24 @@ class CipherTests(ContextTestCase):
         self.assertIn("ee key too small", str(own))
         self.assertIn("lower security_level", str(own))
 
-    def test_a_level_that_leaves_nothing(self) -> None:
-        """A level at which nothing can be offered ends the handshake, and both are told."""
+    def test_a_level_without_ciphers_fails_with_a_cause(self) -> None:
+        """A security_level that leaves no cipher fails the handshake, and the error says why."""
         for level in (4, 5):
             causes = self.causes(client(security_level=level), server())
             self.assertEqual(causes[0], "no-common-cipher")
 
 
 class OwnCertificateTests(ContextTestCase):
-    """local_cert."""
+    """`local_cert`."""
 
-    def test_a_server_needs_one(self) -> None:
-        """A server without a certificate is told which option gives one."""
+    def test_a_server_needs_a_certificate(self) -> None:
+        """A server without a certificate is refused, and the error names the options for one."""
         error: Any = self.assertRaises(InvalidOption, build_context, TLSPolicy(), Side.SERVER)
         self.assertEqual(error.option, "local_cert")
         self.assertIn("SNI_server_certs", str(error))
 
-    def test_files_are_read_at_once(self) -> None:
-        """A file that cannot be used is told when the context is built, whoever names it."""
+    def test_files_are_read_when_the_context_is_built(self) -> None:
+        """A file that cannot be used is reported when the context is built, for every option."""
         missing = "/nonexistent/a.pem"
         for option, side in (
             ("local_cert", Side.CLIENT), ("local_cert", Side.SERVER), ("cafile", Side.CLIENT),
@@ -202,9 +202,9 @@ class OwnCertificateTests(ContextTestCase):
         error = self.assertRaises(BadCertificateFile, build_context, named, Side.SERVER)
         self.assertEqual((error.option, error.path), ("SNI_server_certs", missing))
 
-    def test_a_certificate_that_openssl_cannot_read(self) -> None:
-        """What cryptography reads and OpenSSL does not is refused in our words."""
-        path = certificates.written("unread.pem", unread().pem)
+    def test_a_certificate_openssl_cannot_read_is_refused(self) -> None:
+        """A certificate that cryptography reads and OpenSSL does not is refused with our error."""
+        path = certificates.written("unread.pem", unreadable_for_openssl().pem)
         for policy, side, option in (
             (server(local_cert=path), Side.SERVER, "local_cert"),
             (client(cafile=path), Side.CLIENT, "cafile"),
@@ -214,16 +214,16 @@ class OwnCertificateTests(ContextTestCase):
             self.assertEqual((error.option, error.path), (option, path))
             self.assertIn("OpenSSL", str(error))
 
-    def test_keys_of_both_kinds(self) -> None:
-        """Certificates with RSA keys and with elliptic curves are shown alike."""
+    def test_rsa_and_ec_certificates_both_work(self) -> None:
+        """Certificates with RSA keys and with elliptic curve keys both work."""
         for kind in ("rsa", "ec"):
             path = certificates.issued("kind.pem", NAME, key=kind)
             for version in ("1.2", "1.3"):
                 self.accepted(client(max_version=version), server(local_cert=path))
 
 
-def unread() -> Issued:
-    """A certificate whose subject is no UTF-8, which OpenSSL insists on."""
+def unreadable_for_openssl() -> Issued:
+    """A certificate whose subject is not valid UTF-8, which OpenSSL refuses."""
     made = self_signed(NAME, common_name="x" * 10)
     der = made.certificate.public_bytes(Encoding.DER)
     broken = der.replace(b"\x0c\x0a" + b"x" * 10, b"\x0c\x0a" + b"\xff" * 10)
@@ -231,23 +231,23 @@ def unread() -> Issued:
 
 
 class TrustTests(ContextTestCase):
-    """cafile, capath and the platform's trust."""
+    """`cafile`, `capath` and the platform's trust store."""
 
-    def test_cafile_replaces_the_platform_s(self) -> None:
-        """Only the authorities of the file are trusted, each of them."""
+    def test_cafile_replaces_the_platform_s_trust(self) -> None:
+        """With cafile only the authorities of that file are trusted, and all of them."""
         other = Authority.create("another").pem
         both = certificates.written("both.pem", other + certificates.authority().pem)
         self.accepted(client(cafile=both))
         alone = certificates.written("other.pem", other)
         self.assertEqual(meet(client(cafile=alone)).client.explained().cause, "unknown-issuer")
 
-    def test_the_platform_s_is_the_default(self) -> None:
-        """Without either option the tests' own root is not trusted."""
+    def test_the_platform_s_trust_is_the_default(self) -> None:
+        """Without cafile and capath the tests' own root is not trusted."""
         meeting = meet(TLSPolicy(peer_name=NAME))
         self.assertEqual(meeting.client.explained().cause, "unknown-issuer")
 
-    def test_a_folder_of_authorities(self) -> None:
-        """capath is a folder in which OpenSSL finds authorities by the hash of their name."""
+    def test_capath_finds_authorities_by_hash(self) -> None:
+        """In capath, OpenSSL finds an authority by the hash of its name."""
         root = certificates.authority()
         folder = certificates.folder() / "authorities"
         folder.mkdir(exist_ok=True)
@@ -259,8 +259,8 @@ class TrustTests(ContextTestCase):
         both = client(capath=str(folder), cafile=certificates.written("x.pem", _other().pem))
         self.accepted(both)
 
-    def test_clients_are_told_whom_a_server_trusts(self) -> None:
-        """A server that asks for certificates says of which authorities."""
+    def test_a_server_names_the_authorities_it_trusts(self) -> None:
+        """A server that asks for a certificate names the authorities that it trusts."""
         asking = server(verify_peer=Verify.OPTIONAL, cafile=certificates.cafile())
         meeting = self.accepted(None, asking)
         names = meeting.client.conversation.get_client_ca_list(as_cryptography=True)
@@ -272,30 +272,30 @@ def _other() -> Authority:
 
 
 class ApplicationProtocolTests(ContextTestCase):
-    """alpn_protocols."""
+    """`alpn_protocols`."""
 
     def agreed(self, theirs: tuple[str, ...], ours: tuple[str, ...]) -> str | None:
-        """The protocol that client and server agree on."""
+        """The protocol that client and server agree on, with these lists."""
         meeting = self.accepted(client(alpn_protocols=theirs), server(alpn_protocols=ours))
         found = {meeting.client.session.alpn_protocol, meeting.server.session.alpn_protocol}
         self.assertEqual(len(found), 1)
         return found.pop()
 
     def test_the_server_s_preference_counts(self) -> None:
-        """Of the protocols in common, the one that the server names first is spoken."""
+        """Of the common protocols, the one that the server lists first is chosen."""
         self.assertEqual(self.agreed(("h2", "imap"), ("imap", "h2")), "imap")
         self.assertEqual(self.agreed(("h2", "imap"), ("h2",)), "h2")
 
-    def test_no_protocol_is_no_reason_to_fail(self) -> None:
-        """Without an overlap, or without an offer, the handshake goes on and there is none."""
+    def test_no_common_protocol_does_not_end_the_handshake(self) -> None:
+        """Without a common protocol, or without an offer, the handshake completes with none."""
         for theirs, ours in (
             (("h2",), ("imap",)), (("h2",), ()), ((), ("imap",)), ((), ()),
         ):  # fmt: skip
             self.assertIsNone(self.agreed(theirs, ours))
 
 
-class ServedNameTests(ContextTestCase):
-    """SNI_server_certs: a certificate for each name."""
+class SNIServerCertsTests(ContextTestCase):
+    """`SNI_server_certs`: a certificate for each name."""
 
     def setUp(self) -> None:
         authority = certificates.authority()
@@ -316,15 +316,15 @@ class ServedNameTests(ContextTestCase):
         self.named = tuple(paths.items())
 
     def shown(self, name: str | None) -> str:
-        """Which certificate a server shows to who asks for that name."""
-        host = server(SNI_server_certs=self.named, local_cert=self.default)
+        """Which of `self.made` a client is shown that asks for that name."""
+        named = server(SNI_server_certs=self.named, local_cert=self.default)
         policy = client(peer_name=name, verify_peer_name=False)
-        leaf = self.accepted(policy, host).client.session.peer_certificate
+        leaf = self.accepted(policy, named).client.session.peer_certificate
         (found,) = (key for key, made in self.made.items() if made.certificate == leaf)
         return found
 
-    def test_each_name_has_its_own(self) -> None:
-        """The exact name comes first, then the wildcard, then local_cert."""
+    def test_each_name_has_its_own_certificate(self) -> None:
+        """An exact name is preferred, then a wildcard, then local_cert."""
         for name, found in (
             ("a.example", "a.example"), ("A.Example.", "a.example"),
             ("y.b.example", "*.b.example"), ("x.b.example", "x.b.example"),
@@ -333,31 +333,31 @@ class ServedNameTests(ContextTestCase):
         ):  # fmt: skip
             self.assertEqual(self.shown(name), found, name)
 
-    def test_the_rest_of_the_policy_holds_for_all(self) -> None:
-        """Versions, protocols and what clients must show are the same for each name."""
+    def test_the_rest_of_the_policy_holds_for_each_name(self) -> None:
+        """Versions, ALPN and verification of clients are the same for each name."""
         trusting = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
-        host = server(
+        named = server(
             SNI_server_certs=self.named, max_version="1.2", alpn_protocols="imap", **trusting
         )
         for name in ("a.example", "y.b.example"):
             asking = {"peer_name": name, "alpn_protocols": "imap"}
-            meeting = self.accepted(client(local_cert=certificates.client(), **asking), host)
+            meeting = self.accepted(client(local_cert=certificates.client(), **asking), named)
             self.assertEqual(meeting.server.session.version, "TLSv1.2")
             self.assertEqual(meeting.server.session.alpn_protocol, "imap")
             self.assertIs(meeting.server.session.verified, True)
-            self.assertFalse(meet(client(**asking), host).is_secure)
+            self.assertFalse(meet(client(**asking), named).is_secure)
 
-    def test_a_name_without_certificate(self) -> None:
-        """A server without local_cert has none for other names, and both sides are told."""
-        host = TLSPolicy(SNI_server_certs=self.named)
+    def test_an_unknown_name_fails_on_both_sides(self) -> None:
+        """Without local_cert, a handshake for another name fails and both sides say why."""
+        named = TLSPolicy(SNI_server_certs=self.named)
         for version in ("1.2", "1.3"):
             asking = client(peer_name="c.example", max_version=version)
-            self.assertEqual(self.causes(asking, host), ("no-common-cipher", "no-common-cipher"))
-            error = meet(asking, host).server.explained()
+            self.assertEqual(self.causes(asking, named), ("no-common-cipher", "no-common-cipher"))
+            error = meet(asking, named).server.explained()
             self.assertIn("for the name that was asked for", str(error))
 
-    def test_sessions_are_told_apart(self) -> None:
-        """The name that was asked for is part of the session on the server."""
+    def test_the_session_has_the_name_that_was_asked_for(self) -> None:
+        """On the server, the session tells the name that the client asked for."""
         meeting = self.accepted(
             client(peer_name="a.example"), TLSPolicy(SNI_server_certs=self.named)
         )
@@ -366,10 +366,10 @@ class ServedNameTests(ContextTestCase):
 
 
 class PlatformTests(SynchronousTestCase):
-    """The platform's own trust."""
+    """The platform's trust store."""
 
-    def test_a_store_that_cannot_be_read(self) -> None:
-        """It is an error of the option that would help, and no crash of OpenSSL's."""
+    def test_an_unreadable_trust_store_is_an_error_of_cafile(self) -> None:
+        """An unreadable trust store gives an error of ours that suggests cafile."""
 
         def broken(context: SSL.Context) -> None:
             raise SSL.Error([("PEM routines", "", "bad base64 decode")])

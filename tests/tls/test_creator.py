@@ -1,4 +1,4 @@
-"""One context for equal policies, renewed with its files; a connection for each peer."""
+"""Equal policies share a context, which is replaced when its files change."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MINUTE: Final = 60.0
 
 @contextlib.contextmanager
 def no_more_files() -> Iterator[None]:
-    """While this lasts, the process may open no file."""
+    """While this context lasts, the process can open no file."""
     free = os.open(os.devnull, os.O_RDONLY)
     os.close(free)
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -45,10 +45,10 @@ def no_more_files() -> Iterator[None]:
 
 
 class SharingTests(SynchronousTestCase):
-    """A context is built once."""
+    """Endpoints with equal policies share a context."""
 
-    def test_equal_policies_share(self) -> None:
-        """Endpoints that demand the same are served by one context."""
+    def test_equal_policies_share_a_context(self) -> None:
+        """Creators with equal policies use the same context."""
         one, other = (
             connection_creator(client(), Side.CLIENT),
             connection_creator(client(), Side.CLIENT),
@@ -56,16 +56,16 @@ class SharingTests(SynchronousTestCase):
         self.assertIs(one.context, other.context)
         self.assertIs(one.connection().get_context(), other.connection().get_context())
 
-    def test_the_peer_s_name_is_no_difference(self) -> None:
-        """One context serves endpoints for any number of peers."""
+    def test_peer_name_does_not_matter_for_sharing(self) -> None:
+        """Policies that differ only in peer_name share one context."""
         names = ("a.example", "b.example", "127.0.0.1")
         shared = {
             id(connection_creator(client(peer_name=name), Side.CLIENT).context) for name in names
         }
         self.assertEqual(len(shared), 1)
 
-    def test_any_other_difference_is_one(self) -> None:
-        """Two policies that differ in anything else never share trust, keys or sessions."""
+    def test_different_policies_never_share(self) -> None:
+        """Policies that differ in anything else share neither trust nor keys nor sessions."""
         policies = [
             client(), client(verify_peer=Verify.NO), client(verify_peer_name=False),
             client(allow_self_signed=True), client(local_cert=certificates.client()),
@@ -77,8 +77,8 @@ class SharingTests(SynchronousTestCase):
         shared = {id(connection_creator(policy, Side.CLIENT).context) for policy in policies}
         self.assertEqual(len(shared), len(policies))
 
-    def test_sides_do_not_share(self) -> None:
-        """A policy for a client and the same for a server are two."""
+    def test_client_and_server_do_not_share(self) -> None:
+        """The same policy gives a client and a server different contexts."""
         policy = server(cafile=certificates.cafile(), verify_peer_name=False)
         one, other = (
             connection_creator(policy, Side.CLIENT),
@@ -86,8 +86,8 @@ class SharingTests(SynchronousTestCase):
         )
         self.assertIsNot(one.context, other.context)
 
-    def test_their_number_is_bounded(self) -> None:
-        """The contexts that were longest not asked for are forgotten; those in use go on."""
+    def test_the_number_of_contexts_is_bounded(self) -> None:
+        """The least recently requested context is dropped; creators that have it still work."""
         first = connection_creator(client(verify_depth=1000), Side.CLIENT)
         second = connection_creator(client(verify_depth=1001), Side.CLIENT)
         for depth in range(1002, 1256):
@@ -104,8 +104,8 @@ class SharingTests(SynchronousTestCase):
         )
         self.assertTrue(meet(second).is_secure)
 
-    def test_a_failure_is_not_kept(self) -> None:
-        """A policy whose file was missing works as soon as the file is there."""
+    def test_a_failure_is_not_cached(self) -> None:
+        """A policy whose file was missing works as soon as the file exists."""
         path = str(certificates.folder() / "later.pem")
         policy = server(local_cert=path)
         for _ in range(2):
@@ -115,36 +115,36 @@ class SharingTests(SynchronousTestCase):
 
 
 class PeerNameTests(SynchronousTestCase):
-    """Whom a client expects, and what it says of it in the clear."""
+    """The name that a client expects, and sends in its ClientHello."""
 
     def asked(self, **options: Any) -> str | None:
-        """The name that a server is asked for."""
+        """The name that the server receives (SNI)."""
         meeting = meet(client(verify_peer_name=False, **options))
         self.assertTrue(meeting.is_secure)
         return meeting.server.session.server_name
 
-    def test_the_hello_names_the_peer(self) -> None:
-        """Servers of many names are told whom they are taken for, in one form."""
+    def test_the_client_hello_names_the_peer(self) -> None:
+        """The ClientHello has the peer's name, in lower case A-labels."""
         for name, told in (
             (NAME, NAME), ("GOOD.Example.", NAME), ("bücher.example", "xn--bcher-kva.example"),
         ):  # fmt: skip
             self.assertEqual(self.asked(peer_name=name), told)
 
-    def test_addresses_are_not_names(self) -> None:
-        """Addresses are never sent as names (RFC 6066, section 3)."""
+    def test_an_address_is_not_sent_as_a_name(self) -> None:
+        """An IP address is never sent as a name (RFC 6066, section 3)."""
         for name in ("127.0.0.1", "::1", "fe80::1%eth0", "0:0:0:0:0:0:0:1"):
             self.assertIsNone(self.asked(peer_name=name))
 
-    def test_nobody_is_named_unasked(self) -> None:
-        """Without SNI_enabled and without a name, the hello names nobody."""
+    def test_no_name_is_sent_without_sni(self) -> None:
+        """With SNI_enabled off or without peer_name, no name is sent."""
         self.assertIsNone(self.asked(peer_name=NAME, SNI_enabled=False))
         self.assertIsNone(self.asked(peer_name=None))
         quiet = meet(client(SNI_enabled=False))
         self.assertTrue(quiet.is_secure)
         self.assertNotIn(NAME.encode(), quiet.client.sent)
 
-    def test_a_name_is_needed_to_verify_one(self) -> None:
-        """A client without a name to expect, and a server told to expect one, are refused."""
+    def test_verification_of_a_name_needs_peer_name(self) -> None:
+        """A side that must verify a name is refused when the policy has no peer_name."""
         for policy, side in (
             (client(peer_name=None), Side.CLIENT),
             (client(peer_name=None, verify_peer=Verify.NO), Side.CLIENT),
@@ -157,8 +157,8 @@ class PeerNameTests(SynchronousTestCase):
             connection_creator(client(peer_name=None, verify_peer_name=False), Side.CLIENT)
         )
 
-    def test_what_is_no_name(self) -> None:
-        """What can be neither name nor address is refused before anyone is called."""
+    def test_an_impossible_peer_name_is_refused(self) -> None:
+        """A peer_name that is neither a DNS name nor an address is refused before connecting."""
         for name in ("", "1234", "a b", "a..b", "a" * 300, "x\0.example", "\ud800", "ü" * 300):
             for verify in (True, False):
                 policy = client(peer_name=name, verify_peer_name=verify)
@@ -169,20 +169,20 @@ class PeerNameTests(SynchronousTestCase):
                 self.assertTrue(str(error).startswith("peer_name='" + name[:1].strip("\ud800")))
                 self.assertLess(len(str(error)), 200)
 
-    def test_the_policy_is_told_in_one_form(self) -> None:
-        """The creator's policy has the name as certificates have it."""
+    def test_the_creator_s_policy_has_the_normal_form(self) -> None:
+        """The creator's policy has peer_name in the form that certificates use."""
         made = connection_creator(client(peer_name="GOOD.Example."), Side.CLIENT)
         self.assertEqual(made.policy, client())
         self.assertEqual(made, connection_creator(client(), Side.CLIENT))
 
-    def test_a_creator_shows_no_secrets(self) -> None:
-        """A creator in a log shows no passphrase and no key."""
+    def test_repr_shows_no_secrets(self) -> None:
+        """A creator's repr shows neither passphrase nor key."""
         made = connection_creator(client(passphrase="hunter2"), Side.CLIENT)
         self.assertNotIn("hunter2", repr(made))
 
 
 class RenewalTests(SynchronousTestCase):
-    """A context follows its files, and is not older than a day."""
+    """A context is replaced when its files change, and after a day."""
 
     def setUp(self) -> None:
         self.clock = Clock()
@@ -190,43 +190,43 @@ class RenewalTests(SynchronousTestCase):
         self.policy = server(local_cert=self.path)
         self.shared = SharedContext(self.policy, Side.SERVER, self.clock.seconds)
 
-    def host(self) -> ConnectionCreator:
-        """A server with that context."""
+    def server_creator(self) -> ConnectionCreator:
+        """A server's creator, with the shared context of this test."""
         return ConnectionCreator(self.policy, Side.SERVER, None, self.shared)
 
-    def written(self, content: bytes) -> None:
-        """The file now holds that."""
+    def write(self, content: bytes) -> None:
+        """Replace the content of the certificate's file."""
         certificates.written("renewed.pem", content)
 
-    def made(self) -> Issued:
-        """Another certificate for the same name."""
+    def issue(self) -> Issued:
+        """Issue another certificate for the same name."""
         return certificates.authority().issue(NAME)
 
     def is_shown(self, made: Issued) -> bool:
-        """Whether that is the certificate that clients see."""
-        meeting = meet(None, self.host())
+        """Whether clients are shown that certificate."""
+        meeting = meet(None, self.server_creator())
         self.assertTrue(meeting.is_secure, meeting.errors)
         return meeting.client.session.peer_certificate == made.certificate
 
-    def test_it_is_kept_while_nothing_changes(self) -> None:
-        """For a day, and while its files stay as they are, a context is the same."""
+    def test_the_context_is_kept_while_nothing_changes(self) -> None:
+        """For a day, while the files stay as they are, the context is the same."""
         before = self.shared.current()
         self.clock.advance(A_DAY - 1)
         self.assertIs(self.shared.current(), before)
 
     def test_a_renewed_certificate_is_shown(self) -> None:
-        """The next client sees a certificate that was replaced; who is there stays."""
-        before = meet(None, self.host())
-        made = self.made()
-        self.written(made.pem)
+        """The next client sees a replaced certificate; an open connection is not affected."""
+        before = meet(None, self.server_creator())
+        made = self.issue()
+        self.write(made.pem)
         self.assertTrue(self.is_shown(made))
         self.assertIsNone(self.shared.reload_error())
         before.client.hear(before.server.say(b"still here"))
         self.assertEqual(before.client.received, b"still here")
 
-    def test_every_file_counts(self) -> None:
-        """Whichever of the files changes, the context is made anew."""
-        made = self.made()
+    def test_a_change_of_any_file_replaces_the_context(self) -> None:
+        """A change of any file that the policy names gives a new context."""
+        made = self.issue()
         contents = {
             "local_cert": made.cert_pem,
             "local_pk": made.key_pem("x"),
@@ -246,28 +246,28 @@ class RenewalTests(SynchronousTestCase):
             self.assertIs(shared.current(), shared.current())
             self.assertIsNone(shared.problem)
 
-    def test_a_bad_file_changes_nothing(self) -> None:
-        """When the new file cannot be used, the old certificate goes on, and that is told once."""
-        made = self.made()
-        self.written(made.pem)
+    def test_a_bad_file_leaves_the_old_certificate(self) -> None:
+        """When a new file cannot be used, the old certificate stays, and the log says so once."""
+        made = self.issue()
+        self.write(made.pem)
         self.assertTrue(self.is_shown(made))
-        self.written(self.made().pem[:-40])
+        self.write(self.issue().pem[:-40])
         self.assertTrue(self.is_shown(made))
         self.assertIsInstance(self.shared.problem, BadCertificateFile)
         self.assertIs(self.shared.reload_error(), self.shared.problem)
         self.assertIsNone(self.shared.reload_error())
         self.assertTrue(self.is_shown(made))
 
-    def test_a_file_that_is_gone_changes_nothing(self) -> None:
-        """So it is when the file was removed."""
+    def test_a_removed_file_leaves_the_old_certificate(self) -> None:
+        """When a file is removed, the old context stays in use."""
         before = self.shared.current()
         os.unlink(self.path)
         self.assertIs(self.shared.current(), before)
         self.assertIn("No such file", str(self.shared.reload_error()))
 
-    def test_a_file_that_is_good_again(self) -> None:
-        """A certificate that is replaced file by file is taken when both fit together."""
-        made, newer = self.made(), self.made()
+    def test_certificate_and_key_may_be_replaced_one_by_one(self) -> None:
+        """A certificate and a key in two files are used as soon as they fit together again."""
+        made, newer = self.issue(), self.issue()
         cert = certificates.written("two.pem", made.cert_pem)
         key = certificates.written("two.key", made.key_pem())
         shared = SharedContext(server(local_cert=cert, local_pk=key), Side.SERVER)
@@ -280,11 +280,11 @@ class RenewalTests(SynchronousTestCase):
         self.assertIsNone(shared.problem)
         self.assertIsNone(shared.reload_error())
 
-    def test_it_is_tried_again(self) -> None:
-        """What was not the file's fault is tried again after a minute, and told no second time."""
+    def test_a_failed_renewal_is_tried_again(self) -> None:
+        """A renewal that failed for another reason is tried again after a minute."""
         before = self.shared.current()
-        made = self.made()
-        self.written(made.pem)
+        made = self.issue()
+        self.write(made.pem)
         with no_more_files():
             self.assertIs(self.shared.current(), before)
         self.assertIn("Too many open files", str(self.shared.reload_error()))
@@ -295,21 +295,21 @@ class RenewalTests(SynchronousTestCase):
         self.assertTrue(self.is_shown(made))
         self.assertIsNone(self.shared.problem)
 
-    def test_an_old_problem_is_no_news(self) -> None:
-        """A problem that persists is told once; another one is told as well."""
-        self.written(b"")
+    def test_a_problem_is_reported_once(self) -> None:
+        """A problem that persists is reported once, and another one is reported too."""
+        self.write(b"")
         self.shared.current()
         self.assertIn("it is empty", str(self.shared.reload_error()))
         for _ in range(3):
             self.clock.advance(MINUTE)
             self.shared.current()
             self.assertIsNone(self.shared.reload_error())
-        self.written(b"rubbish")
+        self.write(b"rubbish")
         self.shared.current()
         self.assertIn("it holds no certificate", str(self.shared.reload_error()))
 
-    def test_a_day_is_enough(self) -> None:
-        """A context is made anew after a day, and with it the key that seals its tickets."""
+    def test_a_context_is_replaced_after_a_day(self) -> None:
+        """A context is replaced after a day, and with it the key that encrypts its tickets."""
         before = self.shared.current()
         self.clock.advance(A_DAY)
         after = self.shared.current()
@@ -320,68 +320,68 @@ class RenewalTests(SynchronousTestCase):
         self.assertIsNot(self.shared.current(), after)
 
     def test_a_handshake_keeps_the_context_that_it_began_with(self) -> None:
-        """A renewal in mid-handshake takes away nothing that OpenSSL will call again."""
+        """A renewal during a handshake does not free the context that OpenSSL will call again."""
         policy = TLSPolicy(SNI_server_certs={NAME: self.path})
         shared = SharedContext(policy, Side.SERVER, self.clock.seconds)
         meeting = arranged(None, ConnectionCreator(policy, Side.SERVER, None, shared))
         before = weakref.ref(shared.current())
         meeting.server.hear(meeting.client.hear(b""))
         self.assertIsNot(meeting.server.conversation.get_context(), before())
-        self.written(self.made().pem)
+        self.write(self.issue().pem)
         self.assertIsNot(shared.current(), before())
         gc.collect()
         self.assertIsNotNone(before())
 
-    def test_sessions_go_with_their_context(self) -> None:
-        """What was agreed on under the old files is not taken up under the new ones."""
+    def test_sessions_are_dropped_with_their_context(self) -> None:
+        """A session that was verified with the old files is not resumed with the new ones."""
         trust = certificates.written("trust.pem", certificates.authority().pem)
         policy = client(cafile=trust)
         shared = SharedContext(policy.without_peer, Side.CLIENT, self.clock.seconds)
-        creator = ConnectionCreator(policy, Side.CLIENT, "place", shared)
+        creator = ConnectionCreator(policy, Side.CLIENT, "peer", shared)
         meet(creator).part()
         self.assertEqual(len(shared.sessions), 1)
         certificates.written("trust.pem", certificates.authority().pem)
         meeting = meet(creator)
         self.assertIs(meeting.client.session.resumed, False)
-        # One that began under the old files leaves nothing either.
+        # A connection that began with the old files leaves no session either.
         late = meet(creator)
         certificates.written("trust.pem", certificates.authority().pem)
         late.part()
         self.assertEqual(len(shared.sessions), 0)
 
-    def test_a_bad_file_costs_no_session(self) -> None:
-        """While the old context goes on, so do its sessions."""
+    def test_a_bad_file_keeps_the_sessions(self) -> None:
+        """While the old context stays in use, its sessions can be resumed."""
         trust = certificates.written("trust.pem", certificates.authority().pem)
         policy = client(cafile=trust)
         shared = SharedContext(policy.without_peer, Side.CLIENT, self.clock.seconds)
-        creator = ConnectionCreator(policy, Side.CLIENT, "place", shared)
+        creator = ConnectionCreator(policy, Side.CLIENT, "peer", shared)
         meet(creator).part()
         certificates.written("trust.pem", b"rubbish")
         self.assertIs(meet(creator).client.session.resumed, True)
 
 
-class BadNowTests(SynchronousTestCase):
-    """A file that was good when the first endpoint was made, and is bad for the next."""
+class BadFileLaterTests(SynchronousTestCase):
+    """A file that was good for the first endpoint and is bad for the next."""
 
-    def test_the_next_endpoint_is_told(self) -> None:
-        """Who asks for an endpoint hears that the file is bad; those that are there go on."""
+    def test_a_new_endpoint_fails_and_old_ones_go_on(self) -> None:
+        """A new endpoint fails because of the bad file; earlier endpoints still work."""
         policy = server(local_cert=certificates.issued("turns.pem", NAME))
         first = connection_creator(policy, Side.SERVER)
         certificates.written("turns.pem", b"rubbish")
         for _ in range(50):
             error = self.assertRaises(BadCertificateFile, connection_creator, policy, Side.SERVER)
         self.assertTrue(meet(None, first).is_secure)
-        # It is one error, and does not grow with those who hear it.
+        # The same exception is raised each time; its traceback must not grow.
         self.assertLess(len(traceback.extract_tb(error.__traceback__)), 20)
         certificates.issued("turns.pem", NAME)
         self.assertIs(connection_creator(policy, Side.SERVER).context, first.context)
 
 
 class ConnectionTests(SynchronousTestCase):
-    """What a creator makes."""
+    """The connections that a creator makes."""
 
     def test_each_connection_is_new(self) -> None:
-        """Every connection is a conversation of its own, with the policy to keep to."""
+        """Each call makes a new connection, with the creator's policy and side."""
         for side, policy in ((Side.CLIENT, client()), (Side.SERVER, server())):
             made = connection_creator(policy, side)
             one, other = made.connection(), made.connection()
@@ -390,6 +390,6 @@ class ConnectionTests(SynchronousTestCase):
             self.assertIsInstance(one, TLSConnection)
             self.assertEqual((one.policy, one.side), (made.policy, side))
 
-    def test_the_library_is_named(self) -> None:
-        """What is linked is told by name and version."""
+    def test_openssl_is_named_with_its_version(self) -> None:
+        """`openssl_version` gives OpenSSL's name and version."""
         self.assertRegex(openssl_version(), r"\AOpenSSL [0-9.]+")

@@ -1,4 +1,4 @@
-"""Whether a certificate is the expected one: by name, by digest, by key. Fails closed."""
+"""A certificate is checked against a name, a fingerprint or a pin; the checks fail closed."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ LONGEST_LIST: Final = 700
 
 
 def certificate(*names: x509.GeneralName | str) -> x509.Certificate:
-    """One with those alternative names; a string is a dNSName, whatever it holds."""
+    """A certificate with these alternative names; a string is a dNSName, whatever it holds."""
     given_ = [x509.DNSName(name) if isinstance(name, str) else name for name in names]
     return _issued(tuple(given_)).certificate
 
@@ -41,12 +41,12 @@ def _issued(names: Sequence[x509.GeneralName]) -> Issued:
 
 
 def address(text: str) -> x509.IPAddress:
-    """The alternative name that is an address."""
+    """An alternative name that is an IP address."""
     return x509.IPAddress(ipaddress.ip_address(text))
 
 
 def unreadable() -> x509.Certificate:
-    """One whose alternative names are in no character set that they may be in."""
+    """A certificate whose alternative names are not valid ASCII."""
     der = self_signed("good.example").certificate.public_bytes(Encoding.DER)
     return x509.load_der_x509_certificate(der.replace(b"\x82\x0cgood.", b"\x82\x0cg\xff\xffd."))
 
@@ -61,10 +61,10 @@ PERSONS: Final = (
 
 
 class ExpectedNameTests(SynchronousTestCase):
-    """The peer's name in the one form that certificates and SNI have it in."""
+    """The peer's name in the form that certificates and SNI use."""
 
-    def test_names_of_hosts(self) -> None:
-        """Case, a trailing dot and white space around it do not count; letters become A-labels."""
+    def test_host_names_are_normalized(self) -> None:
+        """Case, a trailing dot and white space do not count; other scripts become A-labels."""
         for given_, expected in (
             ("good.example", "good.example"),
             ("Good.EXAMPLE", "good.example"),
@@ -78,8 +78,8 @@ class ExpectedNameTests(SynchronousTestCase):
         ):
             self.assertEqual(expected_name(given_), expected)
 
-    def test_addresses(self) -> None:
-        """Addresses take their shortest form and lose their zone."""
+    def test_addresses_are_normalized(self) -> None:
+        """Addresses get their shortest form, without the zone."""
         for given_, expected in (
             ("127.0.0.1", "127.0.0.1"),
             ("::1", "::1"),
@@ -89,8 +89,8 @@ class ExpectedNameTests(SynchronousTestCase):
         ):
             self.assertEqual(expected_name(given_), expected)
 
-    def test_what_is_no_name(self) -> None:
-        """What can be the name of no host is refused, before anyone is asked for it."""
+    def test_impossible_names_are_refused(self) -> None:
+        """Text that is neither a host name nor an address is refused."""
         for given_ in (
             "", ".", "..", "good..example", ".example", "good.example..", "good example",
             "good.example/x", "good.example:443", "[::1]", "*.example", "1234", "1.2.3.4.",
@@ -101,8 +101,8 @@ class ExpectedNameTests(SynchronousTestCase):
 
     @settings(deadline=None)
     @given(st.text(max_size=80))
-    def test_it_is_one_form(self, text: str) -> None:
-        """A name that has been brought into its form stays as it is."""
+    def test_a_normalized_name_stays_the_same(self, text: str) -> None:
+        """A name that is already normalized is not changed, and is ASCII."""
         try:
             name = expected_name(text)
         except ValueError:
@@ -110,8 +110,8 @@ class ExpectedNameTests(SynchronousTestCase):
         self.assertEqual(expected_name(name), name)
         self.assertTrue(name.isascii())
 
-    def test_addresses_are_told_from_names(self) -> None:
-        """Only literals are addresses."""
+    def test_only_literals_are_addresses(self) -> None:
+        """Only IPv4 and IPv6 literals are addresses."""
         for literal in ("127.0.0.1", "::1", "fe80::1%eth0"):
             self.assertTrue(is_address(literal))
         for name in ("good.example", "127.1", "0x7f000001", "", "[::1]", "1234"):
@@ -119,88 +119,88 @@ class ExpectedNameTests(SynchronousTestCase):
 
 
 class NameTests(SynchronousTestCase):
-    """Who the certificate is for."""
+    """The names that a certificate is for."""
 
-    def is_for(self, name: str, *names: x509.GeneralName | str) -> None:
-        """A certificate with those names is for that peer."""
+    def assert_for(self, name: str, *names: x509.GeneralName | str) -> None:
+        """A certificate with these names is for that peer."""
         self.assertIsNone(name_problem(certificate(*names), name))
 
-    def is_not_for(self, name: str, *names: x509.GeneralName | str) -> str:
-        """It is not, and this is what is said."""
+    def assert_not_for(self, name: str, *names: x509.GeneralName | str) -> str:
+        """A certificate with these names is not for that peer; returns the problem."""
         problem = name_problem(certificate(*names), name)
         assert problem is not None, name
         return problem
 
-    def test_the_same_name(self) -> None:
-        """A name is matched by itself, in any case, wherever it stands among others."""
-        self.is_for("good.example", "good.example")
-        self.is_for("good.example", "GOOD.Example")
-        self.is_for("good.example", "other.example", "127.0.0.1", "good.example")
-        self.is_for("xn--bcher-kva.example", "xn--bcher-kva.example")
+    def test_a_name_matches_itself(self) -> None:
+        """A name matches itself, in any case, at any place in the list."""
+        self.assert_for("good.example", "good.example")
+        self.assert_for("good.example", "GOOD.Example")
+        self.assert_for("good.example", "other.example", "127.0.0.1", "good.example")
+        self.assert_for("xn--bcher-kva.example", "xn--bcher-kva.example")
 
-    def test_another_name(self) -> None:
-        """Neither a parent, nor a child, nor a sibling, nor a part of the name will do."""
+    def test_related_names_do_not_match(self) -> None:
+        """A parent, a child, a sibling or a part of the name does not match."""
         for name in ("example", "a.good.example", "other.example", "ood.example", "good.exampl"):
-            text = self.is_not_for(name, "good.example")
+            text = self.assert_not_for(name, "good.example")
             self.assertEqual(text, f"it is for good.example, not for {name}")
 
-    def test_a_wildcard_is_one_label(self) -> None:
-        """``*`` stands for one whole label, the first, and for nothing else."""
-        self.is_for("a.wild.example", "*.wild.example")
+    def test_a_wildcard_stands_for_the_first_label(self) -> None:
+        """``*`` stands for the whole first label, and for nothing else."""
+        self.assert_for("a.wild.example", "*.wild.example")
         for name in ("wild.example", "a.b.wild.example", "xn--bcher-kva.wild.example", "wild"):
-            self.is_not_for(name, "*.wild.example")
-        self.is_not_for("abc.wild.example", "a*.wild.example")
-        self.is_not_for("a.wild.example", "a.*.example")
+            self.assert_not_for(name, "*.wild.example")
+        self.assert_not_for("abc.wild.example", "a*.wild.example")
+        self.assert_not_for("a.wild.example", "a.*.example")
 
-    def test_wildcards_that_are_too_wide(self) -> None:
-        """A certificate for everyone is for no one."""
+    def test_wildcards_that_are_too_wide_match_nothing(self) -> None:
+        """A wildcard for a whole top-level domain, or for everything, matches nothing."""
         for pattern in ("*", "*.", "*.example", "*.*.example", "*.*", "**.good.example", "g*.*"):
             for name in ("good.example", "a.good.example", "example"):
-                self.is_not_for(name, pattern)
+                self.assert_not_for(name, pattern)
 
-    def test_addresses(self) -> None:
-        """An address is matched by itself, in whichever form it is written."""
-        self.is_for("127.0.0.1", address("127.0.0.1"))
-        self.is_for("::1", address("::1"))
-        self.is_for("0:0::1", address("::1"))
-        self.is_not_for("127.0.0.2", address("127.0.0.1"))
-        self.is_not_for("::2", address("::1"), address("127.0.0.1"))
-        self.is_not_for("::ffff:127.0.0.1", address("127.0.0.1"))
+    def test_an_address_matches_itself(self) -> None:
+        """An address matches itself in any spelling, and no other address."""
+        self.assert_for("127.0.0.1", address("127.0.0.1"))
+        self.assert_for("::1", address("::1"))
+        self.assert_for("0:0::1", address("::1"))
+        self.assert_not_for("127.0.0.2", address("127.0.0.1"))
+        self.assert_not_for("::2", address("::1"), address("127.0.0.1"))
+        self.assert_not_for("::ffff:127.0.0.1", address("127.0.0.1"))
 
-    def test_an_address_is_no_name(self) -> None:
-        """An address among the DNS names counts for nothing, nor a name among the addresses."""
-        self.is_not_for("127.0.0.1", "127.0.0.1")
-        self.is_not_for("::1", "::1")
-        self.is_not_for("127.0.0.1", "*.0.0.1")
-        self.is_not_for("good.example", address("127.0.0.1"))
+    def test_addresses_and_dns_names_are_kept_apart(self) -> None:
+        """An address among the DNS names does not count, nor a name among the addresses."""
+        self.assert_not_for("127.0.0.1", "127.0.0.1")
+        self.assert_not_for("::1", "::1")
+        self.assert_not_for("127.0.0.1", "*.0.0.1")
+        self.assert_not_for("good.example", address("127.0.0.1"))
 
-    def test_odd_names_spoil_nothing(self) -> None:
-        """A certificate with odd names beside the right one is for the right one."""
+    def test_odd_names_do_no_harm_beside_a_good_one(self) -> None:
+        """A certificate with odd names beside the right one is accepted."""
         odd = ("", "*", "127.0.0.1", "1234", "*.*.example", *PERSONS)
-        self.is_for("good.example", *odd, "good.example")
-        self.is_for("127.0.0.1", *odd, address("127.0.0.1"))
-        self.is_not_for("good.example", *odd, "other.example")
+        self.assert_for("good.example", *odd, "good.example")
+        self.assert_for("127.0.0.1", *odd, address("127.0.0.1"))
+        self.assert_not_for("good.example", *odd, "other.example")
 
-    def test_an_empty_name(self) -> None:
-        """A certificate for nobody in particular is for nobody."""
+    def test_an_empty_name_matches_nothing(self) -> None:
+        """A certificate with an empty name is for nobody."""
         for name in ("", " ", "."):
-            self.is_not_for("good.example", name)
-        self.assertEqual(self.is_not_for("good.example", ""), "it is for nobody, not for "
+            self.assert_not_for("good.example", name)
+        self.assertEqual(self.assert_not_for("good.example", ""), "it is for nobody, not for "
                          "good.example")  # fmt: skip
 
-    def test_white_space_makes_another_name(self) -> None:
-        """With white space around it, a name has passed an authority's constraints as another."""
+    def test_names_with_white_space_match_nothing(self) -> None:
+        """A name with white space passed an authority's name constraints as another name."""
         for name in (" good.example", "good.example ", "good.example\n", "\t*.example.org"):
-            self.is_not_for("good.example", name)
-            self.is_not_for("a.example.org", name)
-            self.is_for("good.example", name, "good.example")
+            self.assert_not_for("good.example", name)
+            self.assert_not_for("a.example.org", name)
+            self.assert_for("good.example", name, "good.example")
 
-    def test_names_of_persons(self) -> None:
-        """A certificate for mail, a directory, a web page or an object is for no host."""
+    def test_names_of_other_kinds_match_no_host(self) -> None:
+        """A certificate for a mail address, a directory name, a URI or an object is for no host."""
         for person in PERSONS:
-            self.is_not_for("good.example", person)
-            self.is_not_for("127.0.0.1", person)
-        self.is_not_for("good.example", *PERSONS)
+            self.assert_not_for("good.example", person)
+            self.assert_not_for("127.0.0.1", person)
+        self.assert_not_for("good.example", *PERSONS)
 
     def test_the_common_name_does_not_count(self) -> None:
         """A certificate without alternative names is for no one, whatever its subject says."""
@@ -211,39 +211,39 @@ class NameTests(SynchronousTestCase):
             self.assertIn("no subject alternative name (SAN)", problem)
             self.assertIn("the common name does not count", problem)
 
-    def test_names_that_cannot_be_read(self) -> None:
-        """What cannot be understood is never a reason to accept."""
+    def test_unreadable_names_are_a_problem(self) -> None:
+        """Alternative names that cannot be parsed are never a reason to accept."""
         for name in ("good.example", "127.0.0.1"):
             problem = name_problem(unreadable(), name)
             assert problem is not None
             self.assertIn("its names cannot be read", problem)
 
-    def test_no_name_to_look_for(self) -> None:
-        """A peer that is expected by no proper name is no one that a certificate is for."""
+    def test_an_impossible_expected_name_matches_nothing(self) -> None:
+        """No certificate is for an expected name that is not a proper name."""
         for name in ("", "1234", "\ud800"):
-            self.is_not_for(name, "good.example", "*", "")
+            self.assert_not_for(name, "good.example", "*", "")
 
     @settings(deadline=None, max_examples=60)
     @given(st.text(max_size=30))
     def test_no_other_name_is_good(self, name: str) -> None:
-        """Whatever is asked for, only the certificate's own names are found good."""
+        """Only the certificate's own names match, whatever name is expected."""
         problem = name_problem(certificate("good.example", address("127.0.0.1")), name)
         is_good = name.strip().lower() in ("good.example", "127.0.0.1")
         self.assertEqual(problem is None, is_good)
 
 
-class ListTests(SynchronousTestCase):
-    """The names of a certificate, for people."""
+class CertificateNamesTests(SynchronousTestCase):
+    """The names of a certificate, for messages."""
 
     def test_names_are_listed(self) -> None:
-        """DNS names, addresses and mail are shown as they stand there."""
+        """DNS names, addresses and mail addresses are listed in their order."""
         self.assertEqual(
             certificate_names(certificate("good.example", address("::1"), PERSONS[0])),
             "good.example, ::1, good.example@good.example",
         )
 
     def test_a_long_list_is_cut(self) -> None:
-        """Of many names the first few are shown, and that there are more."""
+        """Of many names the first 8 are shown, with a sign that there are more."""
         many = certificate(*(f"host{number}.example" for number in range(500)))
         self.assertEqual(certificate_names(many).count("example"), 8)
         self.assertTrue(certificate_names(many).endswith(", …"))
@@ -251,24 +251,24 @@ class ListTests(SynchronousTestCase):
             len(certificate_names(certificate(*("x" * 5000 for _ in range(20))))), LONGEST_LIST
         )
 
-    def test_nothing_strange_gets_through(self) -> None:
+    def test_control_characters_are_escaped(self) -> None:
         """A name with control characters is escaped."""
         text = certificate_names(certificate("a\n\x1b[31mb", "ok.example"))
         self.assertTrue(text.isprintable(), text)
         self.assertIn("ok.example", text)
 
-    def test_no_names(self) -> None:
-        """A certificate without names is for nobody; unreadable ones are called so."""
+    def test_missing_and_unreadable_names_are_said_so(self) -> None:
+        """A certificate without names is for nobody; unreadable names are called so."""
         self.assertEqual(certificate_names(certificate(PERSONS[-1])), "nobody")
         self.assertEqual(certificate_names(certificates.authority().certificate), "nobody")
         self.assertEqual(certificate_names(unreadable()), "names that cannot be read")
 
 
 class FingerprintTests(SynchronousTestCase):
-    """The digest of a certificate."""
+    """The fingerprint of a certificate."""
 
-    def test_each_length_is_an_algorithm(self) -> None:
-        """SHA-256, SHA-384 and SHA-512 are told by their length."""
+    def test_the_length_selects_the_algorithm(self) -> None:
+        """SHA-256, SHA-384 and SHA-512 digests are recognized by their length."""
         one = certificate("good.example")
         for algorithm in (hashes.SHA256(), hashes.SHA384(), hashes.SHA512()):
             digest = one.fingerprint(algorithm).hex()
@@ -277,14 +277,14 @@ class FingerprintTests(SynchronousTestCase):
             self.assertIsNotNone(fingerprint_problem(one, (digest[:-1] + "x",)))
             self.assertIsNotNone(fingerprint_problem(one, (digest[:-2],)))
 
-    def test_a_weak_digest_is_none(self) -> None:
-        """SHA-1 and MD5 match nothing, even when they are right."""
+    def test_weak_digests_match_nothing(self) -> None:
+        """SHA-1 and MD5 digests match nothing, even when they are right."""
         one = certificate("good.example")
         for algorithm in (hashes.SHA1(), hashes.MD5()):
             self.assertIsNotNone(fingerprint_problem(one, (one.fingerprint(algorithm).hex(),)))
 
-    def test_another_certificate(self) -> None:
-        """A digest that does not match is told, so that it can be compared."""
+    def test_a_mismatch_shows_the_fingerprint(self) -> None:
+        """When no digest matches, the certificate's own is told, so that it can be compared."""
         one, other = certificate("good.example"), certificate("other.example")
         digest = other.fingerprint(hashes.SHA256()).hex()
         self.assertEqual(
@@ -295,9 +295,9 @@ class FingerprintTests(SynchronousTestCase):
 
 
 class PinTests(SynchronousTestCase):
-    """The digests of the public keys in a chain."""
+    """The pins of the public keys in a chain."""
 
-    def test_any_key_of_the_chain(self) -> None:
+    def test_any_key_of_the_chain_may_be_pinned(self) -> None:
         """A pin may be that of the leaf or of any authority above it."""
         below = certificates.authority().intermediate()
         chain = [below.issue("good.example").certificate, below.certificate]
@@ -305,16 +305,16 @@ class PinTests(SynchronousTestCase):
             self.assertIsNone(pin_problem(chain, (spki_pin(one),)))
             self.assertIsNone(pin_problem(chain, ("x" * 44, spki_pin(one))))
 
-    def test_no_key_of_the_chain(self) -> None:
-        """Another key is told, with those that there are."""
+    def test_a_mismatch_shows_the_pins_of_the_chain(self) -> None:
+        """When no key is pinned, the pins of the chain's keys are told."""
         one, other = certificate("good.example"), certificate("other.example")
         problem = pin_problem([one], (spki_pin(other),))
         self.assertEqual(problem, f"its public keys are {spki_pin(one)}, none of which is in pin")
         self.assertIsNotNone(pin_problem([one], ()))
         self.assertIsNotNone(pin_problem([], (spki_pin(one),)))
 
-    def test_a_renewed_certificate_keeps_its_pin(self) -> None:
-        """The pin is of the key, not of the certificate."""
+    def test_the_pin_is_of_the_key(self) -> None:
+        """The pin is of the public key, not of the certificate, so a renewal keeps it."""
         made = certificates.authority().issue("good.example")
         self.assertEqual(made.spki_pin, spki_pin(made.certificate))
         self.assertNotEqual(made.spki_pin, spki_pin(certificate("good.example")))

@@ -1,4 +1,4 @@
-"""What came of a handshake: who has the last word, and what is told of it."""
+"""The end of a handshake: the final verification, and the session that describes it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs.exceptions import FrozenInstanceError
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -29,50 +29,54 @@ from txtransport.tls.session import Session, session_of
 VERSIONS: Final = ("1.2", "1.3")
 
 
-def judging(end: End, verdict: Callable[[TLSConnection], bool]) -> None:
-    """Let someone else have the last word at that end."""
+def accept_by(end: End, is_acceptable: Callable[[TLSConnection], bool]) -> None:
+    """Give one side a connection that asks `is_acceptable` at the end of the handshake."""
     before = end.conversation
-    end.conversation = TLSConnection(before.get_context(), before.policy, before.side, verdict)
+    end.conversation = TLSConnection(
+        before.get_context(), before.policy, before.side, is_acceptable
+    )
     end.begin()
 
 
-class LastWordTests(SynchronousTestCase):
-    """A handshake is complete when the peer is acceptable, and not before."""
+class AcceptanceTests(SynchronousTestCase):
+    """A handshake is complete only when the peer is acceptable."""
 
-    def judged(self, side: Side, version: str, verdict: Callable[[TLSConnection], bool]) -> Meeting:
-        """A handshake in which one side asks `verdict` when it is over."""
+    def handshake(
+        self, side: Side, version: str, is_acceptable: Callable[[TLSConnection], bool]
+    ) -> Meeting:
+        """Run a handshake in which one side asks `is_acceptable` at the end."""
         meeting = arranged(client(max_version=version))
-        judging(meeting.client if side is Side.CLIENT else meeting.server, verdict)
+        accept_by(meeting.client if side is Side.CLIENT else meeting.server, is_acceptable)
         return meeting.go_on()
 
-    def test_it_is_asked_for(self) -> None:
-        """Whoever judges is asked once the handshake is over, with the conversation at hand."""
+    def test_acceptance_is_asked_for_at_the_end(self) -> None:
+        """`is_acceptable` is asked once, when the handshake is over, with the connection."""
         for version in VERSIONS:
             for side in Side:
                 asked: list[bool] = []
 
-                def verdict(conversation: TLSConnection, asked: list[bool] = asked) -> bool:
+                def is_acceptable(conversation: TLSConnection, asked: list[bool] = asked) -> bool:
                     asked.append(conversation.is_complete)
                     return True
 
-                self.assertTrue(self.judged(side, version, verdict).is_secure)
+                self.assertTrue(self.handshake(side, version, is_acceptable).is_secure)
                 self.assertEqual(asked, [True])
 
-    def test_a_refusal_ends_it(self) -> None:
-        """Whoever drives the handshake hears of a refusal as of any failure, again and again."""
+    def test_a_refusal_fails_the_handshake(self) -> None:
+        """A refusal raises from do_handshake like any failure, every time it is called."""
         for version in VERSIONS:
             for side in Side:
-                meeting = self.judged(side, version, lambda conversation: False)
+                meeting = self.handshake(side, version, lambda conversation: False)
                 refusing = meeting.client if side is Side.CLIENT else meeting.server
                 self.assertFalse(refusing.is_secure)
                 self.assertIn("the peer is not acceptable", str(refusing.error))
                 for _ in range(3):
                     self.assertRaises(SSL.Error, refusing.conversation.do_handshake)
 
-    def test_the_peer_is_told_nothing(self) -> None:
-        """Nothing leaves after a refusal by which the peer would take itself to be accepted."""
+    def test_a_refused_peer_never_sees_a_complete_handshake(self) -> None:
+        """After a refusal nothing is sent that would complete the peer's handshake."""
         for side, version in ((Side.CLIENT, "1.3"), (Side.SERVER, "1.2")):
-            meeting = self.judged(side, version, lambda conversation: False)
+            meeting = self.handshake(side, version, lambda conversation: False)
             refusing, other = meeting.client, meeting.server
             if side is Side.SERVER:
                 refusing, other = other, refusing
@@ -80,29 +84,29 @@ class LastWordTests(SynchronousTestCase):
             self.assertIsNone(session_of(other))
             self.assertRaises(SSL.WantReadError, refusing.conversation.bio_read, 1)
 
-    def test_nothing_that_waits_leaves(self) -> None:
-        """Not even what was about to be sent before the refusal leaves after it."""
-        meeting = self.judged(Side.SERVER, "1.3", lambda conversation: False)
-        # What a server says last are the tickets, when all is well.
-        well = meet(client(max_version="1.3"))
-        self.assertLess(len(meeting.server.sent), len(well.server.sent))
+    def test_pending_output_is_discarded_after_a_refusal(self) -> None:
+        """Bytes that waited to be sent before the refusal are not sent after it."""
+        meeting = self.handshake(Side.SERVER, "1.3", lambda conversation: False)
+        # After a handshake that succeeds, the server sends its tickets last.
+        accepted = meet(client(max_version="1.3"))
+        self.assertLess(len(meeting.server.sent), len(accepted.server.sent))
         self.assertRaises(SSL.WantReadError, meeting.server.conversation.bio_read, 1)
 
-    def test_a_judge_who_fails(self) -> None:
-        """A verdict that raises is none: the handshake is not complete."""
+    def test_an_exception_is_a_refusal(self) -> None:
+        """When `is_acceptable` raises, the handshake is not complete."""
 
-        def verdict(conversation: TLSConnection) -> bool:
-            raise RuntimeError("no verdict")
+        def is_acceptable(conversation: TLSConnection) -> bool:
+            raise RuntimeError("no answer")
 
         for side in Side:
-            self.assertRaises(RuntimeError, self.judged, side, "1.3", verdict)
+            self.assertRaises(RuntimeError, self.handshake, side, "1.3", is_acceptable)
 
 
-class GoodbyeTests(SynchronousTestCase):
-    """A peer that closes."""
+class CloseNotifyTests(SynchronousTestCase):
+    """A peer that sends a close_notify."""
 
-    def test_instead_of_a_handshake(self) -> None:
-        """A close_notify in place of a ServerHello is an error that has words."""
+    def test_close_notify_during_the_handshake_has_a_reason(self) -> None:
+        """A close_notify in place of a ServerHello gives an error with a reason."""
         end = arranged().client
         end.hear(b"")
         end.hear(b"\x15\x03\x03\x00\x02\x01\x00")
@@ -110,8 +114,8 @@ class GoodbyeTests(SynchronousTestCase):
         self.assertEqual(end.error.args[0][-1][-1], CLOSE_NOTIFY)
         self.assertIsInstance(end.error.__cause__, SSL.ZeroReturnError)
 
-    def test_after_it(self) -> None:
-        """A conversation knows whether the peer said goodbye, so that nothing is missing."""
+    def test_close_notify_after_the_handshake_is_known(self) -> None:
+        """A connection knows whether the peer has closed it, so that no data is missing."""
         meeting = meet()
         self.assertFalse(meeting.client.conversation.is_ended_by_peer)
         meeting.client.hear(meeting.server.goodbye())
@@ -119,11 +123,11 @@ class GoodbyeTests(SynchronousTestCase):
         self.assertFalse(meeting.server.conversation.is_ended_by_peer)
 
 
-class ReceivedTests(SynchronousTestCase):
-    """The first bytes of the peer are kept."""
+class FirstBytesTests(SynchronousTestCase):
+    """The peer's first bytes are kept, to explain failures."""
 
-    def test_the_first_are_kept(self) -> None:
-        """However the bytes arrive, the first ones are kept, and no more."""
+    def test_only_the_first_bytes_are_kept(self) -> None:
+        """However the bytes arrive, the first 256 are kept and no more."""
         whole = bytes(range(200)) * 2
         for size in (1, 7, 255, 256, 257, 400):
             conversation = arranged().client.conversation
@@ -134,10 +138,10 @@ class ReceivedTests(SynchronousTestCase):
 
 
 class SessionTests(SynchronousTestCase):
-    """A session describes the conversation."""
+    """A session describes what client and server agreed on."""
 
-    def test_both_sides_see_the_same(self) -> None:
-        """Version, cipher, group, protocol and name are the same on both sides."""
+    def test_both_sides_agree_on_the_session(self) -> None:
+        """Version, cipher, group, ALPN protocol and server name are the same on both sides."""
         for version in VERSIONS:
             meeting = meet(
                 client(max_version=version, alpn_protocols=("h2", "imap")),
@@ -153,8 +157,8 @@ class SessionTests(SynchronousTestCase):
                 self.assertIs(session.resumed, False)
             self.assertEqual(meeting.client.session.cipher, meeting.server.session.cipher)
 
-    def test_what_there_is_not(self) -> None:
-        """Without ALPN, SNI and key exchange by groups there is None, not an empty text."""
+    def test_absent_values_are_none(self) -> None:
+        """Without ALPN, SNI and a key exchange group, the session has None there."""
         meeting = meet(
             client(SNI_enabled=False, max_version="1.2", ciphers="AES128-GCM-SHA256"),
             server(local_cert=certificates.issued("rsa.pem", NAME, key="rsa"),
@@ -166,8 +170,8 @@ class SessionTests(SynchronousTestCase):
             self.assertIsNone(session.server_name)
             self.assertIsNone(session.group)
 
-    def test_a_certificate_that_no_one_can_read(self) -> None:
-        """What a peer sends beside its chain may be rubbish, and is left out."""
+    def test_an_unreadable_certificate_is_left_out(self) -> None:
+        """A certificate beside the chain that cannot be parsed is left out of peer_chain."""
         der = self_signed("beside.example").certificate.public_bytes(Encoding.DER)
         version_4 = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
         rubbish = ssl.DER_cert_to_PEM_cert(version_4).encode()
@@ -186,8 +190,8 @@ class SessionTests(SynchronousTestCase):
         self.assertIs(session.verified, True)
         self.assertEqual(session.peer_chain, (session.peer_certificate,))
 
-    def test_names_that_could_do_harm(self) -> None:
-        """A name that a stranger asks for can be shown: what is no text in it is escaped."""
+    def test_control_characters_in_server_name_are_escaped(self) -> None:
+        """Unprintable characters in the name that a client sends are escaped."""
         for asked, told in (
             (b"evil\n\x1b[2J.example", "evil\\n\\x1b[2J.example"),
             (b"\xff.example", "\\xff.example"),
@@ -197,16 +201,16 @@ class SessionTests(SynchronousTestCase):
             meeting.client.conversation.set_tlsext_host_name(asked)
             self.assertEqual(meeting.go_on().server.session.server_name, told)
 
-    def test_the_peer_s_certificate(self) -> None:
-        """A client sees the server's leaf and chain; a server, the client's if it was shown."""
+    def test_each_side_has_the_peer_s_chain(self) -> None:
+        """A client has the server's leaf and chain; a server has the client's, if it sent one."""
         below = certificates.authority().intermediate()
-        host = certificates.issued("below.pem", NAME, by=below)
-        protocol = certificates.issued("guest.pem", "visitor.example", by=below, purpose="client")
+        ours = certificates.issued("below.pem", NAME, by=below)
+        theirs = certificates.issued("client.pem", "visitor.example", by=below, purpose="client")
         trusting = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
         for version in VERSIONS:
             meeting = meet(
-                client(local_cert=protocol, max_version=version),
-                server(local_cert=host, **trusting),
+                client(local_cert=theirs, max_version=version),
+                server(local_cert=ours, **trusting),
             )
             for session, name in (
                 (meeting.client.session, NAME),
@@ -218,15 +222,15 @@ class SessionTests(SynchronousTestCase):
                 self.assertEqual(chain, [below.certificate])
                 self.assertIs(session.verified, True)
 
-    def test_a_peer_without_certificate(self) -> None:
-        """A server that asked for no certificate has seen none, and verified no one."""
+    def test_a_client_without_certificate_is_not_verified(self) -> None:
+        """A server that asks for no certificate has none of the client, and verified no one."""
         session = meet().server.session
         self.assertIsNone(session.peer_certificate)
         self.assertEqual(session.peer_chain, ())
         self.assertIs(session.verified, False)
 
     def test_verified_means_chain_and_name(self) -> None:
-        """A session is verified when chain and name were, whatever else was asked for."""
+        """A session is verified only when both the chain and the name were."""
         for policy, verified in (
             (client(), True),
             (client(verify_peer=Verify.NO), False),
@@ -238,24 +242,24 @@ class SessionTests(SynchronousTestCase):
             self.assertIs(meeting.client.session.verified, verified)
 
     def test_a_tolerated_certificate_is_not_verified(self) -> None:
-        """A self-signed certificate that the policy lets pass is not called verified."""
+        """A self-signed certificate that allow_self_signed accepts does not count as verified."""
         alone = certificates.written("alone.pem", self_signed(NAME).pem)
         meeting = meet(client(allow_self_signed=True), server(local_cert=alone))
         self.assertTrue(meeting.is_secure)
         self.assertIs(meeting.client.session.verified, False)
 
-    def test_a_session_is_a_value(self) -> None:
-        """A session can be compared and kept, and not be changed."""
+    def test_a_session_is_an_immutable_value(self) -> None:
+        """Sessions can be compared and kept, and cannot be changed."""
         meeting = meet()
         self.assertEqual(meeting.client.session, meeting.client.session)
         self.assertRaises(FrozenInstanceError, setattr, meeting.client.session, "verified", False)
 
 
 class NoSessionTests(SynchronousTestCase):
-    """Where there is no TLS, there is no session."""
+    """Without a complete TLS handshake there is no session."""
 
-    def test_before_it_is_over(self) -> None:
-        """At no step before the end does either side have a session."""
+    def test_there_is_none_before_the_handshake_is_complete(self) -> None:
+        """During the handshake neither side has a session."""
         for version in VERSIONS:
             meeting = arranged(client(max_version=version))
             said = b""
@@ -267,31 +271,38 @@ class NoSessionTests(SynchronousTestCase):
             self.assertIsNotNone(session_of(meeting.client))
             self.assertIsNotNone(session_of(meeting.server))
 
-    def test_after_a_refusal(self) -> None:
-        """A handshake that OpenSSL completed and we did not has no session."""
+    def test_there_is_none_after_a_refusal(self) -> None:
+        """A handshake that OpenSSL completed and we refused has no session."""
         meeting = arranged()
-        judging(meeting.client, _refusing)
+        accept_by(meeting.client, _refuse)
         meeting.go_on()
         self.assertIsNotNone(meeting.client.conversation.get_finished())
         self.assertFalse(meeting.client.conversation.is_complete)
         self.assertIsNone(session_of(meeting.client))
 
-    def test_transports_without_tls(self) -> None:
-        """Plain transports, closed ones and things that are none have no session."""
+    def test_there_is_none_without_tls(self) -> None:
+        """Plain transports, closed ones and other objects have no session."""
         plain = socket.socket()
         self.addCleanup(plain.close)
-        for transport in (None, object(), "tls", _Held(None), _Held(plain), _Held(object())):
+        for transport in (
+            None,
+            object(),
+            "tls",
+            _TransportOf(None),
+            _TransportOf(plain),
+            _TransportOf(object()),
+        ):
             self.assertIsNone(session_of(transport))
 
-    def test_connections_of_others(self) -> None:
-        """A connection that is not of our making is described, and never called verified."""
+    def test_other_libraries_connections_are_not_verified(self) -> None:
+        """A connection that txtransport did not make is described, but never as verified."""
         theirs = SSL.Connection(SSL.Context(SSL.TLS_CLIENT_METHOD), None)
         theirs.set_connect_state()
-        self.assertIsNone(session_of(_Held(theirs)))
+        self.assertIsNone(session_of(_TransportOf(theirs)))
         meeting = arranged()
         meeting.client.conversation = cast(TLSConnection, theirs)
         meeting.go_on()
-        session = session_of(_Held(theirs))
+        session = session_of(_TransportOf(theirs))
         assert isinstance(session, Session)
         self.assertEqual(session.version, "TLSv1.3")
         self.assertIsNotNone(session.peer_certificate)
@@ -299,17 +310,17 @@ class NoSessionTests(SynchronousTestCase):
         self.assertIs(session.verified, False)
 
 
-class _Held:
-    """A transport that holds something."""
+class _TransportOf:
+    """A transport whose handle is the given object."""
 
     def __init__(self, handle: object) -> None:
         self._handle = handle
 
-    def getHandle(self) -> Any:
+    def getHandle(self) -> object:
         return self._handle
 
 
-def _refusing(conversation: TLSConnection) -> bool:
+def _refuse(conversation: TLSConnection) -> bool:
     conversation.verification.problems.append(
         CertificateProblem(Diagnosis("other", "it is not wanted"), 0, 0, None)
     )

@@ -1,1 +1,1 @@
-"""For test suites: a certificate authority that makes what tests need."""
+"""For test suites, ours and our users': a certificate authority for development."""

@@ -1,9 +1,9 @@
-"""Certificates for development: an authority of one's own, and what it issues.
+"""Makes certificates for development: an authority, and the certificates that it issues.
 
-For trying things out, for demonstrations and for tests, which need broken
-certificates as well: expired ones, ones without a name, ones for the wrong
-purpose. Nothing here is for the public internet; no one but the holder of
-`Authority.pem` trusts it.
+For tests, demonstrations and experiments. Tests need bad certificates as well,
+so it also makes expired ones, ones without a name and ones for the wrong
+purpose. None of them is for the public internet: only clients and servers that
+are given `Authority.pem` trust them.
 """
 
 from __future__ import annotations
@@ -34,13 +34,18 @@ from cryptography.x509.oid import (
 from txtransport.config.address import find_address
 from txtransport.tls.identity import spki_pin
 
-Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
-Purpose = Literal["server", "client", "both"]
+__all__ = ["Authority", "Issued", "Key", "Purpose", "self_signed", "write_private"]
 
-# Clocks differ, and a certificate that begins later than the peer's now is
-# refused.
-_SKEW: Final = timedelta(minutes=5)
-_PURPOSES: Final = {
+Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+"""The kinds of private keys that are made here."""
+
+Purpose = Literal["server", "client", "both"]
+"""Who may use a certificate in TLS: servers, clients or both."""
+
+# Certificates begin to be valid a little before now: a peer whose clock is
+# behind ours would refuse one that is not valid yet.
+_CLOCK_SKEW: Final = timedelta(minutes=5)
+_EXTENDED_USAGES: Final = {
     "server": (ExtendedKeyUsageOID.SERVER_AUTH,),
     "client": (ExtendedKeyUsageOID.CLIENT_AUTH,),
     "both": (ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.CLIENT_AUTH),
@@ -49,12 +54,13 @@ _PURPOSES: Final = {
 
 @frozen
 class Issued:
-    """A certificate with its key, and the chain up to the root, without the root.
+    """A certificate with its private key and its chain.
 
     Attributes:
-        certificate: The leaf.
+        certificate: The certificate (the leaf of the chain).
         key: Its private key.
-        chain: The authorities between it and the root, the nearest first.
+        chain: The authorities between the leaf and the root, nearest first;
+            the root is not among them.
     """
 
     certificate: x509.Certificate
@@ -63,14 +69,14 @@ class Issued:
 
     @property
     def cert_pem(self) -> bytes:
-        """The leaf and its chain, as PEM."""
+        """The leaf and its chain, in PEM."""
         return b"".join(map(_pem, (self.certificate, *self.chain)))
 
     def key_pem(self, passphrase: str | None = None) -> bytes:
-        """The key, as PEM.
+        """The private key, in PEM (PKCS #8).
 
         Args:
-            passphrase: Encrypts it, when given.
+            passphrase: Encrypts the key; None leaves it unencrypted.
         """
         encryption: KeySerializationEncryption = NoEncryption()
         if passphrase is not None:
@@ -79,7 +85,7 @@ class Issued:
 
     @property
     def pem(self) -> bytes:
-        """Key, leaf and chain: what ``local_cert`` takes."""
+        """Key, leaf and chain, in PEM: the content of a file for ``local_cert``."""
         return self.key_pem() + self.cert_pem
 
     @property
@@ -89,19 +95,20 @@ class Issued:
 
     @property
     def spki_pin(self) -> str:
-        """The digest of its public key: what ``pin`` takes."""
+        """The base64 SHA-256 digest of the leaf's public key: what ``pin`` takes."""
         return spki_pin(self.certificate)
 
 
 @frozen
 class Authority:
-    """A certificate authority.
+    """A certificate authority, root or intermediate.
 
     Attributes:
-        certificate: Its own certificate.
-        key: Its private key.
-        parents: The authorities above it, without the root; the nearest first.
-            Its own certificate is the first of them when it is no root.
+        certificate: The authority's own certificate.
+        key: The authority's private key.
+        parents: The chain of what it issues: its own certificate and the
+            authorities above it, nearest first, without the root. Empty for a
+            root.
     """
 
     certificate: x509.Certificate
@@ -116,19 +123,16 @@ class Authority:
         now: datetime | None = None,
         days: float = 3650,
     ) -> Authority:
-        """A new root.
+        """Make a new root authority with a new key, in memory.
 
         Args:
             common_name: Its name, cut after 64 bytes.
-            now: When it begins to be valid; the present by default.
-            days: How long it is valid.
-
-        Returns:
-            The authority, with a key of its own; nothing is written anywhere.
+            now: The start of its validity; the present by default.
+            days: The length of its validity.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _builder(_named(common_name), key, now, days)
-        builder = _authority(builder.issuer_name(_named(common_name)), key)
+        builder = _builder(_name(common_name), key, now, days)
+        builder = _authority(builder.issuer_name(_name(common_name)))
         return cls(builder.sign(key, hashes.SHA256()), key)
 
     def intermediate(
@@ -138,15 +142,15 @@ class Authority:
         now: datetime | None = None,
         days: float = 1825,
     ) -> Authority:
-        """An authority below this one; what it issues carries it in its chain.
+        """Make an intermediate authority, signed by this one.
 
         Args:
             common_name: Its name, cut after 64 bytes.
-            now: When it begins to be valid; the present by default.
-            days: How long it is valid.
+            now: The start of its validity; the present by default.
+            days: The length of its validity.
         """
         key = ec.generate_private_key(ec.SECP256R1())
-        builder = _authority(self._below(_builder(_named(common_name), key, now, days)), key)
+        builder = _authority(self._issued_by(_builder(_name(common_name), key, now, days)))
         certificate = builder.sign(self.key, hashes.SHA256())
         return Authority(certificate, key, (certificate, *self.parents))
 
@@ -163,49 +167,56 @@ class Authority:
         alternative_names: Sequence[x509.GeneralName] | None = None,
         issuer_place: str | None = None,
     ) -> Issued:
-        """A certificate.
+        """Issue a certificate with a new key.
 
         Args:
-            *names: DNS names, in ASCII, perhaps beginning with ``*.``, and
-                addresses. Without any, the certificate is for no one.
-            common_name: The subject; the first name by default. No one looks
-                at it.
-            purpose: Whose certificate it may be.
-            not_before: When it begins to be valid; just before now by default.
-            not_after: When it ends to be; `days` after now by default.
+            *names: Its subject alternative names: DNS names in ASCII, which
+                may begin with ``*.``, and IP addresses. Without any, no
+                client accepts the certificate for any name.
+            common_name: The subject's common name; the first of `names` by
+                default. Clients ignore it.
+            purpose: Who may use the certificate in TLS.
+            not_before: The start of its validity; 5 minutes before `now` by
+                default.
+            not_after: The end of its validity; `days` after `now` by default.
             now: The present by default.
-            days: How long it is valid.
-            key: The kind of its key.
-            alternative_names: In place of `names`, for odd ones.
-            issuer_place: The URL at which the issuer's certificate is to be had.
+            days: The length of its validity.
+            key: The kind of its key: P-256 or 2048-bit RSA.
+            alternative_names: Takes the place of `names`, for tests that need
+                other kinds of names.
+            issuer_place: The URL of the issuer's certificate, for the
+                authority information access extension.
 
         Returns:
             The certificate with its key; its ``pem`` is what ``local_cert`` takes.
 
         Raises:
-            ValueError: A name cannot be one.
+            ValueError: One of `names` is neither a DNS name in ASCII nor an
+                address, or the validity ends before it begins.
         """
         private = _key(key)
         subject = _subject(common_name, names)
         builder = _builder(subject, private, now, days, not_before, not_after)
-        builder = _leaf(self._below(builder), private, purpose, _general(names, alternative_names))
+        builder = _leaf(
+            self._issued_by(builder), private, purpose, _general_names(names, alternative_names)
+        )
         if issuer_place is not None:
-            place = x509.UniformResourceIdentifier(issuer_place)
-            access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, place)
+            url = x509.UniformResourceIdentifier(issuer_place)
+            access = x509.AccessDescription(AuthorityInformationAccessOID.CA_ISSUERS, url)
             builder = builder.add_extension(x509.AuthorityInformationAccess([access]), False)
         return Issued(builder.sign(self.key, hashes.SHA256()), private, self.parents)
 
     def revocation_list(
         self, *revoked: x509.Certificate, now: datetime | None = None, days: float = 7
     ) -> bytes:
-        """A list of what this authority has revoked, as PEM: what ``crl`` takes.
+        """Make a certificate revocation list, in PEM: the content of a file for ``crl``.
 
         Args:
-            *revoked: Certificates that it issued.
-            now: When the list begins to be valid; the present by default.
-            days: How long it is valid.
+            *revoked: Certificates that this authority issued.
+            now: The start of the list's validity; the present by default.
+            days: The length of the list's validity.
         """
-        begin = (now or _now()) - _SKEW
+        begin = (now or _now()) - _CLOCK_SKEW
         builder = (
             x509.CertificateRevocationListBuilder()
             .issuer_name(self.certificate.subject)
@@ -223,10 +234,11 @@ class Authority:
 
     @property
     def pem(self) -> bytes:
-        """Its certificate, as PEM: what ``cafile`` takes."""
+        """The authority's certificate, in PEM: the content of a file for ``cafile``."""
         return _pem(self.certificate)
 
-    def _below(self, builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    def _issued_by(self, builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+        """Name this authority as the issuer."""
         ours = self.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier)
         identifier = x509.AuthorityKeyIdentifier.from_issuer_subject_key_identifier(ours.value)
         return builder.issuer_name(self.certificate.subject).add_extension(identifier, False)
@@ -239,33 +251,37 @@ def self_signed(
     now: datetime | None = None,
     days: float = 90,
 ) -> Issued:
-    """A certificate that no one but itself vouches for.
+    """Make a certificate that is signed with its own key.
 
     Args:
-        *names: DNS names and addresses.
-        common_name: The subject; the first name by default.
-        purpose: Whose certificate it may be.
+        *names: Its subject alternative names, as for `Authority.issue`.
+        common_name: The subject's common name; the first of `names` by default.
+        purpose: Who may use the certificate in TLS.
         now: The present by default.
-        days: How long it is valid.
+        days: The length of its validity, from `now` on.
 
     Raises:
-        ValueError: A name cannot be one.
+        ValueError: One of `names` is neither a DNS name in ASCII nor an address.
     """
     key = _key("ec")
     subject = _subject(common_name, names)
     builder = _builder(subject, key, now, days).issuer_name(subject)
-    builder = _leaf(builder, key, purpose, _general(names, None))
+    builder = _leaf(builder, key, purpose, _general_names(names, None))
     return Issued(builder.sign(key, hashes.SHA256()), key)
 
 
 def write_private(path: str | os.PathLike[str], data: bytes) -> None:
-    """Write a file that only its owner can read, whole or not at all.
+    """Write a file that only its owner can read, completely or not at all.
 
     Args:
-        path: Is replaced if it is there.
-        data: For example `Issued.pem`.
+        path: The file; an existing one is replaced.
+        data: The content, for example `Issued.pem`.
+
+    Raises:
+        OSError: The file cannot be written; an existing one is unchanged.
     """
-    # mkstemp makes it 0600 from the first moment.
+    # mkstemp(3) creates the file with mode 0600, so that it is never readable
+    # by others, whatever the umask.
     handle, temporary = tempfile.mkstemp(dir=os.path.dirname(os.fspath(path)) or ".")
     try:
         with os.fdopen(handle, "wb") as file:
@@ -291,13 +307,13 @@ def _pem(certificate: x509.Certificate) -> bytes:
 
 
 def _subject(common_name: str | None, names: Sequence[str]) -> x509.Name:
-    return _named(common_name or "".join(names[:1]) or "nobody")
+    return _name(common_name or "".join(names[:1]) or "nobody")
 
 
-def _named(common_name: str) -> x509.Name:
+def _name(common_name: str) -> x509.Name:
     # ub-common-name (RFC 5280, appendix A); cryptography counts bytes.
-    fitting = common_name.encode()[:64].decode(errors="ignore")
-    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, fitting)])
+    shortened = common_name.encode()[:64].decode(errors="ignore")
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, shortened)])
 
 
 def _builder(
@@ -314,13 +330,14 @@ def _builder(
         .subject_name(subject)
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
-        .not_valid_before(not_before or begin - _SKEW)
+        .not_valid_before(not_before or begin - _CLOCK_SKEW)
         .not_valid_after(not_after or begin + timedelta(days=days))
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), False)
     )
 
 
-def _authority(builder: x509.CertificateBuilder, key: Key) -> x509.CertificateBuilder:
+def _authority(builder: x509.CertificateBuilder) -> x509.CertificateBuilder:
+    """Add the extensions of an authority (RFC 5280, sections 4.2.1.3 and 4.2.1.9)."""
     return builder.add_extension(x509.BasicConstraints(True, None), True).add_extension(
         _usage("key_cert_sign", "crl_sign", "digital_signature"), True
     )
@@ -332,20 +349,21 @@ def _leaf(
     purpose: Purpose,
     names: Sequence[x509.GeneralName],
 ) -> x509.CertificateBuilder:
+    """Add the extensions of a certificate that cannot issue others."""
     uses = ["digital_signature"]
     if isinstance(key, rsa.RSAPrivateKey):
         uses.append("key_encipherment")
     builder = (
         builder.add_extension(x509.BasicConstraints(False, None), True)
         .add_extension(_usage(*uses), True)
-        .add_extension(x509.ExtendedKeyUsage(_PURPOSES[purpose]), False)
+        .add_extension(x509.ExtendedKeyUsage(_EXTENDED_USAGES[purpose]), False)
     )
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), False)
     return builder
 
 
-_USES: Final = (
+_KEY_USAGES: Final = (
     "digital_signature",
     "content_commitment",
     "key_encipherment",
@@ -359,13 +377,15 @@ _USES: Final = (
 
 
 def _usage(*uses: str) -> x509.KeyUsage:
-    return x509.KeyUsage(**{use: use in uses for use in _USES})
+    return x509.KeyUsage(**{use: use in uses for use in _KEY_USAGES})
 
 
-def _general(
-    names: Sequence[str], instead: Sequence[x509.GeneralName] | None
+def _general_names(
+    names: Sequence[str], alternative_names: Sequence[x509.GeneralName] | None
 ) -> Sequence[x509.GeneralName]:
-    return instead if instead is not None else [_general_name(name) for name in names]
+    if alternative_names is not None:
+        return alternative_names
+    return [_general_name(name) for name in names]
 
 
 def _general_name(name: str) -> x509.GeneralName:
