@@ -1,7 +1,7 @@
-"""A mail server and a mail client on the mixin, and someone in between (RFC 3207).
+"""A mail server and a mail client with `StartTLSMixin`, and an attacker between them.
 
-They say as much of SMTP as it takes to begin in the clear, to switch to TLS and
-to tell what was heard on which side of the switch.
+They speak as much of SMTP (RFC 3207) as a test needs to begin in the clear, to
+upgrade to TLS, and to see which lines came before and which after the upgrade.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from tests import certificates
 from txtransport import Session, StartTLSMixin
 
 
-class Correspondent(StartTLSMixin, LineReceiver):
-    """What client and server have in common.
+class MailProtocol(StartTLSMixin, LineReceiver):
+    """What the server and the client have in common.
 
     Attributes:
-        heard: Each line, and whether it came under TLS.
-        secured: Fires with the session, or fails, when the switch is over.
+        heard: Each received line, and whether it was encrypted.
+        secured: Fires with the session when the upgrade to TLS succeeds, or fails.
         lost: Fires when the connection is over.
     """
 
@@ -40,18 +40,23 @@ class Correspondent(StartTLSMixin, LineReceiver):
             self.sendLine(line)
 
     def hears(self, line: bytes) -> Deferred[None]:
-        """Fires when that line comes."""
+        """Fires when that line is received."""
         wait: Deferred[None] = Deferred()
         self._waits.append((line, wait))
         return wait
 
     def upgrade(self, policy: Any, reply: bytes = b"") -> None:
-        """Switch to TLS."""
+        """Upgrade to TLS.
+
+        Args:
+            policy: As for `startTLS`.
+            reply: Sent before the upgrade.
+        """
         started = self.startTLS(policy, reply=reply)
         started.addCallbacks(self.secured.callback, self.secured.errback)
 
     def answer(self, line: bytes) -> None:
-        """Act on a line."""
+        """React to a received line."""
         raise NotImplementedError
 
     def lineReceived(self, line: bytes) -> None:
@@ -65,8 +70,8 @@ class Correspondent(StartTLSMixin, LineReceiver):
         self.lost.callback(None)
 
 
-class MailServer(Correspondent):
-    """Takes commands, and takes mail under TLS only."""
+class MailServer(MailProtocol):
+    """A mail server that demands STARTTLS before any other command."""
 
     def connectionMade(self) -> None:
         self.say(b"220 mx.example ESMTP")
@@ -81,10 +86,10 @@ class MailServer(Correspondent):
 
 
 class MailServers(Factory):
-    """Builds mail servers, and keeps them.
+    """A factory of mail servers, which it keeps.
 
     Attributes:
-        all: Those built so far.
+        all: The servers built so far.
     """
 
     noisy = False
@@ -97,8 +102,8 @@ class MailServers(Factory):
         return self.all[-1]
 
 
-class MailClient(Correspondent):
-    """Asks for TLS as soon as it is greeted, and for nothing else before."""
+class MailClient(MailProtocol):
+    """A mail client that sends EHLO and STARTTLS, and nothing else in the clear."""
 
     def answer(self, line: bytes) -> None:
         if self.is_secure:
@@ -111,26 +116,26 @@ class MailClient(Correspondent):
             self.say(b"STARTTLS")
 
 
-class Meddler(ProxyFactory):
-    """Someone in between, who passes on what a client says, with additions.
+class TamperingProxyFactory(ProxyFactory):
+    """A proxy between client and server that changes what the client sends.
 
     Args:
-        port: The server's.
-        meddle: What becomes of what the client says.
+        port: The server's port.
+        tamper: Returns the bytes to forward for bytes of the client.
     """
 
     noisy = False
 
-    def __init__(self, port: int, meddle: Callable[[bytes], bytes]) -> None:
+    def __init__(self, port: int, tamper: Callable[[bytes], bytes]) -> None:
         super().__init__("127.0.0.1", port)
-        self.meddle = meddle
-        self.protocol = Meddling
+        self.tamper = tamper
+        self.protocol = TamperingProxy
 
 
-class Meddling(ProxyServer):
-    """One conversation that is meddled with."""
+class TamperingProxy(ProxyServer):
+    """One proxied connection."""
 
-    factory: Meddler
+    factory: TamperingProxyFactory
 
     def dataReceived(self, data: bytes) -> None:
-        super().dataReceived(self.factory.meddle(data))
+        super().dataReceived(self.factory.tamper(data))

@@ -1,11 +1,11 @@
-"""Foreign peers: programs of others, started for a test and gone after it.
+"""Runs foreign peers: programs of other projects, each a child process of one test.
 
-A peer is a child process. What it prints is kept, can be waited for, and is
-shown when the test fails; whatever happens, it is killed and reaped.
+A test can wait for the output of a peer, which is shown when the test fails.
+The process is killed and reaped when the test ends, whatever happens.
 
-Where a program is missing, a live test is skipped and says why. With
+When a program is missing, a live test is skipped and says why. With
 TXTRANSPORT_REQUIRE_PEERS=1 in the environment it fails instead, so that a
-machine that is there to run these tests does not pass without them.
+machine which is set up for these tests cannot pass without running them.
 """
 
 from __future__ import annotations
@@ -40,24 +40,25 @@ from txtransport.errors import HandshakeFailed
 from txtransport.tls.session import Session, session_of
 
 REQUIRE: Final = "TXTRANSPORT_REQUIRE_PEERS"
-"""The environment's variable; ``1`` makes a missing peer a failure."""
+"""The environment variable; with ``1``, a missing program is a failure."""
 
 PATIENCE: Final = 8.0
-"""Seconds that a peer has for anything that a test waits for."""
+"""Seconds that a test waits for a peer, each time."""
 
 
-# --- is it there? ----------------------------------------------------------------
+# --- finding programs --------------------------------------------------------------
 
 
 @frozen
 class Program:
-    """A program of others.
+    """A program that tests can start, and how to recognize the right version.
 
     Attributes:
-        command: Its name on the path.
-        question: Arguments upon which it prints what it is, if it does.
-        answer: What it must print then, as a regular expression.
-        elsewhere: Folders that are not on everyone's path, as a glob pattern.
+        command: The name of its executable.
+        question: Arguments with which it prints its version; empty when the
+            program need not be asked.
+        answer: A regular expression that this output must match.
+        elsewhere: Folders to search besides PATH, as a glob pattern.
     """
 
     command: str
@@ -78,15 +79,18 @@ PHP: Final = Program(
 
 
 def path(program: Program, environ: Mapping[str, str]) -> str:
-    """Where a program is.
+    """Find a program's executable.
 
     Args:
-        program: Which.
-        environ: Decides by `REQUIRE` what it means when there is none.
+        program: The program.
+        environ: The environment: PATH, and `REQUIRE`.
+
+    Returns:
+        The path of the executable.
 
     Raises:
-        SkipTest: It is not to be had here.
-        AssertionError: The same, where peers are required.
+        SkipTest: The program is missing, or is not of the right version.
+        AssertionError: The same, when `REQUIRE` is 1.
     """
     folders = [environ.get("PATH", os.defpath), *glob.glob(program.elsewhere)]
     found = shutil.which(program.command, path=os.pathsep.join(folders))
@@ -96,15 +100,15 @@ def path(program: Program, environ: Mapping[str, str]) -> str:
 
 
 def demand(problem: str | None, environ: Mapping[str, str]) -> None:
-    """See that nothing is lacking.
+    """Skip or fail the test when something that it needs is missing.
 
     Args:
-        problem: What is, or None.
-        environ: Decides by `REQUIRE` what that means.
+        problem: What is missing, as a sentence; None when nothing is.
+        environ: The environment: `REQUIRE` decides between skip and failure.
 
     Raises:
-        SkipTest: Something is.
-        AssertionError: The same, where peers are required.
+        SkipTest: There is a problem.
+        AssertionError: The same, when `REQUIRE` is 1.
     """
     if problem is None:
         return
@@ -126,45 +130,46 @@ def _problem(program: Program, found: str | None) -> str | None:
     return f"this {program.command} is not of use here; it says {said!r}"
 
 
-# --- while it runs ---------------------------------------------------------------
+# --- running programs --------------------------------------------------------------
 
 
 class Peer(ProcessProtocol):
-    """A program, while a test has to do with it.
+    """A running program.
 
     Args:
-        clock: For the bounds of the waits.
-        command: What was started, for people.
-        farewell: The signal that ends it. A program with processes of its own
-            takes ``TERM`` as word to end those first.
+        clock: Bounds the waits, which end after `PATIENCE`.
+        command: The command line, for messages.
+        stop_signal: The signal that ends it. A program with child processes
+            may need ``TERM``, so that it can end those first.
 
     Attributes:
-        printed: What it has printed so far, errors included.
+        command: The command line.
+        printed: Its output so far, standard output and standard error.
     """
 
     transport: Any
 
-    def __init__(self, clock: IReactorTime, command: str, farewell: str = "KILL") -> None:
+    def __init__(self, clock: IReactorTime, command: str, stop_signal: str = "KILL") -> None:
         self.command = command
         self.printed = b""
         self._clock = clock
-        self._farewell = farewell
+        self._stop_signal = stop_signal
         self._code: int | None = None
         self._is_over = False
         self._waits: dict[Deferred[Any], Callable[[], Any]] = {}
 
     def prints(self, pattern: bytes) -> Deferred[re.Match[bytes]]:
-        """Fires with the match, once it has printed that.
+        """Fires with the match, once the output contains the pattern.
 
         Args:
-            pattern: A regular expression. ``^`` and ``$`` stand at lines' ends,
-                and ``$`` also where more of the line may come.
+            pattern: A regular expression. ``^`` and ``$`` match at lines, and
+                ``$`` also at the end of the output so far.
         """
         search = re.compile(pattern, re.MULTILINE).search
         return self._wait(f"print {pattern!r}", lambda: search(self.printed))
 
     async def exits(self) -> int | None:
-        """Its exit code, when it has come to its end; None after a signal."""
+        """Wait until the program has ended; return its exit code, None after a signal."""
         await self._wait("end", lambda: self._is_over)
         return self._code
 
@@ -173,56 +178,69 @@ class Peer(ProcessProtocol):
         self.transport.write(data)
 
     def kill(self, signal: str = "KILL") -> None:
-        """End it at once, with no time for a farewell unless the signal leaves it some."""
+        """Send it a signal, unless it has ended.
+
+        Args:
+            signal: The signal's name, without SIG; ``KILL`` ends it at once.
+        """
         with contextlib.suppress(ProcessExitedAlready):
             self.transport.signalProcess(signal)
 
     async def reaped(self) -> None:
-        """Ended, if need be, and over, with whatever it had started that can still print."""
-        self.kill(self._farewell)
+        """End the program if it runs, and wait until it is reaped.
+
+        It is not over before its child processes have closed their copies of
+        its output as well.
+        """
+        self.kill(self._stop_signal)
         try:
             await self.exits()
         finally:
             self.kill()
 
     def transcript(self) -> str:
-        """What it was and what it printed."""
+        """The command line and the output, for a failed test."""
         return f"--- {self.command}\n{self.printed.decode(errors='backslashreplace')}\n---"
 
     def childDataReceived(self, childFD: int, data: bytes) -> None:
         self.printed += data
-        self._look()
+        self._check_waits()
 
     def processEnded(self, reason: Failure) -> None:
         ended: Any = reason.value
         self._code = ended.exitCode
         self._is_over = True
-        self._look()
+        self._check_waits()
 
-    def _wait(self, what: str, question: Callable[[], Any]) -> Deferred[Any]:
-        """Fires with the question's answer, once it is true."""
-        wait: Deferred[Any] = Deferred(lambda wait: self._in_vain(wait, what))
-        self._waits[wait] = question
+    def _wait(self, what: str, condition: Callable[[], Any]) -> Deferred[Any]:
+        """Fires with the condition's value, once it is true.
+
+        Args:
+            what: What the program must do, for the error: a verb.
+            condition: Is called after each output and at the program's end.
+        """
+        wait: Deferred[Any] = Deferred(lambda wait: self._fail(wait, what))
+        self._waits[wait] = condition
         wait.addTimeout(PATIENCE, self._clock, lambda failure, seconds: failure)
-        self._look()
+        self._check_waits()
         return wait
 
-    def _look(self) -> None:
-        for wait, question in list(self._waits.items()):
-            answer = question()
-            if answer and self._waits.pop(wait, None):
-                wait.callback(answer)
+    def _check_waits(self) -> None:
+        for wait, condition in list(self._waits.items()):
+            value = condition()
+            if value and self._waits.pop(wait, None):
+                wait.callback(value)
         for wait in list(self._waits) if self._is_over else ():
             wait.cancel()
 
-    def _in_vain(self, wait: Deferred[Any], what: str) -> None:
+    def _fail(self, wait: Deferred[Any], what: str) -> None:
         del self._waits[wait]
         how = f"ended with {self._code}" if self._is_over else f"had {PATIENCE:g} seconds"
         wait.errback(AssertionError(f"{self.command.split()[0]} did not {what}; it {how}"))
 
 
 def under_tls(recorder: Recorder) -> Session:
-    """The session of a conversation of ours that is under TLS."""
+    """The session of a protocol that is connected with TLS."""
     session = session_of(recorder.transport)
     assert session is not None
     return session
@@ -232,16 +250,17 @@ class PeerTestCase(LoopbackTestCase):
     """A test with a foreign program.
 
     Attributes:
-        program: Which.
+        program: The program that the test is about; the test is skipped or
+            fails without it.
     """
 
     program: ClassVar[Program]
 
     def setUp(self) -> None:
-        """Find the program, and see to it that it is heard when the test fails."""
+        """Find the program, and prepare to show its output when the test fails."""
         path(self.program, os.environ)
         self._peers: list[Peer] = []
-        self._is_well = False
+        self._has_passed = False
         name = self.id().rpartition(".")[2]
         setattr(self, name, self._bounded(getattr(self, name)))
 
@@ -249,35 +268,36 @@ class PeerTestCase(LoopbackTestCase):
         self,
         *arguments: str,
         program: Program | None = None,
-        farewell: str = "KILL",
+        stop_signal: str = "KILL",
         user: str | None = None,
         environ: Mapping[str, str] = MappingProxyType({}),
     ) -> Peer:
-        """Start a program; when the test is over, so is it.
+        """Start a program that runs until the test is over at the latest.
 
         Args:
-            *arguments: As its command line has them.
-            program: Which, if not the one that the test is about.
-            farewell: As for `Peer`.
-            user: Whose rights it has when we are root; the very same by default.
+            *arguments: Its command line, without the executable.
+            program: The program; by default the one that the test is about.
+            stop_signal: As for `Peer`.
+            user: The user that it runs as when the tests run as root; by
+                default root.
             environ: Added to its environment.
         """
         program = program or self.program
         found = path(program, os.environ)
-        peer = Peer(self.reactor, " ".join((program.command, *arguments)), farewell)
+        peer = Peer(self.reactor, " ".join((program.command, *arguments)), stop_signal)
         environ = {**os.environ, "LC_ALL": "C", **environ}
-        rights = pwd.getpwnam(user)[2:4] if user and not os.geteuid() else (None, None)
-        # From here, where the working folder may be root's alone.
+        user_and_group = pwd.getpwnam(user)[2:4] if user and not os.geteuid() else (None, None)
+        # Another user may not be able to enter the current folder.
         folder = "/" if user else None
-        # By its whole path, from which some find what belongs to them.
+        # Its whole path, because some programs find their own files by it.
         command = [found, *arguments]
-        self.reactor.spawnProcess(peer, found, command, environ, folder, *rights)
+        self.reactor.spawnProcess(peer, found, command, environ, folder, *user_and_group)
         self.addCleanup(lambda: ensureDeferred(peer.reaped()))
         self._peers.append(peer)
         return peer
 
     def refusal(self) -> Deferred[HandshakeFailed]:
-        """Fires with the next reason for which a server of ours turns a peer away, as logged."""
+        """Fires with the next `HandshakeFailed` that a server of ours logs."""
         refused: Deferred[HandshakeFailed] = Deferred()
 
         @provider(ILogObserver)
@@ -290,24 +310,25 @@ class PeerTestCase(LoopbackTestCase):
         return refused
 
     def folder(self) -> Path:
-        """A new folder with a short name, gone when the test is over."""
+        """A new folder with a short path, which is removed when the test is over."""
         made = tempfile.mkdtemp(prefix="txt-")
         self.addCleanup(shutil.rmtree, made)
         return Path(made)
 
     def tearDown(self) -> None:
-        """Tell what the peers printed, which are over by now, unless all was well."""
-        for peer in () if self._is_well else self._peers:
+        """Show what the peers printed, unless the test has passed."""
+        for peer in () if self._has_passed else self._peers:
             sys.stderr.write(f"\n{peer.transcript()}\n")
 
     def _bounded(self, test: Callable[[], object]) -> Callable[[], Awaitable[None]]:
-        """The test, which ends before trial's own timeout, and whose success is noted.
+        """Wrap a test so that it ends before trial's timeout, and its success is recorded.
 
-        Trial would leave a coroutine behind that goes on while it cleans up.
+        After its own timeout, trial would begin to clean up while the test's
+        coroutine still runs.
         """
 
         async def bounded() -> None:
             await maybeDeferred(test).addTimeout(self.timeout * 0.75, self.reactor)
-            self._is_well = True
+            self._has_passed = True
 
         return bounded

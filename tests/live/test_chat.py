@@ -1,4 +1,4 @@
-"""Prosody and NATS, which carry messages, and our clients."""
+"""Our clients at Prosody (XMPP) and nats-server (NATS)."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from typing import ClassVar, Final
 
 from tests import certificates
 from tests.live.peers import Program, under_tls
-from tests.live.switching import ELSEWHERE, ServerTestCase
+from tests.live.starttls import ELSEWHERE, ServerTestCase
 from txtransport.errors import PeerLeft, TLSNotOffered
 
 PROSODY: Final = Program("prosody", ("--help",), r"prosody \[")
 NATS: Final = Program("nats-server", ("--version",), r"nats-server: v2\.")
 
 DOMAIN: Final = "good.example"
-"""Whom the certificate is for; it is also for the host."""
+"""A domain in Prosody's certificate, which is also for localhost."""
 
 CALLER: Final = "calling.example"
-"""Whom another server speaks for."""
+"""The domain of our side in a stream between servers."""
 
 PROSODY_CONF: Final = """
 run_as_root = true
@@ -36,7 +36,7 @@ VirtualHost "{elsewhere}"
 """
 
 IN_THE_CLEAR: Final = "c2s_require_encryption = false; allow_unencrypted_plain_auth = true"
-"""What makes Prosody take logins without TLS."""
+"""Makes Prosody accept logins without TLS."""
 
 NATS_CONF: Final = """
 listen: "127.0.0.1:-1"
@@ -47,22 +47,22 @@ authorization {{ user: "joe", password: "open sesame" }}
 LOGIN: Final = b'CONNECT {"user":"joe","pass":"open sesame","verbose":false}\r\n'
 
 
-def opening(kind: str, **names: str) -> bytes:
-    """The beginning of a stream of XMPP's."""
-    said = "".join(f" {name}='{value}'" for name, value in names.items())
+def stream_header(kind: str, **names: str) -> bytes:
+    """The header that opens an XMPP stream."""
+    attributes = "".join(f" {name}='{value}'" for name, value in names.items())
     return (
-        f"<?xml version='1.0'?><stream:stream xmlns='jabber:{kind}'{said} version='1.0' "
+        f"<?xml version='1.0'?><stream:stream xmlns='jabber:{kind}'{attributes} version='1.0' "
         "xmlns:stream='http://etherx.jabber.org/streams'>"
     ).encode()
 
 
 class ProsodyTestCase(ServerTestCase):
-    """Ours goes to Prosody, which serves two domains with a certificate for one."""
+    """A client of ours connects to Prosody, which serves two domains with a certificate for one."""
 
     program = PROSODY
 
-    async def serving(self, *, tls: bool = True) -> int:
-        """Start it; the port for this protocol."""
+    async def start_server(self, *, tls: bool = True) -> int:
+        """Start Prosody; return the port for this protocol."""
         folder = self.folder()
         ports = {"xmpp": self.free_port(), "xmpp-server": self.free_port()}
         conf = PROSODY_CONF.format(
@@ -78,67 +78,69 @@ class ProsodyTestCase(ServerTestCase):
 
 
 class ProsodyTests(ProsodyTestCase):
-    """Ours goes there as someone who chats."""
+    """A client of ours connects to Prosody as an XMPP client."""
 
     protocol = "xmpp"
     options: ClassVar = {"starttls_name": DOMAIN}
 
-    async def test_a_stream_under_tls(self) -> None:
-        """The domain is verified, not the host; the guest begins anew, and may log in."""
-        client = await self.visiting(await self.serving())
+    async def test_a_stream_starts_again_under_tls(self) -> None:
+        """The domain is verified, not the host; the application opens its own stream."""
+        client = await self.connect(await self.start_server())
         agreed = under_tls(client)
         self.assertEqual((agreed.server_name, agreed.verified), (DOMAIN, True))
         self.assertEqual(client.received, b"")
-        heard = await self.asked(client, opening("client", to=DOMAIN), b"</stream:features>")
+        heard = await self.ask(client, stream_header("client", to=DOMAIN), b"</stream:features>")
         self.assertIn(b"<mechanism>PLAIN</mechanism>", heard)
         self.assertNotIn(b"urn:ietf:params:xml:ns:xmpp-tls", heard)
 
-    async def test_tls_at_once(self) -> None:
-        """Who begins with TLS is told where it begins in the clear, and that works."""
-        await self.advised(await self.serving())
+    async def test_implicit_tls_is_advised_to_use_starttls(self) -> None:
+        """A probe that begins with TLS is advised to use starttls=, and that works."""
+        await self.assert_advised(await self.start_server())
 
-    async def test_a_certificate_that_is_not_good(self) -> None:
+    async def test_a_certificate_for_the_host_is_not_enough(self) -> None:
         """A certificate for the host alone does not make it the server of a domain."""
-        await self.distrusting(await self.serving(), starttls_name=ELSEWHERE)
+        await self.assert_distrusted(await self.start_server(), starttls_name=ELSEWHERE)
 
-    async def test_a_domain_that_is_not_served(self) -> None:
-        """A server says that it does not know a domain, and the error shows it."""
-        error = await self.failing(PeerLeft, await self.serving(), starttls_name="un.known")
+    async def test_an_unknown_domain_is_reported(self) -> None:
+        """When the server does not serve the domain, the error shows what it said."""
+        error = await self.connect_error(
+            PeerLeft, await self.start_server(), starttls_name="un.known"
+        )
         self.assertIn("host-unknown", str(error))
 
-    async def test_a_server_without_tls(self) -> None:
-        """It does not offer any, and says so in what it can do."""
-        await self.failing(TLSNotOffered, await self.serving(tls=False))
+    async def test_a_server_without_tls_is_refused(self) -> None:
+        """A server that does not offer STARTTLS is refused."""
+        await self.connect_error(TLSNotOffered, await self.start_server(tls=False))
 
 
 class FederationTests(ProsodyTestCase):
-    """Ours goes there as another server."""
+    """A client of ours connects to Prosody as another server."""
 
     protocol = "xmpp-server"
     options: ClassVar = {"starttls_name": DOMAIN, "starttls_from": CALLER}
 
-    async def test_a_stream_under_tls(self) -> None:
-        """The domain is verified, and the guest begins a stream between servers."""
-        client = await self.visiting(await self.serving())
+    async def test_a_server_stream_starts_again_under_tls(self) -> None:
+        """The domain is verified, and the application opens a stream between servers."""
+        client = await self.connect(await self.start_server())
         self.assertEqual(under_tls(client).server_name, DOMAIN)
-        header = opening("server", to=DOMAIN, **{"from": CALLER})
-        heard = await self.asked(client, header, b"</stream:features>")
+        header = stream_header("server", to=DOMAIN, **{"from": CALLER})
+        heard = await self.ask(client, header, b"</stream:features>")
         self.assertIn(b"urn:xmpp:features:dialback", heard)
         self.assertNotIn(b"urn:ietf:params:xml:ns:xmpp-tls", heard)
 
-    async def test_tls_at_once(self) -> None:
-        """Who begins with TLS is told where it begins in the clear, and that works."""
-        await self.advised(await self.serving())
+    async def test_implicit_tls_is_advised_to_use_starttls(self) -> None:
+        """A probe that begins with TLS is advised to use starttls=, and that works."""
+        await self.assert_advised(await self.start_server())
 
 
 class NATSTests(ServerTestCase):
-    """Ours goes to nats-server."""
+    """A client of ours connects to nats-server."""
 
     program = NATS
     protocol = "nats"
 
-    async def serving(self, *, tls: bool = True) -> int:
-        """Start it; its port."""
+    async def start_server(self, *, tls: bool = True) -> int:
+        """Start nats-server; return its port."""
         pem = certificates.site()
         with_tls = f'tls {{ cert_file: "{pem}", key_file: "{pem}" }}' if tls else ""
         conf = self.folder() / "nats.conf"
@@ -146,34 +148,34 @@ class NATSTests(ServerTestCase):
         peer = self.start("-c", str(conf))
         return int((await peer.prints(rb"connections on 127\.0\.0\.1:(\d+)\n"))[1])
 
-    async def test_messages_under_tls(self) -> None:
-        """The guest hears what it needs to log in, and then its own message."""
-        client = await self.visiting(await self.serving())
+    async def test_messages_are_exchanged_under_tls(self) -> None:
+        """The application receives the INFO that it needs to log in, and then its own message."""
+        client = await self.connect(await self.start_server())
         self.assertTrue(under_tls(client).verified)
         verb, info = (await client.heard(b"\r\n")).split(b" ", 1)
         self.assertEqual(verb, b"INFO")
         self.assertTrue(json.loads(info)["auth_required"])
         self.assertNotIn("tls_required", json.loads(info))
-        await self.asked(client, LOGIN + b"PING\r\n", b"PONG\r\n")
-        await self.asked(client, b"SUB a 1\r\nPUB a 5\r\nhello\r\n", b"MSG a 1 5\r\nhello\r\n")
+        await self.ask(client, LOGIN + b"PING\r\n", b"PONG\r\n")
+        await self.ask(client, b"SUB a 1\r\nPUB a 5\r\nhello\r\n", b"MSG a 1 5\r\nhello\r\n")
 
-    async def test_tls_at_once(self) -> None:
-        """Who begins with TLS is told where it begins in the clear, and that works."""
-        await self.advised(await self.serving())
+    async def test_implicit_tls_is_advised_to_use_starttls(self) -> None:
+        """A probe that begins with TLS is advised to use starttls=, and that works."""
+        await self.assert_advised(await self.start_server())
 
-    async def test_a_login_that_is_refused(self) -> None:
-        """With another password, the guest hears so, under TLS."""
-        client = await self.visiting(await self.serving())
+    async def test_a_refused_login_is_heard_by_the_application(self) -> None:
+        """With a wrong password, the application receives the refusal, under TLS."""
+        client = await self.connect(await self.start_server())
         login = b'CONNECT {"user":"joe","pass":"wrong"}\r\n'
-        await self.asked(client, login, b"-ERR 'Authorization Violation'\r\n")
+        await self.ask(client, login, b"-ERR 'Authorization Violation'\r\n")
 
-    async def test_a_certificate_that_is_not_good(self) -> None:
-        """There is no guest for a server that is another, or that no one vouches for."""
-        await self.distrusting(await self.serving(), peer_name=ELSEWHERE)
+    async def test_a_bad_certificate_is_refused(self) -> None:
+        """A server with another name or an unknown issuer is refused."""
+        await self.assert_distrusted(await self.start_server(), peer_name=ELSEWHERE)
 
-    async def test_a_server_without_tls(self) -> None:
-        """It offers none, and the guest may go on in the clear where that was said."""
-        port = await self.serving(tls=False)
-        await self.failing(TLSNotOffered, port)
-        client = await self.visiting(port, starttls_policy="may")
-        await self.asked(client, LOGIN + b"PING\r\n", b"PONG\r\n")
+    async def test_a_server_without_tls_needs_starttls_policy_may(self) -> None:
+        """Without TLS the connection fails, and goes on in the clear with starttls_policy=may."""
+        port = await self.start_server(tls=False)
+        await self.connect_error(TLSNotOffered, port)
+        client = await self.connect(port, starttls_policy="may")
+        await self.ask(client, LOGIN + b"PING\r\n", b"PONG\r\n")

@@ -1,4 +1,4 @@
-"""PostgreSQL and MariaDB: their servers and our clients, their clients and our fronts."""
+"""PostgreSQL and MariaDB: their servers with our clients, their clients with our fronts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final
 
 from tests import certificates
 from tests.live.peers import Peer, Program, under_tls
-from tests.live.switching import ELSEWHERE, ClientTestCase, ServerTestCase
+from tests.live.starttls import ELSEWHERE, ClientTestCase, ServerTestCase
 from tests.loopback import Recorder
 from txtransport.connection.handshake import starttls_outcome
 from txtransport.errors import TLSNotOffered, TLSRefused
@@ -25,7 +25,7 @@ INSTALL_DB: Final = Program("mariadb-install-db", (), "")
 MARIADB: Final = Program("mariadb", ("--version",), r"MariaDB")
 
 NOBODY: Final = "nobody"
-"""PostgreSQL does not run as root."""
+"""The user for PostgreSQL, which refuses to run as root."""
 
 PASSWORD: Final = b"open sesame"
 
@@ -34,7 +34,7 @@ PASSWORD: Final = b"open sesame"
 
 
 def message(kind: bytes, contents: bytes) -> bytes:
-    """A message of PostgreSQL's; the very first has no kind."""
+    """A message of PostgreSQL's protocol; the first message has no kind."""
     return kind + (len(contents) + 4).to_bytes(4, "big") + contents
 
 
@@ -44,23 +44,23 @@ LET_IN: Final = message(b"R", bytes(4)) + READY
 
 
 def query(text: bytes) -> bytes:
-    """A question in SQL."""
+    """A query in SQL."""
     return message(b"Q", text + b"\0")
 
 
 def row(value: bytes) -> bytes:
-    """One row of one column of text."""
+    """A row with one column of text."""
     return message(b"D", b"\0\1" + len(value).to_bytes(4, "big") + value)
 
 
 class PostgresTests(ServerTestCase):
-    """Ours goes to PostgreSQL."""
+    """A client of ours connects to PostgreSQL."""
 
     program = POSTGRES
     protocol = "postgres"
 
-    async def serving(self, *, tls: bool = True) -> int:
-        """Start it, with a new database to which it lets everyone; its port."""
+    async def start_server(self, *, tls: bool = True) -> int:
+        """Start it with a new database and no passwords; return its port."""
         folder, port = self.folder(), self.free_port()
         pem = shutil.copy(certificates.site(), folder)
         for each in () if os.geteuid() else (folder, pem):
@@ -75,43 +75,43 @@ class PostgresTests(ServerTestCase):
             "fsync": "off",
         }  # fmt: skip
         given = [f"--{name}={value}" for name, value in settings.items()]
-        # INT ends what it has started, too.
-        peer = self.start("-D", data, *given, farewell="INT", user=NOBODY)
+        # At INT it ends its child processes, too.
+        peer = self.start("-D", data, *given, stop_signal="INT", user=NOBODY)
         await peer.prints(rb"ready to accept connections")
         return port
 
-    async def assertAnswered(self, client: Recorder, *, tls: bytes) -> None:
-        """The guest is let in, and the server says what it knows of TLS."""
-        await self.asked(client, STARTUP, READY)
+    async def assert_answered(self, client: Recorder, *, tls: bytes) -> None:
+        """The application is let in, and the server says which TLS it uses."""
+        await self.ask(client, STARTUP, READY)
         question = b"SELECT coalesce(version, 'none') FROM pg_stat_ssl WHERE pid=pg_backend_pid()"
-        self.assertIn(row(tls), await self.asked(client, query(question), READY))
+        self.assertIn(row(tls), await self.ask(client, query(question), READY))
 
-    async def test_a_query_under_tls(self) -> None:
-        """Server and name are verified, the guest speaks first, and the server says the same."""
-        client = await self.visiting(await self.serving())
+    async def test_a_query_is_answered_under_tls(self) -> None:
+        """The server is verified, the application speaks first, and the server confirms TLS."""
+        client = await self.connect(await self.start_server())
         self.assertTrue(under_tls(client).verified)
         self.assertEqual(client.received, b"")
-        await self.assertAnswered(client, tls=b"TLSv1.3")
+        await self.assert_answered(client, tls=b"TLSv1.3")
 
-    async def test_tls_at_once(self) -> None:
-        """It leaves without a word; on its usual port who begins with TLS is told what it is."""
-        await self.advised(await self.serving())
+    async def test_implicit_tls_is_advised_to_use_starttls(self) -> None:
+        """The server closes without a word; on its usual port the error says how to connect."""
+        await self.assert_advised(await self.start_server())
 
-    async def test_a_certificate_that_is_not_good(self) -> None:
-        """There is no guest for a server that is another, or that no one vouches for."""
-        await self.distrusting(await self.serving(), peer_name=ELSEWHERE)
+    async def test_a_bad_certificate_is_refused(self) -> None:
+        """A server with another name or an unknown issuer is refused."""
+        await self.assert_distrusted(await self.start_server(), peer_name=ELSEWHERE)
 
-    async def test_a_server_without_tls(self) -> None:
-        """It refuses, and the guest may go on in the clear where that was said."""
-        port = await self.serving(tls=False)
-        error = await self.failing(TLSRefused, port)
+    async def test_a_server_without_tls_needs_starttls_policy_may(self) -> None:
+        """Without TLS the connection fails, and goes on in the clear with starttls_policy=may."""
+        port = await self.start_server(tls=False)
+        error = await self.connect_error(TLSRefused, port)
         self.assertEqual(error.code, "N")
-        client = await self.visiting(port, starttls_policy="may")
-        await self.assertAnswered(client, tls=b"none")
+        client = await self.connect(port, starttls_policy="may")
+        await self.assert_answered(client, tls=b"none")
 
 
 class PsqlTests(ClientTestCase):
-    """psql comes to ours."""
+    """psql connects to a front of ours."""
 
     program = PSQL
     protocol = "postgres"
@@ -124,12 +124,12 @@ class PsqlTests(ClientTestCase):
         + READY,
         b"X": b"",
     }
-    """What our application says to a login, a query and a farewell, by their first byte."""
+    """Our application's answers to a login, a query and a goodbye, by their first byte."""
 
-    def answer(self, said: bytes) -> bytes:
-        return self.ANSWERS[said[:1]]
+    def answer(self, data: bytes) -> bytes:
+        return self.ANSWERS[data[:1]]
 
-    def calling(self, port: int, *arguments: str) -> Peer:
+    def start_client(self, port: int, *arguments: str) -> Peer:
         (mode,) = arguments or ("verify-full",)
         address = (
             f"host=localhost hostaddr=127.0.0.1 port={port} user=joe dbname=joe "
@@ -137,9 +137,9 @@ class PsqlTests(ClientTestCase):
         )
         return self.start("--no-psqlrc", "-At", "-c", "SELECT word", address)
 
-    async def test_a_query(self) -> None:
-        """It verifies us, is let in and prints what the application answers."""
-        peer = self.calling(await self.fronted())
+    async def test_a_query_is_answered_under_tls(self) -> None:
+        """psql verifies the front, is let in, and prints the application's answer."""
+        peer = self.start_client(await self.start_front())
         self.assertEqual(await peer.exits(), 0)
         self.assertEqual(peer.printed, b"behind TLS\n")
         (application,) = self.applications
@@ -148,13 +148,15 @@ class PsqlTests(ClientTestCase):
         assert application.session is not None
         self.assertEqual(application.session.version, "TLSv1.3")
 
-    async def test_a_certificate_that_is_not_good(self) -> None:
-        """A front that is not whom it wants, or not known to it, hears nothing."""
-        await self.distrusted(b'does not match host name "localhost"', b"certificate verify failed")
+    async def test_psql_refuses_a_bad_certificate(self) -> None:
+        """psql sends nothing to a front with another name or an unknown issuer."""
+        await self.assert_client_distrusts_us(
+            b'does not match host name "localhost"', b"certificate verify failed"
+        )
 
-    async def test_in_the_clear(self) -> None:
-        """Who does not ask for TLS is told that it is required, and no application is built."""
-        peer = self.calling(await self.fronted(), "disable")
+    async def test_a_client_without_tls_is_refused(self) -> None:
+        """A client that does not ask for TLS is told to, and no application's protocol is built."""
+        peer = self.start_client(await self.start_front(), "disable")
         self.assertEqual(await peer.exits(), 2)
         self.assertIn(b"FATAL:  connection requires SSL", peer.printed)
         self.assertEqual(self.applications, [])
@@ -164,29 +166,33 @@ class PsqlTests(ClientTestCase):
 
 
 def packet(number: int, contents: bytes) -> bytes:
-    """A packet of MySQL's."""
+    """A packet of MySQL's protocol."""
     return len(contents).to_bytes(3, "little") + bytes((number,)) + contents
 
 
 def text(value: bytes) -> bytes:
-    """A string behind its length."""
+    """A string after its length."""
     return bytes((len(value),)) + value
 
 
 def salt_of(greeting: bytes) -> bytes:
-    """The salt in a server's greeting: 8 bytes behind its version, 12 towards its end."""
+    """The salt in a server's greeting: 8 bytes after the version, and 12 near the end."""
     rest = greeting[5:].partition(b"\0")[2]
     return rest[4:12] + rest[31:43]
 
 
 def proof(password: bytes, salt: bytes, kind: str, *, behind: bool) -> bytes:
-    """What shows that one knows the password (both of MySQL's kinds are made alike).
+    """The client's proof that it knows the password.
+
+    ``mysql_native_password`` and ``caching_sha2_password`` are computed alike, from
+    digests of the password and of the salt.
 
     Args:
         password: The password.
-        salt: Of the greeting.
-        kind: The digest.
-        behind: Whether the salt stands behind what it is digested with.
+        salt: The salt of the greeting, 20 bytes.
+        kind: The digest: ``sha1`` or ``sha256``.
+        behind: Whether the salt comes after the stored digest of the password
+            or before it.
     """
 
     def digest(data: bytes) -> bytes:
@@ -206,13 +212,13 @@ DENIED: Final = b"\xff" + (1045).to_bytes(2, "little") + b"#28000Access denied"
 
 
 class MariaDBTests(ServerTestCase):
-    """Ours goes to MariaDB."""
+    """A client of ours connects to MariaDB."""
 
     program = MARIADBD
     protocol = "mysql"
 
-    async def serving(self, *, tls: bool = True) -> int:
-        """Start it, with a new database in which there is one user; its port."""
+    async def start_server(self, *, tls: bool = True) -> int:
+        """Start it with a new database and one user; return its port."""
         folder, port = self.folder(), self.free_port()
         data = [f"--datadir={folder}/data", "--innodb-log-file-size=4M", "--user=root"]
         made = self.start("--no-defaults", *data, "--skip-test-db", program=INSTALL_DB)
@@ -229,93 +235,95 @@ class MariaDBTests(ServerTestCase):
         return port
 
     def login(self, client: Recorder, password: bytes) -> bytes:
-        """A login as it goes on from the request for TLS: packet 2, of the greeting's salt."""
+        """A login after the request for TLS: packet 2, with the greeting's salt."""
         salt = salt_of(starttls_outcome(client.transport))
         shown = proof(password, salt, "sha1", behind=False)
         return packet(
             2, mysql.REQUEST + b"joe\0" + text(shown) + b"mysql_native_password\0" + text(b"")
         )
 
-    async def test_a_query_under_tls(self) -> None:
-        """Server and name are verified; the guest logs in with the greeting's salt, and asks."""
-        client = await self.visiting(await self.serving())
+    async def test_a_query_is_answered_under_tls(self) -> None:
+        """The server is verified; the application logs in with the greeting's salt, and queries."""
+        client = await self.connect(await self.start_server())
         self.assertTrue(under_tls(client).verified)
         self.assertEqual(client.received, b"")
         self.assertIn(b"MariaDB", starttls_outcome(client.transport))
-        await self.asked(client, self.login(client, PASSWORD), packet(3, OK))
+        await self.ask(client, self.login(client, PASSWORD), packet(3, OK))
         question = packet(0, COM_QUERY + b"SHOW STATUS LIKE 'Ssl_version'")
-        await self.asked(client, question, text(b"Ssl_version") + text(b"TLSv1.3"))
+        await self.ask(client, question, text(b"Ssl_version") + text(b"TLSv1.3"))
 
-    async def test_a_login_that_is_refused(self) -> None:
-        """With another password, the guest hears so, in packet 3."""
-        client = await self.visiting(await self.serving())
-        heard = await self.asked(client, self.login(client, b"wrong"), b"Access denied")
+    async def test_a_refused_login_is_heard_by_the_application(self) -> None:
+        """With a wrong password, the application receives the refusal, in packet 3."""
+        client = await self.connect(await self.start_server())
+        heard = await self.ask(client, self.login(client, b"wrong"), b"Access denied")
         self.assertEqual((heard[3], heard[4:7]), (3, DENIED[:3]))
 
-    async def test_tls_at_once(self) -> None:
-        """Who begins with TLS is told where it begins in the clear, and that works."""
-        await self.advised(await self.serving())
+    async def test_implicit_tls_is_advised_to_use_starttls(self) -> None:
+        """A probe that begins with TLS is advised to use starttls=, and that works."""
+        await self.assert_advised(await self.start_server())
 
-    async def test_a_certificate_that_is_not_good(self) -> None:
-        """There is no guest for a server that is another, or that no one vouches for."""
-        await self.distrusting(await self.serving(), peer_name=ELSEWHERE)
+    async def test_a_bad_certificate_is_refused(self) -> None:
+        """A server with another name or an unknown issuer is refused."""
+        await self.assert_distrusted(await self.start_server(), peer_name=ELSEWHERE)
 
-    async def test_a_server_without_tls(self) -> None:
-        """Its greeting does not offer any, and there is no going on."""
-        await self.failing(TLSNotOffered, await self.serving(tls=False))
+    async def test_a_server_without_tls_is_refused(self) -> None:
+        """A greeting that does not offer TLS ends the connection."""
+        await self.connect_error(TLSNotOffered, await self.start_server(tls=False))
 
 
 class MariaDBClientTests(ClientTestCase):
-    """MariaDB's client comes to ours."""
+    """MariaDB's client connects to a front of ours."""
 
     program = MARIADB
     protocol = "mysql"
 
     def setUp(self) -> None:
         super().setUp()
-        # With this kind of password, OK alone would be a demand for the password itself.
+        # In caching_sha2_password, OK without this packet would ask for the password itself.
         self.verdict = packet(3, PROVEN) + packet(4, OK)
 
-    def answer(self, said: bytes) -> bytes:
-        if said[3] == 2:
+    def answer(self, data: bytes) -> bytes:
+        if data[3] == 2:
             return self.verdict
-        if said[4:5] != COM_QUERY:
+        if data[4:5] != COM_QUERY:
             return b""
         column = b"".join(map(text, (b"def", b"", b"", b"", b"word", b"")))
         shape = bytes.fromhex("0c 2100 ff000000 fd 0000 00 0000")
         parts = (b"\1", column + shape, END, text(b"behind TLS"), END)
         return b"".join(packet(number, part) for number, part in enumerate(parts, 1))
 
-    def calling(self, port: int, *arguments: str) -> Peer:
+    def start_client(self, port: int, *arguments: str) -> Peer:
         tls = arguments or ("--ssl-verify-server-cert", f"--ssl-ca={certificates.cafile()}")
         return self.start(
             "--no-defaults", "--protocol=tcp", "--host=localhost", f"--port={port}", "--user=joe",
             f"--password={PASSWORD.decode()}", "--skip-column-names", *tls, "-e", "SELECT word",
         )  # fmt: skip
 
-    async def test_a_query(self) -> None:
-        """It verifies us, logs in with the greeting's salt and prints what it is answered."""
-        peer = self.calling(await self.fronted())
+    async def test_a_query_is_answered_under_tls(self) -> None:
+        """The client verifies the front, logs in with the salt, and prints the answer."""
+        peer = self.start_client(await self.start_front())
         self.assertEqual(await peer.exits(), 0)
         self.assertEqual(peer.printed, b"behind TLS\n")
         (application,) = self.applications
         shown = proof(PASSWORD, salt_of(application.outcome), "sha256", behind=True)
         self.assertIn(b"joe\0" + text(shown) + b"caching_sha2_password\0", application.heard[0])
 
-    async def test_a_login_that_is_refused(self) -> None:
-        """It prints why the application turned it away."""
+    async def test_a_refused_login_is_printed(self) -> None:
+        """The client prints why the application refused its login."""
         self.verdict = packet(3, DENIED)
-        peer = self.calling(await self.fronted())
+        peer = self.start_client(await self.start_front())
         self.assertEqual(await peer.exits(), 1)
         self.assertIn(b"ERROR 1045 (28000): Access denied", peer.printed)
 
-    async def test_a_certificate_that_is_not_good(self) -> None:
-        """A front that is not whom it wants, or not known to it, hears no password."""
-        await self.distrusted(b"Validation of SSL server certificate failed", b"certificate")
+    async def test_the_client_refuses_a_bad_certificate(self) -> None:
+        """The client sends no password to a front with another name or an unknown issuer."""
+        await self.assert_client_distrusts_us(
+            b"Validation of SSL server certificate failed", b"certificate"
+        )
 
-    async def test_in_the_clear(self) -> None:
-        """Who does not ask for TLS is told that it is required, and no application is built."""
-        peer = self.calling(await self.fronted(), "--skip-ssl")
+    async def test_a_client_without_tls_is_refused(self) -> None:
+        """A client that does not ask for TLS is told to, and no application's protocol is built."""
+        peer = self.start_client(await self.start_front(), "--skip-ssl")
         self.assertEqual(await peer.exits(), 1)
         self.assertIn(b"ERROR 3159 (HY000): this server demands TLS", peer.printed)
         self.assertEqual(self.applications, [])

@@ -1,6 +1,6 @@
-"""The error lines of other tools, as they print them today, and what we make of them.
+"""The error lines that other tools print today, and how `explain` reads them.
 
-Each comes to servers of ours that fail it in different ways.
+Each tool connects to servers of ours that fail its handshake in different ways.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ _PYTHON_CLIENT: Final = """if True:
 """
 _NODE_CLIENT: Final = """
     const ca = require("fs").readFileSync(process.argv[2]);
-    const place = { host: "127.0.0.1", servername: "localhost", port: process.argv[1], ca };
-    require("tls").connect(place).on("error", (error) => console.log(error));
+    const options = { host: "127.0.0.1", servername: "localhost", port: process.argv[1], ca };
+    require("tls").connect(options).on("error", (error) => console.log(error));
 """
 
 UNTOLD: Final = frozenset({"self-signed", "expired", "unknown-issuer", "closed"})
-"""What PHP knows and does not tell."""
+"""Causes that PHP's error lines do not reveal."""
 
 
 @frozen
 class Tool:
-    """A client.
+    """A foreign client.
 
     Attributes:
-        name: As an explanation has it.
-        program: What is run.
-        arguments: With ``PORT`` and ``CAFILE`` in them.
+        name: The tool's name in an explanation.
+        program: The program to start.
+        arguments: Its arguments; ``PORT`` and ``CAFILE`` in them are replaced.
     """
 
     name: str
@@ -72,7 +72,7 @@ TOOLS: Final = (
 
 
 class Greeter(Protocol):
-    """A mail server in the clear, as far as its greeting."""
+    """A mail server without TLS, which only sends its greeting."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -80,7 +80,7 @@ class Greeter(Protocol):
 
 
 class Closer(Protocol):
-    """Ends every conversation with the first bytes."""
+    """Closes the connection when it receives the first bytes."""
 
     def dataReceived(self, data: bytes) -> None:
         assert self.transport is not None
@@ -88,14 +88,14 @@ class Closer(Protocol):
 
 
 class ErrorLineTestCase(PeerTestCase):
-    """One way to fail, and what each tool prints of it."""
+    """Each tool fails in one way, and its error line is explained."""
 
     program = OPENSSL
 
-    async def told(self, port: int, expected: str) -> None:
-        """Every tool that is here fails at that port, and its words have that cause."""
+    async def assert_explained(self, port: int, expected: str) -> None:
+        """Every installed tool fails at that port, and `explain` finds this cause in its output."""
         for tool in TOOLS:
-            # Of the machines that run these tests no Node is demanded.
+            # Node is optional, even where peers are required.
             if tool.program is _NODE and shutil.which(_NODE.command) is None:
                 continue
             given = [
@@ -109,26 +109,26 @@ class ErrorLineTestCase(PeerTestCase):
             cause = "other" if tool.name == "PHP" and expected in UNTOLD else expected
             self.assertEqual((best.tool, best.diagnosis.cause), (tool.name, cause))
 
-    async def showing(self, pem: str) -> int:
-        """A server of ours with that certificate; its port."""
+    async def start_tls_server(self, pem: str) -> int:
+        """Start a server of ours with that certificate; return its port."""
         return await self.listening("tls://127.0.0.1:0", Recorders(), local_cert=pem)
 
-    async def in_the_clear(self, kind: type[Protocol]) -> int:
-        """A server without TLS; its port."""
+    async def start_plain_server(self, kind: type[Protocol]) -> int:
+        """Start a server without TLS; return its port."""
         factory = cast(Factory, Factory.forProtocol(kind))
         return await self.listening("tcp://127.0.0.1:0", factory)
 
 
 class CertificateTests(ErrorLineTestCase):
-    """The certificate is not good."""
+    """The tool refuses the server's certificate."""
 
-    async def test_self_signed(self) -> None:
-        """A certificate that no one vouches for."""
+    async def test_a_self_signed_certificate_is_explained(self) -> None:
+        """A self-signed certificate."""
         pem = certificates.written("lone.pem", self_signed("localhost").pem)
-        await self.told(await self.showing(pem), "self-signed")
+        await self.assert_explained(await self.start_tls_server(pem), "self-signed")
 
-    async def test_expired(self) -> None:
-        """A certificate whose time is over."""
+    async def test_an_expired_certificate_is_explained(self) -> None:
+        """A certificate whose validity is over."""
         now = datetime.now(timezone.utc)
         pem = certificates.issued(
             "over.pem",
@@ -136,26 +136,26 @@ class CertificateTests(ErrorLineTestCase):
             not_before=now - timedelta(days=9),
             not_after=now - timedelta(days=1),
         )
-        await self.told(await self.showing(pem), "expired")
+        await self.assert_explained(await self.start_tls_server(pem), "expired")
 
-    async def test_unknown(self) -> None:
-        """A certificate of an authority that no one knows."""
+    async def test_an_unknown_issuer_is_explained(self) -> None:
+        """A certificate of an authority that the tool does not trust."""
         pem = certificates.issued("strange.pem", "localhost", by=Authority.create("stranger"))
-        await self.told(await self.showing(pem), "unknown-issuer")
+        await self.assert_explained(await self.start_tls_server(pem), "unknown-issuer")
 
-    async def test_wrong_name(self) -> None:
-        """A certificate for someone else."""
+    async def test_a_wrong_name_is_explained(self) -> None:
+        """A certificate for another name."""
         pem = certificates.issued("other.pem", "other.example")
-        await self.told(await self.showing(pem), "wrong-name")
+        await self.assert_explained(await self.start_tls_server(pem), "wrong-name")
 
 
 class PlainTests(ErrorLineTestCase):
-    """There is no TLS at the port."""
+    """The port does not speak TLS."""
 
-    async def test_plain_text(self) -> None:
+    async def test_a_greeting_in_plain_text_is_explained(self) -> None:
         """A mail server that greets in the clear."""
-        await self.told(await self.in_the_clear(Greeter), "plaintext-peer")
+        await self.assert_explained(await self.start_plain_server(Greeter), "plaintext-peer")
 
-    async def test_closed(self) -> None:
-        """A server that hangs up."""
-        await self.told(await self.in_the_clear(Closer), "closed")
+    async def test_a_closed_connection_is_explained(self) -> None:
+        """A server that closes the connection."""
+        await self.assert_explained(await self.start_plain_server(Closer), "closed")

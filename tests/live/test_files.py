@@ -1,4 +1,4 @@
-"""vsftpd and our client: FTP, and the connections for its data (RFC 4217)."""
+"""Our client at vsftpd: FTP, and its data connections (RFC 4217)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from twisted.internet.task import deferLater
 
 from tests import certificates
 from tests.live.peers import Peer, Program, demand, under_tls
-from tests.live.switching import ELSEWHERE, ServerTestCase
+from tests.live.starttls import ELSEWHERE, ServerTestCase
 from txtransport.errors import TLSRefused
 
 VSFTPD: Final = Program("vsftpd", (), "")
@@ -37,7 +37,7 @@ require_ssl_reuse=NO
 
 
 class VsftpdTests(ServerTestCase):
-    """Ours goes to vsftpd."""
+    """A client of ours connects to vsftpd."""
 
     program = VSFTPD
     protocol = "ftp"
@@ -46,8 +46,8 @@ class VsftpdTests(ServerTestCase):
         super().setUp()
         demand("only root can start vsftpd" if os.geteuid() else None, os.environ)
 
-    async def serving(self, *, tls: bool = True) -> int:
-        """Start it, with one file; its port."""
+    async def start_server(self, *, tls: bool = True) -> int:
+        """Start vsftpd, with one file to fetch; return its port."""
         folder, port = self.folder(), self.free_port()
         folder.chmod(0o711)
         for name in ("empty", "files"):
@@ -57,12 +57,12 @@ class VsftpdTests(ServerTestCase):
             folder=folder, port=port, pem=certificates.site(), tls="YES" if tls else "NO"
         )
         (folder / "conf").write_text(conf)
-        self.addCleanup(self.deserted, self.start(f"{folder}/conf", farewell="TERM"))
-        await self.answering(port)
+        self.addCleanup(self.sessions_ended, self.start(f"{folder}/conf", stop_signal="TERM"))
+        await self.wait_until_listening(port)
         return port
 
-    async def deserted(self, server: Peer) -> None:
-        """Wait for the end of its sessions: with it gone, no one would reap them."""
+    async def sessions_ended(self, server: Peer) -> None:
+        """Wait until its session processes are gone; without it, nobody would reap them."""
         pid = server.transport.pid
         sessions = Path(f"/proc/{pid}/task/{pid}/children")
         for _ in range(100):
@@ -70,17 +70,16 @@ class VsftpdTests(ServerTestCase):
                 break
             await deferLater(self.reactor, 0.02, lambda: None)
 
-    async def test_tls_at_once(self) -> None:
-        """Who begins with TLS is told where it begins in the clear, and that works."""
-        await self.advised(await self.serving())
+    async def test_implicit_tls_is_advised_to_use_starttls(self) -> None:
+        """A probe that begins with TLS is advised to use starttls=, and that works."""
+        await self.assert_advised(await self.start_server())
 
-    async def test_a_file_under_tls(self) -> None:
-        """Server and name are verified; the guest is greeted, logs in and fetches a file.
+    async def test_a_file_is_fetched_under_tls(self) -> None:
+        """Server and name are verified; the application is greeted, logs in and fetches a file.
 
-        The connection for the data is under TLS from the start, and verified
-        as well.
+        The data connection has TLS from the start, and is verified as well.
         """
-        client = await self.visiting(await self.serving())
+        client = await self.connect(await self.start_server())
         self.assertTrue(under_tls(client).verified)
         self.assertEqual(await client.heard(b"\n"), b"220 ready\r\n")
         for command, code in (
@@ -89,26 +88,26 @@ class VsftpdTests(ServerTestCase):
             (b"PBSZ 0", b"200 "),
             (b"PROT P", b"200 "),
         ):
-            await self.asked(client, command + b"\r\n", code)
-        place = re.search(rb"\(\|\|\|(\d+)\|\)", await self.asked(client, b"EPSV\r\n", b"|)"))
-        assert place is not None
+            await self.ask(client, command + b"\r\n", code)
+        data_port = re.search(rb"\(\|\|\|(\d+)\|\)", await self.ask(client, b"EPSV\r\n", b"|)"))
+        assert data_port is not None
         client.say(b"RETR letter\r\n")
         data = await self.connected(
-            f"tls://localhost:{int(place[1])}", cafile=certificates.cafile()
+            f"tls://localhost:{int(data_port[1])}", cafile=certificates.cafile()
         )
         await client.heard(b"226 ")
         (await data.gone()).trap(ConnectionDone)
         self.assertEqual(data.received, b"Dear Joe")
 
-    async def test_a_certificate_that_is_not_good(self) -> None:
-        """There is no guest for a server that is another, or that no one vouches for."""
-        await self.distrusting(await self.serving(), peer_name=ELSEWHERE)
+    async def test_a_bad_certificate_is_refused(self) -> None:
+        """A server with another name or an unknown issuer is refused."""
+        await self.assert_distrusted(await self.start_server(), peer_name=ELSEWHERE)
 
-    async def test_a_server_without_tls(self) -> None:
-        """It refuses, and the guest may go on in the clear where that was said."""
-        port = await self.serving(tls=False)
-        error = await self.failing(TLSRefused, port)
+    async def test_a_server_without_tls_needs_starttls_policy_may(self) -> None:
+        """Without TLS the connection fails, and goes on in the clear with starttls_policy=may."""
+        port = await self.start_server(tls=False)
+        error = await self.connect_error(TLSRefused, port)
         self.assertEqual(error.code, "530")
-        client = await self.visiting(port, starttls_policy="may")
+        client = await self.connect(port, starttls_policy="may")
         self.assertEqual(await client.heard(b"\n"), b"220 ready\r\n")
-        await self.asked(client, b"USER anonymous\r\n", b"331 ")
+        await self.ask(client, b"USER anonymous\r\n", b"331 ")

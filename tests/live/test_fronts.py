@@ -1,4 +1,4 @@
-"""Clients of others at fronts of ours: ``starttls=`` as curl and OpenSSL begin it."""
+"""Foreign clients at our fronts: ``starttls=`` with curl and OpenSSL."""
 
 from __future__ import annotations
 
@@ -42,18 +42,18 @@ KNOWN_TO_OPENSSL: Final = (
     "smtp", "lmtp", "pop3", "imap", "ftp", "xmpp", "xmpp-server", "irc", "postgres", "mysql",
     "nntp", "sieve", "ldap", "telnet",
 )  # fmt: skip
-"""What ``openssl s_client -starttls`` takes."""
+"""The protocols that ``openssl s_client -starttls`` knows."""
 
 
-# --- applications, all of them Twisted's -----------------------------------------
+# --- applications, all of them Twisted's -------------------------------------------
 
 
 @implementer(IMessageDelivery, IMessageSMTP)
-class Letterbox:
-    """Takes every letter.
+class RecordingDelivery:
+    """Accepts every letter, and keeps it.
 
     Attributes:
-        letters: For whom, and the lines of each.
+        letters: The recipient and the lines of each letter.
     """
 
     def __init__(self) -> None:
@@ -81,7 +81,7 @@ class Letterbox:
 
 @implementer(IMailboxIMAPInfo)
 class Folder:
-    """As much of a folder as it takes to be listed."""
+    """A mailbox that can be listed, and nothing else."""
 
     def getFlags(self) -> list[str]:
         return ["\\Marked"]
@@ -90,8 +90,8 @@ class Folder:
         return "/"
 
 
-class Pigeonhole(Mailbox):
-    """A POP3 mailbox with one letter."""
+class OneLetterMailbox(Mailbox):
+    """A POP3 mailbox that holds one letter."""
 
     def listMessages(self, index: int | None = None) -> Any:
         return [len(LETTER)] if index is None else len(LETTER)
@@ -101,42 +101,42 @@ class Pigeonhole(Mailbox):
 
 
 @implementer(IRealm)
-class House:
-    """What everyone finds who is let in, by what they ask for.
+class Realm:
+    """Gives every user the same mailboxes and files.
 
     Args:
-        folder: For FTP.
+        folder: The folder that FTP users see.
     """
 
     def __init__(self, folder: FilePath[str]) -> None:
         account: Any = MemoryAccount("joe")
         account.addMailbox("INBOX", Folder())
-        account.addMailbox("Letters/Guests", Folder())
-        self._rooms: dict[Any, Any] = {
+        account.addMailbox("Letters/Friends", Folder())
+        self._avatars: dict[Any, Any] = {
             IAccountIMAP: account,
-            IMailboxPOP3: Pigeonhole(),
+            IMailboxPOP3: OneLetterMailbox(),
             IFTPShell: FTPAnonymousShell(folder),
         }
 
     def requestAvatar(self, avatarId: object, mind: object, *interfaces: Any) -> Any:
-        return interfaces[0], self._rooms[interfaces[0]], lambda: None
+        return interfaces[0], self._avatars[interfaces[0]], lambda: None
 
 
-def greeter(greeting: bytes) -> Application:
-    """An application with a greeting that its front keeps back."""
+def greeting_application(greeting: bytes) -> Application:
+    """An application's protocol whose greeting the front withholds."""
     application = Application()
     application.greeting = greeting
     return application
 
 
 class RecordingFactory(WrappingFactory):
-    """Builds what another factory does, and counts who comes and goes.
+    """Wraps a factory, and records the connections of its protocols.
 
     Args:
-        factory: The other.
+        factory: The wrapped factory.
 
     Attributes:
-        sessions: Under which TLS each has come.
+        sessions: The TLS session of each connection, None for one in the clear.
     """
 
     noisy = False
@@ -156,7 +156,7 @@ class RecordingFactory(WrappingFactory):
             leaving.callback(None)
 
     def gone(self) -> Deferred[None]:
-        """Fires when the only one has left."""
+        """Fires when all connections are over, of which there was at least one."""
         leaving: Deferred[None] = Deferred()
         if self.sessions and not self.protocols:
             leaving.callback(None)
@@ -165,19 +165,19 @@ class RecordingFactory(WrappingFactory):
         return leaving
 
 
-# --- the tests -------------------------------------------------------------------
+# --- the tests ---------------------------------------------------------------------
 
 
 class FrontTestCase(PeerTestCase):
-    """A front of ours, and clients that begin in the clear."""
+    """Foreign clients connect to a front of ours, and begin in the clear."""
 
-    async def fronted(self, name: str, factory: RecordingFactory, **options: Any) -> int:
-        """A server that speaks that dialogue; its port."""
+    async def start_front(self, name: str, factory: RecordingFactory, **options: Any) -> int:
+        """Listen with a front for one protocol; return the port."""
         options = {"local_cert": certificates.site(), **options}
         return await self.listening(f"tls://127.0.0.1:0?starttls={name}", factory, **options)
 
-    async def assertUnderTLS(self, factory: RecordingFactory) -> None:
-        """There was one guest, who came under TLS, and leaves by now."""
+    async def assert_under_tls(self, factory: RecordingFactory) -> None:
+        """Exactly one client was connected to the application, under TLS, and has left."""
         await factory.gone().addTimeout(PATIENCE, self.reactor)
         (session,) = factory.sessions
         assert session is not None
@@ -185,23 +185,23 @@ class FrontTestCase(PeerTestCase):
 
 
 class CurlTests(FrontTestCase):
-    """``curl`` comes to an application of Twisted's."""
+    """curl connects to an application of Twisted's."""
 
     program = CURL
 
-    def coming(
+    def start_client(
         self, url: str, *arguments: str, cafile: str | None = None, demand: str = "--ssl-reqd"
     ) -> Peer:
-        """A client that does without TLS on no account."""
+        """Start curl, which insists on TLS."""
         trusted = cafile or certificates.cafile()
         return self.start(
             "--disable", "--ipv4", "--silent", "--show-error", "--max-time", f"{PATIENCE:g}",
             "--noproxy", "*", demand, "--cacert", trusted, *arguments, url,
         )  # fmt: skip
 
-    def let_in(self, build: Callable[[], Any]) -> RecordingFactory:
-        """Guests that let people in."""
-        portal = Portal(House(FilePath(str(self.folder()))))
+    def factory_with_login(self, build: Callable[[], Any]) -> RecordingFactory:
+        """A factory of protocols that accept the login of these tests."""
+        portal = Portal(Realm(FilePath(str(self.folder()))))
         portal.registerChecker(InMemoryUsernamePasswordDatabaseDontUse(joe=PASSWORD.encode()))
 
         def built() -> Any:
@@ -211,95 +211,97 @@ class CurlTests(FrontTestCase):
 
         return RecordingFactory(Factory.forProtocol(built))
 
-    async def test_a_letter_is_sent(self) -> None:
-        """A letter sent over starttls=smtp arrives whole."""
-        letterbox = Letterbox()
+    async def test_a_letter_is_delivered(self) -> None:
+        """A letter sent with starttls=smtp is delivered unchanged."""
+        delivery = RecordingDelivery()
 
         def build() -> ESMTP:
             protocol = ESMTP()
-            protocol.delivery = letterbox
+            protocol.delivery = delivery
             return protocol
 
         factory = RecordingFactory(Factory.forProtocol(build))
         letter = self.folder() / "letter"
         letter.write_bytes(LETTER.replace(b"\n", b"\r\n"))
-        port = await self.fronted("smtp", factory)
+        port = await self.start_front("smtp", factory)
         sending = ("--mail-from", "ann@example.org", "--mail-rcpt", "joe@example.com",
                    "--upload-file", str(letter))  # fmt: skip
-        peer = self.coming(f"smtp://localhost:{port}/us.example", *sending)
+        peer = self.start_client(f"smtp://localhost:{port}/us.example", *sending)
         self.assertEqual(await peer.exits(), 0)
-        ((recipient, lines),) = letterbox.letters
+        ((recipient, lines),) = delivery.letters
         self.assertEqual((recipient, lines), (b"<joe@example.com>", LETTER.splitlines()))
-        await self.assertUnderTLS(factory)
+        await self.assert_under_tls(factory)
 
     async def test_folders_are_listed(self) -> None:
-        """Who logs in over starttls=imap is shown the folders."""
-        # curl does not forget that it was told LOGINDISABLED before TLS, so it needs another way.
-        factory = self.let_in(partial(IMAP4Server, chal={b"PLAIN": PLAINCredentials}))
-        port = await self.fronted("imap", factory)
-        peer = self.coming(f"imap://localhost:{port}/", "--user", LOGIN)
+        """A user who logs in with starttls=imap can list the mailboxes."""
+        # curl remembers the LOGINDISABLED from before TLS, so it needs AUTHENTICATE PLAIN.
+        factory = self.factory_with_login(partial(IMAP4Server, chal={b"PLAIN": PLAINCredentials}))
+        port = await self.start_front("imap", factory)
+        peer = self.start_client(f"imap://localhost:{port}/", "--user", LOGIN)
         self.assertEqual(await peer.exits(), 0)
         await peer.prints(rb'^\* LIST \(\\Marked\) "?/"? "?INBOX"?')
-        await self.assertUnderTLS(factory)
+        await self.assert_under_tls(factory)
 
     async def test_a_letter_is_fetched(self) -> None:
-        """Who logs in over starttls=pop3 is given the letter, whole."""
-        factory = self.let_in(POP3)
-        port = await self.fronted("pop3", factory)
-        peer = self.coming(f"pop3://localhost:{port}/1", "--user", LOGIN)
+        """A user who logs in with starttls=pop3 can fetch the letter unchanged."""
+        factory = self.factory_with_login(POP3)
+        port = await self.start_front("pop3", factory)
+        peer = self.start_client(f"pop3://localhost:{port}/1", "--user", LOGIN)
         self.assertEqual(await peer.exits(), 0)
         self.assertEqual(peer.printed, LETTER.replace(b"\n", b"\r\n"))
-        await self.assertUnderTLS(factory)
+        await self.assert_under_tls(factory)
 
-    async def test_a_file_server_is_entered(self) -> None:
-        """Who logs in over starttls=ftp is answered under TLS."""
-        portal = Portal(House(FilePath(str(self.folder()))), [AllowAnonymousAccess()])
+    async def test_an_ftp_login_works(self) -> None:
+        """A user who logs in with starttls=ftp is answered under TLS."""
+        portal = Portal(Realm(FilePath(str(self.folder()))), [AllowAnonymousAccess()])
         factory = RecordingFactory(FTPFactory(portal))
-        # At QUIT, Twisted's server stops reading for good, and so does not see the client leave.
-        port = await self.fronted("ftp", factory, close_timeout=0.2)
-        # Twisted's server has no TLS for the connections of data, so none is demanded.
+        # After QUIT, Twisted's server never reads again, so it does not see the client close.
+        port = await self.start_front("ftp", factory, close_timeout=0.2)
+        # Twisted's server has no TLS for data connections, so curl must not demand it.
         url, asking = f"ftp://localhost:{port}/", ("--head", "--quote", "PWD", "--verbose")
-        peer = self.coming(url, *asking, demand="--ftp-ssl-control")
+        peer = self.start_client(url, *asking, demand="--ftp-ssl-control")
         self.assertEqual(await peer.exits(), 0)
         await peer.prints(rb'^< 257 "/"')
-        await self.assertUnderTLS(factory)
+        await self.assert_under_tls(factory)
 
-    async def test_a_client_that_does_not_trust_us(self) -> None:
-        """A client that does not know our authority says nothing more, and the log says why."""
-        alien = certificates.written("fronts-alien.pem", Authority.create().pem)
+    async def test_a_client_that_does_not_trust_us_is_logged(self) -> None:
+        """A client that does not know our authority sends nothing more, and the log says why."""
+        unknown_ca = certificates.written("fronts-unknown-ca.pem", Authority.create().pem)
         for name in ("smtp", "imap", "pop3", "ftp"):
-            factory = self.let_in(POP3)
-            port = await self.fronted(name, factory)
+            factory = self.factory_with_login(POP3)
+            port = await self.start_front(name, factory)
             refusal = self.refusal()
-            peer = self.coming(f"{name}://localhost:{port}/", "--user", LOGIN, cafile=alien)
+            peer = self.start_client(
+                f"{name}://localhost:{port}/", "--user", LOGIN, cafile=unknown_ca
+            )
             self.assertEqual(await peer.exits(), 60, name)
             self.assertIn("the client refused our certificate", str(await refusal))
             self.assertEqual(factory.sessions, [])
 
 
 class OpenSSLTests(FrontTestCase):
-    """``openssl s_client -starttls`` comes, in every protocol that it has."""
+    """``openssl s_client -starttls`` connects, with every protocol that it knows."""
 
     program = OPENSSL
 
-    async def test_every_protocol(self) -> None:
-        """Each dialogue leads to TLS: we are verified, and what is said arrives both ways."""
+    async def test_every_protocol_leads_to_tls(self) -> None:
+        """Each dialogue leads to verified TLS, and data arrives in both directions."""
         for name in KNOWN_TO_OPENSSL:
             greeting = GREETINGS[name] if STARTTLS_PROTOCOLS[name].greeting else b""
-            factory = RecordingFactory(Factory.forProtocol(partial(greeter, greeting)))
-            port = await self.fronted(name, factory)
-            peer = self.coming(name, port)
+            factory = RecordingFactory(Factory.forProtocol(partial(greeting_application, greeting)))
+            port = await self.start_front(name, factory)
+            peer = self.start_client(name, port)
             await peer.prints(rb"^Verify return code: 0 \(ok\)")
             await peer.prints(rb"app>")
             peer.type(b"a word\n")
-            # What was said in the clear OpenSSL prints as well, some of it in between.
+            # OpenSSL also prints what it received in the clear, some of it in between.
             await peer.prints(rb"a word")
             self.assertNotIn(greeting or b"no greeting", peer.printed)
             peer.kill()
-            await self.assertUnderTLS(factory)
+            await self.assert_under_tls(factory)
 
-    def coming(self, name: str, port: int) -> Peer:
-        """A client that begins with that dialogue, and trusts the tests' root."""
+    def start_client(self, name: str, port: int) -> Peer:
+        """Start s_client with that dialogue; it trusts the tests' root."""
         return self.start(
             "s_client", "-starttls", name, "-connect", f"127.0.0.1:{port}", "-name", "localhost",
             "-CAfile", certificates.cafile(), "-verify_return_error",

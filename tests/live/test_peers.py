@@ -21,36 +21,36 @@ STRANGE = Program("sh", ("-c", "echo something else"), "a shell")
 
 
 class MissingTests(SynchronousTestCase):
-    """What happens when a program is not there."""
+    """A program that is missing."""
 
-    def test_a_program_that_is_there(self) -> None:
-        """Where the program is, its test runs."""
+    def test_an_installed_program_is_found(self) -> None:
+        """When the program is installed, its test runs."""
         for environ in ({}, {REQUIRE: "1"}):
             self.assertTrue(os.access(path(SHELL, environ), os.X_OK))
 
-    def test_a_program_that_is_hidden(self) -> None:
-        """It may stand off the path, and need not say what it is."""
+    def test_a_program_may_be_outside_of_path(self) -> None:
+        """A program may be outside of PATH, and need not be asked for its version."""
         mute = Program("sh", (), "never said", "/b[i]n")
         self.assertEqual(path(mute, {"PATH": "/nowhere", REQUIRE: "1"}), "/bin/sh")
 
     def test_a_missing_program_is_a_reason_to_skip(self) -> None:
-        """Where it is not, or is another one, the test is skipped and says why."""
+        """A missing or wrong program skips the test, with the reason."""
         rows = {MISSING: "there is no no-such-program here", STRANGE: "it says 'something else'"}
         for program, reason in rows.items():
             for environ in ({}, {REQUIRE: ""}, {REQUIRE: "0"}):
                 skipped = self.assertRaises(SkipTest, path, program, environ)
                 self.assertIn(reason, str(skipped))
 
-    def test_a_required_program_must_be_there(self) -> None:
-        """Where peers are required, the test fails for the same reason."""
+    def test_a_missing_required_program_is_a_failure(self) -> None:
+        """When peers are required, the test fails for the same reason."""
         rows = {MISSING: "there is no no-such-program here", STRANGE: "it says 'something else'"}
         for program, reason in rows.items():
             failed = self.assertRaises(AssertionError, path, program, {REQUIRE: "1"})
             self.assertIn(reason, str(failed))
             self.assertIn(f"{REQUIRE}=1", str(failed))
 
-    def test_the_test_is_skipped_or_fails(self) -> None:
-        """A whole test of a missing program is skipped, and fails where peers are required."""
+    def test_a_whole_test_is_skipped_or_fails(self) -> None:
+        """A whole test case is skipped, and fails when peers are required."""
 
         class Live(PeerTestCase):
             program = MISSING
@@ -73,8 +73,8 @@ class PeerTests(SynchronousTestCase):
         self.clock = Clock()
         self.peer = Peer(self.clock, "peer --loud")
 
-    def test_a_line_that_comes(self) -> None:
-        """What is waited for may come in pieces, before or after one waits."""
+    def test_output_may_come_in_pieces(self) -> None:
+        """The output may come in pieces, before or after the test begins to wait for it."""
         waiting = self.peer.prints(rb"^port (\d+)\n")
         self.peer.childDataReceived(1, b"hello\npo")
         self.peer.childDataReceived(2, b"rt 42")
@@ -83,8 +83,8 @@ class PeerTests(SynchronousTestCase):
         for each in (waiting, self.peer.prints(rb"^port (\d+)\n")):
             self.assertEqual(self.successResultOf(each)[1], b"42")
 
-    def test_a_line_that_does_not_come(self) -> None:
-        """No one waits for ever, and who waited in vain is told for what."""
+    def test_a_wait_ends_with_an_error(self) -> None:
+        """A wait for output that never comes ends, and the error says what was waited for."""
         waiting = self.peer.prints(rb"never")
         self.clock.advance(PATIENCE)
         error = self.failureResultOf(waiting, AssertionError).value
@@ -92,11 +92,11 @@ class PeerTests(SynchronousTestCase):
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class LeavingTests(SynchronousTestCase):
+class CleanUpTests(SynchronousTestCase):
     """What is left of a peer when its test is over."""
 
     def outcome(self, test: Any) -> tuple[Outcome, str, int]:
-        """What came of a test with a shell that says hello and stays; what was told; its pid."""
+        """Run a test with a shell that prints hello and stays: result, standard error, pid."""
         pids = []
 
         class Live(PeerTestCase):
@@ -117,12 +117,12 @@ class LeavingTests(SynchronousTestCase):
         (pid,) = pids
         return result, told.getvalue(), pid
 
-    def assertReaped(self, pid: int) -> None:
-        """There is no process of that number any more, not even a dead one."""
+    def assert_reaped(self, pid: int) -> None:
+        """There is no process of that number any more, not even a zombie."""
         self.assertRaises(ProcessLookupError, os.kill, pid, 0)
 
-    def test_all_is_well(self) -> None:
-        """A test that passes leaves no process, and nothing is told."""
+    def test_a_success_leaves_no_process_and_no_output(self) -> None:
+        """A test that passes leaves no process, and shows nothing."""
 
         async def passes(case: PeerTestCase, peer: Peer) -> None:
             pass
@@ -130,10 +130,10 @@ class LeavingTests(SynchronousTestCase):
         result, told, pid = self.outcome(passes)
         self.assertEqual((result.errors, result.failures), ([], []))
         self.assertEqual(told, "")
-        self.assertReaped(pid)
+        self.assert_reaped(pid)
 
-    def test_a_failure(self) -> None:
-        """A test that fails leaves no process, and what its peer printed is told."""
+    def test_a_failure_leaves_no_process_and_shows_the_output(self) -> None:
+        """A test that fails leaves no process, and the peer's output is shown."""
 
         async def fails(case: PeerTestCase, peer: Peer) -> None:
             case.fail("as it must")
@@ -141,10 +141,10 @@ class LeavingTests(SynchronousTestCase):
         result, told, pid = self.outcome(fails)
         self.assertEqual(len(result.failures), 1)
         self.assertIn("echo hello; exec sleep 60\nhello\n", told)
-        self.assertReaped(pid)
+        self.assert_reaped(pid)
 
-    def test_a_timeout(self) -> None:
-        """Neither does a test that never ends."""
+    def test_a_timeout_leaves_no_process(self) -> None:
+        """A test that times out leaves no process either."""
 
         async def hangs(case: PeerTestCase, peer: Peer) -> None:
             await Deferred()
@@ -152,10 +152,10 @@ class LeavingTests(SynchronousTestCase):
         result, told, pid = self.outcome(hangs)
         self.assertEqual(len(result.errors), 1)
         self.assertIn("hello\n", told)
-        self.assertReaped(pid)
+        self.assert_reaped(pid)
 
-    def test_a_farewell(self) -> None:
-        """A peer with processes of its own is given the time to end them."""
+    def test_a_peer_can_end_its_own_children(self) -> None:
+        """A peer with child processes gets the time to end them."""
         peers: list[Peer] = []
 
         class Live(PeerTestCase):
@@ -163,7 +163,7 @@ class LeavingTests(SynchronousTestCase):
 
             async def test(self) -> None:
                 """Starts one that has a child."""
-                peers.append(self.start("-c", self.script, farewell="TERM"))
+                peers.append(self.start("-c", self.script, stop_signal="TERM"))
                 await peers[0].prints(b"hello")
 
             script = "trap 'kill $!; wait; echo goodbye; exit' TERM; sleep 60 & echo hello; wait"
@@ -173,8 +173,8 @@ class LeavingTests(SynchronousTestCase):
         self.assertEqual((result.errors, result.failures), ([], []))
         self.assertEqual(peers[0].printed, b"hello\ngoodbye\n")
 
-    def test_a_peer_that_dies(self) -> None:
-        """Who waits for a peer that has come to its end is told so at once."""
+    def test_a_wait_ends_with_the_peer(self) -> None:
+        """A wait for a peer that has ended fails at once."""
 
         async def waits(case: PeerTestCase, peer: Peer) -> None:
             waiting = peer.prints(b"more")
@@ -184,4 +184,4 @@ class LeavingTests(SynchronousTestCase):
         result, _, pid = self.outcome(waits)
         ((_, told),) = result.errors
         self.assertIn("sh did not print b'more'; it ended", told)
-        self.assertReaped(pid)
+        self.assert_reaped(pid)

@@ -1,4 +1,4 @@
-"""PHP's streams, whose names and options ours are, in conversation with ours."""
+"""PHP's streams, whose scheme and option names are ours too, with our clients and servers."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SCHEMES: Final = {
     "tlsv1.2": "TLSv1.2",
     "tlsv1.3": "TLSv1.3",
 }
-"""The schemes for TLS that PHP and we both have, and the version that comes of each."""
+"""The TLS schemes that PHP and txtransport both have, and the version that each leads to."""
 OLD_SCHEMES: Final = {"tlsv1.0": "TLSv1", "tlsv1.1": "TLSv1.1"}
 
 CLIENT: Final = r"""
@@ -35,7 +35,7 @@ CLIENT: Final = r"""
     show("heard", fgets($stream));
     fgets(STDIN);
 """
-"""Says a line, hears a line, and stays until it is told to go."""
+"""Sends a line, receives a line, and stays connected until a line is typed."""
 
 SERVER: Final = r"""
     $context = stream_context_create(["ssl" => $options]);
@@ -51,7 +51,7 @@ SERVER: Final = r"""
         fclose($stream);
     }
 """
-"""Says back each line that it hears, to one client after the other."""
+"""Sends each line back, to one client after the other."""
 
 
 class PHPTestCase(PeerTestCase):
@@ -60,11 +60,11 @@ class PHPTestCase(PeerTestCase):
     program = PHP
 
     def script(self, code: str, **variables: Any) -> Peer:
-        """Run a script; ``show()`` in it prints a name and a value.
+        """Run a PHP script, in which ``show($name, $value)`` prints a value as JSON.
 
         Args:
-            code: PHP.
-            **variables: What it finds in variables of those names.
+            code: The script.
+            **variables: Become variables of the script.
         """
         show = 'function show($name, $value) { echo "$name: ", json_encode($value), "\\n"; }'
         given = "extract(json_decode($argv[1], true));"
@@ -73,23 +73,23 @@ class PHPTestCase(PeerTestCase):
         )  # fmt: skip
 
     async def shown(self, peer: Peer, name: str) -> Any:
-        """What a script shows under that name."""
+        """The value that a script shows with that name."""
         return json.loads((await peer.prints(rb"^%b: (.*)\n" % name.encode()))[1])
 
 
 class ClientTestCase(PHPTestCase):
-    """PHP comes to ours."""
+    """PHP connects to a server of ours."""
 
     def setUp(self) -> None:
         super().setUp()
         self.factory = Recorders()
 
-    async def offering(self, scheme: str, **options: Any) -> int:
-        """A server of ours; its port."""
+    async def start_server(self, scheme: str, **options: Any) -> int:
+        """Listen; return the port."""
         return await self.listening(f"{scheme}://127.0.0.1:0", self.factory, **options)
 
-    async def conversing(self, uri: str, **options: Any) -> tuple[Peer, Recorder]:
-        """A client that said its line and heard one."""
+    async def accept_client(self, uri: str, **options: Any) -> tuple[Peer, Recorder]:
+        """Start a client that sends a line and receives one; return it and our protocol."""
         arriving = self.factory.next().addTimeout(PATIENCE, self.reactor)
         peer = self.script(CLIENT, uri=uri, options={"cafile": certificates.cafile(), **options})
         protocol = await arriving
@@ -100,27 +100,27 @@ class ClientTestCase(PHPTestCase):
 
 
 class ClientTests(ClientTestCase):
-    """PHP's stream_socket_client and our servers."""
+    """PHP's stream_socket_client, and our servers."""
 
-    async def test_in_the_clear(self) -> None:
-        """tcp:// and unix:// mean the same to both."""
+    async def test_plain_schemes_mean_the_same(self) -> None:
+        """tcp:// and unix:// mean the same to both sides."""
         path = str(self.folder() / "s")
         await self.listening(f"unix://{path}", self.factory)
-        port = await self.offering("tcp")
+        port = await self.start_server("tcp")
         for uri in (f"tcp://127.0.0.1:{port}", f"unix://{path}"):
-            peer, protocol = await self.conversing(uri)
+            peer, protocol = await self.accept_client(uri)
             self.assertIsNone(await self.shown(peer, "crypto"))
             peer.type(b"go\n")
             (await protocol.gone()).trap(ConnectionDone)
 
-    async def test_every_scheme_of_tls(self) -> None:
-        """A scheme of PHP's is understood by ours of the same name, to the cipher."""
+    async def test_tls_schemes_mean_the_same(self) -> None:
+        """PHP's scheme and ours of the same name agree on version, cipher and ALPN."""
         for scheme, version in SCHEMES.items():
-            port = await self.offering(
+            port = await self.start_server(
                 scheme, local_cert=certificates.site(), alpn_protocols="imap,h2"
             )
             uri = f"{scheme}://localhost:{port}"
-            peer, protocol = await self.conversing(uri, alpn_protocols="h2,imap")
+            peer, protocol = await self.accept_client(uri, alpn_protocols="h2,imap")
             crypto, agreed = await self.shown(peer, "crypto"), under_tls(protocol)
             self.assertEqual((crypto["protocol"], agreed.version), (version, version))
             self.assertEqual(crypto["cipher_name"], agreed.cipher)
@@ -129,50 +129,52 @@ class ClientTests(ClientTestCase):
             peer.type(b"go\n")
             (await protocol.gone()).trap(ConnectionDone)
 
-    async def test_old_schemes(self) -> None:
-        """TLS 1.0 and 1.1 are spoken by name, with a client that has its security level at 0."""
+    async def test_old_schemes_mean_the_same(self) -> None:
+        """tlsv1.0:// and tlsv1.1:// work with a client whose security level is 0."""
         for scheme, version in OLD_SCHEMES.items():
-            port = await self.offering(scheme, local_cert=certificates.site())
-            peer, protocol = await self.conversing(f"{scheme}://localhost:{port}", security_level=0)
+            port = await self.start_server(scheme, local_cert=certificates.site())
+            peer, protocol = await self.accept_client(
+                f"{scheme}://localhost:{port}", security_level=0
+            )
             crypto = await self.shown(peer, "crypto")
             self.assertEqual((crypto["protocol"], under_tls(protocol).version), (version, version))
 
-    async def test_an_address_asked_for_as_a_name(self) -> None:
+    async def test_an_address_sent_as_a_name_is_accepted(self) -> None:
         """PHP sends addresses as names, which RFC 6066 forbids, and is served all the same."""
-        port = await self.offering(
+        port = await self.start_server(
             "tls",
             local_cert=certificates.site(),
             SNI_server_certs={"localhost": certificates.site()},
         )
-        _, protocol = await self.conversing(f"tls://127.0.0.1:{port}")
+        _, protocol = await self.accept_client(f"tls://127.0.0.1:{port}")
         self.assertEqual(under_tls(protocol).server_name, "127.0.0.1")
 
-    async def test_a_client_that_is_killed(self) -> None:
-        """A client that is gone without a word has not said everything."""
+    async def test_a_killed_client_is_not_a_clean_end(self) -> None:
+        """A client that is killed may have had more to send."""
         for scheme in ("tlsv1.2", "tlsv1.3"):
-            port = await self.offering(scheme, local_cert=certificates.site())
-            peer, protocol = await self.conversing(f"{scheme}://localhost:{port}")
+            port = await self.start_server(scheme, local_cert=certificates.site())
+            peer, protocol = await self.accept_client(f"{scheme}://localhost:{port}")
             peer.kill()
             (await protocol.gone()).trap(ConnectionLost)
 
-    async def test_a_client_with_a_certificate(self) -> None:
-        """PHP's local_cert is what our verify_peer asks for."""
-        port = await self.offering(
+    async def test_local_cert_of_php_is_verified(self) -> None:
+        """PHP's local_cert satisfies our verify_peer."""
+        port = await self.start_server(
             "tls", local_cert=certificates.site(), verify_peer="yes", cafile=certificates.cafile()
         )
         uri = f"tls://localhost:{port}"
-        _, protocol = await self.conversing(uri, local_cert=certificates.client())
+        _, protocol = await self.accept_client(uri, local_cert=certificates.client())
         agreed = under_tls(protocol)
         assert agreed.peer_certificate is not None
         subject = agreed.peer_certificate.subject.rfc4514_string()
         self.assertEqual((subject, agreed.verified), ("CN=visitor.example", True))
 
-    async def test_a_client_that_does_not_trust_us(self) -> None:
-        """What PHP's warning leaves open, our log says: the client refused our certificate."""
-        alien = certificates.written("alien-ca.pem", Authority.create().pem)
-        port = await self.offering("tls", local_cert=certificates.site())
+    async def test_a_client_that_does_not_trust_us_is_logged(self) -> None:
+        """PHP's warning does not say why it refused our certificate; our log does."""
+        untrusted = certificates.written("untrusted-ca.pem", Authority.create().pem)
+        port = await self.start_server("tls", local_cert=certificates.site())
         refusal = self.refusal()
-        peer = self.script(CLIENT, uri=f"tls://localhost:{port}", options={"cafile": alien})
+        peer = self.script(CLIENT, uri=f"tls://localhost:{port}", options={"cafile": untrusted})
         await peer.prints(rb"^refused$")
         error = await refusal
         self.assertEqual(error.cause, "peer-alert")
@@ -180,17 +182,17 @@ class ClientTests(ClientTestCase):
         self.assertEqual(self.factory.all, [])
 
     async def test_plain_text_is_refused(self) -> None:
-        """PHP's tcp:// on a TLS port is heard by no guest."""
-        port = await self.offering("tls", local_cert=certificates.site())
+        """PHP's tcp:// at a TLS port reaches no protocol."""
+        port = await self.start_server("tls", local_cert=certificates.site())
         refusal = self.refusal()
         peer = self.script(CLIENT, uri=f"tcp://127.0.0.1:{port}", options=[])
         self.assertIs(await self.shown(peer, "heard"), False)
         self.assertEqual((await refusal).cause, "plaintext-peer")
         self.assertEqual(self.factory.all, [])
 
-    async def test_plain_text_after_tls(self) -> None:
-        """What PHP sends when it has switched TLS off again is never taken for encrypted."""
-        port = await self.offering("tls", local_cert=certificates.site())
+    async def test_plain_text_after_tls_is_never_delivered(self) -> None:
+        """What PHP sends after it has switched TLS off is never taken for encrypted."""
+        port = await self.start_server("tls", local_cert=certificates.site())
         arriving = self.factory.next().addTimeout(PATIENCE, self.reactor)
         peer = self.script(
             r"""
@@ -211,36 +213,38 @@ class ClientTests(ClientTestCase):
 
 
 class ServerTests(PHPTestCase):
-    """PHP's stream_socket_server and our clients."""
+    """PHP's stream_socket_server, and our clients."""
 
-    async def serving(self, uri: str, **options: Any) -> tuple[Peer, str]:
-        """A server, and where it listens."""
+    async def start_server(self, uri: str, **options: Any) -> tuple[Peer, str]:
+        """Start a server; return it and its port."""
         peer = self.script(SERVER, uri=uri, options={"local_cert": certificates.site(), **options})
         return peer, str(await self.shown(peer, "listening")).rpartition(":")[2]
 
     async def exchange(self, client: Recorder) -> None:
-        """Something goes there and comes back."""
+        """A line goes to the server and comes back."""
         client.say(b"from us\n")
         await client.heard(b"back: from us\n")
 
-    async def failing(self, url: str, **options: Any) -> TransportError:
-        """Why a client of ours does not get there."""
+    async def connect_error(self, url: str, **options: Any) -> TransportError:
+        """The error of a client that cannot connect."""
         endpoint = txtransport.client(self.reactor, url, cafile=certificates.cafile(), **options)
         connecting = cast(Any, endpoint.connect(Factory.forProtocol(Recorder)))
         return cast(TransportError, await self.assertFailure(connecting, TransportError))
 
-    async def test_in_the_clear(self) -> None:
-        """tcp:// and unix:// mean the same to both."""
+    async def test_plain_schemes_mean_the_same(self) -> None:
+        """tcp:// and unix:// mean the same to both sides."""
         path = str(self.folder() / "s")
-        _, port = await self.serving("tcp://127.0.0.1:0")
-        await self.serving(f"unix://{path}")
+        _, port = await self.start_server("tcp://127.0.0.1:0")
+        await self.start_server(f"unix://{path}")
         for url in (f"tcp://127.0.0.1:{port}", f"unix://{path}"):
             await self.exchange(await self.connected(url))
 
-    async def test_every_scheme_of_tls(self) -> None:
-        """A scheme of ours is understood by PHP's of the same name, to the cipher."""
+    async def test_tls_schemes_mean_the_same(self) -> None:
+        """Our scheme and PHP's of the same name agree on version, cipher and ALPN."""
         for scheme, version in SCHEMES.items():
-            peer, port = await self.serving(f"{scheme}://127.0.0.1:0", alpn_protocols="imap,h2")
+            peer, port = await self.start_server(
+                f"{scheme}://127.0.0.1:0", alpn_protocols="imap,h2"
+            )
             client = await self.connected(
                 f"{scheme}://localhost:{port}?alpn_protocols=h2,imap", cafile=certificates.cafile()
             )
@@ -251,10 +255,10 @@ class ServerTests(PHPTestCase):
             self.assertEqual((crypto["alpn_protocol"], agreed.alpn_protocol), ("imap", "imap"))
             self.assertTrue(agreed.verified)
 
-    async def test_old_schemes(self) -> None:
-        """TLS 1.0 and 1.1 are spoken by name, with a server that has its security level at 0."""
+    async def test_old_schemes_mean_the_same(self) -> None:
+        """tlsv1.0:// and tlsv1.1:// work with a server whose security level is 0."""
         for scheme, version in OLD_SCHEMES.items():
-            peer, port = await self.serving(f"{scheme}://127.0.0.1:0", security_level=0)
+            peer, port = await self.start_server(f"{scheme}://127.0.0.1:0", security_level=0)
             client = await self.connected(
                 f"{scheme}://localhost:{port}", cafile=certificates.cafile()
             )
@@ -262,23 +266,23 @@ class ServerTests(PHPTestCase):
             crypto = await self.shown(peer, "crypto")
             self.assertEqual((crypto["protocol"], under_tls(client).version), (version, version))
 
-    async def test_our_farewell_is_understood(self) -> None:
-        """PHP sees the end of what we say, and the next client finds a new conversation."""
-        peer, port = await self.serving("tls://127.0.0.1:0")
+    async def test_loseconnection_is_the_end_of_the_stream(self) -> None:
+        """PHP sees the end of our data, and serves the next client."""
+        peer, port = await self.start_server("tls://127.0.0.1:0")
         for count in (1, 2):
             client = await self.connected(f"tls://localhost:{port}", cafile=certificates.cafile())
             await self.exchange(client)
-            # PHP 8.2 never takes a session up again, and is good for full handshakes.
+            # PHP 8.2 never resumes a session; it always makes a full handshake.
             self.assertIs(under_tls(client).resumed, False)
             assert client.transport is not None
             client.transport.loseConnection()
             (await client.gone()).trap(ConnectionDone)
             await peer.prints(rb"(?s)(over: true\n.*){%d}" % count)
 
-    async def test_a_server_that_is_killed(self) -> None:
-        """A server that is gone without a word has not said everything."""
+    async def test_a_killed_server_is_not_a_clean_end(self) -> None:
+        """A server that is killed may have had more to send."""
         for scheme in ("tlsv1.2", "tlsv1.3"):
-            peer, port = await self.serving(f"{scheme}://127.0.0.1:0")
+            peer, port = await self.start_server(f"{scheme}://127.0.0.1:0")
             client = await self.connected(
                 f"{scheme}://localhost:{port}", cafile=certificates.cafile()
             )
@@ -286,25 +290,25 @@ class ServerTests(PHPTestCase):
             peer.kill()
             (await client.gone()).trap(ConnectionLost)
 
-    async def test_a_certificate_for_someone_else(self) -> None:
-        """A certificate of another name is refused."""
+    async def test_a_wrong_name_is_refused(self) -> None:
+        """A certificate for another name is refused."""
         pem = certificates.issued("other.pem", "other.example")
-        _, port = await self.serving("tls://127.0.0.1:0", local_cert=pem)
-        error = await self.failing(f"tls://localhost:{port}")
+        _, port = await self.start_server("tls://127.0.0.1:0", local_cert=pem)
+        error = await self.connect_error(f"tls://localhost:{port}")
         self.assertEqual(getattr(error, "cause", None), "wrong-name")
 
-    async def test_a_server_that_greets_in_the_clear(self) -> None:
-        """A mail server on a port without TLS is recognised, and the error says what to do."""
+    async def test_a_greeting_in_the_clear_is_recognized(self) -> None:
+        """A mail server on a port without TLS is recognized, and the error says what to do."""
         peer = self.script(GREETS, greeting="220 mx.example ESMTP\r\n")
-        error = await self.failing(f"tls://localhost:{await self.shown(peer, 'port')}")
+        error = await self.connect_error(f"tls://localhost:{await self.shown(peer, 'port')}")
         self.assertEqual(getattr(error, "cause", None), "plaintext-peer")
         self.assertIn("starttls=smtp", str(error))
 
-    async def test_a_server_that_says_nothing(self) -> None:
-        """A server that waits for us, as we for it, has until the deadline."""
+    async def test_a_silent_server_has_until_the_deadline(self) -> None:
+        """A server that waits for us, while we wait for it, has until the deadline."""
         peer = self.script(GREETS, greeting="")
         url = f"tls://localhost:{await self.shown(peer, 'port')}?timeout=0.2"
-        error = await self.failing(url)
+        error = await self.connect_error(url)
         assert isinstance(error, TransportTimeout)
         self.assertEqual((error.stage, error.seconds), ("handshake", 0.2))
 
@@ -316,14 +320,17 @@ GREETS: Final = r"""
     fwrite($stream, $greeting);
     fgets(STDIN);
 """
-"""Says something in the clear, and waits."""
+"""Sends a greeting in the clear, and waits."""
 
 
 class Datagrams(DatagramProtocol):
-    """Answers each datagram, if it is to, and fires with the first.
+    """Receives datagrams.
 
     Args:
-        answers: Whether to answer.
+        answers: Whether each datagram is answered.
+
+    Attributes:
+        first: Fires with the first datagram.
     """
 
     def __init__(self, *, answers: bool) -> None:
@@ -340,8 +347,8 @@ class Datagrams(DatagramProtocol):
 class DatagramTests(PHPTestCase):
     """PHP's udp:// and ours."""
 
-    async def test_php_asks(self) -> None:
-        """A datagram of PHP's arrives, and the answer goes back."""
+    async def test_a_datagram_of_php_is_answered(self) -> None:
+        """A datagram from PHP arrives, and the answer goes back."""
         protocol = Datagrams(answers=True)
         endpoint = txtransport.datagram(self.reactor, "udp://127.0.0.1:0")
         port = self.adopt(await endpoint.listen(protocol))
@@ -356,8 +363,8 @@ class DatagramTests(PHPTestCase):
         self.assertEqual(await protocol.first, b"from PHP")
         self.assertEqual(await self.shown(peer, "heard"), "back: from PHP")
 
-    async def test_php_answers(self) -> None:
-        """A datagram of ours arrives, and the answer comes back."""
+    async def test_php_answers_our_datagram(self) -> None:
+        """A datagram from us arrives, and the answer comes back."""
         peer = self.script(
             r"""
             $server = stream_socket_server("udp://127.0.0.1:0", flags: STREAM_SERVER_BIND);
@@ -375,13 +382,13 @@ class DatagramTests(PHPTestCase):
 
 
 class StartTLSClientTests(PHPTestCase):
-    """PHP's stream_socket_enable_crypto and a mail server on the mixin."""
+    """PHP's stream_socket_enable_crypto, and a mail server with `StartTLSMixin`."""
 
-    async def coming(self, code: str) -> tuple[Peer, MailServer]:
-        """A client that was greeted and said EHLO in the clear, and the server's side.
+    async def run_client(self, code: str) -> tuple[Peer, MailServer]:
+        """Run a client that sends EHLO in the clear; return it, ended, and the server's side.
 
         Args:
-            code: What it does then, with ``$stream``.
+            code: What it does after EHLO, with ``$stream``.
         """
         servers = MailServers()
         endpoint = txtransport.server(self.reactor, "tcp://127.0.0.1:0")
@@ -404,9 +411,9 @@ class StartTLSClientTests(PHPTestCase):
         await server.lost
         return peer, server
 
-    async def test_the_switch(self) -> None:
-        """What is said before is in the clear, what is said after is not, and nothing is lost."""
-        peer, server = await self.coming(
+    async def test_only_what_follows_the_upgrade_is_encrypted(self) -> None:
+        """Lines before the upgrade were in the clear, lines after it not, and none is lost."""
+        peer, server = await self.run_client(
             r"""
             fwrite($stream, "STARTTLS\r\n");
             show("ahead", fgets($stream));
@@ -423,9 +430,9 @@ class StartTLSClientTests(PHPTestCase):
         heard = [(b"EHLO client.example", False), (b"STARTTLS", False), (b"EHLO again", True)]
         self.assertEqual(server.heard, heard)
 
-    async def test_a_command_behind_the_request(self) -> None:
-        """What PHP pipelines behind STARTTLS is never done, and there is no go-ahead."""
-        peer, server = await self.coming(
+    async def test_a_command_after_starttls_is_never_executed(self) -> None:
+        """What PHP sends after STARTTLS is never executed, and there is no go-ahead."""
+        peer, server = await self.run_client(
             r"""
             fwrite($stream, "STARTTLS\r\nMAIL FROM:<pipelined>\r\n");
             show("ahead", fgets($stream));
@@ -436,9 +443,9 @@ class StartTLSClientTests(PHPTestCase):
         self.assertEqual(error.received, b"MAIL FROM:<pipelined>\r\n")
         self.assertEqual([line for line, _ in server.heard], [b"EHLO client.example", b"STARTTLS"])
 
-    async def test_plain_text_after_a_switch_that_failed(self) -> None:
-        """What PHP goes on to send in the clear when its own switch failed is never done."""
-        _, server = await self.coming(
+    async def test_plain_text_after_a_failed_upgrade_is_never_executed(self) -> None:
+        """What PHP sends in the clear after its own upgrade failed is never executed."""
+        _, server = await self.run_client(
             r"""
             fwrite($stream, "STARTTLS\r\n");
             fgets($stream);
@@ -452,14 +459,14 @@ class StartTLSClientTests(PHPTestCase):
 
 
 class StartTLSServerTests(PHPTestCase):
-    """PHP's stream_socket_enable_crypto and a mail client on the mixin."""
+    """PHP's stream_socket_enable_crypto, and a mail client with `StartTLSMixin`."""
 
-    async def going(self, code: str) -> tuple[Peer, MailClient]:
-        """A server that is asked for STARTTLS, and the client's side.
+    async def connect_to_script(self, code: str) -> tuple[Peer, MailClient]:
+        """Connect a client to a script that serves SMTP; return the script and the client.
 
         Args:
-            code: What it does then, with ``$stream``; ``$method`` is PHP's for
-                servers.
+            code: What the server does when it has received STARTTLS, with
+                ``$stream``; ``$method`` is PHP's constant for servers.
         """
         peer = self.script(
             r"""
@@ -480,17 +487,17 @@ class StartTLSServerTests(PHPTestCase):
         url = f"tcp://{await self.shown(peer, 'listening')}"
         connecting = txtransport.client(self.reactor, url).connect(Factory.forProtocol(MailClient))
         client = cast(MailClient, await connecting)
-        self.addCleanup(self.over, client)
+        self.addCleanup(self.ended, client)
         return peer, client
 
-    def over(self, client: MailClient) -> Deferred[None]:
-        """End the conversation; fires when it is over."""
+    def ended(self, client: MailClient) -> Deferred[None]:
+        """End the connection; fires when it is over."""
         client.abort()
         return client.lost
 
-    async def test_the_switch(self) -> None:
-        """What is heard before was in the clear, what is heard after was not."""
-        _, client = await self.going(
+    async def test_only_what_follows_the_upgrade_is_encrypted(self) -> None:
+        """Lines before the upgrade were in the clear, lines after it were not."""
+        _, client = await self.connect_to_script(
             r"""
             fwrite($stream, "220 Go ahead\r\n");
             show("switched", stream_socket_enable_crypto($stream, true, $method));
@@ -505,9 +512,9 @@ class StartTLSServerTests(PHPTestCase):
         await client.hears(b"EHLO AGAIN")
         self.assertEqual(client.heard[-2:], [(b"220 Go ahead", False), (b"EHLO AGAIN", True)])
 
-    async def test_a_reply_behind_the_go_ahead(self) -> None:
-        """A reply that was sent ahead of TLS is never heard, and TLS is not even begun."""
-        peer, client = await self.going(
+    async def test_a_reply_after_the_go_ahead_is_never_delivered(self) -> None:
+        """A reply that was sent ahead of TLS is never delivered, and TLS is not begun."""
+        peer, client = await self.connect_to_script(
             r"""
             fwrite($stream, "220 Go ahead\r\n250 sent ahead\r\n");
             show("hello", fread($stream, 1000));
@@ -518,9 +525,9 @@ class StartTLSServerTests(PHPTestCase):
         self.assertEqual(client.heard[-1], (b"220 Go ahead", False))
         self.assertIn(await self.shown(peer, "hello"), (False, ""))
 
-    async def test_a_reply_in_place_of_tls(self) -> None:
-        """A server that goes on in the clear after the go-ahead is not heard."""
-        _, client = await self.going(
+    async def test_a_reply_in_place_of_tls_is_never_delivered(self) -> None:
+        """What a server sends in the clear after the go-ahead is never delivered."""
+        _, client = await self.connect_to_script(
             r"""
             fwrite($stream, "220 Go ahead\r\n");
             fread($stream, 1000);

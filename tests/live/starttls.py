@@ -1,6 +1,8 @@
-"""What tests share in which a conversation with a program of others switches to TLS.
+"""Shared by tests of STARTTLS with foreign programs.
 
-Either ours goes to its server, or its client comes to a front of ours.
+Either a client of ours connects to a foreign server, or a foreign client
+connects to a front of ours: a server endpoint that runs the dialogue before
+the application's protocol is built.
 """
 
 from __future__ import annotations
@@ -28,36 +30,47 @@ from txtransport.testing.devcert import Authority
 from txtransport.tls.session import Session, session_of
 
 ELSEWHERE: Final = "elsewhere.example"
-"""Someone for whom the good certificate is not."""
+"""A name that is not in the good certificate."""
 
 
 class ServerTestCase(PeerTestCase):
-    """Ours goes to a server that begins in the clear.
+    """A client of ours connects to a foreign server that begins in the clear.
 
     Attributes:
-        protocol: What ``starttls=`` takes.
-        options: Our client's, beside the tests' root.
+        protocol: The value of ``starttls=``.
+        options: Our client's options, besides `cafile`.
     """
 
     protocol: ClassVar[str]
     options: ClassVar[dict[str, str]] = {}
 
-    async def answering(self, port: int) -> None:
-        """Wait for a server that does not tell when it listens."""
+    async def wait_until_listening(self, port: int) -> None:
+        """Wait for a server that does not print when it listens."""
         while True:
             try:
                 return await self.end(await self.connected(f"tcp://127.0.0.1:{port}"))
             except ConnectionRefusedError:
                 await deferLater(self.reactor, 0.02, lambda: None)
 
-    async def visiting(self, port: int, **options: Any) -> Recorder:
-        """A client of ours, which trusts the tests' root."""
+    async def connect(self, port: int, **options: Any) -> Recorder:
+        """Connect a client that trusts the tests' root.
+
+        Args:
+            port: The server's port.
+            **options: Override the options of the class.
+        """
         return await self.connected(
             self.url(port), **{"cafile": certificates.cafile(), **self.options, **options}
         )
 
-    async def failing(self, kind: type[Exception], port: int, **options: Any) -> Any:
-        """The error of that kind with which a client of ours fails, whose guest is never built."""
+    async def connect_error(self, kind: type[Exception], port: int, **options: Any) -> Any:
+        """The error with which a client fails; the application's protocol is never built.
+
+        Args:
+            kind: The expected class of the error.
+            port: The server's port.
+            **options: Override the options of the class.
+        """
         options = {"cafile": certificates.cafile(), **self.options, **options}
         factory = Recorders()
         connecting = txtransport.client(self.reactor, self.url(port), **options).connect(factory)
@@ -66,31 +79,34 @@ class ServerTestCase(PeerTestCase):
         self.assertIn(f"?starttls={self.protocol}", str(error))
         return error
 
-    async def distrusting(self, port: int, **wrong_name: Any) -> None:
-        """Our client wants to know whom it talks to, also where it might go on in the clear.
+    async def assert_distrusted(self, port: int, **wrong_name: Any) -> None:
+        """A client verifies authority and name, even when it may go on in the clear.
 
         Args:
-            port: The server's.
-            **wrong_name: What makes it take the server for another.
+            port: The server's port.
+            **wrong_name: Options that make the client expect another name.
         """
-        stranger = certificates.written("switching-stranger.pem", Authority.create().pem)
+        stranger = certificates.written("starttls-unknown-ca.pem", Authority.create().pem)
         policies = ("must", "may") if STARTTLS_PROTOCOLS[self.protocol].may_continue else ("must",)
         rows = {"unknown-issuer": {"cafile": stranger}, "wrong-name": wrong_name}
         for cause, wrong in rows.items():
             for policy in policies:
-                error = await self.failing(HandshakeFailed, port, starttls_policy=policy, **wrong)
+                error = await self.connect_error(
+                    HandshakeFailed, port, starttls_policy=policy, **wrong
+                )
                 self.assertEqual((error.cause, error.permanent), (cause, True), str(error))
 
-    async def advised(self, port: int) -> None:
-        """A probe that takes the port for one of implicit TLS is sent where it is verified.
+    async def assert_advised(self, port: int) -> None:
+        """A probe with implicit TLS gets the advice to use ``starttls=``, which then works.
 
         Args:
-            port: The server's, which counts as the usual one of its protocol.
+            port: The server's port, which the probe takes for the usual one of
+                the protocol.
         """
         self.patch(recorder, "USUAL_STARTTLS", {port: self.protocol})
         options = {"cafile": certificates.cafile(), "timeout": PATIENCE}
-        astray = TransportURL.parse(f"tls://localhost:{port}")
-        report = await probe(self.reactor, astray, options, is_again=False)
+        wrong = TransportURL.parse(f"tls://localhost:{port}")
+        report = await probe(self.reactor, wrong, options, is_again=False)
         assert report.diagnosis is not None
         found = re.search(r"tls://localhost:\S+", f"{report.hint} {report.diagnosis.remedy}")
         assert found is not None, report
@@ -99,28 +115,30 @@ class ServerTestCase(PeerTestCase):
         report = await probe(self.reactor, right, {**options, **self.options}, is_again=False)
         self.assertTrue(report.is_verified, report.diagnosis)
 
-    async def asked(self, client: Recorder, question: bytes, end: bytes) -> bytes:
-        """What a guest hears to its question, at least up to that."""
+    async def ask(self, client: Recorder, question: bytes, end: bytes) -> bytes:
+        """Send a question; return what is received in reply, at least up to `end`."""
         client.received = b""
         client.say(question)
         return await client.heard(end)
 
     def url(self, port: int) -> str:
-        """Where our client goes."""
+        """The URL of the server."""
         return f"tls://localhost:{port}?starttls={self.protocol}"
 
 
 class Application(Protocol):
-    """Answers whatever it hears, and keeps it.
+    """The application's protocol behind a front: answers and records each message.
+
+    The clients of these tests wait for each answer, so that one call of
+    `dataReceived` has one message.
 
     Args:
-        answer: What is to be said to what was heard, the clients of these tests
-            saying one thing at a time.
+        answer: Returns the answer to a message.
 
     Attributes:
-        heard: What it has heard so far.
-        session: How it is protected.
-        outcome: What came of the dialogue before it.
+        heard: The messages so far.
+        session: The TLS session, at the time of `connectionMade`.
+        outcome: The outcome of the dialogue (`starttls_outcome`).
     """
 
     session: Session | None
@@ -141,11 +159,11 @@ class Application(Protocol):
 
 
 class ClientTestCase(PeerTestCase):
-    """Someone's client comes to a front of ours.
+    """A foreign client connects to a front of ours.
 
     Attributes:
-        protocol: What ``starttls=`` takes.
-        applications: Those behind the front that were built so far.
+        protocol: The value of ``starttls=``.
+        applications: The application's protocols built so far.
     """
 
     protocol: ClassVar[str]
@@ -154,19 +172,24 @@ class ClientTestCase(PeerTestCase):
         super().setUp()
         self.applications: list[Application] = []
 
-    def answer(self, said: bytes) -> bytes:
-        """What the application says to that."""
+    def answer(self, data: bytes) -> bytes:
+        """The application's answer to a message of the client."""
         raise NotImplementedError
 
-    def calling(self, port: int, *arguments: str) -> Peer:
-        """Start the client, which trusts the tests' root and no one else."""
-        raise NotImplementedError
-
-    async def fronted(self, local_cert: str | None = None) -> int:
-        """A front and its application; the port.
+    def start_client(self, port: int, *arguments: str) -> Peer:
+        """Start the client, which trusts only the tests' root.
 
         Args:
-            local_cert: The good one by default.
+            port: The front's port.
+            *arguments: Replace some default arguments of the client.
+        """
+        raise NotImplementedError
+
+    async def start_front(self, local_cert: str | None = None) -> int:
+        """Listen with a front; return the port.
+
+        Args:
+            local_cert: The front's certificate; the good one by default.
         """
 
         def build() -> Application:
@@ -178,19 +201,20 @@ class ClientTestCase(PeerTestCase):
         url = f"tls://127.0.0.1:0?starttls={self.protocol}"
         return await self.listening(url, factory, local_cert=local_cert or certificates.site())
 
-    async def distrusted(self, wrong_name: bytes, unknown_issuer: bytes) -> None:
-        """A client that sees a certificate for others, or of no one it knows, says nothing.
+    async def assert_client_distrusts_us(self, wrong_name: bytes, unknown_issuer: bytes) -> None:
+        """A client that does not accept the front's certificate sends nothing after it.
 
         Args:
-            wrong_name: What it prints of the one.
-            unknown_issuer: What it prints of the other.
+            wrong_name: What the client prints when the certificate is for
+                another name.
+            unknown_issuer: What it prints when it does not know the issuer.
         """
-        elsewhere = certificates.issued("switching-elsewhere.pem", ELSEWHERE)
+        elsewhere = certificates.issued("starttls-elsewhere.pem", ELSEWHERE)
         stranger = certificates.issued(
-            "switching-alien.pem", *certificates.NAMES, by=Authority.create()
+            "starttls-unknown.pem", *certificates.NAMES, by=Authority.create()
         )
         for pem, said in (elsewhere, wrong_name), (stranger, unknown_issuer):
-            peer = self.calling(await self.fronted(pem))
+            peer = self.start_client(await self.start_front(pem))
             self.assertNotIn(await peer.exits(), (0, None))
             self.assertIn(said, peer.printed)
         self.assertEqual([each.heard for each in self.applications if each.heard], [])

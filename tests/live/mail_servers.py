@@ -1,8 +1,8 @@
-"""A post office of others: Postfix takes mails, and Dovecot keeps and hands them out.
+"""Runs Postfix, which accepts mail, and Dovecot, which stores it and delivers it to clients.
 
-Both are started on free ports of loopback, with all that they read and write in
-a folder of the test's. They drop root's rights by themselves, so that it takes
-root to start them, and both work as users that Debian's packages have made.
+Both listen on free ports of the loopback interface, and keep all their files in
+a folder of the test. Only root can start them; they then work as the users that
+Debian's packages create for them.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ POSTFIX: Final = Program("postconf", ("-d", "mail_version"), r"= 3\.([5-9]|\d\d)
 SHELL: Final = Program("sh", ("-c", "echo a shell"), "a shell")
 
 PASSWORD: Final = "open-sesame"
-"""Everyone's."""
+"""The password of every user."""
 
 DOVECOT_DIALECTS: Final = {
     "2.3": """
@@ -68,7 +68,7 @@ userdb static {{
 }}
 """,
 }
-"""What each release has words of its own for; it comes first."""
+"""The part of Dovecot's configuration whose syntax differs between releases; it comes first."""
 
 DOVECOT_CONF: Final = """
 base_dir = {folder}/run
@@ -141,30 +141,30 @@ START_POSTFIX: Final = """
 PATH="$PATH:/usr/sbin"
 postfix check && exec "$(postconf -h daemon_directory)/master" -s
 """
-"""``postfix start-fg`` would leave a shell between us and the master."""
+"""Not ``postfix start-fg``, which would leave a shell between the test and the master process."""
 
 
 @frozen
 class Server:
-    """One of the two.
+    """A running mail server.
 
     Attributes:
         peer: Its process.
-        ports: Its ports, by protocol. Those with an ``s`` at the end have TLS
-            from the start.
+        ports: Its port for each protocol. A name that ends in ``s``, such as
+            ``imaps``, is a port with TLS from the start.
     """
 
     peer: Peer
     ports: dict[str, int]
 
 
-class PostOfficeTestCase(PeerTestCase):
-    """A test with a post office."""
+class MailServersTestCase(PeerTestCase):
+    """A test with Postfix and Dovecot."""
 
     program = DOVECOT
 
     def setUp(self) -> None:
-        """See that all its parts are there."""
+        """Find all programs of both servers."""
         super().setUp()
         for program in (POSTFIX, *DOVECOT_PARTS):
             path(program, os.environ)
@@ -174,8 +174,8 @@ class PostOfficeTestCase(PeerTestCase):
         """Start Dovecot.
 
         Args:
-            tls: Whether it has any.
-            pem: Its certificate and key; the good one by default.
+            tls: Whether it offers TLS.
+            pem: The file of its certificate and key; the good one by default.
         """
         ports = _free_ports("imap", "imaps", "pop3", "pop3s", "sieve", "lmtp")
         folder = self._public_folder()
@@ -185,7 +185,7 @@ class PostOfficeTestCase(PeerTestCase):
             password=PASSWORD, **ports,
         )  # fmt: skip
         (folder / "dovecot.conf").write_text(conf)
-        peer = self.start("-F", "-c", f"{folder}/dovecot.conf", farewell="TERM")
+        peer = self.start("-F", "-c", f"{folder}/dovecot.conf", stop_signal="TERM")
         await peer.prints(rb"starting up for imap, pop3, lmtp, sieve")
         return Server(peer, ports)
 
@@ -193,9 +193,9 @@ class PostOfficeTestCase(PeerTestCase):
         """Start Postfix.
 
         Args:
-            lmtp: The port to which mails for example.com go on.
-            tls: As for `dovecot`, and so is `pem`.
-            pem: As there.
+            lmtp: The LMTP port to which it delivers mail for example.com.
+            tls: Whether it offers TLS.
+            pem: The file of its certificate and key; the good one by default.
         """
         ports = _free_ports("smtp", "smtps")
         folder = self._public_folder()
@@ -205,18 +205,22 @@ class PostOfficeTestCase(PeerTestCase):
             folder=folder, tls="may" if tls else "none", pem=pem or certificates.site(), lmtp=lmtp
         )
         (etc / "main.cf").write_text(main)
-        # What was written this very second Postfix takes for unfinished, and reads later.
+        # Postfix waits before it reads a file that was changed in this second.
         os.utime(etc / "main.cf", (0, 0))
         (etc / "master.cf").write_text(MASTER_CF.format(**ports))
         _made(folder / "queue")
         peer = self.start(
-            "-c", START_POSTFIX, program=SHELL, farewell="TERM", environ={"MAIL_CONFIG": str(etc)}
+            "-c",
+            START_POSTFIX,
+            program=SHELL,
+            stop_signal="TERM",
+            environ={"MAIL_CONFIG": str(etc)},
         )
         await peer.prints(rb"daemon started")
         return Server(peer, ports)
 
     def _public_folder(self) -> Path:
-        """A folder into which others than root find their way."""
+        """A new folder that other users can enter."""
         folder = self.folder()
         folder.chmod(0o711)
         return folder
@@ -224,7 +228,7 @@ class PostOfficeTestCase(PeerTestCase):
 
 @functools.cache
 def _release() -> str:
-    """Dovecot's, as far as its configuration depends on it: ``2.3``."""
+    """The release of Dovecot, which decides about its configuration: ``2.3``."""
     asked = subprocess.run([path(DOVECOT, os.environ), *DOVECOT.question],
                            capture_output=True, text=True, timeout=30)  # fmt: skip
     return asked.stdout[:3]
@@ -236,7 +240,7 @@ def _made(folder: Path) -> Path:
 
 
 def _free_ports(*names: str) -> dict[str, int]:
-    """A port for each, and none twice."""
+    """A different free port for each name."""
     with contextlib.ExitStack() as held:
         probes = [held.enter_context(socket.socket()) for _ in names]
         for probe in probes:
