@@ -1,9 +1,10 @@
-"""What making an endpoint costs: ours and Twisted's own, interleaved.
+"""Measures what it costs to make a client endpoint, ours and Twisted's.
 
     python benchmarks/endpoints.py [rounds]
 
-Prints the median of each in microseconds, and its ratio to `txtransport.client`
-of a bare URL. Nothing is connected.
+Prints the median time of each candidate in microseconds, and its ratio to
+`txtransport.client` with a URL without options. The candidates take turns, so
+that a change of the machine's speed affects all of them. Nothing is connected.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""What a connection costs: ours and Twisted's own, interleaved, on loopback.
+"""Measures what a connection costs on the loopback interface, ours and Twisted's.
 
     python benchmarks/handshakes.py [connections]
 
-Each connection shakes hands, sends 5 bytes, gets them back and closes. One
-process is both sides, so the CPU time is that of client and server together.
-Prints medians of CPU microseconds and milliseconds a connection, and ratios to
-Twisted's own with shared options.
+Each connection completes a handshake, sends 5 bytes, receives them back and
+closes. Client and server are one process, so the CPU time is that of both.
+Prints the medians of CPU time (microseconds) and elapsed time (milliseconds) for
+each connection, and the ratio of Twisted's CPU time, with shared options, to it.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ BATCH = 20
 
 
 class Echo(Protocol):
-    """Sends back what comes."""
+    """Sends back what it receives."""
 
     def dataReceived(self, data: bytes) -> None:
         assert self.transport is not None
@@ -43,7 +43,7 @@ class Echo(Protocol):
 
 
 class Greeting(Echo):
-    """Greets as mail servers do, which the front keeps back."""
+    """Sends a greeting as mail servers do, which our server endpoint withholds."""
 
     def connectionMade(self) -> None:
         assert self.transport is not None
@@ -51,7 +51,7 @@ class Greeting(Echo):
 
 
 class Once(Protocol):
-    """Says hello, waits for it to come back, closes."""
+    """Sends 5 bytes, waits until they come back, and closes."""
 
     def __init__(self) -> None:
         self.closed: Deferred[None] = Deferred()
@@ -90,11 +90,11 @@ async def main(reactor: Any, connections: int) -> None:
         mail_port = mail.getHost().port
         url = f"tls://localhost:{our_port}?cafile={cafile}"
 
-        def by_stock() -> Any:
+        def twisted_client() -> Any:
             return wrapClientTLS(shared, HostnameEndpoint(reactor, "127.0.0.1", stock_port))
 
         candidates = {
-            "Twisted, shared options": by_stock,
+            "Twisted, shared options": twisted_client,
             "txtransport, full": lambda: txtransport.client(
                 reactor,
                 f"tls://127.0.0.1:{our_port}?cafile={cafile}&no_ticket=yes&peer_name=localhost",

@@ -1,17 +1,21 @@
-"""What a dialogue before TLS costs: its CPU time, and the memory of those that wait.
+"""Measures what a STARTTLS dialogue costs: CPU time, and memory while it waits.
 
     python benchmarks/negotiations.py [rounds]
 
-The dialogues are held in memory, without a reactor, a socket or TLS. Prints the
-median of microseconds a dialogue, of both sides together and of the client alone
-(whose server's words are known), and the bytes that each of 10,000 clients holds
-that wait for the last answer: of Python's objects (tracemalloc) and of the
-process (resident, measured in a process of its own for each protocol). Below
-that, what each of 10,000 whole attempts at SMTP holds beside its transport: with
-endpoint, deadline and Deferred, on both sides.
+The dialogues run in memory, without a reactor, a socket or TLS. Prints for each
+protocol:
 
-The goals are those of SMTP's client: under 100 µs, and under 4 KiB. What a
-dialogue adds to a real connection is in handshakes.py.
+- the median CPU time of a dialogue in microseconds, for both sides together and
+  for the client alone (with recorded messages of the server);
+- the bytes that a client holds while it waits for the last answer, measured with
+  10,000 clients: in Python's objects (tracemalloc), and in the resident memory
+  of a fresh process.
+
+Below that, the bytes that a whole connection attempt with SMTP holds beside its
+transport (endpoint, deadline, Deferred), on the client and on the server.
+
+The goals for SMTP's client: under 100 µs, and under 4 KiB. What a dialogue adds
+to a real connection is measured in handshakes.py.
 """
 
 from __future__ import annotations
@@ -43,42 +47,42 @@ DIALOGUES: Final = 200
 WAITING: Final = 10_000
 
 
-def client_of(row: StartTLSProtocol) -> Negotiation:
-    """A client at the beginning; its private words are always the same."""
+def new_client(row: StartTLSProtocol) -> Negotiation:
+    """A client's negotiation at its beginning; its nonces are always the same."""
     return Negotiation(
         row.connect, Wire(local_name="[192.0.2.7]", nonce=lambda: "0123456789abcdef")
     )
 
 
-def talk(row: StartTLSProtocol, serve: Speaker) -> list[bytes]:
-    """Hold one dialogue.
+def run_dialogue(row: StartTLSProtocol, serve: Speaker) -> list[bytes]:
+    """Run one dialogue to its end.
 
     Returns:
-        What the server said.
+        The server's messages.
     """
-    client, server = client_of(row), Negotiation(serve, Wire(local_name="mail.example.com"))
-    words = []
+    client, server = new_client(row), Negotiation(serve, Wire(local_name="mail.example.com"))
+    replies = []
     while not (client.is_complete and server.is_complete):
-        if asked := client.data_to_send():
-            server.receive_data(asked)
-        if answered := server.data_to_send():
-            words.append(answered)
-            client.receive_data(answered)
-    return words
+        if request := client.data_to_send():
+            server.receive_data(request)
+        if reply := server.data_to_send():
+            replies.append(reply)
+            client.receive_data(reply)
+    return replies
 
 
-def told(row: StartTLSProtocol, words: list[bytes]) -> Negotiation:
-    """A client to which these things were said."""
-    client = client_of(row)
+def run_client(row: StartTLSProtocol, replies: list[bytes]) -> Negotiation:
+    """A client that has received these messages of the server."""
+    client = new_client(row)
     client.data_to_send()
-    for each in words:
+    for each in replies:
         client.receive_data(each)
         client.data_to_send()
     return client
 
 
 def microseconds(work: Callable[[], object], rounds: int) -> float:
-    """CPU time of one call: the median of rounds of many."""
+    """The CPU time of one call: the median of `rounds`, each of `DIALOGUES` calls."""
     times = []
     for _ in range(rounds):
         begin = time.process_time()
@@ -88,57 +92,57 @@ def microseconds(work: Callable[[], object], rounds: int) -> float:
     return statistics.median(times)
 
 
-def waiting(row: StartTLSProtocol, words: list[bytes]) -> list[Negotiation]:
-    """Clients that wait for the last answer."""
-    return [told(row, words[:-1]) for _ in range(WAITING)]
+def waiting_clients(row: StartTLSProtocol, replies: list[bytes]) -> list[Negotiation]:
+    """Clients that wait for the server's last message."""
+    return [run_client(row, replies[:-1]) for _ in range(WAITING)]
 
 
-def traced(row: StartTLSProtocol, words: list[bytes]) -> float:
-    """Bytes of Python's objects of one that waits."""
+def traced_memory(row: StartTLSProtocol, replies: list[bytes]) -> float:
+    """The bytes in Python's objects of one waiting client."""
     tracemalloc.start()
     before, _ = tracemalloc.get_traced_memory()
-    clients = waiting(row, words)
+    clients = waiting_clients(row, replies)
     after, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     return (after - before) / len(clients)
 
 
-def resident() -> int:
-    """Bytes of this process that are in memory (proc(5))."""
+def resident_memory() -> int:
+    """The bytes of this process that are in physical memory (proc(5))."""
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE")
 
 
-def grown(name: str) -> float:
-    """Bytes by which this process grows for one that waits."""
+def memory_growth(name: str) -> float:
+    """The bytes by which this process grows for one waiting client."""
     row = STARTTLS_PROTOCOLS[name]
     assert row.serve is not None
-    words = talk(row, row.serve)
-    told(row, words)
+    replies = run_dialogue(row, row.serve)
+    run_client(row, replies)
     gc.collect()
-    before = resident()
-    clients = waiting(row, words)
-    return (resident() - before) / len(clients)
+    before = resident_memory()
+    clients = waiting_clients(row, replies)
+    return (resident_memory() - before) / len(clients)
 
 
-def apart(name: str) -> float:
-    """`grown`, in a process that has held nothing else."""
+def memory_growth_in_fresh_process(name: str) -> float:
+    """`memory_growth` in a new process, whose free memory nothing has used before."""
     run = [sys.executable, __file__, "--grown", name]
     done = subprocess.run(run, capture_output=True, text=True, check=True, timeout=120)
     return float(done.stdout)
 
 
-def attempts() -> float:
-    """Bytes of a client's whole attempt that waits, beside its transport."""
+def client_attempt_memory() -> float:
+    """The bytes of a client's waiting connection attempt, beside its transport."""
     reactor = MemoryReactorClock()
     endpoint = txtransport.client(reactor, "tls://127.0.0.1:587?starttls=smtp")
-    protocols = Factory.forProtocol(Protocol)
+    application = Factory.forProtocol(Protocol)
     transports = [StringTransport() for _ in range(WAITING)]
     gc.collect()
     before, _ = tracemalloc.get_traced_memory()
     waiting = []
     for transport in transports:
-        attempt = endpoint.connect(protocols)
+        attempt = endpoint.connect(application)
         *_, factory, _, _ = reactor.tcpClients.pop()
         protocol = factory.buildProtocol(None)
         protocol.makeConnection(transport)
@@ -149,8 +153,8 @@ def attempts() -> float:
     return (after - before) / len(waiting)
 
 
-def arrivals() -> float:
-    """Bytes of a server's connection that waits, beside its transport."""
+def server_attempt_memory() -> float:
+    """The bytes of a server's waiting connection, beside its transport."""
     reactor = MemoryReactorClock()
     with tempfile.TemporaryDirectory() as folder:
         pem = Path(folder, "site.pem")
@@ -177,20 +181,20 @@ def main(rounds: int) -> None:
     for name in NAMES:
         row = STARTTLS_PROTOCOLS[name]
         assert row.serve is not None
-        words = talk(row, row.serve)
-        both = microseconds(partial(talk, row, row.serve), rounds)
-        alone = microseconds(partial(told, row, words), rounds)
-        memory = statistics.median(traced(row, words) for _ in range(3))
-        process = statistics.median(apart(name) for _ in range(3))
+        replies = run_dialogue(row, row.serve)
+        both = microseconds(partial(run_dialogue, row, row.serve), rounds)
+        alone = microseconds(partial(run_client, row, replies), rounds)
+        memory = statistics.median(traced_memory(row, replies) for _ in range(3))
+        process = statistics.median(memory_growth_in_fresh_process(name) for _ in range(3))
         print(f"{name:14}{both:10.1f}{alone:12.1f}{memory:11.0f}{process:13.0f}")
     tracemalloc.start()
-    print(f"\n{'a whole attempt, client':36}{attempts():11.0f}")
+    print(f"\n{'a whole attempt, client':36}{client_attempt_memory():11.0f}")
     gc.collect()
-    print(f"{'a whole attempt, server':36}{arrivals():11.0f}")
+    print(f"{'a whole attempt, server':36}{server_attempt_memory():11.0f}")
 
 
 if __name__ == "__main__":
     if sys.argv[1:2] == ["--grown"]:
-        print(grown(sys.argv[2]))
+        print(memory_growth(sys.argv[2]))
     else:
         main(int(sys.argv[1]) if len(sys.argv) > 1 else 15)
