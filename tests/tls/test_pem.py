@@ -53,7 +53,7 @@ def path_of(content: bytes) -> str:
 
 
 def make_readable(file: str) -> None:
-    """Change a file's mode, at another time (st_ctime_ns) than its last change."""
+    """Change a file's mode, again and again until the clock's next tick gives a new ctime."""
     before = os.stat(file).st_ctime_ns
     for _ in range(10**6):
         os.chmod(file, 0o640)

@@ -55,8 +55,8 @@ class AcceptanceTests(SynchronousTestCase):
             for side in Side:
                 asked: list[bool] = []
 
-                def is_acceptable(conversation: TLSConnection, asked: list[bool] = asked) -> bool:
-                    asked.append(conversation.is_complete)
+                def is_acceptable(connection: TLSConnection, asked: list[bool] = asked) -> bool:
+                    asked.append(connection.is_complete)
                     return True
 
                 self.assertTrue(self.handshake(side, version, is_acceptable).is_secure)
@@ -66,7 +66,7 @@ class AcceptanceTests(SynchronousTestCase):
         """A refusal raises from do_handshake like any failure, every time it is called."""
         for version in VERSIONS:
             for side in Side:
-                meeting = self.handshake(side, version, lambda conversation: False)
+                meeting = self.handshake(side, version, lambda connection: False)
                 refusing = meeting.client if side is Side.CLIENT else meeting.server
                 self.assertFalse(refusing.is_secure)
                 self.assertIn("the peer is not acceptable", str(refusing.error))
@@ -76,7 +76,7 @@ class AcceptanceTests(SynchronousTestCase):
     def test_a_refused_peer_never_sees_a_complete_handshake(self) -> None:
         """After a refusal nothing is sent that would complete the peer's handshake."""
         for side, version in ((Side.CLIENT, "1.3"), (Side.SERVER, "1.2")):
-            meeting = self.handshake(side, version, lambda conversation: False)
+            meeting = self.handshake(side, version, lambda connection: False)
             refusing, other = meeting.client, meeting.server
             if side is Side.SERVER:
                 refusing, other = other, refusing
@@ -86,7 +86,7 @@ class AcceptanceTests(SynchronousTestCase):
 
     def test_pending_output_is_discarded_after_a_refusal(self) -> None:
         """Bytes that waited to be sent before the refusal are not sent after it."""
-        meeting = self.handshake(Side.SERVER, "1.3", lambda conversation: False)
+        meeting = self.handshake(Side.SERVER, "1.3", lambda connection: False)
         # After a handshake that succeeds, the server sends its tickets last.
         accepted = meet(client(max_version="1.3"))
         self.assertLess(len(meeting.server.sent), len(accepted.server.sent))
@@ -95,7 +95,7 @@ class AcceptanceTests(SynchronousTestCase):
     def test_an_exception_is_a_refusal(self) -> None:
         """When `is_acceptable` raises, the handshake is not complete."""
 
-        def is_acceptable(conversation: TLSConnection) -> bool:
+        def is_acceptable(connection: TLSConnection) -> bool:
             raise RuntimeError("no answer")
 
         for side in Side:
@@ -130,10 +130,10 @@ class FirstBytesTests(SynchronousTestCase):
         """However the bytes arrive, the first 256 are kept and no more."""
         whole = bytes(range(200)) * 2
         for size in (1, 7, 255, 256, 257, 400):
-            conversation = arranged().client.conversation
+            connection = arranged().client.conversation
             for start in range(0, len(whole), size):
-                conversation.bio_write(memoryview(whole)[start : start + size])
-            self.assertEqual(conversation.first_bytes, whole[:MAX_FIRST_BYTES])
+                connection.bio_write(memoryview(whole)[start : start + size])
+            self.assertEqual(connection.first_bytes, whole[:MAX_FIRST_BYTES])
         self.assertEqual(arranged().server.conversation.first_bytes, b"")
 
 
@@ -182,7 +182,7 @@ class SessionTests(SynchronousTestCase):
         context.use_privatekey_file(path)
         before = meeting.server.conversation
         meeting.server.conversation = TLSConnection(
-            context, before.policy, before.side, lambda conversation: True
+            context, before.policy, before.side, lambda connection: True
         )
         meeting.server.begin()
         meeting.go_on()
@@ -320,8 +320,8 @@ class _TransportOf:
         return self._handle
 
 
-def _refuse(conversation: TLSConnection) -> bool:
-    conversation.verification.problems.append(
+def _refuse(connection: TLSConnection) -> bool:
+    connection.verification.problems.append(
         CertificateProblem(Diagnosis("other", "it is not wanted"), 0, 0, None)
     )
     return False
