@@ -47,7 +47,7 @@ def site() -> str:
 @functools.cache
 def client() -> str:
     """The path of a good client's PEM file: its certificate and key."""
-    return issued("good-client.pem", "visitor.example", purpose="client")
+    return issued("good-client.pem", "client.example", purpose="client")
 
 
 @functools.cache

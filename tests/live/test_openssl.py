@@ -233,7 +233,7 @@ class ServerCertificateTests(ServerTestCase):
             url = f"{scheme}://localhost:{port}"
             await self.connect_error(url, local_cert=certificates.client())
             await peer.prints(rb"alert unknown ca")
-            self.assertNotIn(b"visitor.example", peer.printed)
+            self.assertNotIn(b"client.example", peer.printed)
 
     async def test_peer_name_and_verify_peer_name_change_the_name(self) -> None:
         """peer_name expects another name, and verify_peer_name=no accepts any."""
@@ -275,7 +275,7 @@ class ClientCertificateTests(ServerTestCase):
             url = f"{scheme}://localhost:{port}"
             client = await self.connect(url, local_cert=certificates.client())
             await self.exchange(client)
-            await peer.prints(rb"^Peer certificate: CN ?= ?visitor\.example$")
+            await peer.prints(rb"^Peer certificate: CN ?= ?client\.example$")
 
     async def test_a_missing_certificate_fails_tls_1_2(self) -> None:
         """In TLS 1.2 the handshake fails without one, and the error says what is missing."""
@@ -295,7 +295,7 @@ class ClientCertificateTests(ServerTestCase):
     async def test_an_untrusted_certificate_is_refused(self) -> None:
         """An untrusted certificate is refused, in the handshake of 1.2 and after that of 1.3."""
         untrusted = certificates.issued(
-            "untrusted-client.pem", "visitor.example", by=Authority.create(), purpose="client"
+            "untrusted-client.pem", "client.example", by=Authority.create(), purpose="client"
         )
         _, port = await self.start_demanding_server()
         error = await self.connect_error(f"tlsv1.2://localhost:{port}", local_cert=untrusted)
@@ -573,7 +573,7 @@ class CertificateOfClientTests(ClientTestCase):
     def setUp(self) -> None:
         super().setUp()
         untrusted = certificates.issued(
-            "untrusted-client.pem", "visitor.example", by=Authority.create(), purpose="client"
+            "untrusted-client.pem", "client.example", by=Authority.create(), purpose="client"
         )
         self.known = ("-cert", certificates.client(), "-key", certificates.client())
         self.untrusted = ("-cert", untrusted, "-key", untrusted)
@@ -588,7 +588,7 @@ class CertificateOfClientTests(ClientTestCase):
                 agreed = under_tls(protocol)
                 assert agreed.peer_certificate is not None
                 subject = agreed.peer_certificate.subject.rfc4514_string()
-                self.assertEqual((subject, agreed.verified), ("CN=visitor.example", True))
+                self.assertEqual((subject, agreed.verified), ("CN=client.example", True))
 
     async def test_yes_refuses_a_client_without_certificate(self) -> None:
         """With verify_peer=yes a client without a certificate is refused, with an alert."""

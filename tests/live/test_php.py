@@ -167,7 +167,7 @@ class ClientTests(ClientTestCase):
         agreed = under_tls(protocol)
         assert agreed.peer_certificate is not None
         subject = agreed.peer_certificate.subject.rfc4514_string()
-        self.assertEqual((subject, agreed.verified), ("CN=visitor.example", True))
+        self.assertEqual((subject, agreed.verified), ("CN=client.example", True))
 
     async def test_a_client_that_does_not_trust_us_is_logged(self) -> None:
         """PHP's warning does not say why it refused our certificate; our log does."""

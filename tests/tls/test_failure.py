@@ -115,9 +115,9 @@ class CertificateTests(DiagnosisTestCase):
 
     def test_a_server_speaks_of_its_client(self) -> None:
         """On a server it is the client's certificate that was refused."""
-        protocol = certificates.written("client.pem", self_signed("x", purpose="client").pem)
+        own = certificates.written("client.pem", self_signed("x", purpose="client").pem)
         asking = server(verify_peer=Verify.YES, cafile=certificates.cafile())
-        meeting = meet(client(local_cert=protocol), asking)
+        meeting = meet(client(local_cert=own), asking)
         error = self.well_said(meeting.server.explained())
         self.assertIn("the client's certificate was refused", str(error))
 

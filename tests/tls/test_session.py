@@ -205,7 +205,7 @@ class SessionTests(SynchronousTestCase):
         """A client has the server's leaf and chain; a server has the client's, if it sent one."""
         below = certificates.authority().intermediate()
         ours = certificates.issued("below.pem", NAME, by=below)
-        theirs = certificates.issued("client.pem", "visitor.example", by=below, purpose="client")
+        theirs = certificates.issued("client.pem", "client.example", by=below, purpose="client")
         trusting = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
         for version in VERSIONS:
             meeting = meet(
@@ -214,7 +214,7 @@ class SessionTests(SynchronousTestCase):
             )
             for session, name in (
                 (meeting.client.session, NAME),
-                (meeting.server.session, "visitor.example"),
+                (meeting.server.session, "client.example"),
             ):
                 leaf, *chain = session.peer_chain
                 self.assertEqual(session.peer_certificate, leaf)

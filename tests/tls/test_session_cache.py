@@ -84,7 +84,7 @@ class ResumptionTests(ResumptionTestCase):
     def test_a_tolerated_certificate_stays_unverified(self) -> None:
         """A leaf that only allow_self_signed accepted is not verified after a resumption either."""
         ours = certificates.written("tolerated.pem", self_signed(NAME).pem)
-        issued = self_signed("visitor.example", purpose="client")
+        issued = self_signed("client.example", purpose="client")
         theirs = certificates.written("tolerated-client.pem", issued.pem)
         trusting = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
         for version in VERSIONS:

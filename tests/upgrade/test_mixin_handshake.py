@@ -158,7 +158,7 @@ class HandshakeTests(MixinTestCase):
         client.say(b"STARTTLS")
         await client.secured
         leaf = (await servers.all[0].secured).peer_certificate
-        self.assertEqual(leaf.subject.rfc4514_string(), "CN=visitor.example")
+        self.assertEqual(leaf.subject.rfc4514_string(), "CN=client.example")
 
     async def test_unknown_alpn_offer_does_not_fail_the_handshake(self) -> None:
         """An ALPN offer that the server does not know is ignored."""
