@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import functools
 import os
 import traceback
@@ -148,6 +149,12 @@ class GoodFileTests(PemTestCase):
         self.assertEqual(len(pem.read_revocations("crl", path_of(lists + lists))), 2)
 
 
+def pem_block(label: str, der: bytes) -> bytes:
+    """One PEM block (RFC 7468)."""
+    text = base64.encodebytes(der).decode()
+    return f"-----BEGIN {label}-----\n{text}-----END {label}-----\n".encode()
+
+
 class BrokenFileTests(PemTestCase):
     """Each file that cannot be used is refused with the reason."""
 
@@ -159,6 +166,26 @@ class BrokenFileTests(PemTestCase):
         self.assert_refused(der, "it holds no certificate", "it looks like DER")
         self.assert_refused(bytes(range(1, 256)) * 9, "it holds no certificate")
         self.assert_refused(site().pem.decode().encode("utf-16"), "it holds no certificate")
+
+    def test_a_version_that_no_certificate_has_is_refused(self) -> None:
+        """A certificate or revocation list with a damaged version is refused as broken."""
+        der = site().certificate.public_bytes(Encoding.DER)
+        # The version is the first element of a certificate (RFC 5280, 4.1).
+        fourth = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+        self.assertNotEqual(fourth, der)
+        self.assert_refused(
+            pem_block("CERTIFICATE", fourth), "certificate 1 in it is broken (3 is not"
+        )
+        path = path_of(pem_block("CERTIFICATE", fourth))
+        self.assertRaises(BadCertificateFile, pem.read_authorities, "cafile", path)
+        lists = x509.load_pem_x509_crl(certificates.authority().revocation_list())
+        der = lists.public_bytes(Encoding.DER)
+        # That of a revocation list follows two lengths of two bytes (5.1).
+        odd = der.replace(b"\x02\x01\x01\x30", b"\x02\x01\x11\x30", 1)
+        self.assertNotEqual(odd, der)
+        path = path_of(pem_block("X509 CRL", odd))
+        error = self.assertRaises(BadCertificateFile, pem.read_revocations, "crl", path)
+        self.assertIn("revocation list 1 in it is broken (17 is not", str(error))
 
     def test_a_file_of_other_things_is_refused_by_their_names(self) -> None:
         """When the file holds other things, the error names them."""

@@ -282,7 +282,7 @@ class _File:
                 if not found:
                     raise ValueError("its end is missing")
                 loaded.append(load(begin + inside + end))
-            except ValueError as problem:
+            except (ValueError, x509.InvalidVersion) as problem:
                 reason = str(problem)[:200]
                 raise self.bad(f"{word} {number} in it is broken ({reason})") from problem
         if not loaded:
