@@ -32,6 +32,7 @@ from cryptography.x509.oid import (
 )
 
 from txtransport.config.address import find_address
+from txtransport.text import ascii_repr
 from txtransport.tls.identity import spki_pin
 
 __all__ = ["Authority", "Issued", "Key", "Purpose", "self_signed", "write_private"]
@@ -394,7 +395,7 @@ def _general_name(name: str) -> x509.GeneralName:
         return x509.IPAddress(address)
     if not name or not name.isascii() or not name.isprintable() or " " in name:
         raise ValueError(
-            f"{name[:80]!a} is no name for a certificate: a DNS name in ASCII, *.example.com, "
-            "or an address"
+            f"{ascii_repr(name, 80)} is no name for a certificate: a DNS name in ASCII, "
+            "*.example.com, or an address"
         )
     return x509.DNSName(name)

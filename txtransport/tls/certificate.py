@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import SignatureAlgorithmOID
 
+from txtransport.text import ascii_text
 from txtransport.tls.pem import display_issuer, display_subject
 
 __all__ = ["UNREADABLE", "CertificateSummary", "summarize_chain"]
@@ -112,7 +113,7 @@ def _read(read: Callable[[], _Field], unreadable: _Field) -> _Field:
 def _names(certificate: x509.Certificate) -> tuple[str, ...]:
     found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     names = [name.value for name in found if not isinstance(name, x509.OtherName)]
-    return tuple(ascii(str(name)[:_MAX_NAME_LENGTH])[1:-1] for name in names[:_MAX_NAMES])
+    return tuple(ascii_text(str(name), _MAX_NAME_LENGTH) for name in names[:_MAX_NAMES])
 
 
 def _is_authority(certificate: x509.Certificate) -> bool:

@@ -27,6 +27,7 @@ from txtransport.config.address import (
     is_address,
     without_zone,
 )
+from txtransport.text import ascii_repr, ascii_text
 
 __all__ = [
     "certificate_names",
@@ -93,7 +94,7 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
     except Exception as problem:
         # Any exception here means that the names cannot be checked, which is
         # never a reason to accept the certificate.
-        return f"its names cannot be read: {str(problem)[:120]!a}"
+        return f"its names cannot be read: {ascii_repr(str(problem), 120)}"
     if is_for_it:
         return None
     if is_address(name) and name in names.get_values_for_type(x509.DNSName):
@@ -124,7 +125,7 @@ def certificate_names(certificate: x509.Certificate) -> str:
         return _NOBODY
     except Exception:
         return "names that cannot be read"
-    shown = ", ".join(ascii(value[:80])[1:-1] for value in values[:_MAX_SHOWN])
+    shown = ", ".join(ascii_text(value, 80) for value in values[:_MAX_SHOWN])
     return f"{shown}, …" if len(values) > _MAX_SHOWN else shown or _NOBODY
 
 
@@ -192,4 +193,4 @@ def issuer_place(certificate: x509.Certificate) -> str | None:
         # The URL is only a hint for the user, and the extension may be
         # malformed in any way.
         return None
-    return ascii(places[0][:200])[1:-1] if places else None
+    return ascii_text(places[0], 200) if places else None

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
+from txtransport.text import ascii_repr
 
 __all__ = [
     "Identity",
@@ -214,7 +215,7 @@ def display_issuer(certificate: x509.Certificate) -> str:
 
 def _display_name(name: Callable[[], x509.Name]) -> str:
     try:
-        return ascii(name().rfc4514_string()[:200])
+        return ascii_repr(name().rfc4514_string(), 200)
     except ValueError:
         # OpenSSL accepts a name whose bytes are not valid in its declared
         # string type (Latin-1 labelled T61String is common); cryptography

@@ -10,6 +10,7 @@ from attrs import frozen
 from cryptography import x509
 from OpenSSL import SSL
 
+from txtransport.text import decode_text
 from txtransport.tls.connection import TLSConnection, _chain, _is_finished
 
 __all__ = ["Session", "session_of"]
@@ -75,16 +76,10 @@ def session_of(transport: object) -> Session | None:
         cipher=connection.get_cipher_name() or "",
         bits=connection.get_cipher_bits() or 0,
         group=connection.get_group_name(),
-        alpn_protocol=_as_text(connection.get_alpn_proto_negotiated()),
-        server_name=_as_text(connection.get_servername()),
+        alpn_protocol=decode_text(connection.get_alpn_proto_negotiated()) or None,
+        server_name=decode_text(connection.get_servername() or b"") or None,
         resumed=ours.is_resumed if ours else None,
         peer_certificate=leaf,
         peer_chain=chain,
         verified=ours.is_verified if ours else False,
     )
-
-
-def _as_text(name: bytes | None) -> str | None:
-    """A name that the peer sent, escaped unless it is printable; None for an empty one."""
-    text = (name or b"").decode("utf-8", "backslashreplace")
-    return (text if text.isprintable() else ascii(text)[1:-1]) or None
