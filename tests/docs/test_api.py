@@ -17,6 +17,11 @@ import txtransport
 from tests.docs.pages import PAGES
 
 NAMES: Final = {
+    "txtransport.starttls.protocols": {
+        "STARTTLS_PROTOCOLS",
+        "StartTLSProtocol",
+        "starttls_protocol",
+    },
     "txtransport.starttls.mysql": {"REQUEST"},
     "txtransport.connection.trace": {"Event", "Step", "Trace"},
     "txtransport.endpoints.datagram": {"IDatagramEndpoint"},
@@ -24,28 +29,15 @@ NAMES: Final = {
 }
 """The public names of modules that offer more than that to other modules of ours."""
 
-UNLISTED: Final = {
-    "txtransport.errors": {
-        "AlreadySecure", "BadCertificateFile", "CAUSES", "ConversationOver", "Diagnosis", "FAULTS",
-        "HandshakeFailed", "InvalidOption", "InvalidTransport", "NegotiationError", "PeerLeft",
-        "PeerMisbehaved", "PlaintextInjected", "PreAuthenticated", "ProducerInTheWay",
-        "TLSNotOffered", "TLSRefused", "TransportError", "TransportTimeout",
-        "TransportUnavailable", "UpgradeError",
-    },
-    "txtransport.starttls.protocols": {
-        "STARTTLS_PROTOCOLS", "StartTLSProtocol", "starttls_protocol",
-    },
-    "txtransport.starttls.wire": {
-        "COMMANDS", "Dialogue", "LINE", "LINES", "Speaker", "TOTAL", "Wire",
-    },
-    "txtransport.starttls.negotiation": {"Negotiation"},
-    "txtransport.testing.devcert": {
-        "Authority", "Issued", "Key", "Purpose", "self_signed", "write_private",
-    },
-}  # fmt: skip
-"""The public names of modules, for as long as these have no ``__all__``."""
+WHOLE: Final = (
+    "txtransport.errors",
+    "txtransport.starttls.wire",
+    "txtransport.starttls.negotiation",
+    "txtransport.testing.devcert",
+)
+"""The modules whose ``__all__`` is public as a whole."""
 
-MODULES: Final = {"txtransport", *NAMES, *UNLISTED}
+MODULES: Final = {"txtransport", *NAMES, *WHOLE}
 
 
 def sections() -> dict[str, list[str]]:
@@ -60,11 +52,10 @@ def sections() -> dict[str, list[str]]:
 
 def public(module: str) -> set[str]:
     """A module's public names."""
-    offered = getattr(import_module(module), "__all__", None)
-    if module in NAMES:
-        assert offered is None or NAMES[module] <= {*offered}, module
-        return NAMES[module]
-    return UNLISTED[module] if offered is None else {*offered}
+    offered = {*import_module(module).__all__}
+    public = NAMES.get(module, offered)
+    assert public <= offered, module
+    return public
 
 
 def find(module: str, name: str) -> object:
