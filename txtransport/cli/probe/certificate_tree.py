@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from txtransport.cli.probe.lines import INDENT, indented_lines
+from txtransport.cli.probe.indented import INDENT, indented_lines
 from txtransport.cli.probe.report import ProbeReport
 from txtransport.cli.terminal import TerminalStyle, wrap
 from txtransport.text import escape_text

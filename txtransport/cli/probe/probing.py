@@ -83,7 +83,7 @@ async def probe(
     try:
         on_progress("waiting for the first byte")
         first_byte = await protocol.first_byte(wait)
-        report = recorder.report(protocol.session, first_byte, protocol.reason)
+        report = recorder.connected_report(protocol.session, first_byte, protocol.reason)
     finally:
         await protocol.disconnect()
     if not is_again or not report.is_connected or report.session is None:

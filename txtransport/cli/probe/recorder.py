@@ -94,7 +94,7 @@ class ProbeRecorder:
             hint="" if self.is_negotiated else _usual_protocol_hint(self.url, error),
         )
 
-    def report(
+    def connected_report(
         self, session: Session | None, first_byte: FirstByte, reason: BaseException | None
     ) -> ProbeReport:
         """The report of an attempt that connected.

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from attrs import evolve
 
-from txtransport.cli.probe.lines import INDENT, MIN_WIDTH, indented_lines
+from txtransport.cli.probe.indented import INDENT, MIN_WIDTH, indented_lines
 from txtransport.cli.probe.report import Survey
 from txtransport.cli.probe.text import diagnosis_lines, paragraphs
 from txtransport.cli.terminal import TerminalStyle, wrap

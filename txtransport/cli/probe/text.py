@@ -11,7 +11,7 @@ from attrs import evolve
 
 from txtransport import Session
 from txtransport.cli.probe.certificate_tree import chain_lines
-from txtransport.cli.probe.lines import INDENT, MIN_WIDTH, indented_lines
+from txtransport.cli.probe.indented import INDENT, MIN_WIDTH, indented_lines
 from txtransport.cli.probe.report import (
     AddressOutcome,
     AddressResult,
