@@ -16,6 +16,8 @@ from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import certificates
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = ROOT / "txtransport"
 
@@ -85,6 +87,72 @@ class FewPlacesTests(SynchronousTestCase):
         self.assertTrue(builds_a_context("from OpenSSL.SSL import Context\nContext(1)"))
         self.assertTrue(builds_a_context("ssl.CertificateOptions()"))
         self.assertFalse(builds_a_context("def of(context: SSL.Context) -> None: ..."))
+
+
+WALK: Final = """
+import sys
+from pathlib import Path
+
+from twisted.internet import reactor
+from twisted.internet.protocol import Factory, Protocol
+
+import txtransport
+from txtransport.endpoints import api
+
+url, cafile, local_cert = sys.argv[1:]
+package = Path(txtransport.__file__).parent
+entered = set()
+
+
+def note(frame, event, argument):
+    path = Path(frame.f_code.co_filename)
+    if event == "call" and package in path.parents and frame.f_code.co_name != "<module>":
+        entered.add(path.relative_to(package).parts[0])
+
+
+class Connected(Protocol):
+    def connectionMade(self):
+        sys.setprofile(None)
+        print(*sorted(entered))
+        reactor.stop()
+
+
+def connect(port):
+    sys.setprofile(note)
+    options = {"cafile": cafile} if url.startswith("tls") else {}
+    endpoint = txtransport.client(reactor, url, port.getHost().port, **options)
+    endpoint.connect(Factory.forProtocol(Connected)).addErrback(failed)
+
+
+def failed(reason):
+    print(reason)
+    reactor.stop()
+
+
+options = {"local_cert": local_cert} if url.startswith("tls") else {}
+server = txtransport.server(reactor, url, 0, **options)
+server.listen(Factory.forProtocol(Protocol)).addCallback(connect)
+reactor.callLater(20, reactor.stop)
+reactor.run()
+"""
+"""Prints the first parts of our files that run from ``client(url)`` to ``connectionMade``."""
+
+
+class WalkTests(SynchronousTestCase):
+    """How much of the package a reader has to know who follows one connection."""
+
+    def test_a_connection_enters_four_folders(self) -> None:
+        """From a URL to a secured connection the way leads through four folders, and no more."""
+        for url, folders in (
+            ("tcp://127.0.0.1", {"config", "connection", "endpoints"}),
+            ("tls://127.0.0.1", {"config", "connection", "endpoints", "tls"}),
+        ):
+            run = subprocess.run(
+                [sys.executable, "-c", WALK, url, certificates.cafile(), certificates.site()],
+                cwd=ROOT, capture_output=True, text=True, timeout=60,
+            )  # fmt: skip
+            entered = {*run.stdout.split()} - {"__init__.py", "errors.py", "text.py"}
+            self.assertEqual(entered, folders, run.stderr)
 
 
 class ImportTests(SynchronousTestCase):
