@@ -1,10 +1,12 @@
-"""Why a handshake failed: from what was seen of it to the error that explains it.
+"""Why a handshake failed: turns what was seen of it into the error that explains it.
 
-A failed handshake leaves traces: problems that verification found, OpenSSL's
-reason, an alert, the first bytes of the peer, the end of the connection. Each
-function of `_DIAGNOSES` reads one kind of trace and answers with a `Diagnosis`
-or None; the first answer counts, and the most telling kind comes first. A
-reason that no table knows keeps its original text.
+There are several kinds of evidence: problems that verification found, OpenSSL's
+reason, the peer's alert, the peer's first bytes, the end of the connection. Several
+of them may be there at once, and one often hides the other: plain text makes OpenSSL
+say "wrong version number", and a refused certificate "certificate verify failed".
+So each function of `_DIAGNOSES` looks at one kind of evidence and returns a
+`Diagnosis` or None; the functions are asked in order, the most specific kind first,
+and the first diagnosis counts. A reason that no table has is shown in OpenSSL's words.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ from datetime import datetime, timezone
 from typing import Final
 
 from attrs import evolve, frozen
+from cryptography import x509
 from OpenSSL import SSL
 
 from txtransport.config.policy import Side
@@ -33,6 +36,8 @@ from txtransport.tls.connection import (
 from txtransport.tls.identity import certificate_names, issuer_place
 from txtransport.tls.pem import display_issuer, display_subject
 
+__all__ = ["FailedConnection", "handshake_failure", "late_failure", "timeout_hint"]
+
 
 @frozen
 class FailedConnection:
@@ -42,9 +47,9 @@ class FailedConnection:
         where: The endpoint, for people: ``tls://mail.example.com:587``.
         side: Whether we were the client or the server.
         port: The peer's port (clients) or ours (servers), or None.
-        received: The first bytes of the peer, 256 at the most.
-        error: What ended it.
-        connection: OpenSSL's side of it, or None when it never came to that.
+        received: The first bytes of the peer, `MAX_FIRST_BYTES` (256) at the most.
+        error: The exception that ended the connection.
+        connection: The TLS connection, or None when there was none yet.
         is_upgrade: Whether the connection had begun in the clear (STARTTLS).
     """
 
@@ -58,12 +63,12 @@ class FailedConnection:
 
     @property
     def peer(self) -> str:
-        """What the peer was: ``server`` or ``client``."""
+        """What to call the peer: ``server`` or ``client``."""
         return "server" if self.side is Side.CLIENT else "client"
 
     @property
     def reason(self) -> str:
-        """OpenSSL's last reason, or nothing when the error is none of OpenSSL's."""
+        """OpenSSL's last reason, such as ``no shared cipher``; empty for any other error."""
         if not isinstance(self.error, SSL.Error):
             return ""
         try:
@@ -73,74 +78,100 @@ class FailedConnection:
 
     @property
     def has_certificate(self) -> bool:
-        """Whether we have a certificate to show."""
+        """Whether our policy has a certificate of our own (``local_cert``)."""
         return self.connection is not None and self.connection.policy.local_cert is not None
 
 
-def handshake_failure(attempt: FailedConnection) -> HandshakeFailed:
-    """Why a handshake failed, as the error that the application gets."""
-    diagnosis = next(filter(None, (diagnose(attempt) for diagnose in _DIAGNOSES)))
+def handshake_failure(failed: FailedConnection) -> HandshakeFailed:
+    """Explain a failed handshake.
+
+    Args:
+        failed: The connection and what was seen of it.
+
+    Returns:
+        The error that the application gets; its ``__cause__`` is the original one.
+    """
+    diagnosis = next(filter(None, (diagnose(failed) for diagnose in _DIAGNOSES)))
     error = HandshakeFailed(
-        f"{attempt.where}: {diagnosis.summary}",
+        f"{failed.where}: {diagnosis.summary}",
         cause=diagnosis.cause,
         permanent=diagnosis.permanent,
         remedy=diagnosis.remedy,
         fault=diagnosis.fault,
-        evidence=_evidence(attempt),
-        original=attempt.error,
-        received=attempt.received,
-        chain=attempt.connection.shown_chain if attempt.connection is not None else (),
+        evidence=_evidence(failed),
+        original=failed.error,
+        received=failed.received,
+        chain=failed.connection.shown_chain if failed.connection is not None else (),
     )
-    error.__cause__ = attempt.error
+    error.__cause__ = failed.error
     return error
 
 
-def late_failure(attempt: FailedConnection) -> HandshakeFailed | None:
-    """Why a secured connection was ended, if the server refused our certificate.
+def late_failure(failed: FailedConnection) -> HandshakeFailed | None:
+    """Explain the end of a secured connection, if the server refused our certificate.
 
     In TLS 1.3 a server verifies the client's certificate after the client has
-    finished its handshake, so the application's protocol exists already.
+    finished its handshake (RFC 8446, 4.4), so the refusal arrives when the
+    application's protocol exists already.
+
+    Args:
+        failed: A client's connection and what was seen of it.
 
     Returns:
-        The error, or None when the end has another reason.
+        The error, or None when the connection ended for any other reason.
     """
-    alert = alert_of_reason(attempt.reason)
-    if attempt.side is Side.SERVER or alert is None:
+    alert = alert_of_reason(failed.reason)
+    if failed.side is Side.SERVER or alert is None:
         return None
-    # "Internal error" is what OpenSSL says when a callback refuses, as ours may.
-    is_verdict = alert.number in _VERDICTS or (alert.number == 80 and attempt.has_certificate)
-    return handshake_failure(attempt) if is_verdict else None
+    # A server on OpenSSL whose verify callback refuses, as ours may, sends "internal error".
+    is_refusal = alert.number in _REFUSALS or (
+        alert.number == _INTERNAL_ERROR and failed.has_certificate
+    )
+    return handshake_failure(failed) if is_refusal else None
 
 
 def timeout_hint(received: bytes, side: Side, port: int | None, where: str) -> str:
-    """What to do about a peer that began in plain text and then fell silent, or nothing."""
+    """What to do about a peer that sent plain text and then nothing more.
+
+    Args:
+        received: The first bytes of the peer.
+        side: Whether we are the client or the server.
+        port: The peer's port (clients) or ours (servers), or None.
+        where: The endpoint, for people.
+
+    Returns:
+        A sentence, or an empty text when the bytes are of no known protocol.
+    """
     known = recognise_plaintext(received, side, port)
     return remedy_at(known.diagnosis, where) if known is not None else ""
 
 
-# --- one function for each kind of trace ------------------------------------------
+# --- one function for each kind of evidence ---------------------------------------
 
 
-def _certificate(attempt: FailedConnection) -> Diagnosis | None:
-    """Verification found a reason to refuse the peer's certificate."""
-    if attempt.connection is None or not attempt.connection.verification.problems:
+def _certificate(failed: FailedConnection) -> Diagnosis | None:
+    """Verification refused the peer's certificate."""
+    if failed.connection is None or not failed.connection.verification.problems:
         return None
-    problem = attempt.connection.verification.problems[0]
-    whose = "peer's" if attempt.side is Side.CLIENT else "client's"
+    problem = failed.connection.verification.problems[0]
+    whose = "peer's" if failed.side is Side.CLIENT else "client's"
     place = "" if problem.depth == 0 else f" (an authority, depth {problem.depth})"
-    found = problem.diagnosis
+    diagnosis = problem.diagnosis
     if problem.certificate is not None:
-        elsewhere = issuer_place(problem.certificate)
-        found = diagnosis_at_depth(found, problem.code, problem.depth, elsewhere)
-    text = f"the {whose} certificate{place} was refused: {found.summary}{_described(problem)}"
-    return evolve(found, summary=text)
+        issuer_url = issuer_place(problem.certificate)
+        diagnosis = diagnosis_at_depth(diagnosis, problem.code, problem.depth, issuer_url)
+    details = _details(problem.certificate, problem)
+    text = f"the {whose} certificate{place} was refused: {diagnosis.summary}{details}"
+    return evolve(diagnosis, summary=text)
 
 
-def _described(problem: CertificateProblem) -> str:
-    certificate = problem.certificate
+def _details(
+    certificate: x509.Certificate | None, problem: CertificateProblem | None = None
+) -> str:
+    """The facts of a certificate, in brackets; with a problem, its number and the time as well."""
     if certificate is None:
         return ""
-    number = f"; X509 error {problem.code}" if problem.code else ""
+    number = f"; X509 error {problem.code}" if problem and problem.code else ""
     return (
         f" (subject {display_subject(certificate)}, issuer {display_issuer(certificate)}, "
         f"names {certificate_names(certificate)}, "
@@ -149,82 +180,87 @@ def _described(problem: CertificateProblem) -> str:
     )
 
 
-def _now(problem: CertificateProblem) -> str:
-    """The present time, where the certificate's dates are the reason."""
-    if problem.diagnosis.cause not in ("expired", "not-yet-valid"):
+def _now(problem: CertificateProblem | None) -> str:
+    """The present time, if the certificate was refused for its dates: our clock may be wrong."""
+    if problem is None or problem.diagnosis.cause not in ("expired", "not-yet-valid"):
         return ""
     return f", and now it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
 
 
-def _evidence(attempt: FailedConnection) -> tuple[str, ...]:
+def _evidence(failed: FailedConnection) -> tuple[str, ...]:
     """What was seen, a line each."""
     lines = []
-    connection = attempt.connection
+    connection = failed.connection
     if connection is not None:
-        asked = connection.get_servername() if attempt.side is Side.CLIENT else None
+        asked = connection.get_servername() if failed.side is Side.CLIENT else None
         if asked:
             lines.append(f"asked for the name {escape_bytes(asked, 80)} (SNI)")
         if connection.policy.alpn_protocols:
             ours = ", ".join(connection.policy.alpn_protocols)
             lines.append(f"our application protocols: {short_repr(ours)} (ALPN)")
-        found = connection.verification
-        for depth, certificate in sorted(found.chain.items())[:_CERTIFICATES]:
-            problem = CertificateProblem(_NO_PROBLEM, 0, depth, certificate)
-            lines.append(f"certificate {depth}:{_described(problem)}")
+        result = connection.verification
         lines += [
-            f"against certificate {each.depth}: {each.diagnosis.summary}"
-            for each in found.problems[:4]
+            f"certificate {depth}:{_details(certificate)}"
+            for depth, certificate in sorted(result.chain.items())[:_MAX_CERTIFICATES]
         ]
-    if attempt.received:
-        is_ours_to_show = attempt.side is Side.CLIENT or is_tls(attempt.received)
-        said = escape_bytes(attempt.received) if is_ours_to_show else first_words(attempt.received)
-        lines.append(f"the {attempt.peer} sent {said}")
-    reason = attempt.reason[:200]
+        lines += [
+            f"against certificate {problem.depth}: {problem.diagnosis.summary}"
+            for problem in result.problems[:_MAX_PROBLEMS]
+        ]
+    if failed.received:
+        lines.append(f"the {failed.peer} sent {_quoted(failed)}")
+    reason = failed.reason[:200]
     if reason:
         lines.append(f"OpenSSL says {short_repr(reason, 200)}")
     return tuple(lines)
 
 
-_CERTIFICATES: Final = 6
-"""Certificates of a chain that are shown."""
-
-_NO_PROBLEM: Final = Diagnosis("", "")
+_MAX_CERTIFICATES: Final = 6
+_MAX_PROBLEMS: Final = 4
 
 
-def _plaintext(attempt: FailedConnection) -> Diagnosis | None:
+def _quoted(failed: FailedConnection) -> str:
+    """The peer's first bytes, escaped; of a client's plain text its first two words alone.
+
+    A client that does not know that TLS is expected may send a password at once, and
+    a server's log is read by others than that client.
+    """
+    is_safe = failed.side is Side.CLIENT or is_tls(failed.received)
+    return escape_bytes(failed.received) if is_safe else first_words(failed.received)
+
+
+def _plaintext(failed: FailedConnection) -> Diagnosis | None:
     """The peer's first bytes are plain text."""
-    received, peer = attempt.received, attempt.peer
+    received, peer = failed.received, failed.peer
     if not received or is_tls(received):
         return None
-    # Clients log in, and a server's log is read by others than they.
-    said = escape_bytes(received) if attempt.side is Side.CLIENT else first_words(received)
-    if attempt.is_upgrade:
+    quoted = _quoted(failed)
+    if failed.is_upgrade:
         return Diagnosis(
             "plaintext-peer",
-            f"the {peer} sent plain text {said} where its TLS was to begin",
+            f"the {peer} sent plain text {quoted} where its TLS was to begin",
             "None of it was delivered. Someone in the middle may have put it there, or the "
             f"{peer} did not switch to TLS after the go-ahead",
             fault="someone-between",
         )
-    known = recognise_plaintext(received, attempt.side, attempt.port)
-    said_of = f": it sent {said}"
+    known = recognise_plaintext(received, failed.side, failed.port)
     if known is not None:
-        text = f"expected a TLS handshake, but {known.diagnosis.summary}{said_of}"
+        text = f"expected a TLS handshake, but {known.diagnosis.summary}: it sent {quoted}"
         return evolve(
-            known.diagnosis, summary=text, remedy=remedy_at(known.diagnosis, attempt.where)
+            known.diagnosis, summary=text, remedy=remedy_at(known.diagnosis, failed.where)
         )
     return Diagnosis(
         "plaintext-peer",
-        f"expected a TLS handshake, but the {peer} does not speak it{said_of}",
+        f"expected a TLS handshake, but the {peer} does not speak it: it sent {quoted}",
         "Is this the right port for TLS?",
-        fault="ours" if attempt.side is Side.CLIENT else "peer",
+        fault="ours" if failed.side is Side.CLIENT else "peer",
     )
 
 
-def _close_notify(attempt: FailedConnection) -> Diagnosis | None:
-    """The peer sent close_notify instead of a handshake, for which OpenSSL has no reason."""
-    first = alert_of_record(attempt.received)
-    if attempt.reason != CLOSE_NOTIFY and (first is None or first.number != 0):
+def _close_notify(failed: FailedConnection) -> Diagnosis | None:
+    """The peer sent close_notify instead of a handshake; OpenSSL has no reason for that."""
+    first = alert_of_record(failed.received)
+    if failed.reason != CLOSE_NOTIFY and (first is None or first.number != 0):
         return None
     return Diagnosis(
         "closed",
@@ -234,33 +270,33 @@ def _close_notify(attempt: FailedConnection) -> Diagnosis | None:
     )
 
 
-def _alert(attempt: FailedConnection) -> Diagnosis | None:
-    """OpenSSL reports an alert of the peer."""
-    alert = alert_of_reason(attempt.reason)
-    return _of_alert(attempt, alert) if alert is not None else None
+def _alert(failed: FailedConnection) -> Diagnosis | None:
+    """OpenSSL's reason is an alert that the peer sent."""
+    alert = alert_of_reason(failed.reason)
+    return _of_alert(failed, alert) if alert is not None else None
 
 
-def _own_reason(attempt: FailedConnection) -> Diagnosis | None:
-    """OpenSSL on this side has a reason of its own, which the table knows."""
-    return OF_REASON.get(attempt.reason)
+def _own_reason(failed: FailedConnection) -> Diagnosis | None:
+    """OpenSSL's reason is one of this side, and the table has it."""
+    return OF_REASON.get(failed.reason)
 
 
-def _first_alert(attempt: FailedConnection) -> Diagnosis | None:
-    """The peer's first record is an alert that OpenSSL does not report."""
-    alert = alert_of_record(attempt.received)
-    return _of_alert(attempt, alert) if alert is not None else None
+def _first_alert(failed: FailedConnection) -> Diagnosis | None:
+    """The peer's first record is an alert, but OpenSSL does not report it."""
+    alert = alert_of_record(failed.received)
+    return _of_alert(failed, alert) if alert is not None else None
 
 
-def _connection_end(attempt: FailedConnection) -> Diagnosis | None:
-    """The connection ended without a reason."""
-    if not _is_end(attempt.error):
+def _connection_end(failed: FailedConnection) -> Diagnosis | None:
+    """The peer closed the connection without an alert."""
+    if not _is_end(failed.error):
         return None
-    count = len(attempt.received)
+    count = len(failed.received)
     if count:
         sent = (
             f"more than {MAX_FIRST_BYTES - 1} bytes"
             if count >= MAX_FIRST_BYTES
-            else f"{count} byte{'s'[: count > 1]}"
+            else f"{count} byte{'s' if count > 1 else ''}"
         )
         text = f"the peer closed the connection during the TLS handshake, after {sent}"
     else:
@@ -270,22 +306,23 @@ def _connection_end(attempt: FailedConnection) -> Diagnosis | None:
         text,
         "Is this port for TLS? A firewall, a full server or a name that the peer does not "
         "serve looks the same"
-        if attempt.side is Side.CLIENT
+        if failed.side is Side.CLIENT
         else "Health checks and port scans look like this",
         permanent=False,
-        fault="network" if attempt.side is Side.CLIENT else "peer",
+        fault="network" if failed.side is Side.CLIENT else "peer",
     )
 
 
 def _is_end(error: BaseException) -> bool:
-    # Twisted's errors of this kind have a base of this name; `tls` imports no Twisted.
+    # Twisted's ConnectionDone and ConnectionLost are below ConnectionClosed, which is
+    # compared by its name since `txtransport.tls` does not import Twisted.
     return isinstance(error, (SSL.ZeroReturnError, SSL.SysCallError, OSError)) or any(
         kind.__name__ == "ConnectionClosed" for kind in type(error).__mro__
     )
 
 
-def _unknown_reason(attempt: FailedConnection) -> Diagnosis:
-    text = attempt.reason or short_repr(attempt.error, 200)
+def _unknown_reason(failed: FailedConnection) -> Diagnosis:
+    text = failed.reason or short_repr(failed.error, 200)
     return Diagnosis("other", f"the TLS handshake failed: {short_text(text)}")
 
 
@@ -299,70 +336,86 @@ _DIAGNOSES: Final[tuple[Callable[[FailedConnection], Diagnosis | None], ...]] = 
     _connection_end,
     _unknown_reason,
 )
-"""The most telling kind of trace first."""
+"""The most specific kind of evidence first; the last function has a diagnosis for anything."""
 
 
 # --- alerts -----------------------------------------------------------------------
 
-# Alerts by which a peer refuses our certificate …
+_HANDSHAKE_FAILURE: Final = 40
+_INTERNAL_ERROR: Final = 80
+_CERTIFICATE_REQUIRED: Final = 116
+# Alerts by which a peer refuses our certificate (RFC 8446, 6.2) …
 _OUR_CERTIFICATE: Final = frozenset({42, 43, 44, 45, 46, 48})
-# … and those that it may send when our side of the handshake is complete already.
-_VERDICTS: Final = _OUR_CERTIFICATE | {40, 49, 51, 116}
+# … and all by which it may do so when our side of the handshake is complete already.
+_REFUSALS: Final = _OUR_CERTIFICATE | {_HANDSHAKE_FAILURE, 49, 51, _CERTIFICATE_REQUIRED}
 
 
-def _of_alert(attempt: FailedConnection, alert: Alert) -> Diagnosis:
+def _of_alert(failed: FailedConnection, alert: Alert) -> Diagnosis:
+    """What an alert means, given our side, our certificate and our options."""
     number = alert.number
-    said = f"the peer ended the handshake with the alert {alert.name!r} ({number})"
+    alert_text = f"the peer ended the handshake with the alert {alert.name!r} ({number})"
     if number in OF_ALERT:
-        return _with_alert(OF_ALERT[number], said)
-    if number == 40:
-        return _handshake_failure(attempt, said)
+        return _with_alert(OF_ALERT[number], alert_text)
+    if number == _HANDSHAKE_FAILURE:
+        return _handshake_failure(failed, alert_text)
     if number in _OUR_CERTIFICATE:
-        return _certificate_refused(attempt, said)
+        return _certificate_refused(failed, alert_text)
     remedy = "Look at the peer's log for the reason"
-    if number == 80 and attempt.side is Side.SERVER:
-        remedy += "; clients of OpenSSL say so when their own check of our name refuses it"
-    elif number == 80 and attempt.connection and attempt.connection.policy.alpn_protocols:
-        remedy = ("Try without alpn_protocols: a Twisted server without protocols of its own "
-                  "answers so to every offer")  # fmt: skip
-    return Diagnosis("peer-alert", said, remedy, permanent=number != 80)
+    if number == _INTERNAL_ERROR and failed.side is Side.SERVER:
+        remedy += "; clients on OpenSSL send this alert when their own check of our name fails"
+    elif (
+        number == _INTERNAL_ERROR
+        and failed.connection is not None
+        and failed.connection.policy.alpn_protocols
+    ):
+        remedy = (
+            "Try without alpn_protocols: a Twisted server without protocols of its own "
+            "sends this alert to every client that offers some"
+        )
+    return Diagnosis("peer-alert", alert_text, remedy, permanent=number != _INTERNAL_ERROR)
 
 
-def _with_alert(diagnosis: Diagnosis, said: str) -> Diagnosis:
-    return evolve(diagnosis, summary=f"{diagnosis.summary}; {said}")
+def _with_alert(diagnosis: Diagnosis, alert_text: str) -> Diagnosis:
+    return evolve(diagnosis, summary=f"{diagnosis.summary}; {alert_text}")
 
 
-def _handshake_failure(attempt: FailedConnection, said: str) -> Diagnosis:
-    connection = attempt.connection
+def _handshake_failure(failed: FailedConnection, alert_text: str) -> Diagnosis:
+    """What the alert "handshake failure" (40) means here.
+
+    Before TLS 1.3 a server that demands a client certificate ends the handshake with
+    this alert as well. Its request, which came before, names the authorities that it
+    accepts: from that list it can be told which of the two happened.
+    """
+    connection = failed.connection
     if (
-        attempt.side is Side.CLIENT
+        failed.side is Side.CLIENT
         and connection is not None
-        and not attempt.has_certificate
+        and not failed.has_certificate
         and connection.get_client_ca_list()
     ):
-        return _with_alert(OF_ALERT[116], said)
+        return _with_alert(OF_ALERT[_CERTIFICATE_REQUIRED], alert_text)
     return Diagnosis(
         "no-common-cipher",
-        f"{said}: it finds nothing acceptable in our ciphers, groups or signatures",
+        f"{alert_text}: it finds nothing acceptable in our ciphers, groups or signatures",
         "Compare ciphers, min_version and security_level of both; before TLS 1.3 a missing "
         "client certificate (local_cert) reads the same",
     )
 
 
-def _certificate_refused(attempt: FailedConnection, said: str) -> Diagnosis:
-    if attempt.side is Side.SERVER:
+def _certificate_refused(failed: FailedConnection, alert_text: str) -> Diagnosis:
+    if failed.side is Side.SERVER:
         return Diagnosis(
             "peer-alert",
-            f"the client refused our certificate; {said}",
+            f"the client refused our certificate; {alert_text}",
             "The client must trust the authority of local_cert and ask for a name that it is "
             "for; see that local_cert holds the intermediate certificates",
             fault="ours",
         )
-    if not attempt.has_certificate:
-        return _with_alert(OF_ALERT[116], said)
+    if not failed.has_certificate:
+        return _with_alert(OF_ALERT[_CERTIFICATE_REQUIRED], alert_text)
     return Diagnosis(
         "peer-alert",
-        f"the peer refused our certificate; {said}",
+        f"the peer refused our certificate; {alert_text}",
         "It must trust the authority of local_cert, and the certificate must be for clients",
         fault="ours",
     )

@@ -1,4 +1,4 @@
-"""Whether the peer is who the policy demands. Every doubt is a refusal.
+"""Verifies that the peer is who the policy demands; every doubt is a refusal.
 
 There are two moments at which a peer can be refused:
 
@@ -30,6 +30,9 @@ from txtransport.text import ascii_repr
 from txtransport.tls.connection import CertificateProblem, TLSConnection
 from txtransport.tls.identity import fingerprint_problem, name_problem, pin_problem
 
+__all__ = ["info_callback", "verify_after_handshake", "verify_callback"]
+
+# X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and X509_V_ERR_CERT_HAS_EXPIRED (x509_vfy.h).
 _SELF_SIGNED: Final = 18
 _EXPIRED: Final = 10
 
@@ -40,33 +43,33 @@ def verify_callback(
     """Accept or refuse one certificate of the chain; OpenSSL's verify callback.
 
     Args:
-        connection: A `TLSConnection`; any other is refused.
+        connection: A `TLSConnection`; any other connection is refused.
         certificate: The certificate.
-        code: OpenSSL's reason against it, ``X509_V_ERR_…``.
-        depth: Where in the chain it stands, 0 being the leaf.
-        ok: 1 when OpenSSL has no reason against it, and 0 when it has.
+        code: OpenSSL's reason to refuse it, ``X509_V_ERR_…``; 0 when there is none.
+        depth: Where in the chain it stands: 0 is the leaf.
+        ok: 1 when OpenSSL accepts it, 0 when OpenSSL refuses it.
 
     Returns:
-        Whether the handshake goes on.
+        Whether the handshake goes on; False sends the peer an alert.
 
     Source: SSL_CTX_set_verify(3).
     """
     if not isinstance(connection, TLSConnection):
         return False
-    evidence = connection.verification
+    result = connection.verification
     try:
-        seen = certificate.to_cryptography()
-        evidence.chain[depth] = seen
+        x509_certificate = certificate.to_cryptography()
+        result.chain[depth] = x509_certificate
         if not ok:
             is_tolerated = _is_tolerated(connection, code, depth)
-            notes = evidence.tolerated if is_tolerated else evidence.problems
-            notes.append(_problem(code, depth, seen))
+            problems = result.tolerated if is_tolerated else result.problems
+            problems.append(_problem(code, depth, x509_certificate))
             return is_tolerated
         if depth == 0:
-            _verify_leaf(connection, seen, list(evidence.chain.values()))
-            return evidence.is_leaf_accepted
+            _verify_leaf(connection, x509_certificate, list(result.chain.values()))
+            return result.is_leaf_accepted
     except Exception as error:
-        evidence.problems.append(_unexamined(code, depth, error))
+        result.problems.append(_unexamined(code, depth, error))
         return False
     return True
 
@@ -78,35 +81,47 @@ def verify_after_handshake(connection: TLSConnection) -> bool:
         Whether the peer is who the policy demands. If not,
         `TLSConnection.verification` says why, and the connection must be ended.
     """
-    evidence = connection.verification
-    if evidence.problems or evidence.is_leaf_accepted:
-        return not evidence.problems
+    result = connection.verification
+    if result.problems or result.is_leaf_accepted:
+        return not result.problems
     try:
         leaf = connection.get_peer_certificate(as_cryptography=True)
         if leaf is not None:
             _verify_resumed(connection, leaf)
         elif _demands_certificate(connection.policy, connection.side):
             text = "the peer showed no certificate at all"
-            evidence.problems.append(CertificateProblem(Diagnosis("other", text), 0, 0, None))
+            result.problems.append(CertificateProblem(Diagnosis("other", text), 0, 0, None))
     except Exception as error:
-        evidence.problems.append(_unexamined(0, 0, error))
-    return not evidence.problems
+        result.problems.append(_unexamined(0, 0, error))
+    return not result.problems
 
 
 def info_callback(connection: SSL.Connection, where: int, code: int) -> None:
-    """Note on servers that our certificate was sent; OpenSSL's info callback.
+    """Record on servers that our certificate was sent; OpenSSL's info callback.
 
-    A resumed handshake does not send it, which is the only public sign of one.
+    A resumed handshake does not send it. OpenSSL's own question for that,
+    SSL_session_reused(3), is not public in pyOpenSSL.
+
+    Args:
+        connection: A `TLSConnection`; nothing is recorded for any other.
+        where: What happened, bits such as ``SSL_CB_ACCEPT_LOOP``.
+        code: The alert or the result, which is not looked at.
+
+    Source: SSL_CTX_set_info_callback(3).
     """
-    is_showing = where == SSL.SSL_CB_ACCEPT_LOOP and connection.get_state_string() == _SHOWING
-    if is_showing and isinstance(connection, TLSConnection):
+    is_sending = (
+        where == SSL.SSL_CB_ACCEPT_LOOP and connection.get_state_string() == _SENDING_CERTIFICATE
+    )
+    if is_sending and isinstance(connection, TLSConnection):
         connection.verification.is_certificate_sent = True
 
 
-_SHOWING: Final = b"SSLv3/TLS write certificate"
+# SSL_state_string_long(3), the same for every version of TLS.
+_SENDING_CERTIFICATE: Final = b"SSLv3/TLS write certificate"
 
 
 def _is_tolerated(connection: TLSConnection, code: int, depth: int) -> bool:
+    """Whether the policy accepts a certificate that OpenSSL refuses."""
     policy = connection.policy
     if policy.verifies(connection.side) is Verify.NO:
         return True
@@ -114,27 +129,34 @@ def _is_tolerated(connection: TLSConnection, code: int, depth: int) -> bool:
 
 
 def _verify_resumed(connection: TLSConnection, leaf: x509.Certificate) -> None:
-    """Verify the leaf of a handshake in which OpenSSL did not (a resumed one)."""
-    evidence = connection.verification
+    """Verify the leaf of a handshake in which OpenSSL called no callback (a resumed one)."""
+    result = connection.verification
     if _is_expired(leaf) and connection.policy.verifies(connection.side) is not Verify.NO:
-        # The session was verified when it began; since then only time can have
-        # made the certificate a bad one.
-        evidence.problems.append(_problem(_EXPIRED, 0, leaf))
+        # The certificate was verified when the session began; since then only
+        # time can have made it invalid.
+        result.problems.append(_problem(_EXPIRED, 0, leaf))
     if connection.is_resumed and connection.policy.allow_self_signed and _is_own_issuer(leaf):
-        # It was tolerated when the session began, and the session must not
-        # count as verified now.
-        evidence.tolerated.append(_problem(_SELF_SIGNED, 0, leaf))
-    # A resumed session shows no chain: its key was pinned when it began.
+        # The certificate was only tolerated when the session began, so the
+        # resumed session must not count as verified either.
+        result.tolerated.append(_problem(_SELF_SIGNED, 0, leaf))
+    # A resumed session has no chain to look for the pinned key in; the pin was
+    # checked when the session began.
     _verify_leaf(connection, leaf, None if connection.is_resumed else [leaf])
 
 
 def _verify_leaf(
     connection: TLSConnection, leaf: x509.Certificate, chain: list[x509.Certificate] | None
 ) -> None:
-    """Check name, digest and key of the leaf; a `chain` of None leaves the pin unchecked."""
-    evidence = connection.verification
-    evidence.problems.extend(_leaf_problems(connection, leaf, chain))
-    evidence.is_leaf_accepted = not evidence.problems
+    """Check the leaf's name and digest, and the pin against the keys of the chain.
+
+    Args:
+        connection: Its policy says what to check; its result is extended.
+        leaf: The peer's own certificate.
+        chain: The certificates whose keys may be pinned; None skips the pin.
+    """
+    result = connection.verification
+    result.problems.extend(_leaf_problems(connection, leaf, chain))
+    result.is_leaf_accepted = not result.problems
 
 
 def _leaf_problems(
@@ -147,10 +169,10 @@ def _leaf_problems(
     if policy.peer_fingerprint:
         found.append(("fingerprint", fingerprint_problem(leaf, policy.peer_fingerprint)))
     if policy.pin and chain is not None:
-        # Where a bad signature was tolerated, anyone can put a pinned
-        # authority above a leaf of their own.
-        vouched = [leaf] if connection.verification.tolerated else chain
-        found.append(("fingerprint", pin_problem(vouched, policy.pin)))
+        # Where a bad signature was tolerated, an attacker can send a pinned
+        # authority's certificate above a leaf that the authority never signed.
+        signed = [leaf] if connection.verification.tolerated else chain
+        found.append(("fingerprint", pin_problem(signed, policy.pin)))
     return [
         CertificateProblem(evolve(OF_CAUSE[cause], summary=text), 0, 0, leaf)
         for cause, text in found
@@ -159,10 +181,11 @@ def _leaf_problems(
 
 
 def _demands_certificate(policy: TLSPolicy, side: Side) -> bool:
+    """Whether a peer without any certificate is refused."""
     if policy.verifies(side) is Verify.YES:
         return True
-    is_picky = policy.verifies_name(side) or policy.peer_fingerprint or policy.pin
-    return side is Side.CLIENT and bool(is_picky)
+    checks_leaf = policy.verifies_name(side) or policy.peer_fingerprint or policy.pin
+    return side is Side.CLIENT and bool(checks_leaf)
 
 
 def _is_expired(leaf: x509.Certificate) -> bool:
@@ -173,12 +196,12 @@ def _is_own_issuer(leaf: x509.Certificate) -> bool:
     try:
         return leaf.issuer == leaf.subject
     except ValueError:
-        # Names that cryptography cannot read vouch for no one.
+        # cryptography cannot read its names: the safe answer is that it is.
         return True
 
 
 def _unexamined(code: int, depth: int, error: Exception) -> CertificateProblem:
-    # Whatever went wrong, it is no reason to accept.
+    # An exception of any kind is a reason to refuse.
     text = f"it could not be examined: {ascii_repr(str(error), 120)}"
     return CertificateProblem(Diagnosis("other", text), code, depth, None)
 
