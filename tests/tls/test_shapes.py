@@ -1,4 +1,4 @@
-"""Certificates in every broken shape: each is refused, says why, and what to do."""
+"""Broken certificates of every kind: each is refused, and the error says why and what to do."""
 
 from __future__ import annotations
 
@@ -21,23 +21,23 @@ from txtransport.testing.devcert import Authority, Issued, self_signed
 
 NOW: Final = datetime.now(timezone.utc)
 A_DAY: Final = timedelta(days=1)
-PLACE: Final = "http://ca.example/between.crt"
+ISSUER_URL: Final = "http://ca.example/between.crt"
 USES: Final = (
     "digital_signature", "content_commitment", "key_encipherment", "data_encipherment",
     "key_agreement", "key_cert_sign", "crl_sign", "encipher_only", "decipher_only",
 )  # fmt: skip
 
-Private = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
+PrivateKey = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 Extension = tuple[x509.ExtensionType, bool]
 
 
 def usage(*uses: str) -> Extension:
-    """What a key may be used for."""
+    """A key usage extension: what the key may be used for."""
     return x509.KeyUsage(**{use: use in uses for use in USES}), True
 
 
 def constraint(length: int | None = None) -> Extension:
-    """That a certificate is an authority's, perhaps with few below."""
+    """Basic constraints: the certificate is an authority's, with `length` authorities below."""
     return x509.BasicConstraints(True, length), True
 
 
@@ -48,14 +48,14 @@ NAMED: Final[Extension] = x509.SubjectAlternativeName([x509.DNSName(NAME)]), Fal
 
 
 @functools.cache
-def stranger() -> Authority:
-    """An authority that no one trusts."""
+def untrusted() -> Authority:
+    """An authority that the client does not trust."""
     return Authority.create("a stranger")
 
 
 @functools.cache
 def short_key() -> rsa.RSAPrivateKey:
-    """A key that was long enough when the century was young."""
+    """A key of 1024 bits: long enough for security level 1, too short for level 2."""
     return rsa.generate_private_key(65537, 1024)
 
 
@@ -67,11 +67,11 @@ def root() -> Authority:
 def built(
     name: str,
     *extensions: Extension,
-    key: Private | None = None,
+    key: PrivateKey | None = None,
     digest: hashes.SHA224 | hashes.SHA256 | None = None,
     by: Authority | None = None,
 ) -> Issued:
-    """A certificate with these extensions and no others, by the root unless it says otherwise."""
+    """A certificate with these extensions and no others, issued by the root or by `by`."""
     issuer, private = by or root(), key or ec.generate_private_key(ec.SECP256R1())
     above = issuer.certificate.extensions.get_extension_for_class(x509.SubjectKeyIdentifier).value
     own = x509.SubjectKeyIdentifier.from_public_key(private.public_key())
@@ -92,7 +92,7 @@ def built(
 
 
 def leaf(*extensions: Extension, **keywords: Any) -> bytes:
-    """A server's certificate with something besides."""
+    """A server's certificate with these extensions besides the usual ones."""
     return built(NAME, NAMED, FOR_SERVERS, *extensions, **keywords).pem
 
 
@@ -104,49 +104,49 @@ def between(*extensions: Extension, by: Authority | None = None) -> Authority:
 
 
 def constrained(**names: list[x509.GeneralName]) -> bytes:
-    """One by an authority that may vouch for some names only."""
+    """A certificate by an authority that may vouch for some names only."""
     both = {"permitted_subtrees": None, "excluded_subtrees": None, **names}
     limits = x509.NameConstraints(**both)
     return between(constraint(), FOR_CERTIFICATES, (limits, True)).issue(NAME).pem
 
 
 def named(*names: x509.GeneralName) -> bytes:
-    """One with those alternative names."""
+    """A certificate with those alternative names."""
     return root().issue(common_name=NAME, alternative_names=names).pem
 
 
-def alone(place: str | None = None) -> bytes:
-    """A leaf whose intermediate was left at home."""
-    made = root().intermediate().issue(NAME, issuer_place=place)
+def alone(url: str | None = None) -> bytes:
+    """A leaf without the intermediate certificate above it."""
+    made = root().intermediate().issue(NAME, issuer_place=url)
     return Issued(made.certificate, made.key).pem
 
 
 def below_a_leaf() -> bytes:
-    """One that was issued by a certificate that is no authority."""
+    """A certificate that was issued by another leaf."""
     made = root().issue(NAME)
     assert isinstance(made.key, ec.EllipticCurvePrivateKey)
     return Authority(made.certificate, made.key, (made.certificate,)).issue(NAME).pem
 
 
 def forged() -> bytes:
-    """One that claims the root's name and was signed with another key."""
-    return Authority(root().certificate, stranger().key).issue(NAME).pem
+    """A certificate that names the root as its issuer but was signed with another key."""
+    return Authority(root().certificate, untrusted().key).issue(NAME).pem
 
 
 def two_below_one() -> bytes:
-    """One below two authorities, of which the upper may have none below."""
+    """A certificate below two authorities, of which the upper one may have none below itself."""
     upper = between(constraint(0), FOR_CERTIFICATES)
     return upper.intermediate().issue(NAME).pem
 
 
 @functools.cache
 def old_root() -> Authority:
-    """A root that has expired, and is in the client's file still."""
+    """A root that has expired but is still in the client's cafile."""
     return Authority.create("an old root", now=NOW - 99 * A_DAY, days=90)
 
 
 def with_a_short_key_above() -> bytes:
-    """One by an authority whose key is too short."""
+    """A certificate by an authority whose key is too short."""
     above = built("short", constraint(), FOR_CERTIFICATES, key=short_key())
     weak: Any = Authority(above.certificate, above.key, (above.certificate,))  # type: ignore[arg-type]
     return leaf(FOR_HANDSHAKES, by=weak)
@@ -154,41 +154,41 @@ def with_a_short_key_above() -> bytes:
 
 @functools.cache
 def revoked() -> Issued:
-    """One that was taken back."""
+    """A certificate that its authority has revoked."""
     return root().issue(NAME)
 
 
 def lists() -> dict[str, str]:
-    """The files of revocation lists, by what is in them."""
+    """Files with a revocation list each, by whose list it is."""
     made = {
         "its own": root().revocation_list(revoked().certificate),
-        "another's": stranger().revocation_list(),
+        "another's": untrusted().revocation_list(),
         "an old one": root().revocation_list(now=NOW - 9 * A_DAY, days=1),
     }
     return {name: certificates.written(f"shapes-{name}.pem", pem) for name, pem in made.items()}
 
 
-Given = Callable[[], Mapping[str, object]]
+Options = Callable[[], Mapping[str, object]]
 
 
-def nothing() -> Mapping[str, object]:
+def no_options() -> Mapping[str, object]:
     """No options."""
     return {}
 
 
 @frozen
 class Shape:
-    """One broken shape.
+    """One kind of broken certificate, and the error that it must lead to.
 
     Attributes:
-        what: What is the matter with it.
-        make: Makes the server's PEM file.
-        cause: What the client calls it.
-        evidence: A part of what it saw.
-        remedy: A part of what it says to do.
-        fault: Whose it is.
-        given: The client's options.
-        host: The server's.
+        what: What is wrong with it.
+        make: Makes the content of the server's PEM file.
+        cause: The error's cause.
+        evidence: A part of the error's evidence.
+        remedy: A part of the error's remedy.
+        fault: The error's fault.
+        client_options: The client's options, when the default ones would accept it.
+        server_options: The server's options, when the default ones would not send it.
     """
 
     what: str
@@ -197,8 +197,8 @@ class Shape:
     evidence: str
     remedy: str
     fault: str = "peer"
-    given: Given = field(default=nothing)
-    host: Mapping[str, object] = field(factory=dict)
+    client_options: Options = field(default=no_options)
+    server_options: Mapping[str, object] = field(factory=dict)
 
 
 WEAK: Final[Mapping[str, object]] = {"security_level": 0}
@@ -217,14 +217,14 @@ SHAPES: Final = (
     # Whom to trust.
     Shape("self-signed", lambda: self_signed(NAME).pem,
           "self-signed", "no one but itself", "a copy of the certificate", "ours"),
-    Shape("of an unknown authority", lambda: stranger().issue(NAME).pem,
+    Shape("of an unknown authority", lambda: untrusted().issue(NAME).pem,
           "unknown-issuer", "its issuer is not known", AUTHORITY, "ours"),
-    Shape("of an unknown root that is shown", lambda: stranger().issue(NAME).pem + stranger().pem,
+    Shape("of an unknown root that is shown", lambda: untrusted().issue(NAME).pem + untrusted().pem,
           "unknown-issuer", "is not trusted here", AUTHORITY, "ours"),
     Shape("without its intermediate", alone,
           "unknown-issuer", "its issuer is not known", "intermediate", "ours"),
-    Shape("without its intermediate, which is to be had", lambda: alone(PLACE),
-          "unknown-issuer", "its issuer is not known", PLACE),
+    Shape("without its intermediate, which is to be had", lambda: alone(ISSUER_URL),
+          "unknown-issuer", "its issuer is not known", ISSUER_URL),
     Shape("signed with another key", forged,
           "unknown-issuer", "its signature is not its issuer's", "same name"),
     # When.
@@ -235,7 +235,7 @@ SHAPES: Final = (
           "expired", "certificate 1: it has expired", "authority"),
     Shape("of an expired root", lambda: old_root().issue(NAME).pem,
           "expired", "certificate 1: it has expired", "cafile",
-          given=lambda: {"cafile": certificates.written("old-root.pem", old_root().pem)}),
+          client_options=lambda: {"cafile": certificates.written("old-root.pem", old_root().pem)}),
     Shape("not valid yet", lambda: root().issue(NAME, now=NOW + 9 * A_DAY).pem,
           "not-yet-valid", "not valid yet", "clock", "ours"),
     # For whom.
@@ -243,7 +243,7 @@ SHAPES: Final = (
           "wrong-name", "it is for other.example, not for good.example", BY_A_NAME),
     Shape("for another address", lambda: root().issue("127.0.0.1").pem,
           "wrong-name", "it is for 127.0.0.1, not for 127.0.0.2", BY_A_NAME,
-          given=lambda: {"peer_name": "127.0.0.2"}),
+          client_options=lambda: {"peer_name": "127.0.0.2"}),
     Shape("without SAN", lambda: root().issue(common_name=NAME).pem,
           "wrong-name", "no subject alternative name", BY_A_NAME),
     Shape("for *", lambda: named(x509.DNSName("*")),
@@ -256,7 +256,7 @@ SHAPES: Final = (
           "wrong-name", "it is for nobody", BY_A_NAME),
     Shape("for an address as a name", lambda: named(x509.DNSName("192.0.2.7")),
           "wrong-name", "address 192.0.2.7 among its DNS names, where none counts", BY_A_NAME,
-          given=lambda: {"peer_name": "192.0.2.7"}),
+          client_options=lambda: {"peer_name": "192.0.2.7"}),
     Shape("for an address, not a name", lambda: named(AN_ADDRESS),
           "wrong-name", "it is for 192.0.2.7", BY_A_NAME),
     Shape("for mail", lambda: named(x509.RFC822Name(f"me@{NAME}")),
@@ -265,10 +265,10 @@ SHAPES: Final = (
           "wrong-name", f"CN={NAME}", BY_A_NAME),
     Shape("for names beyond its authority", lambda: constrained(
               permitted_subtrees=[x509.DNSName("other.example")]),
-          "wrong-name", "may not vouch for its names", "nameConstraints"),
+          "wrong-name", "not among those that an authority", "nameConstraints"),
     Shape("for names that its authority must not vouch for", lambda: constrained(
               excluded_subtrees=[x509.DNSName(NAME)]),
-          "wrong-name", "must not vouch for its names", "nameConstraints"),
+          "wrong-name", "must not vouch for", "nameConstraints"),
     # For what.
     Shape("for clients", lambda: root().issue(NAME, purpose="client").pem,
           "wrong-purpose", "extended key usage", OF_SERVERS),
@@ -286,49 +286,52 @@ SHAPES: Final = (
           lambda: between(constraint(), FOR_HANDSHAKES).issue(NAME).pem,
           "unknown-issuer", "is no authority", "keyCertSign"),
     Shape("below more authorities than one of them allows", two_below_one,
-          "other", "may not have so many below", "pathlen"),
+          "other", "allows fewer authorities below itself", "pathlen"),
     Shape("below more authorities than we allow",
           lambda: root().intermediate().issue(NAME).pem,
           "other", "longer than verify_depth allows", "verify_depth", "ours",
-          given=lambda: {"verify_depth": 0}),
+          client_options=lambda: {"verify_depth": 0}),
     # How strong.
     Shape("with a key that is too short", lambda: leaf(FOR_HANDSHAKES, key=short_key()),
-          "other", "its key is too short", "security_level", host=WEAK),
+          "other", "its key is too short", "security_level", server_options=WEAK),
     Shape("of an authority with a key that is too short", with_a_short_key_above,
-          "other", "an authority's key is too short", "security_level", host=WEAK),
-    # What SHA-1 is to level 2; cryptography signs with it no longer.
+          "other", "an authority's key is too short", "security_level", server_options=WEAK),
+    # SHA-224 is too weak for level 3, as SHA-1 is for level 2; cryptography no longer
+    # signs with SHA-1.
     Shape("signed with a digest that is too weak",
           lambda: leaf(FOR_HANDSHAKES, digest=hashes.SHA224()),
           "other", "digest is too weak", "SHA-256",
-          given=lambda: {"security_level": 3}),
+          client_options=lambda: {"security_level": 3}),
     # What we know besides.
     Shape("revoked", lambda: revoked().pem,
           "revoked", "its issuer has revoked it", "must get a new one",
-          given=lambda: {"crl": lists()["its own"]}),
+          client_options=lambda: {"crl": lists()["its own"]}),
     Shape("without a revocation list", lambda: root().issue(NAME).pem,
           "other", "no revocation list of its issuer", "crl", "ours",
-          given=lambda: {"crl": lists()["another's"]}),
+          client_options=lambda: {"crl": lists()["another's"]}),
     Shape("with an old revocation list", lambda: root().issue(NAME).pem,
           "other", "revocation list of its issuer has expired", "crl", "ours",
-          given=lambda: {"crl": lists()["an old one"]}),
+          client_options=lambda: {"crl": lists()["an old one"]}),
     Shape("with another fingerprint", lambda: root().issue(NAME).pem,
           "fingerprint", "its SHA-256 fingerprint is", "renew the digest", "someone-between",
-          given=lambda: {"peer_fingerprint": "0" * 64}),
+          client_options=lambda: {"peer_fingerprint": "0" * 64}),
     Shape("with another key than the pinned one", lambda: root().issue(NAME).pem,
           "fingerprint", "pin", "renew the digest", "someone-between",
-          given=lambda: {"pin": stranger().issue(NAME).spki_pin}),
+          client_options=lambda: {"pin": untrusted().issue(NAME).spki_pin}),
 )  # fmt: skip
-"""Every broken shape."""
+"""Every kind of broken certificate."""
 
 
 class ShapeTests(SynchronousTestCase):
-    """A client and a server with a certificate that is not as it should be."""
+    """A client at a server with a broken certificate."""
 
-    def test_each_is_refused_with_its_own_words(self) -> None:
-        """Each shape has its cause, what was seen of it, whose fault it is and a remedy."""
+    def test_each_is_refused_with_its_own_cause_fault_evidence_and_remedy(self) -> None:
+        """A user reads what is wrong with exactly this certificate, and what to do about it."""
         for shape in SHAPES:
             path = certificates.written("shape.pem", shape.make())
-            meeting = meet(client(**shape.given()), server(local_cert=path, **shape.host))
+            meeting = meet(
+                client(**shape.client_options()), server(local_cert=path, **shape.server_options)
+            )
             self.assertFalse(meeting.client.is_secure or meeting.server.is_secure, shape.what)
             error = meeting.client.explained()
             self.assertEqual((error.cause, error.fault), (shape.cause, shape.fault), shape.what)
@@ -337,13 +340,13 @@ class ShapeTests(SynchronousTestCase):
             self.assertTrue(error.permanent, shape.what)
             self.assertTrue(str(error).endswith(error.remedy), shape.what)
 
-    def test_there_are_enough(self) -> None:
-        """No shape is there twice, and those that are met in the wild are there."""
+    def test_more_than_35_kinds_are_tried(self) -> None:
+        """No kind is tried twice, and there are more than 35 of them."""
         self.assertEqual(len({shape.what for shape in SHAPES}), len(SHAPES))
         self.assertGreater(len(SHAPES), 35)
 
-    def test_the_same_without_what_is_broken_is_good(self) -> None:
-        """What the shapes are built with is no reason to refuse."""
+    def test_the_same_without_the_defect_is_accepted(self) -> None:
+        """Certificates that are built in the same way, but correctly, are accepted."""
         good = (
             leaf(FOR_HANDSHAKES),
             between(constraint(), FOR_CERTIFICATES).issue(NAME).pem,

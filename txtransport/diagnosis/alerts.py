@@ -1,7 +1,7 @@
 """The alerts of TLS: what a peer says when it ends a handshake.
 
-OpenSSL has words for them, which differ from one release to the next; on the
-wire each is a number (RFC 8446, section 6).
+OpenSSL's words for an alert differ from one release to the next; on the wire it is
+always the same number (RFC 8446, section 6).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ class Alert:
     """One kind of alert.
 
     Attributes:
-        number: The byte that is sent.
+        number: The byte that stands for it on the wire.
         name: OpenSSL's words for it.
     """
 
@@ -71,7 +71,7 @@ _REASON: Final = re.compile(r"(?:tls|sslv3|tlsv1|tlsv13)(?: alert)? (.*)").fullm
 
 
 def alert_of_reason(reason: str) -> Alert | None:
-    """The alert that OpenSSL means, or None when it means none.
+    """The alert that is named by OpenSSL's reason, or None when the reason is no alert.
 
     Args:
         reason: Such as ``tls alert handshake failure`` or ``tlsv1 unrecognized name``.
@@ -81,10 +81,10 @@ def alert_of_reason(reason: str) -> Alert | None:
 
 
 def alert_of_record(received: bytes) -> Alert | None:
-    """The alert that a peer began with, or None when it began with anything else.
+    """The alert in a peer's first record, or None when that is no alert.
 
     Args:
-        received: The first bytes of the peer.
+        received: The first bytes of the peer; 7 are enough.
     """
     number = alert_number(received)
     return None if number is None else _BY_NUMBER.get(number)

@@ -1,8 +1,8 @@
-"""Protocols in plain text, recognised by a peer's first bytes, and what to do about each.
+"""Recognises protocols in plain text by a peer's first bytes, and says what to do.
 
-One table for what servers say to a client that expects TLS, one for what clients say
-to a server that does. A match is a guess for the text of an error, so that a user can
-mend a URL or a setting; nothing else depends on it.
+One table is for what servers send to a client that expects TLS, the other for what
+clients send to a server that expects TLS. A match is a guess: it goes into the text of
+an error, so that a user can correct a URL or a setting, and decides nothing else.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ __all__ = ["Banner", "recognise_plaintext", "remedy_at"]
 _LOCATION: Final = "tls://…"
 _SECURE: Final = ("tls", "ssl")
 
-# A message, and its number (RFC 4511, 4.1.1).
+# An LDAPMessage: SEQUENCE with a length, INTEGER of 1 to 4 bytes (RFC 4511, 4.1.1).
 _LDAP: Final = rb"\x30(?:[\x00-\x7f]|\x81.|\x82..|\x84....)\x02[\x01-\x04]"
 
 
 @frozen
 class Banner:
-    """The first bytes of a peer that does not speak TLS.
+    """How a peer that does not speak TLS begins.
 
     Attributes:
-        pattern: A regular expression over its first bytes.
-        who: What the peer is, with its article: ``a plain-text SMTP server``.
+        pattern: A regular expression that the peer's first bytes match.
+        who: What the peer is, with an article: ``a plain-text SMTP server``.
     """
 
     pattern: bytes
@@ -41,24 +41,28 @@ class Banner:
 
 
 def recognise_plaintext(received: bytes, side: Side, port: int | None) -> Rule[Banner] | None:
-    """The rule that a peer's first bytes fit, or None.
+    """Find the protocol that a peer speaks in plain text.
 
     Args:
-        received: The first bytes, 256 are enough.
+        received: The peer's first bytes; 256 are enough.
         side: Whether we are the client or the server: servers and clients begin
             differently.
-        port: Decides between protocols with the same greeting.
+        port: The server's port, if it is known; it decides between protocols with the
+            same greeting.
+
+    Returns:
+        The first rule that matches, or None when the bytes are of no known protocol.
     """
     rule = first_match(_RULES[side], lambda banner: _compiled(banner.pattern).match(received))
     return _FTP if rule is _SMTP_OR_FTP and port in _FTP_PORTS else rule
 
 
 def remedy_at(diagnosis: Diagnosis, where: str) -> str:
-    """The remedy with the URL of one endpoint in it.
+    """The remedy of a diagnosis, with the URL of the user's own endpoint in it.
 
     Args:
-        diagnosis: From `recognise_plaintext`.
-        where: The endpoint, for people.
+        diagnosis: Of a rule that `recognise_plaintext` returned.
+        where: The endpoint, for people; used if it is a ``tls://`` or ``ssl://`` URL.
     """
     remedy = diagnosis.remedy
     return remedy.replace(_LOCATION, where) if where.startswith(_SECURE) else remedy
@@ -84,6 +88,7 @@ def _no_starttls(pattern: bytes, name: str, instead: str) -> Rule[Banner]:
     return _server(pattern, f"a plain-text {name} server", f"Use tcp:// here, or {instead}")
 
 
+_HTTPS_PORT: Final = "the port of https (443)"
 _FTP: Final = _with_starttls(rb"220[ -].*(?i:ftp|filezilla)", "FTP", "ftp")
 _FTP_PORTS: Final = (STARTTLS_PROTOCOLS["ftp"].port, STARTTLS_PROTOCOLS["ftp"].tls_port)
 # A greeting that names no protocol: SMTP's, unless the port is FTP's.
@@ -102,8 +107,8 @@ _SERVERS: Final = (
     _with_starttls(rb"(?:<\?xml|<stream:).*jabber:server", "XMPP", "xmpp-server"),
     _with_starttls(rb"<\?xml|<stream:", "XMPP", "xmpp"),
     _server(rb"SSH-", "an SSH server", "SSH encrypts for itself; use tcp:// with an SSH library"),
-    _no_starttls(rb"HTTP/1\.|<(?i:html|!doc)", "HTTP", "the port of https (443)"),
-    _no_starttls(rb"\x00\x00.\x04", "HTTP/2", "the port of https (443)"),
+    _no_starttls(rb"HTTP/1\.|<(?i:html|!doc)", "HTTP", _HTTPS_PORT),
+    _no_starttls(rb"\x00\x00.\x04", "HTTP/2", _HTTPS_PORT),
     _with_starttls(rb"RFB 0", "VNC", "vnc"),
     _with_starttls(rb"INFO \{", "NATS", "nats"),
     _with_starttls(rb"AMQP", "AMQP", "amqp"),
@@ -111,7 +116,7 @@ _SERVERS: Final = (
     _no_starttls(
         rb"-(?:NOAUTH|DENIED|ERR (?:unknown|Protocol|max|wrong))|\+PONG", "Redis", "its tls-port"
     ),
-    # What a POP3 server says that is startled before it has greeted.
+    # A POP3 server that receives a ClientHello before it has sent its greeting.
     _with_starttls(rb"-ERR", "POP3", "pop3"),
     # A numeric reply, such as 451 (not registered): RFC 1459, section 6.1.
     _with_starttls(rb":.* NOTICE |NOTICE |ERROR :|:[^ ]+ [45]\d\d ", "IRC", "irc"),
@@ -136,7 +141,7 @@ def _client(pattern: bytes, who: str, remedy: str) -> Rule[Banner]:
     return Rule(Banner(pattern, who), Diagnosis("plaintext-peer", f"the peer is {who}", remedy))
 
 
-_HTTPS: Final = "This port speaks TLS: the client's URL begins with https://"
+_USE_HTTPS: Final = "This port speaks TLS: the client's URL must begin with https://"
 _IMPLICIT: Final = (
     "This port speaks TLS at once (implicit TLS); the client must not ask for STARTTLS"
 )
@@ -145,9 +150,9 @@ _CLIENTS: Final = (
     _client(
         rb"(?:GET|POST|PUT|HEAD|OPTIONS|DELETE|PATCH|TRACE|CONNECT) ",
         "a plain-text HTTP client",
-        _HTTPS,
+        _USE_HTTPS,
     ),
-    _client(rb"PRI \* ", "a plain-text HTTP/2 client", _HTTPS),
+    _client(rb"PRI \* ", "a plain-text HTTP/2 client", _USE_HTTPS),
     _client(
         rb"PROXY |\r\n\r\n\0\r\nQUIT\n",
         "a balancer that sends a PROXY header",
@@ -165,7 +170,7 @@ _CLIENTS: Final = (
     _client(
         rb"\0\0\0\x08\x04\xd2\x16[\x2f\x30]",
         "a plain-text PostgreSQL client",
-        "The client wants sslnegotiation=direct, or this port starttls=postgres",
+        "The client needs sslnegotiation=direct, or this port needs starttls=postgres",
     ),
     _client(rb"\x80.\x01", "a client of SSL 2.0", "It is too old; it needs TLS 1.2"),
     _client(rb"\x05[\x01-\x0f]|\x04[\x01\x02]", "a SOCKS client", "This port is no proxy"),
@@ -173,7 +178,7 @@ _CLIENTS: Final = (
     _client(rb"\xff[\xfb-\xfe]", "a plain-text telnet client", _IMPLICIT),
 )
 
-# First match wins.
+# The tables by our own side: a client searches what servers send.
 _RULES: Final = {Side.CLIENT: _SERVERS, Side.SERVER: _CLIENTS}
 
 

@@ -1,8 +1,8 @@
-"""What an error line of any tool means.
+"""Explains the error lines of any tool.
 
 `explain` searches a text for the known lines of ``diagnosis/tools`` and adds the names,
-hosts and ports that stand in it. `clues` says what can be read out of a text without any
-known line.
+hosts and ports that the text has. `clues` is for texts without a known line: it lists
+what can be read out of them all the same.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from attrs import evolve, frozen
 from txtransport.config.policy import Side
 from txtransport.diagnosis.banners import recognise_plaintext
 from txtransport.diagnosis.error_line import (
+    ErrorCode,
     HostAndPort,
     error_codes,
     hosts_and_ports,
@@ -48,23 +49,23 @@ SPECIFIC: Final = (
     *CONFIGURATION,
     *DISCONNECTS,
 )
-"""The rows that name a reason, the one that says most first."""
-
+"""The rules whose lines name a reason, the most specific first."""
 
 ALL_ROWS: Final = (*SPECIFIC, *VAGUE)
+"""Those, and then the rules whose lines say only that something failed."""
 
-_MOST: Final = 8
+_MAX_LINES: Final = 8
 
 
 @frozen
 class KnownLine:
-    """A known line that stands in a text.
+    """A known line that was found in a text.
 
     Attributes:
-        tool: Whose line it is, as far as it shows.
-        words: The words that are known, printable, 200 characters at the most.
+        tool: The tool that printed it; of lines that many tools pass on, OpenSSL.
+        words: The part of the line that is known, printable, 200 characters at the most.
         diagnosis: What they mean, whose fault it usually is, what to do.
-        in_tool: How the tool itself is told that, or nothing.
+        in_tool: The tool's own option for what the remedy says, or an empty text.
     """
 
     tool: str
@@ -74,15 +75,17 @@ class KnownLine:
 
 
 def explain(text: str) -> list[KnownLine]:
-    """The known lines in a text, the most telling first.
-
-    A line that only says that something failed counts where there is no other.
+    """Find the known lines in a text.
 
     Args:
-        text: Of any length and content; its first 64 KiB are read.
+        text: Of any length and content; its first 64 Ki characters are read.
+
+    Returns:
+        The known lines, the most specific first, 8 at the most; a line that says only
+        that something failed is returned when there is no other.
     """
     line = one_line(text)
-    # A code without its words, as from a program that has not loaded them.
+    # A program that has not loaded OpenSSL's words prints its codes alone: add the words.
     words = "".join(f" {code.reason}" for code in error_codes(line) if code.reason)
     searched = normalize(f"{line}{words}")
     found = _found(SPECIFIC, searched) or _found(VAGUE, searched)[:1]
@@ -91,37 +94,50 @@ def explain(text: str) -> list[KnownLine]:
 
 
 def clues(text: str) -> tuple[str, ...]:
-    """What can be read out of a text without a known line, a line each.
+    """What can be read out of a text that has no known line.
 
     Args:
-        text: Of any length and content; its first 64 KiB are read.
+        text: Of any length and content; its first 64 Ki characters are read.
+
+    Returns:
+        A phrase for each fact: a server's greeting, OpenSSL's codes, hosts with a
+        port, the tool.
     """
     line = one_line(text)
-    plain = recognise_plaintext(line[:64].encode("ascii", "replace"), Side.CLIENT, None)
+    greeting = recognise_plaintext(line[:64].encode("ascii", "replace"), Side.CLIENT, None)
     return (
-        *([f"it begins like {plain.match.who}: {plain.diagnosis.remedy}"] if plain else ()),
-        *(_code(code.text, code.reason) for code in error_codes(line)),
-        *(f"the place {place}" for place in hosts_and_ports(line)),
-        *([f"the words look like those of {who}"] if (who := tool_of(normalize(line))) else ()),
+        *(
+            [f"it begins like {greeting.match.who}: {greeting.diagnosis.remedy}"]
+            if greeting
+            else ()
+        ),
+        *(_code_in_words(code) for code in error_codes(line)),
+        *(f"the place {host_and_port}" for host_and_port in hosts_and_ports(line)),
+        *([f"the words look like those of {tool}"] if (tool := tool_of(normalize(line))) else ()),
     )
 
 
-def _code(text: str, reason: str | None) -> str:
-    return f"the code {text} of OpenSSL: {reason or f'openssl errstr {text} has its words'}"
+def _code_in_words(code: ErrorCode) -> str:
+    words = code.reason or f"openssl errstr {code.text} has its words"
+    return f"the code {code.text} of OpenSSL: {words}"
 
 
 def _found(
     rules: Iterable[Rule[KnownWords]], searched: str
 ) -> list[tuple[Rule[KnownWords], re.Match[str]]]:
-    """The rules that match, one for each meaning and for each part of the text."""
+    """The rules that match, each with its match.
+
+    No summary is found twice, and no part of the text counts for two rules: a rule for
+    long words stands before one for short words that the long ones contain.
+    """
     found: dict[str, tuple[Rule[KnownWords], re.Match[str]]] = {}
     for rule in rules:
-        meaning = rule.diagnosis.summary
-        match = _search(rule.match.pattern, searched) if meaning not in found else None
+        summary = rule.diagnosis.summary
+        match = _search(rule.match.pattern, searched) if summary not in found else None
         if match is None or any(_overlap(match, other) for _, other in found.values()):
             continue
-        found[meaning] = (rule, match)
-        if len(found) == _MOST:
+        found[summary] = (rule, match)
+        if len(found) == _MAX_LINES:
             break
     return [*found.values()]
 
@@ -147,7 +163,7 @@ def _known_line(
     tool: str | None,
     named: tuple[HostAndPort, ...],
 ) -> KnownLine:
-    # OpenSSL's words are passed on by other tools.
+    # Other tools pass OpenSSL's words on; then the rest of the line tells which tool it was.
     whose = (tool or rule.match.tool) if rule.match.tool == "OpenSSL" else rule.match.tool
     general = rule.diagnosis
     diagnosis = evolve(
@@ -166,13 +182,13 @@ def _evidence(match: re.Match[str], named: tuple[HostAndPort, ...]) -> Iterator[
         yield f"asked for: {short_text(groups['wanted'].rstrip('.'))}"
     if groups.get("names"):
         yield f"the certificate is for: {short_text(groups['names'])}"
-    for place in named:
-        yield f"at {place}"
+    for host_and_port in named:
+        yield f"at {host_and_port}"
 
 
 # --- the URL to use ----------------------------------------------------------------
 
-# Of two protocols that share a port the first is the more usual.
+# By port; of two protocols with the same port the first in the table is the more usual.
 _PROTOCOLS: Final = {
     25: "smtp",
     **{row.port: row.name for row in reversed(STARTTLS_PROTOCOLS.values()) if row.port},
@@ -180,9 +196,10 @@ _PROTOCOLS: Final = {
 
 
 def _urls_for(cause: str, named: tuple[HostAndPort, ...]) -> Iterator[str]:
-    """The URL to use, where a host and port was named that usually begins in the clear."""
+    """A sentence with the URL to use, for each port that usually begins in the clear."""
     if cause in ("plaintext-peer", "closed", "timeout"):
-        for place in named:
-            protocol = _PROTOCOLS.get(place.port)
+        for host_and_port in named:
+            protocol = _PROTOCOLS.get(host_and_port.port)
             if protocol is not None:
-                yield f"Use tls://{place}?starttls={protocol}: that port begins in the clear"
+                url = f"tls://{host_and_port}?starttls={protocol}"
+                yield f"Use {url}: that port begins in the clear"

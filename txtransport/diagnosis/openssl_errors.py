@@ -1,4 +1,8 @@
-"""What a failed handshake means, by OpenSSL's reason on this side and by the peer's alert."""
+"""What a failed handshake means: a table by OpenSSL's reason, a table by the peer's alert.
+
+A summary ends the sentence "the handshake failed: …" and a remedy is a sentence of its
+own, both without a full stop.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,10 @@ __all__ = ["ALERT_RULES", "OF_ALERT", "OF_REASON", "REASON_RULES"]
 
 _VERSIONS: Final = "Compare the versions of both: min_version and max_version here"
 _CIPHERS: Final = "Look at ciphers and security_level"
+_PROTOCOLS: Final = "Look at alpn_protocols on both sides"
+_NO_GROUP: Final = Diagnosis(
+    "no-common-cipher", "no group for the key exchange is left to offer", _CIPHERS
+)
 
 REASON_RULES: Final = (
     Rule(
@@ -21,7 +29,7 @@ REASON_RULES: Final = (
         "version too low",
         Diagnosis("no-common-version", "the peer's version of TLS is too old", _VERSIONS),
     ),
-    # Said of TLS records alone; plain text has been told apart by then.
+    # OpenSSL says the same of plain text, which txtransport.tls.failure recognises first.
     Rule(
         "wrong version number",
         Diagnosis("no-common-version", "the peer speaks another version of TLS", _VERSIONS),
@@ -30,7 +38,7 @@ REASON_RULES: Final = (
         "no protocols available",
         Diagnosis(
             "no-common-version",
-            "no version of TLS is left to speak",
+            "no version of TLS is left to offer",
             "Look at min_version and max_version; those before 1.2 need security_level=0",
             fault="ours",
         ),
@@ -57,14 +65,8 @@ REASON_RULES: Final = (
         "no ciphers available",
         Diagnosis("no-common-cipher", "no cipher is left to offer", _CIPHERS, fault="ours"),
     ),
-    Rule(
-        "no suitable key share",
-        Diagnosis("no-common-cipher", "no group for the key exchange is left to offer", _CIPHERS),
-    ),
-    Rule(
-        "no suitable groups",
-        Diagnosis("no-common-cipher", "no group for the key exchange is left to offer", _CIPHERS),
-    ),
+    Rule("no suitable key share", _NO_GROUP),
+    Rule("no suitable groups", _NO_GROUP),
     Rule(
         "wrong cipher returned",
         Diagnosis("no-common-cipher", "the peer chose a cipher that was not offered", _CIPHERS),
@@ -82,7 +84,7 @@ REASON_RULES: Final = (
         Diagnosis(
             "no-common-protocol",
             "the two sides have no application protocol in common",
-            "Look at alpn_protocols on both sides",
+            _PROTOCOLS,
         ),
     ),
     Rule(
@@ -106,7 +108,7 @@ REASON_RULES: Final = (
         ),
     ),
 )
-"""By the reason that OpenSSL gives on this side of the handshake."""
+"""By the reason that OpenSSL gives on this side of the handshake (ssl_err.c)."""
 
 OF_REASON: Final = indexed(REASON_RULES)
 
@@ -138,10 +140,14 @@ ALERT_RULES: Final = (
         Diagnosis(
             "no-common-protocol",
             "the peer speaks none of our application protocols (ALPN)",
-            "Look at alpn_protocols on both sides",
+            _PROTOCOLS,
         ),
     ),
 )
-"""By the number of the peer's alert (RFC 8446, 6), where nothing else matters."""
+"""By the number of the peer's alert (RFC 8446, 6).
+
+Alerts that mean different things on different sides, or with and without a
+certificate of our own, are in `txtransport.tls.failure`.
+"""
 
 OF_ALERT: Final = indexed(ALERT_RULES)

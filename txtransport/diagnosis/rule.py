@@ -1,8 +1,8 @@
-"""The row that all tables of failures are made of.
+"""The row of which all tables of failures are made, and two ways to search such a table.
 
-A table is a tuple of rules, the most telling first. What a rule matches is the
-table's own affair (a number, OpenSSL's words, a pattern over bytes or text, a
-class of exceptions); what it means is always a `Diagnosis`.
+A table is a tuple of rules, the most specific first. Each table chooses what its
+rules match (a number, OpenSSL's words, a pattern over bytes or text, a class of
+exceptions); what a rule means is always a `Diagnosis`.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Key = TypeVar("Key", bound=Hashable)
 
 @frozen
 class Rule(Generic[Match]):
-    """What is looked for, and what it means.
+    """What a failure looks like, and what it means.
 
     Attributes:
-        match: What the table compares with what was seen.
+        match: What is compared with the failure at hand; the table says how.
         diagnosis: Why it failed, whose fault it is, and what to do.
     """
 
@@ -36,19 +36,25 @@ class Rule(Generic[Match]):
 def first_match(
     rules: Iterable[Rule[Match]], fits: Callable[[Match], object]
 ) -> Rule[Match] | None:
-    """The first rule of a table that fits what was seen, or None.
+    """The first rule of a table whose match fits the failure at hand.
 
     Args:
         rules: The table.
-        fits: Is asked with the match of one rule after the other.
+        fits: Called with each rule's match; whether that match fits.
+
+    Returns:
+        The rule, or None when no rule fits.
     """
     return next((rule for rule in rules if fits(rule.match)), None)
 
 
 def indexed(rules: Iterable[Rule[Key]]) -> Mapping[Key, Diagnosis]:
-    """A table whose matches are compared for equality, as a mapping.
+    """A table as a mapping, for matches that are compared for equality.
 
     Args:
-        rules: The table; each match stands in it once.
+        rules: The table, in which no match may stand twice.
+
+    Returns:
+        Each rule's diagnosis by its match.
     """
     return {rule.match: rule.diagnosis for rule in rules}

@@ -1,9 +1,9 @@
 """Why a certificate was refused, and what to do: by cause, and by OpenSSL's number.
 
-`OF_CAUSE` has one diagnosis for each reason that verification and other tools'
-error lines have in common. `OF_X509` refines it for OpenSSL's numbers, of which
-several share a cause. `diagnosis_at_depth` adds what the place in the chain and
-the certificate itself tell.
+`OF_CAUSE` has one general diagnosis for each cause; our own verification and the error
+lines of other tools share it. `X509_RULES` has a diagnosis for each of OpenSSL's
+numbers, of which several share a cause. `diagnosis_at_depth` makes the remedy more
+exact where the certificate or its place in the chain allows that.
 """
 
 from __future__ import annotations
@@ -161,7 +161,7 @@ X509_RULES: Final = (
         25,
         Diagnosis(
             "other",
-            "an authority above it may not have so many below",
+            "an authority above it allows fewer authorities below itself",
             "The peer must get one from an authority nearer to the root, or that authority must "
             "be issued anew with a greater pathlen (basicConstraints)",
         ),
@@ -181,11 +181,19 @@ X509_RULES: Final = (
     ),
     Rule(
         47,
-        Diagnosis("wrong-name", "an authority above it may not vouch for its names", _CONSTRAINED),
+        Diagnosis(
+            "wrong-name",
+            "its names are not among those that an authority above it may vouch for",
+            _CONSTRAINED,
+        ),
     ),
     Rule(
         48,
-        Diagnosis("wrong-name", "an authority above it must not vouch for its names", _CONSTRAINED),
+        Diagnosis(
+            "wrong-name",
+            "its names are among those that an authority above it must not vouch for",
+            _CONSTRAINED,
+        ),
     ),
     Rule(
         66,
@@ -222,20 +230,24 @@ _EXPIRED_AUTHORITY: Final = (
     "root, cafile needs it here; check this machine's clock if the dates look right"
 )
 _MISSING_INTERMEDIATE: Final = (
-    "The peer forgets to send its intermediate certificate, which is to be had at {place}: it "
-    "belongs into the server's file behind the leaf. Until then cafile=FILE with it and with the "
-    "authority above it will do"
+    "The peer does not send its intermediate certificate, which can be fetched from {url}: it "
+    "belongs behind the leaf in the server's file. Until then put it and the authority above it "
+    "into a file of your own and name that with cafile=FILE"
 )
 
-# X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY, and of a leaf that came alone.
+# X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY and X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE.
 _ISSUER_MISSING: Final = (20, 21)
 
 
 def diagnosis_of_x509(code: int) -> Diagnosis:
-    """What OpenSSL holds against a certificate.
+    """Why OpenSSL refuses a certificate.
 
     Args:
-        code: Its number, ``X509_V_ERR_…``.
+        code: OpenSSL's number for the reason, ``X509_V_ERR_…``.
+
+    Returns:
+        The diagnosis of the table; for a number that the table does not have, one
+        that names the number.
     """
     known = _OF_X509.get(code)
     return known or Diagnosis("other", f"OpenSSL refuses it with X509 error {code}")
@@ -244,17 +256,21 @@ def diagnosis_of_x509(code: int) -> Diagnosis:
 def diagnosis_at_depth(
     diagnosis: Diagnosis, code: int, depth: int, issuer_place: str | None
 ) -> Diagnosis:
-    """A diagnosis whose remedy knows more than the table.
+    """Make a remedy more exact by what is known of the certificate.
 
     Args:
-        diagnosis: Of the certificate.
+        diagnosis: Why the certificate was refused.
         code: OpenSSL's number, or 0 for a reason of our own.
-        depth: Where in the chain the certificate stands, 0 being the leaf.
-        issuer_place: The URL at which the certificate says that its issuer's
-            is to be had (authority information access), or None.
+        depth: Where in the chain the certificate stands: 0 is the leaf.
+        issuer_place: The URL of its issuer's certificate, if the certificate names
+            one (authority information access, RFC 5280, 4.2.2.1), or None.
+
+    Returns:
+        The diagnosis with a remedy for a missing intermediate or an expired
+        authority; otherwise the same diagnosis.
     """
     if code in _ISSUER_MISSING and issuer_place:
-        remedy = _MISSING_INTERMEDIATE.format(place=issuer_place)
+        remedy = _MISSING_INTERMEDIATE.format(url=issuer_place)
         return evolve(diagnosis, remedy=remedy, fault="peer")
     if diagnosis.cause == "expired" and depth:
         return evolve(diagnosis, remedy=_EXPIRED_AUTHORITY)

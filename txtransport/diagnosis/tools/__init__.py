@@ -1,1 +1,1 @@
-"""The known error lines of other tools; `txtransport.diagnosis.explain` has all of them."""
+"""Tables of the error lines that other tools print; `txtransport.diagnosis.explain` joins them."""

@@ -1,8 +1,14 @@
-"""How each tool is told what a remedy calls by our names."""
+"""The options of other tools that do what a remedy says.
+
+A remedy names an option of txtransport, such as ``cafile=FILE``. A user of curl needs
+``--cacert FILE`` instead.
+"""
 
 from __future__ import annotations
 
 from typing import Final
+
+__all__ = ["IN_TOOL", "in_tool"]
 
 _TRUST: Final = {
     "OpenSSL": "-CAfile FILE",
@@ -24,7 +30,7 @@ _NAME: Final = {
     "PHP": "peer_name in the context's ssl options",
     "Twisted": "optionsForClientTLS(NAME)",
 }
-_IDENTITY: Final = {
+_OWN_CERTIFICATE: Final = {
     "OpenSSL": "-cert FILE -key FILE",
     "curl": "--cert FILE --key FILE",
     "Python": "load_cert_chain(FILE, KEYFILE)",
@@ -34,7 +40,7 @@ _IDENTITY: Final = {
     "Twisted": "optionsForClientTLS(…, clientCertificate=…)",
     "Java": "-Djavax.net.ssl.keyStore=FILE",
 }
-_BY_COMMAND: Final = {
+_STARTTLS: Final = {
     "OpenSSL": "-starttls smtp",
     "curl": "smtp:// with --ssl-reqd, in place of smtps://",
     "Python": "SMTP(…).starttls(context=…), in place of SMTP_SSL",
@@ -54,21 +60,25 @@ _VERSION: Final = {
 }
 
 IN_TOOL: Final = {
-    "starttls=smtp": _BY_COMMAND,
+    "starttls=smtp": _STARTTLS,
     "cafile=FILE": _TRUST,
     "peer_name=NAME": _NAME,
-    "local_cert=FILE": _IDENTITY,
+    "local_cert=FILE": _OWN_CERTIFICATE,
     "min_version": _VERSION,
 }
-"""By the option that a remedy names, and the tool."""
+"""By the option that a remedy names, then by the tool."""
 
 
 def in_tool(remedy: str, tool: str) -> str:
-    """How a tool is told what a remedy says, or nothing.
+    """A tool's own option for what a remedy says.
 
     Args:
-        remedy: Of a diagnosis of this folder's tables.
-        tool: Its name as in the rows.
+        remedy: The remedy of a diagnosis in this folder's tables.
+        tool: The tool's name, as in `KnownWords.tool`.
+
+    Returns:
+        What to write in that tool; empty when the remedy names no option, or the tool
+        has none for it.
     """
-    ways = next((ways for option, ways in IN_TOOL.items() if option in remedy), {})
-    return ways.get(tool, "")
+    by_tool = next((by_tool for option, by_tool in IN_TOOL.items() if option in remedy), {})
+    return by_tool.get(tool, "")

@@ -1,6 +1,7 @@
-"""Lines that pass on what the other side said with an alert.
+"""Lines by which a tool reports an alert of the other side.
 
-One row for each alert and wording, made from the table of alerts.
+There is one rule for each alert and each tool's words for it, made from the table of
+alerts.
 """
 
 from __future__ import annotations
@@ -14,9 +15,11 @@ from txtransport.diagnosis.rule import Rule
 from txtransport.diagnosis.tools.row import KnownWords, rows_for
 from txtransport.errors import Diagnosis
 
+__all__ = ["ALERTS_OF_PEER", "UNDECRYPTABLE"]
+
 _FOR_SERVERS: Final = (
-    "In a server's log it is a client's verdict: give the client your authority, and "
-    "local_cert the intermediate certificates"
+    "In a server's log it means that a client refused: the client must trust your authority, "
+    "and local_cert must hold the intermediate certificates"
 )
 _OWN_CERTIFICATE: Final = Diagnosis(
     "peer-alert",
@@ -36,7 +39,7 @@ _OWN_UNKNOWN: Final = Diagnosis(
     f"{_FOR_SERVERS}. On a client: the server does not accept certificates of that authority",
     fault="ours",
 )
-MANGLED: Final = Diagnosis(
+UNDECRYPTABLE: Final = Diagnosis(
     "other",
     "a record came that could not be decrypted: something on the way changes the bytes, or one "
     "side has a fault",
@@ -45,7 +48,7 @@ MANGLED: Final = Diagnosis(
 )
 _OF_ALERT: Final = {
     **OF_ALERT,
-    20: MANGLED,
+    20: UNDECRYPTABLE,
     40: Diagnosis(
         "no-common-cipher",
         "the other side found nothing acceptable in what this one offers: ciphers, groups, "
@@ -59,17 +62,17 @@ _OF_ALERT: Final = {
     45: _OWN_EXPIRED,
     46: _OWN_CERTIFICATE,
     48: _OWN_UNKNOWN,
-    51: MANGLED,
+    51: UNDECRYPTABLE,
     80: Diagnosis(
         "peer-alert",
         "the other side failed for a reason of its own, which it does not tell (internal error)",
-        "Look at its log. A server without a certificate says so, and a Twisted server to a "
-        "client that offers protocols: try without alpn_protocols",
+        "Look at its log. A server without a certificate sends this alert, and a Twisted server "
+        "to a client that offers protocols: try without alpn_protocols",
         permanent=False,
     ),
 }
 
-# Where it is not OpenSSL's words, by number: crypto/tls/alert.go, gnutls_alert_get_name(3).
+# The words that differ from OpenSSL's, by number: crypto/tls/alert.go, gnutls_alert_get_name(3).
 _IN_GO: Final = {
     44: "revoked certificate",
     45: "expired certificate",
@@ -94,8 +97,8 @@ _IN_GNUTLS: Final = {
     116: "certificate is required",
     120: "no supported application protocol could be negotiated",
 }
-# "bad certificate status response" is not "bad certificate".
-_NO_MORE: Final = r"(?! (?:status|authority))"
+# "bad certificate" must not match in "bad certificate status response".
+_NOT_LONGER: Final = r"(?! (?:status|authority))"
 
 
 def _rows() -> Iterator[Rule[KnownWords]]:
@@ -111,11 +114,11 @@ def _rows() -> Iterator[Rule[KnownWords]]:
         yield from rows_for(
             diagnosis,
             OpenSSL=(
-                rf"\b(?:sslv3|tlsv1|tlsv13|tls)(?: alert)? {name}{_NO_MORE}",
+                rf"\b(?:sslv3|tlsv1|tlsv13|tls)(?: alert)? {name}{_NOT_LONGER}",
                 rf"\balert number {alert.number}\b",
             ),
-            Go=rf"remote error: tls: {_IN_GO.get(alert.number, name)}{_NO_MORE}",
-            Java=rf"received fatal alert: {name}{_NO_MORE}",
+            Go=rf"remote error: tls: {_IN_GO.get(alert.number, name)}{_NOT_LONGER}",
+            Java=rf"received fatal alert: {name}{_NOT_LONGER}",
         )
         if alert.number in _IN_GNUTLS:
             yield from rows_for(

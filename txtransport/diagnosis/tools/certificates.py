@@ -1,4 +1,4 @@
-"""Lines that say why a certificate was refused."""
+"""Lines by which a tool says why it refused a certificate."""
 
 from __future__ import annotations
 
@@ -10,15 +10,18 @@ from txtransport.diagnosis.tools.row import rows_for
 from txtransport.diagnosis.x509_errors import OF_CAUSE
 from txtransport.errors import Diagnosis
 
+__all__ = ["CERTIFICATES", "NO_AUTHORITIES", "NO_LIST", "PINNED", "UNKNOWN"]
+
 
 def _certificate(cause: str, summary: str, remedy: str = "", fault: str = "") -> Diagnosis:
+    """The general diagnosis of a cause, with a summary of its own and perhaps more."""
     general = OF_CAUSE[cause]
     return evolve(
         general, summary=summary, remedy=remedy or general.remedy, fault=fault or general.fault
     )
 
 
-# A name as tools put it: in quotes of any kind, or bare.
+# The name that was asked for, in quotes of any kind or in none.
 _WANTED: Final = r"['`\"\u2018]?(?P<wanted>[0-9a-z*.:-]{1,253})"
 
 _WRONG_NAME: Final = _certificate(
@@ -62,12 +65,13 @@ NO_AUTHORITIES: Final = Diagnosis(
     fault="ours",
 )
 _PURPOSE: Final = _certificate(
-    "wrong-purpose", "the certificate is not made for this use: a client's on a server, or so"
+    "wrong-purpose",
+    "the certificate is not made for this use, such as a client's certificate on a server",
 )
 _REVOKED: Final = _certificate("revoked", "the certificate has been revoked by its issuer")
 _NO_AUTHORITY: Final = Diagnosis(
     "unknown-issuer",
-    "a certificate in the chain has signed another and is no authority's",
+    "a certificate in the chain has signed another one and is not an authority's",
     "Have the chain issued properly: an authority needs CA:TRUE in its basic constraints",
 )
 _TOO_LONG: Final = Diagnosis(

@@ -1,4 +1,4 @@
-"""Lines about what this side was told: files, options, URLs."""
+"""Lines about this side's own settings: files, options, URLs."""
 
 from __future__ import annotations
 
@@ -7,17 +7,25 @@ from typing import Final
 from txtransport.diagnosis.tools.row import rows_for
 from txtransport.errors import Diagnosis
 
+__all__ = ["CONFIGURATION", "KEY", "our_fault"]
 
-def our_fault(cause: str, text: str, remedy: str) -> Diagnosis:
-    """What is this side's own fault."""
-    return Diagnosis(cause, text, remedy, fault="ours")
+
+def our_fault(cause: str, summary: str, remedy: str) -> Diagnosis:
+    """A diagnosis whose fault is this side's own.
+
+    Args:
+        cause: A word for programs.
+        summary: What happened, the rest of a sentence.
+        remedy: What to do, a sentence without its full stop.
+    """
+    return Diagnosis(cause, summary, remedy, fault="ours")
 
 
 KEY: Final = our_fault(
     "bad-file",
     "the private key does not belong to the certificate, or cannot be read",
-    "Name the two that were made together (local_cert, local_pk), the leaf first in its file, "
-    "and the right passphrase",
+    "Name a certificate and the key that belongs to it (local_cert, local_pk), the leaf first "
+    "in its file, and the right passphrase",
 )
 _FILE: Final = our_fault(
     "bad-file",

@@ -1,4 +1,4 @@
-"""Lines about connections that ended, or did not begin."""
+"""Lines about connections that ended early, or could not be made."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from typing import Final
 
 from txtransport.diagnosis.tools.row import rows_for
 from txtransport.errors import Diagnosis
+
+__all__ = ["DISCONNECTS"]
 
 _CLOSED: Final = Diagnosis(
     "closed",

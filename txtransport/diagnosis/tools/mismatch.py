@@ -1,13 +1,15 @@
-"""Lines of two sides that have too little in common: versions, ciphers, protocols."""
+"""Lines about two sides that have no version, cipher or application protocol in common."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from txtransport.diagnosis.openssl_errors import OF_REASON
-from txtransport.diagnosis.tools.alerts import MANGLED
+from txtransport.diagnosis.tools.alerts import UNDECRYPTABLE
 from txtransport.diagnosis.tools.row import rows_for
 from txtransport.errors import Diagnosis
+
+__all__ = ["CIPHERS", "MISMATCHES"]
 
 _VERSIONS: Final = OF_REASON["unsupported protocol"]
 CIPHERS: Final = OF_REASON["no shared cipher"]
@@ -16,7 +18,7 @@ MISMATCHES: Final = (
     *(
         row
         for reason, diagnosis in OF_REASON.items()
-        # Almost always plain text, where no one has looked at the bytes.
+        # In other tools' lines this is almost always plain text: diagnosis/tools/plaintext.py.
         if reason != "wrong version number"
         for row in rows_for(diagnosis, OpenSSL=rf"(?<!alert ){reason}\b")
     ),
@@ -56,5 +58,9 @@ MISMATCHES: Final = (
         OF_REASON["peer did not return a certificate"],
         Go=r"client didn.t provide a certificate",
     ),
-    *rows_for(MANGLED, OpenSSL=r"decryption failed or bad record mac", Go=r"tls: bad record mac"),
+    *rows_for(
+        UNDECRYPTABLE,
+        OpenSSL=r"decryption failed or bad record mac",
+        Go=r"tls: bad record mac",
+    ),
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Lines of those who expected TLS and heard plain text, and the other way round."""
+"""Lines of tools that expected TLS and received plain text, and the other way round."""
 
 from __future__ import annotations
 
@@ -7,12 +7,14 @@ from typing import Final
 from txtransport.diagnosis.tools.row import rows_for
 from txtransport.errors import Diagnosis
 
+__all__ = ["PLAINTEXT"]
+
 _PLAINTEXT: Final = Diagnosis(
     "plaintext-peer",
     "what came is not TLS; almost always the other side speaks plain text at that port, "
     "where TLS comes after a command (STARTTLS) or not at all",
     "For mail on port 587 use tls://HOST:587?starttls=smtp, or TLS from the start on port 465; "
-    "other protocols alike, see starttls=. For HTTP use http://, or the port of https (443)",
+    "other protocols work alike, see starttls=. For HTTP use http://, or the port of https (443)",
     fault="ours",
 )
 _HTTP_PEER: Final = Diagnosis(
@@ -26,7 +28,7 @@ _PLAIN_CLIENT: Final = Diagnosis(
     "plaintext-peer",
     "a client spoke plain HTTP to a port that speaks TLS",
     "The client's URL must begin with https://; behind a proxy that ends TLS, the port must "
-    "be one in the clear",
+    "be one without TLS",
 )
 _TLS_PEER: Final = Diagnosis(
     "other",

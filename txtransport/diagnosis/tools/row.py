@@ -1,9 +1,10 @@
-"""A row of the tables of known lines.
+"""What the rules of this folder match: words of a tool, as a pattern.
 
-Its pattern is over text as `txtransport.diagnosis.error_line.normalize` spells it: lower
-case, blanks for underscores, one line. So ``CERT_HAS_EXPIRED`` and ``certificate has
-expired`` look alike, and one pattern serves all tools that pass OpenSSL's words on. No
-pattern has a repetition within a repetition, nor one without a bound.
+A pattern is searched in text as `txtransport.diagnosis.error_line.normalize` spells it:
+lower case, blanks for underscores, one line. So ``CERT_HAS_EXPIRED`` and ``cert has
+expired`` look alike, and one pattern is enough for all tools that pass OpenSSL's words
+on. The text may be made to be slow to search, so no pattern has a repetition within a
+repetition, nor a repetition without a bound.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ class KnownWords:
     """Words by which a tool says that something failed.
 
     Attributes:
-        tool: Whose words they are.
+        tool: The tool that prints them; ``OpenSSL`` also for tools that pass its words on.
         pattern: A regular expression over normalized text. Its groups ``wanted`` and
-            ``names``, if it has them, are the name that was asked for and those
+            ``names``, if it has them, are the name that was asked for and the names
             that the certificate is for.
     """
 
@@ -34,13 +35,13 @@ class KnownWords:
 
 
 def rows_for(diagnosis: Diagnosis, **patterns: str | tuple[str, ...]) -> Iterator[Rule[KnownWords]]:
-    """One rule for each way in which a tool says it.
+    """Make a rule for each pattern of each tool, all with the same diagnosis.
 
     Args:
         diagnosis: What the words mean. Its summary is the rest of a sentence; its fault
-            is whose it usually is.
-        **patterns: Each tool's pattern or patterns.
+            says whose fault it usually is.
+        **patterns: By the tool's name, one pattern or several.
     """
-    for tool, ways in patterns.items():
-        for pattern in (ways,) if isinstance(ways, str) else ways:
+    for tool, of_tool in patterns.items():
+        for pattern in (of_tool,) if isinstance(of_tool, str) else of_tool:
             yield Rule(KnownWords(tool, pattern), diagnosis)

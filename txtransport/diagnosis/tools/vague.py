@@ -1,4 +1,4 @@
-"""Lines that say only that something failed."""
+"""Lines that say only that something failed, and not why."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from txtransport.diagnosis.tools.configuration import KEY, our_fault
 from txtransport.diagnosis.tools.mismatch import CIPHERS
 from txtransport.diagnosis.tools.row import rows_for
 from txtransport.errors import Diagnosis
+
+__all__ = ["VAGUE"]
 
 _UNVERIFIED: Final = Diagnosis(
     "other",
@@ -33,7 +35,7 @@ _NOT_SENT: Final = Diagnosis(
 
 
 def _curl(number: int) -> str:
-    """How curl, and those who use it, give its exit code."""
+    """A pattern for an exit code of curl, as curl itself and programs that use it print it."""
     return rf"\bcurl\W{{1,3}}(?:error |exit code |exited with )?\(?{number}\b"
 
 
