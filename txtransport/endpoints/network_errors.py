@@ -1,7 +1,8 @@
-"""The diagnosis of any error that a connection can fail with, Twisted's as well as ours.
+"""Diagnoses any error that a connection can fail with, Twisted's as well as ours.
 
-Our errors carry their own. Errors of TCP and of the name server are Twisted's, which
-keeps the system's number; the table has a rule for each class and number.
+Our own errors carry their diagnosis. Errors of TCP and of the name server are Twisted's:
+one class often stands for several errors of the system, whose number (errno) Twisted
+keeps in the exception. So the table has rules for classes, and for classes with numbers.
 """
 
 from __future__ import annotations
@@ -34,21 +35,23 @@ from txtransport.diagnosis.rule import Rule, first_match
 from txtransport.errors import Diagnosis, TransportError
 from txtransport.text import describe_error
 
+__all__ = ["NETWORK_ERRORS", "ErrorKind", "diagnosis_of"]
+
 
 @frozen
 class ErrorKind:
-    """Which errors a rule is about.
+    """The errors that one rule is about: some classes, perhaps with some numbers only.
 
     Attributes:
-        kinds: The error's class is one of these, or below one.
-        numbers: The system's numbers (errno(3)); empty for any.
+        kinds: Classes of exceptions; subclasses count as well.
+        numbers: The system's numbers (errno(3)) that count; empty when all do.
     """
 
     kinds: tuple[type[BaseException], ...]
     numbers: frozenset[int] = frozenset()
 
     def includes(self, error: BaseException) -> bool:
-        """Whether an error is one of these."""
+        """Whether an error is of one of these classes and has one of these numbers."""
         return isinstance(error, self.kinds) and (
             not self.numbers or _number(error) in self.numbers
         )
@@ -67,7 +70,16 @@ def _rule(
     return Rule(ErrorKind(kinds, numbers), diagnosis)
 
 
-_FULL: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_RESET_REMEDY: Final = "Look at the peer's log; a firewall in between can do the same"
+_UNREACHABLE: Final = Diagnosis(
+    "unreachable",
+    "there is no route to that address",
+    "Is this machine on a network, and has it addresses of that family (IPv6, IPv4)?",
+    fault="network",
+    permanent=False,
+)
+
+_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _NO_ROUTE: Final = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
 )
@@ -76,12 +88,12 @@ NETWORK_ERRORS: Final = (
     _rule(
         (OSError, ConnectError, CannotListenError),
         "too-many-files", "ours", False,
-        "this process has no file, or this machine no memory, left for a connection",
+        "this process has no file descriptor left for a connection, or this machine no memory",
         "Close what is open, or raise the limit (ulimit -n)",
-        _FULL,
+        _EXHAUSTED,
     ),
-    # Of a name without an address it cannot be told whether it is misspelt or
-    # the name server did not answer: Twisted's resolver does not say.
+    # Twisted's resolver does not say whether the name does not exist or the name
+    # server did not answer.
     _rule(
         (DNSLookupError, UnknownHostError),
         "no-such-name", "ours", False,
@@ -98,7 +110,7 @@ NETWORK_ERRORS: Final = (
         (CannotListenError,),
         "port-taken", "ours", True,
         "someone listens at that address already",
-        "Stop the other, or take another port",
+        "Stop the program that listens there, or take another port",
         frozenset({errno.EADDRINUSE}),
     ),
     _rule(
@@ -120,19 +132,8 @@ NETWORK_ERRORS: Final = (
         "the connection was refused: nothing listens there",
         "Is the server running, and is it the right port? A firewall can refuse as well",
     ),
-    _rule(
-        (NoRouteError,),
-        "unreachable", "network", False,
-        "there is no way to that address",
-        "Is this machine on a network, and has it the address's family (IPv6, IPv4)?",
-    ),
-    _rule(
-        (ConnectError,),
-        "unreachable", "network", False,
-        "there is no way to that address",
-        "Is this machine on a network, and has it the address's family (IPv6, IPv4)?",
-        _NO_ROUTE,
-    ),
+    Rule(ErrorKind((NoRouteError,)), _UNREACHABLE),
+    Rule(ErrorKind((ConnectError,), _NO_ROUTE), _UNREACHABLE),
     _rule(
         (ConnectError,),
         "no-such-socket", "ours", True,
@@ -146,20 +147,20 @@ NETWORK_ERRORS: Final = (
         "the address did not answer",
         "Is a firewall dropping the packets, or the address wrong?",
     ),
-    # To Twisted, a loss of another kind.
+    # Before ConnectionLost, of which Twisted makes it a subclass.
     _rule((ConnectionAborted,), "aborted", "ours", False, "we ended the connection"),
     _rule(
         (ConnectionLost, ConnectError),
         "reset", "peer", False,
         "the peer cut the connection off",
-        "Look at the peer's log; a firewall between can do it as well",
+        _RESET_REMEDY,
         frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}),
     ),
     _rule(
         (ConnectionLost,),
         "reset", "peer", False,
-        "the connection was cut off without a goodbye",
-        "Look at the peer's log; a firewall between can do it as well",
+        "the connection was cut off instead of closed",
+        _RESET_REMEDY,
     ),
     _rule((ConnectionDone,), "closed", "peer", False, "the peer closed the connection"),
     _rule(
@@ -170,7 +171,7 @@ NETWORK_ERRORS: Final = (
         (NoProtocol,),
         "no-protocol", "ours", True,
         "the factory built no protocol",
-        "Its buildProtocol() answered None: that is the program's own doing",
+        "Its buildProtocol() returned None: the program itself refused the connection",
     ),
     _rule(
         (InvalidAddressError, UnsupportedAddressFamily),
@@ -179,32 +180,40 @@ NETWORK_ERRORS: Final = (
         "Look at the address",
     ),
 )  # fmt: skip
-"""Every error of Twisted's that a connection can fail with; the first rule that fits counts."""
+"""Every error of Twisted's that a connection can fail with; the first match counts."""
 
 
 def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
-    """Why something failed, whose fault it is, and what to do.
+    """Why a connection failed or ended, whose fault it is, and what to do.
 
     Args:
         error: What an endpoint's Deferred failed with, or a connection ended with.
-        where: The endpoint, for people; our own errors know it already.
+        where: The endpoint, for people; begins the summary of errors that are not ours.
+
+    Returns:
+        The diagnosis; its evidence is the error's class and text. An error that the
+        table does not have comes out as ``other``.
     """
     if isinstance(error, TransportError):
         return error.diagnosis
-    said = f"{type(error).__name__}: {describe_error(error)}"
+    original = f"{type(error).__name__}: {describe_error(error)}"
     rule = first_match(NETWORK_ERRORS, lambda kind: kind.includes(error))
     at = f"{where}: " if where else ""
     if rule is None:
-        return Diagnosis("other", f"{at}it failed with {said}", fault="ours")
+        return Diagnosis("other", f"{at}it failed with {original}", fault="ours")
     known = rule.diagnosis
-    return evolve(known, summary=f"{at}{known.summary}", evidence=(said,))
+    return evolve(known, summary=f"{at}{known.summary}", evidence=(original,))
 
 
 def _number(error: BaseException) -> int | None:
-    """The system's number (errno) of an error, which Twisted keeps in several places."""
-    beneath = getattr(error, "socketError", None), *error.args
+    """The system's number (errno) of an error.
+
+    Twisted keeps it in ``osError`` (ConnectError), in the exception ``socketError``
+    (CannotListenError), or in an exception among the arguments.
+    """
+    originals = getattr(error, "socketError", None), *error.args
     for number in (getattr(error, "osError", None), getattr(error, "errno", None)):
         if isinstance(number, int):
             return number
-    found = (getattr(each, "errno", None) for each in beneath)
+    found = (getattr(each, "errno", None) for each in originals)
     return next((number for number in found if isinstance(number, int)), None)
