@@ -1,21 +1,21 @@
-"""Text from strangers, bounded and escaped, fit for a message, a log or a terminal.
+"""Makes untrusted text fit for a message, a log or a terminal: bounded and escaped.
 
-What comes over the wire, out of a certificate or from a caller may hold colours,
-cursor movements, line breaks, letters that run from right to left, and any
-number of characters. No message shows any of it but by these functions:
+What comes from a peer, from a certificate or from a caller may contain colours, cursor
+movements, line breaks, letters that run from right to left, and any number of
+characters. Every message shows such text by one of these functions:
 
 ============== ========================== ====================================
 function       takes                      shows
 ============== ========================== ====================================
-escape_bytes   bytes of a peer            their repr, cut and marked
+escape_bytes   bytes of a peer            their repr, cut with an ellipsis
 first_words    bytes of a peer            two words, before any password
-decode_text    bytes that should be text  UTF-8, escaped where need be
-short_repr     whatever a caller wrote    its repr, cut and marked
-escape_text    text of bounded length     what cannot be printed as an escape
-short_text     text of any length         the same, cut and marked
-ascii_text     text out of a certificate  printable ASCII, cut
-ascii_repr     the same                   the same, in quotes
-describe_error an exception               what it says, cut and marked
+decode_text    bytes that should be text  UTF-8, escaped if not printable
+short_repr     a caller's value           its repr, cut with an ellipsis
+escape_text    text of bounded length     it, escaped if not printable
+short_text     text of any length         the same, cut with an ellipsis
+ascii_text     text of a certificate      printable ASCII, cut
+ascii_repr     text of a certificate      the same, in quotes
+describe_error an exception               its text, cut with an ellipsis
 ============== ========================== ====================================
 """
 
@@ -34,67 +34,68 @@ __all__ = [
 ]
 
 
-def escape_bytes(said: bytes, limit: int = 64) -> str:
-    """The ``repr`` of the first bytes of a peer.
+def escape_bytes(received: bytes, limit: int = 64) -> str:
+    """The ``repr`` of a peer's first bytes.
 
     Args:
-        said: What came over the wire.
+        received: What the peer sent.
         limit: How many bytes to show at the most.
 
     Returns:
-        Printable ASCII; an ellipsis stands where it was cut.
+        Printable ASCII, and an ellipsis where bytes were left out.
     """
-    return repr(said) if len(said) <= limit else f"{said[:limit]!r}…"
+    return repr(received) if len(received) <= limit else f"{received[:limit]!r}…"
 
 
-def first_words(said: bytes) -> str:
-    """How a peer began, fit for a log that others read.
+def first_words(received: bytes) -> str:
+    """The beginning of what a client sent, for a log that people other than it read.
 
     Args:
-        said: What came over the wire.
+        received: What the peer sent.
 
     Returns:
-        The first two words of its first line: enough to tell what it is, and
-        before any password (``a1 LOGIN``, ``AUTH PLAIN``).
+        The first two words of its first line, escaped: enough to recognise the
+        protocol, and no password yet (``a1 LOGIN``, ``AUTH PLAIN``). An ellipsis shows
+        that there was more.
     """
-    line = said[: said.find(b"\n") + 1 or None]
+    line = received[: received.find(b"\n") + 1 or None]
     rest = line.split(None, 2)[2:]
     begun = line[: len(line) - len(rest[0])].rstrip() if rest else line
-    more = "…" if len(begun) < len(said) and len(begun) <= 64 else ""
+    more = "…" if len(begun) < len(received) and len(begun) <= 64 else ""
     return escape_bytes(begun) + more
 
 
-def decode_text(said: bytes) -> str:
-    """Bytes that a peer sent as text; escaped where they are not UTF-8 or not printable.
+def decode_text(received: bytes) -> str:
+    """Decode a peer's text; bytes that are not UTF-8 or not printable become escapes.
 
     Args:
-        said: What came over the wire, of bounded length.
+        received: What the peer sent, of bounded length.
     """
-    return escape_text(said.decode("utf-8", "backslashreplace"))
+    return escape_text(received.decode("utf-8", "backslashreplace"))
 
 
-def short_repr(given: object, limit: int = 80) -> str:
-    """What a caller wrote.
+def short_repr(value: object, limit: int = 80) -> str:
+    """The ``repr`` of a caller's value, which may be of any type.
 
     Args:
-        given: The value, of whatever type.
+        value: The value; its ``__repr__`` may fail.
         limit: How many characters to show at the most.
 
     Returns:
-        The beginning of its ``repr``; an ellipsis stands where it was cut.
+        Printable text, and an ellipsis where characters were left out.
     """
     try:
-        text = repr(given)
-    except Exception:  # An int of 5000 digits has none, nor has many an object.
-        return f"something of type {type(given).__name__}"
+        text = repr(value)
+    except Exception:  # Python refuses to show an int of 5000 digits, for example.
+        return f"something of type {type(value).__name__}"
     return _cut(escape_text(text), limit)
 
 
 def escape_text(text: str) -> str:
-    """A text that moves no cursor: what cannot be printed becomes an escape.
+    """Replace the characters of a text that cannot be printed by escapes.
 
     Args:
-        text: Of bounded length.
+        text: Of bounded length: nothing is cut.
     """
     return text if text.isprintable() else "".join(map(_escape, text))
 
@@ -107,7 +108,7 @@ def short_text(text: str, limit: int = 200) -> str:
         limit: How many of its characters to show at the most.
 
     Returns:
-        Printable text; an ellipsis stands where it was cut.
+        Printable text, and an ellipsis where characters were left out.
     """
     return escape_text(text[:limit]) + ("…" if len(text) > limit else "")
 
@@ -133,14 +134,14 @@ def ascii_repr(text: str, limit: int) -> str:
 
 
 def describe_error(error: BaseException, limit: int = 200) -> str:
-    """What an exception says.
+    """The text of an exception.
 
     Args:
-        error: Anybody's; its ``__str__`` may fail.
+        error: Any exception; its ``__str__`` may fail, which leaves its ``repr``.
         limit: How many characters to show at the most.
 
     Returns:
-        Printable text; an ellipsis stands where it was cut.
+        Printable text, and an ellipsis where characters were left out.
     """
     try:
         text = str(error)
