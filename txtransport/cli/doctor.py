@@ -1,8 +1,8 @@
 """Checks whether this installation can do what txtransport promises.
 
 `CHECKS` is the table: a name, and a function that returns a `CheckResult`. No check
-contacts anything or changes anything: not even Twisted's cache of plugins, which
-``getPlugins`` would write.
+uses the network or changes anything. That includes Twisted's cache of plugins: its
+``getPlugins`` would write one, so the checks look for plugins by code of their own.
 
 Each check imports what it needs, so that a missing package makes that check fail and
 not the import of this module.
@@ -20,11 +20,13 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime, timezone
 from enum import Enum
 from importlib import metadata, util
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final, Protocol, cast
 
 from attrs import frozen
 
 from txtransport.errors import Diagnosis
+
+__all__ = ["CHECKS", "CheckResult", "Verdict", "check_result", "run_checks"]
 
 if TYPE_CHECKING:
     from twisted.plugin import CachedDropin
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
 
 
 class Verdict(Enum):
-    """How good or bad a check's result is."""
+    """How serious a check's result is; only WRONG makes the exit status 1."""
 
     OK = "ok"
     WARNING = "warning"
@@ -42,12 +44,12 @@ class Verdict(Enum):
 
 @frozen
 class CheckResult:
-    """What a check has found.
+    """The result of one check.
 
     Attributes:
-        verdict: How good or bad it is.
-        diagnosis: Its summary is what was seen, a phrase; its remedy is what to
-            do about it, or empty when there is nothing to do.
+        verdict: How serious it is.
+        diagnosis: Its summary is what was found, a phrase; its remedy is what to
+            do about it, empty when there is nothing to do.
     """
 
     verdict: Verdict
@@ -67,12 +69,12 @@ def _wrong(found: str, remedy: str) -> CheckResult:
 
 
 def check_result(verdict: Verdict, found: str, remedy: str = "") -> CheckResult:
-    """A result in words.
+    """Make a result.
 
     Args:
-        verdict: How good or bad it is.
-        found: What was seen, a phrase.
-        remedy: What to do about it, if there is anything to do.
+        verdict: How serious it is.
+        found: What was found, a phrase.
+        remedy: What to do about it, empty when there is nothing to do.
     """
     return CheckResult(verdict, Diagnosis("installation", found, remedy, fault="ours"))
 
@@ -85,31 +87,33 @@ def _python() -> CheckResult:
     return _ok(f"{platform.python_implementation()} {platform.python_version()} on {machine}")
 
 
-_NEEDED: Final = re.compile(r"([A-Za-z0-9._-]+)(?:\[.*\])?>=([0-9.]+)").fullmatch
+# A requirement such as "twisted[tls]>=24.3".
+_REQUIREMENT: Final = re.compile(r"([A-Za-z0-9._-]+)(?:\[.*\])?>=([0-9.]+)").fullmatch
 
 
 def _packages() -> CheckResult:
     try:
-        needed = list(filter(None, map(_NEEDED, metadata.requires("txtransport") or ())))
-        ours = metadata.version("txtransport")
+        needed = list(filter(None, map(_REQUIREMENT, metadata.requires("txtransport") or ())))
+        own_version = metadata.version("txtransport")
     except metadata.PackageNotFoundError:
         return _warning("txtransport runs from sources that are not installed", "pip install .")
-    found, missing = [f"txtransport {ours}"], []
-    for name, least in (match.groups() for match in needed):
+    found, missing = [f"txtransport {own_version}"], []
+    for name, minimum in (match.groups() for match in needed):
         try:
             version = metadata.version(name)
         except metadata.PackageNotFoundError:
             missing.append(f"{name} is not installed")
             continue
         found.append(f"{name} {version}")
-        if _parts(version) < _parts(least):
-            missing.append(f"{name} {version} is older than {least}")
+        if _numbers(version) < _numbers(minimum):
+            missing.append(f"{name} {version} is older than {minimum}")
     if missing:
         return _wrong("; ".join(missing), "pip install --upgrade txtransport")
     return _ok(", ".join(found))
 
 
-def _parts(version: str) -> list[int]:
+def _numbers(version: str) -> list[int]:
+    """The numbers of a version, for comparing; a local part (``+…``) does not count."""
     return [int(digits) for digits in re.findall("[0-9]+", version.partition("+")[0])]
 
 
@@ -119,7 +123,7 @@ def _openssl() -> CheckResult:
     return _ok(openssl_version())
 
 
-_NECESSARY: Final = frozenset({"1.2", "1.3"})
+_REQUIRED_VERSIONS: Final = frozenset({"1.2", "1.3"})
 
 
 def _versions_of_tls() -> CheckResult:
@@ -127,22 +131,22 @@ def _versions_of_tls() -> CheckResult:
     from txtransport.config.settings import resolve_options
     from txtransport.tls.trust_store import refusal
 
-    spoken, refused = [], {}
+    supported, refused = [], {}
     for scheme in SCHEMES.values():
         policy = resolve_options(scheme, (), {}, "client").tls
         if scheme.version is None or policy is None:
             continue
         reason = refusal(policy)
         if reason is None:
-            spoken.append(scheme.version)
+            supported.append(scheme.version)
         else:
             refused[scheme.version] = reason
     if not refused:
-        return _ok(", ".join(spoken))
-    found = f"{', '.join(spoken) or 'none'}; not " + ", ".join(
+        return _ok(", ".join(supported))
+    found = f"{', '.join(supported) or 'none'}; not " + ", ".join(
         f"{version} ({reason})" for version, reason in refused.items()
     )
-    if {*spoken} >= _NECESSARY:
+    if {*supported} >= _REQUIRED_VERSIONS:
         return _warning(found, "nothing, unless a peer is so old that it needs them")
     return _wrong(found, "see openssl.cnf (MinProtocol, MaxProtocol), or another OpenSSL")
 
@@ -153,11 +157,11 @@ def _trust_store() -> CheckResult:
     trusted = trust_store()
     if trusted.count:
         return _ok(f"{trusted.count} authorities in {' and '.join(trusted.locations)}")
-    named = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ]
+    variables = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if name in os.environ]
     advice = "install the system's authorities (ca-certificates), or use cafile= everywhere"
-    if named:
-        advice = f"mend {' and '.join(named)} in the environment, or use cafile= everywhere"
-    return _wrong("no authority that OpenSSL takes: no public server can be verified", advice)
+    if variables:
+        advice = f"correct {' and '.join(variables)} in the environment, or use cafile= everywhere"
+    return _wrong("no authority that OpenSSL accepts: no public server can be verified", advice)
 
 
 # --- Twisted --------------------------------------------------------------------
@@ -177,15 +181,15 @@ def _plugin() -> CheckResult:
             f"Twisted has no plugin of txtransport ({problem})",
             "install txtransport into the environment in which Twisted is",
         )
-    rows: list[Any] = list(filter(IPlugin.providedBy, vars(txtransport_plugin).values()))
-    ours = [row.prefix for row in rows]
+    values = vars(txtransport_plugin).values()
+    ours = [_prefix(value) for value in values if IPlugin.providedBy(value)]
     plugins = list(_plugins())
     troubles = []
     for side, interface in (
         ("client", IStreamClientEndpointStringParserWithReactor),
         ("server", IStreamServerEndpointStringParser),
     ):
-        found = [row.prefix for row in plugins if interface.providedBy(row)]
+        found = [_prefix(plugin) for plugin in plugins if interface.providedBy(plugin)]
         for prefix in ours:
             if found.count(prefix) != 1:
                 troubles.append(f"{prefix} for {side}s is found {found.count(prefix)} times")
@@ -198,19 +202,29 @@ def _plugin() -> CheckResult:
     return _ok(f"Twisted finds the prefixes {', '.join(ours)}")
 
 
-def _plugins() -> Iterator[Any]:
-    """What Twisted's ``getPlugins`` finds, without its writing a cache and a log."""
+class _EndpointParser(Protocol):
+    prefix: str
+
+
+def _prefix(plugin: object) -> str:
+    """The prefix of the endpoint strings that a plugin parses."""
+    return cast("_EndpointParser", plugin).prefix
+
+
+def _plugins() -> Iterator[object]:
+    """The plugins that ``getPlugins`` would find; writes no cache and no log."""
     for folder, modules in _plugin_folders().items():
         cached = _cached(folder, modules)
         for module in modules:
             try:
-                yield from _provided(module, cached)
+                yield from _plugins_in(module, cached)
             except Exception:
-                # For Twisted too the others are no worse for it.
+                # Twisted skips a module that cannot be imported, too.
                 continue
 
 
-def _provided(module: PythonModule, cached: Mapping[str, CachedDropin] | None) -> list[Any]:
+def _plugins_in(module: PythonModule, cached: Mapping[str, CachedDropin] | None) -> list[object]:
+    """The plugins of one module: those that the cache names or, without one, all of them."""
     from twisted.plugin import IPlugin
 
     if cached is not None:
@@ -229,16 +243,16 @@ def _plugin_cache() -> CheckResult:
             stuck.append(folder.path)
     if stuck:
         return _warning(
-            f"out of date, and cannot be written: {', '.join(stuck)}; every look for a plugin "
-            "there imports all of them",
-            "as someone who may write there: python -c 'from twisted.plugin import *; "
+            f"out of date, and cannot be written: {', '.join(stuck)}; each time Twisted looks for "
+            "a plugin there, it imports all of them",
+            "as a user who may write there: python -c 'from twisted.plugin import *; "
             "list(getPlugins(IPlugin))'",
         )
     return _ok(", ".join(found))
 
 
 def _plugin_folders() -> Mapping[FilePath[str], list[PythonModule]]:
-    """The folders in which Twisted looks for plugins, each with the modules in it."""
+    """The folders in which Twisted looks for plugins, each with its modules."""
     from twisted.python.modules import getModule
 
     folders: dict[FilePath[str], list[PythonModule]] = {}
@@ -250,13 +264,14 @@ def _plugin_folders() -> Mapping[FilePath[str], list[PythonModule]]:
 def _cached(
     folder: FilePath[str], modules: list[PythonModule]
 ) -> Mapping[str, CachedDropin] | None:
-    """What is in the cache of that folder, or None where Twisted would write it anew."""
+    """A folder's cache of plugins, or None when Twisted would write it anew."""
     import pickle
 
     cache = folder.child("dropin.cache")
     try:
         written = cache.getModificationTime()
-        # Read as Twisted reads it; anyone who can write there can write plugins as well.
+        # Twisted unpickles it as well. A user who can write the cache can write plugins
+        # beside it, so this gives nobody a new way to run code.
         cached: Mapping[str, CachedDropin] = pickle.loads(cache.getContent())
     except Exception:
         # Twisted ignores a cache that cannot be read, whatever the reason.
@@ -268,11 +283,12 @@ def _cached(
 
 
 def _key(module: PythonModule) -> str:
+    """A module's name in the cache: the last part of its full name."""
     return module.name.rpartition(".")[2]
 
 
 def _reactor() -> CheckResult:
-    # To import twisted.internet.reactor would install one.
+    # Importing twisted.internet.reactor would install the default one.
     installed = sys.modules.get("twisted.internet.reactor")
     if installed is not None:
         return _ok(f"{type(installed).__name__}, installed")
@@ -283,14 +299,15 @@ def _reactor() -> CheckResult:
 
 # --- the machine ----------------------------------------------------------------
 
-_PATIENCE: Final = 86400.0
+_TOLERANCE: Final = 86400.0
+"""Seconds by which the clock may be behind: time zones and other machines' clocks differ."""
 
 
 def _clock() -> CheckResult:
-    # A clock may be ahead or behind when files are installed, but not by much.
+    """A clock is wrong if it is before something that has happened already."""
     now = time.time()
-    newest, what = max(_dates())
-    if now + _PATIENCE < newest:
+    newest, what = max(_past_events())
+    if now + _TOLERANCE < newest:
         return _wrong(
             f"{_day(now)}, which is before {what} of {_day(newest)}",
             "set the clock (NTP), without which good certificates seem not yet valid",
@@ -301,8 +318,8 @@ def _clock() -> CheckResult:
 _MODULES: Final = ("txtransport", "twisted", "OpenSSL", "cryptography")
 
 
-def _dates() -> Iterator[tuple[float, str]]:
-    """What has happened for sure: seconds since 1970, and what it was."""
+def _past_events() -> Iterator[tuple[float, str]]:
+    """What has happened for certain: when, in seconds since 1970, and a phrase for it."""
     for name in _MODULES:
         found = util.find_spec(name)
         if found is not None and found.origin is not None:
@@ -313,7 +330,7 @@ def _dates() -> Iterator[tuple[float, str]]:
     try:
         released = datetime.strptime(date, "%d %b %Y").replace(tzinfo=timezone.utc)
     except ValueError:
-        # Forks of OpenSSL write it otherwise, or not at all.
+        # Forks of OpenSSL write the date differently, or not at all.
         return
     yield released.timestamp(), f"the release of OpenSSL {version}"
 
@@ -324,17 +341,17 @@ def _day(moment: float) -> str:
 
 def _ipv6() -> CheckResult:
     try:
-        with socket.socket(socket.AF_INET6) as bound:
-            bound.bind(("::1", 0))
+        with socket.socket(socket.AF_INET6) as listener:
+            listener.bind(("::1", 0))
     except OSError as problem:
         return _warning(
-            f"::1 cannot be had ({problem.strerror})",
-            "nothing, if this machine is to have IPv4 alone; servers on * listen there",
+            f"::1 cannot be listened on ({problem.strerror})",
+            "nothing, if this machine is meant to have IPv4 only; servers on * then listen on IPv4",
         )
     return _ok("::1 can be listened on")
 
 
-_FEW_FILES: Final = 1024
+_USUAL_LIMIT: Final = 1024
 
 
 def _open_files() -> CheckResult:
@@ -342,10 +359,12 @@ def _open_files() -> CheckResult:
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     found = f"{_files(soft)} at once, at most {_files(hard)}"
-    if soft == resource.RLIM_INFINITY or soft >= _FEW_FILES:
+    if soft == resource.RLIM_INFINITY or soft >= _USUAL_LIMIT:
         return _ok(found)
     return _warning(
-        found, "for servers: ulimit -n, or LimitNOFILE= of the service; each connection takes one"
+        found,
+        "for servers, raise it (ulimit -n, or LimitNOFILE= of the service): each connection "
+        "takes one",
     )
 
 
@@ -374,13 +393,13 @@ CHECKS: Final[Mapping[str, Callable[[], CheckResult]]] = {
 
 
 def run_checks(checks: Mapping[str, Callable[[], CheckResult]] = CHECKS) -> dict[str, CheckResult]:
-    """What each check has found.
+    """Run checks, one after the other.
 
     Args:
-        checks: The functions to ask. One that fails has found that out.
+        checks: The functions by their names.
 
     Returns:
-        A finding for each, by the same names.
+        The results by the same names. A check that raises is WRONG.
     """
     return {name: _run_check(check) for name, check in checks.items()}
 
@@ -389,6 +408,6 @@ def _run_check(check: Callable[[], CheckResult]) -> CheckResult:
     try:
         return check()
     except (Exception, SystemExit) as problem:
-        # Modules of others are imported, which may do anything.
+        # The checks import other people's modules, which may raise anything.
         what = f"{type(problem).__name__}: {problem}"[:300]
-        return _wrong(f"the check failed ({what})", "install txtransport and all it needs anew")
+        return _wrong(f"the check failed ({what})", "reinstall txtransport and all that it needs")

@@ -1,4 +1,4 @@
-"""``txtransport doctor``."""
+"""``txtransport doctor``: check this installation."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from txtransport.cli.terminal import table_lines, wrap, write_output
 if TYPE_CHECKING:
     from txtransport.cli.doctor import CheckResult
     from txtransport.errors import Diagnosis
+
+__all__ = ["add", "run"]
 
 
 def add(commands: Any) -> None:
@@ -29,28 +31,34 @@ def add(commands: Any) -> None:
 
 
 def run(chosen: argparse.Namespace) -> int:
-    """Check, and say what was found.
+    """Run all checks, and write what they found to standard output.
+
+    Args:
+        chosen: The command's arguments: ``json``.
 
     Returns:
-        The exit status.
+        The exit status: 1 when something is wrong.
     """
     # Some checks import Twisted and OpenSSL.
     from txtransport.cli import doctor
 
-    found = doctor.run_checks()
-    wrong = [name for name, one in found.items() if one.verdict is doctor.Verdict.WRONG]
+    results = doctor.run_checks()
+    wrong = [name for name, result in results.items() if result.verdict is doctor.Verdict.WRONG]
     if chosen.json:
-        checks = [_as_document(name, one) for name, one in found.items()]
+        checks = [_as_document(name, result) for name, result in results.items()]
         write_output(json.dumps({"ok": not wrong, "checks": checks}, indent=2) + "\n")
     else:
-        write_output(_as_text(found, wrong, shutil.get_terminal_size().columns))
+        write_output(_as_text(results, wrong, shutil.get_terminal_size().columns))
     return 1 if wrong else 0
 
 
-def _as_text(found: Mapping[str, CheckResult], wrong: list[str], width: int) -> str:
-    rows = [(one.verdict.value, name, _sentence(one.diagnosis)) for name, one in found.items()]
-    verdict = f"Wrong: {', '.join(wrong)}." if wrong else "Nothing is wrong."
-    return "\n".join([*table_lines(rows, width), "", *wrap(verdict, width)]) + "\n"
+def _as_text(results: Mapping[str, CheckResult], wrong: list[str], width: int) -> str:
+    rows = [
+        (result.verdict.value, name, _sentence(result.diagnosis))
+        for name, result in results.items()
+    ]
+    last = f"Wrong: {', '.join(wrong)}." if wrong else "Nothing is wrong."
+    return "\n".join([*table_lines(rows, width), "", *wrap(last, width)]) + "\n"
 
 
 def _sentence(diagnosis: Diagnosis) -> str:
@@ -58,10 +66,10 @@ def _sentence(diagnosis: Diagnosis) -> str:
     return f"{diagnosis.summary}. To do: {remedy}" if remedy else diagnosis.summary
 
 
-def _as_document(name: str, one: CheckResult) -> dict[str, Any]:
+def _as_document(name: str, result: CheckResult) -> dict[str, str | None]:
     return {
         "name": name,
-        "verdict": one.verdict.value,
-        "found": one.diagnosis.summary,
-        "advice": one.diagnosis.remedy or None,
+        "verdict": result.verdict.value,
+        "found": result.diagnosis.summary,
+        "advice": result.diagnosis.remedy or None,
     }
