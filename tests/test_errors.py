@@ -55,7 +55,7 @@ class TreeTests(SynchronousTestCase):
         self.assertEqual([kind for kind in KINDS if not issubclass(kind, TransportError)], [])
         self.assertGreater(len(KINDS), 15)
 
-    def test_the_tree_is_drawn_as_it_grows(self) -> None:
+    def test_the_tree_in_the_docstring_is_the_tree_of_classes(self) -> None:
         """The file's first page names every exception, each beneath its parent."""
         lines = (errors.__doc__ or "").splitlines()
         drawn = {
@@ -177,7 +177,7 @@ class HostileTextTests(SynchronousTestCase):
 class DiagnosisTests(SynchronousTestCase):
     """What programs get of an error."""
 
-    def test_every_error_has_one(self) -> None:
+    def test_every_error_has_a_diagnosis(self) -> None:
         """Cause, fault and remedy are there whatever went wrong, and fit for a log."""
         for error in (*BY_STRANGERS, PeerLeft(FLOOD), PreAuthenticated("x"), UpgradeError("x"),
                       InvalidTransport("x"), InvalidOption("ciphers", "x"),

@@ -94,20 +94,20 @@ class HostileTextTests(SynchronousTestCase):
             self.assertTrue(shown.isprintable(), (name, text[:80]))
             shown.encode("utf-8")
 
-    def test_hostile_text(self) -> None:
+    def test_hostile_text_is_shown_printable(self) -> None:
         """Control characters, reordered letters and floods reach no terminal and no log."""
         for text in HOSTILE:
             self.check(text)
 
     @settings(deadline=None)
     @given(st.text())
-    def test_any_text(self, text: str) -> None:
+    def test_any_text_is_shown_printable(self, text: str) -> None:
         """So with any text at all."""
         self.check(text)
 
     @settings(deadline=None)
     @given(st.binary(max_size=300))
-    def test_any_bytes(self, said: bytes) -> None:
+    def test_any_bytes_are_shown_printable(self, said: bytes) -> None:
         """And with bytes that are no text."""
         for shown in (escape_bytes(said), first_words(said), decode_text(said)):
             self.assertTrue(shown.isprintable(), said)

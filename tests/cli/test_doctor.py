@@ -66,7 +66,7 @@ class DoctorTestCase(SynchronousTestCase):
 class AllTests(DoctorTestCase):
     """All checks together."""
 
-    def test_each_finds_something(self) -> None:
+    def test_every_check_has_a_result(self) -> None:
         """On any machine each check has an answer, and advice where it is not content."""
         found = run_checks()
         self.assertEqual([*found], [*CHECKS])
@@ -77,7 +77,7 @@ class AllTests(DoctorTestCase):
                 finding.diagnosis.remedy != "", finding.verdict is not Verdict.OK, name
             )
 
-    def test_a_check_that_fails(self) -> None:
+    def test_a_check_that_raises_is_wrong(self) -> None:
         """A check that fails itself is a finding, and the others are asked all the same."""
 
         def fails(problem: BaseException) -> Callable[[], CheckResult]:
@@ -99,7 +99,7 @@ class AllTests(DoctorTestCase):
         self.assertIn("ImportError: no such thing", found["broken"].diagnosis.summary)
         self.assertIs(found["leaving"].verdict, Verdict.WRONG)
 
-    def test_an_interruption_is_none(self) -> None:
+    def test_ctrl_c_ends_the_checks(self) -> None:
         """Ctrl-C ends it all."""
 
         def check() -> NoReturn:
@@ -111,11 +111,11 @@ class AllTests(DoctorTestCase):
 class SoftwareTests(DoctorTestCase):
     """Python, packages, OpenSSL."""
 
-    def test_python(self) -> None:
+    def test_the_interpreter_is_named(self) -> None:
         """The interpreter is named with its version."""
         self.finds("Python", Verdict.OK, ".".join(map(str, sys.version_info[:3])))
 
-    def test_packages(self) -> None:
+    def test_each_package_is_named_with_its_version(self) -> None:
         """Whatever txtransport needs is named with its version."""
         needed = ("txtransport", "twisted", "pyOpenSSL", "cryptography", "service_identity")
         self.finds("packages", Verdict.OK, *(f"{name} {metadata.version(name)}" for name in needed))
@@ -132,19 +132,19 @@ class SoftwareTests(DoctorTestCase):
 
         self.patch(metadata, "version", pretended)
 
-    def test_a_package_is_missing(self) -> None:
+    def test_a_missing_package_is_wrong(self) -> None:
         """A package that is needed and missing is wrong."""
         self.versions(idna=None)
         finding = self.finds("packages", Verdict.WRONG, "idna is not installed")
         self.assertIn("pip install", finding.diagnosis.remedy)
 
-    def test_a_package_is_old(self) -> None:
+    def test_an_old_package_is_wrong(self) -> None:
         """A package that is older than what is needed is wrong; how versions are written counts."""
         self.versions(twisted="9.10.0", cryptography="100.0.dev1+local.1")
         finding = self.finds("packages", Verdict.WRONG, "twisted 9.10.0 is older than ")
         self.assertNotIn("cryptography", finding.diagnosis.summary)
 
-    def test_nothing_is_installed(self) -> None:
+    def test_sources_that_are_not_installed_are_a_warning(self) -> None:
         """Sources that are not installed work, which a warning says."""
 
         def requires(name: str) -> NoReturn:
@@ -153,7 +153,7 @@ class SoftwareTests(DoctorTestCase):
         self.patch(metadata, "requires", requires)
         self.finds("packages", Verdict.WARNING, "not installed")
 
-    def test_openssl(self) -> None:
+    def test_the_linked_openssl_is_named(self) -> None:
         """The OpenSSL that is linked is named."""
         self.assertEqual(
             self.finds("OpenSSL", Verdict.OK).diagnosis.summary, creator.openssl_version()
@@ -171,19 +171,19 @@ class TLSTests(DoctorTestCase):
 
         self.patch(platform, "refusal", refusal)
 
-    def test_all_versions(self) -> None:
+    def test_all_supported_versions_are_named(self) -> None:
         """Where all versions are spoken, all are named."""
         self.spoken("1.0", "1.1", "1.2", "1.3")
         self.assertEqual(
             self.finds("versions of TLS", Verdict.OK).diagnosis.summary, "1.0, 1.1, 1.2, 1.3"
         )
 
-    def test_old_ones_may_be_missing(self) -> None:
+    def test_a_missing_old_version_is_a_warning(self) -> None:
         """That TLS 1.0 or 1.1 is not spoken is worth a warning, with OpenSSL's reason."""
         self.spoken("1.2", "1.3")
         self.finds("versions of TLS", Verdict.WARNING, "1.2, 1.3; not 1.0 (switched off), 1.1 (")
 
-    def test_new_ones_may_not(self) -> None:
+    def test_a_missing_new_version_is_wrong(self) -> None:
         """That TLS 1.2 or 1.3 is not spoken is wrong."""
         for versions, said in (
             (("1.0", "1.1", "1.2"), "1.0, 1.1, 1.2; not 1.3 ("),
@@ -193,13 +193,13 @@ class TLSTests(DoctorTestCase):
             self.spoken(*versions)
             self.finds("versions of TLS", Verdict.WRONG, said)
 
-    def test_trust(self) -> None:
+    def test_the_trust_store_is_counted_and_located(self) -> None:
         """How many authorities are trusted, and where they are, is told."""
         self.patch(platform, "trust_store", lambda: TrustStore(7, ("/a.pem", "/b")))
         finding = self.finds("trust store", Verdict.OK)
         self.assertEqual(finding.diagnosis.summary, "7 authorities in /a.pem and /b")
 
-    def test_no_trust(self) -> None:
+    def test_an_empty_trust_store_is_wrong(self) -> None:
         """Without any authority no public server can be verified; where to look is told."""
         self.patch(platform, "trust_store", lambda: TrustStore(0, ()))
         self.patch(os, "environ", {"SSL_CERT_DIR": "/nonexistent"})
@@ -235,11 +235,11 @@ class PluginTests(DoctorTestCase):
             lambda path, mode: str(path) != str(self.folder) and access(path, mode),
         )
 
-    def test_all_is_well(self) -> None:
+    def test_each_prefix_is_found_once(self) -> None:
         """Each prefix is found once for clients and for servers."""
         self.finds("plugin", Verdict.OK, "transport", "tlsv1.2", "sslv3", "udp")
 
-    def test_another_has_our_prefix(self) -> None:
+    def test_a_second_plugin_with_our_prefix_is_wrong(self) -> None:
         """A second plugin with a prefix of ours is wrong, cached by Twisted or not."""
         self.plugin("txtransport_tests_rival", PARSER)
         self.finds("plugin", Verdict.WRONG, "transport for servers is found 2 times")
@@ -249,7 +249,7 @@ class PluginTests(DoctorTestCase):
         self.assertTrue(self.cache.exists())
         self.finds("plugin", Verdict.WRONG, "transport for servers is found 2 times")
 
-    def test_what_is_cached_counts(self) -> None:
+    def test_a_current_cache_is_believed(self) -> None:
         """While Twisted believes its cache, so does the check."""
         self.plugin("txtransport_tests_rival", PARSER)
         empty = CachedDropin("twisted.plugins.txtransport_tests_rival", None)
@@ -258,12 +258,12 @@ class PluginTests(DoctorTestCase):
         found: list[Any] = list(getPlugins(IStreamServerEndpointStringParser))
         self.assertEqual([row.prefix for row in found].count("transport"), 1)
 
-    def test_a_broken_plugin_of_others(self) -> None:
+    def test_a_broken_plugin_of_others_hides_nothing(self) -> None:
         """What others have broken does not hide what is ours."""
         self.plugin("txtransport_tests_broken", "raise RuntimeError")
         self.finds("plugin", Verdict.OK)
 
-    def test_there_is_none(self) -> None:
+    def test_a_missing_plugin_is_wrong(self) -> None:
         """A plugin that Python does not find is wrong, and told as that."""
         name = "twisted.plugins.txtransport_plugin"
         self.addCleanup(sys.modules.__setitem__, name, sys.modules[name])
@@ -273,13 +273,13 @@ class PluginTests(DoctorTestCase):
         finding = self.finds("plugin", Verdict.WRONG, "Twisted has no plugin of txtransport")
         self.assertIn("install", finding.diagnosis.remedy)
 
-    def test_the_cache_can_be_written(self) -> None:
+    def test_a_writable_cache_is_fine_and_is_not_written(self) -> None:
         """A cache that Twisted will write when it next looks is well; it is only asked about."""
         self.plugin("txtransport_tests_rival", PARSER)
         self.finds("plugin cache", Verdict.OK, f"{self.folder} (to be written, writable)")
         self.assertEqual(os.listdir(self.folder), ["txtransport_tests_rival.py"])
 
-    def test_the_cache_is_current(self) -> None:
+    def test_a_current_cache_need_not_be_writable(self) -> None:
         """A cache that is current need not be writable."""
         self.plugin("txtransport_tests_rival", PARSER)
         list(getPlugins(IStreamServerEndpointStringParser))
@@ -287,7 +287,7 @@ class PluginTests(DoctorTestCase):
         self.read_only()
         self.finds("plugin cache", Verdict.OK, f"{self.folder} (current, not writable)")
 
-    def test_the_cache_is_stuck(self) -> None:
+    def test_an_outdated_read_only_cache_is_a_warning(self) -> None:
         """A cache that is missing, older than a plugin or broken, and read-only, is a nuisance."""
         self.plugin("txtransport_tests_rival", PARSER)
         self.read_only()
@@ -301,7 +301,7 @@ class PluginTests(DoctorTestCase):
         os.utime(self.cache, (1, 1))
         self.finds("plugin cache", Verdict.WARNING, str(self.folder))
 
-    def test_the_reactor(self) -> None:
+    def test_the_reactor_is_named_and_not_installed(self) -> None:
         """The reactor that is installed is named; otherwise the one that would be."""
         name = "twisted.internet.reactor"
         self.patch(sys, "modules", {**sys.modules, name: SynchronousTestCase()})
@@ -316,16 +316,16 @@ class PluginTests(DoctorTestCase):
 class MachineTests(DoctorTestCase):
     """Clock, addresses, limits."""
 
-    def test_the_clock(self) -> None:
+    def test_a_plausible_clock_is_fine(self) -> None:
         """A clock is plausible that is not before what has happened."""
         self.finds("clock", Verdict.OK, "UTC, later than ")
 
-    def test_the_clock_is_behind(self) -> None:
+    def test_a_clock_before_our_own_files_is_wrong(self) -> None:
         """A clock that is before OpenSSL's release, or our own files, is wrong."""
         self.patch(time, "time", lambda: 0.0)
         self.finds("clock", Verdict.WRONG, "1970-01-01 00:00 UTC, which is before ")
 
-    def test_the_newest_counts(self) -> None:
+    def test_the_newest_past_event_counts(self) -> None:
         """What happened last tells most, be it a release or an installation."""
         self.patch(time, "time", lambda: 7258118400.0)
         self.patch(creator, "openssl_version", lambda: "OpenSSL 9.9.9 31 Dec 2199")
@@ -335,19 +335,19 @@ class MachineTests(DoctorTestCase):
         self.patch(time, "time", lambda: 7257859200.0)
         self.finds("clock", Verdict.WRONG, "the release of OpenSSL 9.9.9 of 2199-12-31")
 
-    def test_clocks_differ(self) -> None:
+    def test_a_clock_some_hours_behind_is_fine(self) -> None:
         """A clock that is a few hours behind may be right."""
         self.patch(time, "time", lambda: 7258118400.0 - 90000)
         self.patch(creator, "openssl_version", lambda: "OpenSSL 9.9.9 31 Dec 2199")
         self.finds("clock", Verdict.OK)
 
-    def test_an_openssl_without_a_date(self) -> None:
+    def test_an_openssl_without_a_date_is_left_out(self) -> None:
         """A fork of OpenSSL that tells no date leaves the files'."""
         for said in ("BoringSSL", "LibreSSL 4.1.0", ""):
             self.patch(creator, "openssl_version", lambda said=said: said)
             self.finds("clock", Verdict.OK, "later than the files of ")
 
-    def test_ipv6(self) -> None:
+    def test_ipv6_that_cannot_be_used_is_a_warning(self) -> None:
         """Where ::1 can be had it is well; where it cannot, servers have IPv4 alone."""
 
         class Denied:
@@ -373,7 +373,7 @@ class MachineTests(DoctorTestCase):
         self.patch(socket, "socket", Given)
         self.finds("IPv6", Verdict.OK, "::1")
 
-    def test_open_files(self) -> None:
+    def test_a_low_limit_of_open_files_is_a_warning(self) -> None:
         """A limit that is usual is well, none at all too; one below it is worth a warning."""
         none = resource.RLIM_INFINITY
         for limits, verdict, said in (
@@ -389,7 +389,7 @@ class MachineTests(DoctorTestCase):
 class ProcessTests(SynchronousTestCase):
     """In a program of its own."""
 
-    def test_it_changes_nothing(self) -> None:
+    def test_the_checks_change_nothing(self) -> None:
         """No reactor is installed, no cache is written, and nothing but the findings is said."""
         with tempfile.TemporaryDirectory() as folder:
             plugins = Path(folder, "twisted", "plugins")
@@ -422,7 +422,7 @@ class ProcessTests(SynchronousTestCase):
                 ["txtransport_tests_broken.py", "txtransport_tests_rude.py"],
             )
 
-    def test_importing_it_costs_nothing(self) -> None:
+    def test_importing_imports_neither_twisted_nor_openssl(self) -> None:
         """What is broken is found by a check, so none of it is imported before."""
         script = (
             "import sys, txtransport.cli.doctor; print({'twisted', 'OpenSSL'} & {*sys.modules})"

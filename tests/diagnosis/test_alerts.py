@@ -1,4 +1,4 @@
-"""Alerts: whatever OpenSSL calls them, they are the numbers on the wire."""
+"""Alerts are known by their numbers, whatever an OpenSSL calls them."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ def record(number: int, level: int = 2) -> bytes:
 
 
 class ReasonTests(SynchronousTestCase):
-    """OpenSSL's words."""
+    """Alerts in OpenSSL's reasons."""
 
-    def test_both_ways_of_saying_it(self) -> None:
+    def test_openssl_3_and_4_name_the_same_alert(self) -> None:
         """OpenSSL 3 says ``sslv3 alert`` for what OpenSSL 4 calls ``tls alert``."""
         for words in ("sslv3 alert", "tls alert", "tlsv1 alert", "tlsv13 alert", "tlsv1"):
             alert = alert_of_reason(f"{words} handshake failure")
             self.assertEqual(alert, Alert(40, "handshake failure"))
 
-    def test_every_alert_that_openssl_reports(self) -> None:
-        """Each alert, received by the OpenSSL that is linked, is known by its number."""
-        silent = {0, 90}  # These end a handshake without an error of their own.
+    def test_every_alert_that_openssl_reports_is_recognised(self) -> None:
+        """The words of the OpenSSL that is linked lead to the right number, for each alert."""
+        silent = {0, 90}  # OpenSSL reports no error for these.
         for alert in ALERTS:
             if alert.number in silent:
                 continue
@@ -38,8 +38,8 @@ class ReasonTests(SynchronousTestCase):
             reason = end.error.args[0][-1][-1]
             self.assertEqual(alert_of_reason(reason), alert, reason)
 
-    def test_other_reasons(self) -> None:
-        """What is no alert is not taken for one."""
+    def test_other_reasons_are_no_alerts(self) -> None:
+        """A reason that is no alert is not taken for one."""
         for reason in (
             "", "unexpected message", "wrong version number", "tls alert", "tls alert ",
             "tls alert no such thing", "certificate verify failed", "xtls alert unknown ca",
@@ -53,16 +53,16 @@ class ReasonTests(SynchronousTestCase):
 
 
 class RecordTests(SynchronousTestCase):
-    """Bytes on the wire."""
+    """Alerts in bytes."""
 
-    def test_a_peer_that_begins_with_an_alert(self) -> None:
-        """The first record tells the number, be it a warning or fatal."""
+    def test_an_alert_is_read_from_the_first_record(self) -> None:
+        """The first record has the number, whether the alert is a warning or fatal."""
         for alert in ALERTS:
             self.assertEqual(alert_of_record(record(alert.number)), alert)
             self.assertEqual(alert_of_record(record(alert.number, 1) + b"more"), alert)
 
-    def test_anything_else(self) -> None:
-        """Other records, halves of an alert and numbers unheard of are no alert."""
+    def test_other_bytes_are_no_alert(self) -> None:
+        """Other records, parts of an alert and unknown numbers are no alert."""
         for received in (
             b"", b"\x15", record(40)[:-1], b"\x16" + record(40)[1:], record(255),
             record(40, 3), b"\x15\x03\x03\x00\x1a" + b"\2" * 26, b"HTTP/1.1 400",
@@ -70,7 +70,7 @@ class RecordTests(SynchronousTestCase):
             self.assertIsNone(alert_of_record(received))
 
     @given(st.binary(max_size=64))
-    def test_any_bytes(self, received: bytes) -> None:
-        """Whatever a peer sends, to look at it is no error."""
+    def test_any_bytes_can_be_looked_at(self, received: bytes) -> None:
+        """No bytes of a peer raise an exception."""
         alert_of_record(received)
         alert_of_record(b"\x15\x03" + received)

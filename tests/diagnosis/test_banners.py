@@ -1,4 +1,4 @@
-"""Who speaks in the clear: each protocol is known by how it opens."""
+"""Protocols in plain text are known by their first bytes."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FEDERATED: Final = (
     b"<?xml version='1.0'?><stream:stream from='' xml:lang='en' xmlns='jabber:server' "
     b"version='1.0' xmlns:db='jabber:server:dialback'"
 )
-"""What Prosody says to a ClientHello on its port for other servers."""
+"""What Prosody answers to a ClientHello on its port for other servers."""
 
 SERVERS: Final = {
     "SMTP": (
@@ -76,7 +76,7 @@ SERVERS: Final = {
               b"\x00\x5b"),
     "NetBIOS": (b"\x83\x00\x00\x01\x8f",),
 }  # fmt: skip
-"""What servers say when they are told a ClientHello, or before."""
+"""What servers send at once, or in answer to a ClientHello."""
 
 CLIENTS: Final = {
     "HTTP": (
@@ -100,7 +100,7 @@ CLIENTS: Final = {
     "SSH": (b"SSH-2.0-OpenSSH_9.6\r\n",),
     "telnet": (b"\xff\xfb\x01", b"\xff\xfd\x03"),
 }  # fmt: skip
-"""What clients say of their own accord when they do not know that TLS is expected."""
+"""What clients send first when they do not know that TLS is expected."""
 
 HELLO: Final = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03"
 
@@ -109,22 +109,22 @@ class RecogniseTests(SynchronousTestCase):
     """A peer is known by its first bytes."""
 
     def known(self, received: bytes, side: Side, port: int | None = None) -> Rule[Banner]:
-        """Who that is."""
-        plain = recognise_plaintext(received, side, port)
-        assert plain is not None, received
-        return plain
+        """The rule that matches."""
+        rule = recognise_plaintext(received, side, port)
+        assert rule is not None, received
+        return rule
 
-    def test_servers(self) -> None:
+    def test_each_server_is_known_by_its_greeting(self) -> None:
         """Each protocol that a server may speak is known by its greeting."""
         for name, greetings in SERVERS.items():
             for greeting in greetings:
                 self.assertIn(f" {name} ", self.known(greeting, Side.CLIENT).match.who, greeting)
 
-    def test_servers_among_themselves(self) -> None:
-        """A port for other XMPP servers has a name of its own in ``starttls=``."""
+    def test_xmpp_between_servers_has_its_own_starttls(self) -> None:
+        """A port for other XMPP servers has its own value of ``starttls=``."""
         self.assertIn("?starttls=xmpp-server ", self.known(FEDERATED, Side.CLIENT).diagnosis.remedy)
 
-    def test_clients(self) -> None:
+    def test_each_client_is_known_by_its_first_words(self) -> None:
         """Each protocol that a client may speak is known by its first words."""
         for name, openings in CLIENTS.items():
             for opening in openings:
@@ -132,8 +132,8 @@ class RecogniseTests(SynchronousTestCase):
                     f" {name} ", f"{self.known(opening, Side.SERVER).match.who} ", opening
                 )
 
-    def test_the_port_decides(self) -> None:
-        """``220`` alone is SMTP, except where FTP is at home."""
+    def test_the_port_decides_between_smtp_and_ftp(self) -> None:
+        """``220`` alone is SMTP, except on the ports of FTP."""
         for greeting in (b"220 hello\r\n", b"421 busy\r\n", b"554-no\r\n"):
             for port, name in (
                 (25, "SMTP"),
@@ -149,76 +149,78 @@ class RecogniseTests(SynchronousTestCase):
         self.assertIn(" SMTP ", self.known(b"220 x ESMTP\r\n", Side.CLIENT, 21).match.who)
         self.assertIn(" FTP ", self.known(b"220 ProFTPD\r\n", Side.CLIENT, 25).match.who)
 
-    def test_who_is_unknown(self) -> None:
-        """Silence, TLS and rubbish are nobody's."""
+    def test_unknown_bytes_are_no_protocol(self) -> None:
+        """No bytes, TLS and random bytes are no protocol in plain text."""
         for received in (b"", HELLO, b"\x15\x03\x03\x00\x02\x02\x28", b"\x99" * 64, b"hello\r\n"):
             for side in Side:
                 self.assertIsNone(recognise_plaintext(received, side, None))
 
     @given(st.binary(max_size=64), st.sampled_from(Side), st.none() | st.integers(0, 65535))
-    def test_any_bytes(self, received: bytes, side: Side, port: int | None) -> None:
-        """Whatever a peer sends, to look at it is no error."""
+    def test_any_bytes_can_be_looked_at(
+        self, received: bytes, side: Side, port: int | None
+    ) -> None:
+        """No bytes of a peer raise an exception."""
         recognise_plaintext(received, side, port)
         is_tls(received)
 
 
-class AdviceTests(SynchronousTestCase):
-    """What to do about it."""
+class RemedyTests(SynchronousTestCase):
+    """What to do about a peer in plain text."""
 
-    def test_it_names_the_place(self) -> None:
-        """Advice that holds a URL holds that of the place, when that is one of ours."""
-        plain = recognise_plaintext(SERVERS["SMTP"][0], Side.CLIENT, 1234)
-        assert plain is not None
+    def test_the_remedy_has_the_user_s_url(self) -> None:
+        """A remedy with a URL has the user's own URL, when the user gave one."""
+        rule = recognise_plaintext(SERVERS["SMTP"][0], Side.CLIENT, 1234)
+        assert rule is not None
         self.assertEqual(
-            remedy_at(plain.diagnosis, WHERE),
+            remedy_at(rule.diagnosis, WHERE),
             f"Use {WHERE}?starttls=smtp on this port, or implicit TLS on port 465",
         )
-        self.assertIn("Use tls://…?starttls=smtp", remedy_at(plain.diagnosis, "peer.example:1234"))
+        self.assertIn("Use tls://…?starttls=smtp", remedy_at(rule.diagnosis, "peer.example:1234"))
 
-    def test_everyone_gets_some(self) -> None:
-        """Each row says what to do, in a sentence that the message can go on from."""
+    def test_every_rule_has_a_remedy(self) -> None:
+        """Each rule says what to do, in a sentence without its full stop."""
         for side, rows in ((Side.CLIENT, SERVERS), (Side.SERVER, CLIENTS)):
             for examples in rows.values():
-                plain = recognise_plaintext(examples[0], side, None)
-                assert plain is not None
-                self.assertRegex(plain.diagnosis.remedy, r"\A[A-Z].{10,120}[^.!]\Z")
-                self.assertRegex(plain.match.who, r"\Aan? [A-Za-z0-9 ./-]+\Z")
+                rule = recognise_plaintext(examples[0], side, None)
+                assert rule is not None
+                self.assertRegex(rule.diagnosis.remedy, r"\A[A-Z].{10,120}[^.!]\Z")
+                self.assertRegex(rule.match.who, r"\Aan? [A-Za-z0-9 ./-]+\Z")
 
-    def test_every_server_has_a_way(self) -> None:
-        """More than 25 protocols of servers are known, each with a URL to use, or its own way."""
+    def test_every_server_s_remedy_says_how_to_connect(self) -> None:
+        """More than 25 protocols of servers are known, each with a URL or another way to use it."""
         self.assertGreater(len(SERVERS), 25)
         for name, greetings in SERVERS.items():
             for greeting in greetings:
-                plain = recognise_plaintext(greeting, Side.CLIENT, None)
-                assert plain is not None
+                rule = recognise_plaintext(greeting, Side.CLIENT, None)
+                assert rule is not None
                 way = r"tls://peer\.example:1234\?starttls=[\w-]+ on this port|tcp://|as a proxy"
-                self.assertRegex(remedy_at(plain.diagnosis, WHERE), way, name)
+                self.assertRegex(remedy_at(rule.diagnosis, WHERE), way, name)
 
-    def test_dialogues_that_there_are(self) -> None:
-        """No one is sent to a starttls= that is not there."""
+    def test_remedies_name_only_dialogues_that_exist(self) -> None:
+        """A remedy names no starttls= value that does not exist."""
         named = {
             found
             for greetings in SERVERS.values()
-            for plain in [recognise_plaintext(greetings[0], Side.CLIENT, None)]
-            if plain is not None
-            for found in re.findall("starttls=([a-z0-9]+)", plain.diagnosis.remedy)
+            for rule in [recognise_plaintext(greetings[0], Side.CLIENT, None)]
+            if rule is not None
+            for found in re.findall("starttls=([a-z0-9]+)", rule.diagnosis.remedy)
         }
         self.assertEqual(named - STARTTLS_PROTOCOLS.keys(), set())
         self.assertGreater(len(named), 15)
 
 
 class TLSTests(SynchronousTestCase):
-    """Whether it is TLS at all."""
+    """Whether bytes are TLS at all."""
 
-    def test_records(self) -> None:
-        """The four kinds of records are TLS, in any of its versions, from the first byte on."""
+    def test_every_kind_of_record_is_tls(self) -> None:
+        """Four kinds of records are TLS, in any version of it, from the first byte on."""
         for kind in (0x14, 0x15, 0x16, 0x17):
             for version in range(5):
                 self.assertTrue(is_tls(bytes((kind, 3, version, 0, 2))))
             self.assertTrue(is_tls(bytes((kind,))))
         self.assertTrue(is_tls(HELLO))
 
-    def test_anything_else(self) -> None:
-        """Other kinds, other versions and nothing are not."""
+    def test_other_bytes_are_not_tls(self) -> None:
+        """Other kinds of records, other versions and no bytes are not TLS."""
         for received in (b"", b"\x13\x03\x03", b"\x18\x03", b"\x16\x02\x00", b"\x16\x16", b"HTTP"):
             self.assertFalse(is_tls(received))

@@ -1,4 +1,4 @@
-"""Explanations: which line wins, what is added to it, and that any text will do."""
+"""Explanations: which line counts, what is added to it, and that any text has an answer."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from txtransport.errors import CAUSES, Diagnosis
 from txtransport.text import short_text
 
 
-class WinnerTests(SynchronousTestCase):
+class SeveralLinesTests(SynchronousTestCase):
     """Several known lines in one text."""
 
     def causes(self, text: str) -> list[str]:
-        """What a text comes to, the best first."""
-        return [one.diagnosis.cause for one in explain(text)]
+        """The causes that are found in a text, in order."""
+        return [known.diagnosis.cause for known in explain(text)]
 
-    def test_the_reason_wins(self) -> None:
-        """A line with the reason counts, and those that only say that it failed do not."""
+    def test_a_line_with_a_reason_beats_one_without(self) -> None:
+        """Lines that only say that something failed do not count beside one with the reason."""
         log = (
             "PHP Warning:  SSL operation failed with code 1. OpenSSL Error messages:\n"
             "error:0A000086:SSL routines::certificate verify failed\n"
@@ -32,19 +32,21 @@ class WinnerTests(SynchronousTestCase):
         )
         self.assertEqual(self.causes(log), ["wrong-name"])
 
-    def test_the_certificate_before_the_end(self) -> None:
-        """What explains most comes first, wherever it stands; the rest is told as well."""
+    def test_the_most_specific_line_comes_first(self) -> None:
+        """The most specific line comes first, wherever it is in the text; others follow."""
         log = "read ECONNRESET\nnpm ERR! code CERT_HAS_EXPIRED"
         self.assertEqual(self.causes(log), ["expired", "closed"])
 
-    def test_one_vague_line_is_enough(self) -> None:
-        """Where no line has a reason, the first of them is told, and the others are not."""
+    def test_one_vague_line_counts_where_no_line_has_a_reason(self) -> None:
+        """Where no line has a reason, one line is explained."""
         log = "ssl.SSLError: certificate verify failed\nFailed to enable crypto\n"
-        (one,) = explain(log)
-        self.assertEqual((one.words, one.diagnosis.cause), ("certificate verify failed", "other"))
+        (known,) = explain(log)
+        self.assertEqual(
+            (known.words, known.diagnosis.cause), ("certificate verify failed", "other")
+        )
 
-    def test_words_are_read_once(self) -> None:
-        """A long line is not told a second time for the short one that it holds."""
+    def test_no_words_count_for_two_lines(self) -> None:
+        """A short known line within a long one is not explained as well."""
         self.assertEqual(
             self.causes("self-signed certificate in certificate chain"), ["unknown-issuer"]
         )
@@ -52,32 +54,32 @@ class WinnerTests(SynchronousTestCase):
             self.causes("[SSL: NO_SHARED_CIPHER] no shared cipher"), ["no-common-cipher"]
         )
 
-    def test_a_code_without_words(self) -> None:
-        """A program that did not load OpenSSL's words is understood by the number."""
+    def test_a_code_without_words_is_explained(self) -> None:
+        """The error of a program that has not loaded OpenSSL's words is known by its number."""
         self.assertEqual(self.causes("error:0A00010B:lib(20)::reason(267)"), ["plaintext-peer"])
         self.assertEqual(self.causes("error:14094418"), ["peer-alert"])
 
-    def test_nothing_known(self) -> None:
-        """Other text, and none, is not explained."""
+    def test_a_text_without_known_lines_has_no_explanation(self) -> None:
+        """Other text and empty text are not explained."""
         for text in ("", " \n", "segmentation fault", "220 mx1 ESMTP", "tls", "HTTP request done"):
             self.assertEqual(explain(text), [], text)
 
-    def test_many(self) -> None:
-        """A log of everything there is comes to a few."""
+    def test_at_most_8_lines_are_explained(self) -> None:
+        """A log with every known line has 8 explanations."""
         log = "\n".join(line for _, _, line in known_lines())
         self.assertEqual(len(explain(log)), 8)
 
 
 class DetailTests(SynchronousTestCase):
-    """What the text itself adds."""
+    """What an explanation has besides the diagnosis of the table."""
 
-    def test_the_whole(self) -> None:
-        """An explanation has what the library's own errors have, and how the tool says it."""
-        (one,) = explain(
+    def test_an_explanation_has_diagnosis_names_and_the_tool_s_option(self) -> None:
+        """An explanation has a diagnosis like the library's own errors, and the tool's option."""
+        (known,) = explain(
             "x509: certificate is valid for a.example, b.example, not mail.example.com"
         )
         self.assertEqual(
-            one,
+            known,
             KnownLine(
                 "Go",
                 "certificate is valid for a.example, b.example, not mail.example.com",
@@ -95,8 +97,8 @@ class DetailTests(SynchronousTestCase):
             ),
         )
 
-    def test_names(self) -> None:
-        """The name that was asked for is found in each tool's way of telling it."""
+    def test_the_expected_name_is_found_in_each_tool_s_words(self) -> None:
+        """The name that was asked for is found in the words of each tool."""
         asked: set[str] = set()
         for _, cause, line in known_lines():
             if cause == "wrong-name":
@@ -111,35 +113,37 @@ class DetailTests(SynchronousTestCase):
         ):
             self.assertIn(f"asked for: {name}", asked)
 
-    def test_the_url_to_use(self) -> None:
-        """A port that begins in the clear is known, and the URL for it is written out."""
+    def test_a_port_that_begins_in_the_clear_gets_its_starttls_url(self) -> None:
+        """For a port that begins in the clear, the remedy has the whole URL to use."""
         for port, protocol in ((587, "smtp"), (25, "smtp"), (143, "imap"), (3389, "rdp")):
-            (one,) = explain(f"tls://mail.example.com:{port}: wrong version number")
+            (known,) = explain(f"tls://mail.example.com:{port}: wrong version number")
             url = f"tls://mail.example.com:{port}?starttls={protocol}"
-            self.assertTrue(one.diagnosis.remedy.startswith(f"Use {url}: "), one.diagnosis.remedy)
-            self.assertEqual(one.diagnosis.evidence, (f"at mail.example.com:{port}",))
+            self.assertTrue(
+                known.diagnosis.remedy.startswith(f"Use {url}: "), known.diagnosis.remedy
+            )
+            self.assertEqual(known.diagnosis.evidence, (f"at mail.example.com:{port}",))
 
     def test_no_url_where_it_would_be_a_guess(self) -> None:
-        """Neither another port nor another fault gets a URL."""
+        """No URL is given for another port, nor for another failure."""
         for text in ("tls://a.example:443: wrong version number",
                      "tls://a.example:587: certificate has expired"):  # fmt: skip
             self.assertNotIn("a.example", explain(text)[0].diagnosis.remedy)
 
-    def test_can_it_help_to_try_again(self) -> None:
-        """An end may pass, an expired certificate does not."""
+    def test_it_says_whether_trying_again_can_help(self) -> None:
+        """A reset may not happen again; an expired certificate stays expired."""
         self.assertFalse(explain("read ECONNRESET")[0].diagnosis.permanent)
         self.assertTrue(explain("CERT_HAS_EXPIRED")[0].diagnosis.permanent)
 
-    def test_each_cause_of_ours(self) -> None:
-        """Every cause that the library gives has a line of some other tool."""
+    def test_each_cause_of_the_library_has_a_known_line(self) -> None:
+        """For every cause of the library there is a line of some other tool."""
         self.assertEqual({*CAUSES} - {cause for _, cause, _ in known_lines()}, set())
 
 
-class TraceTests(SynchronousTestCase):
-    """What is told where no line is known."""
+class CluesTests(SynchronousTestCase):
+    """What is said about a text without a known line."""
 
-    def test_traces(self) -> None:
-        """Codes, places and the looks of it are better than nothing."""
+    def test_codes_hosts_and_the_tool_are_told(self) -> None:
+        """OpenSSL's codes, hosts with a port and the likely tool are told."""
         self.assertEqual(
             clues("PHP Warning: error:05800001 at a.example:587"),
             (
@@ -152,28 +156,28 @@ class TraceTests(SynchronousTestCase):
             clues("error:0A000086"), ("the code 0A000086 of OpenSSL: certificate verify failed",)
         )
 
-    def test_a_greeting(self) -> None:
-        """A user who pastes what a server said hears which server says so."""
-        (trace,) = clues("220 mx1.example.org ESMTP Postfix")
-        self.assertIn("a plain-text SMTP server", trace)
+    def test_a_pasted_greeting_names_the_server(self) -> None:
+        """A user who pastes a server's greeting reads which kind of server sends it."""
+        (clue,) = clues("220 mx1.example.org ESMTP Postfix")
+        self.assertIn("a plain-text SMTP server", clue)
 
-    def test_none(self) -> None:
-        """There may be none."""
+    def test_a_text_without_clues_has_none(self) -> None:
+        """A text with nothing known in it has no clues."""
         self.assertEqual(clues("it does not work"), ())
 
 
 class AnyTextTests(SynchronousTestCase):
-    """Texts of strangers."""
+    """Untrusted text."""
 
     def check(self, text: str) -> None:
-        """Whatever it is, what is said about it is bounded and printable."""
+        """What is said about the text is bounded and printable."""
         found = explain(text)
         self.assertLessEqual(len(found), 8)
         said = [
             words
-            for one in found
-            for words in (one.tool, one.words, one.in_tool, one.diagnosis.summary,
-                          one.diagnosis.remedy, *one.diagnosis.evidence)
+            for known in found
+            for words in (known.tool, known.words, known.in_tool, known.diagnosis.summary,
+                          known.diagnosis.remedy, *known.diagnosis.evidence)
         ]  # fmt: skip
         said += clues(text)
         for words in said:
@@ -181,29 +185,31 @@ class AnyTextTests(SynchronousTestCase):
             self.assertLess(len(words), 2000)
 
     @given(st.text())
-    def test_any_text(self, text: str) -> None:
-        """Any text has an answer."""
+    def test_any_text_has_a_printable_answer(self, text: str) -> None:
+        """No text raises an exception or has an answer that is not fit for a terminal."""
         self.check(text)
 
     @given(st.lists(st.sampled_from([line for _, _, line in known_lines()]), max_size=3),
            st.text(max_size=20))  # fmt: skip
-    def test_known_lines_in_any_text(self, lines: list[str], between: str) -> None:
-        """So has any text with known lines in it."""
+    def test_known_lines_in_any_text_have_a_printable_answer(
+        self, lines: list[str], between: str
+    ) -> None:
+        """The same holds for known lines with any text between them."""
         self.check(between.join(lines))
         self.check(f"certificate is valid for {between}, not {between}\x1b[31m")
 
-    def test_half_a_pair(self) -> None:
-        """Characters that cannot be written down are escaped."""
+    def test_lone_surrogates_are_escaped(self) -> None:
+        """Half a surrogate pair, which cannot be encoded, is escaped."""
         self.check("\ud800 certificate verify failed \udcff tls://h:587")
         self.assertEqual(short_text("\x1b[0m\ud800\n"), "\\x1b[0m\\ud800\\n")
 
-    def test_much_text(self) -> None:
-        """What stands behind the bound is not read."""
+    def test_text_beyond_the_bound_is_ignored(self) -> None:
+        """A known line behind MAX_TEXT characters is not found."""
         self.assertEqual(explain("x" * MAX_TEXT + " certificate has expired"), [])
         self.assertEqual(len(short_text("x" * 1000)), 201)
 
-    def test_hostile_text(self) -> None:
-        """64 KiB that are made to be slow are answered in the time of 64 KiB of anything."""
+    def test_text_made_to_be_slow_is_searched_in_time(self) -> None:
+        """64 Ki characters that are chosen to make patterns slow are searched in 5 seconds."""
         for seed in (
             "certificate is valid for ", "x509: ", "the certificate of ", "host: a", "1.1:",
             "in .php", "peer certificate cn=''", "could not read a", "error:0A00010B", "routines:",

@@ -1,4 +1,4 @@
-"""The tables of handshake failures: what happened, by OpenSSL's reason and by the peer's alert."""
+"""The tables of handshake failures, by OpenSSL's reason and by the peer's alert."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from txtransport.errors import CAUSES, FAULTS
 
 
 class TableTests(SynchronousTestCase):
-    """The rules fit the errors that are made of them."""
+    """The rules fit the errors that are made from them."""
 
     def test_causes_are_known(self) -> None:
         """A program can tell failures apart by the documented causes alone."""
@@ -18,21 +18,21 @@ class TableTests(SynchronousTestCase):
             self.assertIn(rule.diagnosis.cause, CAUSES)
 
     def test_alerts_are_known(self) -> None:
-        """A rule is for an alert that there is."""
+        """Each rule is for an alert that exists."""
         self.assertEqual(set(OF_ALERT) - {alert.number for alert in ALERTS}, set())
 
     def test_every_rule_has_a_remedy(self) -> None:
-        """A user who reads what happened also reads what to do, in whole sentences."""
+        """A user who reads what happened also reads what to do, in a whole sentence."""
         for rule in (*REASON_RULES, *ALERT_RULES):
             self.assertRegex(rule.diagnosis.remedy, r"\A[A-Z].{10,}[^.!]\Z")
 
-    def test_every_fault_is_someone_s(self) -> None:
-        """Whose fault a failure is, is one of the documented words."""
+    def test_every_fault_is_a_documented_word(self) -> None:
+        """A program can tell from documented words whose fault a failure is."""
         faults = {rule.diagnosis.fault for rule in (*REASON_RULES, *ALERT_RULES)}
         self.assertEqual(faults - set(FAULTS), set())
 
     def test_summaries_end_a_sentence(self) -> None:
-        """What happened follows the endpoint, and the remedy follows what happened."""
+        """A summary can follow the endpoint, and a remedy can follow the summary."""
         for rule in (*REASON_RULES, *ALERT_RULES):
             self.assertRegex(rule.diagnosis.summary, r"\A[a-z].{10,}[^.!]\Z")
             self.assertTrue(rule.diagnosis.permanent)

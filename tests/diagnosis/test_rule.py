@@ -15,15 +15,15 @@ class RuleTests(SynchronousTestCase):
     """How tables of rules are read."""
 
     def test_the_first_rule_that_fits_counts(self) -> None:
-        """A table puts the most telling rule first."""
+        """Where several rules fit, the one that stands first in the table is found."""
         self.assertIs(first_match((NARROW, WIDE), "abcd".startswith), NARROW)
         self.assertIs(first_match((NARROW, WIDE), "axyz".startswith), WIDE)
 
-    def test_no_rule_fits(self) -> None:
-        """What no rule knows is None, and no guess."""
+    def test_where_no_rule_fits_there_is_none(self) -> None:
+        """A failure that no rule fits gives None, and no guess."""
         self.assertIsNone(first_match((NARROW, WIDE), "b".startswith))
         self.assertIsNone(first_match((), "b".startswith))
 
-    def test_a_table_as_a_mapping(self) -> None:
-        """Where matches are compared for equality, a table is looked up and not searched."""
+    def test_a_table_can_be_read_as_a_mapping(self) -> None:
+        """Where matches are compared for equality, each diagnosis is found by its match."""
         self.assertEqual(indexed((NARROW, WIDE)), {"abc": NARROW.diagnosis, "a": WIDE.diagnosis})

@@ -1,4 +1,4 @@
-"""The tables of certificate failures: what is wrong, by cause and by OpenSSL's number."""
+"""The tables of certificate failures, by cause and by OpenSSL's number."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from txtransport.diagnosis.x509_errors import (
 )
 from txtransport.errors import CAUSES, FAULTS
 
-PLACE = "http://ca.example/issuer.crt"
+ISSUER_URL = "http://ca.example/issuer.crt"
 
 
 class TableTests(SynchronousTestCase):
-    """The rules fit the errors that are made of them."""
+    """The rules fit the errors that are made from them."""
 
     def test_causes_are_known(self) -> None:
         """A program can tell refusals apart by the documented causes alone."""
@@ -30,7 +30,7 @@ class TableTests(SynchronousTestCase):
             self.assertEqual(rule.diagnosis.cause, rule.match)
 
     def test_every_rule_has_a_remedy(self) -> None:
-        """A user who reads what is wrong also reads what to do, in whole sentences."""
+        """A user who reads what is wrong also reads what to do, in a whole sentence."""
         for rule in (*CAUSE_RULES, *X509_RULES):
             self.assertRegex(rule.diagnosis.remedy, r"\A[A-Z].{10,}[^.!]\Z")
 
@@ -39,8 +39,8 @@ class TableTests(SynchronousTestCase):
         for rule in (*CAUSE_RULES, *X509_RULES):
             self.assertRegex(rule.diagnosis.summary, r"\A[a-z].{9,}[^.!]\Z")
 
-    def test_every_fault_is_someone_s(self) -> None:
-        """Whose fault a refusal is, is one of the documented words."""
+    def test_every_fault_is_a_documented_word(self) -> None:
+        """A program can tell from documented words whose fault a refusal is."""
         faults = {rule.diagnosis.fault for rule in (*CAUSE_RULES, *X509_RULES)}
         self.assertEqual(faults - set(FAULTS), set())
 
@@ -51,31 +51,31 @@ class TableTests(SynchronousTestCase):
 
 
 class LookUpTests(SynchronousTestCase):
-    """What OpenSSL's number and the place in the chain come to."""
+    """What a number of OpenSSL, and the place in the chain, lead to."""
 
-    def test_a_number_without_a_rule(self) -> None:
-        """A number of a newer OpenSSL is named, and blamed on the peer."""
+    def test_a_number_without_a_rule_is_named(self) -> None:
+        """A number that only a newer OpenSSL has is named in the text."""
         found = diagnosis_of_x509(9999)
         self.assertEqual((found.cause, found.fault, found.remedy), ("other", "peer", ""))
         self.assertIn("9999", found.summary)
 
-    def test_an_authority_that_expired(self) -> None:
+    def test_an_expired_authority_has_its_own_remedy(self) -> None:
         """The remedy for an expired authority is not the one for an expired leaf."""
         expired = diagnosis_of_x509(10)
         self.assertEqual(diagnosis_at_depth(expired, 10, 0, None), expired)
         above = diagnosis_at_depth(expired, 10, 1, None)
         self.assertIn("authority must be renewed", above.remedy)
 
-    def test_an_intermediate_that_the_peer_did_not_send(self) -> None:
-        """Where the certificate says where its issuer's is, so does the remedy."""
+    def test_the_remedy_for_a_missing_intermediate_has_its_url(self) -> None:
+        """If the certificate has the URL of its issuer's, the remedy has it as well."""
         for code in (20, 21):
             missing = diagnosis_of_x509(code)
             self.assertEqual(diagnosis_at_depth(missing, code, 0, None), missing)
-            found = diagnosis_at_depth(missing, code, 0, PLACE)
+            found = diagnosis_at_depth(missing, code, 0, ISSUER_URL)
             self.assertEqual(found.fault, "peer")
-            self.assertIn(PLACE, found.remedy)
+            self.assertIn(ISSUER_URL, found.remedy)
 
-    def test_another_problem_of_a_certificate_that_names_its_issuer(self) -> None:
-        """Where the issuer's certificate is to be had helps no one whose clock is wrong."""
+    def test_the_issuer_s_url_is_told_only_when_the_issuer_is_missing(self) -> None:
+        """For another problem, such as a wrong clock, the remedy has no such URL."""
         early = OF_CAUSE["not-yet-valid"]
-        self.assertEqual(diagnosis_at_depth(early, 9, 0, PLACE), early)
+        self.assertEqual(diagnosis_at_depth(early, 9, 0, ISSUER_URL), early)

@@ -21,7 +21,7 @@ from txtransport.errors import FAULTS, TLSNotOffered
 class TableTests(SynchronousTestCase):
     """Twisted's errors, as values."""
 
-    def test_causes(self) -> None:
+    def test_each_error_has_the_cause_that_a_reader_would_name(self) -> None:
         """Each error comes to the cause that a reader would name."""
         causes = [
             (twisted.DNSLookupError("no"), "no-such-name"),
@@ -53,7 +53,7 @@ class TableTests(SynchronousTestCase):
         for error, cause in causes:
             self.assertEqual(diagnosis_of(error).cause, cause, error)
 
-    def test_rows_are_complete(self) -> None:
+    def test_every_rule_has_a_fault_a_summary_and_a_remedy(self) -> None:
         """A row names someone, says what happened and, where there is a way, what to do."""
         for row in ROWS:
             self.assertIn(row.diagnosis.fault, FAULTS)
@@ -65,24 +65,24 @@ class TableTests(SynchronousTestCase):
                 row.diagnosis.remedy or row.diagnosis.cause in ("closed", "aborted", "cancelled")
             )
 
-    def test_ours_explain_themselves(self) -> None:
+    def test_our_own_errors_keep_their_diagnosis(self) -> None:
         """An error of txtransport's own keeps the diagnosis that it has."""
         error = TLSNotOffered(b"500 what?")
         self.assertEqual(diagnosis_of(error, "elsewhere"), error.diagnosis)
 
-    def test_the_place_is_told(self) -> None:
+    def test_the_summary_begins_with_the_endpoint(self) -> None:
         """The summary says where, and the evidence keeps Twisted's own words."""
         found = diagnosis_of(twisted.ConnectionLost(), "tls://here:1")
         self.assertTrue(found.summary.startswith("tls://here:1: "))
         self.assertIn("ConnectionLost: Connection to the other side", found.evidence[0])
 
-    def test_a_strangers_text_is_escaped(self) -> None:
+    def test_untrusted_text_is_escaped_and_bounded(self) -> None:
         """What an error quotes cannot move the cursor, nor is it ever too long."""
         for text in ("\x1b[2J", "\u202eabc"):
             self.assertTrue(diagnosis_of(ValueError(text)).summary.isprintable())
         self.assertLess(len(diagnosis_of(ValueError("x" * 10000)).summary), 300)
 
-    def test_an_error_without_words(self) -> None:
+    def test_an_error_without_text_is_named_by_its_class(self) -> None:
         """An error that cannot even be written is told by its kind."""
 
         class Speechless(Exception):
@@ -92,7 +92,7 @@ class TableTests(SynchronousTestCase):
         self.assertIn("Speechless", diagnosis_of(Speechless()).summary)
 
 
-class RealTests(LoopbackTestCase):
+class SystemErrorTests(LoopbackTestCase):
     """Twisted's errors, as they come from the system."""
 
     async def cause(self, url: str, **options: Any) -> str:
@@ -104,27 +104,27 @@ class RealTests(LoopbackTestCase):
             return diagnosis_of(error).cause
         return "none: it is connected"
 
-    async def test_no_one_there(self) -> None:
+    async def test_a_port_without_a_listener_refuses(self) -> None:
         """A port at which no one listens refuses."""
         self.assertEqual(await self.cause(f"tcp://127.0.0.1:{self.free_port()}"), "refused")
 
-    async def test_no_such_socket(self) -> None:
+    async def test_a_missing_local_socket_is_named(self) -> None:
         """A path that is not there is named as that."""
         self.assertEqual(await self.cause(f"unix://{self.socket_path()}"), "no-such-socket")
 
-    async def test_no_such_name(self) -> None:
+    async def test_a_name_without_an_address_is_named(self) -> None:
         """A name without an address has none."""
         self.resolving()
         self.assertEqual(await self.cause("tcp://nowhere.example:1"), "no-such-name")
 
-    async def test_a_taken_port(self) -> None:
+    async def test_a_port_in_use_is_taken(self) -> None:
         """A port where someone listens already is taken."""
         port = await self.listening("tcp://127.0.0.1:0", Recorders())
         with self.assertRaises(twisted.CannotListenError) as caught:
             await txtransport.server(self.reactor, f"tcp://127.0.0.1:{port}").listen(Factory())
         self.assertEqual(diagnosis_of(caught.exception).cause, "port-taken")
 
-    async def test_a_reset(self) -> None:
+    async def test_a_reset_connection_was_cut_off(self) -> None:
         """A connection that the peer resets was cut off."""
         server = socket.create_server(("127.0.0.1", 0))
         self.addCleanup(server.close)

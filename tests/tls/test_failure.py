@@ -1,11 +1,11 @@
-"""Failures explain themselves: what happened, whose doing it was, and what to do."""
+"""Errors of failed handshakes say what happened, whose fault it is, and what to do."""
 
 from __future__ import annotations
 
 import re
 import socket
 from datetime import datetime, timezone
-from typing import Any, Final
+from typing import Final
 
 from cryptography import x509
 from hypothesis import example, given, settings
@@ -22,7 +22,7 @@ from txtransport.diagnosis.alerts import ALERTS
 from txtransport.diagnosis.openssl_errors import OF_REASON
 from txtransport.errors import CAUSES, FAULTS, HandshakeFailed
 from txtransport.testing.devcert import Authority, Issued, self_signed
-from txtransport.tls.connection import CLOSE_NOTIFY, MAX_FIRST_BYTES
+from txtransport.tls.connection import CLOSE_NOTIFY, MAX_FIRST_BYTES, TLSConnection
 from txtransport.tls.failure import FailedConnection, handshake_failure, late_failure, timeout_hint
 from txtransport.tls.verification import verify_after_handshake
 
@@ -33,39 +33,46 @@ NUMBERS: Final = {alert.name: alert.number for alert in ALERTS}
 
 
 def ssl_error(reason: str) -> SSL.Error:
-    """OpenSSL's error of that reason, as pyOpenSSL raises it."""
+    """OpenSSL's error with that reason, as pyOpenSSL raises it."""
     return SSL.Error([("SSL routines", "", "an earlier one"), ("SSL routines", "", reason)])
 
 
-def attempt(error: BaseException, received: bytes = b"", **facts: Any) -> FailedConnection:
-    """A client's attempt that ended so."""
-    given_ = {"where": WHERE, "side": Side.CLIENT, "port": None, "connection": None, **facts}
-    return FailedConnection(error=error, received=received, **given_)
+def failed(
+    error: BaseException,
+    received: bytes = b"",
+    *,
+    side: Side = Side.CLIENT,
+    port: int | None = None,
+    connection: TLSConnection | None = None,
+    is_upgrade: bool = False,
+) -> FailedConnection:
+    """A connection that failed with that error; a client's unless the test says otherwise."""
+    return FailedConnection(WHERE, side, port, received, error, connection, is_upgrade)
 
 
 def record(number: int) -> bytes:
-    """A fatal alert, as it goes over the wire."""
+    """The record of a fatal alert."""
     return bytes((0x15, 3, 3, 0, 2, 2, number))
 
 
-def told(number: int, policy: TLSPolicy | None = None) -> HandshakeFailed:
-    """What a client is told whose hello is answered with that alert."""
+def error_after_alert(number: int, policy: TLSPolicy | None = None) -> HandshakeFailed:
+    """The error of a client whose ClientHello is answered with that alert."""
     end = arranged(policy).client
     end.hear(b"")
     end.hear(record(number))
     return end.explained()
 
 
-def _alone(issued: Issued) -> bytes:
-    """A key and its certificate, without the authorities between."""
+def _without_intermediates(issued: Issued) -> bytes:
+    """A PEM file of a key and its certificate, without the authorities above it."""
     return Issued(issued.certificate, issued.key).pem
 
 
 class DiagnosisTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
-    def well_said(self, error: HandshakeFailed) -> HandshakeFailed:
-        """The error has what every one has."""
+    def checked(self, error: HandshakeFailed) -> HandshakeFailed:
+        """The same error, after what must hold for every error has been asserted."""
         self.assertIn(error.cause, CAUSES)
         self.assertLess(len(str(error)), LONGEST_MESSAGE)
         self.assertTrue(str(error).isprintable(), str(error))
@@ -79,11 +86,11 @@ class DiagnosisTestCase(SynchronousTestCase):
 
 
 class CertificateTests(DiagnosisTestCase):
-    """A certificate that was refused."""
+    """The errors for refused certificates."""
 
-    def test_it_is_described(self) -> None:
-        """Who it is of, who issued it, for whom and when: all that is needed to find it."""
-        error = self.well_said(meet(client(peer_name="other.example")).client.explained())
+    def test_a_refused_certificate_is_described(self) -> None:
+        """Subject, issuer, names and dates are in the message: enough to find the certificate."""
+        error = self.checked(meet(client(peer_name="other.example")).client.explained())
         for fact in (
             f"tls://{NAME}: the peer's certificate was refused",
             "it is for localhost, good.example, *.wild.example, 127.0.0.1, ::1",
@@ -99,88 +106,88 @@ class CertificateTests(DiagnosisTestCase):
         self.assertTrue(str(error).endswith(error.remedy))
 
     def test_openssl_s_number_is_told(self) -> None:
-        """X.509's number is there for those who search for it."""
+        """A user can search for OpenSSL's number of the error."""
         foreign = certificates.issued("foreign.pem", NAME, by=Authority.create("a stranger"))
-        error = self.well_said(meet(None, server(local_cert=foreign)).client.explained())
+        error = self.checked(meet(None, server(local_cert=foreign)).client.explained())
         self.assertIn("X509 error 20", str(error))
         self.assertIn("cafile=FILE", error.remedy)
 
     def test_an_authority_is_told_from_the_leaf(self) -> None:
-        """When it is not the leaf that is bad, the message says which one is."""
+        """When an authority's certificate is refused and not the leaf, the message says so."""
         root = Authority.create("a stranger")
         path = certificates.written("shown.pem", root.issue(NAME).pem + root.pem)
-        error = self.well_said(meet(None, server(local_cert=path)).client.explained())
+        error = self.checked(meet(None, server(local_cert=path)).client.explained())
         self.assertIn("certificate (an authority, depth 1) was refused", str(error))
         self.assertIn("subject 'CN=a stranger'", str(error))
 
-    def test_a_server_speaks_of_its_client(self) -> None:
-        """On a server it is the client's certificate that was refused."""
-        own = certificates.written("client.pem", self_signed("x", purpose="client").pem)
+    def test_a_server_names_the_client_s_certificate(self) -> None:
+        """On a server the message calls the refused certificate the client's."""
+        path = certificates.written("client.pem", self_signed("x", purpose="client").pem)
         asking = server(verify_peer=Verify.YES, cafile=certificates.cafile())
-        meeting = meet(client(local_cert=own), asking)
-        error = self.well_said(meeting.server.explained())
+        meeting = meet(client(local_cert=path), asking)
+        error = self.checked(meeting.server.explained())
         self.assertIn("the client's certificate was refused", str(error))
 
-    def test_one_that_cannot_be_described(self) -> None:
-        """A certificate in the wrong characters is refused in right ones."""
+    def test_unreadable_names_are_told_as_unreadable(self) -> None:
+        """A certificate whose names cannot be decoded is refused with a readable message."""
         path = certificates.written("mislabelled.pem", certificates.mislabelled().pem)
-        error = self.well_said(meet(None, server(local_cert=path)).client.explained())
+        error = self.checked(meet(None, server(local_cert=path)).client.explained())
         self.assertEqual(error.cause, "self-signed")
         self.assertIn("subject unreadable, issuer unreadable", str(error))
 
-    def test_a_missing_intermediate(self) -> None:
-        """Where the leaf says where its issuer is to be had, the peer has forgotten to send it."""
-        place = "http://ca.example/between.crt"
+    def test_the_remedy_for_a_missing_intermediate_has_its_url(self) -> None:
+        """If the leaf has the URL of its issuer's certificate, the peer should have sent that."""
+        url = "http://ca.example/between.crt"
         between = certificates.authority().intermediate()
-        leaf = between.issue(NAME, issuer_place=place)
-        alone = certificates.written("alone.pem", _alone(leaf))
-        error = self.well_said(meet(client(), server(local_cert=alone)).client.explained())
+        leaf = between.issue(NAME, issuer_place=url)
+        alone = certificates.written("alone.pem", _without_intermediates(leaf))
+        error = self.checked(meet(client(), server(local_cert=alone)).client.explained())
         self.assertEqual((error.cause, error.fault), ("unknown-issuer", "peer"))
-        self.assertIn(place, error.remedy)
-        nowhere = certificates.written("nowhere.pem", _alone(between.issue(NAME)))
-        error = self.well_said(meet(client(), server(local_cert=nowhere)).client.explained())
+        self.assertIn(url, error.remedy)
+        nowhere = certificates.written("nowhere.pem", _without_intermediates(between.issue(NAME)))
+        error = self.checked(meet(client(), server(local_cert=nowhere)).client.explained())
         self.assertEqual((error.cause, error.fault), ("unknown-issuer", "ours"))
         self.assertIn("cafile", error.remedy)
 
-    def test_what_was_seen(self) -> None:
-        """The evidence has what was asked, every certificate, and what is held against them."""
+    def test_the_evidence_has_names_protocols_and_certificates(self) -> None:
+        """The evidence has what was asked for, each certificate, and what is wrong with it."""
         error = meet(client(peer_name="other.example", alpn_protocols=("h2",))).client.explained()
-        evidence = "\n".join(self.well_said(error).evidence)
+        evidence = "\n".join(self.checked(error).evidence)
         for fact in ("asked for the name b'other.example' (SNI)", "'h2' (ALPN)", "certificate 0:",
                      "certificate 1:", "against certificate 0: it is for localhost",
                      "\\x16\\x03"):  # fmt: skip
             self.assertIn(fact, evidence)
 
-    def test_the_time(self) -> None:
-        """Where dates decide, the time that is taken for now is told: the clock may be wrong."""
+    def test_the_present_time_is_told_where_dates_decide(self) -> None:
+        """An error about dates has the present time of this machine, whose clock may be wrong."""
         past = datetime(2020, 1, 1, tzinfo=timezone.utc)
         old = certificates.issued(
             "old-time.pem", NAME, not_before=past, not_after=past.replace(day=2)
         )
-        error = self.well_said(meet(client(), server(local_cert=old)).client.explained())
+        error = self.checked(meet(client(), server(local_cert=old)).client.explained())
         self.assertIn(f"now it is {datetime.now(timezone.utc):%Y-}", str(error))
 
-    def test_a_certificate_that_swears(self) -> None:
-        """What a stranger wrote into a certificate is escaped and bounded."""
+    def test_hostile_text_in_a_certificate_is_escaped(self) -> None:
+        """Names in an untrusted certificate are escaped, and their number is bounded."""
         names = [x509.DNSName(f"{'x' * 200}\n\x1b[2J{number}") for number in range(500)]
         loud = certificates.issued("loud.pem", common_name="\r\n\x1b[2J", alternative_names=names)
-        self.well_said(meet(None, server(local_cert=loud)).client.explained())
+        self.checked(meet(None, server(local_cert=loud)).client.explained())
 
-    def test_no_certificate_at_all(self) -> None:
-        """A peer without any certificate is told without describing one."""
+    def test_a_missing_certificate_is_told(self) -> None:
+        """The error for a peer without any certificate describes none."""
         end = arranged().client
         verify_after_handshake(end.conversation)
         end.error = ssl_error("the peer is not acceptable")
-        error = self.well_said(end.explained())
+        error = self.checked(end.explained())
         self.assertEqual(error.cause, "other")
         self.assertIn("refused: the peer showed no certificate at all", str(error))
 
 
 class PlaintextTests(DiagnosisTestCase):
-    """Peers that do not speak TLS."""
+    """The errors for peers that do not speak TLS."""
 
-    def test_servers_that_do_not_speak_tls(self) -> None:
-        """Each protocol that answers a ClientHello is called by its name, with what it said."""
+    def test_a_server_in_plain_text_is_named(self) -> None:
+        """A server that answers in another protocol is named, and its first bytes are quoted."""
         for name, greetings in SERVERS.items():
             for greeting in greetings:
                 end = arranged().client
@@ -188,28 +195,28 @@ class PlaintextTests(DiagnosisTestCase):
                 end.hear(greeting)
                 if end.error is None:  # Fewer than five bytes: OpenSSL waits for more.
                     end.error = SSL.SysCallError(-1, "Unexpected EOF")
-                error = self.well_said(end.explained())
+                error = self.checked(end.explained())
                 self.assertEqual((error.cause, error.permanent), ("plaintext-peer", True))
                 self.assertIn(f" {name} ", str(error))
                 self.assertIn(repr(greeting[:20])[:-1], str(error))
                 self.assertEqual(error.received, greeting[:64])
 
-    def test_clients_that_do_not_speak_tls(self) -> None:
-        """So is each client at a server."""
+    def test_a_client_in_plain_text_is_named(self) -> None:
+        """A client that begins in another protocol is named."""
         for name, openings in CLIENTS.items():
             for opening in openings:
                 end = arranged().server
                 end.hear(opening)
                 if end.error is None:
                     end.error = SSL.SysCallError(-1, "Unexpected EOF")
-                error = self.well_said(end.explained())
+                error = self.checked(end.explained())
                 self.assertEqual(error.cause, "plaintext-peer")
                 self.assertRegex(str(error), rf" {re.escape(name)}[ :]")
 
-    def test_a_url_is_given(self) -> None:
-        """Who dialled a mail server's plain port gets the URL that works."""
+    def test_the_error_has_the_url_that_works(self) -> None:
+        """For a mail server's port without TLS, the message has the URL to use instead."""
         greeting = b"220 mx1.example.org ESMTP Postfix\r\n"
-        error = handshake_failure(attempt(ssl_error("wrong version number"), greeting, port=587))
+        error = handshake_failure(failed(ssl_error("wrong version number"), greeting, port=587))
         self.assertEqual(
             str(error),
             f"{WHERE}: expected a TLS handshake, but the peer is a plain-text SMTP server: it sent "
@@ -217,205 +224,205 @@ class PlaintextTests(DiagnosisTestCase):
             "port 465",
         )
 
-    def test_nobody_knows_them(self) -> None:
-        """Bytes of no protocol that is known are shown, and the port is doubted."""
+    def test_unknown_plain_text_is_quoted(self) -> None:
+        """Bytes of no known protocol are quoted, with the question whether the port is right."""
         for side, peer in ((Side.CLIENT, "server"), (Side.SERVER, "client")):
             error = handshake_failure(
-                attempt(ssl_error("wrong version number"), b"\x99" * 64, side=side)
+                failed(ssl_error("wrong version number"), b"\x99" * 64, side=side)
             )
-            self.well_said(error)
+            self.checked(error)
             self.assertEqual(error.cause, "plaintext-peer")
             self.assertIn(f"but the {peer} does not speak it: it sent b'\\x99", str(error))
             self.assertIn("right port", error.remedy)
 
-    def test_where_tls_was_to_begin(self) -> None:
-        """After the go-ahead for TLS, plain text is an attack or a fault, and not a wrong port."""
+    def test_plain_text_after_the_go_ahead_is_blamed_on_someone_between(self) -> None:
+        """After the go-ahead for TLS, plain text is an attack or a bug, not a wrong port."""
         for side, peer in ((Side.CLIENT, "server"), (Side.SERVER, "client")):
             error = handshake_failure(
-                attempt(
-                    ssl_error("wrong version number"), b"250 ok\r\n", side=side, is_upgrade=True
-                )
+                failed(ssl_error("wrong version number"), b"250 ok\r\n", side=side, is_upgrade=True)
             )
-            self.well_said(error)
+            self.checked(error)
             self.assertEqual(error.cause, "plaintext-peer")
             self.assertIn(f"the {peer} sent plain text b'250 ok\\r\\n' where", str(error))
             self.assertIn("None of it was delivered", error.remedy)
 
-    def test_bytes_that_are_tls(self) -> None:
+    def test_tls_of_an_unknown_version_is_not_plain_text(self) -> None:
         """TLS of a version that OpenSSL does not have is not taken for plain text."""
         error = handshake_failure(
-            attempt(ssl_error("wrong version number"), b"\x16\x03\x09\x00\x05hello")
+            failed(ssl_error("wrong version number"), b"\x16\x03\x09\x00\x05hello")
         )
-        self.assertEqual(self.well_said(error).cause, "no-common-version")
+        self.assertEqual(self.checked(error).cause, "no-common-version")
 
 
 class AlertTests(DiagnosisTestCase):
-    """What the peer says when it ends a handshake."""
+    """The errors for alerts by which a peer ends a handshake."""
 
-    def test_each_alert_is_told(self) -> None:
-        """Whatever alert answers a hello, its name and number are in the message."""
+    def test_each_alert_is_told_with_name_and_number(self) -> None:
+        """The name and the number of the peer's alert are in the message."""
         for alert in ALERTS:
             if alert.number not in (0, 90):
-                error = self.well_said(told(alert.number))
+                error = self.checked(error_after_alert(alert.number))
                 self.assertIn(f"the alert {alert.name!r} ({alert.number})", str(error))
                 self.assertIs(error.permanent, alert.number != 80)
 
-    def test_the_words_of_both_openssls(self) -> None:
-        """OpenSSL 3 and 4 word alerts differently, and come to the same."""
+    def test_alerts_are_read_in_the_words_of_openssl_3_and_4(self) -> None:
+        """OpenSSL 3 and 4 have different words for an alert; the error is the same."""
         for words in ("sslv3 alert", "tls alert", "tlsv1 alert", "tlsv13 alert"):
             for name, number in NUMBERS.items():
-                error = handshake_failure(attempt(ssl_error(f"{words} {name}")))
+                error = handshake_failure(failed(ssl_error(f"{words} {name}")))
                 if number:
                     self.assertIn(f"({number})", str(error))
 
-    def test_causes(self) -> None:
-        """Alerts that mean the same as a diagnosis of our own have its cause."""
+    def test_an_alert_has_the_cause_of_what_it_means(self) -> None:
+        """An alert has the same cause as our own diagnosis of the same problem."""
         for number, cause in (
             (40, "no-common-cipher"), (70, "no-common-version"), (71, "no-common-cipher"),
             (80, "peer-alert"), (112, "peer-alert"), (116, "client-certificate-required"),
             (120, "no-common-protocol"), (47, "peer-alert"), (48, "client-certificate-required"),
         ):  # fmt: skip
-            self.assertEqual(told(number).cause, cause, number)
+            self.assertEqual(error_after_alert(number).cause, cause, number)
 
-    def test_a_refused_certificate_of_ours(self) -> None:
-        """An alert about certificates is about ours, or about there being none."""
+    def test_an_alert_about_certificates_is_about_ours(self) -> None:
+        """An alert about certificates means ours or, if we have none, that one is missing."""
         ours = client(local_cert=certificates.client())
         for number in (42, 43, 44, 45, 46, 48):
-            without, having = told(number), told(number, ours)
+            without, having = error_after_alert(number), error_after_alert(number, ours)
             self.assertEqual(without.cause, "client-certificate-required")
             self.assertIn("local_cert=FILE", without.remedy)
             self.assertEqual(having.cause, "peer-alert")
             self.assertIn("the peer refused our certificate", str(having))
             self.assertIn("authority of local_cert", having.remedy)
 
-    def test_a_server_s_certificate_that_is_refused(self) -> None:
-        """A server hears what its client held against it."""
+    def test_a_server_is_told_why_a_client_refused_it(self) -> None:
+        """A server's error names the alert by which its client refused the certificate."""
         meeting = meet(TLSPolicy(peer_name=NAME))
-        error = self.well_said(meeting.server.explained())
+        error = self.checked(meeting.server.explained())
         self.assertEqual(error.cause, "peer-alert")
         self.assertIn("the client refused our certificate", str(error))
         self.assertIn("'unknown ca' (48)", str(error))
 
-    def test_a_server_whose_name_is_refused(self) -> None:
-        """A name check that fails in a callback arrives as an internal error, and that is told."""
+    def test_an_internal_error_may_be_a_refused_name(self) -> None:
+        """A client whose name check fails sends "internal error"; the remedy says so."""
         error = meet(client(peer_name="other.example")).server.explained()
-        self.well_said(error)
+        self.checked(error)
         self.assertIn("'internal error' (80)", str(error))
         self.assertIn("check of our name", error.remedy)
 
-    def test_alpn_of_twisted(self) -> None:
-        """An internal error after an offer of protocols may be Twisted's answer to it."""
-        self.assertIn("without alpn_protocols", told(80, client(alpn_protocols="h2")).remedy)
-        self.assertNotIn("alpn_protocols", told(80).remedy)
+    def test_an_internal_error_may_be_twisted_s_answer_to_alpn(self) -> None:
+        """A Twisted server without protocols answers ALPN by that alert; the remedy says so."""
+        self.assertIn(
+            "without alpn_protocols", error_after_alert(80, client(alpn_protocols="h2")).remedy
+        )
+        self.assertNotIn("alpn_protocols", error_after_alert(80).remedy)
 
-    def test_a_client_certificate_that_is_missed(self) -> None:
-        """Before TLS 1.3 a missing certificate is a handshake failure; who asked is remembered."""
+    def test_a_handshake_failure_may_be_a_missing_client_certificate(self) -> None:
+        """In TLS 1.2 a server that asked for a certificate and got none sends that alert."""
         asking = server(verify_peer=Verify.YES, cafile=certificates.cafile())
         meeting = meet(client(max_version="1.2"), asking)
-        error = self.well_said(meeting.client.explained())
+        error = self.checked(meeting.client.explained())
         self.assertEqual(error.cause, "client-certificate-required")
         self.assertIn("(40)", str(error))
-        self.assertIn("local_cert", told(40).remedy)
+        self.assertIn("local_cert", error_after_alert(40).remedy)
 
-    def test_a_peer_that_begins_with_an_alert(self) -> None:
-        """A client that has nothing to offer says so with an alert, which OpenSSL cannot read."""
+    def test_an_alert_in_place_of_a_hello_is_told(self) -> None:
+        """A client without anything to offer begins with an alert, which OpenSSL cannot read."""
         for number, cause in ((70, "no-common-version"), (40, "no-common-cipher")):
             end = arranged().server
             end.hear(record(number))
-            error = self.well_said(end.explained())
+            error = self.checked(end.explained())
             self.assertEqual(error.cause, cause)
             self.assertIn(f"({number})", str(error))
 
-    def test_an_alert_that_ends_nothing(self) -> None:
-        """An alert that OpenSSL passes over is told when nothing follows it."""
+    def test_a_warning_alert_is_told_where_nothing_follows(self) -> None:
+        """An alert that OpenSSL ignores is told when the connection ends after it."""
         for number, name in ((90, "user canceled"), (112, "unrecognized name")):
             received = bytes((0x15, 3, 3, 0, 2, 1, number))
-            error = self.well_said(handshake_failure(attempt(ConnectionLost(), received)))
+            error = self.checked(handshake_failure(failed(ConnectionLost(), received)))
             self.assertIn(name, str(error))
 
-    def test_a_goodbye(self) -> None:
-        """A close_notify is called a goodbye, in place of a hello and in answer to one."""
+    def test_a_close_notify_in_place_of_a_handshake_is_told(self) -> None:
+        """A close_notify is told as a goodbye, in place of a hello and in answer to one."""
         goodbye = b"\x15\x03\x03\x00\x02\x01\x00"
         for side in (arranged().client, arranged().server):
             side.hear(b"")
             side.hear(goodbye)
-            error = self.well_said(side.explained())
+            error = self.checked(side.explained())
             self.assertEqual((error.cause, error.permanent), ("closed", False))
             self.assertIn("said goodbye", str(error))
         halfway = SSL.Error([("txtransport", "", CLOSE_NOTIFY)])
-        error = self.well_said(handshake_failure(attempt(halfway, b"\x16\x03\x03\x00\x7a\x02")))
+        error = self.checked(handshake_failure(failed(halfway, b"\x16\x03\x03\x00\x7a\x02")))
         self.assertEqual((error.cause, error.permanent), ("closed", False))
 
 
-class LateTests(DiagnosisTestCase):
-    """What a client hears after its own side of the handshake was over."""
+class LateRefusalTests(DiagnosisTestCase):
+    """Refusals that a client receives when its own handshake is complete already."""
 
     def late(self, end: End) -> HandshakeFailed | None:
-        """What it is told."""
+        """The error of that side, if its end is a late refusal."""
         assert end.error is not None
         side, received = end.conversation.side, end.conversation.first_bytes
         return late_failure(
             FailedConnection(WHERE, side, None, received, end.error, end.conversation)
         )
 
-    def test_a_verdict_on_our_certificate(self) -> None:
-        """In TLS 1.3 a server's no to a certificate, or to none, comes late and is explained."""
+    def test_a_refused_client_certificate_is_explained_late(self) -> None:
+        """In TLS 1.3 a server's refusal of the client's certificate comes late; it is explained."""
         asking = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}
-        alone = certificates.written("alone.pem", self_signed("x", purpose="client").pem)
+        untrusted = certificates.written("alone.pem", self_signed("x", purpose="client").pem)
         named = {"verify_peer_name": True, "peer_name": "other.example"}
-        for protocol, options, cause in (
+        for client_policy, options, cause in (
             (client(), {}, "client-certificate-required"),
-            (client(local_cert=alone), {}, "peer-alert"),
+            (client(local_cert=untrusted), {}, "peer-alert"),
             (client(local_cert=certificates.site()), {}, "peer-alert"),
             (client(local_cert=certificates.client()), named, "peer-alert"),
         ):
-            meeting = meet(protocol, server(**asking, **options))
+            meeting = meet(client_policy, server(**asking, **options))
             self.assertTrue(meeting.client.is_secure)
             error = self.late(meeting.client)
             assert error is not None
-            self.assertEqual(self.well_said(error).cause, cause)
-            # The server is the judge, and hears nothing late.
+            self.assertEqual(self.checked(error).cause, cause)
+            # The server has refused, so nothing comes late to it.
             self.assertIsNone(self.late(meeting.server))
 
-    def test_any_other_end(self) -> None:
-        """What ends a conversation later than that is no verdict, and keeps its own name."""
-        conversation = meet().client.conversation
+    def test_any_other_end_is_no_late_refusal(self) -> None:
+        """Any other end of a secured connection is not explained as a refusal."""
+        secured = meet().client.conversation
         for error in (
             ConnectionDone(), ConnectionLost(), ssl_error("decryption failed or bad record mac"),
             ssl_error("tlsv1 alert internal error"), ssl_error("tls alert unexpected message"),
             ssl_error("tlsv1 alert record overflow"), SSL.ZeroReturnError(), RuntimeError("x"),
         ):  # fmt: skip
-            for connection in (conversation, None):
-                self.assertIsNone(late_failure(attempt(error, connection=connection)))
+            for connection in (secured, None):
+                self.assertIsNone(late_failure(failed(error, connection=connection)))
 
 
 class ReasonTests(DiagnosisTestCase):
-    """OpenSSL's own reasons."""
+    """The errors for OpenSSL's own reasons."""
 
-    def test_each_row(self) -> None:
-        """Each reason in the table comes to its diagnosis, as the last of several errors."""
+    def test_each_reason_of_the_table_has_its_diagnosis(self) -> None:
+        """Each reason of the table leads to its diagnosis, as the last of several errors."""
         for reason, diagnosis in OF_REASON.items():
             for side in Side:
-                error = self.well_said(handshake_failure(attempt(ssl_error(reason), side=side)))
+                error = self.checked(handshake_failure(failed(ssl_error(reason), side=side)))
                 self.assertEqual((error.cause, error.remedy), (diagnosis.cause, diagnosis.remedy))
                 self.assertIn(diagnosis.summary, str(error))
 
-    def test_a_reason_that_is_not_in_the_table(self) -> None:
-        """What the table does not know keeps its original words."""
-        error = self.well_said(handshake_failure(attempt(ssl_error("bad flux capacitor"))))
+    def test_an_unknown_reason_keeps_openssl_s_words(self) -> None:
+        """A reason that is not in the table is shown in OpenSSL's words."""
+        error = self.checked(handshake_failure(failed(ssl_error("bad flux capacitor"))))
         self.assertEqual(error.cause, "other")
         self.assertEqual(str(error), f"{WHERE}: the TLS handshake failed: bad flux capacitor")
 
-    def test_an_echo(self) -> None:
-        """A server that sends our own hello back is not taken for one that speaks in the clear."""
+    def test_an_echoed_hello_is_not_plain_text(self) -> None:
+        """A server that sends our own ClientHello back is not said to speak plain text."""
         end = arranged().client
         end.hear(end.hear(b""))
-        error = self.well_said(end.explained())
+        error = self.checked(end.explained())
         self.assertEqual(error.cause, "other")
         self.assertIn("unexpected message", str(error))
 
-    def test_both_sides_of_each_disagreement(self) -> None:
-        """Versions, ciphers and certificates that do not fit are told on both sides."""
+    def test_both_sides_are_told_what_does_not_fit(self) -> None:
+        """Both sides' errors have the cause when versions, ciphers or certificates do not fit."""
         asking = server(verify_peer=Verify.YES, cafile=certificates.cafile())
         aes128, aes256 = "ECDHE-ECDSA-AES128-GCM-SHA256", "ECDHE-ECDSA-AES256-GCM-SHA384"
         for policies, cause in (
@@ -428,53 +435,53 @@ class ReasonTests(DiagnosisTestCase):
         ):  # fmt: skip
             meeting = meet(*policies)
             for end in (meeting.client, meeting.server):
-                self.assertEqual(self.well_said(end.explained()).cause, cause)
+                self.assertEqual(self.checked(end.explained()).cause, cause)
 
 
-class EndTests(DiagnosisTestCase):
-    """Connections that end without a word."""
+class ConnectionEndTests(DiagnosisTestCase):
+    """The errors for connections that end without an alert."""
 
-    def test_without_a_byte(self) -> None:
-        """A peer that closes at once may be better tomorrow."""
+    def test_a_close_without_a_byte_may_pass(self) -> None:
+        """A peer that closes at once may accept a later attempt."""
         for ending in (
             ConnectionDone(), ConnectionLost(), ConnectionResetError(104, "reset"),
             SSL.SysCallError(-1, "Unexpected EOF"), SSL.ZeroReturnError(),
         ):  # fmt: skip
-            error = self.well_said(handshake_failure(attempt(ending)))
+            error = self.checked(handshake_failure(failed(ending)))
             self.assertEqual((error.cause, error.permanent), ("closed", False))
             self.assertIn("without a byte of TLS", str(error))
             self.assertIn("firewall", error.remedy)
 
-    def test_on_a_server(self) -> None:
-        """Health checks and port scans are called what they are."""
-        error = self.well_said(handshake_failure(attempt(ConnectionDone(), side=Side.SERVER)))
+    def test_a_server_is_told_of_health_checks(self) -> None:
+        """On a server, such an end is told as a health check or a port scan."""
+        error = self.checked(handshake_failure(failed(ConnectionDone(), side=Side.SERVER)))
         self.assertIn("Health checks", error.remedy)
 
-    def test_in_the_middle(self) -> None:
-        """A peer that closes halfway is told by how far it came."""
+    def test_a_close_halfway_tells_how_many_bytes_came(self) -> None:
+        """If a peer closes during the handshake, the message has how many bytes it had sent."""
         for count, words in (
             (1, "after 1 byte"),
             (5, "after 5 bytes"),
             (MAX_FIRST_BYTES, "after more than 255 bytes"),
         ):
             error = handshake_failure(
-                attempt(ConnectionLost(), (b"\x16\x03\x03" + b"\x00" * MAX_FIRST_BYTES)[:count])
+                failed(ConnectionLost(), (b"\x16\x03\x03" + b"\x00" * MAX_FIRST_BYTES)[:count])
             )
-            self.assertEqual(self.well_said(error).cause, "closed")
+            self.assertEqual(self.checked(error).cause, "closed")
             self.assertIn(f"during the TLS handshake, {words}. ", str(error))
 
-    def test_a_fault_of_our_own(self) -> None:
-        """An error in our own code is not blamed on the peer."""
+    def test_an_error_in_our_code_is_not_blamed_on_the_peer(self) -> None:
+        """An exception of our own code is shown by its class."""
         for fault in (RuntimeError("boom"), KeyError("x"), TypeError()):
-            error = self.well_said(handshake_failure(attempt(fault)))
+            error = self.checked(handshake_failure(failed(fault)))
             self.assertEqual(error.cause, "other")
             self.assertIn(type(fault).__name__, str(error))
 
 
-class HintTests(DiagnosisTestCase):
-    """What a peer said that then fell silent."""
+class TimeoutHintTests(DiagnosisTestCase):
+    """What is said about a peer that has sent a little and then nothing."""
 
-    def test_a_few_bytes_may_be_enough(self) -> None:
+    def test_a_few_bytes_are_enough_for_a_hint(self) -> None:
         """One byte is enough to know PostgreSQL, four are for SMTP."""
         self.assertIn(f"{WHERE}?starttls=postgres", timeout_hint(b"N", Side.CLIENT, 5432, WHERE))
         self.assertIn(f"{WHERE}?starttls=postgres", timeout_hint(b"S", Side.CLIENT, None, WHERE))
@@ -482,15 +489,15 @@ class HintTests(DiagnosisTestCase):
         self.assertIn("starttls=ftp", timeout_hint(b"220 ", Side.CLIENT, 21, WHERE))
         self.assertIn("no proxy", timeout_hint(b"\x05\x01\x00", Side.SERVER, 443, WHERE))
 
-    def test_silence_hints_at_nothing(self) -> None:
-        """Nothing, TLS and rubbish give no hint."""
+    def test_silence_tls_and_unknown_bytes_give_no_hint(self) -> None:
+        """No bytes, TLS and unknown bytes give no hint."""
         for received in (b"", b"\x16", b"\x16\x03\x01", b"\x99"):
             for side in Side:
                 self.assertEqual(timeout_hint(received, side, None, WHERE), "")
 
 
-class _Unspeakable(Exception):
-    """An error that cannot even be shown."""
+class _Unprintable(Exception):
+    """An exception that has neither a text nor a repr."""
 
     def __str__(self) -> str:
         raise RuntimeError("no words")
@@ -498,7 +505,9 @@ class _Unspeakable(Exception):
     __repr__ = __str__
 
 
-class _Rude(Exception):
+class _HostileRepr(Exception):
+    """An exception whose repr would clear a terminal."""
+
     def __repr__(self) -> str:
         return "\x1b[2J\r\n" * 500
 
@@ -509,8 +518,9 @@ ERRORS: Final = st.one_of(
             ConnectionDone(), ConnectionLost(), SSL.ZeroReturnError(), SSL.WantReadError(),
             SSL.SysCallError(-1, "Unexpected EOF"), SSL.SysCallError(104, "ECONNRESET"),
             SSL.Error(), SSL.Error([]), SSL.Error([()]), SSL.Error([""]), SSL.Error(None),
-            SSL.Error({}), SSL.Error([("a", "b", None)]), SSL.Error("text"), _Unspeakable(),
-            _Rude(), KeyboardInterrupt(), socket.gaierror(-2, "x"), IndexError("tuple index"),
+            SSL.Error({}), SSL.Error([("a", "b", None)]), SSL.Error("text"), _Unprintable(),
+            _HostileRepr(),
+            KeyboardInterrupt(), socket.gaierror(-2, "x"), IndexError("tuple index"),
         ]
     ),
     st.text(max_size=5000).map(ssl_error),
@@ -519,19 +529,19 @@ ERRORS: Final = st.one_of(
 )  # fmt: skip
 
 
-class AnythingTests(DiagnosisTestCase):
-    """There is an answer to everything."""
+class AnyFailureTests(DiagnosisTestCase):
+    """Every failure has an error, whatever the peer sent."""
 
     @settings(deadline=None, max_examples=300)
     @given(
         ERRORS, st.binary(max_size=64), st.sampled_from(Side), st.none() | st.integers(0, 65535),
         st.booleans(), st.booleans(),
     )  # fmt: skip
-    @example(_Unspeakable(), b"", Side.CLIENT, None, False, False)
-    @example(_Rude(), b"", Side.CLIENT, None, False, False)
+    @example(_Unprintable(), b"", Side.CLIENT, None, False, False)
+    @example(_HostileRepr(), b"", Side.CLIENT, None, False, False)
     @example(ssl_error("\x1b[2J\n" * 999), b"", Side.CLIENT, None, False, False)
     @example(SSL.Error([]), b"\x15\x03\x03\x00\x02\x02\xff", Side.SERVER, None, False, True)
-    def test_whatever_happened(
+    def test_any_failure_has_a_bounded_printable_error(
         self,
         error: BaseException,
         received: bytes,
@@ -540,28 +550,28 @@ class AnythingTests(DiagnosisTestCase):
         is_upgrade: bool,
         has_connection: bool,
     ) -> None:
-        """Whatever a peer sends and whatever breaks, there is a bounded, printable answer."""
+        """Whatever a peer sends and whatever fails, the error is bounded and printable."""
         meeting = arranged(client(alpn_protocols="h2"))
         end = meeting.client if side is Side.CLIENT else meeting.server
-        tried = FailedConnection(
+        connection = FailedConnection(
             WHERE, side, port, received, error,
             end.conversation if has_connection else None, is_upgrade,
         )  # fmt: skip
-        explained = self.well_said(handshake_failure(tried))
+        explained = self.checked(handshake_failure(connection))
         self.assertTrue(str(explained).startswith(f"{WHERE}: "))
-        late = late_failure(tried)
+        late = late_failure(connection)
         if late is not None:
-            self.well_said(late)
+            self.checked(late)
         self.assertLess(len(timeout_hint(received, side, port, WHERE)), 200)
 
     @settings(deadline=None, max_examples=100)
     @given(st.binary(min_size=1, max_size=300), st.sampled_from(Side))
-    def test_whatever_arrives(self, data: bytes, side: Side) -> None:
-        """Any bytes, given to OpenSSL in place of a handshake, come to an answer."""
+    def test_any_bytes_in_place_of_a_handshake_have_an_error(self, data: bytes, side: Side) -> None:
+        """Any bytes in place of a handshake lead to an error that is bounded and printable."""
         meeting = arranged()
         end = meeting.client if side is Side.CLIENT else meeting.server
         end.hear(b"")
         end.hear(data)
         if end.error is None:
             end.error = SSL.SysCallError(-1, "Unexpected EOF")
-        self.well_said(end.explained())
+        self.checked(end.explained())

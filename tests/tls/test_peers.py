@@ -1,4 +1,4 @@
-"""Peers that OpenSSL has few words for: what each comes to, produced with OpenSSL on both sides."""
+"""Odd peers, made with OpenSSL: the error that each leads to."""
 
 from __future__ import annotations
 
@@ -26,27 +26,27 @@ def hello(version: int) -> bytes:
     return bytes((0x16, 3, version)) + len(message).to_bytes(2, "big") + message
 
 
-def answering(said: bytes) -> Answer:
-    """A peer that says this to whatever it hears."""
-    return lambda heard: said
+def answering(data: bytes) -> Answer:
+    """A peer that sends these bytes, whatever it receives."""
+    return lambda received: data
 
 
-def echo(heard: bytes) -> bytes:
-    """A peer that says what it hears."""
-    return heard
+def echo(received: bytes) -> bytes:
+    """A peer that sends back what it receives."""
+    return received
 
 
 def choosing(choice: Callable[[], bytes]) -> Answer:
-    """A server whose callback for application protocols chooses so."""
+    """A server whose ALPN callback is this one."""
 
-    def answer(heard: bytes) -> bytes:
+    def answer(received: bytes) -> bytes:
         context = SSL.Context(SSL.TLS_SERVER_METHOD)
         context.use_certificate_chain_file(certificates.site())
         context.use_privatekey_file(certificates.site())
         context.set_alpn_select_callback(lambda connection, offered: choice())
         peer = SSL.Connection(context, None)
         peer.set_accept_state()
-        peer.bio_write(heard)
+        peer.bio_write(received)
         with contextlib.suppress(SSL.Error, ValueError):
             peer.do_handshake()
         return peer.bio_read(2**16)
@@ -55,7 +55,7 @@ def choosing(choice: Callable[[], bytes]) -> Answer:
 
 
 def refuse() -> bytes:
-    """As a strict callback does."""
+    """An ALPN callback that refuses all protocols by an exception."""
     raise ValueError("none of these")
 
 
@@ -65,13 +65,13 @@ SERVERS: Final = (
     ("one that echoes", echo, client, "other", "unexpected message", ""),
     ("zeros", answering(bytes(64)), client, "plaintext-peer", "does not speak it", "right port"),
     ("rubbish", answering(b"\x99" * 64), client, "plaintext-peer", "\\x99", "right port"),
-    # Twisted's own, which has no protocols or none of ours.
+    # A Twisted server without application protocols, or without any of ours.
     ("one of Twisted's", choosing(lambda: b""), H2,
      "peer-alert", "'internal error' (80)", "Try without alpn_protocols"),
     ("a strict one", choosing(refuse), H2,
      "no-common-protocol", "'no application protocol' (120)", "alpn_protocols on both sides"),
 )  # fmt: skip
-"""A server, how it answers, who asks, the cause, and words of the text and of the remedy."""
+"""A server, its answer, the client's policy, the cause, and words of the text and the remedy."""
 
 CLIENTS: Final = (
     ("zeros", bytes(64), "plaintext-peer", b""),
@@ -81,28 +81,28 @@ CLIENTS: Final = (
     ("an alert", b"\x15\x03\x01\x00\x02\x02\x28", "no-common-cipher",
      b"\x15\x03\x01\x00\x02\x02\x0a"),
 )  # fmt: skip
-"""What a client begins with, the cause, and what it hears."""
+"""A client, its first bytes, the cause, and the bytes that it receives."""
 
 
 class ServerTests(SynchronousTestCase):
-    """Servers, as a client sees them."""
+    """The errors that clients get for odd servers."""
 
-    def told(self, answer: Answer, policy: TLSPolicy) -> HandshakeFailed:
-        """What a client is told whose hello is answered so."""
+    def error(self, answer: Answer, policy: TLSPolicy) -> HandshakeFailed:
+        """The error of a client whose ClientHello is answered in that way."""
         end = arranged(policy).client
         end.hear(answer(end.hear(b"")))
         return end.explained()
 
-    def test_each_is_told_apart(self) -> None:
-        """Whatever answers a ClientHello has a cause, and what to do about it."""
-        for what, answer, asking, cause, text, remedy in SERVERS:
-            error = self.told(answer, asking())
+    def test_each_odd_server_has_its_own_error(self) -> None:
+        """Whatever answers a ClientHello, the error has the right cause and a remedy."""
+        for what, answer, policy, cause, text, remedy in SERVERS:
+            error = self.error(answer, policy())
             self.assertEqual(error.cause, cause, what)
             self.assertIn(text, str(error), what)
             self.assertIn(remedy, error.remedy, what)
 
-    def test_ciphers_for_another_kind_of_key(self) -> None:
-        """A cipher for RSA and a certificate with another kind of key have nothing in common."""
+    def test_ciphers_for_another_kind_of_key_are_not_in_common(self) -> None:
+        """A cipher for RSA cannot be used with a certificate of another kind of key."""
         asking = client(max_version="1.2", ciphers="ECDHE-RSA-AES128-GCM-SHA256")
         meeting = meet(asking)
         for end in (meeting.client, meeting.server):
@@ -112,21 +112,21 @@ class ServerTests(SynchronousTestCase):
         rsa = certificates.issued("rsa.pem", NAME, key="rsa")
         self.assertTrue(meet(asking, server(local_cert=rsa)).is_secure)
 
-    def test_the_authority_before_the_name(self) -> None:
-        """Where both are wrong, that no one vouches for it is told first."""
+    def test_an_unknown_authority_is_told_before_a_wrong_name(self) -> None:
+        """If the authority is unknown and the name is wrong, the error is about the authority."""
         made = Authority.create("another").issue("other.example")
-        host = server(local_cert=certificates.written("both-wrong.pem", made.pem))
-        self.assertEqual(meet(None, host).client.explained().cause, "unknown-issuer")
+        serving = server(local_cert=certificates.written("both-wrong.pem", made.pem))
+        self.assertEqual(meet(None, serving).client.explained().cause, "unknown-issuer")
 
 
 class ClientTests(SynchronousTestCase):
-    """Clients, as a server sees them."""
+    """The errors that servers get for odd clients."""
 
-    def test_each_is_told_apart(self) -> None:
-        """Whatever a client begins with has a cause, and the client an answer where TLS has one."""
-        for what, said, cause, answer in CLIENTS:
+    def test_each_odd_client_has_its_own_error(self) -> None:
+        """Whatever a client begins with, the error has a cause; TLS clients receive an alert."""
+        for what, data, cause, answer in CLIENTS:
             end = arranged().server
-            self.assertEqual(end.hear(said), answer, what)
+            self.assertEqual(end.hear(data), answer, what)
             error = end.explained()
             self.assertEqual(error.cause, cause, what)
             self.assertTrue(error.remedy, what)

@@ -129,12 +129,12 @@ class BadCertificateTests(VerificationTestCase):
             if what != "it is for an address":
                 self.refused(cause, meet(client(peer_name="127.0.0.1"), host), what)
 
-    def test_a_wrong_address(self) -> None:
+    def test_a_certificate_for_another_address_is_refused(self) -> None:
         """A certificate for one address is not for another."""
         for name in ("127.0.0.2", "::2", "::ffff:127.0.0.1"):
             self.refused("wrong-name", meet(client(peer_name=name)))
 
-    def test_no_name_is_good_enough_for_a_bad_chain(self) -> None:
+    def test_without_the_name_check_a_bad_chain_is_still_refused(self) -> None:
         """Without verify_peer_name only names are forgiven, and nothing else."""
         for what, cause, make in BAD:
             host = server(local_cert=certificates.written("bad.pem", make()))
@@ -144,7 +144,7 @@ class BadCertificateTests(VerificationTestCase):
             else:
                 self.refused(cause, meeting, what)
 
-    def test_no_chain_is_good_enough_for_a_bad_name(self) -> None:
+    def test_without_the_chain_check_a_bad_name_is_still_refused(self) -> None:
         """Without verify_peer only the chain is forgiven: the name is still looked at."""
         for what, cause, make in BAD:
             host = server(local_cert=certificates.written("bad.pem", make()))
@@ -154,13 +154,13 @@ class BadCertificateTests(VerificationTestCase):
             else:
                 self.accepted(meeting)
 
-    def test_only_without_both_anything_goes(self) -> None:
+    def test_without_both_checks_any_certificate_is_accepted(self) -> None:
         """Who forgives chain and name gets through with any certificate."""
         for _, _, make in BAD:
             host = server(local_cert=certificates.written("bad.pem", make()))
             self.accepted(meet(client(verify_peer=Verify.NO, verify_peer_name=False), host))
 
-    def test_the_first_problem_is_the_one_that_counts(self) -> None:
+    def test_the_chain_is_checked_before_the_name(self) -> None:
         """One that has expired and is for another host besides is refused by the walk."""
         both = issue("other.example", not_before=NOW - 2 * A_DAY, not_after=NOW - A_DAY)
         host = server(local_cert=certificates.written("bad.pem", both.pem))
@@ -170,7 +170,7 @@ class BadCertificateTests(VerificationTestCase):
 class GoodNameTests(VerificationTestCase):
     """Names that mean the same are the same."""
 
-    def test_the_names_of_the_certificate(self) -> None:
+    def test_each_name_of_the_certificate_is_accepted(self) -> None:
         """Each name that the certificate is for is good, in each form that it may be written."""
         for name in (
             NAME, "GOOD.Example", "good.example.", "localhost", "a.wild.example",
@@ -178,14 +178,14 @@ class GoodNameTests(VerificationTestCase):
         ):  # fmt: skip
             self.accepted(meet(client(peer_name=name)))
 
-    def test_international_names(self) -> None:
+    def test_an_international_name_is_compared_by_its_a_labels(self) -> None:
         """A name with letters beyond ASCII is that with the A-labels."""
         path = certificates.issued("idna.pem", "xn--bcher-kva.example")
         for name in ("xn--bcher-kva.example", "bücher.example", "BÜCHER.example."):
             meeting = self.accepted(meet(client(peer_name=name), server(local_cert=path)))
             self.assertEqual(meeting.server.session.server_name, "xn--bcher-kva.example")
 
-    def test_a_good_chain(self) -> None:
+    def test_a_complete_chain_of_any_length_is_accepted(self) -> None:
         """A chain of any number of authorities is good when it is whole."""
         first = certificates.authority().intermediate("first")
         second = first.intermediate("second")
@@ -194,7 +194,7 @@ class GoodNameTests(VerificationTestCase):
         meeting = self.accepted(meet(client(cafile=trusted), server(local_cert=path)))
         self.assertEqual(len(meeting.client.session.peer_chain), 3)
 
-    def test_the_certificate_itself_is_trusted(self) -> None:
+    def test_a_self_signed_certificate_in_cafile_is_accepted(self) -> None:
         """A self-signed certificate is good for those who have a copy of it in cafile."""
         alone = self_signed(NAME)
         copy = certificates.written("copy.pem", alone.cert_pem)
@@ -206,7 +206,7 @@ class GoodNameTests(VerificationTestCase):
 class DepthTests(VerificationTestCase):
     """How long a chain may be."""
 
-    def test_authorities_are_counted(self) -> None:
+    def test_verify_depth_counts_the_authorities_between(self) -> None:
         """verify_depth is how many authorities may stand between leaf and root."""
         authority = certificates.authority()
         for count in range(3):
@@ -221,13 +221,13 @@ class DepthTests(VerificationTestCase):
 class SelfSignedTests(VerificationTestCase):
     """allow_self_signed: a leaf that no one but itself vouches for, and no more."""
 
-    def test_the_leaf_may_vouch_for_itself(self) -> None:
+    def test_a_self_signed_leaf_is_accepted_but_not_verified(self) -> None:
         """A self-signed leaf is accepted, and is not called verified."""
         host = server(local_cert=certificates.written("alone.pem", self_signed(NAME).pem))
         meeting = self.accepted(meet(client(allow_self_signed=True), host))
         self.assertFalse(meeting.client.session.verified)
 
-    def test_nothing_else_is_forgiven(self) -> None:
+    def test_no_other_problem_is_tolerated(self) -> None:
         """Another root, a gap, an expired or foreign certificate is refused as ever."""
         expired = self_signed(NAME, now=NOW - 9 * A_DAY, days=1)
         rows = [
@@ -254,13 +254,13 @@ class FingerprintTests(VerificationTestCase):
         kinds = (hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
         return [self.made.certificate.fingerprint(kind).hex() for kind in kinds]
 
-    def test_the_right_one(self) -> None:
+    def test_the_right_digest_is_accepted(self) -> None:
         """Any of the three digests will do, alone and among others."""
         for digest in self.digests():
             self.accepted(meet(client(peer_fingerprint=digest), self.host))
             self.accepted(meet(client(peer_fingerprint=("0" * 64, digest)), self.host))
 
-    def test_a_wrong_one(self) -> None:
+    def test_a_wrong_digest_is_refused(self) -> None:
         """Another certificate is refused, and its digest is told."""
         for version in VERSIONS:
             policy = client(peer_fingerprint="0" * 64, max_version=version)
@@ -296,13 +296,13 @@ class PinTests(VerificationTestCase):
             Issued(certificates.authority().certificate, certificates.authority().key).spki_pin,
         ]
 
-    def test_any_key_of_the_chain(self) -> None:
+    def test_any_key_of_the_chain_may_be_pinned(self) -> None:
         """The pin may be that of the leaf, of an authority between, and of the root."""
         for pin in self.pins:
             for version in VERSIONS:
                 self.accepted(meet(client(pin=pin, max_version=version), self.host))
 
-    def test_another_key(self) -> None:
+    def test_a_chain_without_the_pinned_key_is_refused(self) -> None:
         """A chain without the pinned key is refused, and its keys are told."""
         for version in VERSIONS:
             policy = client(pin=issue(NAME).spki_pin, max_version=version)
@@ -310,7 +310,7 @@ class PinTests(VerificationTestCase):
             for pin in self.pins:
                 self.assertIn(pin, str(refusing.explained()))
 
-    def test_without_a_chain_the_leaf_is_pinned(self) -> None:
+    def test_without_verify_peer_only_the_leaf_s_key_counts(self) -> None:
         """With verify_peer=no anyone can put a pinned authority above a leaf of his own."""
         false = issue(NAME, by=stranger())
         chain = false.pem + self.between.pem + certificates.authority().pem
@@ -319,13 +319,13 @@ class PinTests(VerificationTestCase):
             self.refused("fingerprint", meet(client(verify_peer=Verify.NO, pin=pin), host))
         self.accepted(meet(client(verify_peer=Verify.NO, pin=false.spki_pin), host))
 
-    def test_a_key_that_is_only_shown(self) -> None:
+    def test_a_pinned_authority_that_signed_nothing_does_not_count(self) -> None:
         """A pinned authority that is sent along, and vouches for nothing, does not count."""
         content = issue(NAME).pem + self.between.pem
         host = server(local_cert=certificates.written("beside.pem", content))
         self.refused("fingerprint", meet(client(pin=self.pins[1]), host))
 
-    def test_a_self_signed_leaf(self) -> None:
+    def test_a_self_signed_leaf_is_pinned_by_its_own_key(self) -> None:
         """With allow_self_signed the pin is that of the leaf."""
         alone = self_signed(NAME)
         host = server(local_cert=certificates.written("alone.pem", alone.pem))
@@ -340,12 +340,12 @@ class RevocationTests(VerificationTestCase):
         """A client that looks into those lists."""
         return client(crl=certificates.written("lists.pem", b"".join(lists)))
 
-    def test_a_good_certificate(self) -> None:
+    def test_a_certificate_that_is_not_listed_is_accepted(self) -> None:
         """A certificate that its authority's list does not have is good."""
         lists = certificates.authority().revocation_list(issue(NAME).certificate)
         self.accepted(meet(self.policy(lists)))
 
-    def test_a_revoked_one(self) -> None:
+    def test_a_revoked_certificate_is_refused(self) -> None:
         """One that it has is refused as revoked."""
         made = issue(NAME)
         host = server(local_cert=certificates.written("revoked.pem", made.pem))
@@ -355,24 +355,24 @@ class RevocationTests(VerificationTestCase):
             refusing = self.refused("revoked", meet(policy, host))
             self.assertIn("its issuer has revoked it", str(refusing.explained()))
 
-    def test_a_missing_list(self) -> None:
+    def test_a_missing_list_is_a_refusal(self) -> None:
         """Without a list of its authority a certificate is refused: nobody knows."""
         refusing = self.refused("other", meet(self.policy(stranger().revocation_list())))
         self.assertIn("no revocation list of its issuer", str(refusing.explained()))
 
-    def test_an_expired_list(self) -> None:
+    def test_an_expired_list_is_a_refusal(self) -> None:
         """A list that should have been renewed is none."""
         old = certificates.authority().revocation_list(now=NOW - 9 * A_DAY, days=1)
         refusing = self.refused("other", meet(self.policy(old)))
         self.assertIn("revocation list of its issuer has expired", str(refusing.explained()))
 
-    def test_several_lists(self) -> None:
+    def test_the_right_list_is_found_among_several(self) -> None:
         """The list is found among those of others."""
         lists = (stranger().revocation_list(), certificates.authority().revocation_list())
         self.accepted(meet(self.policy(*lists)))
 
 
-class ServerTests(VerificationTestCase):
+class ClientCertificateTests(VerificationTestCase):
     """Servers that ask their clients for a certificate."""
 
     def meeting(
@@ -383,7 +383,7 @@ class ServerTests(VerificationTestCase):
         asking = {"verify_peer": verify, "cafile": certificates.cafile(), **options}
         return meet(client(max_version=version, **own), server(**asking))
 
-    def test_a_good_client(self) -> None:
+    def test_a_client_with_a_good_certificate_is_accepted(self) -> None:
         """A client with a certificate of the authority comes in, and is known."""
         good = issue("client.example", purpose="client")
         for verify in (Verify.YES, Verify.OPTIONAL):
@@ -393,7 +393,7 @@ class ServerTests(VerificationTestCase):
                 self.assertEqual(session.peer_certificate, good.certificate)
                 self.assertIs(session.verified, True)
 
-    def test_a_client_without(self) -> None:
+    def test_a_client_without_a_certificate_is_accepted_only_where_optional(self) -> None:
         """A client without a certificate comes in where it is optional, and only there."""
         for version in VERSIONS:
             meeting = self.accepted(self.meeting(Verify.OPTIONAL, version, None))
@@ -404,7 +404,7 @@ class ServerTests(VerificationTestCase):
             for end in (meeting.server, meeting.client):
                 self.assertEqual(end.explained().cause, "client-certificate-required")
 
-    def test_a_bad_client(self) -> None:
+    def test_a_bad_client_certificate_is_refused_even_where_optional(self) -> None:
         """A bad certificate is refused for its cause, be it demanded or not."""
         rows = {
             "unknown-issuer": issue("x.example", by=stranger(), purpose="client"),
@@ -421,12 +421,12 @@ class ServerTests(VerificationTestCase):
                     self.assertIn("the client's certificate", str(meeting.server.explained()))
                     self.assertIn("alert", str(meeting.client.error))
 
-    def test_a_certificate_that_nobody_asked_for(self) -> None:
+    def test_a_client_shows_no_certificate_unasked(self) -> None:
         """A server that verifies nobody does not ask, and no client shows one unasked."""
         meeting = self.accepted(meet(client(local_cert=certificates.client())))
         self.assertIsNone(meeting.server.session.peer_certificate)
 
-    def test_names_do_not_matter(self) -> None:
+    def test_a_client_s_name_is_checked_only_on_demand(self) -> None:
         """A client's certificate may be for anyone, unless the server says for whom."""
         nobody = issue(common_name="nobody", purpose="client")
         self.accepted(self.meeting(Verify.YES, "1.3", nobody.pem))
@@ -436,7 +436,7 @@ class ServerTests(VerificationTestCase):
         good = issue("client.example", purpose="client")
         self.accepted(self.meeting(Verify.YES, "1.3", good.pem, **demanding))
 
-    def test_digests_and_pins_of_clients(self) -> None:
+    def test_clients_can_be_known_by_digest_or_pin(self) -> None:
         """A server may know its client by digest or key as well."""
         good = issue("client.example", purpose="client")
         for name, right in (("peer_fingerprint", good.fingerprint), ("pin", good.spki_pin)):
@@ -445,7 +445,7 @@ class ServerTests(VerificationTestCase):
             meeting = self.meeting(Verify.YES, "1.3", other.pem, **{name: right})
             self.assertEqual(meeting.server.explained().cause, "fingerprint")
 
-    def test_the_client_hears_late(self) -> None:
+    def test_in_tls_1_3_the_client_hears_of_the_refusal_late(self) -> None:
         """In TLS 1.3 a client is content before the server has judged it; then it is told."""
         meeting = self.meeting(Verify.YES, "1.3", None)
         self.assertTrue(meeting.client.is_secure)
@@ -453,19 +453,19 @@ class ServerTests(VerificationTestCase):
         self.assertFalse(self.meeting(Verify.YES, "1.2", None).client.is_secure)
 
 
-class JudgeTests(SynchronousTestCase):
+class CallbackTests(SynchronousTestCase):
     """Whatever goes wrong while looking is a refusal."""
 
     def setUp(self) -> None:
         self.conversation = arranged().client.conversation
         self.leaf = crypto.X509.from_cryptography(issue(NAME).certificate)
 
-    def test_an_unknown_connection(self) -> None:
+    def test_a_connection_of_another_class_is_refused(self) -> None:
         """A connection that is not of our making is refused: nothing is known of its policy."""
         theirs = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
         self.assertIs(verify_callback(theirs, self.leaf, 0, 0, 1), False)
 
-    def test_an_error_while_looking(self) -> None:
+    def test_an_error_while_verifying_is_a_refusal(self) -> None:
         """A certificate that cannot be examined is refused, and that is what is told."""
         for ok in (0, 1):
             broken: Any = object()
@@ -475,7 +475,7 @@ class JudgeTests(SynchronousTestCase):
             self.assertIn("it could not be examined", problem.diagnosis.summary)
             self.assertIs(verify_after_handshake(self.conversation), False)
 
-    def test_an_error_of_openssl_that_has_no_name(self) -> None:
+    def test_an_unknown_number_of_openssl_is_a_refusal(self) -> None:
         """A code that nobody has heard of is a refusal with that code."""
         self.assertIs(verify_callback(self.conversation, self.leaf, 12345, 1, 0), False)
         problem = self.conversation.verification.problems[0]
@@ -484,7 +484,7 @@ class JudgeTests(SynchronousTestCase):
         )
         self.assertIn("X509 error 12345", problem.diagnosis.summary)
 
-    def test_every_number_of_openssl_s(self) -> None:
+    def test_every_number_of_openssl_has_a_cause_and_a_text(self) -> None:
         """Whatever OpenSSL holds against a certificate has a documented cause and a text."""
         for code in range(1, 120):
             conversation = arranged().client.conversation
@@ -493,19 +493,19 @@ class JudgeTests(SynchronousTestCase):
             self.assertIn(problem.diagnosis.cause, CAUSES)
             self.assertRegex(problem.diagnosis.summary, "[a-z].{10,}[^.]$")
 
-    def test_only_a_leaf_may_vouch_for_itself(self) -> None:
+    def test_allow_self_signed_is_for_leaves_only(self) -> None:
         """With allow_self_signed, what is said of the leaf is not said of an authority."""
         for depth in (0, 1):
             conversation = arranged(client(allow_self_signed=True)).client.conversation
             self.assertIs(verify_callback(conversation, self.leaf, 18, depth, 0), depth == 0)
 
-    def test_a_good_authority_is_not_the_end(self) -> None:
+    def test_a_good_authority_does_not_accept_the_leaf(self) -> None:
         """An authority that is found good makes no leaf good."""
         self.assertIs(verify_callback(self.conversation, self.leaf, 0, 1, 1), True)
         self.assertIs(self.conversation.verification.is_leaf_accepted, False)
         self.assertIs(verify_after_handshake(self.conversation), False)
 
-    def test_no_certificate_at_all(self) -> None:
+    def test_a_peer_without_a_certificate_is_refused_by_every_check(self) -> None:
         """A peer that showed no certificate is refused by any policy that makes a demand."""
         pin = issue(NAME).spki_pin
         for options, is_good in (
@@ -523,7 +523,7 @@ class JudgeTests(SynchronousTestCase):
                 (problem,) = conversation.verification.problems
                 self.assertEqual(problem.diagnosis.summary, "the peer showed no certificate at all")
 
-    def test_an_error_at_the_end(self) -> None:
+    def test_an_error_after_the_handshake_is_a_refusal(self) -> None:
         """If the last look fails, the last word is no."""
         conversation = arranged().client.conversation
         self.patch(conversation, "get_peer_certificate", None)
@@ -532,7 +532,7 @@ class JudgeTests(SynchronousTestCase):
             "could not be examined", conversation.verification.problems[0].diagnosis.summary
         )
 
-    def test_a_leaf_that_openssl_did_not_look_at(self) -> None:
+    def test_a_leaf_without_a_callback_is_verified_after_the_handshake(self) -> None:
         """A leaf that is first seen at the end is looked at there, and must not have expired."""
         expired = issue(NAME, now=NOW - 9 * A_DAY, days=1).certificate
         for leaf, causes in (
@@ -550,7 +550,7 @@ class JudgeTests(SynchronousTestCase):
 class AddressTests(VerificationTestCase):
     """Addresses of all kinds."""
 
-    def test_addresses_among_the_names(self) -> None:
+    def test_an_address_counts_only_among_the_addresses(self) -> None:
         """An address is good if it is among the certificate's addresses, and not elsewhere."""
         listed = odd(x509.IPAddress(ipaddress.ip_address("192.0.2.7")), x509.DNSName("192.0.2.8"))
         host = server(local_cert=certificates.written("address.pem", listed()))

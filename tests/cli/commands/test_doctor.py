@@ -29,7 +29,7 @@ class DoctorTests(MainTestCase):
         named = {f"check {number}": one for number, one in enumerate(findings)}
         self.patch(doctor, "run_checks", lambda: named)
 
-    def test_all_is_well(self) -> None:
+    def test_a_good_installation_has_nothing_wrong(self) -> None:
         """Each check has its line, and the last line says that all is well."""
         self.found(FINE, FINE)
         self.assertEqual(
@@ -41,7 +41,7 @@ class DoctorTests(MainTestCase):
             ),
         )
 
-    def test_warnings_are_no_failure(self) -> None:
+    def test_a_warning_leaves_the_status_at_0(self) -> None:
         """A warning is shown with what to do, and the status stays 0."""
         self.found(FINE, ODD)
         status, output, _ = self.does("doctor")
@@ -49,14 +49,14 @@ class DoctorTests(MainTestCase):
         self.assertIn("warning  check 1  a little odd. To do: nothing much\n", output)
         self.assertTrue(output.endswith("\nNothing is wrong.\n"))
 
-    def test_what_is_wrong(self) -> None:
+    def test_what_is_wrong_is_named_and_the_status_is_1(self) -> None:
         """What is wrong is named in the last line, and the status is 1."""
         self.found(BAD, FINE, BAD)
         status, output, complaints = self.does("doctor")
         self.assertEqual((status, complaints), (1, ""))
         self.assertTrue(output.endswith("\nWrong: check 0, check 2.\n"))
 
-    def test_it_fits_the_window(self) -> None:
+    def test_the_output_fits_the_window(self) -> None:
         """In a window of any width nothing is cut and nothing is lost."""
         self.found(BAD, ODD, FINE)
         words = self.does("doctor")[1].split()
@@ -66,7 +66,7 @@ class DoctorTests(MainTestCase):
             self.assertLessEqual(max(map(len, output.splitlines())), width)
             self.assertEqual(output.split(), words)
 
-    def test_json(self) -> None:
+    def test_json_has_an_object_for_each_check(self) -> None:
         """For programs, each check is an object; the status is the same."""
         self.found(FINE, ODD)
         status, output, complaints = self.does("doctor", "--json")
@@ -87,7 +87,7 @@ class DoctorTests(MainTestCase):
         status, output, _ = self.does("doctor", "--json")
         self.assertEqual((status, json.loads(output)["ok"]), (1, False))
 
-    def test_in_a_process_of_its_own(self) -> None:
+    def test_it_runs_in_an_empty_environment(self) -> None:
         """Without a home and with hardly an environment it says all it has to say."""
         done = subprocess.run(
             [sys.executable, "-m", "txtransport", "doctor", "--json"],

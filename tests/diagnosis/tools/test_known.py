@@ -1,7 +1,7 @@
-"""The known lines: each as its tool prints it, and what it comes to.
+"""The known lines: each as its tool prints it, and the cause that it has.
 
-Those of curl, Node, OpenSSL, PHP, Python, Java, git and wget were printed by these
-programs; those of Go are spelt as its sources spell them.
+The lines of curl, Node, OpenSSL, PHP, Python, Java, git and wget were printed by these
+programs; the lines of Go are as in its source code.
 """
 
 from __future__ import annotations
@@ -378,27 +378,27 @@ LINES: Final = {
         ("plaintext-peer", "400 The plain HTTP request was sent to HTTPS port"),
     ),
 }  # fmt: skip
-"""Tool: cause and line."""
+"""By tool: causes and lines."""
 
 
 def known_lines() -> Iterator[tuple[str, str, str]]:
-    """Tool, cause and line of each."""
+    """The tool, the cause and the text of each line."""
     for tool, lines in LINES.items():
         for cause, line in lines:
             yield tool, cause, line
 
 
 class LineTests(SynchronousTestCase):
-    """Every known line, and what it comes to."""
+    """Every known line and its explanation."""
 
     def test_each_line_has_its_cause(self) -> None:
-        """A user who pastes one of them hears the right reason."""
+        """A user who pastes a known line reads the right reason."""
         for _, cause, line in known_lines():
             found = explain(line)
             self.assertEqual(found[0].diagnosis.cause if found else None, cause, line)
 
     def test_each_line_has_its_tool(self) -> None:
-        """The tool is told by its line, also where it passes the words of OpenSSL on."""
+        """The tool is recognised, also where it passes OpenSSL's words on."""
         nameless = {
             "Error: read ECONNRESET", "ConnectionLost('Connection lost')", "curl: (51)",
         }  # fmt: skip
@@ -406,14 +406,14 @@ class LineTests(SynchronousTestCase):
             if line not in nameless:
                 self.assertEqual(explain(line)[0].tool, tool, line)
 
-    def test_sixty_lines_and_more(self) -> None:
-        """At least sixty lines are known, and some of each of the tools that count."""
+    def test_more_than_60_lines_are_known(self) -> None:
+        """More than 60 lines are known, and more than 10 of each of the most used tools."""
         self.assertGreater(len([*known_lines()]), 60)
         for tool in ("OpenSSL", "PHP", "Python", "Node", "Go", "curl", "Twisted"):
             self.assertGreater(len(LINES[tool]), 10, tool)
 
-    def test_an_alert_in_any_tongue(self) -> None:
-        """What a peer says with an alert is known from each of its wordings and by its number."""
+    def test_an_alert_is_known_in_every_wording(self) -> None:
+        """An alert has the same explanation in each tool's words and by its number."""
         for alert in ALERTS[1:]:
             shouted = alert.name.upper().replace(" ", "_")
             lines = (
@@ -423,13 +423,15 @@ class LineTests(SynchronousTestCase):
                 f"error:0A{1000 + alert.number:06X}",
                 f"Received fatal alert: {shouted.lower()}",
             )
-            meanings = {line: [one.diagnosis.summary for one in explain(line)] for line in lines}
+            meanings = {
+                line: [known.diagnosis.summary for known in explain(line)] for line in lines
+            }
             for line, said in meanings.items():
                 self.assertEqual(said, meanings[lines[0]], line)
                 self.assertEqual(len(said), 1, line)
 
-    def test_gos_words_for_alerts(self) -> None:
-        """Go has other words for some alerts, of which one begins like another."""
+    def test_go_s_words_for_alerts_are_told_apart(self) -> None:
+        """Go's words for one alert may begin like those for another; each has its own meaning."""
         for words, number in (
             ("unknown certificate authority", 48), ("unknown certificate", 46),
             ("bad certificate", 42), ("bad certificate status response", 113),
@@ -440,55 +442,55 @@ class LineTests(SynchronousTestCase):
             self.assertEqual(by_words.diagnosis, by_number.diagnosis, words)
 
 
-class RowTests(SynchronousTestCase):
-    """The table itself."""
+class TableTests(SynchronousTestCase):
+    """The tables themselves."""
 
-    def test_no_row_without_a_line(self) -> None:
-        """Each row, but those made from the tables of alerts and reasons, is there for a line."""
+    def test_every_rule_has_a_known_line(self) -> None:
+        """Each rule matches a known line, or is made from the tables of alerts and reasons."""
         lines = [normalize(" ".join(line.split())) for _, _, line in known_lines()]
-        made = {row.match.pattern for row in SPECIFIC if _is_made(row.match.pattern)}
+        made = {rule.match.pattern for rule in SPECIFIC if _is_made(rule.match.pattern)}
         unseen = [
-            row.match.pattern
-            for row in ALL_ROWS
-            if row.match.pattern not in made
-            and not any(re.search(row.match.pattern, line) for line in lines)
+            rule.match.pattern
+            for rule in ALL_ROWS
+            if rule.match.pattern not in made
+            and not any(re.search(rule.match.pattern, line) for line in lines)
         ]
         self.assertEqual(unseen, [])
 
     def test_each_reason_of_openssl_is_known(self) -> None:
-        """What the library explains of its own handshakes is explained of others' as well."""
+        """What is explained for the library's own handshakes is explained for other tools too."""
         for reason, diagnosis in OF_REASON.items():
-            (one,) = explain(f"error:0A000000:SSL routines::{reason}")
+            (known,) = explain(f"error:0A000000:SSL routines::{reason}")
             if reason != "wrong version number":
-                self.assertEqual(one.diagnosis.cause, diagnosis.cause, reason)
-                self.assertIn(diagnosis.summary[1:], one.diagnosis.summary)
+                self.assertEqual(known.diagnosis.cause, diagnosis.cause, reason)
+                self.assertIn(diagnosis.summary[1:], known.diagnosis.summary)
 
-    def test_words_that_programs_can_trust(self) -> None:
-        """A cause is one of the library's own; a fault is always one of four words."""
+    def test_causes_and_faults_are_documented_words(self) -> None:
+        """A cause is a word of the library's own errors; a fault is one of four words."""
         kinds = [kind for kind in vars(errors).values() if _is_error(kind)]
         causes = {*CAUSES, *(kind.cause for kind in kinds), "refused", "no-such-name"}
-        for row in ALL_ROWS:
-            self.assertIn(row.diagnosis.cause, causes)
-            self.assertIn(row.diagnosis.fault, FAULTS)
+        for rule in ALL_ROWS:
+            self.assertIn(rule.diagnosis.cause, causes)
+            self.assertIn(rule.diagnosis.fault, FAULTS)
 
-    def test_sentences(self) -> None:
-        """A meaning and a remedy can be read out: of one line, not long, without a full stop."""
-        for row in ALL_ROWS:
-            for text in (row.diagnosis.summary, row.diagnosis.remedy):
+    def test_summaries_and_remedies_are_short_sentences(self) -> None:
+        """A summary and a remedy are of one line, of 7 to 260 characters, without a full stop."""
+        for rule in ALL_ROWS:
+            for text in (rule.diagnosis.summary, rule.diagnosis.remedy):
                 self.assertTrue(text.isprintable() and text[-1] != "." and text.strip() == text)
                 self.assertTrue(7 <= len(text) <= 260, text)
 
-    def test_patterns_need_no_patience(self) -> None:
-        """No pattern repeats a repetition, nor anything without a bound."""
-        for row in ALL_ROWS:
+    def test_no_pattern_can_take_long(self) -> None:
+        """No pattern has a repetition within a repetition, or one without a bound."""
+        for rule in ALL_ROWS:
             self.assertNotRegex(
-                row.match.pattern, r"[^\\][*+](?![^\[]*\])|\)[{*+]", row.match.pattern
+                rule.match.pattern, r"[^\\][*+](?![^\[]*\])|\)[{*+]", rule.match.pattern
             )
-            self.assertEqual(row.match.pattern, row.match.pattern.replace("_", " "))
+            self.assertEqual(rule.match.pattern, rule.match.pattern.replace("_", " "))
 
-    @given(st.sampled_from([row.match.pattern for row in SPECIFIC]))
-    def test_patterns_are_spelt_as_the_text_is(self, pattern: str) -> None:
-        """No pattern waits for a capital letter, which normalized text does not have."""
+    @given(st.sampled_from([rule.match.pattern for rule in SPECIFIC]))
+    def test_patterns_have_no_capital_letters(self, pattern: str) -> None:
+        """No pattern has a capital letter: normalized text has none, so it would never match."""
         self.assertNotRegex(re.sub(r"\\.|\(\?P<|_", "", pattern), "[A-Z]")
 
 
