@@ -1,4 +1,4 @@
-"""Whether the peer is who the policy demands: every doubt is a refusal."""
+"""Verification of the peer: a good certificate is accepted, every doubt is a refusal."""
 
 from __future__ import annotations
 
@@ -26,48 +26,49 @@ VERSIONS: Final = ("1.2", "1.3")
 NOW: Final = datetime.now(timezone.utc)
 A_DAY: Final = timedelta(days=1)
 
-Making = Callable[[], bytes]
+MakePEM = Callable[[], bytes]
 
 
 @functools.cache
-def stranger() -> Authority:
-    """An authority that no one trusts."""
+def untrusted() -> Authority:
+    """An authority that no side trusts."""
     return Authority.create("a stranger")
 
 
 def issue(*names: str, by: Authority | None = None, **keywords: Any) -> Issued:
-    """A certificate; by the tests' root unless it says otherwise."""
+    """A certificate, issued by the tests' root or by `by`."""
     return (by or certificates.authority()).issue(*names, **keywords)
 
 
-def odd(*names: x509.GeneralName) -> Making:
-    """One with those alternative names."""
+def with_names(*names: x509.GeneralName) -> MakePEM:
+    """Makes a certificate with those alternative names."""
     return lambda: issue(common_name=NAME, alternative_names=names).pem
 
 
 def below_a_leaf() -> bytes:
-    """One that was issued by a certificate that is no authority."""
+    """A certificate that was issued by another leaf."""
     leaf = issue(NAME)
     assert isinstance(leaf.key, ec.EllipticCurvePrivateKey)
     return Authority(leaf.certificate, leaf.key, (leaf.certificate,)).issue(NAME).pem
 
 
 def with_the_root() -> bytes:
-    """One whose chain ends at a root that no one trusts, and shows it."""
-    root = stranger()
+    """A certificate that is sent with a root that no side trusts."""
+    root = untrusted()
     return root.issue(NAME).pem + root.pem
 
 
 def without_the_intermediate() -> bytes:
-    """One whose chain has a gap."""
+    """A certificate that is sent without the intermediate above it."""
     made = certificates.authority().intermediate().issue(NAME)
     return made.key_pem() + made.certificate.public_bytes(Encoding.PEM)
 
 
-BAD: Final[tuple[tuple[str, str, Making], ...]] = (
-    ("it is signed by no one", "self-signed", lambda: self_signed(NAME).pem),
-    ("so is one that cannot be read", "self-signed", lambda: certificates.mislabelled().pem),
-    ("its authority is unknown", "unknown-issuer", lambda: issue(NAME, by=stranger()).pem),
+BAD: Final[tuple[tuple[str, str, MakePEM], ...]] = (
+    ("it is self-signed", "self-signed", lambda: self_signed(NAME).pem),
+    ("it is self-signed and its names cannot be read", "self-signed",
+     lambda: certificates.mislabelled().pem),
+    ("its authority is unknown", "unknown-issuer", lambda: issue(NAME, by=untrusted()).pem),
     ("its authority is shown and unknown", "unknown-issuer", with_the_root),
     ("its chain has a gap", "unknown-issuer", without_the_intermediate),
     ("its issuer is no authority", "unknown-issuer", below_a_leaf),
@@ -79,23 +80,23 @@ BAD: Final[tuple[tuple[str, str, Making], ...]] = (
     ("it is for an address", "wrong-name", lambda: issue("127.0.0.1").pem),
     ("it is for the parent", "wrong-name", lambda: issue("example").pem),
     ("it has a common name only", "wrong-name", lambda: issue(common_name=NAME).pem),
-    ("it is for everyone", "wrong-name", odd(x509.DNSName("*"))),
-    ("it is for a whole domain", "wrong-name", odd(x509.DNSName("*.example"))),
-    ("it has two wildcards", "wrong-name", odd(x509.DNSName("*.*.example"))),
-    ("its name is empty", "wrong-name", odd(x509.DNSName(""))),
-    ("its name is an address", "wrong-name", odd(x509.DNSName("127.0.0.1"))),
-    ("it is for mail", "wrong-name", odd(x509.RFC822Name(f"me@{NAME}"))),
+    ("it is for everyone", "wrong-name", with_names(x509.DNSName("*"))),
+    ("it is for a whole domain", "wrong-name", with_names(x509.DNSName("*.example"))),
+    ("it has two wildcards", "wrong-name", with_names(x509.DNSName("*.*.example"))),
+    ("its name is empty", "wrong-name", with_names(x509.DNSName(""))),
+    ("its name is an address", "wrong-name", with_names(x509.DNSName("127.0.0.1"))),
+    ("it is for mail", "wrong-name", with_names(x509.RFC822Name(f"me@{NAME}"))),
     ("it is for a directory", "wrong-name",
-     odd(x509.DirectoryName(x509.Name.from_rfc4514_string(f"CN={NAME}")))),
+     with_names(x509.DirectoryName(x509.Name.from_rfc4514_string(f"CN={NAME}")))),
 )  # fmt: skip
-"""What is the matter with it, the cause that is told, and how it is made."""
+"""What is wrong with it, the cause of the error, and a function that makes it."""
 
 
 class VerificationTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
     def refused(self, cause: str, meeting: Meeting, what: str = "") -> End:
-        """The client refused, for that cause; the client."""
+        """The client's end, which must have refused for that cause."""
         refusing = meeting.client
         self.assertFalse(refusing.is_secure, what)
         self.assertEqual(refusing.explained().cause, cause, what)
@@ -103,75 +104,75 @@ class VerificationTestCase(SynchronousTestCase):
         return refusing
 
     def accepted(self, meeting: Meeting) -> Meeting:
-        """Both are content."""
+        """The same meeting, in which both sides must have accepted."""
         self.assertTrue(meeting.is_secure, meeting.errors)
         return meeting
 
 
 class BadCertificateTests(VerificationTestCase):
-    """Each certificate that is not good enough is refused, for its own cause."""
+    """Each bad certificate is refused, for its own cause."""
 
     def test_each_is_refused_for_its_cause(self) -> None:
-        """In TLS 1.2 and 1.3, no bad certificate gets through, and each is told apart."""
+        """In TLS 1.2 and 1.3, every bad certificate is refused, with the right cause."""
         for what, cause, make in BAD:
-            host = server(local_cert=certificates.written("bad.pem", make()))
+            serving = server(local_cert=certificates.written("bad.pem", make()))
             for version in VERSIONS:
-                meeting = meet(client(max_version=version), host)
+                meeting = meet(client(max_version=version), serving)
                 self.refused(cause, meeting, what)
-                # The peer hears of it: it has not shaken hands with anyone.
+                # The server receives an alert, and its handshake fails as well.
                 self.assertFalse(meeting.server.is_secure, what)
                 self.assertIn("alert", str(meeting.server.error), what)
 
     def test_each_is_refused_with_an_address_too(self) -> None:
-        """Who dials an address gets through with no bad certificate either."""
+        """A client that expects an address refuses every bad certificate as well."""
         for what, cause, make in BAD:
-            host = server(local_cert=certificates.written("bad.pem", make()))
+            serving = server(local_cert=certificates.written("bad.pem", make()))
             if what != "it is for an address":
-                self.refused(cause, meet(client(peer_name="127.0.0.1"), host), what)
+                self.refused(cause, meet(client(peer_name="127.0.0.1"), serving), what)
 
     def test_a_certificate_for_another_address_is_refused(self) -> None:
-        """A certificate for one address is not for another."""
+        """A certificate for one address is not accepted for another."""
         for name in ("127.0.0.2", "::2", "::ffff:127.0.0.1"):
             self.refused("wrong-name", meet(client(peer_name=name)))
 
     def test_without_the_name_check_a_bad_chain_is_still_refused(self) -> None:
-        """Without verify_peer_name only names are forgiven, and nothing else."""
+        """Without verify_peer_name only wrong names are accepted, and no other problem."""
         for what, cause, make in BAD:
-            host = server(local_cert=certificates.written("bad.pem", make()))
-            meeting = meet(client(verify_peer_name=False), host)
+            serving = server(local_cert=certificates.written("bad.pem", make()))
+            meeting = meet(client(verify_peer_name=False), serving)
             if cause == "wrong-name":
                 self.accepted(meeting)
             else:
                 self.refused(cause, meeting, what)
 
     def test_without_the_chain_check_a_bad_name_is_still_refused(self) -> None:
-        """Without verify_peer only the chain is forgiven: the name is still looked at."""
+        """Without verify_peer a bad chain is accepted, but the name is still checked."""
         for what, cause, make in BAD:
-            host = server(local_cert=certificates.written("bad.pem", make()))
-            meeting = meet(client(verify_peer=Verify.NO), host)
+            serving = server(local_cert=certificates.written("bad.pem", make()))
+            meeting = meet(client(verify_peer=Verify.NO), serving)
             if cause == "wrong-name":
                 self.refused(cause, meeting, what)
             else:
                 self.accepted(meeting)
 
     def test_without_both_checks_any_certificate_is_accepted(self) -> None:
-        """Who forgives chain and name gets through with any certificate."""
+        """Without verify_peer and verify_peer_name, every certificate is accepted."""
         for _, _, make in BAD:
-            host = server(local_cert=certificates.written("bad.pem", make()))
-            self.accepted(meet(client(verify_peer=Verify.NO, verify_peer_name=False), host))
+            serving = server(local_cert=certificates.written("bad.pem", make()))
+            self.accepted(meet(client(verify_peer=Verify.NO, verify_peer_name=False), serving))
 
     def test_the_chain_is_checked_before_the_name(self) -> None:
-        """One that has expired and is for another host besides is refused by the walk."""
+        """A certificate that has expired and is for another name is refused as expired."""
         both = issue("other.example", not_before=NOW - 2 * A_DAY, not_after=NOW - A_DAY)
-        host = server(local_cert=certificates.written("bad.pem", both.pem))
-        self.refused("expired", meet(None, host))
+        serving = server(local_cert=certificates.written("bad.pem", both.pem))
+        self.refused("expired", meet(None, serving))
 
 
 class GoodNameTests(VerificationTestCase):
-    """Names that mean the same are the same."""
+    """Good certificates are accepted, however the name is written."""
 
     def test_each_name_of_the_certificate_is_accepted(self) -> None:
-        """Each name that the certificate is for is good, in each form that it may be written."""
+        """A name or address of the certificate is accepted in each form it may be written in."""
         for name in (
             NAME, "GOOD.Example", "good.example.", "localhost", "a.wild.example",
             "127.0.0.1", "::1", "0:0:0:0:0:0:0:1", "::1%lo",
@@ -179,14 +180,14 @@ class GoodNameTests(VerificationTestCase):
             self.accepted(meet(client(peer_name=name)))
 
     def test_an_international_name_is_compared_by_its_a_labels(self) -> None:
-        """A name with letters beyond ASCII is that with the A-labels."""
+        """A name with letters beyond ASCII matches the certificate's A-labels."""
         path = certificates.issued("idna.pem", "xn--bcher-kva.example")
         for name in ("xn--bcher-kva.example", "bücher.example", "BÜCHER.example."):
             meeting = self.accepted(meet(client(peer_name=name), server(local_cert=path)))
             self.assertEqual(meeting.server.session.server_name, "xn--bcher-kva.example")
 
     def test_a_complete_chain_of_any_length_is_accepted(self) -> None:
-        """A chain of any number of authorities is good when it is whole."""
+        """A chain with any number of authorities is accepted when it is complete."""
         first = certificates.authority().intermediate("first")
         second = first.intermediate("second")
         path = certificates.issued("chain.pem", NAME, by=second)
@@ -195,40 +196,40 @@ class GoodNameTests(VerificationTestCase):
         self.assertEqual(len(meeting.client.session.peer_chain), 3)
 
     def test_a_self_signed_certificate_in_cafile_is_accepted(self) -> None:
-        """A self-signed certificate is good for those who have a copy of it in cafile."""
+        """A self-signed certificate is accepted by a client that has a copy of it in cafile."""
         alone = self_signed(NAME)
         copy = certificates.written("copy.pem", alone.cert_pem)
-        host = server(local_cert=certificates.written("alone.pem", alone.pem))
-        self.accepted(meet(client(cafile=copy), host))
-        self.refused("wrong-name", meet(client(cafile=copy, peer_name="other.example"), host))
+        serving = server(local_cert=certificates.written("alone.pem", alone.pem))
+        self.accepted(meet(client(cafile=copy), serving))
+        self.refused("wrong-name", meet(client(cafile=copy, peer_name="other.example"), serving))
 
 
 class DepthTests(VerificationTestCase):
     """How long a chain may be."""
 
     def test_verify_depth_counts_the_authorities_between(self) -> None:
-        """verify_depth is how many authorities may stand between leaf and root."""
+        """verify_depth is how many authorities may be between the leaf and the root."""
         authority = certificates.authority()
         for count in range(3):
-            host = server(local_cert=certificates.issued("deep.pem", NAME, by=authority))
-            self.accepted(meet(client(verify_depth=count), host))
+            serving = server(local_cert=certificates.issued("deep.pem", NAME, by=authority))
+            self.accepted(meet(client(verify_depth=count), serving))
             if count:
-                refusing = self.refused("other", meet(client(verify_depth=count - 1), host))
+                refusing = self.refused("other", meet(client(verify_depth=count - 1), serving))
                 self.assertIn("longer than verify_depth allows", str(refusing.explained()))
             authority = authority.intermediate(f"authority {count}")
 
 
 class SelfSignedTests(VerificationTestCase):
-    """allow_self_signed: a leaf that no one but itself vouches for, and no more."""
+    """allow_self_signed: accepts a self-signed leaf, and no other problem."""
 
     def test_a_self_signed_leaf_is_accepted_but_not_verified(self) -> None:
-        """A self-signed leaf is accepted, and is not called verified."""
-        host = server(local_cert=certificates.written("alone.pem", self_signed(NAME).pem))
-        meeting = self.accepted(meet(client(allow_self_signed=True), host))
+        """A self-signed leaf is accepted, but the session is not called verified."""
+        serving = server(local_cert=certificates.written("alone.pem", self_signed(NAME).pem))
+        meeting = self.accepted(meet(client(allow_self_signed=True), serving))
         self.assertFalse(meeting.client.session.verified)
 
     def test_no_other_problem_is_tolerated(self) -> None:
-        """Another root, a gap, an expired or foreign certificate is refused as ever."""
+        """With allow_self_signed, every other problem is still a refusal."""
         expired = self_signed(NAME, now=NOW - 9 * A_DAY, days=1)
         rows = [
             *((cause, make) for _, cause, make in BAD if cause != "self-signed"),
@@ -238,8 +239,8 @@ class SelfSignedTests(VerificationTestCase):
             ("wrong-purpose", lambda: self_signed(NAME, purpose="client").pem),
         ]
         for cause, make in rows:
-            host = server(local_cert=certificates.written("bad.pem", make()))
-            self.refused(cause, meet(client(allow_self_signed=True), host))
+            serving = server(local_cert=certificates.written("bad.pem", make()))
+            self.refused(cause, meet(client(allow_self_signed=True), serving))
 
 
 class FingerprintTests(VerificationTestCase):
@@ -247,40 +248,40 @@ class FingerprintTests(VerificationTestCase):
 
     def setUp(self) -> None:
         self.made = issue(NAME)
-        self.host = server(local_cert=certificates.written("digest.pem", self.made.pem))
+        self.serving = server(local_cert=certificates.written("digest.pem", self.made.pem))
 
     def digests(self) -> list[str]:
-        """The digests that are understood."""
+        """The certificate's digests of every kind that is understood."""
         kinds = (hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
         return [self.made.certificate.fingerprint(kind).hex() for kind in kinds]
 
     def test_the_right_digest_is_accepted(self) -> None:
-        """Any of the three digests will do, alone and among others."""
+        """Each kind of digest is accepted, alone and among others."""
         for digest in self.digests():
-            self.accepted(meet(client(peer_fingerprint=digest), self.host))
-            self.accepted(meet(client(peer_fingerprint=("0" * 64, digest)), self.host))
+            self.accepted(meet(client(peer_fingerprint=digest), self.serving))
+            self.accepted(meet(client(peer_fingerprint=("0" * 64, digest)), self.serving))
 
     def test_a_wrong_digest_is_refused(self) -> None:
-        """Another certificate is refused, and its digest is told."""
+        """Another certificate is refused, and the error has its digest."""
         for version in VERSIONS:
             policy = client(peer_fingerprint="0" * 64, max_version=version)
-            refusing = self.refused("fingerprint", meet(policy, self.host))
+            refusing = self.refused("fingerprint", meet(policy, self.serving))
             self.assertIn(self.made.fingerprint, str(refusing.explained()))
 
     def test_it_replaces_no_other_check(self) -> None:
-        """The right digest does not make a wrong name or an unknown authority good."""
+        """With the right digest, a wrong name or an unknown authority is still refused."""
         digest = self.made.fingerprint
         other = client(peer_fingerprint=digest, peer_name="other.example")
-        self.refused("wrong-name", meet(other, self.host))
-        foreign = issue(NAME, by=stranger())
-        host = server(local_cert=certificates.written("foreign.pem", foreign.pem))
-        self.refused("unknown-issuer", meet(client(peer_fingerprint=foreign.fingerprint), host))
+        self.refused("wrong-name", meet(other, self.serving))
+        foreign = issue(NAME, by=untrusted())
+        serving = server(local_cert=certificates.written("foreign.pem", foreign.pem))
+        self.refused("unknown-issuer", meet(client(peer_fingerprint=foreign.fingerprint), serving))
 
     def test_it_may_be_the_only_check(self) -> None:
-        """Without chain and name, the digest is still demanded."""
+        """Without the checks of chain and name, a wrong digest is still refused."""
         alone = {"verify_peer": Verify.NO, "verify_peer_name": False}
-        self.accepted(meet(client(peer_fingerprint=self.made.fingerprint, **alone), self.host))
-        self.refused("fingerprint", meet(client(peer_fingerprint="0" * 64, **alone), self.host))
+        self.accepted(meet(client(peer_fingerprint=self.made.fingerprint, **alone), self.serving))
+        self.refused("fingerprint", meet(client(peer_fingerprint="0" * 64, **alone), self.serving))
 
 
 class PinTests(VerificationTestCase):
@@ -289,7 +290,7 @@ class PinTests(VerificationTestCase):
     def setUp(self) -> None:
         self.between = certificates.authority().intermediate()
         self.made = issue(NAME, by=self.between)
-        self.host = server(local_cert=certificates.written("pin.pem", self.made.pem))
+        self.serving = server(local_cert=certificates.written("pin.pem", self.made.pem))
         self.pins = [
             self.made.spki_pin,
             Issued(self.between.certificate, self.between.key).spki_pin,
@@ -300,75 +301,75 @@ class PinTests(VerificationTestCase):
         """The pin may be that of the leaf, of an authority between, and of the root."""
         for pin in self.pins:
             for version in VERSIONS:
-                self.accepted(meet(client(pin=pin, max_version=version), self.host))
+                self.accepted(meet(client(pin=pin, max_version=version), self.serving))
 
     def test_a_chain_without_the_pinned_key_is_refused(self) -> None:
-        """A chain without the pinned key is refused, and its keys are told."""
+        """A chain without the pinned key is refused, and the error has the keys of the chain."""
         for version in VERSIONS:
             policy = client(pin=issue(NAME).spki_pin, max_version=version)
-            refusing = self.refused("fingerprint", meet(policy, self.host))
+            refusing = self.refused("fingerprint", meet(policy, self.serving))
             for pin in self.pins:
                 self.assertIn(pin, str(refusing.explained()))
 
     def test_without_verify_peer_only_the_leaf_s_key_counts(self) -> None:
-        """With verify_peer=no anyone can put a pinned authority above a leaf of his own."""
-        false = issue(NAME, by=stranger())
+        """With verify_peer=no, a pinned authority above a leaf that it never signed is refused."""
+        false = issue(NAME, by=untrusted())
         chain = false.pem + self.between.pem + certificates.authority().pem
-        host = server(local_cert=certificates.written("false.pem", chain))
+        serving = server(local_cert=certificates.written("false.pem", chain))
         for pin in self.pins[1:]:
-            self.refused("fingerprint", meet(client(verify_peer=Verify.NO, pin=pin), host))
-        self.accepted(meet(client(verify_peer=Verify.NO, pin=false.spki_pin), host))
+            self.refused("fingerprint", meet(client(verify_peer=Verify.NO, pin=pin), serving))
+        self.accepted(meet(client(verify_peer=Verify.NO, pin=false.spki_pin), serving))
 
     def test_a_pinned_authority_that_signed_nothing_does_not_count(self) -> None:
-        """A pinned authority that is sent along, and vouches for nothing, does not count."""
+        """A pinned authority that is sent along but did not sign the leaf does not count."""
         content = issue(NAME).pem + self.between.pem
-        host = server(local_cert=certificates.written("beside.pem", content))
-        self.refused("fingerprint", meet(client(pin=self.pins[1]), host))
+        serving = server(local_cert=certificates.written("beside.pem", content))
+        self.refused("fingerprint", meet(client(pin=self.pins[1]), serving))
 
     def test_a_self_signed_leaf_is_pinned_by_its_own_key(self) -> None:
         """With allow_self_signed the pin is that of the leaf."""
         alone = self_signed(NAME)
-        host = server(local_cert=certificates.written("alone.pem", alone.pem))
-        self.accepted(meet(client(allow_self_signed=True, pin=alone.spki_pin), host))
-        self.refused("fingerprint", meet(client(allow_self_signed=True, pin=self.pins[0]), host))
+        serving = server(local_cert=certificates.written("alone.pem", alone.pem))
+        self.accepted(meet(client(allow_self_signed=True, pin=alone.spki_pin), serving))
+        self.refused("fingerprint", meet(client(allow_self_signed=True, pin=self.pins[0]), serving))
 
 
 class RevocationTests(VerificationTestCase):
-    """crl: what the leaf's authority has taken back."""
+    """crl: certificates that the leaf's authority has revoked are refused."""
 
     def policy(self, *lists: bytes) -> TLSPolicy:
-        """A client that looks into those lists."""
+        """A client's policy with those revocation lists."""
         return client(crl=certificates.written("lists.pem", b"".join(lists)))
 
     def test_a_certificate_that_is_not_listed_is_accepted(self) -> None:
-        """A certificate that its authority's list does not have is good."""
+        """A certificate that is not on its authority's list is accepted."""
         lists = certificates.authority().revocation_list(issue(NAME).certificate)
         self.accepted(meet(self.policy(lists)))
 
     def test_a_revoked_certificate_is_refused(self) -> None:
-        """One that it has is refused as revoked."""
+        """A certificate that is on the list is refused as revoked."""
         made = issue(NAME)
-        host = server(local_cert=certificates.written("revoked.pem", made.pem))
+        serving = server(local_cert=certificates.written("revoked.pem", made.pem))
         lists = certificates.authority().revocation_list(made.certificate)
         for version in VERSIONS:
             policy = client(crl=certificates.written("lists.pem", lists), max_version=version)
-            refusing = self.refused("revoked", meet(policy, host))
+            refusing = self.refused("revoked", meet(policy, serving))
             self.assertIn("its issuer has revoked it", str(refusing.explained()))
 
     def test_a_missing_list_is_a_refusal(self) -> None:
-        """Without a list of its authority a certificate is refused: nobody knows."""
-        refusing = self.refused("other", meet(self.policy(stranger().revocation_list())))
+        """Without a list of its authority, a certificate may be revoked, so it is refused."""
+        refusing = self.refused("other", meet(self.policy(untrusted().revocation_list())))
         self.assertIn("no revocation list of its issuer", str(refusing.explained()))
 
     def test_an_expired_list_is_a_refusal(self) -> None:
-        """A list that should have been renewed is none."""
+        """With a list that is past its next update, a certificate is refused."""
         old = certificates.authority().revocation_list(now=NOW - 9 * A_DAY, days=1)
         refusing = self.refused("other", meet(self.policy(old)))
         self.assertIn("revocation list of its issuer has expired", str(refusing.explained()))
 
     def test_the_right_list_is_found_among_several(self) -> None:
-        """The list is found among those of others."""
-        lists = (stranger().revocation_list(), certificates.authority().revocation_list())
+        """The authority's list is found among lists of other authorities."""
+        lists = (untrusted().revocation_list(), certificates.authority().revocation_list())
         self.accepted(meet(self.policy(*lists)))
 
 
@@ -376,15 +377,17 @@ class ClientCertificateTests(VerificationTestCase):
     """Servers that ask their clients for a certificate."""
 
     def meeting(
-        self, verify: Verify, version: str, protocol: bytes | None, **options: Any
+        self, verify: Verify, version: str, certificate: bytes | None, **options: Any
     ) -> Meeting:
-        """A client with that certificate at a server that asks for one."""
-        own = {"local_cert": certificates.written("client.pem", protocol)} if protocol else {}
+        """A client with that certificate, or None, at a server that asks for one."""
+        own = {}
+        if certificate is not None:
+            own["local_cert"] = certificates.written("client.pem", certificate)
         asking = {"verify_peer": verify, "cafile": certificates.cafile(), **options}
         return meet(client(max_version=version, **own), server(**asking))
 
     def test_a_client_with_a_good_certificate_is_accepted(self) -> None:
-        """A client with a certificate of the authority comes in, and is known."""
+        """A client with a good certificate is accepted, and the session has the certificate."""
         good = issue("client.example", purpose="client")
         for verify in (Verify.YES, Verify.OPTIONAL):
             for version in VERSIONS:
@@ -394,7 +397,7 @@ class ClientCertificateTests(VerificationTestCase):
                 self.assertIs(session.verified, True)
 
     def test_a_client_without_a_certificate_is_accepted_only_where_optional(self) -> None:
-        """A client without a certificate comes in where it is optional, and only there."""
+        """verify_peer=optional accepts a client without a certificate; verify_peer=yes does not."""
         for version in VERSIONS:
             meeting = self.accepted(self.meeting(Verify.OPTIONAL, version, None))
             self.assertIsNone(meeting.server.session.peer_certificate)
@@ -405,9 +408,9 @@ class ClientCertificateTests(VerificationTestCase):
                 self.assertEqual(end.explained().cause, "client-certificate-required")
 
     def test_a_bad_client_certificate_is_refused_even_where_optional(self) -> None:
-        """A bad certificate is refused for its cause, be it demanded or not."""
+        """A bad client certificate is refused for its cause, also where none is demanded."""
         rows = {
-            "unknown-issuer": issue("x.example", by=stranger(), purpose="client"),
+            "unknown-issuer": issue("x.example", by=untrusted(), purpose="client"),
             "self-signed": self_signed("x.example", purpose="client"),
             "expired": issue("x.example", purpose="client", now=NOW - 9 * A_DAY, days=1),
             "wrong-purpose": issue("x.example", purpose="server"),
@@ -422,12 +425,12 @@ class ClientCertificateTests(VerificationTestCase):
                     self.assertIn("alert", str(meeting.client.error))
 
     def test_a_client_shows_no_certificate_unasked(self) -> None:
-        """A server that verifies nobody does not ask, and no client shows one unasked."""
+        """A server that does not verify clients does not ask, so it receives no certificate."""
         meeting = self.accepted(meet(client(local_cert=certificates.client())))
         self.assertIsNone(meeting.server.session.peer_certificate)
 
     def test_a_client_s_name_is_checked_only_on_demand(self) -> None:
-        """A client's certificate may be for anyone, unless the server says for whom."""
+        """A client's certificate may have any name, unless the server demands one."""
         nobody = issue(common_name="nobody", purpose="client")
         self.accepted(self.meeting(Verify.YES, "1.3", nobody.pem))
         demanding = {"verify_peer_name": True, "peer_name": "client.example"}
@@ -437,7 +440,7 @@ class ClientCertificateTests(VerificationTestCase):
         self.accepted(self.meeting(Verify.YES, "1.3", good.pem, **demanding))
 
     def test_clients_can_be_known_by_digest_or_pin(self) -> None:
-        """A server may know its client by digest or key as well."""
+        """A server can demand that the client's certificate has a digest or a key."""
         good = issue("client.example", purpose="client")
         for name, right in (("peer_fingerprint", good.fingerprint), ("pin", good.spki_pin)):
             self.accepted(self.meeting(Verify.YES, "1.3", good.pem, **{name: right}))
@@ -446,7 +449,7 @@ class ClientCertificateTests(VerificationTestCase):
             self.assertEqual(meeting.server.explained().cause, "fingerprint")
 
     def test_in_tls_1_3_the_client_hears_of_the_refusal_late(self) -> None:
-        """In TLS 1.3 a client is content before the server has judged it; then it is told."""
+        """In TLS 1.3 the client's handshake is complete before the server refuses; in 1.2 not."""
         meeting = self.meeting(Verify.YES, "1.3", None)
         self.assertTrue(meeting.client.is_secure)
         self.assertFalse(meeting.is_secure)
@@ -454,59 +457,59 @@ class ClientCertificateTests(VerificationTestCase):
 
 
 class CallbackTests(SynchronousTestCase):
-    """Whatever goes wrong while looking is a refusal."""
+    """What happens in OpenSSL's callback and after the handshake, without a peer."""
 
     def setUp(self) -> None:
-        self.conversation = arranged().client.conversation
+        self.connection = arranged().client.conversation
         self.leaf = crypto.X509.from_cryptography(issue(NAME).certificate)
 
     def test_a_connection_of_another_class_is_refused(self) -> None:
-        """A connection that is not of our making is refused: nothing is known of its policy."""
+        """A connection that is no TLSConnection has no policy, so its peer is refused."""
         theirs = SSL.Connection(SSL.Context(SSL.TLS_METHOD), None)
         self.assertIs(verify_callback(theirs, self.leaf, 0, 0, 1), False)
 
     def test_an_error_while_verifying_is_a_refusal(self) -> None:
-        """A certificate that cannot be examined is refused, and that is what is told."""
+        """A certificate whose examination raises an exception is refused with that reason."""
         for ok in (0, 1):
             broken: Any = object()
-            self.assertIs(verify_callback(self.conversation, broken, 0, 0, ok), False)
-            problem = self.conversation.verification.problems[-1]
+            self.assertIs(verify_callback(self.connection, broken, 0, 0, ok), False)
+            problem = self.connection.verification.problems[-1]
             self.assertEqual(problem.diagnosis.cause, "other")
             self.assertIn("it could not be examined", problem.diagnosis.summary)
-            self.assertIs(verify_after_handshake(self.conversation), False)
+            self.assertIs(verify_after_handshake(self.connection), False)
 
     def test_an_unknown_number_of_openssl_is_a_refusal(self) -> None:
-        """A code that nobody has heard of is a refusal with that code."""
-        self.assertIs(verify_callback(self.conversation, self.leaf, 12345, 1, 0), False)
-        problem = self.conversation.verification.problems[0]
+        """A number that no table has is a refusal, and the error has the number."""
+        self.assertIs(verify_callback(self.connection, self.leaf, 12345, 1, 0), False)
+        problem = self.connection.verification.problems[0]
         self.assertEqual(
             (problem.diagnosis.cause, problem.code, problem.depth), ("other", 12345, 1)
         )
         self.assertIn("X509 error 12345", problem.diagnosis.summary)
 
     def test_every_number_of_openssl_has_a_cause_and_a_text(self) -> None:
-        """Whatever OpenSSL holds against a certificate has a documented cause and a text."""
+        """Every number of OpenSSL leads to a refusal with a documented cause and a text."""
         for code in range(1, 120):
-            conversation = arranged().client.conversation
-            self.assertIs(verify_callback(conversation, self.leaf, code, 0, 0), False)
-            (problem,) = conversation.verification.problems
+            connection = arranged().client.conversation
+            self.assertIs(verify_callback(connection, self.leaf, code, 0, 0), False)
+            (problem,) = connection.verification.problems
             self.assertIn(problem.diagnosis.cause, CAUSES)
             self.assertRegex(problem.diagnosis.summary, "[a-z].{10,}[^.]$")
 
     def test_allow_self_signed_is_for_leaves_only(self) -> None:
-        """With allow_self_signed, what is said of the leaf is not said of an authority."""
+        """With allow_self_signed, a self-signed leaf is tolerated, and an authority is not."""
         for depth in (0, 1):
-            conversation = arranged(client(allow_self_signed=True)).client.conversation
-            self.assertIs(verify_callback(conversation, self.leaf, 18, depth, 0), depth == 0)
+            connection = arranged(client(allow_self_signed=True)).client.conversation
+            self.assertIs(verify_callback(connection, self.leaf, 18, depth, 0), depth == 0)
 
     def test_a_good_authority_does_not_accept_the_leaf(self) -> None:
-        """An authority that is found good makes no leaf good."""
-        self.assertIs(verify_callback(self.conversation, self.leaf, 0, 1, 1), True)
-        self.assertIs(self.conversation.verification.is_leaf_accepted, False)
-        self.assertIs(verify_after_handshake(self.conversation), False)
+        """A good authority alone does not make verification succeed."""
+        self.assertIs(verify_callback(self.connection, self.leaf, 0, 1, 1), True)
+        self.assertIs(self.connection.verification.is_leaf_accepted, False)
+        self.assertIs(verify_after_handshake(self.connection), False)
 
     def test_a_peer_without_a_certificate_is_refused_by_every_check(self) -> None:
-        """A peer that showed no certificate is refused by any policy that makes a demand."""
+        """A peer without a certificate is refused by any policy that checks anything."""
         pin = issue(NAME).spki_pin
         for options, is_good in (
             ({}, False),
@@ -517,42 +520,44 @@ class CallbackTests(SynchronousTestCase):
             ({"verify_peer": Verify.NO, "verify_peer_name": False,
               "peer_fingerprint": "0" * 64}, False),
         ):  # fmt: skip
-            conversation = arranged(client(**options)).client.conversation
-            self.assertIs(verify_after_handshake(conversation), is_good)
+            connection = arranged(client(**options)).client.conversation
+            self.assertIs(verify_after_handshake(connection), is_good)
             if not is_good:
-                (problem,) = conversation.verification.problems
+                (problem,) = connection.verification.problems
                 self.assertEqual(problem.diagnosis.summary, "the peer showed no certificate at all")
 
     def test_an_error_after_the_handshake_is_a_refusal(self) -> None:
-        """If the last look fails, the last word is no."""
-        conversation = arranged().client.conversation
-        self.patch(conversation, "get_peer_certificate", None)
-        self.assertIs(verify_after_handshake(conversation), False)
+        """An exception in the check after the handshake is a refusal."""
+        connection = arranged().client.conversation
+        self.patch(connection, "get_peer_certificate", None)
+        self.assertIs(verify_after_handshake(connection), False)
         self.assertIn(
-            "could not be examined", conversation.verification.problems[0].diagnosis.summary
+            "could not be examined", connection.verification.problems[0].diagnosis.summary
         )
 
     def test_a_leaf_without_a_callback_is_verified_after_the_handshake(self) -> None:
-        """A leaf that is first seen at the end is looked at there, and must not have expired."""
+        """A leaf for which OpenSSL called no callback is checked for its name and its dates."""
         expired = issue(NAME, now=NOW - 9 * A_DAY, days=1).certificate
         for leaf, causes in (
             (issue(NAME).certificate, []),
             (issue("other.example").certificate, ["wrong-name"]),
             (expired, ["expired"]),
         ):
-            conversation = arranged().client.conversation
-            self.patch(conversation, "get_peer_certificate", lambda leaf=leaf, **_: leaf)
-            self.assertIs(verify_after_handshake(conversation), not causes)
-            found = [problem.diagnosis.cause for problem in conversation.verification.problems]
+            connection = arranged().client.conversation
+            self.patch(connection, "get_peer_certificate", lambda leaf=leaf, **_: leaf)
+            self.assertIs(verify_after_handshake(connection), not causes)
+            found = [problem.diagnosis.cause for problem in connection.verification.problems]
             self.assertEqual(found, causes)
 
 
 class AddressTests(VerificationTestCase):
-    """Addresses of all kinds."""
+    """Certificates for addresses."""
 
     def test_an_address_counts_only_among_the_addresses(self) -> None:
-        """An address is good if it is among the certificate's addresses, and not elsewhere."""
-        listed = odd(x509.IPAddress(ipaddress.ip_address("192.0.2.7")), x509.DNSName("192.0.2.8"))
-        host = server(local_cert=certificates.written("address.pem", listed()))
-        self.accepted(meet(client(peer_name="192.0.2.7"), host))
-        self.refused("wrong-name", meet(client(peer_name="192.0.2.8"), host))
+        """An address among the certificate's DNS names does not count."""
+        listed = with_names(
+            x509.IPAddress(ipaddress.ip_address("192.0.2.7")), x509.DNSName("192.0.2.8")
+        )
+        serving = server(local_cert=certificates.written("address.pem", listed()))
+        self.accepted(meet(client(peer_name="192.0.2.7"), serving))
+        self.refused("wrong-name", meet(client(peer_name="192.0.2.8"), serving))
