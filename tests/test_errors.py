@@ -1,4 +1,4 @@
-"""What the exceptions promise: who must act, the facts, and texts fit for a log."""
+"""The exceptions: their tree, their facts, and texts that are fit for a log."""
 
 from __future__ import annotations
 
@@ -30,15 +30,15 @@ from txtransport.errors import (
 )
 
 FLOOD: Final = b"\x1b[2J\r\n\0\xff" * 10_000
-"""What a hostile peer would say to the reader of a log."""
+"""What a hostile peer sends to harm the reader of a log."""
 
-BY_STRANGERS: Final = (
+WITH_PEER_TEXT: Final = (
     TransportTimeout("tls://h:1", "handshake", 10, FLOOD),
     TLSNotOffered(FLOOD),
     TLSRefused(FLOOD.decode("latin-1"), FLOOD),
     PlaintextInjected("tls://h:1", FLOOD),
 )
-"""Every error whose text repeats what came over the wire."""
+"""Every error whose text quotes the peer."""
 
 
 KINDS: Final = [
@@ -48,7 +48,7 @@ KINDS: Final = [
 
 
 class TreeTests(SynchronousTestCase):
-    """The tree at the top of the file is the tree."""
+    """The classes, and the tree in the module's docstring."""
 
     def test_one_name_catches_all(self) -> None:
         """``except TransportError`` catches whatever goes wrong here."""
@@ -56,7 +56,7 @@ class TreeTests(SynchronousTestCase):
         self.assertGreater(len(KINDS), 15)
 
     def test_the_tree_in_the_docstring_is_the_tree_of_classes(self) -> None:
-        """The file's first page names every exception, each beneath its parent."""
+        """The docstring names every exception, each below its parent."""
         lines = (errors.__doc__ or "").splitlines()
         drawn = {
             line.split("─ ")[-1].split()[0]: line.index("─ ") for line in lines if "─ " in line
@@ -68,26 +68,26 @@ class TreeTests(SynchronousTestCase):
                 self.assertGreater(drawn[kind.__name__], drawn[parent], kind)
 
     def test_bad_text_is_a_value_error(self) -> None:
-        """Code that knows nothing of us catches our bad URLs and options as ValueError."""
+        """Code that does not know this package catches bad URLs and options as ValueError."""
         for kind in (InvalidTransport, InvalidOption, BadCertificateFile):
             self.assertTrue(issubclass(kind, ValueError), kind)
 
     def test_a_refusal_is_told_from_a_breach(self) -> None:
-        """A peer that says no is not taken for one that breaks the rules."""
+        """A peer that refuses TLS is told apart from one that breaks the protocol's rules."""
         for kind in (TLSNotOffered, TLSRefused, PreAuthenticated):
             self.assertTrue(issubclass(kind, NegotiationError), kind)
             self.assertFalse(issubclass(kind, PeerMisbehaved), kind)
         self.assertTrue(issubclass(PlaintextInjected, PeerMisbehaved))
 
     def test_a_wrong_call_is_nobody_else_s_fault(self) -> None:
-        """What the caller did wrong is never taken for a failure of the peer."""
+        """A wrong call of startTLS() is told apart from a failure of the peer."""
         for kind in (AlreadySecure, ConversationOver, ProducerInTheWay):
             self.assertTrue(issubclass(kind, UpgradeError), kind)
             self.assertFalse(issubclass(kind, NegotiationError), kind)
 
 
 class FactsTests(SynchronousTestCase):
-    """An exception carries what a program needs, and says what a person needs."""
+    """An exception has attributes for programs and a text for people."""
 
     def test_an_option_is_named(self) -> None:
         """A program can tell which option to ask for again."""
@@ -97,26 +97,26 @@ class FactsTests(SynchronousTestCase):
         )
 
     def test_a_file_is_named(self) -> None:
-        """A bad file is named together with the option that names it."""
+        """The error for a bad file has the file and the option that names it."""
         error = BadCertificateFile("local_cert", "/etc/site.pem", "there is no such file")
         self.assertEqual((error.option, error.path), ("local_cert", "/etc/site.pem"))
         self.assertEqual(str(error), "local_cert=/etc/site.pem: there is no such file")
 
     def test_a_transport_is_named(self) -> None:
-        """A transport that cannot be had says which and why."""
+        """The error for an unavailable transport has its scheme and the reason."""
         error = TransportUnavailable("sslv3", "RFC 7568 prohibits it")
         self.assertEqual(error.scheme, "sslv3")
         self.assertEqual(str(error), "sslv3:// is not available: RFC 7568 prohibits it")
 
     def test_a_timeout_names_its_stage(self) -> None:
-        """An expired wait says what was going on, for how long, and what to look at."""
+        """The error for a timeout has the stage, the seconds, and what to look at."""
         for stage in ("look-up", "connect", "negotiation", "handshake"):
             error = TransportTimeout("tls://h:1", stage, 2.5)
             self.assertEqual((error.stage, error.seconds, error.received), (stage, 2.5, b""))
             self.assertRegex(str(error), f"tls://h:1: the {stage} .* 2.5 s; [a-z ,]+")
 
     def test_a_timeout_tells_what_had_come(self) -> None:
-        """A peer that said half a word before it fell silent is quoted."""
+        """The error for a timeout quotes the bytes that had come."""
         error = TransportTimeout("h:1", "handshake", 10, b"220 ", hint="use ?starttls=smtp")
         self.assertIn("the peer had sent only b'220 '; use ?starttls=smtp", str(error))
 
@@ -140,46 +140,46 @@ class FactsTests(SynchronousTestCase):
         self.assertEqual(str(HandshakeFailed("x", cause="other", permanent=False, remedy="")), "x")
 
     def test_a_refusal_repeats_the_peer(self) -> None:
-        """What the peer said, code and text, is in the message."""
+        """The message has the peer's code and text."""
         error = TLSRefused("454", b"no TLS today")
         self.assertEqual((error.code, error.text), ("454", b"no TLS today"))
         self.assertEqual(str(error), "the peer refused to start TLS (454): b'no TLS today'")
         self.assertIn("it said b'502'", str(TLSNotOffered(b"502")))
 
     def test_an_injection_says_what_became_of_it(self) -> None:
-        """The text says that none of the injected bytes were used."""
+        """The text says that none of the injected bytes was delivered."""
         error = PlaintextInjected("h:1", b"RSET\r\n")
         self.assertEqual(error.received, b"RSET\r\n")
         self.assertIn("none of it was delivered", str(error))
 
 
 class HostileTextTests(SynchronousTestCase):
-    """A stranger cannot write into our logs what he likes, nor as much as he likes."""
+    """A peer's text in an error is escaped and bounded."""
 
     def test_messages_are_printable(self) -> None:
-        """No control character of a peer reaches a terminal by way of a message."""
-        for error in BY_STRANGERS:
+        """No message has a control character of a peer."""
+        for error in WITH_PEER_TEXT:
             self.assertTrue(str(error).isprintable(), type(error))
 
     def test_messages_are_short(self) -> None:
-        """A peer that says a great deal is not quoted in full."""
-        for error in BY_STRANGERS:
+        """A peer that sends very much is not quoted in full."""
+        for error in WITH_PEER_TEXT:
             self.assertLess(len(str(error)), 1200, type(error))
 
     def test_attributes_are_short(self) -> None:
-        """An error that is kept does not keep what a peer flooded us with."""
+        """An error keeps only the beginning of what a peer sent."""
         handshake = HandshakeFailed("x", cause="other", permanent=False, remedy="", received=FLOOD)
-        for error in (*BY_STRANGERS, handshake):
+        for error in (*WITH_PEER_TEXT, handshake):
             kept = [value for value in vars(error).values() if isinstance(value, (bytes, str))]
             self.assertLess(max(map(len, kept)), 201, type(error))
 
 
 class DiagnosisTests(SynchronousTestCase):
-    """What programs get of an error."""
+    """The diagnosis that every error has."""
 
     def test_every_error_has_a_diagnosis(self) -> None:
-        """Cause, fault and remedy are there whatever went wrong, and fit for a log."""
-        for error in (*BY_STRANGERS, PeerLeft(FLOOD), PreAuthenticated("x"), UpgradeError("x"),
+        """Every error has a cause, a fault and texts that are fit for a log."""
+        for error in (*WITH_PEER_TEXT, PeerLeft(FLOOD), PreAuthenticated("x"), UpgradeError("x"),
                       InvalidTransport("x"), InvalidOption("ciphers", "x"),
                       TransportUnavailable("sslv2", "x")):  # fmt: skip
             diagnosis = error.diagnosis
@@ -190,7 +190,7 @@ class DiagnosisTests(SynchronousTestCase):
                 self.assertTrue(text.isprintable() and len(text) < 1500, text)
 
     def test_what_happened_and_what_to_do_are_two_things(self) -> None:
-        """The summary does not say what to do, and the remedy does."""
+        """What to do is in the remedy and not in the summary."""
         failed = HandshakeFailed("it failed", cause="closed", permanent=False, remedy="Look again")
         self.assertEqual(
             failed.diagnosis, Diagnosis("closed", "it failed", "Look again", permanent=False)
@@ -204,6 +204,6 @@ class DiagnosisTests(SynchronousTestCase):
         self.assertEqual(located.remedy, "Ask the owner")
 
     def test_a_refusal_may_be_for_now(self) -> None:
-        """A code that begins with 4 says that another time may be better."""
+        """A refusal with a code that begins with 4 is not permanent."""
         self.assertFalse(TLSRefused("454", b"later").permanent)
         self.assertTrue(TLSRefused("502", b"never").permanent)

@@ -1,6 +1,4 @@
-"""Text from strangers: whatever it is, what is shown is printable and of bounded length."""
-
-# Characters that look like others, or like none, are what these tests are about.
+"""Untrusted text: what is shown of it is printable and of bounded length."""
 
 from __future__ import annotations
 
@@ -35,11 +33,11 @@ HOSTILE: Final = (
     "x" * 100_000,
     "\x1b" * 100_000,
 )
-"""What a peer would send to hide something from a reader, or to break a terminal."""
+"""What a peer sends to hide something from a reader, or to confuse a terminal."""
 
 
 class Awkward:
-    """An object whose representations cannot be had, or are hostile."""
+    """An object whose repr is the given text; with None, it raises."""
 
     def __init__(self, text: str | None) -> None:
         self._text = text
@@ -51,7 +49,7 @@ class Awkward:
 
 
 class AwkwardError(Exception):
-    """An exception that says what it was given, or nothing."""
+    """An exception whose text is the given one; with None, it raises."""
 
     def __str__(self) -> str:
         text = self.args[0]
@@ -74,14 +72,14 @@ SHOWN: Final[dict[str, tuple[Callable[[str], str], int]]] = {
     "ascii_repr": (lambda text: ascii_repr(text, 80), 10 * 80 + 2),
     "describe_error": (lambda text: describe_error(AwkwardError(text)), 10 * 200 + 1),
 }
-"""Each way to show a text, and how long the result may be."""
+"""Each function with a bound, and how long its result may be."""
 
 
 class HostileTextTests(SynchronousTestCase):
-    """What every way of showing a stranger's text promises."""
+    """What every function promises."""
 
     def check(self, text: str) -> None:
-        """The text is shown as printable characters, few enough, that can be written."""
+        """Every function's result is printable, short enough, and can be encoded."""
         for name, (show, longest) in SHOWN.items():
             shown = show(text)
             self.assertTrue(shown.isprintable(), (name, text[:80]))
@@ -95,25 +93,25 @@ class HostileTextTests(SynchronousTestCase):
             shown.encode("utf-8")
 
     def test_hostile_text_is_shown_printable(self) -> None:
-        """Control characters, reordered letters and floods reach no terminal and no log."""
+        """Control characters, reordered letters and very long texts are escaped or cut."""
         for text in HOSTILE:
             self.check(text)
 
     @settings(deadline=None)
     @given(st.text())
     def test_any_text_is_shown_printable(self, text: str) -> None:
-        """So with any text at all."""
+        """The same holds for any text."""
         self.check(text)
 
     @settings(deadline=None)
     @given(st.binary(max_size=300))
-    def test_any_bytes_are_shown_printable(self, said: bytes) -> None:
-        """And with bytes that are no text."""
-        for shown in (escape_bytes(said), first_words(said), decode_text(said)):
-            self.assertTrue(shown.isprintable(), said)
+    def test_any_bytes_are_shown_printable(self, data: bytes) -> None:
+        """The same holds for bytes that are no text."""
+        for shown in (escape_bytes(data), first_words(data), decode_text(data)):
+            self.assertTrue(shown.isprintable(), data)
 
     def test_good_text_stays_as_it_is(self) -> None:
-        """Whatever can be printed is shown, in any script."""
+        """Characters that can be printed are shown as they are, in any script."""
         for text in ("bücher └─", "www.example.com", "日本"):
             self.assertEqual(escape_text(text), text)
             self.assertEqual(short_text(text), text)
@@ -123,43 +121,43 @@ class HostileTextTests(SynchronousTestCase):
 
 
 class BoundTests(SynchronousTestCase):
-    """Where a text is cut, and how that shows."""
+    """Where a text is cut, and how the reader sees that."""
 
     @settings(deadline=None)
     @given(st.binary(max_size=300), st.integers(0, 100))
-    def test_bytes_are_marked_where_cut(self, said: bytes, limit: int) -> None:
-        """Bytes are shown up to the limit, and an ellipsis tells that there were more."""
-        text = escape_bytes(said, limit)
+    def test_bytes_are_marked_where_cut(self, data: bytes, limit: int) -> None:
+        """Bytes are shown up to the limit; an ellipsis says that there were more."""
+        text = escape_bytes(data, limit)
         self.assertLessEqual(len(text), 4 * limit + 4)
-        self.assertEqual(text.endswith("…"), len(said) > limit)
+        self.assertEqual(text.endswith("…"), len(data) > limit)
 
     @settings(deadline=None)
     @given(st.one_of(st.text(), st.binary(), st.floats(), st.lists(st.text())))
-    def test_values_are_shown_escaped(self, given_: object) -> None:
-        """Whatever a caller gave becomes printable text of bounded length."""
-        text = short_repr(given_, 40)
+    def test_values_are_shown_escaped(self, value: object) -> None:
+        """Any value of a caller becomes printable text of bounded length."""
+        text = short_repr(value, 40)
         self.assertTrue(text.isprintable())
         self.assertLessEqual(len(text), 41)
 
     def test_texts_are_marked_where_cut(self) -> None:
-        """A text is shown up to the limit, and an ellipsis tells that there was more."""
+        """A text is shown up to the limit; an ellipsis says that there was more."""
         self.assertEqual(short_text("x" * 200), "x" * 200)
         self.assertEqual(short_text("x" * 1000), "x" * 200 + "…")
         self.assertEqual(ascii_text("bücher", 3), "b\\xfcc")
         self.assertEqual(ascii_repr("bücher", 3), "'b\\xfcc'")
 
     def test_what_cannot_be_shown_is_named(self) -> None:
-        """A value without a representation does not break the message about it."""
+        """A value whose repr fails is named by its type."""
         self.assertEqual(short_repr(10**5000), "something of type int")
         self.assertEqual(short_repr(Awkward(None)), "something of type Awkward")
         self.assertEqual(describe_error(AwkwardError(None)), "AwkwardError(None)")
 
 
 class FirstWordsTests(SynchronousTestCase):
-    """What a log shows of how a client began."""
+    """What a server's log shows of a client's first line."""
 
     def test_two_words_and_no_password(self) -> None:
-        """Enough to tell what it is; what comes behind may be a secret."""
+        """Two words are enough to recognise the protocol; a password may come after them."""
         rows = {
             b"GET / HTTP/1.1\r\n": "b'GET /'…",
             b"a1 LOGIN alice secret\r\n": "b'a1 LOGIN'…",
@@ -170,10 +168,10 @@ class FirstWordsTests(SynchronousTestCase):
             b"": "b''",
             b"\n": "b'\\n'",
         }
-        for said, text in rows.items():
-            self.assertEqual(first_words(said), text, said)
+        for data, text in rows.items():
+            self.assertEqual(first_words(data), text, data)
 
     def test_words_of_any_length_are_bounded(self) -> None:
-        """Bytes that are no words are shown as far as any."""
+        """Bytes without blanks are cut like any others."""
         self.assertLess(len(first_words(b"\xff" * 100_000)), 300)
         self.assertEqual(first_words(b"x" * 65), repr(b"x" * 64) + "…")

@@ -1,4 +1,4 @@
-"""The checks of an installation: what they find when all is well, and when it is not."""
+"""The checks of an installation: what they find when all is right, and when it is not."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Final, NoReturn, cast
+from typing import Final, NoReturn, cast
 
 import twisted.plugins
 from twisted.internet.interfaces import IStreamServerEndpointStringParser
@@ -25,8 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txtransport.cli import doctor
 from txtransport.cli.doctor import CHECKS, CheckResult, Verdict, check_result, run_checks
 from txtransport.config.policy import TLSPolicy
-from txtransport.tls import creator
-from txtransport.tls import trust_store as platform
+from txtransport.tls import creator, trust_store
 from txtransport.tls.trust_store import TrustStore
 
 ROOT: Final = Path(__file__).resolve().parents[2]
@@ -46,39 +45,43 @@ parser = Parser()
 """
 
 
+def server_prefixes() -> list[object]:
+    """The prefixes of servers that Twisted finds; Twisted writes its cache."""
+    plugins = getPlugins(IStreamServerEndpointStringParser)
+    return [getattr(plugin, "prefix", None) for plugin in plugins]
+
+
 class DoctorTestCase(SynchronousTestCase):
     """What the tests of this file share."""
 
-    def finding(self, name: str) -> CheckResult:
-        """What the check of that name finds."""
+    def result(self, name: str) -> CheckResult:
+        """The result of the check of that name."""
         return run_checks({name: CHECKS[name]})[name]
 
     def finds(self, name: str, verdict: Verdict, *words: str) -> CheckResult:
-        """The check comes to that verdict, and what it found has those words in it."""
-        finding = self.finding(name)
-        self.assertIs(finding.verdict, verdict, finding)
+        """The result of a check, which must have that verdict and those words."""
+        result = self.result(name)
+        self.assertIs(result.verdict, verdict, result)
         for word in words:
-            self.assertIn(word, finding.diagnosis.summary)
-        self.assertEqual(finding.diagnosis.remedy != "", verdict is not Verdict.OK, finding)
-        return finding
+            self.assertIn(word, result.diagnosis.summary)
+        self.assertEqual(result.diagnosis.remedy != "", verdict is not Verdict.OK, result)
+        return result
 
 
 class AllTests(DoctorTestCase):
     """All checks together."""
 
     def test_every_check_has_a_result(self) -> None:
-        """On any machine each check has an answer, and advice where it is not content."""
+        """On any machine each check has a result, and a remedy unless it is OK."""
         found = run_checks()
         self.assertEqual([*found], [*CHECKS])
-        for name, finding in found.items():
-            self.assertNotEqual(finding.diagnosis.summary, "", name)
-            self.assertNotIn("the check failed", finding.diagnosis.summary, name)
-            self.assertEqual(
-                finding.diagnosis.remedy != "", finding.verdict is not Verdict.OK, name
-            )
+        for name, result in found.items():
+            self.assertNotEqual(result.diagnosis.summary, "", name)
+            self.assertNotIn("the check failed", result.diagnosis.summary, name)
+            self.assertEqual(result.diagnosis.remedy != "", result.verdict is not Verdict.OK, name)
 
     def test_a_check_that_raises_is_wrong(self) -> None:
-        """A check that fails itself is a finding, and the others are asked all the same."""
+        """An exception makes that check WRONG, and the other checks are run all the same."""
 
         def fails(problem: BaseException) -> Callable[[], CheckResult]:
             def check() -> NoReturn:
@@ -100,7 +103,7 @@ class AllTests(DoctorTestCase):
         self.assertIs(found["leaving"].verdict, Verdict.WRONG)
 
     def test_ctrl_c_ends_the_checks(self) -> None:
-        """Ctrl-C ends it all."""
+        """Ctrl-C is not taken for a check that fails."""
 
         def check() -> NoReturn:
             raise KeyboardInterrupt
@@ -116,12 +119,12 @@ class SoftwareTests(DoctorTestCase):
         self.finds("Python", Verdict.OK, ".".join(map(str, sys.version_info[:3])))
 
     def test_each_package_is_named_with_its_version(self) -> None:
-        """Whatever txtransport needs is named with its version."""
+        """Each package that txtransport needs is named with its version."""
         needed = ("txtransport", "twisted", "pyOpenSSL", "cryptography", "service_identity")
         self.finds("packages", Verdict.OK, *(f"{name} {metadata.version(name)}" for name in needed))
 
     def versions(self, **instead: str | None) -> None:
-        """Some packages have another version, or none."""
+        """Pretend that some packages have another version, or are missing."""
         version = metadata.version
 
         def pretended(name: str) -> str:
@@ -133,19 +136,19 @@ class SoftwareTests(DoctorTestCase):
         self.patch(metadata, "version", pretended)
 
     def test_a_missing_package_is_wrong(self) -> None:
-        """A package that is needed and missing is wrong."""
+        """A needed package that is missing is wrong."""
         self.versions(idna=None)
-        finding = self.finds("packages", Verdict.WRONG, "idna is not installed")
-        self.assertIn("pip install", finding.diagnosis.remedy)
+        result = self.finds("packages", Verdict.WRONG, "idna is not installed")
+        self.assertIn("pip install", result.diagnosis.remedy)
 
     def test_an_old_package_is_wrong(self) -> None:
-        """A package that is older than what is needed is wrong; how versions are written counts."""
+        """A package that is too old is wrong; versions are compared as numbers, not as text."""
         self.versions(twisted="9.10.0", cryptography="100.0.dev1+local.1")
-        finding = self.finds("packages", Verdict.WRONG, "twisted 9.10.0 is older than ")
-        self.assertNotIn("cryptography", finding.diagnosis.summary)
+        result = self.finds("packages", Verdict.WRONG, "twisted 9.10.0 is older than ")
+        self.assertNotIn("cryptography", result.diagnosis.summary)
 
     def test_sources_that_are_not_installed_are_a_warning(self) -> None:
-        """Sources that are not installed work, which a warning says."""
+        """Sources that are not installed work, so they are only a warning."""
 
         def requires(name: str) -> NoReturn:
             raise metadata.PackageNotFoundError(name)
@@ -163,45 +166,45 @@ class SoftwareTests(DoctorTestCase):
 class TLSTests(DoctorTestCase):
     """Versions of TLS, and the trust store."""
 
-    def spoken(self, *versions: str) -> None:
-        """OpenSSL speaks these and no others."""
+    def supported(self, *versions: str) -> None:
+        """Pretend that OpenSSL supports these versions and no others."""
 
         def refusal(policy: TLSPolicy) -> str | None:
             return None if policy.min_version in versions else "switched off"
 
-        self.patch(platform, "refusal", refusal)
+        self.patch(trust_store, "refusal", refusal)
 
     def test_all_supported_versions_are_named(self) -> None:
-        """Where all versions are spoken, all are named."""
-        self.spoken("1.0", "1.1", "1.2", "1.3")
+        """Where all versions are supported, all are named."""
+        self.supported("1.0", "1.1", "1.2", "1.3")
         self.assertEqual(
             self.finds("versions of TLS", Verdict.OK).diagnosis.summary, "1.0, 1.1, 1.2, 1.3"
         )
 
     def test_a_missing_old_version_is_a_warning(self) -> None:
-        """That TLS 1.0 or 1.1 is not spoken is worth a warning, with OpenSSL's reason."""
-        self.spoken("1.2", "1.3")
+        """Without TLS 1.0 or 1.1 there is a warning, with OpenSSL's reason."""
+        self.supported("1.2", "1.3")
         self.finds("versions of TLS", Verdict.WARNING, "1.2, 1.3; not 1.0 (switched off), 1.1 (")
 
     def test_a_missing_new_version_is_wrong(self) -> None:
-        """That TLS 1.2 or 1.3 is not spoken is wrong."""
+        """Without TLS 1.2 or 1.3 the installation is wrong."""
         for versions, said in (
             (("1.0", "1.1", "1.2"), "1.0, 1.1, 1.2; not 1.3 ("),
             (("1.3",), "1.3; not 1.0 ("),
             ((), "none; not 1.0 ("),
         ):
-            self.spoken(*versions)
+            self.supported(*versions)
             self.finds("versions of TLS", Verdict.WRONG, said)
 
     def test_the_trust_store_is_counted_and_located(self) -> None:
-        """How many authorities are trusted, and where they are, is told."""
-        self.patch(platform, "trust_store", lambda: TrustStore(7, ("/a.pem", "/b")))
-        finding = self.finds("trust store", Verdict.OK)
-        self.assertEqual(finding.diagnosis.summary, "7 authorities in /a.pem and /b")
+        """The result has the number of trusted authorities and the places they come from."""
+        self.patch(trust_store, "trust_store", lambda: TrustStore(7, ("/a.pem", "/b")))
+        result = self.finds("trust store", Verdict.OK)
+        self.assertEqual(result.diagnosis.summary, "7 authorities in /a.pem and /b")
 
     def test_an_empty_trust_store_is_wrong(self) -> None:
-        """Without any authority no public server can be verified; where to look is told."""
-        self.patch(platform, "trust_store", lambda: TrustStore(0, ()))
+        """Without any authority the remedy names the variable, or the package, to look at."""
+        self.patch(trust_store, "trust_store", lambda: TrustStore(0, ()))
         self.patch(os, "environ", {"SSL_CERT_DIR": "/nonexistent"})
         self.assertIn("SSL_CERT_DIR", self.finds("trust store", Verdict.WRONG).diagnosis.remedy)
         self.patch(os, "environ", {})
@@ -209,7 +212,7 @@ class TLSTests(DoctorTestCase):
 
 
 class PluginTests(DoctorTestCase):
-    """What Twisted finds."""
+    """Twisted's plugins, their cache, and the reactor."""
 
     def setUp(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="txtransport-tests-"))
@@ -218,7 +221,7 @@ class PluginTests(DoctorTestCase):
         self.patch(twisted.plugins, "__path__", [*twisted.plugins.__path__, str(self.folder)])
 
     def plugin(self, name: str, source: str) -> None:
-        """Another plugin lies in the folder, and has for a minute."""
+        """Write another plugin into the folder, one minute old."""
         path = self.folder / f"{name}.py"
         path.write_text(source)
         before = time.time() - 60
@@ -227,7 +230,7 @@ class PluginTests(DoctorTestCase):
         self.addCleanup(vars(twisted.plugins).pop, name, None)
 
     def read_only(self) -> None:
-        """The folder can be written by someone else."""
+        """Pretend that we cannot write into the folder."""
         access = os.access
         self.patch(
             os,
@@ -240,47 +243,45 @@ class PluginTests(DoctorTestCase):
         self.finds("plugin", Verdict.OK, "transport", "tlsv1.2", "sslv3", "udp")
 
     def test_a_second_plugin_with_our_prefix_is_wrong(self) -> None:
-        """A second plugin with a prefix of ours is wrong, cached by Twisted or not."""
+        """A second plugin with a prefix of ours is wrong, in Twisted's cache or not."""
         self.plugin("txtransport_tests_rival", PARSER)
         self.finds("plugin", Verdict.WRONG, "transport for servers is found 2 times")
         self.assertFalse(self.cache.exists())
-        found: list[Any] = list(getPlugins(IStreamServerEndpointStringParser))
-        self.assertEqual([row.prefix for row in found].count("transport"), 2)
+        self.assertEqual(server_prefixes().count("transport"), 2)
         self.assertTrue(self.cache.exists())
         self.finds("plugin", Verdict.WRONG, "transport for servers is found 2 times")
 
     def test_a_current_cache_is_believed(self) -> None:
-        """While Twisted believes its cache, so does the check."""
+        """The check believes a current cache, as Twisted does."""
         self.plugin("txtransport_tests_rival", PARSER)
         empty = CachedDropin("twisted.plugins.txtransport_tests_rival", None)
         self.cache.write_bytes(pickle.dumps({"txtransport_tests_rival": empty}))
         self.finds("plugin", Verdict.OK)
-        found: list[Any] = list(getPlugins(IStreamServerEndpointStringParser))
-        self.assertEqual([row.prefix for row in found].count("transport"), 1)
+        self.assertEqual(server_prefixes().count("transport"), 1)
 
     def test_a_broken_plugin_of_others_hides_nothing(self) -> None:
-        """What others have broken does not hide what is ours."""
+        """A plugin that cannot be imported does not keep the check from ours."""
         self.plugin("txtransport_tests_broken", "raise RuntimeError")
         self.finds("plugin", Verdict.OK)
 
     def test_a_missing_plugin_is_wrong(self) -> None:
-        """A plugin that Python does not find is wrong, and told as that."""
+        """Where Python does not find our plugin, that is wrong."""
         name = "twisted.plugins.txtransport_plugin"
         self.addCleanup(sys.modules.__setitem__, name, sys.modules[name])
-        cast("dict[str, Any]", sys.modules)[name] = None
+        cast("dict[str, object]", sys.modules)[name] = None
         self.addCleanup(setattr, twisted.plugins, "txtransport_plugin", txtransport_plugin)
         del twisted.plugins.txtransport_plugin
-        finding = self.finds("plugin", Verdict.WRONG, "Twisted has no plugin of txtransport")
-        self.assertIn("install", finding.diagnosis.remedy)
+        result = self.finds("plugin", Verdict.WRONG, "Twisted has no plugin of txtransport")
+        self.assertIn("install", result.diagnosis.remedy)
 
     def test_a_writable_cache_is_fine_and_is_not_written(self) -> None:
-        """A cache that Twisted will write when it next looks is well; it is only asked about."""
+        """A missing cache that Twisted can write is OK; the check does not write it."""
         self.plugin("txtransport_tests_rival", PARSER)
         self.finds("plugin cache", Verdict.OK, f"{self.folder} (to be written, writable)")
         self.assertEqual(os.listdir(self.folder), ["txtransport_tests_rival.py"])
 
     def test_a_current_cache_need_not_be_writable(self) -> None:
-        """A cache that is current need not be writable."""
+        """A current cache is OK, whether it can be written or not."""
         self.plugin("txtransport_tests_rival", PARSER)
         list(getPlugins(IStreamServerEndpointStringParser))
         self.finds("plugin cache", Verdict.OK, f"{self.folder} (current, writable)")
@@ -288,7 +289,7 @@ class PluginTests(DoctorTestCase):
         self.finds("plugin cache", Verdict.OK, f"{self.folder} (current, not writable)")
 
     def test_an_outdated_read_only_cache_is_a_warning(self) -> None:
-        """A cache that is missing, older than a plugin or broken, and read-only, is a nuisance."""
+        """A cache that is missing, old or broken, and cannot be written, is a warning."""
         self.plugin("txtransport_tests_rival", PARSER)
         self.read_only()
         advice = self.finds("plugin cache", Verdict.WARNING, str(self.folder)).diagnosis.remedy
@@ -302,7 +303,7 @@ class PluginTests(DoctorTestCase):
         self.finds("plugin cache", Verdict.WARNING, str(self.folder))
 
     def test_the_reactor_is_named_and_not_installed(self) -> None:
-        """The reactor that is installed is named; otherwise the one that would be."""
+        """The result names the installed reactor; without one, the default of this platform."""
         name = "twisted.internet.reactor"
         self.patch(sys, "modules", {**sys.modules, name: SynchronousTestCase()})
         self.finds("reactor", Verdict.OK, "SynchronousTestCase, installed")
@@ -317,7 +318,7 @@ class MachineTests(DoctorTestCase):
     """Clock, addresses, limits."""
 
     def test_a_plausible_clock_is_fine(self) -> None:
-        """A clock is plausible that is not before what has happened."""
+        """A clock is OK when it is later than what has happened for certain."""
         self.finds("clock", Verdict.OK, "UTC, later than ")
 
     def test_a_clock_before_our_own_files_is_wrong(self) -> None:
@@ -326,7 +327,7 @@ class MachineTests(DoctorTestCase):
         self.finds("clock", Verdict.WRONG, "1970-01-01 00:00 UTC, which is before ")
 
     def test_the_newest_past_event_counts(self) -> None:
-        """What happened last tells most, be it a release or an installation."""
+        """The clock is compared with the newest event, a release or an installation."""
         self.patch(time, "time", lambda: 7258118400.0)
         self.patch(creator, "openssl_version", lambda: "OpenSSL 9.9.9 31 Dec 2199")
         self.finds(
@@ -336,19 +337,19 @@ class MachineTests(DoctorTestCase):
         self.finds("clock", Verdict.WRONG, "the release of OpenSSL 9.9.9 of 2199-12-31")
 
     def test_a_clock_some_hours_behind_is_fine(self) -> None:
-        """A clock that is a few hours behind may be right."""
+        """A clock that is less than a day behind is OK."""
         self.patch(time, "time", lambda: 7258118400.0 - 90000)
         self.patch(creator, "openssl_version", lambda: "OpenSSL 9.9.9 31 Dec 2199")
         self.finds("clock", Verdict.OK)
 
     def test_an_openssl_without_a_date_is_left_out(self) -> None:
-        """A fork of OpenSSL that tells no date leaves the files'."""
+        """With an OpenSSL that gives no date, the clock is compared with the files."""
         for said in ("BoringSSL", "LibreSSL 4.1.0", ""):
             self.patch(creator, "openssl_version", lambda said=said: said)
             self.finds("clock", Verdict.OK, "later than the files of ")
 
     def test_ipv6_that_cannot_be_used_is_a_warning(self) -> None:
-        """Where ::1 can be had it is well; where it cannot, servers have IPv4 alone."""
+        """That nothing can listen on ::1 is a warning; where it can, IPv6 is OK."""
 
         class Denied:
             def __init__(self, family: int) -> None:
@@ -374,7 +375,7 @@ class MachineTests(DoctorTestCase):
         self.finds("IPv6", Verdict.OK, "::1")
 
     def test_a_low_limit_of_open_files_is_a_warning(self) -> None:
-        """A limit that is usual is well, none at all too; one below it is worth a warning."""
+        """The usual limit of open files, or none, is OK; a lower one is a warning."""
         none = resource.RLIM_INFINITY
         for limits, verdict, said in (
             ((1024, 4096), Verdict.OK, "1024 at once, at most 4096"),
@@ -387,15 +388,15 @@ class MachineTests(DoctorTestCase):
 
 
 class ProcessTests(SynchronousTestCase):
-    """In a program of its own."""
+    """The checks in a process of their own."""
 
     def test_the_checks_change_nothing(self) -> None:
-        """No reactor is installed, no cache is written, and nothing but the findings is said."""
+        """No reactor is installed, no cache is written, and nothing is printed."""
         with tempfile.TemporaryDirectory() as folder:
             plugins = Path(folder, "twisted", "plugins")
             plugins.mkdir(parents=True)
             (plugins / "txtransport_tests_broken.py").write_text("import nonexistent")
-            (plugins / "txtransport_tests_rude.py").write_text("parser = 1")
+            (plugins / "txtransport_tests_other.py").write_text("parser = 1")
             script = (
                 "import sys\n"
                 "from txtransport.cli.doctor import CHECKS, run_checks\n"
@@ -419,11 +420,11 @@ class ProcessTests(SynchronousTestCase):
             self.assertEqual(run.stdout, f"{','.join(CHECKS)}\nFalse\n")
             self.assertEqual(
                 sorted(os.listdir(plugins)),
-                ["txtransport_tests_broken.py", "txtransport_tests_rude.py"],
+                ["txtransport_tests_broken.py", "txtransport_tests_other.py"],
             )
 
     def test_importing_imports_neither_twisted_nor_openssl(self) -> None:
-        """What is broken is found by a check, so none of it is imported before."""
+        """A broken package is found by its check, so none is imported before."""
         script = (
             "import sys, txtransport.cli.doctor; print({'twisted', 'OpenSSL'} & {*sys.modules})"
         )

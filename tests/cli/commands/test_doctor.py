@@ -1,4 +1,4 @@
-"""``txtransport doctor``, whatever the checks find."""
+"""``txtransport doctor``: the text, the JSON and the exit status for any results."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ BAD: Final = check_result(
 class DoctorTests(MainTestCase):
     """``txtransport doctor``."""
 
-    def found(self, *findings: CheckResult) -> None:
-        """The checks come to that."""
-        named = {f"check {number}": one for number, one in enumerate(findings)}
+    def set_results(self, *results: CheckResult) -> None:
+        """Make the checks have these results."""
+        named = {f"check {number}": result for number, result in enumerate(results)}
         self.patch(doctor, "run_checks", lambda: named)
 
     def test_a_good_installation_has_nothing_wrong(self) -> None:
-        """Each check has its line, and the last line says that all is well."""
-        self.found(FINE, FINE)
+        """Each check has a line, and the last line says that nothing is wrong."""
+        self.set_results(FINE, FINE)
         self.assertEqual(
             self.does("doctor"),
             (
@@ -42,23 +42,23 @@ class DoctorTests(MainTestCase):
         )
 
     def test_a_warning_leaves_the_status_at_0(self) -> None:
-        """A warning is shown with what to do, and the status stays 0."""
-        self.found(FINE, ODD)
+        """A warning is shown with what to do, and the exit status is 0."""
+        self.set_results(FINE, ODD)
         status, output, _ = self.does("doctor")
         self.assertEqual(status, 0)
         self.assertIn("warning  check 1  a little odd. To do: nothing much\n", output)
         self.assertTrue(output.endswith("\nNothing is wrong.\n"))
 
     def test_what_is_wrong_is_named_and_the_status_is_1(self) -> None:
-        """What is wrong is named in the last line, and the status is 1."""
-        self.found(BAD, FINE, BAD)
+        """The last line names each check that is wrong, and the exit status is 1."""
+        self.set_results(BAD, FINE, BAD)
         status, output, complaints = self.does("doctor")
         self.assertEqual((status, complaints), (1, ""))
         self.assertTrue(output.endswith("\nWrong: check 0, check 2.\n"))
 
     def test_the_output_fits_the_window(self) -> None:
-        """In a window of any width nothing is cut and nothing is lost."""
-        self.found(BAD, ODD, FINE)
+        """In a window of any width, no line is too long and no word is lost."""
+        self.set_results(BAD, ODD, FINE)
         words = self.does("doctor")[1].split()
         for width in (80, 40):
             self.patch(os, "environ", {**os.environ, "COLUMNS": str(width)})
@@ -67,8 +67,8 @@ class DoctorTests(MainTestCase):
             self.assertEqual(output.split(), words)
 
     def test_json_has_an_object_for_each_check(self) -> None:
-        """For programs, each check is an object; the status is the same."""
-        self.found(FINE, ODD)
+        """With --json each check is an object; the exit status is the same."""
+        self.set_results(FINE, ODD)
         status, output, complaints = self.does("doctor", "--json")
         self.assertEqual((status, complaints), (0, ""))
         document = json.loads(output)
@@ -83,12 +83,12 @@ class DoctorTests(MainTestCase):
             },
         )
         self.assertIsNone(document["checks"][0]["advice"])
-        self.found(BAD)
+        self.set_results(BAD)
         status, output, _ = self.does("doctor", "--json")
         self.assertEqual((status, json.loads(output)["ok"]), (1, False))
 
     def test_it_runs_in_an_empty_environment(self) -> None:
-        """Without a home and with hardly an environment it says all it has to say."""
+        """Without any environment variable, each check has a result."""
         done = subprocess.run(
             [sys.executable, "-m", "txtransport", "doctor", "--json"],
             cwd=ROOT,
