@@ -6,8 +6,9 @@ import argparse
 import json
 import shutil
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import table_lines, wrap, write_output
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["add", "run"]
 
 
-def add(commands: Any) -> None:
+def add(commands: CommandParsers) -> None:
     """Add the command's parser to argparse's subparsers."""
     parser = commands.add_parser(
         "doctor",
