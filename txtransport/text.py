@@ -48,7 +48,7 @@ def escape_bytes(received: bytes, limit: int = 64) -> str:
 
 
 def first_words(received: bytes) -> str:
-    """The beginning of what a client sent, for a log that people other than it read.
+    """How a client began, for a server's log, which people other than the client read.
 
     Args:
         received: What the peer sent.

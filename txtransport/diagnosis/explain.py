@@ -62,9 +62,10 @@ class KnownLine:
     """A known line that was found in a text.
 
     Attributes:
-        tool: The tool that printed it; of lines that many tools pass on, OpenSSL.
+        tool: The tool that printed it; OpenSSL when nothing shows which tool passed
+            OpenSSL's words on.
         words: The part of the line that is known, printable, 200 characters at the most.
-        diagnosis: What they mean, whose fault it usually is, what to do.
+        diagnosis: What the words mean, whose fault it usually is, what to do.
         in_tool: The tool's own option for what the remedy says, or an empty text.
     """
 
@@ -103,18 +104,19 @@ def clues(text: str) -> tuple[str, ...]:
         A phrase for each fact: a server's greeting, OpenSSL's codes, hosts with a
         port, the tool.
     """
-    line = one_line(text)
+    return (*_clues(one_line(text)),)
+
+
+def _clues(line: str) -> Iterator[str]:
     greeting = recognise_plaintext(line[:64].encode("ascii", "replace"), Side.CLIENT, None)
-    return (
-        *(
-            [f"it begins like {greeting.match.who}: {greeting.diagnosis.remedy}"]
-            if greeting
-            else ()
-        ),
-        *(_code_in_words(code) for code in error_codes(line)),
-        *(f"the place {host_and_port}" for host_and_port in hosts_and_ports(line)),
-        *([f"the words look like those of {tool}"] if (tool := tool_of(normalize(line))) else ()),
-    )
+    if greeting is not None:
+        yield f"it begins like {greeting.match.who}: {greeting.diagnosis.remedy}"
+    yield from map(_code_in_words, error_codes(line))
+    for host_and_port in hosts_and_ports(line):
+        yield f"the place {host_and_port}"
+    tool = tool_of(normalize(line))
+    if tool is not None:
+        yield f"the words look like those of {tool}"
 
 
 def _code_in_words(code: ErrorCode) -> str:

@@ -74,7 +74,7 @@ _RESET_REMEDY: Final = "Look at the peer's log; a firewall in between can do the
 _UNREACHABLE: Final = Diagnosis(
     "unreachable",
     "there is no route to that address",
-    "Is this machine on a network, and has it addresses of that family (IPv6, IPv4)?",
+    "Is this machine on a network, and does it have addresses of that family (IPv6, IPv4)?",
     fault="network",
     permanent=False,
 )
