@@ -1,8 +1,8 @@
 """Every way in which a transport fails, named for who must act.
 
     TransportError
-    ├── InvalidTransport (ValueError)      the URL: mend the text
-    ├── InvalidOption (ValueError)         an option: mend its name or value
+    ├── InvalidTransport (ValueError)      the URL: correct the text
+    ├── InvalidOption (ValueError)         an option: correct its name or value
     │   └── BadCertificateFile             a file that an option names
     ├── TransportUnavailable               a known scheme that cannot be used here
     ├── TransportTimeout                   a stage took longer than allowed
@@ -236,12 +236,12 @@ class TransportTimeout(TransportError):
     def __init__(
         self, where: str, stage: str, seconds: float, received: bytes = b"", hint: str = ""
     ) -> None:
-        heard = f" the peer had sent only {escape_bytes(received)};" if received else ""
+        received_text = f" the peer had sent only {escape_bytes(received)};" if received else ""
         self._summary = f"{where}: the {stage} took longer than {seconds:g} s"
         self.remedy = hint or _TIMEOUT_REMEDIES.get(
             stage, "raise the deadline if the peer is only slow"
         )
-        super().__init__(f"{self._summary};{heard} {self.remedy}")
+        super().__init__(f"{self._summary};{received_text} {self.remedy}")
         self.fault = "network" if stage in ("look-up", "connect") else "peer"
         self.stage = stage
         self.seconds = seconds
@@ -360,7 +360,7 @@ class TLSRefused(NegotiationError):
     """
 
     cause = "tls-refused"
-    remedy = "Look at the peer's log: its certificate may be missing, or TLS not for us"
+    remedy = "Look at the peer's log: its certificate may be missing, or it does not allow us TLS"
 
     def __init__(self, code: str, text: bytes) -> None:
         self.code = "".join(filter(str.isprintable, code))[:40]
@@ -375,7 +375,10 @@ class PreAuthenticated(NegotiationError):
 
     cause = "pre-authenticated"
     fault = "someone-between"
-    remedy = "No server does that to a stranger: look who answers at that port"
+    remedy = (
+        "No server takes an unknown client for one that has logged in: find out who answers at "
+        "that port"
+    )
 
 
 class PeerLeft(NegotiationError):
@@ -410,7 +413,7 @@ class PlaintextInjected(PeerMisbehaved):
 
     cause = "plaintext-injected"
     fault = "someone-between"
-    remedy = "Look who is between, and whether the peer pipelines behind its upgrade command"
+    remedy = "Find out who is in between, and whether the peer pipelines behind its upgrade command"
 
     def __init__(self, where: str, received: bytes) -> None:
         super().__init__(
