@@ -16,8 +16,24 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests.live.peers import PATIENCE, REQUIRE, Peer, PeerTestCase, Program, path
 
 SHELL = Program("sh", ("-c", "echo a shell"), "a shell")
+PYTHON = Program(sys.executable, (), "")
 MISSING = Program("no-such-program", (), "")
 STRANGE = Program("sh", ("-c", "echo something else"), "a shell")
+
+PARENT = """
+import signal, subprocess
+
+# Blocked, so that a signal which comes before sigwait() waits for it; a shell's
+# "wait" may miss one.
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+child = subprocess.Popen(["sleep", "60"])
+print("hello", flush=True)
+signal.sigwait({signal.SIGTERM})
+child.kill()
+child.wait()
+print("goodbye", flush=True)
+"""
+"""A program with a child, which it ends when it is told to end."""
 
 
 class MissingTests(SynchronousTestCase):
@@ -159,14 +175,12 @@ class CleanUpTests(SynchronousTestCase):
         peers: list[Peer] = []
 
         class Live(PeerTestCase):
-            program = SHELL
+            program = PYTHON
 
             async def test(self) -> None:
                 """Starts one that has a child."""
-                peers.append(self.start("-c", self.script, stop_signal="TERM"))
+                peers.append(self.start("-c", PARENT, stop_signal="TERM"))
                 await peers[0].prints(b"hello")
-
-            script = "trap 'kill $!; wait; echo goodbye; exit' TERM; sleep 60 & echo hello; wait"
 
         result = Outcome()
         Live("test").run(result)
