@@ -1,4 +1,4 @@
-"""Every way in which a transport fails, named for who must act.
+"""Every way in which a transport fails.
 
     TransportError
     ├── InvalidTransport (ValueError)      the URL: correct the text

@@ -53,7 +53,7 @@ Who replaces whom:
 
 Left out are two protocols directly above the transport that pass everything
 on: one of Twisted's client endpoints, and on servers with limits a
-`PendingProtocol` of `txtransport.endpoints.limits`.
+`_CountedProtocol` of `txtransport.endpoints.limits`.
 
 Who holds the deadline, one after the other:
 
@@ -245,7 +245,7 @@ class _ClosingProtocol(Protocol):
 
 @frozen
 class ConnectionAttempt:
-    """One connection that is to become secure, and who is told what comes of that.
+    """One connection that is to become secure, and the callbacks for its result.
 
     Attributes:
         config: What the connections of the endpoint have in common.

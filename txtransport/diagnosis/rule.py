@@ -1,4 +1,4 @@
-"""The row of which all tables of failures are made, and two ways to search such a table.
+"""One row of a table of known failures, and two ways to search such a table.
 
 A table is a tuple of rules, the most specific first. Each table chooses what its
 rules match (a number, OpenSSL's words, a pattern over bytes or text, a class of
