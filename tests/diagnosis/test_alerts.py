@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from hypothesis import given
 from hypothesis import strategies as st
 from OpenSSL import SSL
@@ -9,6 +11,11 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.tls import handshake
 from txtransport.diagnosis.alerts import ALERTS, Alert, alert_of_reason, alert_of_record
+
+WORDINGS: Final = (
+    "sslv3 alert", "ssl/tls alert", "tls alert", "tlsv1 alert", "tlsv13 alert", "tlsv1",
+)  # fmt: skip
+"""What stands before an alert's name, in the releases of OpenSSL."""
 
 
 def record(number: int, level: int = 2) -> bytes:
@@ -19,11 +26,11 @@ def record(number: int, level: int = 2) -> bytes:
 class ReasonTests(SynchronousTestCase):
     """Alerts in OpenSSL's reasons."""
 
-    def test_openssl_3_and_4_name_the_same_alert(self) -> None:
-        """OpenSSL 3 says ``sslv3 alert`` for what OpenSSL 4 calls ``tls alert``."""
-        for words in ("sslv3 alert", "tls alert", "tlsv1 alert", "tlsv13 alert", "tlsv1"):
+    def test_every_release_of_openssl_names_the_same_alert(self) -> None:
+        """``sslv3 alert`` (to 3.1), ``ssl/tls alert`` (3.2 to 3.6) and ``tls alert`` are one."""
+        for words in WORDINGS:
             alert = alert_of_reason(f"{words} handshake failure")
-            self.assertEqual(alert, Alert(40, "handshake failure"))
+            self.assertEqual(alert, Alert(40, "handshake failure"), words)
 
     def test_every_alert_that_openssl_reports_is_recognised(self) -> None:
         """The words of the OpenSSL that is linked lead to the right number, for each alert."""

@@ -15,6 +15,7 @@ from twisted.internet.error import ConnectionDone, ConnectionLost
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
+from tests.diagnosis.test_alerts import WORDINGS
 from tests.diagnosis.test_banners import CLIENTS, SERVERS
 from tests.tls.handshake import NAME, End, arranged, client, meet, server
 from txtransport.config.policy import Side, TLSPolicy, Verify
@@ -265,9 +266,9 @@ class AlertTests(DiagnosisTestCase):
                 self.assertIn(f"the alert {alert.name!r} ({alert.number})", str(error))
                 self.assertIs(error.permanent, alert.number != 80)
 
-    def test_alerts_are_read_in_the_words_of_openssl_3_and_4(self) -> None:
-        """OpenSSL 3 and 4 have different words for an alert; the error is the same."""
-        for words in ("sslv3 alert", "tls alert", "tlsv1 alert", "tlsv13 alert"):
+    def test_alerts_are_read_in_the_words_of_every_openssl(self) -> None:
+        """Releases of OpenSSL have different words for an alert; the error is the same."""
+        for words in WORDINGS:
             for name, number in NUMBERS.items():
                 error = handshake_failure(failed(ssl_error(f"{words} {name}")))
                 if number:
@@ -383,6 +384,15 @@ class LateRefusalTests(DiagnosisTestCase):
             self.assertEqual(self.checked(error).cause, cause)
             # The server has refused, so nothing comes late to it.
             self.assertIsNone(self.late(meeting.server))
+
+    def test_a_late_refusal_is_known_in_the_words_of_every_openssl(self) -> None:
+        """With every release of OpenSSL a client is told that its certificate was refused."""
+        secured = meet(client(local_cert=certificates.client())).client.conversation
+        for words in WORDINGS:
+            refused = ssl_error(f"{words} bad certificate")
+            error = late_failure(failed(refused, connection=secured))
+            assert error is not None, words
+            self.assertIn("the peer refused our certificate", str(self.checked(error)))
 
     def test_any_other_end_is_no_late_refusal(self) -> None:
         """Any other end of a secured connection is not explained as a refusal."""

@@ -66,8 +66,10 @@ ALERTS: Final = tuple(
 _BY_NAME: Final = {alert.name: alert for alert in ALERTS}
 _BY_NUMBER: Final = {alert.number: alert for alert in ALERTS}
 
-# OpenSSL 4.0 says "tls alert …" for what 3.x called "sslv3 alert …".
-_REASON: Final = re.compile(r"(?:tls|sslv3|tlsv1|tlsv13)(?: alert)? (.*)").fullmatch
+# Alerts that are as old as SSL 3.0 are "sslv3 alert …" up to OpenSSL 3.1, "ssl/tls
+# alert …" from 3.2 to 3.6, and "tls alert …" from 4.0 on; younger ones are "tlsv1 …"
+# or "tlsv13 …" (ssl/ssl_err.c of each).
+_REASON: Final = re.compile(r"(?:sslv3|ssl/tls|tls|tlsv1|tlsv13)(?: alert)? (.*)").fullmatch
 
 
 def alert_of_reason(reason: str) -> Alert | None:
