@@ -147,10 +147,17 @@ class NameTests(SynchronousTestCase):
     def test_a_wildcard_stands_for_the_first_label(self) -> None:
         """``*`` stands for the whole first label, and for nothing else."""
         self.assert_for("a.wild.example", "*.wild.example")
-        for name in ("wild.example", "a.b.wild.example", "xn--bcher-kva.wild.example", "wild"):
+        for name in ("wild.example", "a.b.wild.example", "wild"):
             self.assert_not_for(name, "*.wild.example")
         self.assert_not_for("abc.wild.example", "a*.wild.example")
         self.assert_not_for("a.wild.example", "a.*.example")
+
+    def test_a_wildcard_stands_for_an_international_label_too(self) -> None:
+        """``*`` stands for a label in A-label form; within an A-label it stands for nothing."""
+        self.assert_for("xn--bcher-kva.wild.example", "*.wild.example")
+        self.assert_for("a.xn--bcher-kva.example", "*.xn--bcher-kva.example")
+        for pattern in ("xn--*.wild.example", "xn--b*.wild.example", "*-kva.wild.example"):
+            self.assert_not_for("xn--bcher-kva.wild.example", pattern)
 
     def test_wildcards_that_are_too_wide_match_nothing(self) -> None:
         """A wildcard for a whole top-level domain, or for everything, matches nothing."""

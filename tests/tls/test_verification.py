@@ -186,6 +186,10 @@ class GoodNameTests(VerificationTestCase):
             meeting = self.accepted(meet(client(peer_name=name), server(local_cert=path)))
             self.assertEqual(meeting.server.session.server_name, "xn--bcher-kva.example")
 
+    def test_an_international_name_is_for_a_wildcard_too(self) -> None:
+        """A name with letters beyond ASCII in its first label matches a wildcard."""
+        self.accepted(meet(client(peer_name="bücher.wild.example")))
+
     def test_a_complete_chain_of_any_length_is_accepted(self) -> None:
         """A chain with any number of authorities is accepted when it is complete."""
         first = certificates.authority().intermediate("first")

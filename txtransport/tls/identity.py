@@ -87,7 +87,7 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
         is_for_it = (
             find_address(name) in names.get_values_for_type(x509.IPAddress)
             if is_address(name)
-            else any(map(DNS_ID(name).verify, _patterns(names)))
+            else _is_among(DNS_ID(name), names)
         )
     except x509.ExtensionNotFound:
         return "it has no subject alternative name (SAN), and the common name does not count"
@@ -100,6 +100,18 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
     if is_address(name) and name in names.get_values_for_type(x509.DNSName):
         return f"it has the address {name} among its DNS names, where none counts"
     return f"it is for {certificate_names(certificate)}, not for {name}"
+
+
+def _is_among(expected: DNS_ID, names: x509.SubjectAlternativeName) -> bool:
+    """Whether one of the DNS names is the expected one, or a wildcard for it."""
+    first, _, rest = expected.hostname.partition(b".")
+    return any(
+        expected.verify(pattern)
+        # What service_identity refuses and OpenSSL and browsers accept: only within an
+        # A-label may there be no wildcard (RFC 6125, section 6.4.3), "*" is a whole one.
+        or (first.startswith(b"xn--") and pattern.pattern == b"*." + rest)
+        for pattern in _patterns(names)
+    )
 
 
 def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:
