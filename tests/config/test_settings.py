@@ -26,6 +26,7 @@ from txtransport.config.settings import (
     StartTLSOptions,
     resolve_options,
     tls_policy,
+    validate_policy,
 )
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption
@@ -270,14 +271,26 @@ class ContradictionTests(OptionsTestCase):
     def test_checks_of_a_certificate_not_asked_for_are_refused(self) -> None:
         """A server that asks for no certificate cannot check one."""
         for query in (
-            "cafile=/a", "capath=/a", "crl=/a", f"peer_fingerprint={HEX}", f"pin={PIN}",
-            "allow_self_signed=1", "verify_peer_name=1&peer_name=x",
+            "cafile=/a", "capath=/a", "crl=/a", "allow_self_signed=1",
+            "verify_peer_name=1&peer_name=x",
         ):  # fmt: skip
             option = query.partition("=")[0]
             for more in ("", "&verify_peer=no"):
                 self.refused(option, "needs verify_peer=yes", f"tls://h?{query}{more}", "server")
             for more in ("&verify_peer=yes", "&verify_peer=optional"):
                 self.assertIsNotNone(resolve_url(f"tls://h?{query}{more}", "server").tls)
+
+    def test_a_pin_or_fingerprint_demands_a_certificate_of_every_client(self) -> None:
+        """A server that knows its clients by a digest lets none in that shows no certificate."""
+        for query in (f"peer_fingerprint={HEX}", f"pin={PIN}"):
+            option = query.partition("=")[0]
+            for more in ("", "&verify_peer=no", "&verify_peer=optional"):
+                text = f"tls://h?{query}{more}"
+                self.refused(option, "needs verify_peer=yes,", text, "server")
+            self.assertIsNotNone(resolve_url(f"tls://h?{query}&verify_peer=yes", "server").tls)
+        made = TLSPolicy(verify_peer=Verify.OPTIONAL, pin=PIN)
+        error = self.assertRaises(InvalidOption, validate_policy, made, Side.SERVER)
+        self.assertEqual(error.option, "pin")
 
     def test_an_option_that_needs_another_says_which(self) -> None:
         """An option that does nothing alone is refused; the message names what it needs."""

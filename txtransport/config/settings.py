@@ -310,10 +310,11 @@ _NEEDS: Final = {
 }
 """Each option that does nothing alone, and the options of which it needs one."""
 
-_ABOUT_THE_PEER: Final = (
-    "verify_peer_name", "allow_self_signed", "cafile", "capath", "peer_fingerprint", "pin", "crl"
-)  # fmt: skip
+_ABOUT_THE_PEER: Final = ("verify_peer_name", "allow_self_signed", "cafile", "capath", "crl")
 """Checks of the peer's certificate, which a server gets only if it asks for one."""
+
+_WHO_THE_PEER_IS: Final = ("peer_fingerprint", "pin")
+"""Digests by which a server knows its clients, so that none may come without a certificate."""
 
 _ABOUT_THE_CHAIN: Final = ("allow_self_signed", "cafile", "capath", "verify_depth", "crl")
 """Options about the chain of the peer's certificate, which verify_peer=no skips."""
@@ -397,6 +398,12 @@ def _refuse_contradictions(values: Mapping[str, object], side: str) -> None:
             if values.get(name):
                 raise InvalidOption(name, f"{name} on a server needs verify_peer=yes or optional, "
                                     "without which no client shows a certificate")  # fmt: skip
+    if side == "server" and values.get("verify_peer") is not Verify.YES:
+        for name in _WHO_THE_PEER_IS:
+            if values.get(name):
+                raise InvalidOption(name, f"{name} on a server needs verify_peer=yes, without "
+                                    "which a client that shows no certificate is let "
+                                    "in")  # fmt: skip
     if values.get("verify_peer") is Verify.NO:
         for name in _ABOUT_THE_CHAIN:
             if values.get(name):
