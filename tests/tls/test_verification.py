@@ -10,8 +10,9 @@ from typing import Any, Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import NameOID
 from OpenSSL import SSL, crypto
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -19,7 +20,7 @@ from tests import certificates
 from tests.tls.handshake import NAME, End, Meeting, arranged, client, meet, server
 from txtransport.config.policy import TLSPolicy, Verify
 from txtransport.errors import CAUSES
-from txtransport.testing.devcert import Authority, Issued, self_signed
+from txtransport.testing.devcert import Authority, Issued, Key, self_signed
 from txtransport.tls.verification import verify_after_handshake, verify_callback
 
 VERSIONS: Final = ("1.2", "1.3")
@@ -50,6 +51,38 @@ def below_a_leaf() -> bytes:
     leaf = issue(NAME)
     assert isinstance(leaf.key, ec.EllipticCurvePrivateKey)
     return Authority(leaf.certificate, leaf.key, (leaf.certificate,)).issue(NAME).pem
+
+
+def signed_by_another_key() -> Issued:
+    """A leaf that names itself as its issuer, and that another key has signed."""
+    key, other = (ec.generate_private_key(ec.SECP256R1()) for _ in range(2))
+    return Issued(_own_issuer(key).sign(other, hashes.SHA256()), key)
+
+
+def signed_with_md5() -> Issued:
+    """A leaf that names itself as its issuer, and says that it is signed with MD5."""
+    key = rsa.generate_private_key(65537, 2048)
+    der = _own_issuer(key).sign(key, hashes.SHA256()).public_bytes(Encoding.DER)
+    # md5WithRSAEncryption and sha256WithRSAEncryption differ in their last byte (RFC 8017).
+    pkcs_1 = bytes.fromhex("06092a864886f70d0101")
+    weak = der.replace(pkcs_1 + b"\x0b", pkcs_1 + b"\x04")
+    return Issued(x509.load_der_x509_certificate(weak), key)
+
+
+def _own_issuer(key: Key) -> x509.CertificateBuilder:
+    # Without an authority key identifier OpenSSL tells by names and kinds of keys alone
+    # whether a certificate is self-signed.
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, NAME)])
+    return (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(NOW - A_DAY)
+        .not_valid_after(NOW + A_DAY)
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(NAME)]), False)
+    )
 
 
 def with_the_root() -> bytes:
@@ -231,6 +264,28 @@ class SelfSignedTests(VerificationTestCase):
         serving = server(local_cert=certificates.written("alone.pem", self_signed(NAME).pem))
         meeting = self.accepted(meet(client(allow_self_signed=True), serving))
         self.assertFalse(meeting.client.session.verified)
+
+    def test_a_leaf_that_another_key_signed_is_refused(self) -> None:
+        """A leaf that only names itself as its issuer, as OpenSSL compares it, is refused."""
+        made = signed_by_another_key()
+        serving = server(local_cert=certificates.written("claims.pem", made.pem))
+        for more in ({}, {"pin": made.spki_pin}, {"peer_fingerprint": made.fingerprint}):
+            for version in VERSIONS:
+                policy = client(allow_self_signed=True, max_version=version, **more)
+                self.refused("self-signed", meet(policy, serving))
+
+    def test_a_signature_that_cannot_be_checked_needs_a_digest(self) -> None:
+        """A leaf signed with MD5 is accepted only by its fingerprint or by the pin of its key."""
+        made = signed_with_md5()
+        serving = server(local_cert=certificates.written("md5.pem", made.pem), security_level=0)
+        self.refused("self-signed", meet(client(allow_self_signed=True), serving))
+        for name, right, wrong in (
+            ("peer_fingerprint", made.fingerprint, "0" * 64),
+            ("pin", made.spki_pin, issue(NAME).spki_pin),
+        ):
+            self.accepted(meet(client(allow_self_signed=True, **{name: right}), serving))
+            refused = meet(client(allow_self_signed=True, **{name: wrong}), serving)
+            self.refused("fingerprint", refused)
 
     def test_no_other_problem_is_tolerated(self) -> None:
         """With allow_self_signed, every other problem is still a refusal."""
@@ -502,9 +557,14 @@ class CallbackTests(SynchronousTestCase):
 
     def test_allow_self_signed_is_for_leaves_only(self) -> None:
         """With allow_self_signed, a self-signed leaf is tolerated, and an authority is not."""
-        for depth in (0, 1):
+        alone = crypto.X509.from_cryptography(self_signed(NAME).certificate)
+        for leaf, depth, is_tolerated in (
+            (alone, 0, True),
+            (alone, 1, False),
+            (self.leaf, 0, False),
+        ):
             connection = arranged(client(allow_self_signed=True)).client.conversation
-            self.assertIs(verify_callback(connection, self.leaf, 18, depth, 0), depth == 0)
+            self.assertIs(verify_callback(connection, leaf, 18, depth, 0), is_tolerated)
 
     def test_a_good_authority_does_not_accept_the_leaf(self) -> None:
         """A good authority alone does not make verification succeed."""

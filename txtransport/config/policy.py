@@ -66,7 +66,8 @@ class TLSPolicy:
         peer_name: The name or address that the peer's certificate must be for;
             clients send it as SNI.
         allow_self_signed: Accept a leaf certificate that is signed with its
-            own key, and by no authority.
+            own key, and by no authority. If its signature cannot be verified
+            (MD5), it needs a matching `peer_fingerprint` or `pin` as well.
         cafile: PEM file of the authorities to trust, in place of the platform's.
         capath: OpenSSL hashed folder of the authorities to trust.
         local_cert: PEM file of our certificate and its chain, leaf first.

@@ -21,6 +21,7 @@ from typing import Final
 
 from attrs import evolve
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from OpenSSL import SSL, crypto
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
@@ -61,10 +62,7 @@ def verify_callback(
         x509_certificate = certificate.to_cryptography()
         result.chain[depth] = x509_certificate
         if not ok:
-            is_tolerated = _is_tolerated(connection, code, depth)
-            problems = result.tolerated if is_tolerated else result.problems
-            problems.append(_problem(code, depth, x509_certificate))
-            return is_tolerated
+            return _tolerate_or_refuse(connection, code, depth, x509_certificate)
         if depth == 0:
             _verify_leaf(connection, x509_certificate, list(result.chain.values()))
             return result.is_leaf_accepted
@@ -120,12 +118,53 @@ def info_callback(connection: SSL.Connection, where: int, code: int) -> None:
 _SENDING_CERTIFICATE: Final = b"SSLv3/TLS write certificate"
 
 
-def _is_tolerated(connection: TLSConnection, code: int, depth: int) -> bool:
-    """Whether the policy accepts a certificate that OpenSSL refuses."""
-    policy = connection.policy
+def _tolerate_or_refuse(
+    connection: TLSConnection, code: int, depth: int, certificate: x509.Certificate
+) -> bool:
+    """Record a certificate that OpenSSL refuses; whether the policy accepts it nevertheless."""
+    policy, result = connection.policy, connection.verification
+    problem = _problem(code, depth, certificate)
     if policy.verifies(connection.side) is Verify.NO:
+        result.tolerated.append(problem)
         return True
-    return policy.allow_self_signed and code == _SELF_SIGNED and depth == 0
+    if policy.allow_self_signed and code == _SELF_SIGNED and depth == 0:
+        diagnosis = _own_signature_problem(certificate, policy)
+        if diagnosis is None:
+            result.tolerated.append(problem)
+            return True
+        problem = evolve(problem, diagnosis=diagnosis)
+    result.problems.append(problem)
+    return False
+
+
+def _own_signature_problem(leaf: x509.Certificate, policy: TLSPolicy) -> Diagnosis | None:
+    """Why a leaf that OpenSSL calls self-signed is not, or None when its own key signed it.
+
+    OpenSSL goes by names, key identifiers and kinds of keys, and verifies no signature
+    of a certificate that it takes for self-signed (X509_verify_cert(3)). Its releases
+    4.0.0 and 4.0.1 call a leaf self-signed that another one of the same name has issued.
+    """
+    try:
+        leaf.verify_directly_issued_by(leaf)
+    except InvalidSignature:
+        return evolve(
+            OF_CAUSE["self-signed"],
+            summary="it names itself as its issuer, but another key has signed it",
+            remedy="allow_self_signed is for a leaf that its own key has signed; name the real "
+            "issuer with cafile=FILE",
+        )
+    except Exception as error:
+        # cryptography verifies no MD5, for example. A digest then says which leaf is
+        # meant. A resumed session is recognised by the names alone (`_is_own_issuer`).
+        if (policy.peer_fingerprint or policy.pin) and _is_own_issuer(leaf):
+            return None
+        return evolve(
+            OF_CAUSE["self-signed"],
+            summary=f"its signature cannot be verified here: {ascii_repr(str(error), 120)}",
+            remedy="allow_self_signed accepts such a leaf only together with its "
+            "peer_fingerprint or the pin of its key",
+        )
+    return None
 
 
 def _verify_resumed(connection: TLSConnection, leaf: x509.Certificate) -> None:
