@@ -19,9 +19,11 @@
         ├── ConversationOver               the connection is closing, closed or was never made
         └── ProducerInTheWay               a pull producer would write in the clear
 
-Failures of TCP and of the name server (refused, unreachable, no such name) are
-Twisted's exceptions: ``twisted.internet.error.ConnectError`` and its subclasses.
-`txtransport.endpoints.network_errors.diagnosis_of` explains those as well.
+Failures of TCP and of the name server (refused, unreachable, no such name) are of our
+class `TransportError` and of Twisted's (``twisted.internet.error.ConnectError`` and its
+subclasses, ``DNSLookupError``, ``CannotListenError``), so that ``except`` of either finds
+them. `txtransport.endpoints.network_errors` has these classes, since this module knows no
+Twisted; its `diagnosis_of` explains how a connection ended as well.
 
 Text that came over the wire is bounded and escaped (`txtransport.text`) before it
 becomes part of a message.

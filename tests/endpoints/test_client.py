@@ -310,7 +310,7 @@ class ExceptionTests(ClientTestCase):
         if step == "options":
             endpoint = evolve(endpoint, set_options=self.refuse_options)
         error = await self.failure_of(endpoint.connect(factory), kind)
-        self.assertEqual(type(error), kind)
+        self.assertIsInstance(error, kind)
         if scheme == "tcp":
             await (await arriving).gone()
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
@@ -363,7 +363,7 @@ class ExceptionTests(ClientTestCase):
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
 
     async def test_a_refused_connection_is_twisted_s_error(self) -> None:
-        """What TCP reports stays Twisted's own error."""
+        """What TCP reports is found by ``except`` of Twisted's class."""
         port = self.free_port()
         for scheme in SCHEMES:
             endpoint = txtransport.client(self.reactor, f"{scheme}://127.0.0.1:{port}")

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import resource
 import socket
+from collections.abc import Iterator
+from typing import Any, Final
 
 from twisted.internet import error as twisted
 from twisted.internet.defer import CancelledError
@@ -12,8 +17,35 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
 from tests.loopback import LoopbackTestCase, Recorder, Recorders
-from txtransport.endpoints.network_errors import NETWORK_ERRORS, diagnosis_of
-from txtransport.errors import FAULTS, TLSNotOffered
+from txtransport.endpoints.network_errors import (
+    NETWORK_ERRORS,
+    NetworkError,
+    diagnosis_of,
+    located,
+)
+from txtransport.errors import FAULTS, TLSNotOffered, TransportError
+
+
+@contextlib.contextmanager
+def no_more_descriptors(spare: int = 0) -> Iterator[None]:
+    """Let this process open so many descriptors more, and no other."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    lowest_free = os.dup(0)
+    os.close(lowest_free)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + spare, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+class Refusing(Factory):
+    """A factory that wants no connection."""
+
+    noisy = False
+
+    def buildProtocol(self, addr: object) -> None:
+        return None
 
 
 class TableTests(SynchronousTestCase):
@@ -90,6 +122,81 @@ class TableTests(SynchronousTestCase):
         self.assertIn("Textless", diagnosis_of(Textless()).summary)
 
 
+class LocatedTests(SynchronousTestCase):
+    """Twisted's errors with the endpoint, the cause and the remedy."""
+
+    ERRORS: Final = (
+        twisted.DNSLookupError("there is no address of h"),
+        twisted.UnknownHostError(socket.EAI_NONAME, "unknown"),
+        twisted.ConnectBindError(errno.EADDRINUSE, "in use"),
+        twisted.ConnectBindError(errno.EMFILE, "Too many open files"),
+        twisted.CannotListenError("::1", 7, OSError(errno.EADDRINUSE, "in use")),
+        twisted.CannotListenError("/run/x", "/run/x", OSError(errno.EACCES, "denied")),
+        twisted.CannotListenError("::2", 7, OSError(errno.EADDRNOTAVAIL, "not here")),
+        twisted.ConnectionRefusedError(errno.ECONNREFUSED, "Connection refused"),
+        twisted.NoRouteError(errno.ENETUNREACH, "unreachable"),
+        twisted.ConnectError(errno.EHOSTUNREACH, "unreachable"),
+        twisted.ConnectError(errno.ENOENT, "no such file"),
+        twisted.ConnectError(errno.EACCES, "denied"),
+        twisted.ConnectError(errno.ECONNRESET, "reset"),
+        twisted.ConnectError(errno.EINVAL, "odd"),
+        twisted.TimeoutError(),
+        twisted.TCPTimedOutError(errno.ETIMEDOUT, "timed out"),
+        twisted.NoProtocol(),
+    )
+    """What Twisted's connect() and listen() fail with."""
+
+    def test_except_of_either_class_finds_the_error(self) -> None:
+        """An error is of Twisted's class and of ours, with the attributes of both."""
+        for original in self.ERRORS:
+            error = located(original, "tls://h:1")
+            self.assertIsInstance(error, type(original))
+            self.assertIsInstance(error, TransportError)
+            self.assertIs(error.__cause__, original)
+            for name, value in vars(original).items():
+                self.assertEqual(getattr(error, name), value, name)
+
+    def test_an_error_carries_the_diagnosis_of_the_table(self) -> None:
+        """The attributes and the diagnosis are those that `diagnosis_of` finds."""
+        for original in self.ERRORS:
+            error: Any = located(original, "tls://h:1")
+            expected = diagnosis_of(original, "tls://h:1")
+            self.assertEqual(diagnosis_of(error, "elsewhere"), expected)
+            self.assertEqual((error.cause, error.remedy), (expected.cause, expected.remedy))
+
+    def test_the_text_is_ours_alone(self) -> None:
+        """The text begins with the endpoint, has the system's name of the error, and the remedy."""
+        for original in self.ERRORS:
+            error: Any = located(original, "tls://h:1")
+            self.assertTrue(str(error).startswith(error.summary), error)
+            self.assertTrue(str(error).startswith("tls://h:1: "), error)
+            self.assertTrue(str(error).endswith(error.remedy), error)
+        refused = located(twisted.ConnectionRefusedError(errno.ECONNREFUSED), "tcp://h:1")
+        self.assertIn("nothing listens there (ECONNREFUSED). Is the server running", str(refused))
+
+    def test_the_most_special_class_of_twisted_s_is_kept(self) -> None:
+        """A subclass of Twisted's that is not known becomes the nearest that is."""
+
+        class Odd(twisted.ConnectionRefusedError):
+            pass
+
+        found = located(Odd(errno.ECONNREFUSED), "tcp://h:1")
+        self.assertIsInstance(found, twisted.ConnectionRefusedError)
+        self.assertIsInstance(found, NetworkError)
+
+    def test_what_is_not_of_the_network_is_left_alone(self) -> None:
+        """Our own errors, a cancelled attempt and a program's exceptions stay as they are."""
+        for error in (
+            TLSNotOffered(b""),
+            located(twisted.NoProtocol(), "x"),
+            CancelledError(),
+            twisted.ConnectingCancelledError("h"),
+            ValueError(),
+            OSError(errno.EPERM, "no"),
+        ):
+            self.assertIs(located(error, "tls://h:1"), error)
+
+
 class SystemErrorTests(LoopbackTestCase):
     """Twisted's errors, caused by the system."""
 
@@ -121,6 +228,67 @@ class SystemErrorTests(LoopbackTestCase):
         with self.assertRaises(twisted.CannotListenError) as caught:
             await txtransport.server(self.reactor, f"tcp://127.0.0.1:{port}").listen(Factory())
         self.assertEqual(diagnosis_of(caught.exception).cause, "port-taken")
+
+    async def test_refusals_and_failed_look_ups_name_the_endpoint(self) -> None:
+        """What an endpoint's Deferred fails with has endpoint, cause and remedy."""
+        self.resolving(one=["127.0.0.1"])
+        taken = await self.listening("tcp://127.0.0.1:0", Recorders())
+        free, path = self.free_port(), self.socket_path()
+        os.mkdir(path)
+        client, server, datagram = txtransport.client, txtransport.server, txtransport.datagram
+        rows: tuple[tuple[Any, str, type[Exception], str], ...] = (
+            (client, f"tcp://127.0.0.1:{free}", twisted.ConnectionRefusedError, "refused"),
+            (client, f"tls://127.0.0.1:{free}", twisted.ConnectionRefusedError, "refused"),
+            (client, f"tcp://one:{free}", twisted.ConnectionRefusedError, "refused"),
+            (client, "tcp://nowhere.example:1", twisted.DNSLookupError, "no-such-name"),
+            (client, "unix:///nonexistent", twisted.ConnectError, "no-such-socket"),
+            (server, f"tcp://127.0.0.1:{taken}", twisted.CannotListenError, "port-taken"),
+            (server, "tcp://198.51.100.7:0", twisted.CannotListenError, "cannot-listen"),
+            (server, "tcp://nowhere.example:1", twisted.DNSLookupError, "no-such-name"),
+            (server, f"unix://{path}", twisted.CannotListenError, "port-taken"),
+            (datagram, "udp://nowhere.example:1", twisted.DNSLookupError, "no-such-name"),
+            (datagram, "udp://198.51.100.7:7", twisted.CannotListenError, "cannot-listen"),
+        )
+        for entry, url, kind, cause in rows:
+            endpoint = entry(self.reactor, url)
+            opening = (endpoint.connect if entry is client else endpoint.listen)(Recorders())
+            error: Any = await self.assertFailure(opening, kind)
+            self.assertIsInstance(error, TransportError, url)
+            self.assertEqual(error.cause, cause, url)
+            self.assertTrue(error.summary.startswith(f"{url}: "), error.summary)
+            self.assertTrue(error.remedy, url)
+            # Its traceback holds the socket that Twisted leaves to be collected.
+            del error
+        self.flushWarnings()
+
+    async def test_a_factory_that_builds_none_is_told(self) -> None:
+        """A factory whose buildProtocol() returns None ends the attempt as Twisted's NoProtocol."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        connecting = txtransport.client(self.reactor, f"tcp://127.0.0.1:{port}").connect(Refusing())
+        error: Any = await self.assertFailure(connecting, twisted.NoProtocol)
+        self.assertEqual(error.cause, "no-protocol")
+
+    async def test_a_process_without_descriptors_is_told(self) -> None:
+        """With no descriptor left, connecting and listening fail with that cause."""
+        client, server, datagram = txtransport.client, txtransport.server, txtransport.datagram
+        rows: tuple[tuple[Any, str, int], ...] = (
+            (client, "tcp://127.0.0.1:1", 0),
+            (client, "unix:///nonexistent", 0),
+            (server, "tcp://127.0.0.1:0", 0),
+            # One for the socket, and none for the reactor, which duplicates it.
+            (server, "tcp://127.0.0.1:0", 1),
+            (server, f"unix://{self.socket_path()}", 0),
+            (datagram, "udp://127.0.0.1:0", 0),
+            (datagram, "udp://127.0.0.1:0", 1),
+        )
+        for entry, url, spare in rows:
+            endpoint: Any = entry(self.reactor, url)
+            opening = endpoint.connect if entry is client else endpoint.listen
+            with no_more_descriptors(spare):
+                waiting = opening(Recorders())
+            error: Any = await self.assertFailure(waiting, TransportError)
+            self.assertEqual(error.cause, "too-many-files", url)
+            self.assertTrue(error.summary.startswith(url), error)
 
     async def test_a_reset_connection_was_cut_off(self) -> None:
         """A connection that the peer resets ends as reset."""

@@ -62,8 +62,10 @@ def client(
     Returns:
         An endpoint whose ``connect(factory)`` returns a Deferred. It fires with
         the factory's protocol when that is connected and, for TLS, the peer is
-        verified. It fails with `HandshakeFailed`, `TransportTimeout`, Twisted's
-        ``ConnectError`` or, with ``starttls=``, `NegotiationError`.
+        verified. It fails with `HandshakeFailed`, `TransportTimeout`, with
+        ``starttls=`` `NegotiationError`, or, if TCP or the look-up failed, a
+        `TransportError` that is Twisted's ``ConnectError`` or
+        ``DNSLookupError`` as well.
 
     Raises:
         InvalidTransport: The URL cannot be connected to.
@@ -107,8 +109,9 @@ def server(
     Returns:
         An endpoint whose ``listen(factory)`` returns a Deferred of the port.
         Under TLS the factory builds a protocol only for a peer whose handshake
-        is complete. The Deferred fails with Twisted's ``CannotListenError``
-        and, for a name, with ``DNSLookupError`` or `TransportTimeout`.
+        is complete. The Deferred fails with a `TransportError` that is
+        Twisted's ``CannotListenError`` or, for a name, ``DNSLookupError`` as
+        well, or with `TransportTimeout`.
 
     Raises:
         InvalidTransport: The URL cannot be listened at.
@@ -145,8 +148,9 @@ def datagram(
         An endpoint with two methods. ``connect(protocol)`` returns a Deferred
         of the transport, which sends to the URL's address and receives from no
         other. ``listen(protocol)`` returns a Deferred of the port. They fail
-        with Twisted's ``ConnectError`` or ``CannotListenError`` and, for a
-        name, with ``DNSLookupError`` or `TransportTimeout`.
+        with a `TransportError` that is Twisted's ``ConnectError``,
+        ``CannotListenError`` or, for a name, ``DNSLookupError`` as well, or
+        with `TransportTimeout`.
 
     Raises:
         InvalidTransport: The URL is not one of a datagram transport.

@@ -50,8 +50,9 @@ from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step, Trace, with_trace
 from txtransport.connection.twisted_types import Reactor, TCPTransport
 from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_families
+from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
-from txtransport.endpoints.sockets import refuse_other_family
+from txtransport.endpoints.sockets import refuse_other_family, with_local_address
 from txtransport.errors import InvalidTransport, TransportTimeout
 from txtransport.starttls.tls_record import is_alert
 
@@ -216,8 +217,9 @@ class ClientEndpoint:
 
         Returns:
             Fires with the protocol, when that is connected. Fails with
-            `HandshakeFailed`, `NegotiationError`, `TransportTimeout` or
-            Twisted's ``ConnectError``. Cancelling it aborts the attempt.
+            `HandshakeFailed`, `NegotiationError`, `TransportTimeout` or a
+            `NetworkError`, which is Twisted's ``ConnectError`` or
+            ``DNSLookupError`` as well. Cancelling it aborts the attempt.
         """
         return _Connecting(self, protocolFactory).begin()
 
@@ -287,9 +289,7 @@ class _Connecting:
             # The reactor could not resolve the zone of the address (%eth0).
             reason = Failure(getConnectError(reason.value))
         elif endpoint.bindto is not None and reason.check(ConnectBindError):
-            host, port = endpoint.bindto
-            text = f"{endpoint.where} from bindto={host}, port {port or 'any'}"
-            reason = Failure(ConnectBindError(reason.value.osError, text))  # type: ignore[union-attr]
+            reason = located_failure(reason, with_local_address(endpoint.where, endpoint.bindto))
         self._fail(reason)
 
     def _expired(self) -> None:
@@ -313,7 +313,7 @@ class _Connecting:
         self._deadline.stop()
         # A cancelled attempt has failed already; how it then ends is not told.
         if not self.done.called:
-            self.done.errback(reason)
+            self.done.errback(located_failure(reason, self.endpoint.where))
 
 
 class _PlaintextClientProtocol(PendingProtocol):

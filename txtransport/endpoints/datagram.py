@@ -24,12 +24,14 @@ from txtransport.config.address import is_ipv6
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.twisted_types import Reactor
+from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import (
     bind_socket,
     refuse_ipv6_alone,
     refuse_other_family,
     socket_address,
+    with_local_address,
 )
 from txtransport.errors import InvalidOption, InvalidTransport
 
@@ -98,8 +100,9 @@ class UDPEndpoint:
                 nothing listens there.
 
         Returns:
-            Fires with the transport. Fails with Twisted's ``DNSLookupError``,
-            ``ConnectError`` or ``CannotListenError`` (for ``bindto``), with
+            Fires with the transport. Fails with a `NetworkError` that is
+            Twisted's ``DNSLookupError``, ``ConnectError`` or
+            ``CannotListenError`` (for ``bindto``) as well, with
             `TransportTimeout` for the look-up, or with `InvalidTransport` if
             the URL names no single host and port.
         """
@@ -108,8 +111,10 @@ class UDPEndpoint:
             error = InvalidTransport(f"{where}: a host and a port from 1 to 65535 are needed")
             return fail(error)
         if self.url.is_literal:
-            return maybeDeferred(self._connect, [host], protocol)
-        return self._resolve().addCallback(self._connect, protocol)
+            connecting = maybeDeferred(self._connect, [host], protocol)
+        else:
+            connecting = self._resolve().addCallback(self._connect, protocol)
+        return connecting.addErrback(located_failure, with_local_address(where, self._bindto))
 
     def listen(self, protocol: DatagramProtocol) -> Deferred[IListeningPort]:
         """Receive the datagrams that are sent to the URL's address.
@@ -131,8 +136,10 @@ class UDPEndpoint:
             text = "bindto is where to send from; to listen there, put it into the URL"
             return fail(InvalidOption("bindto", text))
         if host == "*" or self.url.is_literal:
-            return maybeDeferred(self._listen, [host], port, protocol)
-        return self._resolve().addCallback(self._listen, port, protocol)
+            listening = maybeDeferred(self._listen, [host], port, protocol)
+        else:
+            listening = self._resolve().addCallback(self._listen, port, protocol)
+        return listening.addErrback(located_failure, self.url.location)
 
     @property
     def _bindto(self) -> tuple[str, int] | None:

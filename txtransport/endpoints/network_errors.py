@@ -3,11 +3,16 @@
 Our own errors carry their diagnosis. Errors of TCP and of the name server are Twisted's:
 one class often stands for several errors of the system, whose number (errno) Twisted
 keeps in the exception. So the table has rules for classes, and for classes with numbers.
+
+What our endpoints fail with is of both: `located` makes, of an error of Twisted's, one
+that is of the same class and a `NetworkError`. These classes are here and not in
+`txtransport.errors`, which folders import that know no Twisted.
 """
 
 from __future__ import annotations
 
 import errno
+from collections.abc import Mapping
 from typing import Final
 
 from attrs import evolve, frozen
@@ -30,12 +35,31 @@ from twisted.internet.error import (
     UnknownHostError,
     UnsupportedAddressFamily,
 )
+from twisted.python.failure import Failure
 
 from txtransport.diagnosis.rule import Rule, first_match
 from txtransport.errors import Diagnosis, TransportError
 from txtransport.text import describe_error
 
-__all__ = ["NETWORK_ERRORS", "ErrorKind", "diagnosis_of"]
+__all__ = [
+    "NETWORK_ERRORS",
+    "BindFailed",
+    "CannotListen",
+    "ConnectFailed",
+    "ConnectTimedOut",
+    "ConnectionRefused",
+    "ErrorKind",
+    "LookUpFailed",
+    "NetworkError",
+    "NoRoute",
+    "OutOfResources",
+    "ProtocolRefused",
+    "TCPTimedOut",
+    "UnknownHost",
+    "diagnosis_of",
+    "located",
+    "located_failure",
+]
 
 
 @frozen
@@ -203,6 +227,139 @@ def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
         return Diagnosis("other", f"{at}it failed with {original}", fault="ours")
     known = rule.diagnosis
     return evolve(known, summary=f"{at}{known.summary}", evidence=(original,))
+
+
+# --- errors that are Twisted's and ours ------------------------------------------
+
+
+class NetworkError(TransportError):
+    """TCP or the name server failed; each subclass is a class of Twisted's as well.
+
+    It has the attributes of Twisted's error (``osError``, ``socketError``), whose text
+    is in the evidence.
+
+    Args:
+        where: The endpoint, for people; begins the text.
+        original: What Twisted made of the failure.
+    """
+
+    def __init__(self, where: str, original: BaseException) -> None:
+        found = diagnosis_of(original, where)
+        code = errno.errorcode.get(_number(original) or 0)
+        self._summary = found.summary
+        text = f"{found.summary} ({code})" if code else found.summary
+        # Not by super(): the constructors of Twisted's classes have arguments of their own,
+        # and would make their own text of ours.
+        Exception.__init__(self, f"{text}. {found.remedy}" if found.remedy else text)
+        vars(self).update(vars(original))
+        self.cause = found.cause
+        self.fault = found.fault
+        self.permanent = found.permanent
+        self.evidence = found.evidence
+        self.remedy = found.remedy
+
+    def __str__(self) -> str:
+        # Twisted's __str__ would put a sentence of its own in front.
+        return str(self.args[0])
+
+    @property
+    def summary(self) -> str:
+        """What happened, without what to do."""
+        return self._summary
+
+
+class ConnectFailed(NetworkError, ConnectError):
+    """Connecting failed in a way for which Twisted has no class of its own."""
+
+
+class BindFailed(NetworkError, ConnectBindError):
+    """The local address to connect from cannot be used."""
+
+
+class ConnectionRefused(NetworkError, ConnectionRefusedError):
+    """Nothing listens there."""
+
+
+class NoRoute(NetworkError, NoRouteError):
+    """The network of that address cannot be reached."""
+
+
+class ConnectTimedOut(NetworkError, TimeoutError):
+    """Twisted gave the attempt up."""
+
+
+class TCPTimedOut(NetworkError, TCPTimedOutError):
+    """The system gave the attempt up."""
+
+
+class UnknownHost(NetworkError, UnknownHostError):
+    """The host cannot be looked up, or its zone is not one of this machine's."""
+
+
+class LookUpFailed(NetworkError, DNSLookupError):
+    """The host's name has no address."""
+
+
+class CannotListen(NetworkError, CannotListenError):
+    """The address to listen at cannot be used."""
+
+
+class ProtocolRefused(NetworkError, NoProtocol):
+    """The application's factory built no protocol."""
+
+
+class OutOfResources(NetworkError, OSError):
+    """The system has no descriptor or no memory left; Twisted leaves it an OSError."""
+
+
+_BOTH: Final[Mapping[type, type[NetworkError]]] = {
+    ConnectError: ConnectFailed,
+    ConnectBindError: BindFailed,
+    ConnectionRefusedError: ConnectionRefused,
+    NoRouteError: NoRoute,
+    TimeoutError: ConnectTimedOut,
+    TCPTimedOutError: TCPTimedOut,
+    UnknownHostError: UnknownHost,
+    DNSLookupError: LookUpFailed,
+    CannotListenError: CannotListen,
+    NoProtocol: ProtocolRefused,
+    OSError: OutOfResources,
+}
+
+
+def located(error: BaseException, where: str) -> BaseException:
+    """An error of Twisted's as one that is ours as well, with endpoint, cause and remedy.
+
+    Args:
+        error: What connecting or listening failed with.
+        where: The endpoint, for people.
+
+    Returns:
+        A `NetworkError` of the same class of Twisted's, whose ``__cause__`` is `error`.
+        Other errors as they are: our own, those of the application, and a cancelled
+        attempt, which did not fail.
+    """
+    ours = next((_BOTH[kind] for kind in type(error).__mro__ if kind in _BOTH), None)
+    if ours is None or isinstance(error, TransportError):
+        return error
+    if ours is OutOfResources and _number(error) not in _EXHAUSTED:
+        # Any other OSError may be the application's.
+        return error
+    made = ours(where, error)
+    made.__cause__ = error
+    return made
+
+
+def located_failure(reason: Failure, where: str) -> Failure:
+    """What a Deferred failed with, its error `located`: an errback for endpoints.
+
+    Args:
+        reason: The failure.
+        where: The endpoint, for people.
+    """
+    assert reason.value is not None
+    error = located(reason.value, where)
+    return reason if error is reason.value else Failure(error)
 
 
 def _number(error: BaseException) -> int | None:

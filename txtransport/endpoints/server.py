@@ -42,6 +42,7 @@ from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import Reactor, TCPTransport
 from txtransport.endpoints.client import socket_path
 from txtransport.endpoints.limits import ConnectionLimits
+from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import resolve_addresses
 from txtransport.endpoints.sockets import bind_socket, refuse_ipv6_alone
 from txtransport.errors import InvalidTransport
@@ -413,9 +414,13 @@ class ServerEndpoint:
                 hears of no other.
 
         Returns:
-            Fires with the port. Fails with Twisted's ``CannotListenError`` and,
-            for a name, with ``DNSLookupError`` or `TransportTimeout`.
+            Fires with the port. Fails with a `NetworkError` that is Twisted's
+            ``CannotListenError`` or, for a name, ``DNSLookupError`` as well,
+            or with `TransportTimeout`.
         """
+        return self._listen(protocolFactory).addErrback(located_failure, self.where)
+
+    def _listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         factory: IProtocolFactory
         if self.config is not None:
             factory = TLSServerFactory(self.config, protocolFactory)

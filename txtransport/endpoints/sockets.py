@@ -24,6 +24,7 @@ __all__ = [
     "set_options",
     "socket_address",
     "socket_settings",
+    "with_local_address",
 ]
 
 
@@ -146,6 +147,19 @@ def refuse_other_family(host: str, bindto: tuple[str, int] | None) -> None:
         raise InvalidOption(
             "bindto", f"bindto={bindto[0]} and {host} are not of the same address family"
         )
+
+
+def with_local_address(where: str, bindto: tuple[str, int] | None) -> str:
+    """An endpoint and the local address that it connects from, for messages.
+
+    Args:
+        where: The endpoint, as messages name it.
+        bindto: The local address and port, or None for any.
+    """
+    if bindto is None:
+        return where
+    host, port = bindto
+    return f"{where} from bindto={host}, port {port or 'any'}"
 
 
 def refuse_ipv6_alone(host: str, options: SocketOptions) -> None:
