@@ -507,6 +507,12 @@ class QueryTests(UrlTestCase):
             "cannot be shown", "tls://h?cafile=%00 tls://h?cafile=%0A tls://h?cafile=\ufeff"
         )
 
+    def test_half_a_character_beside_an_escape_is_refused(self) -> None:
+        """A lone surrogate (half a character of UTF-16) is refused, percent-encoding or not."""
+        for value in ("\ud800", "\ud800%41", "%41\udfff", "%4\ud800", "a\ud800%C3%A9"):
+            for place in ("tls://h:1?cafile={}", "tls://h:1?passphrase={}", "unix:///{}"):
+                self.refused("cannot be shown", place.format(value))
+
     def test_names_are_not_decoded(self) -> None:
         """The name of an option has one spelling, without escapes."""
         for name in ("time%6fut", "TIMEOUT", "timeout%00", "Timeout"):

@@ -384,7 +384,9 @@ def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ..
 def _decoded(raw: str, text: str) -> str:
     """A path or an option's value, percent-decoded as UTF-8."""
     decoded = raw
-    if "%" in raw:
+    # Bytes cannot be made of a lone surrogate (half a character of UTF-16). Like
+    # every character that cannot be shown it is refused, at the end.
+    if "%" in raw and raw.isprintable():
         if _BAD_PERCENT(raw):
             raise _invalid(text, "a % is followed by two hexadecimal digits; % itself is %25")
         try:
