@@ -313,6 +313,21 @@ class ClientTests(NegotiationTestCase):
         error = await self.refused(PeerMisbehaved, self.dialled("imap", port))
         self.assertIn(f"tls://localhost:{port}?starttls=smtp on this port", str(error))
 
+    async def test_a_greeting_of_several_protocols_is_not_taken_for_another(self) -> None:
+        """Where the server greets as the protocol of ``starttls=`` may, no other one is advised."""
+        for name, *script in (
+            ("ftp", b"220 welcome\r\n", b"200 eh\r\n"),
+            ("ftp", b"220 mail.example ready\r\n", b"eh\r\n"),
+            ("ftp", b"220 example ESMTP\r\n", b"200 eh\r\n"),
+            ("lmtp", b"220 example LMTP\r\n", b"200 eh\r\n"),
+            ("smtp", b"220 ftp.example\r\n", b"eh\r\n"),
+            ("xmpp-server", b"<?xml version='1.0'?>", b"<eh/>"),
+            ("rdp-nla", b"\x03\x00\x00\x05\x00"),
+        ):
+            port = await self.scripted(*script)
+            error = await self.refused(PeerMisbehaved, self.dialled(name, port))
+            self.assertEqual(error.remedy, "Is it the right protocol for this port?", name)
+
     async def test_a_silent_or_slow_server_ends_at_the_deadline(self) -> None:
         """A server that says nothing, or drips, ends the attempt at its deadline."""
         for script in ((b"",), (b"220-and so on\r\n",)):

@@ -56,6 +56,15 @@ _log: Final = Logger()
 _USE_IMPLICIT_TLS: Final = "This port speaks TLS from the start: leave starttls out"
 _TRY_IMPLICIT_TLS: Final = "If this port speaks TLS from the start, leave starttls out"
 
+# A greeting that fits the protocol of starttls= is no sign of another one. Words
+# and names in a greeting of 220 decide nothing: mail.example can be an FTP server.
+_SAME_GREETING: Final = {
+    name: names
+    for names in (("smtp", "lmtp", "ftp"), ("xmpp", "xmpp-server"), ("rdp", "rdp-nla"))
+    for name in names
+}
+"""For a value of ``starttls=``, those whose servers may begin with the same bytes."""
+
 
 def initial_protocol(
     attempt: ConnectionAttempt, seconds: float
@@ -273,7 +282,8 @@ class NegotiationProtocol(PendingProtocol):
         known = recognise_plaintext(self._first_bytes, Side.CLIENT, self._config.port)
         where = self._config.where.partition("?")[0]
         advice = "" if known is None else remedy_at(known.diagnosis, where)
-        return "" if f"starttls={self._starttls.name} " in f"{advice} " else advice
+        possible = _SAME_GREETING.get(self._starttls.name, (self._starttls.name,))
+        return "" if any(f"starttls={name} " in f"{advice} " for name in possible) else advice
 
     def _peer_left(self, negotiation: Negotiation) -> NegotiationError:
         if self._config.side is Side.SERVER:
