@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shlex
 import shutil
+import subprocess
 import tempfile
 from pathlib import Path
 
@@ -119,24 +121,48 @@ class AdviceTests(DevcertTestCase):
         self.assertIn(cafile, self.line(lines, "In Firefox"))
         self.assertEqual(self.line(lines, "To trust it in txtransport"), f"cafile={cafile!r}")
 
-    def test_server_url_follows_from_the_name(self) -> None:
-        """For a name of loopback the server's URL has that name, for others every address."""
-        for name, server, client in (
-            ("localhost", "tls://localhost:8443", "tls://localhost:8443"),
-            ("::1", "tls://[::1]:8443", "tls://[::1]:8443"),
-            ("a.example", "tls://*:8443", "tls://a.example:8443"),
-            ("*.a.example", "tls://*:8443", "tls://www.a.example:8443"),
+    def test_nothing_that_is_shown_listens_beyond_this_machine(self) -> None:
+        """Every server that is shown listens on loopback, whatever the certificate's name."""
+        for name, host in (
+            ("localhost", "localhost"),
+            ("::1", "[::1]"),
+            ("a.example", "localhost"),
+            ("*.a.example", "localhost"),
+            ("192.0.2.7", "localhost"),
         ):
             lines = self.output_lines(name)
-            urls = [
-                self.line(lines, "To try it, as the URL of a server"),
-                self.line(lines, "As the URL of a client"),
-            ]
-            self.assertEqual([url.partition("?")[0] for url in urls], [server, client])
-            self.assertEqual(
-                shlex.split(self.line(lines, "And to ask it"))[-1],
-                client.replace("tls:", "https:") + "/",
-            )
+            url = self.line(lines, "To try it, as the URL of a server")
+            self.assertEqual(url.partition("?")[0], f"tls://{host}:8443")
+            self.assertNotIn("*", "".join(self.line(lines, "With Twisted's web server").split()))
+        lines = self.output_lines("alice", "--client")
+        server = self.line(lines, "And of a server")
+        self.assertEqual(server.partition("?")[0], "tls://localhost:8443")
+
+    def test_a_client_demands_the_name_from_the_server_on_this_machine(self) -> None:
+        """What connects to localhost verifies the certificate's name all the same."""
+        for name, url, curl in (
+            ("localhost", "tls://localhost:8443", "https://localhost:8443/"),
+            ("::1", "tls://[::1]:8443", "https://[::1]:8443/"),
+            ("a.example", "tls://localhost:8443?peer_name=a.example", "https://a.example:8443/"),
+            (
+                "*.a.example",
+                "tls://localhost:8443?peer_name=www.a.example",
+                "https://www.a.example:8443/",
+            ),
+            (
+                "2001:db8::7",
+                "tls://localhost:8443?peer_name=2001%3Adb8%3A%3A7",
+                "https://[2001:db8::7]:8443/",
+            ),
+        ):
+            lines = self.output_lines(name)
+            given = self.line(lines, "As the URL of a client")
+            self.assertEqual(re.split("[?&]cafile=", given)[0], url)
+            asked = shlex.split(self.line(lines, "And to ask it"))
+            self.assertEqual(asked[-1], curl)
+            address = curl.removeprefix("https://").removesuffix("/")
+            wanted = [] if "?" not in url else ["--connect-to", f"{address}:localhost:8443"]
+            self.assertEqual(asked[3:-1], wanted)
 
     def test_twistd_line_is_an_endpoint_that_twisted_reads(self) -> None:
         """The endpoint in the line for twistd is one that Twisted understands."""
@@ -144,18 +170,39 @@ class AdviceTests(DevcertTestCase):
         command = shlex.split(self.line(lines, "With Twisted's web server"))
         serverFromString(MemoryReactor(), command[-1])
 
+    def test_twistd_serves_a_folder_of_its_own(self) -> None:
+        """The web server has a new folder, which the line makes first, and never the keys."""
+        self.addCleanup(os.chdir, os.getcwd())
+        os.chdir(self.folder.parent)
+        # Where the certificates are, as the user may name it.
+        for place in ("certs", ".", "public", "public/certs", "public-2"):
+            self.folder = Path(place)
+            line = self.line(self.output_lines("localhost"), "With Twisted's web server")
+            preparation, _, command = line.rpartition("twistd ")
+            served = shlex.split(command)[shlex.split(command).index("--path") + 1]
+            self.assertFalse(os.path.lexists(served), place)
+            preparation = preparation.removesuffix(" && ")
+            subprocess.run(["sh", "-c", preparation], check=True, timeout=30)
+            self.assertEqual(os.listdir(served), ["index.html"])
+            # If the folder is there by then, nothing is served.
+            again = subprocess.run(["sh", "-c", preparation], capture_output=True, timeout=30)
+            self.assertNotEqual(again.returncode, 0)
+
     def test_client_certificate_comes_with_urls_for_both_sides(self) -> None:
         """For a client's certificate there are the client's URL and that of its server."""
         lines = self.output_lines("alice", "--client")
         client = TransportURL.parse(self.line(lines, "To try it, as the URL of a client"))
-        self.assertEqual(client.options, (("local_cert", str(self.folder / "alice.pem")),))
+        cafile = str(self.folder / "ca.pem")
+        self.assertEqual(
+            client.options, (("local_cert", str(self.folder / "alice.pem")), ("cafile", cafile))
+        )
         server = TransportURL.parse(self.line(lines, "And of a server"))
         self.assertEqual(
             server.options,
             (
                 ("local_cert", "server.pem"),
                 ("verify_peer", "yes"),
-                ("cafile", str(self.folder / "ca.pem")),
+                ("cafile", cafile),
             ),
         )
 
@@ -172,15 +219,16 @@ class UsabilityTests(LoopbackTestCase):
 
     async def test_server_and_client_with_the_shown_urls_connect(self) -> None:
         """A server and a client with the URLs that the command shows connect, verified."""
-        folder = tempfile.mkdtemp(prefix="txtransport-tests-")
-        self.addCleanup(shutil.rmtree, folder)
-        devcert = DevcertTestCase()
-        devcert.folder = Path(folder)
-        lines = devcert.output_lines("127.0.0.1")
-        server = devcert.line(lines, "To try it, as the URL of a server")
-        client = devcert.line(lines, "As the URL of a client")
-        port = await self.listening(server.replace(":8443", ":0"), Recorders())
-        protocol = await self.connected(client.replace(":8443", f":{port}"))
-        session = session_of(protocol.transport)
-        assert session is not None
-        self.assertTrue(session.verified)
+        for name in ("127.0.0.1", "a.example", "192.0.2.7"):
+            folder = tempfile.mkdtemp(prefix="txtransport-tests-")
+            self.addCleanup(shutil.rmtree, folder)
+            devcert = DevcertTestCase()
+            devcert.folder = Path(folder)
+            lines = devcert.output_lines(name)
+            server = devcert.line(lines, "To try it, as the URL of a server")
+            client = devcert.line(lines, "As the URL of a client")
+            port = await self.listening(server.replace(":8443", ":0"), Recorders())
+            protocol = await self.connected(client.replace(":8443", f":{port}"))
+            session = session_of(protocol.transport)
+            assert session is not None
+            self.assertTrue(session.verified)

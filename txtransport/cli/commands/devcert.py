@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import itertools
+import os
 import shlex
 import shutil
 from collections.abc import Iterator
@@ -20,8 +22,9 @@ __all__ = ["add", "run"]
 _MAX_DAYS: Final = 3650
 _PORT: Final = 8443
 _INDENT: Final = "  "
-# The names at which a server can listen on any machine.
-_LOOPBACK: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+# The names at which a server can listen on any machine, and is reached from it alone.
+_HERE: Final = "localhost"
+_LOOPBACK: Final = frozenset({_HERE, "127.0.0.1", "::1"})
 
 
 def add(commands: CommandParsers) -> None:
@@ -149,24 +152,39 @@ def _for_trust(cafile: str) -> Iterator[tuple[str, str]]:
 
 
 def _for_servers(cafile: str, path: str, name: str) -> Iterator[tuple[str, str]]:
-    host = name if name in _LOOPBACK else "*"
-    server = _url(host, local_cert=path)
+    # Nothing that is printed listens beyond this machine: a client gets there by the
+    # address of loopback, and demands the name all the same.
+    is_local = name in _LOOPBACK
+    host = name if is_local else _HERE
     peer = name.replace("*.", "www.")
+    named = {} if is_local else {"peer_name": peer}
+    server = _url(host, local_cert=path)
     yield "To try it, as the URL of a server", server
-    yield "As the URL of a client", _url(peer, cafile=cafile)
+    yield "As the URL of a client", _url(host, **named, cafile=cafile)
+    folder = _new_folder()
     yield (
-        "With Twisted's web server",
-        f"twistd -n web --path . --listen {_endpoint_for_shell(server)}",
+        "With Twisted's web server, which serves a new folder: never serve one with keys",
+        f"mkdir {folder} && echo hello > {folder}/index.html && "
+        f"twistd -n web --path {folder} --listen {_endpoint_for_shell(server)}",
     )
     address = _url(peer).partition("://")[2]
-    yield "And to ask it", f"curl --cacert {shlex.quote(cafile)} https://{address}/"
+    dialled = "" if is_local else f"--connect-to {shlex.quote(f'{address}:{_HERE}:{_PORT}')} "
+    yield (
+        "And to ask it",
+        f"curl --cacert {shlex.quote(cafile)} {dialled}{shlex.quote(f'https://{address}/')}",
+    )
 
 
 def _for_clients(cafile: str, path: str, name: str) -> Iterator[tuple[str, str]]:
-    peer = "server.example"
-    yield "To try it, as the URL of a client", _url(peer, local_cert=path)
-    server = _url("*", local_cert="server.pem", verify_peer="yes", cafile=cafile)
+    yield "To try it, as the URL of a client", _url(_HERE, local_cert=path, cafile=cafile)
+    server = _url(_HERE, local_cert="server.pem", verify_peer="yes", cafile=cafile)
     yield "And of a server that asks for it", server
+
+
+def _new_folder() -> str:
+    """A folder for a web server, that is not there yet, so that no keys are in it."""
+    names = itertools.chain(["public"], (f"public-{number}" for number in itertools.count(2)))
+    return next(name for name in names if not os.path.lexists(name))
 
 
 def _url(host: str, **options: str) -> str:
