@@ -31,7 +31,7 @@ def page() -> Iterator[str]:
         "*Sides* are those that have the option: c is a client, s a server, d a datagram "
         "endpoint. A URL that comes from a stranger "
         "(`txtransport.TransportURL.parse(url, trusted=False)`) may carry those marked *safe*, "
-        "and no others."
+        "and no others. What that keeps and does not: [untrusted.md](untrusted.md)."
     )
     by_schemes = sorted(OPTIONS.values(), key=lambda row: places().index(row.belongs))
     for belongs, rows in groupby(by_schemes, key=lambda row: row.belongs):
@@ -48,7 +48,9 @@ def option(row: Option) -> tuple[str, ...]:
     """One option's cells."""
     sides = " ".join(side[0] for side in sorted(row.sides))
     later = f"; {row.refusal}" if row.refusal else ""
-    safe = "safe" if row.is_for_strangers else ""
+    most = row.most_for_strangers
+    upto = "" if most is None else f" up to {most:g}"
+    safe = f"safe{upto}" if row.is_for_strangers else ""
     return f"`{row.name}`", row.type.expects, row.default, sides, safe, f"{row.meaning}{later}"
 
 

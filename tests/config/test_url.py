@@ -564,6 +564,19 @@ class UntrustedURLTests(UrlTestCase):
             self.assertEqual(error.option, query.partition("=")[0])
             self.assertIn("a URL from a stranger may not carry", str(error))
 
+    def test_an_untrusted_url_holds_a_connection_for_a_minute_at_the_most(self) -> None:
+        """No stranger makes this side wait for a day: 60 seconds are allowed, and no more."""
+        for name in ("timeout", "close_timeout"):
+            for good in ("60", "0.5", "060.0"):
+                text = f"tls://h:1?{name}={good}"
+                self.assertEqual(parse(text, trusted=False), parse(text))
+            for wrong in ("60.001", "61", "86400", "%36%31"):
+                text = f"tls://h:1?{name}={wrong}"
+                error = self.assertRaises(InvalidOption, parse, text, trusted=False)
+                self.assertEqual(error.option, name)
+                self.assertIn(f"a URL from a stranger may give {name} 60 at the most", str(error))
+                parse(text)
+
     def test_an_untrusted_url_names_no_local_socket(self) -> None:
         """An untrusted URL does not reach sockets that have a path on this machine."""
         texts = "unix:///run/x tls+unix://@x udg:///x"

@@ -105,6 +105,10 @@ class PageTests(PagesTestCase):
         """A dialogue of the reader's own, tested and used."""
         self.follow("starttls.md")
 
+    def test_untrusted(self) -> None:
+        """What becomes of a stranger's URLs."""
+        self.follow("untrusted.md")
+
     def test_probe(self) -> None:
         """What the probe shows of a server that the page has the reader start."""
         self.follow("probe.md")

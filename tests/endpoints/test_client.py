@@ -26,7 +26,14 @@ from zope.interface.verify import verifyObject
 
 import txtransport
 from tests import certificates
-from tests.loopback import ClockedReactor, LoopbackTestCase, Only, Recorder, Recorders
+from tests.loopback import (
+    ClockedReactor,
+    LoopbackTestCase,
+    Only,
+    Recorder,
+    Recorders,
+    Resolver,
+)
 from txtransport.config.settings import SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.endpoints import client as clients
@@ -499,6 +506,108 @@ class LocalAddressTests(ClientTestCase):
         endpoint = txtransport.client(self.reactor, f"tcp://six:{port}", bindto="127.0.0.1")
         error = await self.failure_of(endpoint.connect(Recorders()), InvalidOption)
         self.assertIn("not of the same address family", str(error))
+
+
+class AllowedHostTests(ClientTestCase):
+    """``allow_hosts`` and ``public_only``: which hosts a URL from a stranger reaches."""
+
+    async def refused(self, url: str, **rules: Any) -> str:
+        """Why a connection attempt is refused; no factory is asked for a protocol."""
+        factory = Recorders()
+        connecting = txtransport.client(self.reactor, url, **rules).connect(factory)
+        error = await self.failure_of(connecting, InvalidOption)
+        self.assertIn(error.option, rules)
+        self.assertEqual(factory.built, 0)
+        return str(error)
+
+    async def test_a_name_that_leads_to_this_machine_is_refused(self) -> None:
+        """No name reaches what only this machine can reach, whatever form its address has."""
+        peers = Recorders()
+        port = await self.listening("tcp://127.0.0.1:0", peers)
+        for address in ("127.0.0.1", "::1", "0.0.0.0", "::ffff:127.0.0.1", "64:ff9b::7f00:1"):
+            self.resolving(**{"evil.example": [address]})
+            for scheme in SCHEMES:
+                text = await self.refused(f"{scheme}://evil.example:{port}", public_only=True)
+                self.assertIn(f"{scheme}://evil.example:{port}: public_only: {address} ", text)
+        self.assertEqual(peers.built, 0)
+
+    def test_an_address_in_the_url_is_refused_at_once(self) -> None:
+        """A literal, and a local socket, are refused before there is an endpoint."""
+        for url, rules in (
+            ("tcp://127.0.0.1:1", {"public_only": True}),
+            ("tls://[::ffff:a9fe:a9fe]:1", {"public_only": True}),
+            ("unix:///run/x", {"public_only": True}),
+            ("tls://evil.example:1", {"allow_hosts": ["good.example"]}),
+            ("tls://192.0.2.7:1", {"allow_hosts": ["good.example"]}),
+        ):
+            reactor = MemoryReactorClock()
+            error = self.assertRaises(InvalidOption, txtransport.client, reactor, url, **rules)
+            self.assertIn(url, str(error))
+            self.assertNotIn("there is no option", str(error))
+            self.assertIn(error.option, rules)
+
+    async def test_each_look_up_is_judged(self) -> None:
+        """A name that was allowed once leads elsewhere the next time (DNS rebinding)."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        resolver = self.resolving(later=None)
+        endpoint = txtransport.client(
+            self.reactor, f"tcp://later:{port}", allow_hosts=["127.0.0.1"]
+        )
+        connecting = endpoint.connect(Recorders())
+        resolver.answer("127.0.0.1")
+        await self.end(await connecting)
+        again = endpoint.connect(Recorders())
+        resolver.answer("127.0.0.2")
+        error = await self.failure_of(again, InvalidOption)
+        self.assertIn("allow_hosts does not have 127.0.0.2", str(error))
+
+    def test_the_address_that_was_judged_is_connected_to(self) -> None:
+        """The name is looked up once, and its allowed addresses alone are tried."""
+        reactor: Any = MemoryReactorClock()
+        reactor.nameResolver = Resolver(
+            {"mixed.example": ["::1", "8.8.8.8", "10.0.0.1", "8.8.4.4"]}
+        )
+        overheard = self.overheard()
+        endpoint = txtransport.client(reactor, "tcp://mixed.example:1", public_only=True)
+        connecting = endpoint.connect(Recorders())
+        reactor.advance(1)
+        self.assertEqual([client[0] for client in reactor.tcpClients], ["8.8.8.8", "8.8.4.4"])
+        told = [str(event["refusal"]) for event in overheard.events if "refusal" in event]
+        self.assertEqual(len(told), 2)
+        self.assertIn("::1 is of loopback", told[0])
+        connecting.addErrback(lambda reason: None)
+        connecting.cancel()
+
+    async def test_what_is_allowed_is_connected_and_verified(self) -> None:
+        """A listed name is connected to as without the list."""
+        port = await self.listening(
+            "tls://127.0.0.1:0", Recorders(), local_cert=certificates.site()
+        )
+        self.resolving(**{"good.example": ["127.0.0.1"]})
+        url = f"tls://good.example:{port}?cafile={certificates.cafile()}"
+        for allowed in (["good.example"], ["*.example"], ["127.0.0.0/8"]):
+            await self.connected(url, allow_hosts=allowed)
+
+    def test_a_url_cannot_carry_them(self) -> None:
+        """Rules for strangers are not the strangers' to change."""
+        for query in ("public_only=no", "allow_hosts=a"):
+            for url in (f"tls://h:1?{query}", TransportURL("tls", "h", 1, "", (_pair(query),))):
+                error = self.assertRaises(
+                    InvalidOption, txtransport.client, MemoryReactorClock(), url
+                )
+                self.assertEqual(error.option, query.partition("=")[0])
+            # Nor is a server, or an endpoint for datagrams, restricted by them.
+            for function in (txtransport.server, txtransport.datagram):
+                name, text = _pair(query)
+                self.assertRaises(
+                    (InvalidOption, InvalidTransport),
+                    function, MemoryReactorClock(), "tcp://h:1", **{name: text},
+                )  # fmt: skip
+
+
+def _pair(query: str) -> tuple[str, str]:
+    name, _, text = query.partition("=")
+    return name, text
 
 
 class SocketTests(ClientTestCase):

@@ -62,6 +62,8 @@ class Option:
         meaning: One line for the reference page.
         is_for_strangers: Whether an untrusted URL may carry the option. Such
             an option neither names a file nor weakens a check.
+        most_for_strangers: The highest number that an untrusted URL may give,
+            or None where any value will do.
         is_secret: Whether the value must never be shown, in a log for example.
         refusal: Why the option cannot be used yet, or None when it can.
     """
@@ -73,6 +75,7 @@ class Option:
     belongs: str
     meaning: str
     is_for_strangers: bool = field(default=False, kw_only=True)
+    most_for_strangers: float | None = field(default=None, kw_only=True)
     is_secret: bool = field(default=False, kw_only=True)
     refusal: str | None = field(default=None, kw_only=True)
 
@@ -117,6 +120,9 @@ _BELONGS: Final[dict[str, Callable[[Scheme], bool]]] = {
 
 # The refusal of options that are reserved for a later release.
 _LATER: Final = "it is known, and not part of this release"
+
+# How many seconds a stranger's URL may have a connection kept for it.
+_A_MINUTE: Final = 60.0
 
 _ROWS: Final = (
     # Sockets.
@@ -207,12 +213,12 @@ _ROWS: Final = (
     # Time.
     Option("timeout", SECONDS, "30", _CLIENT | {"datagram"}, "all",
            "one deadline over look-up, connecting, negotiation and handshake",
-           is_for_strangers=True),
+           is_for_strangers=True, most_for_strangers=_A_MINUTE),
     Option("handshake_timeout", SECONDS, "10", _SERVER, "tls",
            "the deadline of negotiation and handshake"),
     Option("close_timeout", SECONDS, "5", _BOTH, "tls",
            "how long a close may wait for the peer, then the connection is aborted",
-           is_for_strangers=True),
+           is_for_strangers=True, most_for_strangers=_A_MINUTE),
     # What comes before TLS.
     Option("starttls", STARTTLS,
            "none", _BOTH, "tls",

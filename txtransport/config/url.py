@@ -81,7 +81,9 @@ class TransportURL:
             port: The port, when `text` has none; 0 to 65535.
             trusted: False for a URL from an untrusted source: options that
                 name files or weaken checks are refused, and so are local
-                sockets and deprecated versions of TLS.
+                sockets, deprecated versions of TLS and waits of more than 60
+                seconds. Where the URL leads is not looked at
+                (``docs/untrusted.md``).
 
         Returns:
             The URL, also when its scheme is not available here.
@@ -404,9 +406,15 @@ def _for_strangers(parsed: TransportURL, scheme: Scheme) -> TransportURL:
         raise _invalid(str(parsed), "a URL from a stranger may not name a local socket")
     if scheme.is_weak:
         raise _invalid(str(parsed), f"a URL from a stranger may not ask for {scheme.meaning}")
-    for name, _ in parsed.options:
-        if not OPTIONS[name].is_for_strangers:
+    for name, text in parsed.options:
+        option = OPTIONS[name]
+        if not option.is_for_strangers:
             raise InvalidOption(name, f"a URL from a stranger may not carry {name}")
+        most = option.most_for_strangers
+        if most is not None and option.parse(text) > most:
+            raise InvalidOption(
+                name, f"a URL from a stranger may give {name} {most:g} at the most, not {text}"
+            )
     return parsed
 
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterable
 from typing import Final, cast
 
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.logger import Logger
 
+from txtransport.config.allowed_hosts import read_host_rules
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.resolve import (
     describe_endpoint,
@@ -48,6 +49,8 @@ def client(
     port: int | None = None,
     *,
     trace: Trace | None = None,
+    allow_hosts: Iterable[str] | None = None,
+    public_only: bool = False,
     **options: object,
 ) -> IStreamClientEndpoint:
     """An endpoint that connects to a URL.
@@ -57,27 +60,36 @@ def client(
         url: For example ``tls://mail.example.com:465?cafile=ca.pem``.
         port: The port, 1 to 65535, when the URL has none.
         trace: Is told of each step of an attempt (`txtransport.connection.trace`).
+        allow_hosts: The only hosts that may be connected to: names
+            (``example.com``, ``*.example.com`` for one label more), addresses
+            and networks (``192.0.2.0/24``). For URLs from strangers
+            (``docs/untrusted.md``), as is the next.
+        public_only: Whether only addresses of the public Internet may be
+            connected to, whatever name leads to them.
         **options: The same options as in the URL's query (``docs/options.md``).
 
     Returns:
         An endpoint whose ``connect(factory)`` returns a Deferred. It fires with
         the factory's protocol when that is connected and, for TLS, the peer is
         verified. It fails with `HandshakeFailed`, `TransportTimeout`, with
-        ``starttls=`` `NegotiationError`, or, if TCP or the look-up failed, a
+        ``starttls=`` `NegotiationError`, with `InvalidOption` if a name leads to
+        no address that is allowed, or, if TCP or the look-up failed, a
         `TransportError` that is Twisted's ``ConnectError`` or
         ``DNSLookupError`` as well.
 
     Raises:
         InvalidTransport: The URL cannot be connected to.
-        InvalidOption: An option, or a file that it names, cannot be used.
+        InvalidOption: An option, or a file that it names, cannot be used, or
+            the host is not allowed.
         TransportUnavailable: This installation does not have the transport.
     """
     reactor = cast(Reactor, reactor)
     transport_url, scheme, settings = _resolve(url, port, options, "client", Kind.STREAM)
     sockets, starttls = settings.sockets, settings.starttls_options
     where = describe_endpoint(transport_url, starttls)
+    rules = read_host_rules(allow_hosts, public_only)
     plaintext = clients.plaintext_endpoint(
-        reactor, transport_url, sockets, settings.deadlines.timeout, trace
+        reactor, transport_url, sockets, settings.deadlines.timeout, trace, rules
     )
     config = None
     if settings.tls is not None:

@@ -40,6 +40,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.address import is_ipv6
+from txtransport.config.allowed_hosts import HostRules
 from txtransport.config.settings import Deadlines, SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.connection.deadline import Deadline
@@ -53,7 +54,7 @@ from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_famil
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import refuse_other_family, with_local_address
-from txtransport.errors import InvalidTransport, TransportTimeout
+from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.starttls.tls_record import is_alert
 
 __all__ = ["ClientEndpoint", "HostnameEndpoint", "plaintext_endpoint", "socket_path"]
@@ -71,6 +72,7 @@ def plaintext_endpoint(
     sockets: SocketOptions,
     timeout: float,
     trace: Trace | None = None,
+    rules: HostRules | None = None,
 ) -> IStreamClientEndpoint:
     """An endpoint that connects to a URL's address, without TLS.
 
@@ -80,14 +82,18 @@ def plaintext_endpoint(
         sockets: The options; only ``bindto`` is used here.
         timeout: The most seconds that the caller waits for a connection.
         trace: Is told of each address that is tried, or None.
+        rules: Which hosts may be connected to, or None for all.
 
     Raises:
         InvalidTransport: The port is missing, or host or port are for servers
             only (``*``, 0).
-        InvalidOption: ``bindto`` is not of the same address family as the host.
+        InvalidOption: ``bindto`` is not of the same address family as the host,
+            or the host is not allowed.
     """
     reactor = cast(Reactor, reactor)
     timeout += _MARGIN
+    if rules is not None:
+        rules.refuse_host(url)
     if url.path:
         local = UNIXClientEndpoint(reactor, socket_path(url.path), timeout=timeout)
         return with_trace(local, url.path, trace)
@@ -101,7 +107,7 @@ def plaintext_endpoint(
     if port == 0:
         raise InvalidTransport(f"{url.location}: port 0 is for servers; write 1 to 65535")
     if not url.is_literal:
-        return HostnameEndpoint(reactor, url, port, timeout, bindto, trace)
+        return HostnameEndpoint(reactor, url, port, timeout, bindto, trace, rules)
     refuse_other_family(host, bindto)
     return with_trace(_address_endpoint(reactor, host, port, timeout, bindto), host, trace)
 
@@ -125,6 +131,7 @@ class HostnameEndpoint:
         timeout: Seconds that the look-up may take, and connecting to each address.
         bindto: The local address and port, or None for any.
         trace: Is told of each address that is tried, or None.
+        rules: Which addresses may be connected to, or None for all.
     """
 
     reactor: Reactor
@@ -133,6 +140,7 @@ class HostnameEndpoint:
     timeout: float
     bindto: tuple[str, int] | None
     trace: Trace | None = None
+    rules: HostRules | None = None
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Look the name up, and connect to the first address that answers.
@@ -143,7 +151,7 @@ class HostnameEndpoint:
         Returns:
             Fires with the protocol. Fails with Twisted's ``DNSLookupError`` or
             ``ConnectError``, with `TransportTimeout` for the look-up, or with
-            `InvalidOption` if no address is of ``bindto``'s family.
+            `InvalidOption` if no address is allowed or of ``bindto``'s family.
         """
         found = resolve_addresses(
             self.reactor, self.url.host, self.port, "TCP",
@@ -152,7 +160,9 @@ class HostnameEndpoint:
         return found.addCallback(self._connect, protocolFactory)
 
     def _connect(self, found: list[IPAddress], factory: IProtocolFactory) -> Deferred[IProtocol]:
-        hosts = interleave_families(address.host for address in found)
+        # These very addresses are connected to, so that a second look-up, which
+        # could have another answer (DNS rebinding), never happens.
+        hosts = self._allowed(interleave_families(address.host for address in found))
         if self.bindto is not None:
             wanted = is_ipv6(self.bindto[0])
             hosts = [host for host in hosts if is_ipv6(host) is wanted]
@@ -167,6 +177,23 @@ class HostnameEndpoint:
             for host in hosts
         ]
         return HappyEyeballs(self.reactor, deque(endpoints), factory).start()
+
+    def _allowed(self, hosts: list[str]) -> list[str]:
+        """The addresses that may be connected to; the refusal if there is none."""
+        if self.rules is None:
+            return hosts
+        allowed, refusals = [], []
+        for host in hosts:
+            try:
+                self.rules.require_allowed(self.url, host)
+                allowed.append(host)
+            except InvalidOption as refusal:
+                refusals.append(refusal)
+        if not allowed:
+            raise refusals[0]
+        for skipped in refusals:
+            _log.info("{refusal}; it is not tried", refusal=skipped)
+        return allowed
 
 
 def socket_path(path: str) -> str:
