@@ -6,6 +6,7 @@ import atexit
 import functools
 import shutil
 import tempfile
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Final
 
@@ -61,6 +62,31 @@ def mislabelled() -> Issued:
     der = made.certificate.public_bytes(Encoding.DER)
     broken = der.replace(b"\x0c\x0aBuecher AG", b"\x14\x0aB\xfccher Ltd")
     return Issued(x509.load_der_x509_certificate(broken), made.key)
+
+
+@functools.cache
+def hostile() -> tuple[tuple[str, x509.Certificate], ...]:
+    """What is wrong with it, and a certificate that cryptography loads and cannot read."""
+    date = b"\x18\x0f20600101000000Z"
+    return (
+        ("a name whose bytes are not of its kind", mislabelled().certificate),
+        ("a name that is a bit string", _patched(b"\x0c\x03\0ab", b"\x03\x03\0ab", "\0ab")),
+        ("the name of another kind of network", _patched(b"\x82\x0cgood.", b"\xa3\x0cgood.")),
+        (
+            "a malformed extension",
+            _patched(b"\x03\x55\x1d\x0e\x04\x16\x04", b"\x03\x55\x1d\x0e\x04\x16\x05"),
+        ),
+        ("a key that is none", _patched(b"\x03\x42\x00\x04", b"\x03\x42\x00\x05")),
+        ("a year that is none", _patched(date, b"\x18\x0f00000101000000Z")),
+    )
+
+
+def _patched(old: bytes, new: bytes, common_name: str = "good.example") -> x509.Certificate:
+    end = datetime(2060, 1, 1, tzinfo=timezone.utc)
+    made = authority().issue("good.example", common_name=common_name, not_after=end)
+    der = made.certificate.public_bytes(Encoding.DER)
+    assert old in der, old
+    return x509.load_der_x509_certificate(der.replace(old, new))
 
 
 def issued(file: str, *names: str, by: Authority | None = None, **keywords: Any) -> str:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import warnings
 from datetime import datetime, timedelta, timezone
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from cryptography.hazmat.primitives.asymmetric.types import CertificateIssuerPrivateKeyTypes
+from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtensionOID
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
@@ -82,6 +87,26 @@ class CertificateSummaryTests(SynchronousTestCase):
         )
         key = rsa.generate_private_key(65537, 2048)
         self.assertEqual(summarize(self_signed_with(key)).key, "RSA 2048 bits")
+
+    def test_no_certificate_of_a_peer_raises_an_exception(self) -> None:
+        """A certificate that cannot be read in part is summarized all the same."""
+        for what, certificate in certificates.hostile():
+            summary = summarize(certificate)
+            self.assertEqual(len(summary.fingerprint), 64, what)
+            self.assertIsInstance(summary.days_left(NOW), int, what)
+
+    @settings(deadline=None, max_examples=300)
+    @given(st.integers(0), st.integers(0, 255))
+    def test_no_changed_byte_raises_an_exception(self, at: int, value: int) -> None:
+        """Whatever byte of a certificate is changed, it is summarized or not loaded at all."""
+        der = bytearray(
+            certificates.authority().issue("good.example").certificate.public_bytes(Encoding.DER)
+        )
+        der[at % len(der)] = value
+        with contextlib.suppress(ValueError, x509.InvalidVersion), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cryptography's, about odd serial numbers.
+            changed = x509.load_der_x509_certificate(bytes(der))
+            self.assertTrue(repr(summarize(changed)).isprintable())
 
     def test_malformed_fields_are_called_unreadable(self) -> None:
         """A name with wrong bytes and a malformed extension are shown as unreadable."""

@@ -21,9 +21,15 @@ from tests.tls.handshake import NAME, End, arranged, client, meet, server
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.diagnosis.alerts import ALERTS
 from txtransport.diagnosis.openssl_errors import OF_REASON
+from txtransport.diagnosis.x509_errors import OF_CAUSE
 from txtransport.errors import CAUSES, FAULTS, HandshakeFailed
 from txtransport.testing.devcert import Authority, Issued, self_signed
-from txtransport.tls.connection import CLOSE_NOTIFY, MAX_FIRST_BYTES, TLSConnection
+from txtransport.tls.connection import (
+    CLOSE_NOTIFY,
+    MAX_FIRST_BYTES,
+    CertificateProblem,
+    TLSConnection,
+)
 from txtransport.tls.failure import FailedConnection, handshake_failure, late_failure, timeout_hint
 from txtransport.tls.verification import verify_after_handshake
 
@@ -173,6 +179,19 @@ class CertificateTests(DiagnosisTestCase):
         names = [x509.DNSName(f"{'x' * 200}\n\x1b[2J{number}") for number in range(500)]
         loud = certificates.issued("loud.pem", common_name="\r\n\x1b[2J", alternative_names=names)
         self.checked(meet(None, server(local_cert=loud)).client.explained())
+
+    def test_any_certificate_of_a_peer_is_explained(self) -> None:
+        """A certificate that cannot be read in part has an error like every other one."""
+        for what, certificate in certificates.hostile():
+            for cause in ("expired", "wrong-name"):
+                end = arranged().client
+                problem = CertificateProblem(OF_CAUSE[cause], 10, 0, certificate)
+                end.conversation.verification.problems.append(problem)
+                end.conversation.verification.chain[0] = certificate
+                end.error = ssl_error("certificate verify failed")
+                error = self.checked(end.explained())
+                self.assertEqual(error.cause, cause, what)
+                self.assertTrue(repr(end.conversation.verification).isprintable(), what)
 
     def test_a_missing_certificate_is_told(self) -> None:
         """The error for a peer without any certificate describes none."""

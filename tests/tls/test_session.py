@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, cast
 
+from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 from cryptography.hazmat.primitives.serialization import Encoding
 from OpenSSL import SSL
@@ -189,6 +190,43 @@ class SessionTests(SynchronousTestCase):
         session = meeting.client.session
         self.assertIs(session.verified, True)
         self.assertEqual(session.peer_chain, (session.peer_certificate,))
+
+    def test_no_certificate_of_a_peer_makes_a_session_unprintable(self) -> None:
+        """A session can be printed, logged and compared, whatever certificate the peer has."""
+        session = meet().client.session
+        self.assertIn("peer_certificate=<certificate 'CN=localhost'>", repr(session))
+        for what, certificate in certificates.hostile():
+            odd = evolve(
+                session, peer_certificate=certificate, peer_chain=(certificate, certificate)
+            )
+            self.assertTrue(repr(odd).isprintable(), what)
+            self.assertEqual(repr(odd).count("<certificate "), 3, what)
+            self.assertNotEqual(odd, session, what)
+
+    def test_a_certificate_of_no_known_version_is_left_out(self) -> None:
+        """A leaf of version 4, which a connection of others accepts, is no certificate to us."""
+        made = self_signed(NAME)
+        der = made.certificate.public_bytes(Encoding.DER)
+        version_4 = der.replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x03", 1)
+        pem = made.key_pem() + ssl.DER_cert_to_PEM_cert(version_4).encode()
+        path = certificates.written("version-4.pem", pem)
+        serving = SSL.Context(SSL.TLS_SERVER_METHOD)
+        serving.use_certificate_chain_file(path)
+        serving.use_privatekey_file(path)
+        meeting = arranged()
+        for end, context in (
+            (meeting.client, SSL.Context(SSL.TLS_CLIENT_METHOD)), (meeting.server, serving)
+        ):  # fmt: skip
+            theirs = SSL.Connection(context, None)
+            side = end.conversation.side
+            theirs.set_connect_state() if side is Side.CLIENT else theirs.set_accept_state()
+            end.conversation = cast(TLSConnection, theirs)
+        meeting.go_on()
+        session = session_of(meeting.client)
+        assert session is not None
+        self.assertIsNone(session.peer_certificate)
+        self.assertEqual(session.peer_chain, ())
+        self.assertIs(session.verified, False)
 
     def test_control_characters_in_server_name_are_escaped(self) -> None:
         """Unprintable characters in the name that a client sends are escaped."""

@@ -7,12 +7,11 @@ be read is shown as `UNREADABLE`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Final, TypeVar
 
 from attrs import frozen
 from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import SignatureAlgorithmOID
@@ -20,7 +19,7 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 from txtransport.text import ascii_text
 from txtransport.tls.pem import display_issuer, display_subject
 
-__all__ = ["UNREADABLE", "CertificateSummary", "summarize_chain"]
+__all__ = ["UNREADABLE", "CertificateSummary", "summarize_chain", "validity"]
 
 UNREADABLE: Final = "unreadable"
 """Stands for a field that cryptography cannot parse."""
@@ -85,14 +84,24 @@ def summarize_chain(chain: Iterable[x509.Certificate]) -> tuple[CertificateSumma
     return tuple(map(_summarize, chain))
 
 
+def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
+    """The start and the end of a certificate's validity, in UTC.
+
+    A certificate may say "year 0", which `datetime` does not have: that is told as the
+    beginning of year 1.
+    """
+    dates = lambda: certificate.not_valid_before_utc, lambda: certificate.not_valid_after_utc
+    start, end = (_read(date, datetime.min.replace(tzinfo=timezone.utc)) for date in dates)
+    return start, end
+
+
 def _summarize(certificate: x509.Certificate) -> CertificateSummary:
     algorithm = certificate.signature_algorithm_oid
     return CertificateSummary(
         _without_quotes(display_subject(certificate)),
         _without_quotes(display_issuer(certificate)),
         _read(lambda: _names(certificate), (UNREADABLE,)),
-        certificate.not_valid_before_utc,
-        certificate.not_valid_after_utc,
+        *validity(certificate),
         _read(lambda: _key(certificate.public_key()), UNREADABLE),
         _SIGNATURE_NAMES.get(algorithm, algorithm.dotted_string),
         _read(lambda: _is_authority(certificate), False),
@@ -106,7 +115,9 @@ def _read(read: Callable[[], _Field], unreadable: _Field) -> _Field:
         return read()
     except x509.ExtensionNotFound:
         return type(unreadable)()
-    except (ValueError, UnsupportedAlgorithm, x509.DuplicateExtension):
+    except Exception:
+        # cryptography raises a dozen kinds of exceptions for what a peer may send;
+        # none of them is a reason to end a report.
         return unreadable
 
 

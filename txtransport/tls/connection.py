@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Final
 
-from attrs import Factory, define, frozen
+from attrs import Factory, define, field, frozen
 from cryptography import x509
 from OpenSSL import SSL
 
@@ -38,7 +38,7 @@ class CertificateProblem:
     diagnosis: Diagnosis
     code: int
     depth: int
-    certificate: x509.Certificate | None
+    certificate: x509.Certificate | None = field(repr=False)  # Its repr may raise ValueError.
 
 
 @define
@@ -56,7 +56,7 @@ class VerificationResult:
 
     problems: list[CertificateProblem] = Factory(list)
     tolerated: list[CertificateProblem] = Factory(list)
-    chain: dict[int, x509.Certificate] = Factory(dict)
+    chain: dict[int, x509.Certificate] = field(factory=dict, repr=False)
     is_leaf_accepted: bool = False
     is_certificate_sent: bool = False
 

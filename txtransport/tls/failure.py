@@ -27,6 +27,7 @@ from txtransport.diagnosis.x509_errors import diagnosis_at_depth
 from txtransport.errors import Diagnosis, HandshakeFailed
 from txtransport.starttls.tls_record import is_tls
 from txtransport.text import escape_bytes, first_words, short_repr, short_text
+from txtransport.tls.certificate import validity
 from txtransport.tls.connection import (
     CLOSE_NOTIFY,
     MAX_FIRST_BYTES,
@@ -171,12 +172,12 @@ def _details(
     """The facts of a certificate, in brackets; with a problem, its number and the time as well."""
     if certificate is None:
         return ""
+    start, end = validity(certificate)
     number = f"; X509 error {problem.code}" if problem and problem.code else ""
     return (
         f" (subject {display_subject(certificate)}, issuer {display_issuer(certificate)}, "
         f"names {certificate_names(certificate)}, "
-        f"valid {certificate.not_valid_before_utc:%Y-%m-%d} "
-        f"to {certificate.not_valid_after_utc:%Y-%m-%d %H:%M} UTC{_now(problem)}{number})"
+        f"valid {start:%Y-%m-%d} to {end:%Y-%m-%d %H:%M} UTC{_now(problem)}{number})"
     )
 
 

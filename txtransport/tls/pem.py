@@ -216,10 +216,10 @@ def display_issuer(certificate: x509.Certificate) -> str:
 def _display_name(name: Callable[[], x509.Name]) -> str:
     try:
         return ascii_repr(name().rfc4514_string(), 200)
-    except ValueError:
+    except Exception:
         # OpenSSL accepts a name whose bytes are not valid in its declared
         # string type (Latin-1 labelled T61String is common); cryptography
-        # raises ValueError.
+        # raises ValueError there, and TypeError for a bit string.
         return "unreadable"
 
 

@@ -6,14 +6,24 @@ While the handshake runs, `TLSConnection` records what verification saw.
 
 from __future__ import annotations
 
-from attrs import frozen
+from attrs import field, frozen
 from cryptography import x509
 from OpenSSL import SSL
 
 from txtransport.text import decode_text
 from txtransport.tls.connection import TLSConnection, _chain, _is_finished
+from txtransport.tls.pem import display_subject
 
 __all__ = ["Session", "session_of"]
+
+
+def _certificate_repr(certificate: x509.Certificate | None) -> str:
+    # cryptography's own repr raises an exception for a subject that it cannot read.
+    return "None" if certificate is None else f"<certificate {display_subject(certificate)}>"
+
+
+def _chain_repr(chain: tuple[x509.Certificate, ...]) -> str:
+    return f"({', '.join(map(_certificate_repr, chain))})"
 
 
 @frozen
@@ -30,7 +40,8 @@ class Session:
         server_name: The name that the client sent (SNI), or None.
         resumed: Whether an earlier session was resumed; None when that is not
             known, because txtransport did not make the connection.
-        peer_certificate: The peer's leaf certificate, or None.
+        peer_certificate: The peer's leaf certificate, or None; None as well for one
+            that cannot be parsed, which only a connection of others accepts.
         peer_chain: The certificates that the peer sent, leaf first, without
             those that cannot be parsed.
         verified: Whether the chain was verified, and on clients the name too.
@@ -43,8 +54,8 @@ class Session:
     alpn_protocol: str | None
     server_name: str | None
     resumed: bool | None
-    peer_certificate: x509.Certificate | None
-    peer_chain: tuple[x509.Certificate, ...]
+    peer_certificate: x509.Certificate | None = field(repr=_certificate_repr)
+    peer_chain: tuple[x509.Certificate, ...] = field(repr=_chain_repr)
     verified: bool
 
 
@@ -65,7 +76,7 @@ def session_of(transport: object) -> Session | None:
         ours.is_complete if ours else _is_finished(connection)
     ):
         return None
-    leaf = connection.get_peer_certificate(as_cryptography=True)
+    leaf = _leaf(connection)
     chain = _chain(connection)
     if leaf is not None and chain[:1] != (leaf,):
         # On servers, OpenSSL leaves the client's leaf out of the chain
@@ -83,3 +94,12 @@ def session_of(transport: object) -> Session | None:
         peer_chain=chain,
         verified=ours.is_verified if ours else False,
     )
+
+
+def _leaf(connection: SSL.Connection) -> x509.Certificate | None:
+    try:
+        return connection.get_peer_certificate(as_cryptography=True)
+    except (ValueError, x509.InvalidVersion):
+        # OpenSSL reads more than cryptography does. Our own connections have refused
+        # such a leaf.
+        return None
