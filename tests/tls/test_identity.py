@@ -19,6 +19,7 @@ from txtransport.config.address import is_address
 from txtransport.testing.devcert import Issued, self_signed
 from txtransport.tls.identity import (
     certificate_names,
+    excluded_name_problem,
     expected_name,
     fingerprint_problem,
     name_problem,
@@ -50,6 +51,36 @@ def unreadable() -> x509.Certificate:
     der = self_signed("good.example").certificate.public_bytes(Encoding.DER)
     return x509.load_der_x509_certificate(der.replace(b"\x82\x0cgood.", b"\x82\x0cg\xff\xffd."))
 
+
+def limited(
+    permitted: tuple[x509.GeneralName, ...] = (), excluded: tuple[x509.GeneralName, ...] = ()
+) -> x509.Certificate:
+    """The certificate of an authority with these constraints on names."""
+    root = certificates.authority()
+    if not permitted and not excluded:
+        return root.certificate
+    builder = (
+        x509.CertificateBuilder()
+        .subject_name(root.certificate.subject)
+        .issuer_name(root.certificate.subject)
+        .public_key(root.key.public_key())
+        .serial_number(1)
+        .not_valid_before(root.certificate.not_valid_before_utc)
+        .not_valid_after(root.certificate.not_valid_after_utc)
+        .add_extension(x509.NameConstraints(permitted or None, excluded or None), True)
+    )
+    return builder.sign(root.key, hashes.SHA256())
+
+
+def address_range(text: str) -> x509.IPAddress:
+    """A name constraint that is a range of addresses."""
+    return x509.IPAddress(ipaddress.ip_network(text))
+
+
+NAMES: Final = st.lists(st.sampled_from(("a", "b", "ab", "b-a")), min_size=1, max_size=4).map(
+    ".".join
+)
+"""DNS names of few labels, so that one is often the end of another."""
 
 PERSONS: Final = (
     x509.RFC822Name("good.example@good.example"),
@@ -126,10 +157,10 @@ class NameTests(SynchronousTestCase):
         self.assertIsNone(name_problem(certificate(*names), name))
 
     def assert_not_for(self, name: str, *names: x509.GeneralName | str) -> str:
-        """A certificate with these names is not for that peer; returns the problem."""
+        """A certificate with these names is not for that peer; returns what is said about it."""
         problem = name_problem(certificate(*names), name)
         assert problem is not None, name
-        return problem
+        return problem.summary
 
     def test_a_name_matches_itself(self) -> None:
         """A name matches itself, in any case, at any place in the list."""
@@ -215,15 +246,15 @@ class NameTests(SynchronousTestCase):
         for name in ("good.example", "127.0.0.1"):
             problem = name_problem(alone, name)
             assert problem is not None
-            self.assertIn("no subject alternative name (SAN)", problem)
-            self.assertIn("the common name does not count", problem)
+            self.assertIn("no subject alternative name (SAN)", problem.summary)
+            self.assertIn("the common name does not count", problem.summary)
 
     def test_unreadable_names_are_a_problem(self) -> None:
         """Alternative names that cannot be parsed are never a reason to accept."""
         for name in ("good.example", "127.0.0.1"):
             problem = name_problem(unreadable(), name)
             assert problem is not None
-            self.assertIn("its names cannot be read", problem)
+            self.assertIn("its names cannot be read", problem.summary)
 
     def test_an_impossible_expected_name_matches_nothing(self) -> None:
         """No certificate is for an expected name that is not a proper name."""
@@ -237,6 +268,68 @@ class NameTests(SynchronousTestCase):
         problem = name_problem(certificate("good.example", address("127.0.0.1")), name)
         is_good = name.strip().lower() in ("good.example", "127.0.0.1")
         self.assertEqual(problem is None, is_good)
+
+
+class ExcludedNameTests(SynchronousTestCase):
+    """Names that an authority must not vouch for (RFC 5280, section 4.2.1.10)."""
+
+    def is_excluded(self, name: str, *excluded: str) -> bool:
+        """Whether an authority with these excluded names must not vouch for `name`."""
+        names = tuple(x509.DNSName(each) for each in excluded)
+        return excluded_name_problem([limited(excluded=names)], name) is not None
+
+    def test_a_name_and_all_below_it_are_excluded(self) -> None:
+        """A constraint is for the name, in any case, and for every name with labels before it."""
+        for name, excluded, is_excluded in (
+            ("a.example", "a.example", True),
+            ("a.example", "A.Example", True),
+            ("b.a.example", "a.example", True),
+            ("c.b.a.example", "a.example", True),
+            ("ba.example", "a.example", False),
+            ("example", "a.example", False),
+            ("a.example.org", "a.example", False),
+            ("b.a.example", ".a.example", True),
+            ("a.example", ".a.example", False),
+            ("xn--bcher-kva.example", "xn--bcher-kva.example", True),
+            ("anything.example", "", True),
+            ("127.0.0.1", "", False),
+            ("127.0.0.1", "0.0.1", False),
+        ):
+            self.assertIs(self.is_excluded(name, excluded), is_excluded, (name, excluded))
+
+    def test_every_constraint_of_every_authority_counts(self) -> None:
+        """A name is excluded by any constraint of any authority, wherever that stands."""
+        free, one = limited(), limited(excluded=(x509.DNSName("x.example"),))
+        two = limited(excluded=(x509.RFC822Name("y.example"), x509.DNSName("y.example")))
+        for name, is_excluded in (("x.example", True), ("y.example", True), ("z.example", False)):
+            for authorities in ([free, one, two], [two, one, free], [two, free, one]):
+                problem = excluded_name_problem(authorities, name)
+                self.assertIs(problem is not None, is_excluded)
+        problem = excluded_name_problem([one], "x.example")
+        assert problem is not None
+        self.assertIn("must not vouch for x.example", problem.summary)
+        self.assertIn("nameConstraints", problem.remedy)
+        self.assertIsNone(excluded_name_problem([], "x.example"))
+
+    def test_permitted_names_and_other_kinds_are_openssl_s(self) -> None:
+        """Constraints that OpenSSL holds against every name are not looked at again."""
+        others = (address_range("0.0.0.0/0"), *PERSONS[:3])
+        permitting = limited(permitted=(x509.DNSName("other.example"),))
+        self.assertIsNone(excluded_name_problem([permitting], "good.example"))
+        self.assertIsNone(excluded_name_problem([limited(excluded=others)], "good.example"))
+
+    def test_an_unreadable_authority_without_constraints_excludes_nothing(self) -> None:
+        """An authority is refused only for a constraint that cannot be read."""
+        for _, odd in certificates.hostile():
+            self.assertIsNone(excluded_name_problem([odd], "good.example"))
+
+    @settings(deadline=None, max_examples=200)
+    @given(NAMES, NAMES)
+    def test_labels_decide(self, name: str, excluded: str) -> None:
+        """A name is excluded exactly if its last labels are those of the constraint."""
+        labels, limits = name.split("."), excluded.split(".")
+        is_excluded = labels[-len(limits) :] == limits
+        self.assertIs(self.is_excluded(name, excluded), is_excluded)
 
 
 class CertificateNamesTests(SynchronousTestCase):
@@ -294,8 +387,10 @@ class FingerprintTests(SynchronousTestCase):
         """When no digest matches, the certificate's own is told, so that it can be compared."""
         one, other = certificate("good.example"), certificate("other.example")
         digest = other.fingerprint(hashes.SHA256()).hex()
+        problem = fingerprint_problem(other, (one.fingerprint(hashes.SHA256()).hex(),))
+        assert problem is not None
         self.assertEqual(
-            fingerprint_problem(other, (one.fingerprint(hashes.SHA256()).hex(),)),
+            problem.summary,
             f"its SHA-256 fingerprint is {digest}, which peer_fingerprint does not have",
         )
         self.assertIsNotNone(fingerprint_problem(one, ()))
@@ -316,7 +411,10 @@ class PinTests(SynchronousTestCase):
         """When no key is pinned, the pins of the chain's keys are told."""
         one, other = certificate("good.example"), certificate("other.example")
         problem = pin_problem([one], (spki_pin(other),))
-        self.assertEqual(problem, f"its public keys are {spki_pin(one)}, none of which is in pin")
+        assert problem is not None
+        self.assertEqual(
+            problem.summary, f"its public keys are {spki_pin(one)}, none of which is in pin"
+        )
         self.assertIsNotNone(pin_problem([one], ()))
         self.assertIsNotNone(pin_problem([], (spki_pin(one),)))
 

@@ -110,6 +110,12 @@ def constrained(**names: list[x509.GeneralName]) -> bytes:
     return between(constraint(), FOR_CERTIFICATES, (limits, True)).issue(NAME).pem
 
 
+def wildcard_beside(*excluded: x509.GeneralName) -> bytes:
+    """A wildcard by an authority that must not vouch for some names."""
+    limits = x509.NameConstraints(None, excluded)
+    return between(constraint(), FOR_CERTIFICATES, (limits, True)).issue("*.wild.example").pem
+
+
 def named(*names: x509.GeneralName) -> bytes:
     """A certificate with those alternative names."""
     return root().issue(common_name=NAME, alternative_names=names).pem
@@ -269,6 +275,10 @@ SHAPES: Final = (
     Shape("for names that its authority must not vouch for", lambda: constrained(
               excluded_subtrees=[x509.DNSName(NAME)]),
           "wrong-name", "must not vouch for", "nameConstraints"),
+    Shape("for a wildcard with a name that its authority must not vouch for",
+          lambda: wildcard_beside(x509.DNSName("a.wild.example")),
+          "wrong-name", "must not vouch for a.wild.example", "nameConstraints",
+          client_options=lambda: {"peer_name": "a.wild.example"}),
     # For what.
     Shape("for clients", lambda: root().issue(NAME, purpose="client").pem,
           "wrong-purpose", "extended key usage", OF_SERVERS),

@@ -8,16 +8,18 @@ from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
 
+from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
-from cryptography.x509.oid import NameOID
+from cryptography.x509.oid import ExtensionOID, NameOID
 from OpenSSL import SSL, crypto
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
 from tests.tls.handshake import NAME, End, Meeting, arranged, client, meet, server
+from tests.tls.test_shapes import FOR_CERTIFICATES, between, built, constraint
 from txtransport.config.policy import TLSPolicy, Verify
 from txtransport.errors import CAUSES
 from txtransport.testing.devcert import Authority, Issued, Key, self_signed
@@ -239,6 +241,82 @@ class GoodNameTests(VerificationTestCase):
         serving = server(local_cert=certificates.written("alone.pem", alone.pem))
         self.accepted(meet(client(cafile=copy), serving))
         self.refused("wrong-name", meet(client(cafile=copy, peer_name="other.example"), serving))
+
+
+class ExcludedNameTests(VerificationTestCase):
+    """Names that an authority must not vouch for, whatever form they have in the certificate."""
+
+    def serving(self, *names: str, excluded: str, by: Authority | None = None) -> TLSPolicy:
+        """A server whose certificate has those names, below an authority with a constraint."""
+        limits = x509.NameConstraints(None, [x509.DNSName(excluded)])
+        above = between(constraint(), FOR_CERTIFICATES, (limits, True), by=by)
+        return server(local_cert=certificates.written("excluded.pem", above.issue(*names).pem))
+
+    def test_a_wildcard_is_not_for_an_excluded_name(self) -> None:
+        """A wildcard of an authority with an excluded name is for its other names alone."""
+        serving = self.serving("*.wild.example", excluded="a.wild.example")
+        for version in VERSIONS:
+            for name in ("a.wild.example", "A.Wild.Example."):
+                policy = client(peer_name=name, max_version=version)
+                refusing = self.refused("wrong-name", meet(policy, serving))
+                self.assertIn("must not vouch for a.wild.example", str(refusing.explained()))
+            self.accepted(meet(client(peer_name="b.wild.example", max_version=version), serving))
+
+    def test_the_constraint_of_every_authority_counts(self) -> None:
+        """The constraint may be the root's or that of any authority below the root."""
+        above = between(constraint(), FOR_CERTIFICATES)
+        limits = x509.NameConstraints(None, [x509.DNSName("a.wild.example")])
+        anchor = between(constraint(), FOR_CERTIFICATES, (limits, True))
+        below = anchor.intermediate("below")
+        pem = certificates.written("below.pem", below.issue("*.wild.example").pem)
+        for serving in (
+            self.serving("*.wild.example", excluded="a.wild.example", by=above),
+            server(local_cert=pem),
+        ):
+            self.refused("wrong-name", meet(client(peer_name="a.wild.example"), serving))
+            self.accepted(meet(client(peer_name="b.wild.example"), serving))
+
+    def test_it_is_part_of_the_checks_of_chain_and_name(self) -> None:
+        """Without one of these checks an authority's constraints mean nothing."""
+        serving = self.serving("*.wild.example", excluded="a.wild.example")
+        for more in ({"verify_peer": Verify.NO}, {"verify_peer_name": False}):
+            self.accepted(meet(client(peer_name="a.wild.example", **more), serving))
+
+    def test_a_constraint_that_cannot_be_read_is_a_refusal(self) -> None:
+        """What an authority must not vouch for may be the very name that was asked for."""
+        names = x509.NameConstraints(None, [x509.DNSName("other.example")]).public_bytes()
+        addresses = x509.NameConstraints(
+            None, [x509.IPAddress(ipaddress.ip_network("192.0.2.0/24"))]
+        ).public_bytes()
+        for raw in (
+            names.replace(b"other.", b"*ther."),
+            names.replace(b"example", b"exampl."),
+            names.replace(b"other.", b"oth r."),
+            addresses.replace(b"\xff\xff\xff\x00", b"\xff\x00\xff\x00"),
+        ):
+            limits = x509.UnrecognizedExtension(ExtensionOID.NAME_CONSTRAINTS, raw)
+            # cryptography issues nothing below a certificate that it cannot read, so a
+            # second one of the same name and key does.
+            twin = between(constraint(), FOR_CERTIFICATES)
+            above = built("between", constraint(), FOR_CERTIFICATES, (limits, True), key=twin.key)
+            made = evolve(twin.issue(NAME, "127.0.0.1"), chain=(above.certificate,))
+            serving = server(local_cert=certificates.written("unread.pem", made.pem))
+            refusing = self.refused("wrong-name", meet(client(), serving))
+            self.assertIn("a constraint that cannot be read", str(refusing.explained()))
+
+    def test_a_client_s_name_is_held_against_them_too(self) -> None:
+        """A server that checks its clients' name refuses an excluded one."""
+        limits = x509.NameConstraints(None, [x509.DNSName("a.wild.example")])
+        above = between(constraint(), FOR_CERTIFICATES, (limits, True))
+        made = above.issue("*.wild.example", purpose="client")
+        asking = server(
+            verify_peer=Verify.YES, verify_peer_name=True, peer_name="a.wild.example",
+            cafile=certificates.cafile(),
+        )  # fmt: skip
+        theirs = client(local_cert=certificates.written("client.pem", made.pem))
+        meeting = meet(theirs, asking)
+        self.assertEqual(meeting.server.explained().cause, "wrong-name")
+        self.assertFalse(meeting.is_secure)
 
 
 class DepthTests(VerificationTestCase):

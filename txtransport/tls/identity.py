@@ -1,6 +1,6 @@
 """Checks a certificate against the expected name, fingerprint or public key.
 
-Each ``…_problem`` function returns what is wrong, as text, or None when the
+Each ``…_problem`` function returns what is wrong and what to do, or None when the
 certificate is good. An exception during a check is a problem as well: the
 module fails closed. (Twisted's own check accepts a certificate when it raises
 anything but ``VerificationError``; so it accepts one without any name.)
@@ -15,6 +15,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
+from attrs import evolve
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.x509.oid import AuthorityInformationAccessOID
@@ -27,10 +28,13 @@ from txtransport.config.address import (
     is_address,
     without_zone,
 )
+from txtransport.diagnosis.x509_errors import OF_CAUSE, diagnosis_of_x509
+from txtransport.errors import Diagnosis
 from txtransport.text import ascii_repr, ascii_text
 
 __all__ = [
     "certificate_names",
+    "excluded_name_problem",
     "expected_name",
     "fingerprint_problem",
     "issuer_place",
@@ -70,7 +74,7 @@ def expected_name(given: str) -> str:
     return name
 
 
-def name_problem(certificate: x509.Certificate, name: str) -> str | None:
+def name_problem(certificate: x509.Certificate, name: str) -> Diagnosis | None:
     """Check that a certificate is for the expected name.
 
     Args:
@@ -90,16 +94,22 @@ def name_problem(certificate: x509.Certificate, name: str) -> str | None:
             else _is_among(DNS_ID(name), names)
         )
     except x509.ExtensionNotFound:
-        return "it has no subject alternative name (SAN), and the common name does not count"
+        return _wrong_name(
+            "it has no subject alternative name (SAN), and the common name does not count"
+        )
     except Exception as problem:
         # Any exception here means that the names cannot be checked, which is
         # never a reason to accept the certificate.
-        return f"its names cannot be read: {ascii_repr(str(problem), 120)}"
+        return _wrong_name(f"its names cannot be read: {ascii_repr(str(problem), 120)}")
     if is_for_it:
         return None
     if is_address(name) and name in names.get_values_for_type(x509.DNSName):
-        return f"it has the address {name} among its DNS names, where none counts"
-    return f"it is for {certificate_names(certificate)}, not for {name}"
+        return _wrong_name(f"it has the address {name} among its DNS names, where none counts")
+    return _wrong_name(f"it is for {certificate_names(certificate)}, not for {name}")
+
+
+def _wrong_name(summary: str) -> Diagnosis:
+    return evolve(OF_CAUSE["wrong-name"], summary=summary)
 
 
 def _is_among(expected: DNS_ID, names: x509.SubjectAlternativeName) -> bool:
@@ -128,6 +138,79 @@ def _patterns(names: x509.SubjectAlternativeName) -> Iterator[DNSPattern]:
             continue
 
 
+def excluded_name_problem(authorities: Iterable[x509.Certificate], name: str) -> Diagnosis | None:
+    """Check that every authority of a verified chain may vouch for the expected name.
+
+    OpenSSL holds the names that stand in the leaf against the constraints, as texts: to
+    it ``*.example.com`` is not below an excluded ``a.example.com``, though it matches it.
+    So the name that was asked for is held against them as well.
+
+    Args:
+        authorities: The certificates above the leaf, the root among them, in any order.
+        name: The expected name, in the form of `expected_name`. To an address OpenSSL's
+            own check is enough, since it has no wildcards.
+
+    Returns:
+        The constraint that excludes the name or cannot be read; None when there is none.
+
+    Source: RFC 5280, section 4.2.1.10.
+    """
+    if is_address(name):
+        return None
+    for authority in authorities:
+        # cryptography parses either all extensions of a certificate or none. An odd
+        # extension of another kind must not cost the few authorities that have one,
+        # but without the bytes of its identifier there is no constraint.
+        if _NAME_CONSTRAINTS not in authority.tbs_certificate_bytes:
+            continue
+        try:
+            excluded = _excluded_names(authority)
+            reason = next((each for each in excluded if _is_below(name, each)), None)
+        except Exception as problem:
+            return _excluded(
+                f"has a constraint that cannot be read: {ascii_repr(str(problem), 120)}"
+            )
+        if reason is not None:
+            return _excluded(f"must not vouch for {name} (it excludes {ascii_repr(reason, 80)})")
+    return None
+
+
+# The identifier 2.5.29.30 in DER (X.690, section 8.19).
+_NAME_CONSTRAINTS: Final = b"\x55\x1d\x1e"
+
+
+def _excluded_names(authority: x509.Certificate) -> list[str]:
+    try:
+        found = authority.extensions.get_extension_for_class(x509.NameConstraints)
+    except x509.ExtensionNotFound:
+        return []
+    excluded = found.value.excluded_subtrees or ()
+    return [each.value for each in excluded if isinstance(each, x509.DNSName)]
+
+
+def _is_below(name: str, constraint: str) -> bool:
+    """Whether a name is the constraint's or has labels before it; ``""`` is every name.
+
+    A constraint that begins with a dot is for the names below it alone, as it is to
+    OpenSSL and Go; RFC 5280 knows no such constraint.
+
+    Raises:
+        ValueError: The constraint is no DNS name.
+    """
+    base = constraint.lower()
+    if base and not _HOST_NAME(base.removeprefix(".")):
+        raise ValueError(constraint)
+    return not base or name == base or name.endswith(base if base[0] == "." else f".{base}")
+
+
+def _excluded(reason: str) -> Diagnosis:
+    return evolve(diagnosis_of_x509(_EXCLUDED_VIOLATION), summary=f"an authority above it {reason}")
+
+
+# X509_V_ERR_EXCLUDED_VIOLATION (x509_vfy.h).
+_EXCLUDED_VIOLATION: Final = 48
+
+
 def certificate_names(certificate: x509.Certificate) -> str:
     """The subject alternative names of a certificate, escaped and bounded, for messages."""
     try:
@@ -141,7 +224,7 @@ def certificate_names(certificate: x509.Certificate) -> str:
     return f"{shown}, …" if len(values) > _MAX_SHOWN else shown or _NOBODY
 
 
-def fingerprint_problem(certificate: x509.Certificate, accepted: Iterable[str]) -> str | None:
+def fingerprint_problem(certificate: x509.Certificate, accepted: Iterable[str]) -> Diagnosis | None:
     """Check that a certificate has one of the accepted fingerprints.
 
     Args:
@@ -157,10 +240,12 @@ def fingerprint_problem(certificate: x509.Certificate, accepted: Iterable[str]) 
     digests = {length: of(der).hexdigest() for length, of in _DIGESTS.items()}
     if any(digests.get(len(wanted)) == wanted for wanted in accepted):
         return None
-    return f"its SHA-256 fingerprint is {digests[64]}, which peer_fingerprint does not have"
+    return _another(
+        f"its SHA-256 fingerprint is {digests[64]}, which peer_fingerprint does not have"
+    )
 
 
-def pin_problem(chain: Iterable[x509.Certificate], accepted: Iterable[str]) -> str | None:
+def pin_problem(chain: Iterable[x509.Certificate], accepted: Iterable[str]) -> Diagnosis | None:
     """Check that a chain holds one of the pinned public keys.
 
     Args:
@@ -176,7 +261,11 @@ def pin_problem(chain: Iterable[x509.Certificate], accepted: Iterable[str]) -> s
     pins = [spki_pin(certificate) for certificate in chain]
     if set(pins).intersection(accepted):
         return None
-    return f"its public keys are {', '.join(pins)}, none of which is in pin"
+    return _another(f"its public keys are {', '.join(pins)}, none of which is in pin")
+
+
+def _another(summary: str) -> Diagnosis:
+    return evolve(OF_CAUSE["fingerprint"], summary=summary)
 
 
 def spki_pin(certificate: x509.Certificate) -> str:

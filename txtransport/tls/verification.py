@@ -29,7 +29,12 @@ from txtransport.diagnosis.x509_errors import OF_CAUSE, diagnosis_of_x509
 from txtransport.errors import Diagnosis
 from txtransport.text import ascii_repr
 from txtransport.tls.connection import CertificateProblem, TLSConnection
-from txtransport.tls.identity import fingerprint_problem, name_problem, pin_problem
+from txtransport.tls.identity import (
+    excluded_name_problem,
+    fingerprint_problem,
+    name_problem,
+    pin_problem,
+)
 
 __all__ = ["info_callback", "verify_after_handshake", "verify_callback"]
 
@@ -201,22 +206,22 @@ def _verify_leaf(
 def _leaf_problems(
     connection: TLSConnection, leaf: x509.Certificate, chain: list[x509.Certificate] | None
 ) -> list[CertificateProblem]:
-    policy = connection.policy
-    found: list[tuple[str, str | None]] = []
+    policy, result = connection.policy, connection.verification
+    found: list[Diagnosis | None] = []
     if policy.verifies_name(connection.side):
-        found.append(("wrong-name", name_problem(leaf, policy.peer_name or "")))
+        name = policy.peer_name or ""
+        found.append(name_problem(leaf, name))
+        if policy.verifies(connection.side) is not Verify.NO:
+            authorities = [above for depth, above in result.chain.items() if depth]
+            found.append(excluded_name_problem(authorities, name))
     if policy.peer_fingerprint:
-        found.append(("fingerprint", fingerprint_problem(leaf, policy.peer_fingerprint)))
+        found.append(fingerprint_problem(leaf, policy.peer_fingerprint))
     if policy.pin and chain is not None:
         # Where a bad signature was tolerated, an attacker can send a pinned
         # authority's certificate above a leaf that the authority never signed.
-        signed = [leaf] if connection.verification.tolerated else chain
-        found.append(("fingerprint", pin_problem(signed, policy.pin)))
-    return [
-        CertificateProblem(evolve(OF_CAUSE[cause], summary=text), 0, 0, leaf)
-        for cause, text in found
-        if text is not None
-    ]
+        signed = [leaf] if result.tolerated else chain
+        found.append(pin_problem(signed, policy.pin))
+    return [CertificateProblem(problem, 0, 0, leaf) for problem in found if problem is not None]
 
 
 def _demands_certificate(policy: TLSPolicy, side: Side) -> bool:
