@@ -188,7 +188,10 @@ class ClockedReactor:
 
     Attributes:
         clock: Runs every delayed call whose delay is more than 0.
+        running: Whether the reactor says that it runs (IReactorCore).
     """
+
+    running = True
 
     def __init__(self, reactor: Any) -> None:
         self.clock = Clock()

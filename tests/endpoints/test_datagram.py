@@ -109,6 +109,7 @@ class ConversationTests(DatagramTestCase):
 
     async def test_names_are_looked_up_on_both_sides(self) -> None:
         """A name is looked up, on both sides."""
+        await self.turn()  # Before it runs, the reactor's resolver is not asked.
         self.resolving(named=["127.0.0.1", "::1"])
         await self.there_and_back("udp://named:0", "udp://named:PORT")
 

@@ -9,10 +9,11 @@ import struct
 from pathlib import Path
 from typing import Any, cast
 
-from twisted.internet.defer import CancelledError, maybeDeferred
+from twisted.application.strports import service
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import LogLevel
 from twisted.trial.unittest import SynchronousTestCase
@@ -152,8 +153,69 @@ class AddressTests(ServerTestCase):
         await self.fails("tcp://198.51.100.7:0", CannotListenError)
 
 
+class StartTests(ServerTestCase):
+    """Listening on a name before the reactor runs, as twistd does."""
+
+    def setUp(self) -> None:
+        self.starting = ClockedReactor(self.reactor)
+        self.starting.running = False
+
+    def failing_with(self, error: Exception) -> None:
+        """Let the system's look-up raise this exception."""
+
+        def getaddrinfo(*arguments: object, **keywords: object) -> None:
+            raise error
+
+        self.patch(socket, "getaddrinfo", getaddrinfo)
+
+    def test_a_name_is_bound_before_listen_returns(self) -> None:
+        """A port below 1024 is bound while twistd still has the rights, before it drops them."""
+        for url in ("tcp://localhost:0", f"tls://localhost:0?local_cert={certificates.site()}"):
+            endpoint = txtransport.server(self.starting, url)
+            port: Any = self.successResultOf(cast(Any, endpoint.listen(Recorders())))
+            self.assertGreater(self.adopt(port), 0)
+        receiving: Any = txtransport.datagram(self.starting, "udp://localhost:0")
+        self.adopt(self.successResultOf(receiving.listen(DatagramProtocol())))
+        self.assertEqual(self.starting.clock.getDelayedCalls(), [])
+
+    def test_twistd_does_not_start_on_a_port_in_use(self) -> None:
+        """A service raises CannotListenError at its start, so that twistd exits."""
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            number = taken.getsockname()[1]
+            text = f"transport:tcp\\://localhost\\:{number}"
+            starting = service(text, Recorders(), cast(Any, self.starting))
+            error = self.assertRaises(CannotListenError, starting.privilegedStartService)
+            self.assertIn(f"tcp://localhost:{number}", str(error))
+
+    def test_a_name_without_addresses_fails_at_once(self) -> None:
+        """A name that does not exist is an error of the start as well."""
+        self.failing_with(socket.gaierror(socket.EAI_NONAME, "Name or service not known"))
+        endpoint = txtransport.server(self.starting, "tcp://nowhere:0")
+        failure = self.failureResultOf(cast(Any, endpoint.listen(Recorders())), DNSLookupError)
+        self.assertIn("tcp://nowhere:0", str(failure.value))
+
+    def test_any_other_exception_of_the_look_up_fails_at_once(self) -> None:
+        """What getaddrinfo raises is in the Deferred, and nothing waits for a deadline."""
+        self.failing_with(UnicodeError("label too long"))
+        endpoint = txtransport.server(self.starting, "tcp://name:0")
+        self.failureResultOf(cast(Any, endpoint.listen(Recorders())), UnicodeError)
+        self.assertEqual(self.starting.clock.getDelayedCalls(), [])
+
+    def test_a_client_does_not_block_before_the_start(self) -> None:
+        """Only what listens must be bound at once: a client waits for the resolver."""
+        self.resolving(name=None)
+        connecting: Any = txtransport.client(self.starting, "tcp://name:1").connect(Recorders())
+        self.assertNoResult(connecting)
+        connecting.cancel()
+        self.failureResultOf(connecting)
+
+
 class NameTests(ServerTestCase):
     """Listening on a name."""
+
+    def setUp(self) -> Deferred[None]:  # type: ignore[override]
+        """Let the reactor run: before it does, its resolver is not asked."""
+        return self.turn()
 
     async def test_a_name_is_listened_on_at_all_of_its_addresses(self) -> None:
         """Each is reached, at one and the same port, and counts as one port."""

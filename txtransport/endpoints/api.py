@@ -120,6 +120,8 @@ def server(
 
     Returns:
         An endpoint whose ``listen(factory)`` returns a Deferred of the port.
+        Before the reactor runs (twistd's start) the port is bound when
+        ``listen`` returns, or the Deferred has failed, for a name as well.
         Under TLS the factory builds a protocol only for a peer whose handshake
         is complete. The Deferred fails with a `TransportError` that is
         Twisted's ``CannotListenError`` or, for a name, ``DNSLookupError`` as

@@ -25,7 +25,11 @@ from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints.network_errors import located_failure
-from txtransport.endpoints.resolve import IPAddress, resolve_addresses
+from txtransport.endpoints.resolve import (
+    IPAddress,
+    resolve_addresses,
+    resolve_addresses_to_bind,
+)
 from txtransport.endpoints.sockets import (
     bind_socket,
     refuse_ipv6_alone,
@@ -113,7 +117,7 @@ class UDPEndpoint:
         if self.url.is_literal:
             connecting = maybeDeferred(self._connect, [host], protocol)
         else:
-            connecting = self._resolve().addCallback(self._connect, protocol)
+            connecting = self._resolve(resolve_addresses).addCallback(self._connect, protocol)
         return connecting.addErrback(located_failure, with_local_address(where, self._bindto))
 
     def listen(self, protocol: DatagramProtocol) -> Deferred[IListeningPort]:
@@ -138,15 +142,16 @@ class UDPEndpoint:
         if host == "*" or self.url.is_literal:
             listening = maybeDeferred(self._listen, [host], port, protocol)
         else:
-            listening = self._resolve().addCallback(self._listen, port, protocol)
+            found = self._resolve(resolve_addresses_to_bind)
+            listening = found.addCallback(self._listen, port, protocol)
         return listening.addErrback(located_failure, self.url.location)
 
     @property
     def _bindto(self) -> tuple[str, int] | None:
         return self.settings.sockets.bindto
 
-    def _resolve(self) -> Deferred[list[str]]:
-        found = resolve_addresses(
+    def _resolve(self, resolve: Callable[..., Deferred[list[IPAddress]]]) -> Deferred[list[str]]:
+        found = resolve(
             self.reactor, self.url.host, self.url.port or 0, "UDP",
             seconds=self.settings.deadlines.timeout, where=self.url.location,
         )  # fmt: skip

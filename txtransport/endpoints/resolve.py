@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from typing import NoReturn, cast
+import socket
+from typing import Literal, NoReturn, cast
 
 from attrs import Factory, define
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.error import DNSLookupError
 from twisted.internet.interfaces import IAddress, IHostResolution, IResolutionReceiver
@@ -17,7 +18,7 @@ from zope.interface import implementer
 from txtransport.connection.twisted_types import Reactor
 from txtransport.errors import TransportTimeout
 
-__all__ = ["IPAddress", "resolve_addresses"]
+__all__ = ["IPAddress", "resolve_addresses", "resolve_addresses_to_bind"]
 
 IPAddress = IPv4Address | IPv6Address
 
@@ -55,6 +56,57 @@ def resolve_addresses(
     return collecting.done.addTimeout(seconds, reactor).addErrback(timed_out)
 
 
+def resolve_addresses_to_bind(
+    reactor: object,
+    host: str,
+    port: int,
+    kind: Literal["TCP", "UDP"],
+    *,
+    seconds: float,
+    where: str,
+) -> Deferred[list[IPAddress]]:
+    """Look up every address of a host to listen at; at once before the reactor runs.
+
+    twistd starts its services, drops root's rights, and then runs the reactor. The
+    reactor's resolver answers only when the reactor runs, which is too late to bind a
+    port below 1024, and too late for twistd to exit because a port is in use. So before
+    that the system is asked, and the call returns only with its answer, however long
+    that takes: there is nothing yet that could be kept waiting.
+
+    Args:
+        reactor: As for `resolve_addresses`, and so are the others.
+        host: A name or an address.
+        port: The port of the addresses.
+        kind: ``TCP`` or ``UDP``.
+        seconds: How long the look-up may take in a running reactor.
+        where: The endpoint, as messages name it.
+
+    Returns:
+        As `resolve_addresses` does; before the reactor runs it has its result already.
+    """
+    # Reactors for tests need not have the attribute (IReactorCore).
+    if getattr(reactor, "running", True):
+        return resolve_addresses(reactor, host, port, kind, seconds=seconds, where=where)
+    return maybeDeferred(_ask_system, host, port, kind)
+
+
+def _ask_system(host: str, port: int, kind: Literal["TCP", "UDP"]) -> list[IPAddress]:
+    type_ = socket.SOCK_STREAM if kind == "TCP" else socket.SOCK_DGRAM
+    try:
+        found = socket.getaddrinfo(host, port, type=type_)
+    except socket.gaierror as problem:
+        raise _no_address(host) from problem
+    collecting = _AddressCollector(host)
+    for family, _, _, _, address in found:
+        over = IPv6Address if family == socket.AF_INET6 else IPv4Address
+        collecting.addressResolved(over(kind, *address))
+    return collecting.found
+
+
+def _no_address(host: str) -> DNSLookupError:
+    return DNSLookupError(f"there is no address of {host}")
+
+
 @implementer(IResolutionReceiver)
 @define(eq=False)
 class _AddressCollector:
@@ -78,7 +130,7 @@ class _AddressCollector:
         if self.found:
             self.done.callback(self.found)
         else:
-            self.done.errback(DNSLookupError(f"there is no address of {self.host}"))
+            self.done.errback(_no_address(self.host))
 
     def _cancelled(self, done: object) -> None:
         if self.resolution is not None:

@@ -43,7 +43,7 @@ from txtransport.connection.twisted_types import Reactor, TCPTransport
 from txtransport.endpoints.client import socket_path
 from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.network_errors import located_failure
-from txtransport.endpoints.resolve import resolve_addresses
+from txtransport.endpoints.resolve import resolve_addresses_to_bind
 from txtransport.endpoints.sockets import bind_socket, refuse_ipv6_alone
 from txtransport.errors import InvalidTransport
 from txtransport.starttls.tls_record import begins_handshake
@@ -70,7 +70,7 @@ def plaintext_endpoint(
         reactor: Listens and, for a name, looks it up.
         url: Where to listen; the host ``*`` is every address, port 0 any port.
         sockets: The options of the listening socket.
-        timeout: Seconds that the look-up of a name may take.
+        timeout: Seconds that the look-up of a name may take in a running reactor.
 
     Raises:
         InvalidTransport: The port is missing.
@@ -143,7 +143,7 @@ class TCPListener:
             is listened on.
         port: 0 to 65535; 0 is any.
         sockets: The options of the listening sockets.
-        timeout: Seconds that the look-up of a name may take.
+        timeout: Seconds that the look-up of a name may take in a running reactor.
     """
 
     reactor: Reactor
@@ -160,13 +160,14 @@ class TCPListener:
 
         Returns:
             Fires with the port; a `PortGroup` where there are several
-            addresses. Fails with Twisted's ``CannotListenError`` and, for a
+            addresses. It has fired already if the reactor does not run yet, or
+            if no name is to be looked up. Fails with Twisted's ``CannotListenError`` and, for a
             name, with ``DNSLookupError`` or `TransportTimeout`.
         """
         host = self.url.host
         if host == "*" or self.url.is_literal:
             return maybeDeferred(self._listen_on, [host], protocolFactory)
-        found = resolve_addresses(
+        found = resolve_addresses_to_bind(
             self.reactor, host, self.port, "TCP",
             seconds=self.timeout, where=self.url.location,
         )  # fmt: skip
