@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from twisted.application.strports import service
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError, ConnectionRefusedError, DNSLookupError
 from twisted.internet.interfaces import IListeningPort, IStreamServerEndpoint
@@ -89,6 +90,18 @@ class ServerTestCase(LoopbackTestCase):
         return client, await arriving
 
 
+class Addressees(Recorders):
+    """Recorders that keep the address for which each was built."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[object] = []
+
+    def buildProtocol(self, addr: object) -> Recorder:
+        self.addresses.append(addr)
+        return super().buildProtocol(addr)
+
+
 class AddressTests(ServerTestCase):
     """The addresses that a server listens on."""
 
@@ -98,6 +111,102 @@ class AddressTests(ServerTestCase):
         port = (await self.port_of("tcp://*:0", factory)).getHost().port
         for host in ("[::1]", "127.0.0.1"):
             await self.served(factory, f"tcp://{host}:{port}")
+
+    async def test_a_star_shows_ipv4_clients_as_ipv4(self) -> None:
+        """An IPv4 client of ``*`` is 127.0.0.1 for factory and transport, not ::ffff:127.0.0.1."""
+        for scheme, ours, theirs in (
+            ("tcp", {}, {}),
+            ("tls", {"local_cert": certificates.site()}, {"cafile": certificates.cafile()}),
+        ):
+            factory = Addressees()
+            port = (await self.port_of(f"{scheme}://*:0", factory, **ours)).getHost().port
+            for host, over in (("127.0.0.1", IPv4Address), ("::1", IPv6Address)):
+                url = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
+                _, server = await self.served(factory, url, **theirs)
+                for address in (factory.addresses[-1], cast(Any, server.transport).getPeer()):
+                    self.assertIsInstance(address, over)
+                    self.assertEqual(cast(Any, address).host, host)
+
+    async def test_the_ipv6_wildcard_is_one_socket_of_both(self) -> None:
+        """``[::]`` is one socket, at which the system writes IPv4 clients as IPv6 addresses."""
+        factory = Recorders()
+        port = await self.port_of("tcp://[::]:0", factory)
+        self.assertNotIsInstance(port, servers.PortGroup)
+        _, server = await self.served(factory, f"tcp://127.0.0.1:{port.getHost().port}")
+        self.assertEqual(cast(Any, server.transport).getPeer().host, "::ffff:127.0.0.1")
+
+    async def test_limits_of_a_star_hold_in_both_families_together(self) -> None:
+        """A full server accepts on neither address, and then on both again."""
+        factory = Recorders()
+        port = (await self.port_of("tcp://*:0", factory, max_connections=1)).getHost().port
+        await self.served(factory, f"tcp://127.0.0.1:{port}")
+        for host in ("[::1]", "127.0.0.1"):
+            await self.connected(f"tcp://{host}:{port}")
+        await self.turn()
+        self.assertEqual(factory.built, 1)
+        for built in (2, 3):
+            arriving = factory.next()
+            await self.end(factory.all[built - 2])
+            await arriving
+            self.assertEqual(factory.built, built)
+
+    async def test_a_star_stops_in_both_families(self) -> None:
+        """When the port has stopped, nothing listens on either address."""
+        port = await self.port_of("tcp://*:0")
+        number = port.getHost().port
+        await self.stop(port)
+        for host in ("[::1]", "127.0.0.1"):
+            endpoint: Any = txtransport.client(self.reactor, f"tcp://{host}:{number}")
+            await self.assertFailure(endpoint.connect(Recorders()), ConnectionRefusedError)
+
+    def binding(self, failing: dict[str, int]) -> list[tuple[str, int]]:
+        """Let binding to an address fail as often as said; the list of what was bound to."""
+        bind, asked = sockets.bind_socket, []
+
+        def bound(host: str, *arguments: Any) -> socket.socket:
+            asked.append((host, arguments[0]))
+            if failing.get(host, 0):
+                failing[host] -= 1
+                raise OSError(errno.EADDRINUSE, "as in the test")
+            return bind(host, *arguments)
+
+        self.patch(servers, "bind_socket", bound)
+        return asked
+
+    async def test_any_port_is_free_in_both_families(self) -> None:
+        """If the port that the system chose is taken in the other family, it chooses again."""
+        asked = self.binding({"0.0.0.0": 3})
+        port = await self.port_of("tcp://*:0")
+        self.assertEqual([host for host, _ in asked], ["::", "0.0.0.0"] * 4)
+        self.assertEqual({one.getHost().port for one in port.ports}, {port.getHost().port})
+
+    async def test_choosing_again_comes_to_an_end(self) -> None:
+        """If no port is free in both families, listening fails."""
+        asked = self.binding({"0.0.0.0": 10**6})
+        error = await self.fails("tcp://*:0", CannotListenError)
+        self.assertEqual(error.socketError.errno, errno.EADDRINUSE)
+        self.assertLess(len(asked), 100)
+
+    async def test_a_port_that_was_asked_for_is_not_chosen_again(self) -> None:
+        """A port in use in one family fails, and is not listened on in the other."""
+        asked = self.binding({"0.0.0.0": 1})
+        number = self.free_port()
+        await self.fails(f"tcp://*:{number}", CannotListenError)
+        self.assertEqual(asked, [("::", number), ("0.0.0.0", number)])
+        await self.port_of(f"tcp://[::1]:{number}")
+
+    async def test_without_ipv6_a_star_is_ipv4_alone(self) -> None:
+        """On a machine without IPv6 ``*`` is one socket of IPv4."""
+        make = socket.socket
+
+        def made(family: int = -1, *others: Any, **keywords: Any) -> socket.socket:
+            if family == socket.AF_INET6:
+                raise OSError(errno.EAFNOSUPPORT, "as in the test")
+            return make(family, *others, **keywords)
+
+        self.patch(socket, "socket", made)
+        port = await self.port_of("tcp://*:0")
+        self.assertEqual(port.getHost().host, "0.0.0.0")
 
     async def test_ipv6_v6only_leaves_the_port_free_in_ipv4(self) -> None:
         """With ``ipv6_v6only`` the same port is free for someone else in IPv4."""

@@ -114,7 +114,7 @@ def server(
     Args:
         reactor: Listens and keeps time.
         url: For example ``tls://*:8443?local_cert=site.pem``; ``*`` is every
-            address, port 0 any port.
+            address (a socket of IPv6 and one of IPv4), port 0 any port.
         port: The port, 0 to 65535, when the URL has none.
         **options: The same options as in the URL's query (``docs/options.md``).
 

@@ -11,11 +11,12 @@ on the BSDs as well), so they are not set on each connection.
 
 from __future__ import annotations
 
+import errno
 import socket
+from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
-from attrs import frozen
-from twisted.internet.address import IPv4Address
+from attrs import evolve, frozen
 from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
 from twisted.internet.error import CannotListenError, NoProtocol
 from twisted.internet.interfaces import (
@@ -44,7 +45,7 @@ from txtransport.endpoints.client import socket_path
 from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import resolve_addresses_to_bind
-from txtransport.endpoints.sockets import bind_socket, refuse_ipv6_alone
+from txtransport.endpoints.sockets import bind_socket, every_address, refuse_ipv6_alone
 from txtransport.errors import InvalidTransport
 from txtransport.starttls.tls_record import begins_handshake
 
@@ -165,50 +166,98 @@ class TCPListener:
             name, with ``DNSLookupError`` or `TransportTimeout`.
         """
         host = self.url.host
-        if host == "*" or self.url.is_literal:
-            return maybeDeferred(self._listen_on, [host], protocolFactory)
+        if host == "*":
+            return maybeDeferred(self._listen_on_every_address, protocolFactory)
+        if self.url.is_literal:
+            return maybeDeferred(self._listen_on, [host], self.sockets, protocolFactory)
         found = resolve_addresses_to_bind(
             self.reactor, host, self.port, "TCP",
             seconds=self.timeout, where=self.url.location,
         )  # fmt: skip
         return found.addCallback(
-            lambda found: self._listen_on([address.host for address in found], protocolFactory)
+            lambda found: self._listen_on(
+                [address.host for address in found], self.sockets, protocolFactory
+            )
         )
 
-    def _listen_on(self, hosts: list[str], factory: IProtocolFactory) -> IListeningPort:
+    def _listen_on_every_address(self, factory: IProtocolFactory) -> IListeningPort:
+        # A socket for each family: at one of IPv6 that takes both, an IPv4 client would
+        # be ::ffff:127.0.0.1 for the application, its rules and its logs.
+        options = evolve(self.sockets, ipv6_v6only=True)
+        return self._listen_on(every_address(self.sockets), options, factory)
+
+    def _listen_on(
+        self, hosts: Sequence[str], options: SocketOptions, factory: IProtocolFactory
+    ) -> IListeningPort:
+        listening = self._open_all(hosts, options)
         ports: list[IListeningPort] = []
-        number = self.port
         try:
-            for host in hosts:
-                ports.append(self._listen_at(host, number, factory))
-                # Where port 0 stands for any, the other addresses get the same one.
-                number = cast(IPv4Address, ports[0].getHost()).port
+            for each in listening:
+                port = self.reactor.adoptStreamPort(
+                    each.fileno(), each.family, cast(ServerFactory, factory)
+                )
+                ports.append(port)
         except BaseException:
             for port in ports:
                 port.stopListening()
             raise
+        finally:
+            # The reactor has duplicated the descriptors.
+            _close(listening)
         return ports[0] if len(ports) == 1 else PortGroup(tuple(ports))
 
-    def _listen_at(self, host: str, number: int, factory: IProtocolFactory) -> IListeningPort:
-        try:
-            listening = bind_socket(host, number, socket.SOCK_STREAM, self.sockets)
-        except OSError as problem:
-            raise CannotListenError(host, number, problem) from problem
-        with listening:
+    def _open_all(self, hosts: Sequence[str], options: SocketOptions) -> list[socket.socket]:
+        """Sockets that listen at each of the addresses, all with the same port number."""
+        attempts = _ATTEMPTS if self.port == 0 else 1
+        while True:
+            attempts -= 1
             try:
-                listening.listen(self.sockets.backlog)
-            except OSError as problem:
-                raise CannotListenError(host, number, problem) from problem
-            # The reactor duplicates the descriptor; `with` closes ours.
-            return self.reactor.adoptStreamPort(
-                listening.fileno(), listening.family, cast(ServerFactory, factory)
-            )
+                return self._open_each(hosts, options)
+            except CannotListenError as error:
+                # With port 0 the system chooses a port for the first address, which
+                # may be in use at another one.
+                if not attempts or error.socketError.errno != errno.EADDRINUSE:
+                    raise
+
+    def _open_each(self, hosts: Sequence[str], options: SocketOptions) -> list[socket.socket]:
+        listening: list[socket.socket] = []
+        number = self.port
+        try:
+            for host in hosts:
+                listening.append(_open(host, number, options))
+                number = listening[0].getsockname()[1]
+        except BaseException:
+            _close(listening)
+            raise
+        return listening
+
+
+_ATTEMPTS: Final = 20
+"""How often a port that is free at several addresses is looked for."""
+
+
+def _open(host: str, number: int, options: SocketOptions) -> socket.socket:
+    try:
+        listening = bind_socket(host, number, socket.SOCK_STREAM, options)
+        try:
+            listening.listen(options.backlog)
+        except BaseException:
+            listening.close()
+            raise
+    except OSError as problem:
+        raise CannotListenError(host, number, problem) from problem
+    return listening
+
+
+def _close(sockets: Iterable[socket.socket]) -> None:
+    for each in sockets:
+        each.close()
 
 
 @implementer(IListeningPort)
 @frozen
 class PortGroup:
-    """The ports of one name that has several addresses, as one port.
+    """The ports of a host that has several addresses (a name, or ``*``), as one port.
 
     Attributes:
         ports: At least two, with the same number.

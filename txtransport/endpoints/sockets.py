@@ -18,6 +18,7 @@ __all__ = [
     "OptionSetter",
     "SocketSetting",
     "bind_socket",
+    "every_address",
     "is_ipv6",
     "refuse_ipv6_alone",
     "refuse_other_family",
@@ -185,7 +186,7 @@ def bind_socket(
 
     Args:
         host: An address without brackets, or ``*`` for every address, of IPv6
-            and IPv4 where the system has both.
+            and IPv4 where the system has both, on this one socket.
         port: 0 to 65535; 0 is any.
         kind: ``SOCK_STREAM`` or ``SOCK_DGRAM``.
         options: The options of the URL; they are set before the socket is
@@ -194,16 +195,31 @@ def bind_socket(
     Raises:
         OSError: The address or port cannot be used, or an option not be set.
     """
-    if host != "*":
-        return _bind_socket(host, port, kind, options)
+    if host == "*":
+        host = every_address(options)[0]
+    return _bind_socket(host, port, kind, options)
+
+
+def every_address(options: SocketOptions) -> tuple[str, ...]:
+    """The addresses that ``*`` stands for: one for each family that this machine has.
+
+    Args:
+        options: The options of the URL; with ``ipv6_v6only`` only IPv6 is meant.
+    """
+    if options.ipv6_v6only:
+        return ("::",)
+    return ("::", "0.0.0.0") if _has_ipv6() else ("0.0.0.0",)
+
+
+def _has_ipv6() -> bool:
     try:
-        return _bind_socket("::", port, kind, options)
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as probe:
+            probe.bind(("::", 0))
     except OSError as problem:
-        # A machine without IPv6 is served on IPv4 alone. Any other error, such
-        # as a port in use, must not lead to listening on IPv4 alone.
-        if problem.errno not in _NO_IPV6 or options.ipv6_v6only:
-            raise
-    return _bind_socket("0.0.0.0", port, kind, options)
+        # Any other error must not lead to listening on IPv4 alone: who binds the
+        # address in earnest meets it again.
+        return problem.errno not in _NO_IPV6
+    return True
 
 
 # The errors of a system on which IPv6 is not built in, or is switched off.
