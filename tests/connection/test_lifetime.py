@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
@@ -10,6 +10,7 @@ from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
 )
+from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
@@ -17,7 +18,8 @@ from zope.interface.verify import verifyObject
 
 import txtransport
 from tests import certificates
-from tests.loopback import ClockedReactor, LoopbackTestCase, Recorders
+from tests.key_updates import KeyUpdaters, attacking_client
+from tests.loopback import ClockedReactor, LoopbackTestCase, Recorder, Recorders
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.settings import Deadlines
 from txtransport.connection import lifetime as lifetime
@@ -261,6 +263,18 @@ class CloseTests(LifetimeTestCase):
         self.clock.advance(0.2)
         self.assertEqual(self.tls.aborted, 1)
 
+    def test_answers_that_tls_requires_do_not_extend_the_close(self) -> None:
+        """That a peer takes the answers to its own KeyUpdates does not keep the connection."""
+        self.tls.handle = connection = self.conversation()
+        self.patch(lifetime, "acknowledged", lambda handle: connection.outgoing.total)
+        watched = self.lifetime()
+        watched.secured()
+        watched.closing()
+        for _ in range(60):
+            connection.outgoing.add(2_700, is_data=False)
+            self.clock.advance(1)
+        self.assertEqual(self.tls.aborted, 1)
+
     def test_an_answered_close_leaves_no_timer(self) -> None:
         """When the connection is over, nothing is left to wait for."""
         lifetime = self.lifetime()
@@ -348,6 +362,59 @@ class CloseNotifyTests(LoopbackTestCase):
             await self.turn()
         await server.gone()
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+
+class KeyUpdateTests(LoopbackTestCase):
+    """A peer that asks for new keys all the time, and never closes (RFC 8446, 4.6.3)."""
+
+    async def test_a_client_that_only_asks_for_new_keys_is_cut_off(self) -> None:
+        """A server ends the connection close_timeout after its close, whatever it has to answer."""
+        clocked = ClockedReactor(self.reactor)
+        factory = Recorders()
+        arriving = factory.next()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = self.adopt(await txtransport.server(clocked, url).listen(factory))
+        attacker = await attacking_client(self, port)
+        server = await arriving
+        cast(Any, server.transport).loseConnection()
+        await attacker.ask_all_the_time(self, clocked.clock, 60)
+        self.assertEqual(clocked.clock.seconds(), 5)
+        self.assertIsInstance((await server.gone()).value, ConnectionAborted)
+
+    async def test_unread_data_is_waited_for_a_bounded_time(self) -> None:
+        """Data that the client never reads does not keep the connection, either."""
+        clocked = ClockedReactor(self.reactor)
+        factory = Recorders()
+        arriving = factory.next()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = self.adopt(await txtransport.server(clocked, url).listen(factory))
+        attacker = await attacking_client(self, port)
+        server = await arriving
+        server.say(bytes(40_000))
+        cast(Any, server.transport).loseConnection()
+        await attacker.ask_all_the_time(self, clocked.clock, 60)
+        # All arrived in the first five seconds; five more were for the answer.
+        self.assertEqual(clocked.clock.seconds(), 10)
+        await server.gone()
+
+    async def test_a_server_that_only_asks_for_new_keys_is_cut_off(self) -> None:
+        """A client ends the connection close_timeout after its close, whatever it has to answer."""
+        clocked = ClockedReactor(self.reactor)
+        attackers = KeyUpdaters()
+        port = await self.listening("tcp://127.0.0.1:0", attackers)
+        endpoint = txtransport.client(
+            clocked, f"tls://localhost:{port}?cafile={certificates.cafile()}"
+        )
+        connecting = endpoint.connect(Factory.forProtocol(Recorder))
+        while not attackers.all:
+            await self.turn()
+        attackers.all[0].start_tls()
+        client = cast(Recorder, await connecting)
+        self.addCleanup(attackers.all[0].hang_up)
+        cast(Any, client.transport).loseConnection()
+        await attackers.all[0].ask_all_the_time(self, clocked.clock, 60)
+        self.assertEqual(clocked.clock.seconds(), 5)
+        self.assertIsInstance((await client.gone()).value, ConnectionAborted)
 
 
 class PausedReadingTests(LoopbackTestCase):

@@ -138,6 +138,31 @@ class FirstBytesTests(SynchronousTestCase):
         self.assertEqual(arranged().server.conversation.first_bytes, b"")
 
 
+class OutgoingBytesTests(SynchronousTestCase):
+    """The encrypted bytes of a connection, counted on their way to the transport."""
+
+    def test_data_is_told_from_what_tls_sends_by_itself(self) -> None:
+        """Handshake and close_notify are counted, and are not the application's data."""
+        met = meet()
+        end = met.server
+        outgoing = end.conversation.outgoing
+        self.assertEqual((outgoing.total, outgoing.end_of_data), (len(end.sent), 0))
+        end.say(b"x" * 100)
+        self.assertEqual((outgoing.total, outgoing.end_of_data), (len(end.sent), len(end.sent)))
+        before = len(end.sent)
+        end.goodbye()
+        self.assertGreater(len(end.sent), before)
+        self.assertEqual((outgoing.total, outgoing.end_of_data), (len(end.sent), before))
+
+    def test_data_that_is_read_in_parts_is_data_to_its_end(self) -> None:
+        """A record that the transport fetches in several parts is counted as a whole."""
+        connection = meet().server.conversation
+        connection.send(b"x" * 100)
+        while len(connection.bio_read(50)) == 50:
+            pass
+        self.assertEqual(connection.outgoing.end_of_data, connection.outgoing.total)
+
+
 class SessionTests(SynchronousTestCase):
     """A session describes what client and server agreed on."""
 

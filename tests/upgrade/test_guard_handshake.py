@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, cast
 
+from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionAborted, ConnectionClosed
 from twisted.internet.interfaces import IHandshakeListener, ISSLTransport
 from twisted.internet.ssl import Certificate, optionsForClientTLS
@@ -14,6 +15,7 @@ from twisted.mail import pop3
 from zope.interface import implementer
 
 from tests import twisted_protocols
+from tests.key_updates import attacking_client
 from tests.loopback import ClockedReactor, Recorder
 from tests.speakers import server_policy
 from tests.twisted_protocols import Recording
@@ -211,6 +213,25 @@ class HandshakeTests(GuardTestCase):
             self.assertEqual(clock.getDelayedCalls(), [])
             cast(Any, client.transport).resumeProducing()
             await client.gone()
+
+    async def test_key_updates_do_not_keep_a_closed_connection(self) -> None:
+        """A client that asks for new keys all the time, and never closes, is cut off."""
+        for policy in self.POLICIES:
+            clocked, secured = ClockedReactor(self.reactor), Deferred[Any]()
+
+            class Server(HandshakeListeningServer):
+                on_handshake = staticmethod(secured.callback)
+
+                def connectionMade(self, clocked: ClockedReactor = clocked) -> None:
+                    base_transport(self.transport).reactor = clocked
+                    super().connectionMade()
+
+            servers = await self.guarded_servers(Server, policy=policy and policy())
+            attacker = await attacking_client(self, servers.port, b"STLS\r\n", b"+OK\r\n")
+            (await secured).transport.loseConnection()
+            await attacker.ask_all_the_time(self, clocked.clock, 60)
+            self.assertEqual(clocked.clock.seconds(), 5)
+            self.assertIsInstance(await servers.recording.reason(), ConnectionClosed)
 
     async def test_close_during_the_handshake_sends_what_was_written(self) -> None:
         """loseConnection() sends what was written before, if anything was; else it aborts."""

@@ -11,6 +11,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
 import txtransport
+from tests.key_updates import attacking_client
 from tests.speakers import Lines, client_policy, server_policy
 from tests.upgrade.mixin_case import MixinTestCase
 from txtransport.errors import HandshakeFailed
@@ -74,6 +75,18 @@ class EndTests(MixinTestCase):
         clock.advance(0.02)
         await server.lost
         self.assertEqual(clock.getDelayedCalls(), [])
+
+    async def test_key_updates_do_not_keep_a_closed_connection(self) -> None:
+        """A peer that asks for new keys all the time, and never closes, is cut off."""
+        clock = Clock()
+        servers = await self.servers_of(Lines, tls_clock=clock)
+        attacker = await attacking_client(self, servers.port, b"STARTTLS\r\n", b"GO\r\n")
+        (server,) = servers.all
+        await server.secured
+        server.transport.loseConnection()
+        await attacker.ask_all_the_time(self, clock, 60)
+        self.assertEqual(clock.seconds(), 5)
+        self.assertIsInstance(await self.reason_of(server), error.ConnectionAborted)
 
     async def test_close_after_an_upgrade_is_an_ordinary_close(self) -> None:
         """After a successful upgrade, a connection ends like any other."""

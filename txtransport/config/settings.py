@@ -104,7 +104,8 @@ class Deadlines:
             handshake together.
         handshake_timeout: For servers: negotiation and handshake together.
         close_timeout: How long a close may wait for the peer before the
-            connection is aborted.
+            connection is aborted. While the peer takes data that was unsent at
+            the close, it gets that time again, at the most once for each 16 KiB.
     """
 
     timeout: float = 30.0

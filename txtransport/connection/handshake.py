@@ -66,7 +66,8 @@ Who holds the deadline, one after the other:
 - `TLSLifetime`, made when the `HandshakeProtocol` is connected, has what is
   left of the same time. Its deadline stops when the peer is verified.
 - From the first close on, of either side, `TLSLifetime` holds one for
-  ``close_timeout``, and makes another as long as the peer still takes data.
+  ``close_timeout``, and makes others, but not without end, while the peer still
+  takes the application's data (`Delivery`).
 
 An attempt that has come this far fails for one of these reasons, and its
 `ConnectionAttempt.failed` is told once: the handshake failed
@@ -166,7 +167,7 @@ class TLSTransport(BufferingTLSTransport):
         self.write = write  # type: ignore[method-assign]
 
     def loseConnection(self) -> None:
-        """Send a close_notify, and wait ``close_timeout`` at the most for the peer's."""
+        """Send a close_notify, and wait ``close_timeout`` for the peer's, or to take the data."""
         super().loseConnection()
         self.handshake.lifetime.closing()
 

@@ -28,10 +28,11 @@ from zope.interface import implementer
 from txtransport.config.policy import Side
 from txtransport.config.settings import Deadlines, StartTLSOptions
 from txtransport.connection.deadline import Deadline
-from txtransport.connection.tcp_info import acknowledged, is_draining
+from txtransport.connection.delivery import Delivery
+from txtransport.connection.tcp_info import acknowledged
 from txtransport.connection.trace import Trace
 from txtransport.errors import HandshakeFailed, NegotiationError, PeerLeft, TransportTimeout
-from txtransport.tls.connection import MAX_FIRST_BYTES, TLSConnection
+from txtransport.tls.connection import MAX_FIRST_BYTES, OutgoingBytes, TLSConnection
 from txtransport.tls.creator import ConnectionCreator
 from txtransport.tls.failure import FailedConnection, handshake_failure, late_failure, timeout_hint
 
@@ -45,9 +46,6 @@ __all__ = [
 ]
 
 _log: Final = Logger()
-
-_CLOSE_BYTES: Final = 4096
-"""The most bytes that a last small answer and a close_notify take on the wire."""
 
 
 @implementer(IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator)
@@ -218,7 +216,8 @@ class TLSLifetime:
         self._first_bytes = b""
         self._is_closing = False
         self._verdict: Failure | None = None
-        self._acknowledged: int | None = None
+        self._outgoing = OutgoingBytes()
+        self._delivery: Delivery | None = None
         self._deadline = Deadline(config.clock, seconds, self._expired)
 
     @property
@@ -238,13 +237,29 @@ class TLSLifetime:
         if len(self._first_bytes) < MAX_FIRST_BYTES:
             self._first_bytes = (self._first_bytes + data)[:MAX_FIRST_BYTES]
 
+    def count_outgoing(self, size: int, *, is_data: bool) -> None:
+        """Count bytes that the TLS layer has handed to the transport.
+
+        Only a connection of a `ForeignContext` needs this; a `TLSConnection`
+        counts them itself.
+
+        Args:
+            size: How many, encrypted.
+            is_data: Whether there is application data among them.
+        """
+        self._outgoing.add(size, is_data=is_data)
+
     def secured(self) -> None:
         """Take note that the handshake is complete and the peer verified."""
         self._deadline.stop()
         self.state = LifetimeState.SECURE
         connection = self._connection()
+        outgoing = self._outgoing
         if connection is not None:
             connection.on_close = self._close_notify_sent
+            outgoing = connection.outgoing
+        handle = self._handle
+        self._delivery = Delivery(outgoing, lambda: acknowledged(handle))
         if self._is_closing:
             # What was written before the close is sent now.
             self.closing()
@@ -271,10 +286,13 @@ class TLSLifetime:
             # An application that has paused reading would never receive the
             # peer's close_notify.
             self._plain.resumeProducing()
-            self._acknowledged = acknowledged(self._handle)
-            self._deadline = Deadline(
-                self._config.clock, self._config.deadlines.close_timeout, self._close_expired
-            )
+            if self._delivery is not None:
+                self._delivery.begin()
+            self._wait_for_close()
+
+    def _wait_for_close(self) -> None:
+        seconds = self._config.deadlines.close_timeout
+        self._deadline = Deadline(self._config.clock, seconds, self._close_expired)
 
     def _close_notify_sent(self) -> None:
         """A close_notify was sent: ours, or the answer to the peer's."""
@@ -354,12 +372,8 @@ class TLSLifetime:
         self._plain.abortConnection()
 
     def _close_expired(self) -> None:
-        before, now = self._acknowledged, acknowledged(self._handle)
-        taken = 0 if before is None or now is None else now - before
-        # The peer still takes what was written before the close. That its
-        # kernel has acknowledged our close_notify alone is no sign of that.
-        if taken > _CLOSE_BYTES or (taken and is_draining(self._handle)):
-            self.closing()
+        if self._delivery is not None and self._delivery.may_wait_on():
+            self._wait_for_close()
         else:
             self._tls.abortConnection()
 

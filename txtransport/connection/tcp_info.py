@@ -6,7 +6,7 @@ import socket
 import struct
 from typing import Final
 
-__all__ = ["acknowledged", "is_draining", "socket_of"]
+__all__ = ["acknowledged", "socket_of"]
 
 
 def socket_of(transport: object) -> object:
@@ -35,38 +35,14 @@ def acknowledged(handle: object) -> int | None:
 
     Source: ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), RFC 4898).
     """
-    return _tcp_info(handle, _ACKED)
-
-
-def is_draining(handle: object) -> bool:
-    """Whether the peer's kernel has not acknowledged all that was written.
-
-    Args:
-        handle: The connection's socket, as `socket_of` gives it.
-
-    Returns:
-        False also where it is not known.
-
-    Source: ``tcpi_unacked`` (packets) and ``tcpi_notsent_bytes`` of the same.
-    """
-    return bool(_tcp_info(handle, _UNACKED) or _tcp_info(handle, _UNSENT))
-
-
-def _tcp_info(handle: object, field: struct.Struct) -> int | None:
     if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
         return None
     try:
-        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, field.size)
-        return int(field.unpack(info)[0])
+        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED.size)
+        return int(_ACKED.unpack(info)[0])
     except (OSError, struct.error):
         return None
 
 
-# The offsets of the fields in struct tcp_info.
-_UNACKED: Final = struct.Struct("24xI")
-
-
 _ACKED: Final = struct.Struct("120xQ")
-
-
-_UNSENT: Final = struct.Struct("144xI")
+"""The field ``tcpi_bytes_acked``, at its offset in ``struct tcp_info``."""

@@ -61,6 +61,31 @@ class VerificationResult:
     is_certificate_sent: bool = False
 
 
+@define
+class OutgoingBytes:
+    """Counts the encrypted bytes of one connection on their way to the transport.
+
+    Attributes:
+        total: How many there were so far.
+        end_of_data: How many of them end with the last of the application's data;
+            those behind it are TLS's own: close_notify, KeyUpdate, tickets.
+    """
+
+    total: int = 0
+    end_of_data: int = 0
+
+    def add(self, size: int, *, is_data: bool) -> None:
+        """Count bytes.
+
+        Args:
+            size: How many.
+            is_data: Whether there is application data among them.
+        """
+        self.total += size
+        if is_data:
+            self.end_of_data = self.total
+
+
 class TLSConnection(SSL.Connection):
     """OpenSSL's connection, with the policy it must keep and what verification saw.
 
@@ -79,6 +104,7 @@ class TLSConnection(SSL.Connection):
         first_bytes: The first bytes of the peer, `MAX_FIRST_BYTES` at the most.
         on_close: Is called when a close_notify is sent, ours or the answer to
             the peer's.
+        outgoing: Counts the bytes that `bio_read` has returned.
         verification: What verification saw of the peer's certificates.
     """
 
@@ -100,6 +126,8 @@ class TLSConnection(SSL.Connection):
         self.side = side
         self.verification = VerificationResult()
         self.first_bytes = b""
+        self.outgoing = OutgoingBytes()
+        self._has_data = False
         self._is_acceptable = is_acceptable
 
     def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
@@ -108,6 +136,20 @@ class TLSConnection(SSL.Connection):
         if missing > 0:
             self.first_bytes += bytes(buf[:missing])
         return super().bio_write(buf)
+
+    def send(self, buf: bytes | bytearray | memoryview[int], flags: int = 0) -> int:
+        """Encrypt application data."""
+        sent = super().send(buf, flags)
+        self._has_data = True
+        return sent
+
+    def bio_read(self, bufsiz: int) -> bytes:
+        """Return encrypted bytes for the peer, and count them."""
+        data = super().bio_read(bufsiz)
+        self.outgoing.add(len(data), is_data=self._has_data)
+        # What is left, if anything is, may be data as well.
+        self._has_data = self._has_data and len(data) == bufsiz
+        return data
 
     def do_handshake(self) -> None:
         """Go on with the handshake, and verify the peer when OpenSSL finds it complete.

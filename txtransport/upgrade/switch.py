@@ -157,6 +157,7 @@ class _TLSLayer(typing.Protocol):
 
 class _TransportOfTLSLayer(typing.Protocol):
     loseConnection: Callable[[], object]
+    write: Callable[[bytes], object]
 
 
 class TLSState(Enum):
@@ -394,8 +395,11 @@ class Upgrade:
         """Observe a connection of a foreign context, as `TLSConnection` observes itself."""
         lifetime, receive = self._lifetime, tls.dataReceived
         assert lifetime is not None
+        is_receiving = False
 
         def data_received(data: bytes) -> None:
+            nonlocal is_receiving
+            is_receiving = True
             lifetime.remember_first_bytes(data)
             try:
                 receive(data)
@@ -405,9 +409,20 @@ class Upgrade:
                 if self.state is not TLSState.HANDSHAKING:
                     raise
                 lifetime.refuse(lifetime.explained(Failure()))
+            finally:
+                is_receiving = False
 
         tls.dataReceived = data_received
-        lose = tls.transport.loseConnection
+        send, lose = tls.transport.write, tls.transport.loseConnection
+
+        def write(data: bytes) -> None:
+            # After the application's close, what is sent while bytes of the peer
+            # are processed is TLS's own: close_notify, answers to KeyUpdate.
+            is_data = not (is_receiving and tls.disconnecting)
+            lifetime.count_outgoing(len(data), is_data=is_data)
+            send(data)
+
+        tls.transport.write = write
 
         def lose_connection() -> None:
             lose()
@@ -544,8 +559,6 @@ class _UpgradeListener(Protocol):
         self._above.dataReceived(data)
 
     def handshakeCompleted(self) -> None:
-        # The dataReceived() of `_watch_foreign_context` was for the handshake.
-        vars(self._tls).pop("dataReceived", None)
         self._tls.wrappedProtocol = self._above
         self._upgrade.secured()
         if self._upgrade.state is TLSState.SECURE and IHandshakeListener.providedBy(self._above):
