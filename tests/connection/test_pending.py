@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import (
@@ -11,12 +11,16 @@ from twisted.internet.interfaces import (
     IHandshakeListener,
     IProtocol,
 )
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
+import txtransport
+from tests import certificates
+from tests.loopback import LoopbackTestCase, Recorder
 from tests.memory import End
 from txtransport.connection.pending import PendingProtocol
 
@@ -130,3 +134,101 @@ class PendingProtocolTests(SynchronousTestCase):
         self.assertRaises(RuntimeError, pending.connect_protocol)
         pending.connectionLost(Failure(ConnectionDone()))
         self.assertEqual(protocol.heard, ["ConnectionDone"])
+
+
+class Talker(Recorder):
+    """Writes to Twisted's log what it receives, as an application might."""
+
+    def dataReceived(self, data: bytes) -> None:
+        log.msg(f"heard {data.decode()}")
+        super().dataReceived(data)
+
+    def logPrefix(self) -> str:
+        return "Talker"
+
+
+class LogSystemTests(LoopbackTestCase):
+    """Whom Twisted's log names while the application's protocol is at work."""
+
+    async def systems(self, server: str, client: str, **serving: Any) -> list[str]:
+        """What the log says of a server and then of its client, when they have heard something.
+
+        Args:
+            server: The server's URL.
+            client: The client's; PORT is the server's port.
+            **serving: Options of the server.
+        """
+        talkers: list[Talker] = []
+
+        def build() -> Talker:
+            talkers.append(Talker())
+            return talkers[-1]
+
+        factory = Factory.forProtocol(build)
+        factory.noisy = False
+        events: list[dict[str, Any]] = []
+        log.addObserver(events.append)
+        self.addCleanup(log.removeObserver, events.append)
+        port = await self.listening(server, factory, **serving)
+        trust: dict[str, Any] = {"cafile": certificates.cafile()} if "tls" in client else {}
+        endpoint = txtransport.client(self.reactor, client.replace("PORT", str(port)), **trust)
+        one = cast(Talker, await endpoint.connect(factory))
+        self.addCleanup(self.end, one)
+        while len(talkers) < 2 or not all(talker.is_connected for talker in talkers):
+            await self.turn()
+        (other,) = (talker for talker in talkers if talker is not one)
+        # What the peer's last handshake message brings is read under the name from before.
+        await self.turn()
+        one.say(b"a question")
+        await other.heard(b"a question")
+        other.say(b"an answer")
+        await one.heard(b"an answer")
+        heard = [event for event in events if str(event.get("message")).startswith("('heard")]
+        return [event["system"] for event in heard]
+
+    async def test_the_log_names_the_application_s_protocol(self) -> None:
+        """It names the protocol above TLS, as it does without TLS; never one of ours."""
+        path = self.socket_path()
+        tls = {"local_cert": certificates.site()}
+        cases: tuple[tuple[str, str, dict[str, Any]], ...] = (
+            ("tcp://127.0.0.1:0", "tcp://127.0.0.1:PORT", {}),
+            ("tls://127.0.0.1:0", "tls://localhost:PORT", tls),
+            ("tls://127.0.0.1:0", "tls://localhost:PORT", {**tls, "max_connections": 1}),
+            ("tls://127.0.0.1:0?starttls=nbd", "tls://localhost:PORT?starttls=nbd", tls),
+            (f"tls+unix://{path}", f"tls+unix://{path}?peer_name=localhost", tls),
+        )
+        for server, client, serving in cases:
+            of_server, of_client = await self.systems(server, client, **serving)
+            self.assertEqual(of_client, "Talker,client", server)
+            host = "" if "unix" in server else "127.0.0.1"
+            self.assertEqual(of_server, f"Talker,0,{host}", server)
+
+    async def test_the_log_names_a_protocol_that_goes_on_in_the_clear(self) -> None:
+        """Where starttls_policy=may allows plain text, the log names the application as well."""
+
+        class Script(Recorder):
+            def connectionMade(self) -> None:
+                super().connectionMade()
+                self.say(b"220 hello\r\n")
+
+            def dataReceived(self, data: bytes) -> None:
+                self.say(b"250 no TLS here\r\n")
+
+        port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Script))
+        client = txtransport.client(
+            self.reactor, f"tls://localhost:{port}?starttls=smtp&starttls_policy=may"
+        )
+        talker: Any = await client.connect(Factory.forProtocol(Talker))
+        self.addCleanup(self.end, talker)
+        self.assertEqual(talker.transport.logPrefix(), "Talker,client")
+
+    def test_other_transports_are_left_alone(self) -> None:
+        """A transport without a name for the log, or with one of its own, keeps what it has."""
+        for name in (None, "in memory"):
+            end, pending = End(Clock()), PendingProtocol()
+            if name is not None:
+                vars(end)["logstr"] = name
+            pending.expect(Curious())
+            end.start(pending)
+            pending.connect_protocol()
+            self.assertEqual(vars(end).get("logstr"), name)

@@ -574,6 +574,11 @@ class HandshakeTests(ServerTestCase):
         handshake = servers.TLSServerFactory(endpoint.config, Recorders())
         self.assertEqual(handshake.logPrefix(), "Recorders (TLS)")
 
+    def test_the_log_names_the_application_without_tls(self) -> None:
+        """Without TLS it is the name of the application's factory alone."""
+        plain = servers.PlaintextServerFactory("tcp://127.0.0.1:0", Recorders())
+        self.assertEqual(plain.logPrefix(), "Recorders")
+
     async def test_a_port_scan_is_logged_for_debugging_only(self) -> None:
         """A client that connects and disconnects is logged at level debug."""
         factory = Recorders()

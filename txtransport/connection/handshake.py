@@ -105,6 +105,7 @@ from txtransport.connection.lifetime import (
     TLSLifetime,
     TwistedConnectionCreator,
 )
+from txtransport.connection.pending import rename_in_log
 from txtransport.connection.plain_http import plain_http_answer
 from txtransport.connection.tcp_info import socket_of
 from txtransport.connection.twisted_types import TCPTransport
@@ -373,6 +374,7 @@ class HandshakeProtocol(Protocol):
             return
         self.lifetime.secured()
         self._tls.wrappedProtocol = protocol
+        rename_in_log(self.transport, protocol)
         if self._greeting is not None:
             self._tls.withhold_greeting(self._greeting)
         try:

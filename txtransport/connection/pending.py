@@ -10,6 +10,7 @@ directly.
 
 from __future__ import annotations
 
+import typing
 from typing import Final, cast
 
 from twisted.internet.interfaces import (
@@ -24,7 +25,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
-__all__ = ["PendingProtocol", "log_name"]
+__all__ = ["PendingProtocol", "log_name", "rename_in_log"]
 
 _PASSED_ON: Final = (IFileDescriptorReceiver, IHalfCloseableProtocol, IHandshakeListener)
 
@@ -41,6 +42,27 @@ def log_name(named: object) -> str:
     if ILoggingContext.providedBy(named):
         return str(named.logPrefix())
     return type(named).__name__
+
+
+def rename_in_log(transport: object, protocol: object) -> None:
+    """Have the log name a protocol, for what happens on a transport from now on.
+
+    Twisted's connections of TCP and of local sockets, on both sides, compose
+    their name in the log once (``logstr``, such as ``Protocol,client``), of the
+    protocol that they begin with.
+
+    Args:
+        transport: The plain transport. One without such a name is left alone.
+        protocol: The protocol that is connected to it, or to TLS above it.
+    """
+    before = getattr(transport, "logstr", "")
+    _, comma, rest = before.partition(",")
+    if comma:
+        cast(_NamedTransport, transport).logstr = f"{log_name(protocol)},{rest}"
+
+
+class _NamedTransport(typing.Protocol):
+    logstr: str
 
 
 class PendingProtocol(Protocol):
@@ -80,6 +102,7 @@ class PendingProtocol(Protocol):
         """
         protocol = cast(IProtocol, self.protocol)
         self._receiver = protocol
+        rename_in_log(self.transport, protocol)
         protocol.makeConnection(cast(ITransport, self.transport))
 
     def logPrefix(self) -> str:

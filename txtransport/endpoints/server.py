@@ -383,6 +383,10 @@ class PlaintextServerFactory(Factory):
         self._factory = factory
         self._has_logged = False
 
+    def logPrefix(self) -> str:
+        """The name of the application's factory in the log."""
+        return log_name(self._factory)
+
     def doStart(self) -> None:
         """Start the application's factory: the port listens."""
         self._factory.doStart()
