@@ -7,6 +7,8 @@ from collections.abc import Callable
 from typing import Any, Final, cast
 
 from attrs import frozen
+from twisted.cred.checkers import InMemoryUsernamePasswordDatabaseDontUse
+from twisted.cred.portal import Portal
 from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
@@ -14,6 +16,8 @@ from twisted.internet.endpoints import (
     UNIXClientEndpoint,
     UNIXServerEndpoint,
 )
+from twisted.internet.protocol import Factory
+from twisted.mail import imap4, pop3, smtp
 from twisted.protocols.basic import LineOnlyReceiver
 
 import txtransport
@@ -152,3 +156,33 @@ class FirstLineReceiver(LineOnlyReceiver):
 
     def lineReceived(self, line: bytes) -> None:
         self.first_line.callback(line)
+
+
+class POP3WithoutTLS(pop3.POP3):
+    """Twisted's POP3 server, which has no STLS."""
+
+
+def esmtp() -> smtp.ESMTP:
+    """An SMTP server with an account and without a context of its own."""
+    server = smtp.ESMTP({b"PLAIN": imap4.PLAINCredentials, b"LOGIN": imap4.LOGINCredentials})
+    server.portal = twisted_protocols.portal_for(twisted_protocols.Postbox())
+    server.noisy = False
+    return server
+
+
+def imap() -> imap4.IMAP4Server:
+    """An IMAP server with an account and without a context of its own."""
+    server = imap4.IMAP4Server({b"PLAIN": imap4.PLAINCredentials})
+    server.portal = twisted_protocols.portal_for(twisted_protocols.imap_account())
+    return server
+
+
+def pop3_server() -> Any:
+    """A POP3 server with an account; it cannot start TLS."""
+    server: Any = POP3WithoutTLS()
+    server.factory = Factory()
+    server.factory.noisy = False
+    server.factory.challengers = {b"PLAIN": imap4.PLAINCredentials}
+    accounts = InMemoryUsernamePasswordDatabaseDontUse(alice=twisted_protocols.PASSWORD)
+    server.portal = Portal(twisted_protocols.Realm(object()), [accounts])
+    return server

@@ -74,6 +74,15 @@ from txtransport.errors import PeerMisbehaved
 from txtransport.upgrade.base_transport import describe_peer, is_client, is_under_tls
 from txtransport.upgrade.buffer import InputBuffer
 from txtransport.upgrade.framing import Held, is_paused
+from txtransport.upgrade.mail_login import (
+    LoginRefusal,
+    MailProtocol,
+    SentLines,
+    insist_on_tls,
+    mail_protocol,
+    unsent_login,
+    use_policy,
+)
 from txtransport.upgrade.switch import Policy, TLSState, Upgrade
 from txtransport.upgrade.twisted_protocols import (
     PartialBox,
@@ -89,7 +98,11 @@ _log: Final = Logger()
 
 
 def guard(
-    factory: IProtocolFactory, boundary: bytes | None = None, policy: Policy | None = None
+    factory: IProtocolFactory,
+    boundary: bytes | None = None,
+    policy: Policy | None = None,
+    *,
+    require_tls: bool | None = None,
 ) -> GuardFactory:
     """Make protocols that call ``transport.startTLS()`` safe to use.
 
@@ -107,7 +120,15 @@ def guard(
             factories: a `TLSPolicy`, a mapping of TLS options, or on clients
             the name that the peer's certificate must be for. Without a policy,
             the protocols' own context factories are used, and these decide what
-            is verified.
+            is verified. With one, Twisted's ESMTP and IMAP4Server offer STARTTLS
+            also if they have no context factory.
+        require_tls: Whether Twisted's protocols for SMTP, IMAP4 and POP3 may log
+            in under TLS only; True by default if there is a policy. In the
+            clear, a client's log-in does not reach the server's protocol, and
+            is answered with a refusal (RFC 4954, RFC 9051). A client's own is
+            not sent, and ends the conversation with a `NegotiationError`.
+            Clients that can insist on TLS by themselves are made to. Under
+            implicit TLS it does nothing.
 
     Returns:
         The factory to use with any endpoint, in place of `factory`. Clear
@@ -117,14 +138,18 @@ def guard(
         ``wrappedProtocol`` is the protocol.
 
     Raises:
-        TypeError: `boundary` is not bytes.
+        TypeError: `boundary` is not bytes, or `require_tls` neither a bool nor None.
         ValueError: `boundary` is empty.
     """
     if boundary is not None and not isinstance(boundary, bytes):
         raise TypeError(f"boundary is bytes, not {type(boundary).__name__}")
     if boundary == b"":
         raise ValueError("boundary is empty: what ends a command?")
-    return GuardFactory(factory, boundary, policy)
+    if require_tls is None:
+        require_tls = policy is not None
+    if not isinstance(require_tls, bool):
+        raise TypeError(f"require_tls is True or False, not {require_tls!r}")
+    return GuardFactory(factory, boundary, policy, require_tls)
 
 
 class Guard(ProtocolWrapper):
@@ -136,6 +161,9 @@ class Guard(ProtocolWrapper):
         super().__init__(factory, protocol)
         self._pending_replies = PendingReplies()
         self._partial_box = PartialBox()
+        self._mail: MailProtocol | None = None
+        self._sent_lines: SentLines | None = None
+        self._has_refused = False
         self._is_paused = False
         self._discards_writes = False
 
@@ -160,6 +188,8 @@ class Guard(ProtocolWrapper):
             # Twisted's servers offer STARTTLS to clients if their transport
             # provides ITLSTransport, but TLS cannot start twice.
             noLongerProvides(self, ITLSTransport)
+        elif not ISSLTransport.providedBy(transport):
+            self._prepare()
         Protocol.makeConnection(self, transport)
         self.factory.registerProtocol(self)  # type: ignore[no-untyped-call]
         self._protocol.makeConnection(self)
@@ -206,7 +236,7 @@ class Guard(ProtocolWrapper):
     def write(self, data: bytes) -> None:
         """Send the protocol's bytes."""
         self._pending_replies.answered()
-        if not self._discards_writes:
+        if not (self._discards_writes or self._is_unsent(data)):
             ProtocolWrapper.write(self, data)
 
     def writeSequence(self, data: Iterable[bytes]) -> None:
@@ -232,6 +262,53 @@ class Guard(ProtocolWrapper):
         self.disconnecting = True
         self._upgrade.abort()
 
+    # --- log-ins before TLS ---
+
+    def _prepare(self) -> None:
+        """Have a protocol for mail, in the clear, offer TLS and insist on it."""
+        factory, protocol = self.factory, self._protocol
+        mail = mail_protocol(protocol)
+        if mail is None:
+            return
+        if factory.policy is not None:
+            use_policy(mail, protocol)
+        if factory.require_tls:
+            self._mail = mail
+            self._sent_lines = SentLines(mail) if mail.is_client and mail.language.logins else None
+            insist_on_tls(mail, protocol)
+        if factory.policy is not None or factory.require_tls:
+            factory.check_tls(mail, protocol)
+
+    def _refused_login(self, unit: bytes) -> LoginRefusal | None:
+        """The answer to a log-in of a client in the clear; None for any other unit."""
+        if self._mail is None or self._upgrade.state is not TLSState.PLAINTEXT:
+            return None
+        return self._mail.refused_login(self._protocol, unit)
+
+    def _refuse_login(self, refusal: LoginRefusal) -> None:
+        self._pending_replies.refused()
+        ProtocolWrapper.write(self, refusal.reply)
+        if not self._has_refused:
+            self._has_refused = True
+            _log.info(
+                "{peer}: the client's {command} came before TLS and was refused",
+                peer=self._below.getPeer(), command=refusal.command,
+            )  # fmt: skip
+        if refusal.ends_connection:
+            self.loseConnection()  # type: ignore[no-untyped-call]
+
+    def _is_unsent(self, data: bytes) -> bool:
+        """Whether a client's bytes must not be sent: a log-in before TLS, and all behind it."""
+        if self._mail is None or self._sent_lines is None:
+            return False
+        if self._upgrade.state is not TLSState.PLAINTEXT:
+            return self._upgrade.state is TLSState.FAILED
+        command = self._sent_lines.login(data)
+        if command:
+            self.disconnecting = True
+            self._upgrade.end(*unsent_login(self._mail, command))
+        return bool(command)
+
     # --- inside ---
 
     @property
@@ -250,6 +327,10 @@ class Guard(ProtocolWrapper):
             return 0
 
     def _deliver(self, data: bytes) -> None:
+        refusal = self._refused_login(data)
+        if refusal is not None:
+            self._refuse_login(refusal)
+            return
         protocol = self._protocol
         self._pending_replies.asking()
         # Noted before the delivery: at the end of a box, AMP may call startTLS().
@@ -297,17 +378,24 @@ class GuardFactory(WrappingFactory[Guard]):
     Attributes:
         boundary: The bytes that end a command, or None.
         policy: The demands on TLS, or None for the protocols' own contexts.
+        require_tls: Whether protocols for mail may log in under TLS only.
     """
 
     protocol = Guard
     noisy = False
 
     def __init__(
-        self, factory: IProtocolFactory, boundary: bytes | None, policy: Policy | None
+        self,
+        factory: IProtocolFactory,
+        boundary: bytes | None,
+        policy: Policy | None,
+        require_tls: bool,
     ) -> None:
         super().__init__(factory)  # type: ignore[no-untyped-call]
         self.boundary = boundary
         self.policy = policy
+        self.require_tls = require_tls
+        self._is_checked = False
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # Guard | None
         """A guarded protocol, or None if the wrapped factory builds none.
@@ -317,3 +405,21 @@ class GuardFactory(WrappingFactory[Guard]):
         """
         protocol = self.wrappedFactory.buildProtocol(addr)
         return None if protocol is None else Guard(self, protocol)
+
+    def check_tls(self, mail: MailProtocol, protocol: object) -> None:
+        """Log, at the first connection, that its protocol cannot start TLS.
+
+        Args:
+            mail: What is known about the protocol.
+            protocol: The protocol.
+        """
+        if self._is_checked:
+            return
+        self._is_checked = True
+        if not mail.can_start_tls(protocol):
+            _log.warn(
+                "{protocol} cannot start TLS, so guard() cannot secure it: use an endpoint with "
+                "TLS from the start (tls://), or one that starts TLS in front of it "
+                "(tls://…?starttls={starttls})",
+                protocol=type(protocol).__name__, starttls=mail.starttls,
+            )  # fmt: skip

@@ -443,17 +443,18 @@ class Upgrade:
         if self._lifetime is not None:
             self._lifetime.refuse(verdict)
 
-    def end(self, error: NegotiationError) -> Failure:
-        """End the connection for what the peer has done in the clear.
+    def end(self, error: NegotiationError, advice: str = "") -> Failure:
+        """End the connection for what was done in the clear.
 
         Args:
-            error: What the peer has done.
+            error: What was done.
+            advice: What to do about it, or nothing.
 
         Returns:
             The error with the peer's address, as ``connectionLost()`` of the
             application's protocol will receive it.
         """
-        verdict = Failure(error.located(describe_peer(self.transport)))
+        verdict = Failure(error.located(describe_peer(self.transport), advice))
         self._fail(verdict)
         return verdict
 

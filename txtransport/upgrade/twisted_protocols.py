@@ -142,6 +142,10 @@ class PendingReplies:
         """
         self._is_awaited = self._is_awaited and _expects_reply(protocol, unit)
 
+    def refused(self) -> None:
+        """Note that a command was answered in the server's place, and not delivered."""
+        self.is_late = self.is_late or self._is_awaited
+
     def answered(self) -> None:
         """Note that the server has written something."""
         self._is_awaited = False

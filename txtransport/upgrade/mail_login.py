@@ -1,0 +1,310 @@
+"""Log-ins of Twisted's mail protocols, which the guard keeps from happening before TLS.
+
+A password that was sent in the clear is known to whoever listens, and a log-in
+in the clear may be somebody else's. So servers refuse it (RFC 4954, section 4;
+RFC 9051, section 6.2.3; RFC 2595, section 2.3), and clients do not try (RFC 8314,
+section 4.1). Twisted's servers and clients do so at best when they are told to.
+
+This module knows, by public attributes alone, which of their commands log in, how
+each protocol says no, and what makes the protocols themselves insist on TLS.
+The protocols' modules are not imported here, as in
+`txtransport.upgrade.twisted_protocols`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from attrs import define, field, frozen
+
+from txtransport.errors import NegotiationError
+from txtransport.upgrade.framing import is_instance_of
+
+__all__ = [
+    "LoginRefusal",
+    "MailProtocol",
+    "SentLines",
+    "insist_on_tls",
+    "mail_protocol",
+    "unsent_login",
+    "use_policy",
+]
+
+
+@frozen
+class LoginRefusal:
+    """A server's answer to a log-in before TLS.
+
+    Attributes:
+        command: The command, in capitals, for messages.
+        reply: The answer, in the protocol's words.
+        ends_connection: Whether the connection must end behind the answer.
+    """
+
+    command: str
+    reply: bytes
+    ends_connection: bool = False
+
+
+@frozen
+class _Language:
+    """One mail protocol, as both its sides speak it.
+
+    Attributes:
+        starttls: Its name as the value of the option ``starttls``.
+        logins: The commands that log in, in capitals.
+        place: Which word of a line is the command, from 0.
+    """
+
+    starttls: str
+    logins: tuple[bytes, ...]
+    place: int = 0
+
+    def login(self, line: bytes) -> bytes:
+        """The command, in capitals, if a line of commands logs in; else nothing.
+
+        White space is as Twisted's servers read it, or more generous.
+
+        Args:
+            line: The line, or its beginning.
+        """
+        words = line.split(None, self.place + 1)
+        command = words[self.place].upper() if len(words) > self.place else b""
+        return command if command in self.logins else b""
+
+    def refusal(self, line: bytes) -> bytes:
+        """How a server answers such a line.
+
+        Args:
+            line: The line; it has a command.
+        """
+        if self.starttls == "imap":
+            tag = line.split(None, 1)[0]
+            return tag + b" NO [PRIVACYREQUIRED] log in under TLS: STARTTLS comes first\r\n"
+        if self.starttls == "pop3":
+            return b"-ERR log in under TLS: STLS comes first\r\n"
+        return b"530 5.7.0 Must issue a STARTTLS command first\r\n"
+
+
+_SMTP: Final = _Language("smtp", (b"AUTH",))
+_IMAP: Final = _Language("imap", (b"LOGIN", b"AUTHENTICATE"), place=1)
+_POP3: Final = _Language("pop3", (b"USER", b"PASS", b"APOP", b"AUTH"))
+
+# The rest of such a log-in follows without waiting for an answer (RFC 7888), and
+# Twisted's server would take the name and the password for commands.
+_LITERAL_FOLLOWS: Final = re.compile(rb"\{[0-9]+\+\}\s*\Z").search
+
+
+@frozen
+class MailProtocol:
+    """What the guard knows about one of Twisted's classes for mail.
+
+    Attributes:
+        path: The module and the name of the class.
+        language: What it speaks.
+        tls: The name of an attribute that instances have if they can start TLS.
+        context: The name of the attribute for the context factory; ``""`` if
+            there is none.
+        strict: The attributes, and their values, that make it insist on TLS.
+        reads_commands: Servers only. Says whether the next line is a command,
+            and not part of a mail or of an earlier command.
+    """
+
+    path: tuple[str, str]
+    language: _Language
+    tls: str
+    context: str = ""
+    strict: Mapping[str, object] = field(factory=dict)
+    reads_commands: Callable[[Any], bool] | None = None
+
+    @property
+    def is_client(self) -> bool:
+        """Whether it is a client."""
+        return self.reads_commands is None
+
+    @property
+    def starttls(self) -> str:
+        """The protocol, as the value of the option ``starttls``."""
+        return self.language.starttls
+
+    def can_start_tls(self, protocol: object) -> bool:
+        """Whether a protocol of this class can start TLS.
+
+        Args:
+            protocol: The protocol; a subclass may have learnt it.
+        """
+        return hasattr(protocol, self.tls)
+
+    def refused_login(self, protocol: object, unit: bytes) -> LoginRefusal | None:
+        """The answer to a log-in, if a server is about to receive one.
+
+        Args:
+            protocol: The server.
+            unit: Its next unit.
+        """
+        if self.reads_commands is None or not self.reads_commands(protocol):
+            return None
+        command = self.language.login(unit)
+        if not command:
+            return None
+        reply = self.language.refusal(unit)
+        is_last = self.language is _IMAP and _LITERAL_FOLLOWS(unit) is not None
+        if is_last:
+            reply = b"* BYE a password must not follow in the clear\r\n" + reply
+        return LoginRefusal(command.decode(), reply, is_last)
+
+
+def _reads_smtp_commands(server: Any) -> bool:
+    return bool(server.mode == "COMMAND")
+
+
+def _reads_imap_commands(server: Any) -> bool:
+    return bool(server.line_mode and server.parseState == "command")
+
+
+def _reads_pop3_commands(server: Any) -> bool:
+    return bool(server.state == "COMMAND")
+
+
+_ROWS: Final = (
+    MailProtocol(
+        ("twisted.mail.smtp", "ESMTP"),
+        _SMTP,
+        tls="ext_STARTTLS",
+        context="ctx",
+        reads_commands=_reads_smtp_commands,
+    ),
+    MailProtocol(
+        ("twisted.mail.smtp", "SMTP"),
+        _SMTP,
+        tls="do_STARTTLS",
+        reads_commands=_reads_smtp_commands,
+    ),
+    MailProtocol(
+        ("twisted.mail.smtp", "ESMTPClient"),
+        _SMTP,
+        tls="esmtpState_starttls",
+        context="context",
+        strict={"requireTransportSecurity": True},
+    ),
+    # Sends mail in the clear, of which any line may begin like a command, but
+    # it cannot log in.
+    MailProtocol(("twisted.mail.smtp", "SMTPClient"), _Language("smtp", ()), tls="startTLS"),
+    MailProtocol(
+        ("twisted.mail.imap4", "IMAP4Server"),
+        _IMAP,
+        tls="unauth_STARTTLS",
+        context="ctx",
+        reads_commands=_reads_imap_commands,
+    ),
+    MailProtocol(("twisted.mail.imap4", "IMAP4Client"), _IMAP, tls="startTLS", context="context"),
+    # Twisted's own has no STLS; a subclass may.
+    MailProtocol(
+        ("twisted.mail.pop3", "POP3"),
+        _POP3,
+        tls="do_STLS",
+        reads_commands=_reads_pop3_commands,
+    ),
+    MailProtocol(
+        ("twisted.mail.pop3", "AdvancedPOP3Client"),
+        _POP3,
+        tls="startTLS",
+        strict={"allowInsecureLogin": False},
+    ),
+    MailProtocol(("twisted.mail.pop3", "POP3Client"), _POP3, tls="startTLS"),
+)
+"""Subclasses stand before their base classes."""
+
+
+def mail_protocol(protocol: object) -> MailProtocol | None:
+    """What is known about a protocol, if its class is one of Twisted's for mail.
+
+    Args:
+        protocol: The application's protocol, of whatever class.
+    """
+    return next((row for row in _ROWS if is_instance_of(protocol, *row.path)), None)
+
+
+class _PolicyOfGuard:
+    """Stands where a protocol wants a context factory, to say that TLS can be had.
+
+    The guard uses its own policy in place of any context factory. This one has
+    no method of a context factory, so nothing else can use it by mistake.
+    """
+
+
+_POLICY_OF_GUARD: Final = _PolicyOfGuard()
+
+
+def use_policy(row: MailProtocol, protocol: object) -> None:
+    """Have a protocol offer TLS, or ask for it, that has no context of its own.
+
+    Args:
+        row: What is known about the protocol.
+        protocol: The protocol, before it is connected.
+    """
+    if row.context and getattr(protocol, row.context, None) is None:
+        setattr(protocol, row.context, _POLICY_OF_GUARD)
+
+
+def insist_on_tls(row: MailProtocol, protocol: object) -> None:
+    """Have a protocol insist on TLS by itself, as far as it can.
+
+    Args:
+        row: What is known about the protocol.
+        protocol: The protocol, before it is connected.
+    """
+    for name, value in row.strict.items():
+        setattr(protocol, name, value)
+
+
+_BEGINNING: Final = 1024
+"""How many bytes of a line are looked at; they hold the tag and the command."""
+
+
+@define(eq=False)
+class SentLines:
+    """The lines that a client sends before TLS.
+
+    Attributes:
+        row: What is known about the client.
+    """
+
+    row: MailProtocol
+    _line: bytes = b""
+
+    def login(self, data: bytes) -> str:
+        """Which log-in a client is about to send, if any.
+
+        A log-in that is written in pieces is noticed before its arguments are
+        sent.
+
+        Args:
+            data: What the client writes.
+        """
+        lines = (self._line + data).split(b"\n")
+        self._line = lines[-1][:_BEGINNING]
+        found = (self.row.language.login(line) for line in lines)
+        return next(filter(None, found), b"").decode()
+
+
+def unsent_login(row: MailProtocol, command: str) -> tuple[NegotiationError, str]:
+    """Why a client's conversation ends at its log-in, and what to do.
+
+    Args:
+        row: What is known about the client.
+        command: The log-in.
+    """
+    error = NegotiationError(
+        f"the client's {command} was not sent, since TLS has not started: anyone on the way "
+        "could have read it"
+    )
+    error.cause, error.fault = "plaintext-login", "ours"
+    advice = (
+        "Start TLS before the log-in (the client's startTLS(), if it has one), or connect with "
+        f"tls://, with starttls={row.starttls} where the port begins in the clear; a server "
+        "that offers no TLS has to learn it, unless guard(require_tls=False) is meant"
+    )
+    return error, advice
