@@ -21,6 +21,7 @@ from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
     IProtocolFactory,
+    IProtocolNegotiationFactory,
     IResolutionReceiver,
 )
 from twisted.internet.protocol import Factory, Protocol, connectionDone
@@ -143,6 +144,14 @@ class Recorders(Factory):
         waiting: Deferred[Recorder] = Deferred()
         self._next.append(waiting)
         return waiting
+
+
+@implementer(IProtocolNegotiationFactory)
+class NegotiatingRecorders(Recorders):
+    """A factory of recorders that speak HTTP/2, or else HTTP/1.1, as they say (ALPN)."""
+
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"h2", b"http/1.1"]
 
 
 @implementer(ILogObserver)

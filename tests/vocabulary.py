@@ -160,8 +160,12 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "alpn_protocols": Examples(
         (("h2,http/1.1", ["h2", "http/1.1"], ("h2", "http/1.1")), ("h2", ("h2",), ("h2",)),
          ("a" * 255, "a" * 255, ("a" * 255,))),
-        ("", ",", "h2,", "h2,,h3", "a" * 256, "é" * 128, ["a" * 255] * 256, b"h2", [b"h2"],
+        ("", ",", "h2,", "h2,,h3", "a" * 256, "é" * 128, ["a" * 255] * 4 + ["b"], b"h2", [b"h2"],
          [], [""], None, 1),
+    ),
+    "alpn_mismatch": Examples(
+        (("refuse", "refuse", "refuse"), ("ignore", "ignore", "ignore")),
+        ("", "Refuse", "no", None, 1, b"ignore", True),
     ),
     "honor_cipher_order": FLAGS,
     "no_ticket": FLAGS,

@@ -711,6 +711,7 @@ BY_NAME: Final = {
     "overflow": st.sampled_from(("pause", "close")),
     "starttls": st.sampled_from(("smtp", "IMAP", "xmpp-server")),
     "starttls_policy": st.sampled_from(("must", "may")),
+    "alpn_mismatch": st.sampled_from(("refuse", "ignore")),
 }
 
 

@@ -419,7 +419,7 @@ class ExceptionTests(HandshakeTestCase):
 class Unable(ConnectionCreator):
     """Cannot make a connection."""
 
-    def connection(self) -> TLSConnection:
+    def connection(self, protocols: tuple[bytes, ...] = ()) -> TLSConnection:
         raise MemoryError
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -15,11 +15,16 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
 from tests import certificates
-from tests.loopback import LoopbackTestCase, Recorders
+from tests.loopback import LoopbackTestCase, NegotiatingRecorders, Recorders
 from txtransport.config.url import TransportURL
 from txtransport.endpoints import api as endpoints
 from txtransport.endpoints import strings
-from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
+from txtransport.errors import (
+    HandshakeFailed,
+    InvalidOption,
+    InvalidTransport,
+    TransportUnavailable,
+)
 
 FROM_STRING: Final[dict[str, Callable[[Any, Any], Any]]] = {
     "client": clientFromString,
@@ -301,3 +306,63 @@ class ConversationTests(LoopbackTestCase):
                 client.say(b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n")
             client.say(b"hello")
             await (await arriving).heard(b"hello")
+
+
+class ApplicationProtocolTests(LoopbackTestCase):
+    """The application protocols (ALPN) of a factory, where the URL names none."""
+
+    async def chosen(self, listening: str, calling: str, servers: Any, clients: Any) -> str | None:
+        """The application protocol that both sides agree on, with these options and factories."""
+        server = f"transport:tls://127.0.0.1:0?local_cert={certificates.site()}{listening}"
+        arriving = servers.next()
+        port: Any = await serverFromString(self.reactor, server).listen(servers)
+        client = f"transport:tls://127.0.0.1:{self.adopt(port)}?cafile={certificates.cafile()}"
+        one: Any = await clientFromString(self.reactor, client + calling).connect(clients)
+        self.addCleanup(self.end, one)
+        ends = (one, await arriving)
+        sessions: list[Any] = [txtransport.session_of(end.transport) for end in ends]
+        self.assertEqual(sessions[0].alpn_protocol, sessions[1].alpn_protocol)
+        return cast("str | None", sessions[0].alpn_protocol)
+
+    async def test_a_web_server_s_factory_says_that_it_speaks_http_2(self) -> None:
+        """A server speaks HTTP/2 if its factory does, as `twisted web` with h2 installed."""
+        offered = "&alpn_protocols=http/1.1,h2"
+        name = await self.chosen("", offered, NegotiatingRecorders(), Recorders())
+        self.assertEqual(name, "h2")
+
+    async def test_a_client_offers_what_its_factory_speaks(self) -> None:
+        """A client offers the protocols of its factory, and the server chooses."""
+        accepted = "&alpn_protocols=http/1.1"
+        name = await self.chosen(accepted, "", Recorders(), NegotiatingRecorders())
+        self.assertEqual(name, "http/1.1")
+        name = await self.chosen("", "", NegotiatingRecorders(), NegotiatingRecorders())
+        self.assertEqual(name, "h2")
+
+    async def test_the_url_is_stronger_than_the_factory(self) -> None:
+        """With alpn_protocols the factory is not asked, on either side."""
+        only = "&alpn_protocols=http/1.1"
+        for listening, calling in ((only, ""), ("", only)):
+            servers, clients = NegotiatingRecorders(), NegotiatingRecorders()
+            name = await self.chosen(listening, calling, servers, clients)
+            self.assertEqual(name, "http/1.1")
+
+    async def test_other_protocols_than_the_factory_s_are_refused(self) -> None:
+        """A client that offers only others than the factory speaks is refused (RFC 7301)."""
+        for listening, is_refused in (("", True), ("&alpn_mismatch=ignore", False)):
+            connecting = self.chosen(
+                listening, "&alpn_protocols=imap", NegotiatingRecorders(), Recorders()
+            )
+            if is_refused:
+                with self.assertRaises(HandshakeFailed) as refusal:
+                    await connecting
+                self.assertEqual(refusal.exception.cause, "no-common-protocol")
+            else:
+                self.assertIsNone(await connecting)
+
+    async def test_a_factory_that_fails_to_answer_fails_the_attempt(self) -> None:
+        """An exception of the factory's is the attempt's failure; nothing is connected."""
+        clients = NegotiatingRecorders()
+        self.patch(clients, "acceptableProtocols", lambda: 1 // 0)
+        with self.assertRaises(ZeroDivisionError):
+            await self.chosen("", "", Recorders(), clients)
+        self.assertEqual(clients.built, 0)

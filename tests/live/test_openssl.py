@@ -512,11 +512,11 @@ class ClientAgreementTests(ClientTestCase):
         self.assertIsNone(under_tls(protocol).server_name)
 
     async def test_our_application_protocol_is_preferred(self) -> None:
-        """Our preference decides; without a common protocol the connection works without one."""
+        """Our preference decides; a client that offers only others is refused."""
         rows = [
             ({"alpn_protocols": "imap,h2"}, "h2,imap", "imap"),
             ({"alpn_protocols": "imap,h2"}, "xmpp,h2", "h2"),
-            ({"alpn_protocols": "imap,h2"}, "xmpp", None),
+            ({"alpn_protocols": "imap,h2", "alpn_mismatch": "ignore"}, "xmpp", None),
             ({}, "xmpp,h2", None),
         ]
         for options, offered, chosen in rows:
@@ -525,6 +525,11 @@ class ClientAgreementTests(ClientTestCase):
             said = f"ALPN protocol: {chosen}" if chosen else "No ALPN negotiated"
             await peer.prints(rb"^%b$" % said.encode())
             self.assertEqual(under_tls(protocol).alpn_protocol, chosen)
+        port = await self.start_server(alpn_protocols="imap,h2")
+        refusal = self.refusal()
+        peer = self.start_client(port, "-alpn", "xmpp")
+        await peer.prints(rb"alert no application protocol")
+        self.assertEqual((await refusal).cause, "no-common-protocol")
 
     async def test_old_versions_are_refused(self) -> None:
         """TLS 1.0 and 1.1 get an alert that names the version, and no protocol is built."""

@@ -16,6 +16,7 @@ from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.testing.devcert import Authority, Issued, self_signed
 from txtransport.tls.connection import TLSConnection
 from txtransport.tls.context import build_context
+from txtransport.tls.creator import connection_creator
 
 AES128: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
 AES256: Final = "ECDHE-ECDSA-AES256-GCM-SHA384"
@@ -286,12 +287,41 @@ class ApplicationProtocolTests(ContextTestCase):
         self.assertEqual(self.agreed(("h2", "imap"), ("imap", "h2")), "imap")
         self.assertEqual(self.agreed(("h2", "imap"), ("h2",)), "h2")
 
-    def test_no_common_protocol_does_not_end_the_handshake(self) -> None:
-        """Without a common protocol, or without an offer, the handshake completes with none."""
-        for theirs, ours in (
-            (("h2",), ("imap",)), (("h2",), ()), ((), ("imap",)), ((), ()),
-        ):  # fmt: skip
+    def test_a_list_on_one_side_only_does_not_end_the_handshake(self) -> None:
+        """A client that offers no protocols is let in, and so is any where a server has none."""
+        for theirs, ours in ((("h2",), ()), ((), ("imap",)), ((), ())):
             self.assertIsNone(self.agreed(theirs, ours))
+
+    def test_alpn_mismatch_ends_the_handshake(self) -> None:
+        """A client that offers only other protocols is refused with the alert 120."""
+        for version in ("1.2", "1.3"):
+            meeting = meet(
+                client(alpn_protocols=("h2", "\x1b"), max_version=version),
+                server(alpn_protocols=("imap", "smtp")),
+            )
+            self.assertFalse(meeting.client.is_secure or meeting.server.is_secure)
+            refused = meeting.client.explained()
+            self.assertEqual(refused.cause, "no-common-protocol")
+            self.assertIn("(120)", str(refused))
+            refusing = meeting.server.explained()
+            self.assertEqual(refusing.cause, "no-common-protocol")
+            self.assertIn("our application protocols: b'imap, smtp' (ALPN)", refusing.evidence)
+            self.assertIn(
+                "the client's application protocols: b'h2, \\x1b' (ALPN)", refusing.evidence
+            )
+
+    def test_alpn_mismatch_ignore_goes_on_without_a_protocol(self) -> None:
+        """With alpn_mismatch=ignore, a client that offers only other protocols is let in."""
+        tolerant = server(alpn_protocols="imap", alpn_mismatch="ignore")
+        meeting = self.accepted(client(alpn_protocols="h2"), tolerant)
+        self.assertIsNone(meeting.server.session.alpn_protocol)
+
+    def test_one_refusal_does_not_touch_the_next_client(self) -> None:
+        """A refused client leaves nothing behind that another client would be refused for."""
+        strict = connection_creator(server(alpn_protocols="imap"), Side.SERVER)
+        self.assertFalse(meet(client(alpn_protocols="h2"), strict).is_secure)
+        self.assertTrue(meet(client(alpn_protocols="imap"), strict).is_secure)
+        self.assertTrue(meet(client(), strict).is_secure)
 
 
 class SNIServerCertsTests(ContextTestCase):
@@ -345,6 +375,9 @@ class SNIServerCertsTests(ContextTestCase):
             self.assertEqual(meeting.server.session.version, "TLSv1.2")
             self.assertEqual(meeting.server.session.alpn_protocol, "imap")
             self.assertIs(meeting.server.session.verified, True)
+            asking["alpn_protocols"] = "h2"
+            refused = meet(client(local_cert=certificates.client(), **asking), named).client
+            self.assertEqual(refused.explained().cause, "no-common-protocol")
             self.assertFalse(meet(client(**asking), named).is_secure)
 
     def test_an_unknown_name_fails_on_both_sides(self) -> None:

@@ -64,13 +64,36 @@ class SharingTests(SynchronousTestCase):
         }
         self.assertEqual(len(shared), 1)
 
+    def test_application_protocols_do_not_matter_for_sharing(self) -> None:
+        """Many lists of protocols, as URLs of strangers may have them, cost one context."""
+        for policy, side in ((client, Side.CLIENT), (server, Side.SERVER)):
+            shared = {
+                id(connection_creator(policy(alpn_protocols=f"p{number}"), side).context)
+                for number in range(300)
+            }
+            strict = connection_creator(policy(), side)
+            tolerant = connection_creator(policy(alpn_mismatch="ignore"), side)
+            self.assertEqual(shared, {id(strict.context)})
+            self.assertIs(tolerant.context, strict.context)
+
+    def test_a_shared_context_keeps_the_protocols_apart(self) -> None:
+        """Endpoints that share a context still offer and accept their own protocols alone."""
+        for name in ("imap", "h2"):
+            meeting = meet(client(alpn_protocols=("imap", "h2")), server(alpn_protocols=name))
+            self.assertEqual(meeting.server.session.alpn_protocol, name)
+            meeting = meet(
+                client(alpn_protocols=name), server(alpn_protocols=("smtp", "imap", "h2"))
+            )
+            self.assertEqual(meeting.server.conversation.offered_protocols, (name.encode(),))
+        self.assertEqual(meet().server.conversation.offered_protocols, ())
+
     def test_different_policies_never_share(self) -> None:
         """Policies that differ in anything else share neither trust nor keys nor sessions."""
         policies = [
             client(), client(verify_peer=Verify.NO), client(verify_peer_name=False),
             client(allow_self_signed=True), client(local_cert=certificates.client()),
             client(verify_depth=3), client(ciphers="HIGH"), client(security_level=1),
-            client(max_version="1.2"), client(alpn_protocols="imap"), client(no_ticket=True),
+            client(max_version="1.2"), client(no_ticket=True),
             client(peer_fingerprint="0" * 64), client(pin="A" * 43 + "="),
             client(passphrase="x"), client(SNI_enabled=False),
         ]  # fmt: skip

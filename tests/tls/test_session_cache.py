@@ -175,6 +175,16 @@ class SeparationTests(ResumptionTestCase):
         ):
             self.assert_separate(weak, client_creator(**options))
 
+    def test_sessions_are_separate_by_application_protocols(self) -> None:
+        """A session is not offered by a client that offers other application protocols."""
+        offers: list[tuple[str, ...]] = [(), ("imap",), ("imap", "h2")]
+        for one in offers:
+            for other in offers:
+                if one != other:
+                    self.assert_separate(
+                        client_creator(alpn_protocols=one), client_creator(alpn_protocols=other)
+                    )
+
     def test_spellings_of_a_name_share_sessions(self) -> None:
         """However the name is written, the session is found."""
         server = server_creator()
@@ -289,17 +299,25 @@ class SessionCacheTests(ResumptionTestCase):
             cache.keep(PEER, self.connection)
         self.assertEqual(len(cache), 8)
 
-    def test_the_number_of_peers_is_bounded(self) -> None:
-        """When 1024 peers are cached, the least recently used peer is dropped."""
+    def test_the_number_of_sessions_is_bounded(self) -> None:
+        """When 1024 sessions are cached, the least recently used peer is dropped."""
         cache = SessionCache()
-        for number in range(1024):
+        for number in range(1023):
             cache.keep(number, self.connection)
         cache.keep(0, self.connection)
         cache.keep("one more", self.connection)
-        self.assertEqual(len(cache), 1025)
+        self.assertEqual(len(cache), 1024)
         self.assertIsNone(cache.take(1))
-        for peer in (0, 2, 1023, "one more"):
+        for peer in (0, 2, 1022, "one more"):
             self.assertIsNotNone(cache.take(peer), peer)
+
+    def test_peers_with_many_sessions_do_not_add_up(self) -> None:
+        """Thousands of peers that are connected to again and again keep 1024 sessions."""
+        cache = SessionCache()
+        for number in range(300):
+            for _ in range(8):
+                cache.keep(number, self.connection)
+        self.assertLessEqual(len(cache), 1024)
 
     def test_a_connection_without_session_adds_nothing(self) -> None:
         """A connection without a complete handshake leaves nothing in the cache."""

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
+from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.logger import formatEvent
 from twisted.mail import pop3
+from zope.interface import implementer
 
 import txtransport
 from tests import certificates, twisted_protocols
@@ -106,3 +109,23 @@ class PolicyTests(GuardTestCase):
             session = txtransport.session_of(servers.recording.protocol.transport)
             assert session is not None
             self.assertIsNotNone(session.peer_certificate)
+
+    async def test_application_protocols_of_the_guarded_factory_are_negotiated(self) -> None:
+        """The factory within the guard is asked for its application protocols (ALPN)."""
+        servers: Any = _Negotiating(twisted_protocols.POP3Server)
+        guarded = txtransport.guard(servers, policy=server_policy())
+        servers.port = await self.listening("tcp://127.0.0.1:0", guarded)
+        policy = {"cafile": certificates.cafile(), "peer_name": "localhost"}
+        recording = await self.guarded_client(
+            pop3.AdvancedPOP3Client, servers, policy={**policy, "alpn_protocols": "smtp,pop3"}
+        )
+        await recording.protocol.startTLS(object())
+        session = txtransport.session_of(recording.protocol.transport)
+        assert session is not None
+        self.assertEqual(session.alpn_protocol, "pop3")
+
+
+@implementer(IProtocolNegotiationFactory)
+class _Negotiating(twisted_protocols.RecordingFactory):
+    def acceptableProtocols(self) -> list[bytes]:
+        return [b"pop3"]

@@ -9,7 +9,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 
 from tests import certificates
-from tests.loopback import Recorder
+from tests.loopback import NegotiatingRecorders, Recorder
 from tests.speakers import Lines, client_policy, server_policy
 from tests.upgrade.mixin_case import HELLO_START, MixinTestCase
 from txtransport.errors import TransportTimeout
@@ -168,3 +168,25 @@ class HandshakeTests(MixinTestCase):
         )
         client.say(b"STARTTLS")
         self.assertIsNone((await client.secured).alpn_protocol)
+
+    async def test_factory_s_application_protocols_are_negotiated(self) -> None:
+        """The protocol's factory is asked for its application protocols (ALPN)."""
+        for offered in ("http/1.1", "imap"):
+            servers = await self.servers_of(Lines, factory=NegotiatingRecorders())
+            policy = {**client_policy(), "alpn_protocols": offered}
+            client = await self.client_of(Lines, servers.port, policy=policy)
+            client.say(b"STARTTLS")
+            if offered == "http/1.1":
+                self.assertEqual((await client.secured).alpn_protocol, "http/1.1")
+            else:
+                refusal = await self.upgrade_failure(client)
+                self.assertEqual(refusal.cause, "no-common-protocol")
+                await self.reason_of(servers.all[0])
+
+    async def test_client_offers_its_factory_s_application_protocols(self) -> None:
+        """A client with the mixin offers the application protocols of its factory."""
+        accepting = {**server_policy(), "alpn_protocols": "http/1.1"}
+        servers = await self.servers_of(Lines, policy=accepting)
+        client = await self.client_of(Lines, servers.port, factory=NegotiatingRecorders())
+        client.say(b"STARTTLS")
+        self.assertEqual((await client.secured).alpn_protocol, "http/1.1")

@@ -201,8 +201,11 @@ _ROWS: Final = (
     Option("security_level", whole(0, 5), "OpenSSL's", _BOTH, "tls",
            "OpenSSL's security level; 0 for the schemes tlsv1.0 and tlsv1.1"),
     Option("alpn_protocols", ALPN_PROTOCOLS,
-           "none", _BOTH, "tls",
-           "application protocols, the preferred first", is_for_strangers=True),
+           "the factory's", _BOTH, "tls",
+           "application protocols (ALPN), the preferred first", is_for_strangers=True),
+    Option("alpn_mismatch", choice("refuse", "ignore"), "refuse", _SERVER, "tls",
+           "a client that offers only other application protocols is refused (alert 120); "
+           "ignore: go on without one"),
     Option("honor_cipher_order", FLAG, "yes", _SERVER, "tls",
            "servers choose ciphers by their own order"),
     Option("no_ticket", FLAG, "no", _BOTH, "tls",

@@ -82,7 +82,10 @@ class TLSPolicy:
         min_version: Oldest version of TLS to speak, one of `VERSIONS`.
         max_version: Newest version of TLS to speak, one of `VERSIONS`.
         alpn_protocols: Names of application protocols (ALPN), the preferred
-            first.
+            first; without any, those of the application's factory.
+        alpn_mismatch: What a server does with a client that offers only other
+            application protocols: ``refuse``, or ``ignore``, which goes on
+            without one.
         SNI_enabled: Whether a client names the peer in its ClientHello.
         SNI_server_certs: ``(name, PEM file)`` pairs for servers of many names;
             ``*.example.com`` matches one label.
@@ -112,6 +115,7 @@ class TLSPolicy:
     min_version: str = "1.2"
     max_version: str = "1.3"
     alpn_protocols: tuple[str, ...] = field(default=(), converter=_as_tuple)
+    alpn_mismatch: str = "refuse"
     SNI_enabled: bool = True
     SNI_server_certs: tuple[tuple[str, str], ...] = field(default=(), converter=_as_pairs)
     peer_fingerprint: tuple[str, ...] = field(default=(), converter=_as_tuple)
@@ -126,7 +130,7 @@ class TLSPolicy:
 
     @property
     def without_peer(self) -> TLSPolicy:
-        """This policy without its `peer_name`: the key under which a context is shared."""
+        """This policy without its `peer_name`."""
         return self if self.peer_name is None else _named(self, None)
 
     def verifies(self, side: Side) -> Verify:

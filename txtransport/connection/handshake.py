@@ -205,14 +205,17 @@ def tls_factory(config: TLSEndpointConfig, factory: IProtocolFactory) -> TLSTran
         config: What the connections of the endpoint have in common; its
             ``creator`` makes them.
         factory: The application's factory, which gives the TLS layer its name in
-            the log.
+            the log, and its application protocols where the policy has none.
 
     Returns:
         One factory, to be shared by all connections of the endpoint.
     """
     assert isinstance(config.creator, ConnectionCreator)
     return TLSTransportFactory(
-        TwistedConnectionCreator(config.creator), config.side is Side.CLIENT, factory, config.clock
+        TwistedConnectionCreator(config.creator, factory),
+        config.side is Side.CLIENT,
+        factory,
+        config.clock,
     )
 
 

@@ -27,6 +27,7 @@ from zope.interface import implementer
 
 from txtransport.config.policy import Side
 from txtransport.config.settings import Deadlines, StartTLSOptions
+from txtransport.connection.application_protocols import acceptable_protocols
 from txtransport.connection.deadline import Deadline
 from txtransport.connection.delivery import Delivery
 from txtransport.connection.tcp_info import acknowledged
@@ -55,9 +56,12 @@ class TwistedConnectionCreator:
 
     Attributes:
         creator: Makes the connections; it knows which side they are for.
+        factory: The application's factory, which is asked for its application
+            protocols where the policy names none.
     """
 
     creator: ConnectionCreator
+    factory: object = None
 
     def clientConnectionForTLS(self, tlsProtocol: object) -> TLSConnection:
         """A new connection; Twisted calls this for TLS's client."""
@@ -68,7 +72,10 @@ class TwistedConnectionCreator:
         return self._new_connection()
 
     def _new_connection(self) -> TLSConnection:
-        connection = self.creator.connection()
+        has_protocols = bool(self.creator.policy.alpn_protocols)
+        connection = self.creator.connection(
+            () if has_protocols else acceptable_protocols(self.factory)
+        )
         problem = self.creator.context.reload_error()
         if problem is not None:
             _log.error(

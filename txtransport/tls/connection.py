@@ -1,4 +1,9 @@
-"""OpenSSL's connection, with its policy and with what verification saw of the peer."""
+"""OpenSSL's connection, with its policy and with what verification saw of the peer.
+
+What only one connection needs is kept on it and not in its context: who the peer
+must be, and the application protocols (ALPN, RFC 7301). So one context serves
+connections that differ in these.
+"""
 
 from __future__ import annotations
 
@@ -22,6 +27,14 @@ CLOSE_NOTIFY: Final = "close notify"
 
 
 _SOME: Final = 2**14
+
+
+NO_COMMON_PROTOCOL: Final = "no application protocol"
+"""OpenSSL's reason (ssl_err.c) for a server that refuses all protocols of a client."""
+
+
+class _NoCommonProtocol(Exception):
+    """Raised in OpenSSL's ALPN callback to end the handshake with the alert 120."""
 
 
 @frozen
@@ -99,6 +112,8 @@ class TLSConnection(SSL.Connection):
         side: Whether this is the client's or the server's end.
         is_acceptable: Is called when OpenSSL finds the handshake complete, and
             answers whether the peer is who the policy demands.
+        protocols: The application protocols (ALPN), the preferred first: those
+            that a client offers, or that a server accepts.
 
     Attributes:
         first_bytes: The first bytes of the peer, `MAX_FIRST_BYTES` at the most.
@@ -106,6 +121,8 @@ class TLSConnection(SSL.Connection):
             the peer's.
         outgoing: Counts the bytes that `bio_read` has returned.
         verification: What verification saw of the peer's certificates.
+        protocols: Our application protocols (ALPN), the preferred first.
+        offered_protocols: On servers, those that the client has offered.
     """
 
     on_close: Callable[[], object] | None = None
@@ -116,6 +133,7 @@ class TLSConnection(SSL.Connection):
         policy: TLSPolicy,
         side: Side,
         is_acceptable: Callable[[TLSConnection], bool],
+        protocols: tuple[bytes, ...] = (),
     ) -> None:
         super().__init__(context, None)
         # A server that has changed to a name's own context is still asked by
@@ -128,7 +146,11 @@ class TLSConnection(SSL.Connection):
         self.first_bytes = b""
         self.outgoing = OutgoingBytes()
         self._has_data = False
+        self.protocols = protocols
+        self.offered_protocols: tuple[bytes, ...] = ()
         self._is_acceptable = is_acceptable
+        if side is Side.CLIENT and protocols:
+            self.set_alpn_protos(list(protocols))
 
     def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
         """Take bytes of the peer; the first of them are kept to explain a failure."""
@@ -165,6 +187,8 @@ class TLSConnection(SSL.Connection):
             # Twisted reads args[0] of every SSL.Error, and this one has none: an
             # IndexError would hide the reason.
             raise SSL.Error([("txtransport", "", CLOSE_NOTIFY)]) from goodbye
+        except _NoCommonProtocol as refusal:
+            raise SSL.Error([("txtransport", "", NO_COMMON_PROTOCOL)]) from refusal
         if not self._is_acceptable(self):
             self._discard_output()
             raise SSL.Error([("txtransport", "", "the peer is not acceptable")])
@@ -226,6 +250,40 @@ class TLSConnection(SSL.Connection):
             and not self.verification.tolerated
             and self.verification.is_leaf_accepted
         )
+
+
+def select_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes | None:
+    """Select a server's application protocol, in OpenSSL's ALPN callback.
+
+    OpenSSL calls it only for a client that offers protocols, so that one which
+    offers none is always let in. A server without protocols of its own accepts
+    every client, and none is selected.
+
+    Args:
+        connection: Its `protocols` are the server's.
+        offered: The client's protocols.
+
+    Returns:
+        The first of the server's protocols that the client has offered; None
+        to go on without one.
+
+    Raises:
+        _NoCommonProtocol: They have none in common. pyOpenSSL then sends the
+            alert no_application_protocol (120), and raises this from
+            `TLSConnection.do_handshake`. That stops attacks in which a client is
+            led to a server of another protocol with the same certificate (ALPACA).
+
+    Source: RFC 7301, section 3.2.
+    """
+    if not isinstance(connection, TLSConnection) or not connection.protocols:
+        return None
+    connection.offered_protocols = tuple(offered)
+    for name in connection.protocols:
+        if name in offered:
+            return name
+    if connection.policy.alpn_mismatch == "ignore":
+        return None
+    raise _NoCommonProtocol
 
 
 def _chain(connection: SSL.Connection) -> tuple[x509.Certificate, ...]:

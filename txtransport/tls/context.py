@@ -16,6 +16,7 @@ from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.text import short_repr
 from txtransport.tls import pem
+from txtransport.tls.connection import select_protocol
 from txtransport.tls.verification import info_callback, verify_callback
 
 __all__ = ["build_context"]
@@ -37,7 +38,8 @@ def build_context(policy: TLSPolicy, side: Side) -> SSL.Context:
     """Build the OpenSSL context that enforces a policy.
 
     Args:
-        policy: What to enforce. Its `peer_name` is ignored, so that one
+        policy: What to enforce. Its `peer_name` and its application protocols
+            (ALPN) are ignored, since they are kept on each connection, so that one
             context serves connections to any number of peers.
         side: Whether the context is for clients or for servers.
 
@@ -76,11 +78,12 @@ def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Con
     context.set_verify_depth(policy.verify_depth)
     if is_client or policy.verifies(side) is not Verify.NO:
         _load_trust(context, policy, side)
-    protocols = [name.encode() for name in policy.alpn_protocols]
-    if is_client and protocols:
-        context.set_alpn_protos(protocols)
     if not is_client:
-        _select_alpn(context, protocols)
+        context.set_alpn_select_callback(
+            lambda connection, offered: (
+                select_protocol(connection, offered) or SSL.NO_OVERLAPPING_PROTOCOLS
+            )
+        )
         context.set_info_callback(info_callback)
     return context
 
@@ -186,18 +189,3 @@ def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
             connection.set_context(chosen)
 
     context.set_tlsext_servername_callback(choose)
-
-
-def _select_alpn(context: SSL.Context, ours: list[bytes]) -> None:
-    """Select the application protocol on a server, by the server's preference.
-
-    The handshake goes on when client and server have none in common: the
-    application's protocol then finds `Session.alpn_protocol` None, and decides.
-    The callback is set even when `ours` is empty, because Twisted would
-    otherwise install one of its own that refuses every client offering ALPN.
-    """
-    context.set_alpn_select_callback(
-        lambda connection, offered: next(
-            (name for name in ours if name in offered), SSL.NO_OVERLAPPING_PROTOCOLS
-        )
-    )

@@ -1,5 +1,9 @@
 """Makes TLS connections for a policy; endpoints with equal policies share a context.
 
+The peer's name and the application protocols (ALPN) do not count: they are kept on
+each connection. URLs of strangers may differ in both as often as they like, and would
+otherwise cost a context each.
+
 A context is costly (with the platform's trust 4 ms and a megabyte) and a
 connection is cheap (4 µs). When a file that the policy names changes, a new
 context replaces the shared one. When the new one cannot be built, the old one
@@ -10,12 +14,13 @@ What the peer's certificate must be is decided in `txtransport.tls.verification`
 
 from __future__ import annotations
 
+import functools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from OpenSSL import SSL
 
 from txtransport.config.address import is_address
@@ -58,20 +63,26 @@ class ConnectionCreator:
     peer: Hashable
     context: SharedContext = field(repr=False)
 
-    def connection(self) -> TLSConnection:
+    def connection(self, protocols: tuple[bytes, ...] = ()) -> TLSConnection:
         """Make a connection for one handshake.
 
         On clients it names the peer (SNI) and offers a cached session, which
         is then no longer in the cache.
+
+        Args:
+            protocols: The application protocols (ALPN), the preferred first,
+                where the policy has no ``alpn_protocols``.
         """
-        context = self.context.current()
-        made = TLSConnection(context, self.policy, self.side, verify_after_handshake)
+        protocols = tuple(name.encode() for name in self.policy.alpn_protocols) or protocols
+        made = TLSConnection(
+            self.context.current(), self.policy, self.side, verify_after_handshake, protocols
+        )
         if self.side is Side.CLIENT:
             name = self.policy.peer_name
             # No SNI for addresses (RFC 6066, section 3).
             if name is not None and self.policy.SNI_enabled and not is_address(name):
                 made.set_tlsext_host_name(name.encode("ascii"))
-            session = self.context.sessions.take(self._key) if self.peer else None
+            session = self.context.sessions.take(self._key(made)) if self.peer else None
             if session is not None:
                 made.set_session(session)
         return made
@@ -91,11 +102,10 @@ class ConnectionCreator:
             and not self.policy.no_ticket
             and connection.get_context() is self.context.current()
         ):
-            self.context.sessions.keep(self._key, connection)
+            self.context.sessions.keep(self._key(connection), connection)
 
-    @property
-    def _key(self) -> Hashable:
-        return self.peer, self.policy.peer_name
+    def _key(self, connection: TLSConnection) -> Hashable:
+        return self.peer, self.policy.peer_name, connection.protocols
 
 
 def connection_creator(policy: TLSPolicy, side: Side, peer: Hashable = None) -> ConnectionCreator:
@@ -140,7 +150,7 @@ class SharedContext:
     """The current context for a policy and a side; replaced when its files change.
 
     Args:
-        policy: Without `peer_name`.
+        policy: Without what each connection keeps.
         side: Whether the context is for clients or for servers.
         clock: Returns seconds that never run backwards.
 
@@ -197,11 +207,18 @@ class SharedContext:
         return None if is_reported else self.problem
 
 
+# As in `TLSPolicy`, copying takes longer than everything else.
+@functools.lru_cache(maxsize=1024)
+def _of_context(policy: TLSPolicy) -> TLSPolicy:
+    """The policy without what each connection keeps: the key of a shared context."""
+    return evolve(policy, peer_name=None, alpn_protocols=(), alpn_mismatch="refuse")
+
+
 _contexts: OrderedDict[tuple[TLSPolicy, Side], SharedContext] = OrderedDict()
 
 
 def _shared_context(policy: TLSPolicy, side: Side) -> SharedContext:
-    key = policy.without_peer, side
+    key = _of_context(policy), side
     shared = _contexts.get(key)
     if shared is None:
         shared = _contexts[key] = SharedContext(*key)

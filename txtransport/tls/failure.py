@@ -196,9 +196,12 @@ def _evidence(failed: FailedConnection) -> tuple[str, ...]:
         asked = connection.get_servername() if failed.side is Side.CLIENT else None
         if asked:
             lines.append(f"asked for the name {escape_bytes(asked, 80)} (SNI)")
-        if connection.policy.alpn_protocols:
-            ours = ", ".join(connection.policy.alpn_protocols)
-            lines.append(f"our application protocols: {short_repr(ours)} (ALPN)")
+        if connection.protocols:
+            ours = escape_bytes(b", ".join(connection.protocols), 80)
+            lines.append(f"our application protocols: {ours} (ALPN)")
+        if connection.offered_protocols:
+            theirs = escape_bytes(b", ".join(connection.offered_protocols[:8]), 80)
+            lines.append(f"the client's application protocols: {theirs} (ALPN)")
         result = connection.verification
         lines += [
             f"certificate {depth}:{_details(certificate)}"
@@ -365,9 +368,7 @@ def _of_alert(failed: FailedConnection, alert: Alert) -> Diagnosis:
     if number == _INTERNAL_ERROR and failed.side is Side.SERVER:
         remedy += "; clients on OpenSSL send this alert when their own check of our name fails"
     elif (
-        number == _INTERNAL_ERROR
-        and failed.connection is not None
-        and failed.connection.policy.alpn_protocols
+        number == _INTERNAL_ERROR and failed.connection is not None and failed.connection.protocols
     ):
         remedy = (
             "Try without alpn_protocols: a Twisted server without protocols of its own "

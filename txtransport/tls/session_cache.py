@@ -3,8 +3,8 @@
 A resumed handshake costs half of a full one and shows no certificate. So a
 client must never offer a session where the policy demands another verification
 than the one that the session passed: each cache belongs to one context (one
-set of authorities, one certificate of ours, one ALPN list), and each key in it
-to one peer and one name.
+set of authorities, one certificate of ours), and each key in it to one peer, one
+name and one list of application protocols.
 """
 
 from __future__ import annotations
@@ -19,13 +19,15 @@ from txtransport.tls.connection import TLSConnection
 
 __all__ = ["SessionCache"]
 
-_MAX_PEERS: Final = 1024
+# A session holds its server's chain of certificates and a ticket: a few kilobytes,
+# but more than a hundred if the server so wants.
+_MAX_SESSIONS: Final = 1024
 _MAX_PER_PEER: Final = 8
 _BOTH_CLOSED: Final = SSL.SENT_SHUTDOWN | SSL.RECEIVED_SHUTDOWN
 
 
 class SessionCache:
-    """Sessions by peer: at most 8 for each of 1024 peers.
+    """Sessions by peer: at most 8 for each, and 1024 in all.
 
     When it is full, the peer whose latest session is the oldest is dropped.
     """
@@ -57,7 +59,8 @@ class SessionCache:
         """Add the session of a connection that is over.
 
         Args:
-            peer: Who the peer was, and the name that was verified.
+            peer: Who the peer was, the name that was verified, and the
+                application protocols that were offered.
             connection: Its handshake was complete, and it has not failed.
         """
         # OpenSSL makes a session unusable when its connection is freed before
@@ -71,7 +74,7 @@ class SessionCache:
         self._sessions.move_to_end(peer)
         sessions.append(session)
         del sessions[:-_MAX_PER_PEER]
-        while len(self._sessions) > _MAX_PEERS:
+        while len(self) > _MAX_SESSIONS:
             self._sessions.popitem(last=False)
 
     def __len__(self) -> int:

@@ -229,7 +229,7 @@ class Guard(ProtocolWrapper):
             self._upgrade.start_with_context(ctx, normal=normal)
         else:
             is_tls_client = None if normal else not is_client(self.transport)
-            started = self._upgrade.start(policy, client=is_tls_client)
+            started = self._upgrade.start(policy, client=is_tls_client, factory=self.factory)
             # A failure reaches the protocol and the log by connectionLost().
             started.addErrback(lambda reason: None)
 

@@ -112,6 +112,7 @@ class StartTLSMixin(Protocol):
             timeout=timeout,
             may_pipeline=self.may_pipeline_hello,
             clock=self.tls_clock,
+            factory=self.factory,
         )
 
     @property

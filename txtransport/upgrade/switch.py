@@ -232,6 +232,7 @@ class Upgrade:
         timeout: float | None = None,
         may_pipeline: bool = False,
         clock: IReactorTime | None = None,
+        factory: object = None,
     ) -> Deferred[Session]:
         """Switch to TLS under a policy.
 
@@ -246,6 +247,8 @@ class Upgrade:
             may_pipeline: Whether a server accepts a ClientHello that arrived
                 together with the request.
             clock: Runs the deadlines; the transport's reactor by default.
+            factory: The factory of the application's protocol, which is asked for
+                its application protocols (ALPN) where the policy names none.
 
         Returns:
             Fires with the session when the handshake is over and the peer is
@@ -282,7 +285,7 @@ class Upgrade:
         try:
             tls = self._switch(
                 raw,
-                TwistedConnectionCreator(creator),
+                TwistedConnectionCreator(creator, factory),
                 config,
                 normal=is_tls_client is is_tcp_client,
             )
