@@ -110,6 +110,29 @@ class CipherTests(ContextTestCase):
             ):
                 self.assertEqual(self.accepted(*policies).client.session.cipher, cipher)
 
+    def test_servers_offer_mozilla_s_intermediate_profile_by_default(self) -> None:
+        """In TLS 1.2 a server has forward secrecy and AEAD alone, at any security level."""
+        rsa = certificates.issued("rsa.pem", NAME, key="rsa")
+        for level in (None, 1, 2):
+            for name in ("AES128-GCM-SHA256", "ECDHE-RSA-AES128-SHA256", "ECDHE-RSA-AES256-SHA"):
+                asking = client(ciphers=f"{name}:@SECLEVEL=0", max_version="1.2")
+                answering = server(local_cert=rsa, security_level=level)
+                self.assertEqual(self.causes(asking, answering), ("no-common-cipher",) * 2)
+                given = server(local_cert=rsa, ciphers=name)
+                self.assertEqual(self.accepted(asking, given).client.session.cipher, name)
+        for kind, cert in (("RSA", rsa), ("ECDSA", certificates.site())):
+            for end in ("AES128-GCM-SHA256", "AES256-GCM-SHA384", "CHACHA20-POLY1305"):
+                asking = client(ciphers=f"ECDHE-{kind}-{end}", max_version="1.2")
+                meeting = self.accepted(asking, server(local_cert=cert))
+                self.assertEqual(meeting.client.session.cipher, f"ECDHE-{kind}-{end}")
+
+    def test_servers_of_old_versions_keep_openssl_s_ciphers(self) -> None:
+        """Where TLS 1.0 or 1.1 is allowed, a server has the ciphers that these versions need."""
+        for version in ("1.0", "1.1"):
+            asking = client(min_version=version, max_version=version, security_level=0)
+            answering = server(min_version=version, security_level=0)
+            self.accepted(asking, answering)
+
     def test_the_server_s_order_counts(self) -> None:
         """The server's order of ciphers counts, unless honor_cipher_order is off."""
         asking = client(ciphers=f"{AES128}:{AES256}", max_version="1.2")

@@ -196,7 +196,9 @@ _ROWS: Final = (
     # TLS: versions, ciphers and extensions.
     Option("min_version", choice(*VERSIONS), "1.2", _BOTH, "tls", "the oldest version of TLS"),
     Option("max_version", choice(*VERSIONS), "1.3", _BOTH, "tls", "the newest version of TLS"),
-    Option("ciphers", TEXT, "OpenSSL's", _BOTH, "tls",
+    Option("ciphers", TEXT,
+           "OpenSSL's; on servers without TLS 1.0 and 1.1 Mozilla's intermediate profile",
+           _BOTH, "tls",
            "OpenSSL cipher list for TLS 1.2 and older"),
     Option("security_level", whole(0, 5), "OpenSSL's", _BOTH, "tls",
            "OpenSSL's security level; 0 for the schemes tlsv1.0 and tlsv1.1"),

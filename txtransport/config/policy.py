@@ -76,7 +76,8 @@ class TLSPolicy:
         passphrase: The passphrase of the key; never shown.
         passphrase_file: File whose first line is the passphrase.
         verify_depth: How many authorities may stand between leaf and root.
-        ciphers: OpenSSL list for TLS 1.2 and older.
+        ciphers: OpenSSL list for TLS 1.2 and older; None is OpenSSL's default and,
+            on servers of TLS 1.2 or newer, Mozilla's intermediate profile.
         security_level: OpenSSL's security level, 0 to 5; None is OpenSSL's
             default.
         min_version: Oldest version of TLS to speak, one of `VERSIONS`.

@@ -33,6 +33,22 @@ _MODES: Final = {
     Verify.YES: SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT,
 }
 
+# Mozilla's intermediate profile for servers, for TLS 1.2 (guidelines 5.7,
+# https://wiki.mozilla.org/Security/Server_Side_TLS): forward secrecy and AEAD alone.
+# OpenSSL's own list also has key transport by RSA and CBC, which RFC 9325 (section
+# 4.1) advises against. The profile's DHE ciphers are not here, since they need
+# parameters, which we do not load; without any, OpenSSL never chooses them.
+_SERVER_CIPHERS: Final = ":".join(
+    (
+        "ECDHE-ECDSA-AES128-GCM-SHA256",
+        "ECDHE-RSA-AES128-GCM-SHA256",
+        "ECDHE-ECDSA-AES256-GCM-SHA384",
+        "ECDHE-RSA-AES256-GCM-SHA384",
+        "ECDHE-ECDSA-CHACHA20-POLY1305",
+        "ECDHE-RSA-CHACHA20-POLY1305",
+    )
+)
+
 
 def build_context(policy: TLSPolicy, side: Side) -> SSL.Context:
     """Build the OpenSSL context that enforces a policy.
@@ -71,7 +87,7 @@ def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Con
     # Tickets carry the session, so OpenSSL's own cache would only use memory.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(b"txtransport")
-    _set_ciphers(context, policy)
+    _set_ciphers(context, policy, side)
     if own is not None:
         _use_certificate(context, own)
     context.set_verify(_MODES[policy.verifies(side)], verify_callback)
@@ -97,11 +113,15 @@ def _options(policy: TLSPolicy) -> int:
     return options
 
 
-def _set_ciphers(context: SSL.Context, policy: TLSPolicy) -> None:
-    if policy.ciphers is None and policy.security_level is None:
+def _set_ciphers(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
+    ciphers = policy.ciphers
+    # Before TLS 1.2 there is none of the profile's ciphers.
+    if ciphers is None and side is Side.SERVER and policy.min_version >= "1.2":
+        ciphers = _SERVER_CIPHERS
+    if ciphers is None and policy.security_level is None:
         return
     # Never without authentication or encryption, whatever the list says.
-    wanted = f"{policy.ciphers or 'DEFAULT'}:!aNULL:!eNULL"
+    wanted = f"{ciphers or 'DEFAULT'}:!aNULL:!eNULL"
     if policy.security_level is not None:
         wanted += f":@SECLEVEL={policy.security_level}"
     try:
