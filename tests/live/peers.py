@@ -76,6 +76,7 @@ PHP: Final = Program(
     ("-r", 'echo "PHP ", PHP_VERSION, extension_loaded("openssl") ? " with" : " without", " TLS";'),
     r"PHP (8\.[1-9]|9)\S* with TLS",
 )
+TESTSSL: Final = Program("testssl", (), "")
 
 
 def path(program: Program, environ: Mapping[str, str]) -> str:
@@ -137,7 +138,7 @@ class Peer(ProcessProtocol):
     """A running program.
 
     Args:
-        clock: Bounds the waits, which end after `PATIENCE`.
+        clock: Bounds the waits, which end after `PATIENCE` unless they say otherwise.
         command: The command line, for messages.
         stop_signal: The signal that ends it. A program with child processes
             may need ``TERM``, so that it can end those first.
@@ -168,9 +169,16 @@ class Peer(ProcessProtocol):
         search = re.compile(pattern, re.MULTILINE).search
         return self._wait(f"print {pattern!r}", lambda: search(self.printed))
 
-    async def exits(self) -> int | None:
-        """Wait until the program has ended; return its exit code, None after a signal."""
-        await self._wait("end", lambda: self._is_over)
+    async def exits(self, patience: float = PATIENCE) -> int | None:
+        """Wait until the program has ended.
+
+        Args:
+            patience: The most seconds to wait.
+
+        Returns:
+            Its exit code, None after a signal.
+        """
+        await self._wait("end", lambda: self._is_over, patience)
         return self._code
 
     def type(self, data: bytes) -> None:
@@ -212,16 +220,19 @@ class Peer(ProcessProtocol):
         self._is_over = True
         self._check_waits()
 
-    def _wait(self, what: str, condition: Callable[[], Any]) -> Deferred[Any]:
+    def _wait(
+        self, what: str, condition: Callable[[], Any], patience: float = PATIENCE
+    ) -> Deferred[Any]:
         """Fires with the condition's value, once it is true.
 
         Args:
             what: What the program must do, for the error: a verb.
             condition: Is called after each output and at the program's end.
+            patience: The most seconds to wait.
         """
-        wait: Deferred[Any] = Deferred(lambda wait: self._fail(wait, what))
+        wait: Deferred[Any] = Deferred(lambda wait: self._fail(wait, what, patience))
         self._waits[wait] = condition
-        wait.addTimeout(PATIENCE, self._clock, lambda failure, seconds: failure)
+        wait.addTimeout(patience, self._clock, lambda failure, seconds: failure)
         self._check_waits()
         return wait
 
@@ -233,9 +244,9 @@ class Peer(ProcessProtocol):
         for wait in list(self._waits) if self._is_over else ():
             wait.cancel()
 
-    def _fail(self, wait: Deferred[Any], what: str) -> None:
+    def _fail(self, wait: Deferred[Any], what: str, patience: float) -> None:
         del self._waits[wait]
-        how = f"ended with {self._code}" if self._is_over else f"had {PATIENCE:g} seconds"
+        how = f"ended with {self._code}" if self._is_over else f"had {patience:g} seconds"
         wait.errback(AssertionError(f"{self.command.split()[0]} did not {what}; it {how}"))
 
 
