@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionClosed, ConnectionRefusedError
-from twisted.internet.protocol import ClientFactory, Factory
+from twisted.internet.protocol import ClientFactory, Factory, Protocol
+from twisted.internet.testing import StringTransport
+from twisted.logger import LogLevel, formatEvent
 from twisted.mail import pop3
+from twisted.protocols.basic import (
+    Int16StringReceiver,
+    LineOnlyReceiver,
+    LineReceiver,
+    NetstringReceiver,
+)
+from twisted.protocols.policies import WrappingFactory
+from twisted.words.protocols.jabber import xmlstream
 
 import txtransport
 from tests import twisted_protocols
+from tests.loopback import LoopbackTestCase
+from tests.speakers import server_policy
 from tests.twisted_protocols import RecordingFactory
 from tests.upgrade.guard_case import GuardTestCase
 
@@ -89,3 +102,67 @@ class FactoryTests(GuardTestCase):
         connected: Any = await endpoint.connect(txtransport.guard(clients))
         self.addCleanup(self.hang_up, clients.recording)
         self.assertIs(connected.wrappedProtocol, clients.recording.protocol)
+
+
+class UnknownParserTests(LoopbackTestCase):
+    """A protocol whose commands the guard cannot find is named in the log."""
+
+    def events(self, build: Callable[[], object], connections: int = 1, **keywords: Any) -> Any:
+        """What is logged when a guarded factory's protocols are connected."""
+        overheard = self.overheard()
+        factory = txtransport.guard(RecordingFactory(build), **keywords)
+        for _ in range(connections):
+            guarded: Any = factory.buildProtocol(None)
+            guarded.makeConnection(StringTransport())
+            self.assertIsNone(guarded.transport.value() or None)
+        return overheard.events
+
+    def test_a_parser_that_is_not_known_is_logged_once(self) -> None:
+        """The log says once that single bytes are slow, and that `boundary` helps."""
+        (event,) = self.events(Bytes, connections=3)
+        self.assertEqual(event["log_level"], LogLevel.warn)
+        said = formatEvent(event)
+        for words in ("Bytes", "single bytes", "boundary="):
+            self.assertIn(words, said)
+        self.assertNotIn("log in", said)
+
+    def test_that_log_ins_are_not_known_is_logged_too(self) -> None:
+        """Where log-ins have to wait for TLS, the log says that nobody knows them."""
+        (event,) = self.events(Bytes, policy=server_policy())
+        self.assertIn("log in", formatEvent(event))
+
+    def test_a_wrapper_inside_the_guard_is_advised_against(self) -> None:
+        """Twisted's wrappers hide the protocol; the log says to put them around the guard."""
+        inner: Any = cast(Any, WrappingFactory)(RecordingFactory(LineReceiver))
+        (event,) = self.events(lambda: inner.buildProtocol(None))
+        self.assertIn("ProtocolWrapper", formatEvent(event))
+        self.assertIn("guard() the factory inside", formatEvent(event))
+
+    def test_known_parsers_are_not_logged(self) -> None:
+        """With a boundary, or a parser of Twisted's, the log says nothing."""
+        self.assertEqual(self.events(Bytes, boundary=b";"), [])
+        for known in (LineReceiver, LineOnlyReceiver, Int16StringReceiver, NetstringReceiver):
+            self.assertEqual(self.events(known), [], known)
+        self.assertEqual(self.events(lambda: xmlstream.XmlStream(xmlstream.Authenticator())), [])
+
+    def test_what_such_a_parser_receives_stays_single_bytes(self) -> None:
+        """Such a protocol receives bytes one by one, and none while it pauses."""
+        factory = txtransport.guard(RecordingFactory(Bytes))
+        guarded: Any = factory.buildProtocol(None)
+        guarded.makeConnection(StringTransport())
+        guarded.dataReceived(b"ab|cd")
+        self.assertEqual(guarded.wrappedProtocol.received, [b"a", b"b", b"|"])
+        guarded.resumeProducing()
+        self.assertEqual(guarded.wrappedProtocol.received, [b"a", b"b", b"|", b"c", b"d"])
+
+
+class Bytes(Protocol):
+    """Keeps what it receives, and pauses its transport at each bar."""
+
+    def __init__(self) -> None:
+        self.received: list[bytes] = []
+
+    def dataReceived(self, data: bytes) -> None:
+        self.received.append(data)
+        if data == b"|":
+            cast(Any, self.transport).pauseProducing()

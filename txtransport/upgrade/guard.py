@@ -88,6 +88,7 @@ from txtransport.upgrade.twisted_protocols import (
     PartialBox,
     PendingReplies,
     forget_plaintext_state,
+    has_known_parser,
     is_logged_in,
     next_unit,
 )
@@ -115,7 +116,8 @@ def guard(
         boundary: The bytes that end a command; they may occur elsewhere too.
             Of use only for a protocol that has none of Twisted's parsers for
             lines, messages and XML: without a boundary, it receives single
-            bytes, which is slow. ``b">"`` means tags of XML.
+            bytes, which is slow, as the log then says. ``b">"`` means tags of
+            XML.
         policy: The demands on TLS, in place of the protocols' own context
             factories: a `TLSPolicy`, a mapping of TLS options, or on clients
             the name that the peer's certificate must be for. Without a policy,
@@ -173,12 +175,7 @@ class Guard(ProtocolWrapper):
         """Connect the guard to its transport, and the protocol to the guard."""
         is_secure = is_under_tls(transport)
         self._upgrade = Upgrade(
-            InputBuffer(
-                cast(TCPTransport, transport),
-                self._deliver,
-                self._next_unit,
-                lambda: self._is_paused or is_paused(self.wrappedProtocol),
-            ),
+            self._input_buffer(cast(TCPTransport, transport)),
             unread=lambda: self._partial_box.begun,
             forget=self._secured,
             state=TLSState.SECURE if is_secure else TLSState.PLAINTEXT,
@@ -268,6 +265,7 @@ class Guard(ProtocolWrapper):
         """Have a protocol for mail, in the clear, offer TLS and insist on it."""
         factory, protocol = self.factory, self._protocol
         mail = mail_protocol(protocol)
+        factory.explain_limits(protocol, mail)
         if mail is None:
             return
         if factory.policy is not None:
@@ -276,8 +274,6 @@ class Guard(ProtocolWrapper):
             self._mail = mail
             self._sent_lines = SentLines(mail) if mail.is_client and mail.language.logins else None
             insist_on_tls(mail, protocol)
-        if factory.policy is not None or factory.require_tls:
-            factory.check_tls(mail, protocol)
 
     def _refused_login(self, unit: bytes) -> LoginRefusal | None:
         """The answer to a log-in of a client in the clear; None for any other unit."""
@@ -319,6 +315,19 @@ class Guard(ProtocolWrapper):
     def _protocol(self) -> Protocol:
         return cast(Protocol, self.wrappedProtocol)
 
+    def _input_buffer(self, transport: TCPTransport) -> InputBuffer:
+        """The buffer in front of the protocol's parser."""
+        if has_known_parser(self._protocol, self.factory.boundary):
+            return InputBuffer(
+                transport,
+                self._deliver,
+                self._next_unit,
+                lambda: self._is_paused or is_paused(self.wrappedProtocol),
+            )
+        # Nothing is known of this protocol that would have to be asked at each
+        # of its bytes, and there may be millions.
+        return InputBuffer(transport, self._deliver_byte, lambda data: 1, lambda: self._is_paused)
+
     def _next_unit(self, data: Held) -> int:
         try:
             return next_unit(self._protocol, self.factory.boundary, data)
@@ -337,6 +346,9 @@ class Guard(ProtocolWrapper):
         self._partial_box.given(protocol, data)
         protocol.dataReceived(data)
         self._pending_replies.asked(protocol, data)
+
+    def _deliver_byte(self, data: bytes) -> None:
+        self.wrappedProtocol.dataReceived(data)
 
     def _objection(self) -> str:
         """What the client did in the clear that must not count under TLS; ``""`` for nothing."""
@@ -395,7 +407,7 @@ class GuardFactory(WrappingFactory[Guard]):
         self.boundary = boundary
         self.policy = policy
         self.require_tls = require_tls
-        self._is_checked = False
+        self._has_explained = False
 
     def buildProtocol(self, addr: IAddress | None) -> Any:  # Guard | None
         """A guarded protocol, or None if the wrapped factory builds none.
@@ -406,20 +418,39 @@ class GuardFactory(WrappingFactory[Guard]):
         protocol = self.wrappedFactory.buildProtocol(addr)
         return None if protocol is None else Guard(self, protocol)
 
-    def check_tls(self, mail: MailProtocol, protocol: object) -> None:
-        """Log, at the first connection, that its protocol cannot start TLS.
+    def explain_limits(self, protocol: object, mail: MailProtocol | None) -> None:
+        """Log, at the first connection in the clear, what the guard cannot do.
 
         Args:
-            mail: What is known about the protocol.
-            protocol: The protocol.
+            protocol: The connection's protocol.
+            mail: What is known about it, if it is one of Twisted's for mail.
         """
-        if self._is_checked:
+        if self._has_explained:
             return
-        self._is_checked = True
-        if not mail.can_start_tls(protocol):
+        self._has_explained = True
+        name = type(protocol).__name__
+        if not has_known_parser(protocol, self.boundary):
+            is_wrapper = isinstance(protocol, ProtocolWrapper)
+            _log.warn(
+                "guard() does not know the parser of {protocol}, which receives single bytes "
+                "until TLS begins: that is slow{unknown}. {advice}",
+                protocol=name,
+                unknown=_LOGINS_UNKNOWN if self.require_tls else "",
+                advice=_ADVICE_ON_WRAPPERS if is_wrapper else _ADVICE_ON_BOUNDARIES,
+            )
+        elif mail is not None and self._demands_tls and not mail.can_start_tls(protocol):
             _log.warn(
                 "{protocol} cannot start TLS, so guard() cannot secure it: use an endpoint with "
                 "TLS from the start (tls://), or one that starts TLS in front of it "
                 "(tls://…?starttls={starttls})",
-                protocol=type(protocol).__name__, starttls=mail.starttls,
+                protocol=name, starttls=mail.starttls,
             )  # fmt: skip
+
+    @property
+    def _demands_tls(self) -> bool:
+        return self.policy is not None or self.require_tls
+
+
+_LOGINS_UNKNOWN: Final = ", and none of its commands is known to log in (require_tls)"
+_ADVICE_ON_BOUNDARIES: Final = "Say what ends its commands: guard(factory, boundary=…)"
+_ADVICE_ON_WRAPPERS: Final = "guard() the factory inside this wrapper, and wrap that"

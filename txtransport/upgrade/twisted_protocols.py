@@ -29,6 +29,7 @@ __all__ = [
     "PartialBox",
     "PendingReplies",
     "forget_plaintext_state",
+    "has_known_parser",
     "is_logged_in",
     "next_unit",
 ]
@@ -78,6 +79,21 @@ def next_unit(protocol: object, boundary: bytes | None, data: Held) -> int:
     if boundary is None or is_instance_of(protocol, "twisted.words.xish.xmlstream", "XmlStream"):
         return next_unit_by_parser(protocol, data)
     return next_tag(data) if boundary == b">" else _through(boundary, data)
+
+
+def has_known_parser(protocol: object, boundary: bytes | None) -> bool:
+    """Whether `next_unit` finds units longer than a byte.
+
+    Args:
+        protocol: The application's protocol.
+        boundary: The bytes that end a command, if they were given.
+    """
+    parsers = (LineOnlyReceiver, LineReceiver, IntNStringReceiver, NetstringReceiver)
+    return (
+        boundary is not None
+        or isinstance(protocol, parsers)
+        or is_instance_of(protocol, "twisted.words.xish.xmlstream", "XmlStream")
+    )
 
 
 def _through(boundary: bytes, data: Held) -> int:
