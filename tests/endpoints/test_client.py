@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import socket
+import weakref
 from typing import Any, Final, cast
 
 from attrs import evolve
@@ -39,6 +41,7 @@ from txtransport.config.url import TransportURL
 from txtransport.endpoints import client as clients
 from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.tls.session import session_of
+from txtransport.upgrade.base_transport import base_transport
 
 SCHEMES: Final = ("tcp", "tls")
 """What holds for these holds in the clear and under TLS."""
@@ -698,6 +701,37 @@ class PlaintextTests(ClientTestCase):
         """A path without a server is Twisted's own error."""
         endpoint = txtransport.client(self.reactor, f"unix://{self.socket_path()}")
         await self.failure_of(endpoint.connect(Recorders()), ConnectError)
+
+
+class ReferenceTests(ClientTestCase):
+    """A connection that is over leaves nothing of the application behind."""
+
+    async def ended(self, url: str) -> tuple[object, weakref.ref[Recorder]]:
+        """Twisted's connector of a connection that is over, and a reference to its protocol."""
+        arriving = Recorders()
+        arrived = arriving.next()
+        # The result stays in the Deferred, which nobody looks at.
+        txtransport.client(self.reactor, url).connect(arriving)
+        client = await arrived
+        arriving.all.clear()
+        plain = base_transport(client.transport)
+        connector = plain.connector
+        plain.abortConnection()
+        await client.gone()
+        return connector, weakref.ref(client)
+
+    async def test_twisted_s_connector_does_not_keep_the_protocol(self) -> None:
+        """A reactor may hold the connector of its last connection; the protocol is free."""
+        self.resolving(here=["127.0.0.1"])
+        for scheme in SCHEMES:
+            for host in ("127.0.0.1", "here"):
+                url = (await self.served(scheme, Recorders())).replace("127.0.0.1", host)
+                url += "&peer_name=localhost" if scheme == "tls" else ""
+                connector, client = await self.ended(url)
+                await self.turn()
+                gc.collect()
+                self.assertIsNotNone(connector)
+                self.assertIsNone(client(), url)
 
 
 @implementer(IHalfCloseableProtocol)

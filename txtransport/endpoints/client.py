@@ -259,14 +259,16 @@ class _Connecting:
         endpoint: The endpoint.
         factory: The application's factory.
         stage: What the attempt is waiting for, as a `TransportTimeout` names it.
-        done: Fires or fails as `ClientEndpoint.connect` says.
+        done: Fires or fails as `ClientEndpoint.connect` says; None from then on.
     """
 
     endpoint: ClientEndpoint
     factory: IProtocolFactory
     stage: str = "look-up"
-    done: Deferred[IProtocol] = Default(lambda self: Deferred(self._cancelled), takes_self=True)
-    _connecting: Deferred[IProtocol | None] = Default(Deferred)
+    done: Deferred[IProtocol] | None = Default(
+        lambda self: Deferred(self._cancelled), takes_self=True
+    )
+    _connecting: Deferred[None] = Default(Deferred)
     _deadline: Deadline = Default(lambda self: self._new_deadline(), takes_self=True)
     _protocol: HandshakeProtocol | NegotiationProtocol | _PlaintextClientProtocol | None = None
     _is_late: bool = False
@@ -275,9 +277,11 @@ class _Connecting:
         return Deadline(self.endpoint.clock, self.endpoint.deadlines.timeout, self._expired)
 
     def begin(self) -> Deferred[IProtocol]:
+        done = cast("Deferred[IProtocol]", self.done)
         connecting = maybeDeferred(self.endpoint.plaintext.connect, _StageFactory(self))
-        self._connecting = connecting.addErrback(self._not_connected)
-        return self.done
+        # Without a result: see `_end`.
+        self._connecting = connecting.addCallbacks(lambda protocol: None, self._not_connected)
+        return done
 
     def build(self, address: IAddress | None) -> IProtocol | None:
         """The protocol for the plain connection, or None if the application wants none."""
@@ -325,22 +329,37 @@ class _Connecting:
 
     def _cancelled(self, done: Deferred[IProtocol]) -> None:
         error = ConnectingCancelledError(self.endpoint.where)
+        protocol = self._protocol
         self._fail(Failure(error))
-        if self._protocol is None:
+        if protocol is None:
             self._connecting.cancel()
         else:
-            self._protocol.cancel(error)
+            protocol.cancel(error)
 
     def _succeed(self, protocol: IProtocol) -> None:
-        self._deadline.stop()
-        if not self.done.called:
-            self.done.callback(protocol)
+        done = self._end()
+        if done is not None:
+            done.callback(protocol)
 
     def _fail(self, reason: Failure) -> None:
+        done = self._end()
+        if done is not None:
+            done.errback(located_failure(reason, self.endpoint.where))
+
+    def _end(self) -> Deferred[IProtocol] | None:
+        """End the attempt, and forget the protocol.
+
+        Twisted's connector keeps our factory, and so this attempt, and a reactor
+        may keep the connector of a connection that is gone.
+
+        Returns:
+            `done`; None if that has fired already: a cancelled attempt has failed,
+            and how it then ends is not told.
+        """
         self._deadline.stop()
-        # A cancelled attempt has failed already; how it then ends is not told.
-        if not self.done.called:
-            self.done.errback(located_failure(reason, self.endpoint.where))
+        self._protocol = None
+        done, self.done = self.done, None
+        return done
 
 
 class _PlaintextClientProtocol(PendingProtocol):
