@@ -9,6 +9,7 @@ from typing import Any, Final, cast
 
 from attrs import evolve
 from twisted.application.internet import ClientService
+from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.error import (
     ConnectBindError,
@@ -18,7 +19,12 @@ from twisted.internet.error import (
     DNSLookupError,
     NoProtocol,
 )
-from twisted.internet.interfaces import IHalfCloseableProtocol, IProtocol, IStreamClientEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IHalfCloseableProtocol,
+    IProtocol,
+    IStreamClientEndpoint,
+)
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
@@ -240,6 +246,14 @@ class DeadlineTests(ClientTestCase):
             self.assertTrue(cast(Recorder, client).is_connected)
 
 
+@implementer(IStreamClientEndpoint)
+class WaitingEndpoint:
+    """An endpoint that is never connected."""
+
+    def connect(self, protocolFactory: object) -> Deferred[IProtocol]:
+        return Deferred()
+
+
 class CancelTests(ClientTestCase):
     """A cancelled attempt ends at any stage."""
 
@@ -249,6 +263,26 @@ class CancelTests(ClientTestCase):
         await self.failure_of(connecting, ConnectingCancelledError)
         await self.turn()
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
+
+    async def test_a_cancelled_attempt_names_the_address(self) -> None:
+        """As Twisted promises, the error's address is the address that was to be reached."""
+        path = self.socket_path()
+        cases: tuple[tuple[str, IAddress], ...] = (
+            ("tcp://later.example:25", HostnameAddress(b"later.example", 25)),
+            ("tls://later.example:443", HostnameAddress(b"later.example", 443)),
+            ("tls://192.0.2.7:443", IPv4Address("TCP", "192.0.2.7", 443)),
+            ("tls://[2001:db8::7]:443", IPv6Address("TCP", "2001:db8::7", 443)),
+            (f"unix://{path}", UNIXAddress(path.encode())),
+            ("unix://@name", UNIXAddress(b"\0name")),
+        )
+        for url, address in cases:
+            endpoint: Any = txtransport.client(Clock(), url)
+            waiting = evolve(endpoint, plaintext=WaitingEndpoint())
+            connecting = waiting.connect(Recorders())
+            connecting.cancel()
+            error = await self.failure_of(connecting, ConnectingCancelledError)
+            self.assertEqual(error.address, address)
+            self.assertTrue(IAddress.providedBy(error.address))
 
     async def test_cancelling_during_the_look_up(self) -> None:
         """What the look-up finds after that is not connected to."""

@@ -102,8 +102,9 @@ def client(
         )
     setter = OptionSetter(() if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM))
     return ClientEndpoint(
-        plaintext, setter, reactor, where, settings.deadlines, config, sockets.bindto, trace
-    )
+        plaintext, setter, reactor, where, clients.address_of(transport_url),
+        settings.deadlines, config, sockets.bindto, trace,
+    )  # fmt: skip
 
 
 def server(

@@ -15,6 +15,7 @@ from typing import Final, cast
 
 from attrs import Factory as Default
 from attrs import define, field, frozen
+from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.endpoints import (
     TCP4ClientEndpoint,
@@ -57,7 +58,13 @@ from txtransport.endpoints.sockets import refuse_other_family, with_local_addres
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.starttls.tls_record import is_alert
 
-__all__ = ["ClientEndpoint", "HostnameEndpoint", "plaintext_endpoint", "socket_path"]
+__all__ = [
+    "ClientEndpoint",
+    "HostnameEndpoint",
+    "address_of",
+    "plaintext_endpoint",
+    "socket_path",
+]
 
 _log: Final = Logger()
 
@@ -208,6 +215,23 @@ def socket_path(path: str) -> str:
     return f"\0{path[1:]}" if path.startswith("@") else path
 
 
+def address_of(url: TransportURL) -> IAddress:
+    """The address that a client connects to, as Twisted describes addresses.
+
+    Args:
+        url: Where to connect to.
+
+    Returns:
+        For a name, the name and the port: it is not looked up.
+    """
+    if url.path:
+        return UNIXAddress(socket_path(url.path))
+    port = url.port or 0
+    if not url.is_literal:
+        return HostnameAddress(url.host.encode(), port)
+    return (IPv6Address if is_ipv6(url.host) else IPv4Address)("TCP", url.host, port)
+
+
 # --- with a deadline, and with TLS ---------------------------------------------
 
 
@@ -221,6 +245,7 @@ class ClientEndpoint:
         set_options: Is given the plain transport, to set the socket's options.
         clock: Keeps the deadline.
         where: The endpoint, as messages name it.
+        address: What is connected to, for the error of a cancelled attempt.
         deadlines: ``timeout`` is for the whole attempt, in seconds.
         config: What the TLS connections have in common, or None for plain text.
         bindto: The local address and port that `plaintext` uses, or None.
@@ -231,6 +256,7 @@ class ClientEndpoint:
     set_options: Callable[[ITransport], object] = field(repr=False)
     clock: IReactorTime = field(repr=False)
     where: str
+    address: IAddress = field(repr=False)
     deadlines: Deadlines
     config: TLSEndpointConfig | None
     bindto: tuple[str, int] | None = None
@@ -328,7 +354,7 @@ class _Connecting:
         self._connecting.cancel()
 
     def _cancelled(self, done: Deferred[IProtocol]) -> None:
-        error = ConnectingCancelledError(self.endpoint.where)
+        error = ConnectingCancelledError(self.endpoint.address)
         protocol = self._protocol
         self._fail(Failure(error))
         if protocol is None:
