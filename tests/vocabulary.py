@@ -85,6 +85,11 @@ VERSIONS: Final = Examples(
     ("", "1", "1.4", "TLSv1.2", "1.20", "٢", 1.2, 12, None, b"1.2", ["1.2"]),
 )
 
+OWNERS: Final = Examples(
+    (("www-data", "www-data", "www-data"), ("033", 33, "33"), ("0", 0, "0")),
+    ("", "a\nb", "4294967295", -1, 2**32 - 1, 1.0, True, None, b"root", ["root"]),
+)
+
 EXAMPLES: Final[dict[str, Examples]] = {
     "bindto": Examples(
         (("192.0.2.7", "192.0.2.7", ("192.0.2.7", 0)),
@@ -111,6 +116,13 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "so_linger": numbers(0, 32767),
     "so_rcvbuf": numbers(1, 2**31 - 1),
     "so_sndbuf": numbers(1, 2**31 - 1),
+    "mode": Examples(
+        (("0660", 0o660, 0o660), ("600", 0o600, 0o600), ("0000", 0, 0), ("777", 0o777, 0o777)),
+        ("", "66", "0o660", "1777", "00660", "668", "-660", " 660", "rw-rw----", "٦٦٠",
+         660, 0o1000, -1, True, 6.0, None, b"660", 10**5000),
+    ),
+    "user": OWNERS,
+    "group": OWNERS,
     "verify_peer": Examples(
         (("yes", True, Verify.YES), ("0", False, Verify.NO), ("no", Verify.NO, Verify.NO),
          ("optional", "optional", Verify.OPTIONAL), ("Optional", Verify.OPTIONAL, Verify.OPTIONAL)),

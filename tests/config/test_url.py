@@ -696,6 +696,7 @@ VALUES: Final = {
     "name=path pairs separated by commas, or a mapping": st.sampled_from(
         ("a=/b", "a.example=/b:c\\d,*.b.example=x=y")
     ),
+    "a name or a number": PRINTABLE.filter(lambda name: not name.isdigit()),
     "names separated by commas": st.lists(
         PRINTABLE.filter(lambda name: "," not in name), min_size=1
     ).map(",".join),
@@ -705,6 +706,7 @@ BY_NAME: Final = {
     "peer_fingerprint": st.sampled_from(
         ("ab" * 32, ":".join(["AB"] * 48), "0" * 128 + "," + "f" * 64)
     ),
+    "mode": st.sampled_from(("0600", "660", "000")),
     "pin": st.sampled_from((PIN, f"sha256/{PIN}", f"sha256//{PIN},{PIN}")),
     "min_version": st.sampled_from(("1.0", "1.3")),
     "max_version": st.sampled_from(("1.0", "1.3")),

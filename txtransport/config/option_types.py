@@ -34,9 +34,11 @@ __all__ = [
     "ALPN_PROTOCOLS",
     "CERTIFICATES_BY_NAME",
     "FILE",
+    "FILE_MODE",
     "FINGERPRINTS",
     "FLAG",
     "FOLDER",
+    "OWNER",
     "PINS",
     "SECONDS",
     "SIZE",
@@ -128,6 +130,30 @@ def _path(given: object) -> str:
     if len(path) > 4096:
         raise ValueError(given)
     return path
+
+
+def _file_mode(given: object) -> int:
+    """The rights of a file (chmod(1)); in Python the number itself, such as 0o660."""
+    if isinstance(given, bool) or not isinstance(given, (int, str)):
+        raise TypeError(given)
+    if isinstance(given, str):
+        if not re.fullmatch("0?[0-7]{3}", given):
+            raise ValueError(given)
+        return int(given, 8)
+    # A decimal 660, written by mistake, has bits above these.
+    if not 0 <= given <= 0o777:
+        raise ValueError(given)
+    return given
+
+
+def _owner(given: object) -> str:
+    """A user or group: its name, or its number in decimal digits."""
+    if isinstance(given, int):
+        return str(_number(given, 0, 2**32 - 2))
+    name = _text(given)
+    if name.isascii() and name.isdigit():
+        return str(_number(name, 0, 2**32 - 2))
+    return name
 
 
 def _comma_separated(given: object) -> tuple[str, ...]:
@@ -250,6 +276,8 @@ def _starttls(given: object) -> StartTLSProtocol:
 FLAG: Final = OptionType("yes or no", _flag)
 TEXT: Final = OptionType("text without control characters", _text)
 FILE: Final = OptionType("the path of a file", _path)
+FILE_MODE: Final = OptionType("octal digits, such as 0660 (in Python the number 0o660)", _file_mode)
+OWNER: Final = OptionType("a name or a number", _owner)
 FOLDER: Final = OptionType("the path of a folder", _path)
 SECONDS: Final = OptionType("seconds, more than 0 and at most 86400", _seconds)
 SIZE: Final = whole(1, 2**31 - 1)

@@ -19,9 +19,11 @@ from txtransport.config.option_types import (
     ALPN_PROTOCOLS,
     CERTIFICATES_BY_NAME,
     FILE,
+    FILE_MODE,
     FINGERPRINTS,
     FLAG,
     FOLDER,
+    OWNER,
     PINS,
     SECONDS,
     SIZE,
@@ -57,8 +59,8 @@ class Option:
             reference page.
         sides: The endpoints that have the option: ``client``, ``server``,
             ``datagram``.
-        belongs: The group of schemes that have the option: ``ip``, ``tcp``,
-            ``udp``, ``tls``, ``stream`` or ``all``.
+        belongs: The group of schemes that have the option: ``ip``, ``local``,
+            ``tcp``, ``udp``, ``tls``, ``stream`` or ``all``.
         meaning: One line for the reference page.
         is_for_strangers: Whether an untrusted URL may carry the option. Such
             an option neither names a file nor weakens a check.
@@ -111,6 +113,7 @@ class Option:
 # Which schemes belong to each group that a row's `belongs` can name.
 _BELONGS: Final[dict[str, Callable[[Scheme], bool]]] = {
     "ip": lambda scheme: not scheme.is_local,
+    "local": lambda scheme: scheme.is_local and scheme.kind is Kind.STREAM,
     "tcp": lambda scheme: not scheme.is_local and scheme.kind is Kind.STREAM,
     "udp": lambda scheme: not scheme.is_local and scheme.kind is Kind.DATAGRAM,
     "tls": lambda scheme: scheme.is_secure,
@@ -151,6 +154,12 @@ _ROWS: Final = (
            "seconds that closing waits for unsent data; 0 resets"),
     Option("so_rcvbuf", SIZE, "the system's", _ALL, "ip", "bytes of the receive buffer"),
     Option("so_sndbuf", SIZE, "the system's", _ALL, "ip", "bytes of the send buffer"),
+    Option("mode", FILE_MODE, "0600", _SERVER, "local",
+           "the rights of the socket's file, at no moment wider; who may write to it may "
+           "connect. An abstract name (@) has no file: every local user may connect"),
+    Option("user", OWNER, "the process's", _SERVER, "local", "whom the socket's file belongs to"),
+    Option("group", OWNER, "the process's", _SERVER, "local",
+           "the group of the socket's file"),
     # TLS: which peers to trust.
     Option("verify_peer", VERIFY,
            "yes for clients, no for servers", _BOTH, "tls",

@@ -78,6 +78,9 @@ class SocketOptions:
             connection.
         so_rcvbuf: Bytes of the receive buffer.
         so_sndbuf: Bytes of the send buffer.
+        mode: The rights of a local socket's file; None is 0600.
+        user: The name or number of the file's owner.
+        group: The name or number of the file's group.
     """
 
     bindto: tuple[str, int] | None = None
@@ -93,6 +96,9 @@ class SocketOptions:
     so_linger: int | None = None
     so_rcvbuf: int | None = None
     so_sndbuf: int | None = None
+    mode: int | None = None
+    user: str | None = None
+    group: str | None = None
 
 
 @frozen

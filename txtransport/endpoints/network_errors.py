@@ -104,6 +104,7 @@ _UNREACHABLE: Final = Diagnosis(
 )
 
 _EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_NOT_PERMITTED: Final = frozenset({errno.EACCES, errno.EPERM})
 _NO_ROUTE: Final = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
 )
@@ -138,11 +139,20 @@ NETWORK_ERRORS: Final = (
         frozenset({errno.EADDRINUSE}),
     ),
     _rule(
-        (CannotListenError, ConnectError),
+        (CannotListenError,),
         "not-permitted", "ours", True,
         "this machine does not permit it",
-        "Look at the rights of the socket's file or of a port below 1024, and at the firewall here",
-        frozenset({errno.EACCES, errno.EPERM}),
+        "Look at the rights of the folder of a local socket or of a port below 1024; only root "
+        "may give a socket's file to another user=",
+        _NOT_PERMITTED,
+    ),
+    _rule(
+        (ConnectError,),
+        "not-permitted", "ours", True,
+        "this machine does not permit it",
+        "Look at the rights of a local socket's file, which its server sets by mode=, user= and "
+        "group=, and otherwise at the firewall here",
+        _NOT_PERMITTED,
     ),
     _rule(
         (CannotListenError,),

@@ -25,13 +25,11 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IPushProducer,
-    IReactorUNIX,
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory, ServerFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
 from txtransport.config.settings import ServingPolicy, SocketOptions
@@ -41,8 +39,8 @@ from txtransport.connection.lifetime import TLSEndpointConfig, log_failure
 from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import Reactor, TCPTransport
-from txtransport.endpoints.client import socket_path
 from txtransport.endpoints.limits import ConnectionLimits
+from txtransport.endpoints.local import local_listener
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import resolve_addresses_to_bind
 from txtransport.endpoints.sockets import bind_socket, every_address, refuse_ipv6_alone
@@ -50,7 +48,6 @@ from txtransport.errors import InvalidTransport
 from txtransport.starttls.tls_record import begins_handshake
 
 __all__ = [
-    "LocalListener",
     "PlaintextServerFactory",
     "PortGroup",
     "ServerEndpoint",
@@ -75,11 +72,12 @@ def plaintext_endpoint(
 
     Raises:
         InvalidTransport: The port is missing.
-        InvalidOption: ``ipv6_v6only`` is on, and the address is not one of IPv6.
+        InvalidOption: ``ipv6_v6only`` is on, and the address is not one of IPv6;
+            or the rights of a local socket cannot be set.
     """
     reactor = cast(Reactor, reactor)
     if url.path:
-        return LocalListener(reactor, socket_path(url.path), sockets.backlog)
+        return local_listener(reactor, url.path, sockets)
     if url.port is None:
         raise InvalidTransport(
             f"{url.location}: the port is missing; write {url.location}:PORT, "
@@ -88,49 +86,6 @@ def plaintext_endpoint(
     if url.is_literal:
         refuse_ipv6_alone(url.host, sockets)
     return TCPListener(reactor, url, url.port, sockets, timeout)
-
-
-@implementer(IStreamServerEndpoint)
-@frozen
-class LocalListener:
-    """Listens on a local socket.
-
-    Attributes:
-        reactor: Listens.
-        path: As the system takes it; an abstract name begins with NUL.
-        backlog: How many connections may wait in the kernel to be accepted.
-    """
-
-    reactor: IReactorUNIX
-    path: str
-    backlog: int
-
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        """Listen at the path, with a lock file beside it unless the name is abstract.
-
-        Args:
-            protocolFactory: Builds a protocol for each connection.
-
-        Returns:
-            Fires with the port. Fails with Twisted's ``CannotListenError``.
-        """
-        return maybeDeferred(self._listen, protocolFactory)
-
-    def _listen(self, factory: IProtocolFactory) -> IListeningPort:
-        # The lock file tells a socket in use from one that a crash has left behind.
-        wants_lock = not self.path.startswith("\0")
-        try:
-            return self.reactor.listenUNIX(
-                self.path, cast(ServerFactory, factory), self.backlog, wantPID=wants_lock
-            )
-        except OSError as problem:
-            # The lock file could not be written.
-            raise CannotListenError(None, self.path, problem) from problem
-        except CannotListenError as error:
-            if wants_lock and isinstance(error.socketError, OSError):
-                # Twisted took the lock before it failed to bind, and does not release it.
-                FilesystemLock(f"{self.path}.lock").unlock()
-            raise
 
 
 @implementer(IStreamServerEndpoint)

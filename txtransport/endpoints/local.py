@@ -1,0 +1,206 @@
+"""Listens on local sockets, whose files have the rights of the URL from the first moment on.
+
+``bind`` makes the socket's file with all rights that the umask of the process leaves, and
+Twisted changes them afterwards: in between, everyone could connect whom the umask does not
+keep out. So the umask leaves nothing here but what the file's owner may have in the end.
+Then the file gets its owner and its group, and only then the other rights.
+
+The umask is one for the whole process. A file that another thread makes in this moment has
+fewer rights than it should have, and never more.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import grp
+import os
+import pwd
+from collections.abc import Callable, Iterator
+from typing import cast
+
+from attrs import frozen
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import (
+    IListeningPort,
+    IProtocolFactory,
+    IReactorUNIX,
+    IStreamServerEndpoint,
+)
+from twisted.internet.protocol import ServerFactory
+from twisted.python.lockfile import FilesystemLock
+from zope.interface import implementer
+
+from txtransport.config.settings import SocketOptions
+from txtransport.endpoints.client import socket_path
+from txtransport.errors import InvalidOption
+from txtransport.text import short_repr
+
+__all__ = ["FileRights", "LocalListener", "file_rights", "local_listener"]
+
+_OWNER_ALONE = 0o600
+
+
+@frozen
+class FileRights:
+    """Who may connect to a local socket: the owner and the rights of its file.
+
+    Attributes:
+        mode: The rights (chmod(2)); who may write may connect (unix(7)).
+        user: The number of the owner, or -1 for the process's.
+        group: The number of the group, or -1 for the process's.
+    """
+
+    mode: int = _OWNER_ALONE
+    user: int = -1
+    group: int = -1
+
+    @property
+    def first_mode(self) -> int:
+        """The rights until the file has its owner and its group."""
+        return self.mode & _OWNER_ALONE
+
+    def give(self, path: str) -> None:
+        """Give a file its owner and group and, after that, its other rights.
+
+        Args:
+            path: The file, which has `first_mode`.
+
+        Raises:
+            OSError: This process may not do that.
+        """
+        if (self.user, self.group) != (-1, -1):
+            os.chown(path, self.user, self.group, follow_symlinks=False)
+        if self.mode != self.first_mode:
+            os.chmod(path, self.mode)
+
+
+def file_rights(options: SocketOptions) -> FileRights:
+    """The rights that the options mean on this machine.
+
+    Args:
+        options: ``mode``, ``user`` and ``group`` of the URL.
+
+    Raises:
+        InvalidOption: This machine has no such user or group.
+    """
+    mode = _OWNER_ALONE if options.mode is None else options.mode
+    return FileRights(
+        mode,
+        _number_of("user", options.user, lambda name: pwd.getpwnam(name).pw_uid),
+        _number_of("group", options.group, lambda name: grp.getgrnam(name).gr_gid),
+    )
+
+
+def _number_of(option: str, written: str | None, look_up: Callable[[str], int]) -> int:
+    if written is None:
+        return -1
+    if written.isdigit():
+        return int(written)
+    try:
+        return look_up(written)
+    except KeyError:
+        text = f"there is no {option} {short_repr(written)} on this machine"
+        raise InvalidOption(option, text) from None
+
+
+@implementer(IStreamServerEndpoint)
+@frozen
+class LocalListener:
+    """Listens on a local socket.
+
+    Attributes:
+        reactor: Listens.
+        path: As the system takes it; an abstract name begins with NUL.
+        backlog: How many connections may wait in the kernel to be accepted.
+        rights: Those of the socket's file; an abstract name has none.
+    """
+
+    reactor: IReactorUNIX
+    path: str
+    backlog: int
+    rights: FileRights = FileRights()
+
+    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+        """Listen at the path, with a lock file beside it unless the name is abstract.
+
+        Args:
+            protocolFactory: Builds a protocol for each connection.
+
+        Returns:
+            Fires with the port. Fails with Twisted's ``CannotListenError``.
+        """
+        return maybeDeferred(self._listen, protocolFactory)
+
+    def _listen(self, factory: IProtocolFactory) -> IListeningPort:
+        # Twisted starts the factory between taking the lock and bind(), hence under our
+        # umask. It is started here before, and counts how often: the application's own
+        # code does not run there.
+        factory.doStart()
+        try:
+            port = self._bind(factory)
+        finally:
+            factory.doStop()
+        if self._has_file:
+            try:
+                self.rights.give(self.path)
+            except OSError as problem:
+                port.stopListening()
+                raise CannotListenError(None, self.path, problem) from problem
+        return port
+
+    def _bind(self, factory: IProtocolFactory) -> IListeningPort:
+        """A port whose file only the process's own user may use, if any."""
+        mode = self.rights.first_mode
+        try:
+            with _umask(0o777 & ~mode):
+                # The lock file tells a socket in use from one that a crash has left behind.
+                return self.reactor.listenUNIX(
+                    self.path, cast(ServerFactory, factory), self.backlog, mode, self._has_file
+                )
+        except OSError as problem:
+            # The lock file could not be written.
+            raise CannotListenError(None, self.path, problem) from problem
+        except CannotListenError as error:
+            if isinstance(error.socketError, OSError):
+                # Twisted took the lock and started the factory before it failed to bind,
+                # and undoes neither.
+                factory.doStop()
+                if self._has_file:
+                    FilesystemLock(f"{self.path}.lock").unlock()
+            raise
+
+    @property
+    def _has_file(self) -> bool:
+        return not self.path.startswith("\0")
+
+
+def local_listener(reactor: IReactorUNIX, path: str, options: SocketOptions) -> LocalListener:
+    """An endpoint that listens at a path.
+
+    Args:
+        reactor: Listens.
+        path: As in a URL; ``@name`` is an abstract name of Linux (unix(7)).
+        options: The options of the URL.
+
+    Raises:
+        InvalidOption: The rights cannot be set: there is no such user or group, or an
+            abstract name, which has no file, was given rights.
+    """
+    if path.startswith("@"):
+        for option in ("mode", "user", "group"):
+            if getattr(options, option) is not None:
+                raise InvalidOption(
+                    option, f"{option} does nothing for {path}: an abstract name has no file, "
+                    "and every local user may connect to it",
+                )  # fmt: skip
+    return LocalListener(reactor, socket_path(path), options.backlog, file_rights(options))
+
+
+@contextlib.contextmanager
+def _umask(mask: int) -> Iterator[None]:
+    before = os.umask(mask)
+    try:
+        yield
+    finally:
+        os.umask(before)
