@@ -233,14 +233,18 @@ class OptionTests(DatagramTestCase):
 class FailureTests(DatagramTestCase):
     """What goes wrong is told, and leaves no socket behind."""
 
-    async def test_a_missing_host_or_port_is_refused(self) -> None:
-        """Sending needs a host and a port, listening a port."""
-        for url in ("udp://*:53", "udp://127.0.0.1:0", "udp://127.0.0.1", "udp://name"):
+    def test_a_missing_port_is_refused_when_the_endpoint_is_made(self) -> None:
+        """Without a port nothing can be sent, nor listened to: the URL is at fault."""
+        for url in ("udp://localhost", "udp://*", "udp://127.0.0.1", "udp://[::1]"):
+            error = self.assertRaises(InvalidTransport, self.endpoint, url)
+            self.assertIn(f"{url}: the port is missing; write {url}:PORT, 0 to listen", str(error))
+            self.endpoint(url, port=0)
+
+    async def test_sending_needs_a_host_and_a_port(self) -> None:
+        """What is for listening only cannot be sent to."""
+        for url in ("udp://*:53", "udp://127.0.0.1:0"):
             error = await self.fails(self.endpoint(url).connect(Talker()), InvalidTransport)
             self.assertIn("a host and a port from 1 to 65535 are needed", str(error))
-        for url in ("udp://*", "udp://127.0.0.1"):
-            error = await self.fails(self.endpoint(url).listen(Talker()), InvalidTransport)
-            self.assertIn("the port is missing; 0 is any", str(error))
 
     async def test_a_port_in_use_cannot_be_listened_on(self) -> None:
         """A second listener is told so."""
@@ -310,6 +314,6 @@ class EndpointTests(LoopbackTestCase):
 
     def test_the_endpoint_provides_its_interface(self) -> None:
         """It provides what the interface promises."""
-        for url in ("udp://127.0.0.1:53", "udp://*:0", "udp://name"):
+        for url in ("udp://127.0.0.1:53", "udp://*:0", "udp://name:9"):
             endpoint = txtransport.datagram(MemoryReactorClock(), url)
             self.assertTrue(verifyObject(IDatagramEndpoint, endpoint))

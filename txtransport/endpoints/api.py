@@ -35,7 +35,7 @@ from txtransport.endpoints.client import ClientEndpoint
 from txtransport.endpoints.datagram import IDatagramEndpoint, UDPEndpoint
 from txtransport.endpoints.server import ServerEndpoint
 from txtransport.endpoints.sockets import OptionSetter, socket_settings
-from txtransport.errors import InvalidOption, TransportUnavailable
+from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
 from txtransport.tls.creator import ConnectionCreator, connection_creator, openssl_version
 
 __all__ = ["client", "datagram", "server"]
@@ -168,12 +168,17 @@ def datagram(
         with `TransportTimeout`.
 
     Raises:
-        InvalidTransport: The URL is not one of a datagram transport.
+        InvalidTransport: The URL is not one of a datagram transport, or has no port.
         InvalidOption: An option cannot be used.
         TransportUnavailable: This installation does not have the transport.
     """
     transport_url, _, settings = _resolve(url, port, options, "datagram", Kind.DATAGRAM)
-    return UDPEndpoint(cast(Reactor, reactor), transport_url, settings)
+    if transport_url.port is None:
+        where = transport_url.location
+        raise InvalidTransport(
+            f"{where}: the port is missing; write {where}:PORT, 0 to listen at any, or give port="
+        )
+    return UDPEndpoint(cast(Reactor, reactor), transport_url, transport_url.port, settings)
 
 
 def _resolve(

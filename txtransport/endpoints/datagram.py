@@ -87,12 +87,14 @@ class UDPEndpoint:
 
     Attributes:
         reactor: Looks names up, and reads the socket.
-        url: The address; the host ``*`` and port 0 are for listening only.
+        url: The address; the host ``*`` is for listening only.
+        port: The port of the URL; 0, which is any, is for listening only.
         settings: The options of the URL.
     """
 
     reactor: Reactor
     url: TransportURL
+    port: int
     settings: Settings
 
     def connect(self, protocol: DatagramProtocol) -> Deferred[IUDPTransport]:
@@ -111,7 +113,7 @@ class UDPEndpoint:
             the URL names no single host and port.
         """
         where, host = self.url.location, self.url.host
-        if host == "*" or not self.url.port:
+        if host == "*" or not self.port:
             error = InvalidTransport(f"{where}: a host and a port from 1 to 65535 are needed")
             return fail(error)
         if self.url.is_literal:
@@ -128,22 +130,18 @@ class UDPEndpoint:
 
         Returns:
             Fires with the port; for a name, at its first address. Fails with
-            `InvalidTransport` if the URL has no port, with `InvalidOption` for
-            ``bindto``, which is for `connect`, and for ``ipv6_v6only`` without
-            IPv6; otherwise as `connect` does.
+            `InvalidOption` for ``bindto``, which is for `connect`, and for
+            ``ipv6_v6only`` without IPv6; otherwise as `connect` does.
         """
-        port, host = self.url.port, self.url.host
-        if port is None:
-            error = InvalidTransport(f"{self.url.location}: the port is missing; 0 is any")
-            return fail(error)
+        host = self.url.host
         if self._bindto is not None:
             text = "bindto is where to send from; to listen there, put it into the URL"
             return fail(InvalidOption("bindto", text))
         if host == "*" or self.url.is_literal:
-            listening = maybeDeferred(self._listen, [host], port, protocol)
+            listening = maybeDeferred(self._listen, [host], protocol)
         else:
             found = self._resolve(resolve_addresses_to_bind)
-            listening = found.addCallback(self._listen, port, protocol)
+            listening = found.addCallback(self._listen, protocol)
         return listening.addErrback(located_failure, self.url.location)
 
     @property
@@ -152,28 +150,27 @@ class UDPEndpoint:
 
     def _resolve(self, resolve: Callable[..., Deferred[list[IPAddress]]]) -> Deferred[list[str]]:
         found = resolve(
-            self.reactor, self.url.host, self.url.port or 0, "UDP",
+            self.reactor, self.url.host, self.port, "UDP",
             seconds=self.settings.deadlines.timeout, where=self.url.location,
         )  # fmt: skip
         return found.addCallback(_host_names)
 
     def _connect(self, hosts: list[str], protocol: DatagramProtocol) -> IUDPTransport:
         host, local = self._choose_addresses(hosts)
-        number = self.url.port or 0
         with self._bind(*local) as bound:
             try:
-                bound.connect(socket_address(host, number, socket.SOCK_DGRAM))
+                bound.connect(socket_address(host, self.port, socket.SOCK_DGRAM))
             except OSError as problem:
                 raise getConnectError(problem) from problem
             _drain(bound)
             port = self._adopt(bound)
         # The kernel's socket is connected already; this tells Twisted so.
-        port.connect(host, number)
+        port.connect(host, self.port)
         return cast(IUDPTransport, _start(port, protocol))
 
-    def _listen(self, hosts: list[str], number: int, protocol: DatagramProtocol) -> IListeningPort:
+    def _listen(self, hosts: list[str], protocol: DatagramProtocol) -> IListeningPort:
         refuse_ipv6_alone(hosts[0], self.settings.sockets)
-        with self._bind(hosts[0], number) as bound:
+        with self._bind(hosts[0], self.port) as bound:
             port = self._adopt(bound)
         return cast(IListeningPort, _start(port, protocol))
 
