@@ -72,6 +72,7 @@ CAUSES: Final = (
     "expired",
     "not-yet-valid",
     "wrong-purpose",
+    "malformed",
     "revoked",
     "fingerprint",
     "no-common-version",

@@ -15,14 +15,36 @@ from txtransport.errors import CAUSES, FAULTS
 
 ISSUER_URL = "http://ca.example/issuer.crt"
 
+DIAGNOSES = (
+    *(rule.diagnosis for rule in CAUSE_RULES),
+    *(rule.diagnosis for rule in X509_RULES),
+)
+
+LAST = 103
+"""The highest number of OpenSSL 4.0 (x509_vfy.h)."""
+
+IMPOSSIBLE = {
+    **dict.fromkeys((29, 30, 31, 55), "used only while an issuer is looked for"),
+    **dict.fromkeys((37, 38, 39, 72), "below a proxy certificate, which 40 refuses first"),
+    **dict.fromkeys((42, 43), "of certificate policies, which are not demanded"),
+    **dict.fromkeys(range(56, 62), "of Suite B, which is not demanded"),
+    **dict.fromkeys((62, 63, 64), "of names, which are compared here and not by OpenSSL"),
+    65: "of DANE, which is not used",
+    71: "of certificate transparency, which is not demanded",
+    **dict.fromkeys((73, 74, 75, *range(96, 101)), "of OCSP, which is not demanded"),
+    **dict.fromkeys((50, 69), "a fault of the program that calls OpenSSL"),
+    95: "of raw public keys, which are not used",
+}
+"""OpenSSL's numbers that no peer and no option can bring about, and why."""
+
 
 class TableTests(SynchronousTestCase):
     """The rules fit the errors that are made from them."""
 
     def test_causes_are_known(self) -> None:
         """A program can tell refusals apart by the documented causes alone."""
-        for rule in (*CAUSE_RULES, *X509_RULES):
-            self.assertIn(rule.diagnosis.cause, CAUSES)
+        for diagnosis in DIAGNOSES:
+            self.assertIn(diagnosis.cause, CAUSES)
 
     def test_every_cause_is_its_own(self) -> None:
         """The general diagnosis of a cause has that cause."""
@@ -31,18 +53,32 @@ class TableTests(SynchronousTestCase):
 
     def test_every_rule_has_a_remedy(self) -> None:
         """A user who reads what is wrong also reads what to do, in a whole sentence."""
-        for rule in (*CAUSE_RULES, *X509_RULES):
-            self.assertRegex(rule.diagnosis.remedy, r"\A[A-Z].{10,}[^.!]\Z")
+        for diagnosis in DIAGNOSES:
+            self.assertRegex(diagnosis.remedy, r"\A[A-Z].{10,}[^.!]\Z")
 
     def test_every_summary_goes_on_with_the_certificate(self) -> None:
         """The summary ends the sentence "the certificate was refused: …"."""
-        for rule in (*CAUSE_RULES, *X509_RULES):
-            self.assertRegex(rule.diagnosis.summary, r"\A[a-z].{9,}[^.!]\Z")
+        for diagnosis in DIAGNOSES:
+            self.assertRegex(diagnosis.summary, r"\A[a-z].{9,}[^.!]\Z")
 
     def test_every_fault_is_a_documented_word(self) -> None:
         """A program can tell from documented words whose fault a refusal is."""
-        faults = {rule.diagnosis.fault for rule in (*CAUSE_RULES, *X509_RULES)}
+        faults = {diagnosis.fault for diagnosis in DIAGNOSES}
         self.assertEqual(faults - set(FAULTS), set())
+
+    def test_every_number_of_openssl_has_words(self) -> None:
+        """Whatever OpenSSL refuses a certificate for, a user reads why and what to do."""
+        numbers = {rule.match for rule in X509_RULES}
+        self.assertEqual({*range(1, LAST + 1)} - numbers, set(IMPOSSIBLE))
+        self.assertEqual(numbers & set(IMPOSSIBLE), set())
+
+    def test_no_two_numbers_read_the_same_by_accident(self) -> None:
+        """Numbers that say the same are those that mean the same."""
+        words: dict[str, list[int]] = {}
+        for rule in X509_RULES:
+            words.setdefault(rule.diagnosis.summary, []).append(rule.match)
+        same = [numbers for numbers in words.values() if len(numbers) > 1]
+        self.assertEqual(same, [[5, 8, 101], [24, 79]])
 
     def test_every_number_stands_once(self) -> None:
         """No rule hides another of the same number."""

@@ -15,6 +15,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
 from tests.docs.pages import PAGES
+from txtransport.errors import CAUSES
 
 NAMES: Final = {
     "txtransport.starttls.protocols": {
@@ -121,6 +122,13 @@ class APITests(SynchronousTestCase):
                 name = text.partition("(")[0]
                 called = signature(find(module, name), "." in name)
                 self.assertEqual(text, f"{name}{called or ''}", module)
+
+    def test_every_cause_of_a_failed_handshake_is_there(self) -> None:
+        """A program can be written for all causes from the page alone."""
+        page = PAGES["api.md"].read_text(encoding="utf-8")
+        (row,) = (line for line in page.split("\n") if line.startswith("| `CAUSES` |"))
+        causes = row.partition(" may be: ")[2].partition(" (")[0]
+        self.assertEqual(re.findall(r"`([a-z0-9-]+)`", causes), [*CAUSES])
 
     def test_no_name_is_there_twice(self) -> None:
         """Each has one row."""

@@ -254,7 +254,8 @@ class NameTests(SynchronousTestCase):
         for name in ("good.example", "127.0.0.1"):
             problem = name_problem(unreadable(), name)
             assert problem is not None
-            self.assertIn("its names cannot be read", problem.summary)
+            self.assertEqual(problem.cause, "malformed")
+            self.assertIn("an extension that cannot be read", problem.summary)
 
     def test_an_impossible_expected_name_matches_nothing(self) -> None:
         """No certificate is for an expected name that is not a proper name."""

@@ -12,7 +12,8 @@ from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
-from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
+from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID, NameOID, ObjectIdentifier
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
@@ -164,12 +165,49 @@ def revoked() -> Issued:
     return root().issue(NAME)
 
 
+@functools.cache
+def unlisted() -> Authority:
+    """An authority whose key may sign certificates, but no revocation lists."""
+    return between(constraint(), usage("key_cert_sign"))
+
+
+def odd_list() -> bytes:
+    """The root's revocation list, with a critical extension that no one knows."""
+    return (
+        x509.CertificateRevocationListBuilder()
+        .issuer_name(root().certificate.subject)
+        .last_update(NOW - A_DAY)
+        .next_update(NOW + A_DAY)
+        .add_extension(*UNKNOWN)
+        .sign(root().key, hashes.SHA256())
+        .public_bytes(Encoding.PEM)
+    )
+
+
+def beside(name: x509.GeneralName) -> bytes:
+    """A certificate with a name besides its own, of a kind that its authority constrains."""
+    limits = x509.NameConstraints(None, [name])
+    above = between(constraint(), FOR_CERTIFICATES, (limits, True))
+    names = [x509.DNSName(NAME), name]
+    return above.issue(common_name=NAME, alternative_names=names).pem
+
+
+def beyond_measure() -> bytes:
+    """A certificate of whose names and constraints there are more than a million pairs."""
+    many = [x509.DNSName(f"n{number}.example") for number in range(1100)]
+    above = between(constraint(), FOR_CERTIFICATES, (x509.NameConstraints(None, many), True))
+    names = [x509.DNSName(NAME), *(x509.DNSName(f"m{number}") for number in range(1000))]
+    return above.issue(common_name=NAME, alternative_names=names).pem
+
+
 def lists() -> dict[str, str]:
     """Files with a revocation list each, by whose list it is."""
     made = {
         "its own": root().revocation_list(revoked().certificate),
         "another's": untrusted().revocation_list(),
         "an old one": root().revocation_list(now=NOW - 9 * A_DAY, days=1),
+        "one unsigned": unlisted().revocation_list(),
+        "an odd one": odd_list(),
     }
     return {name: certificates.written(f"shapes-{name}.pem", pem) for name, pem in made.items()}
 
@@ -208,6 +246,13 @@ class Shape:
 
 
 WEAK: Final[Mapping[str, object]] = {"security_level": 0}
+MALFORMED: Final[Extension] = (
+    x509.UnrecognizedExtension(ExtensionOID.AUTHORITY_INFORMATION_ACCESS, b"\x30\x03\x02"), False
+)  # fmt: skip
+MALFORMED_NAMES: Final[Extension] = (
+    x509.UnrecognizedExtension(ExtensionOID.SUBJECT_ALTERNATIVE_NAME, b"\x30\x03\x82\x01\xff"),
+    False,
+)  # fmt: skip
 AN_ADDRESS: Final = x509.IPAddress(ipaddress.ip_address("192.0.2.7"))
 DIRECTORY: Final = x509.DirectoryName(x509.Name.from_rfc4514_string(f"CN={NAME}"))
 UNKNOWN: Final[Extension] = (
@@ -281,11 +326,27 @@ SHAPES: Final = (
           client_options=lambda: {"peer_name": "a.wild.example"}),
     # For what.
     Shape("for clients", lambda: root().issue(NAME, purpose="client").pem,
-          "wrong-purpose", "extended key usage", OF_SERVERS),
+          "wrong-purpose", "for this purpose (key usage or extended key usage)", OF_SERVERS),
     Shape("with a key for other uses", lambda: leaf(FOR_CERTIFICATES),
-          "wrong-purpose", "not made for this purpose", "digitalSignature"),
+          "wrong-purpose", "for this purpose (key usage or extended key usage)",
+          "digitalSignature"),
     Shape("with an extension that no one knows", lambda: leaf(FOR_HANDSHAKES, UNKNOWN),
           "other", "critical extension", "without that extension"),
+    # What cannot be read.
+    Shape("with a malformed extension that is not about names",
+          lambda: leaf(FOR_HANDSHAKES, MALFORMED),
+          "malformed", "it has an extension that cannot be read", "must get a new one"),
+    Shape("with malformed names", lambda: built(
+              NAME, FOR_SERVERS, FOR_HANDSHAKES, MALFORMED_NAMES).pem,
+          "malformed", "it has an extension that cannot be read", "must get a new one"),
+    Shape("with a name of a kind that OpenSSL compares with no constraint",
+          lambda: beside(x509.RegisteredID(ObjectIdentifier("1.2.3"))),
+          "other", "a kind of names that OpenSSL cannot compare", "nameConstraints"),
+    Shape("with a malformed name where names are constrained",
+          lambda: beside(x509.RFC822Name("nobody")),
+          "malformed", "one of its names is malformed", "nameConstraints"),
+    Shape("with more names and constraints than OpenSSL compares", beyond_measure,
+          "other", "without a reason", "a great many"),
     # By whom.
     Shape("of a leaf", below_a_leaf,
           "unknown-issuer", "is no authority", "basicConstraints"),
@@ -322,6 +383,13 @@ SHAPES: Final = (
     Shape("with an old revocation list", lambda: root().issue(NAME).pem,
           "other", "revocation list of its issuer has expired", "crl", "ours",
           client_options=lambda: {"crl": lists()["an old one"]}),
+    Shape("with a list that its authority may not sign", lambda: unlisted().issue(NAME).pem,
+          "other", "not allowed to sign (key usage)", "cRLSign",
+          client_options=lambda: {"crl": lists()["one unsigned"]}),
+    Shape("with a list of which OpenSSL does not know an extension",
+          lambda: root().issue(NAME).pem,
+          "other", "list of its issuer has a critical extension", "complete list", "ours",
+          client_options=lambda: {"crl": lists()["an odd one"]}),
     Shape("with another fingerprint", lambda: root().issue(NAME).pem,
           "fingerprint", "its SHA-256 fingerprint is", "renew the digest", "someone-between",
           client_options=lambda: {"peer_fingerprint": "0" * 64}),

@@ -301,7 +301,7 @@ class ExcludedNameTests(VerificationTestCase):
             above = built("between", constraint(), FOR_CERTIFICATES, (limits, True), key=twin.key)
             made = evolve(twin.issue(NAME, "127.0.0.1"), chain=(above.certificate,))
             serving = server(local_cert=certificates.written("unread.pem", made.pem))
-            refusing = self.refused("wrong-name", meet(client(), serving))
+            refusing = self.refused("malformed", meet(client(), serving))
             self.assertIn("a constraint that cannot be read", str(refusing.explained()))
 
     def test_a_client_s_name_is_held_against_them_too(self) -> None:

@@ -66,9 +66,17 @@ CAUSE_RULES: Final = (
         "wrong-purpose",
         Diagnosis(
             "wrong-purpose",
-            "it is not made for this purpose (extended key usage)",
+            "it is not made for this purpose (key usage or extended key usage)",
             "It needs the extended key usage for servers (serverAuth), or on a "
             "client for clients (clientAuth), and a key usage for handshakes (digitalSignature)",
+        ),
+    ),
+    Rule(
+        "malformed",
+        Diagnosis(
+            "malformed",
+            "it is not made as certificates must be (RFC 5280)",
+            "The peer must get a new one; openssl x509 -in FILE -noout -text shows what is in it",
         ),
     ),
     Rule(
@@ -103,12 +111,70 @@ _NO_AUTHORITY: Final = Diagnosis(
 _CONSTRAINED: Final = (
     "The peer must get one from an authority that may vouch for its names (nameConstraints)"
 )
+_FETCH: Final = "Fetch the list of its issuer anew for the file of crl"
+_LIST_UNVERIFIED: Final = Diagnosis(
+    "other",
+    "the signature of its issuer's revocation list cannot be verified",
+    _FETCH,
+    fault="ours",
+)
+_FORGED: Final = Diagnosis(
+    "unknown-issuer",
+    "its signature is not its issuer's",
+    "Two authorities have the same name: the peer's is another than the one in cafile, "
+    "or someone pretends to be it",
+)
+_NOT_STRICT: Final = "The peer must get one that keeps RFC 5280; x509_strict=no lets it pass"
+
+
+def _malformed(summary: str, remedy: str = "") -> Diagnosis:
+    general = OF_CAUSE["malformed"]
+    return evolve(general, summary=summary, remedy=remedy or general.remedy)
+
+
+def _list(summary: str, remedy: str = _FETCH) -> Diagnosis:
+    """What is wrong with the file of ``crl``, and not with the certificate."""
+    return Diagnosis("other", summary, remedy, fault="ours")
+
+
+# What OpenSSL refuses with X509_V_FLAG_X509_STRICT alone.
+_AGAINST_THE_RULES: Final = {
+    80: "it limits the authorities below itself (pathlen) and is no authority",
+    81: "it limits the authorities below itself (pathlen) and its key may not sign certificates",
+    82: "its key may sign certificates (key usage) and it is no authority",
+    83: "its issuer has no name",
+    84: "its subject has no name",
+    85: "it does not say which key signed it (authority key identifier)",
+    86: "it is an authority's and does not name its own key (subject key identifier)",
+    87: "its list of names is empty (subject alternative name)",
+    88: "it has names only in an extension that is not critical (subject alternative name)",
+    89: "it is an authority's and says so in an extension that is not critical (basicConstraints)",
+    90: "it says in a critical extension which key signed it (authority key identifier)",
+    91: "it names its own key in a critical extension (subject key identifier)",
+    92: "it is an authority's and does not say what its key is for (key usage)",
+    93: "it has extensions, which its version of X.509 does not know",
+}
+
+_CONSTRAINT: Final = (
+    "The peer must get one from an authority without that constraint (nameConstraints)"
+)
+_STRONGER_SIGNATURE: Final = "The peer must renew it with a signature of RSA or ECDSA with SHA-256"
 _STRONGER: Final = "The peer must renew it with {what}; security_level={level} lets it pass"
 _LONG_KEY: Final = "a key of at least 2048 bits (RSA) or 256 (EC)"
 
 # X509_verify_cert_error_string(3) is not public in pyOpenSSL; these are the
-# numbers of x509_vfy.h that a peer's certificate can bring about.
-X509_RULES: Final = (
+# numbers of x509_vfy.h that a peer's certificate or one of our options can bring
+# about. tests/diagnosis/test_x509_errors.py has the others, with the reasons.
+X509_RULES: Final[tuple[Rule[int], ...]] = (
+    Rule(
+        1,
+        Diagnosis(
+            "other",
+            "it was refused by OpenSSL without a reason",
+            "Look whether it, or an authority above it, has a malformed extension, or a great "
+            "many names and name constraints, which OpenSSL does not compare",
+        ),
+    ),
     Rule(2, evolve(_UNKNOWN_ISSUER, summary="the certificate of its issuer is missing")),
     Rule(
         3,
@@ -119,23 +185,46 @@ X509_RULES: Final = (
             fault="ours",
         ),
     ),
+    Rule(4, evolve(_FORGED, summary="its signature cannot be decrypted with its issuer's key")),
+    Rule(5, _LIST_UNVERIFIED),
     Rule(
-        7,
-        Diagnosis(
-            "unknown-issuer",
-            "its signature is not its issuer's",
-            "Two authorities have the same name: the peer's is another than the one in cafile, "
-            "or someone pretends to be it",
+        6,
+        _malformed(
+            "the public key of its issuer cannot be read",
+            "The peer must get one from an authority whose key OpenSSL knows (RSA, EC or EdDSA)",
         ),
     ),
+    Rule(7, _FORGED),
+    Rule(8, _LIST_UNVERIFIED),
     Rule(9, OF_CAUSE["not-yet-valid"]),
     Rule(10, OF_CAUSE["expired"]),
+    Rule(
+        11,
+        _list(
+            "the revocation list of its issuer is not valid yet",
+            "Check this machine's clock, and fetch the present list for the file of crl",
+        ),
+    ),
     Rule(
         12,
         Diagnosis(
             "other",
             "the revocation list of its issuer has expired",
             "Fetch the present list of its issuer for the file of crl",
+            fault="ours",
+        ),
+    ),
+    Rule(13, _malformed("its first date is malformed (notBefore)")),
+    Rule(14, _malformed("its last date is malformed (notAfter)")),
+    Rule(15, _list("a date in the revocation list of its issuer is malformed (lastUpdate)")),
+    Rule(16, _list("a date in the revocation list of its issuer is malformed (nextUpdate)")),
+    Rule(
+        17,
+        Diagnosis(
+            "other",
+            "there was not enough memory to verify it",
+            "Look at the memory of this machine, and at the limits of this process",
+            permanent=False,
             fault="ours",
         ),
     ),
@@ -168,15 +257,83 @@ X509_RULES: Final = (
     ),
     Rule(26, OF_CAUSE["wrong-purpose"]),
     Rule(
+        27,
+        Diagnosis(
+            "other",
+            "the trust store here does not trust it for this purpose",
+            "Look at the trusted uses of the authority in cafile or capath (openssl x509 -text)",
+            fault="ours",
+        ),
+    ),
+    Rule(
+        28,
+        Diagnosis(
+            "other",
+            "the trust store here rejects it for this purpose",
+            "Look at the rejected uses of the authority in cafile or capath (openssl x509 -text)",
+            fault="ours",
+        ),
+    ),
+    Rule(
         32,
         evolve(_NO_AUTHORITY, cause="wrong-purpose", summary="its key may not sign certificates"),
     ),
+    Rule(33, _list("the authority that signed the revocation list is not known here")),
     Rule(
         34,
         Diagnosis(
             "other",
             "it has a critical extension that OpenSSL does not know",
             "The peer must get one without that extension, or in which it is not critical",
+        ),
+    ),
+    Rule(
+        35,
+        Diagnosis(
+            "other",
+            "its issuer signed a revocation list and is not allowed to sign (key usage)",
+            "The certificate of its issuer needs the key usage cRLSign; without crl no list is "
+            "looked at",
+        ),
+    ),
+    Rule(
+        36,
+        _list(
+            "the revocation list of its issuer has a critical extension that OpenSSL does not know",
+            "Fetch the complete list of its issuer for the file of crl, not one of changes or of "
+            "a part",
+        ),
+    ),
+    Rule(
+        40,
+        Diagnosis(
+            "other",
+            "it is a proxy certificate (RFC 3820), and none is accepted",
+            "The peer must show the certificate that an authority issued to it",
+        ),
+    ),
+    Rule(41, _malformed("one of its extensions is malformed or contradicts another")),
+    Rule(
+        44,
+        _list(
+            "the revocation list of its issuer is not for certificates of its kind",
+            "Fetch the complete list of its issuer for the file of crl",
+        ),
+    ),
+    Rule(
+        45,
+        Diagnosis(
+            "other",
+            "one of its extensions demands what OpenSSL does not support",
+            "The peer must get one without that extension",
+        ),
+    ),
+    Rule(
+        46,
+        Diagnosis(
+            "other",
+            "it is for addresses or AS numbers that an authority above it does not have (RFC 3779)",
+            "The peer must get one within what its authority has, or without that extension",
         ),
     ),
     Rule(
@@ -195,6 +352,32 @@ X509_RULES: Final = (
             _CONSTRAINED,
         ),
     ),
+    Rule(
+        49,
+        _malformed(
+            "an authority above it has a name constraint with a minimum or a maximum, which RFC "
+            "5280 forbids",
+            _CONSTRAINT,
+        ),
+    ),
+    Rule(
+        51,
+        Diagnosis(
+            "other",
+            "an authority above it constrains a kind of names that OpenSSL cannot compare",
+            _CONSTRAINT,
+        ),
+    ),
+    Rule(52, _malformed("an authority above it has a malformed name constraint", _CONSTRAINT)),
+    Rule(
+        53,
+        _malformed(
+            "one of its names is malformed, where an authority above it constrains names",
+            "The peer must get one without that name, or from an authority without constraints "
+            "for its kind (nameConstraints)",
+        ),
+    ),
+    Rule(54, _list("the authority that signed the revocation list cannot be verified")),
     Rule(
         66,
         Diagnosis(
@@ -219,7 +402,47 @@ X509_RULES: Final = (
             _STRONGER.format(what="a signature of SHA-256", level=0),
         ),
     ),
+    Rule(
+        70,
+        Diagnosis(
+            "other",
+            "its issuer could not be looked up in the trust store",
+            "See that cafile or capath can be read",
+            permanent=False,
+            fault="ours",
+        ),
+    ),
+    Rule(
+        76,
+        Diagnosis(
+            "other",
+            "its signature has an algorithm that OpenSSL does not know",
+            _STRONGER_SIGNATURE,
+        ),
+    ),
+    Rule(77, evolve(_FORGED, summary="its signature is not of the kind of its issuer's key")),
+    Rule(78, _malformed("its two notes of the signature's algorithm differ", _NOT_STRICT)),
     Rule(79, _NO_AUTHORITY),
+    *(
+        Rule(number, _malformed(summary, _NOT_STRICT))
+        for number, summary in _AGAINST_THE_RULES.items()
+    ),
+    Rule(
+        94,
+        _malformed(
+            "its key does not name a curve (explicit parameters)",
+            "The peer must get one for a key on a curve with a name, such as P-256 (RFC 5480)",
+        ),
+    ),
+    Rule(101, _LIST_UNVERIFIED),
+    Rule(102, _malformed("its authority key identifier is empty", _NOT_STRICT)),
+    Rule(
+        103,
+        _malformed(
+            "its authority key identifier names an issuer without serial number, or the reverse",
+            _NOT_STRICT,
+        ),
+    ),
 )
 """By OpenSSL's number (``X509_V_ERR_…``, x509_vfy.h); "it" is the certificate."""
 

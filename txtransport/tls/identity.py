@@ -88,24 +88,35 @@ def name_problem(certificate: x509.Certificate, name: str) -> Diagnosis | None:
     """
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        is_for_it = (
-            find_address(name) in names.get_values_for_type(x509.IPAddress)
-            if is_address(name)
-            else _is_among(DNS_ID(name), names)
-        )
     except x509.ExtensionNotFound:
         return _wrong_name(
             "it has no subject alternative name (SAN), and the common name does not count"
         )
     except Exception as problem:
-        # Any exception here means that the names cannot be checked, which is
-        # never a reason to accept the certificate.
-        return _wrong_name(f"its names cannot be read: {ascii_repr(str(problem), 120)}")
+        # cryptography parses either all extensions or none, and no exception of its
+        # is a reason to accept the certificate.
+        return _unreadable(
+            "it has an extension that cannot be read, so its names are not known", problem
+        )
+    try:
+        is_for_it = (
+            find_address(name) in names.get_values_for_type(x509.IPAddress)
+            if is_address(name)
+            else _is_among(DNS_ID(name), names)
+        )
+    except Exception as problem:
+        # Names that cannot be compared are not the same.
+        return _wrong_name(f"its names cannot be compared: {ascii_repr(str(problem), 120)}")
     if is_for_it:
         return None
     if is_address(name) and name in names.get_values_for_type(x509.DNSName):
         return _wrong_name(f"it has the address {name} among its DNS names, where none counts")
     return _wrong_name(f"it is for {certificate_names(certificate)}, not for {name}")
+
+
+def _unreadable(summary: str, problem: Exception) -> Diagnosis:
+    told = f"{summary}: {ascii_repr(str(problem), 120)}"
+    return evolve(OF_CAUSE["malformed"], summary=told)
 
 
 def _wrong_name(summary: str) -> Diagnosis:
@@ -167,11 +178,11 @@ def excluded_name_problem(authorities: Iterable[x509.Certificate], name: str) ->
             excluded = _excluded_names(authority)
             reason = next((each for each in excluded if _is_below(name, each)), None)
         except Exception as problem:
-            return _excluded(
-                f"has a constraint that cannot be read: {ascii_repr(str(problem), 120)}"
+            return _unreadable(
+                "an authority above it has a constraint that cannot be read", problem
             )
         if reason is not None:
-            return _excluded(f"must not vouch for {name} (it excludes {ascii_repr(reason, 80)})")
+            return _excluded(name, reason)
     return None
 
 
@@ -203,8 +214,9 @@ def _is_below(name: str, constraint: str) -> bool:
     return not base or name == base or name.endswith(base if base[0] == "." else f".{base}")
 
 
-def _excluded(reason: str) -> Diagnosis:
-    return evolve(diagnosis_of_x509(_EXCLUDED_VIOLATION), summary=f"an authority above it {reason}")
+def _excluded(name: str, reason: str) -> Diagnosis:
+    told = f"an authority above it must not vouch for {name} (it excludes {ascii_repr(reason, 80)})"
+    return evolve(diagnosis_of_x509(_EXCLUDED_VIOLATION), summary=told)
 
 
 # X509_V_ERR_EXCLUDED_VIOLATION (x509_vfy.h).

@@ -69,6 +69,9 @@ _PURPOSE: Final = _certificate(
     "the certificate is not made for this use, such as a client's certificate on a server",
 )
 _REVOKED: Final = _certificate("revoked", "the certificate has been revoked by its issuer")
+_MALFORMED: Final = _certificate(
+    "malformed", "the certificate, or one above it, is not made as certificates must be (RFC 5280)"
+)
 _NO_AUTHORITY: Final = Diagnosis(
     "unknown-issuer",
     "a certificate in the chain has signed another one and is not an authority's",
@@ -197,6 +200,18 @@ CERTIFICATES: Final = (
         OpenSSL=r"(?:unsuitable|unsupported) certificate purpose|\binvalid purpose\b",
         Go=r"certificate specifies an incompatible key usage",
         Java=r"extended key usage does not permit",
+    ),
+    *rows_for(
+        _MALFORMED,
+        OpenSSL=(
+            r"invalid or inconsistent certificate (?:policy )?extension",
+            r"format error in certificate.s not(?:before|after) field",
+            r"unsupported or invalid name (?:constraint )?syntax",
+        ),
+        Go=(
+            r"failed to parse certificate from (?:server|client)",
+            r"x509: malformed certificate",
+        ),
     ),
     *rows_for(
         _REVOKED,
