@@ -6,6 +6,7 @@ import base64
 import functools
 import os
 import traceback
+import warnings
 from typing import Any, Final
 
 from cryptography import x509
@@ -331,10 +332,12 @@ class BrokenFileTests(PemTestCase):
         """A file with one changed byte is accepted or refused, and raises nothing else."""
         content = bytearray(site().pem)
         content[where % len(content)] = what
-        try:
-            pem.identity(TLSPolicy(local_cert=path_of(bytes(content))))
-        except BadCertificateFile as error:
-            self.assertLess(len(str(error)), LONGEST_MESSAGE)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # cryptography's, about odd serial numbers.
+            try:
+                pem.identity(TLSPolicy(local_cert=path_of(bytes(content))))
+            except BadCertificateFile as error:
+                self.assertLess(len(str(error)), LONGEST_MESSAGE)
 
 
 def _readers() -> dict[str, Any]:
