@@ -134,6 +134,7 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "cafile": PATHS,
     "capath": PATHS,
     "verify_depth": numbers(0, 100),
+    "x509_strict": FLAGS,
     "peer_fingerprint": Examples(
         ((HEX, COLONS, (HEX,)), (COLONS, [HEX], (HEX,)),
          (f"{COLONS},{HEX * 2}", (COLONS, HEX * 2), (HEX, HEX * 2)),

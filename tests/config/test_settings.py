@@ -261,7 +261,8 @@ class ContradictionTests(OptionsTestCase):
 
     def test_options_of_an_unverified_chain_are_refused(self) -> None:
         """With verify_peer=no the options about the chain do nothing, and are refused."""
-        for option in ("cafile=a", "capath=a", "crl=a", "verify_depth=3", "allow_self_signed=yes"):
+        for option in ("cafile=a", "capath=a", "crl=a", "verify_depth=3", "allow_self_signed=yes",
+                       "x509_strict=yes"):  # fmt: skip
             name = option.partition("=")[0]
             self.refused(
                 name, "does nothing with verify_peer=no", f"tls://h?verify_peer=no&{option}"

@@ -11,6 +11,7 @@ from txtransport.diagnosis.x509_errors import (
     diagnosis_at_depth,
     diagnosis_of_x509,
 )
+from txtransport.diagnosis.x509_strict import STRICT_RULES
 from txtransport.errors import CAUSES, FAULTS
 
 ISSUER_URL = "http://ca.example/issuer.crt"
@@ -18,6 +19,7 @@ ISSUER_URL = "http://ca.example/issuer.crt"
 DIAGNOSES = (
     *(rule.diagnosis for rule in CAUSE_RULES),
     *(rule.diagnosis for rule in X509_RULES),
+    *(rule.diagnosis for rule in STRICT_RULES),
 )
 
 LAST = 103
@@ -68,22 +70,25 @@ class TableTests(SynchronousTestCase):
 
     def test_every_number_of_openssl_has_words(self) -> None:
         """Whatever OpenSSL refuses a certificate for, a user reads why and what to do."""
-        numbers = {rule.match for rule in X509_RULES}
+        numbers = {rule.match for rule in (*X509_RULES, *STRICT_RULES)}
         self.assertEqual({*range(1, LAST + 1)} - numbers, set(IMPOSSIBLE))
         self.assertEqual(numbers & set(IMPOSSIBLE), set())
 
     def test_no_two_numbers_read_the_same_by_accident(self) -> None:
         """Numbers that say the same are those that mean the same."""
         words: dict[str, list[int]] = {}
-        for rule in X509_RULES:
+        for rule in (*X509_RULES, *STRICT_RULES):
             words.setdefault(rule.diagnosis.summary, []).append(rule.match)
         same = [numbers for numbers in words.values() if len(numbers) > 1]
         self.assertEqual(same, [[5, 8, 101], [24, 79]])
 
     def test_every_number_stands_once(self) -> None:
         """No rule hides another of the same number."""
-        numbers = [rule.match for rule in X509_RULES]
-        self.assertEqual(sorted(set(numbers)), numbers)
+        for rules in (X509_RULES, STRICT_RULES):
+            numbers = [rule.match for rule in rules]
+            self.assertEqual(sorted(set(numbers)), numbers)
+        shared = {rule.match for rule in X509_RULES} & {rule.match for rule in STRICT_RULES}
+        self.assertEqual(shared, set())
 
 
 class LookUpTests(SynchronousTestCase):
@@ -94,6 +99,13 @@ class LookUpTests(SynchronousTestCase):
         found = diagnosis_of_x509(9999)
         self.assertEqual((found.cause, found.fault, found.remedy), ("other", "peer", ""))
         self.assertIn("9999", found.summary)
+
+    def test_a_leaf_is_not_said_to_have_signed_another(self) -> None:
+        """OpenSSL's number for a false authority means something else for a leaf."""
+        above, own = diagnosis_of_x509(79), diagnosis_of_x509(79, is_leaf=True)
+        self.assertIn("signed another certificate", above.summary)
+        self.assertIn("may sign certificates", own.summary)
+        self.assertEqual(diagnosis_of_x509(10, is_leaf=True), diagnosis_of_x509(10))
 
     def test_an_expired_authority_has_its_own_remedy(self) -> None:
         """The remedy for an expired authority is not the one for an expired leaf."""

@@ -17,6 +17,7 @@ from txtransport.testing.devcert import Authority, Issued, self_signed
 from txtransport.tls.connection import TLSConnection
 from txtransport.tls.context import build_context
 from txtransport.tls.creator import connection_creator
+from txtransport.tls.identity import spki_pin
 
 AES128: Final = "ECDHE-ECDSA-AES128-GCM-SHA256"
 AES256: Final = "ECDHE-ECDSA-AES256-GCM-SHA384"
@@ -282,6 +283,57 @@ class TrustTests(ContextTestCase):
         self.accepted(client(capath=str(folder), verify_depth=8))
         both = client(capath=str(folder), cafile=certificates.written("x.pem", _other().pem))
         self.accepted(both)
+
+    def test_an_intermediate_may_be_the_anchor(self) -> None:
+        """Whatever certificate cafile has ends the chain: a root, an intermediate, or a leaf."""
+        between = certificates.authority().intermediate()
+        made = between.issue(NAME)
+        leaf_alone = certificates.written("alone.pem", Issued(made.certificate, made.key).pem)
+        trusted = (
+            certificates.written("between.pem", between.pem),
+            certificates.written("leaf.pem", made.certificate.public_bytes(Encoding.PEM)),
+        )
+        for path in trusted:
+            for strict in (False, True):
+                trusting = client(cafile=path, x509_strict=strict)
+                for site in (leaf_alone, certificates.written("whole.pem", made.pem)):
+                    meeting = self.accepted(trusting, server(local_cert=site))
+                    self.assertIs(meeting.client.session.verified, True)
+        stranger = certificates.authority().intermediate().issue(NAME)
+        refused = server(local_cert=certificates.written("stranger.pem", stranger.pem))
+        for path in trusted:
+            self.assertEqual(meet(client(cafile=path), refused).client.explained().cause,
+                             "unknown-issuer")  # fmt: skip
+
+    def test_a_server_may_trust_an_intermediate(self) -> None:
+        """With an intermediate in cafile, a server lets in the clients below it."""
+        between = certificates.authority().intermediate()
+        asking = server(verify_peer=Verify.YES, cafile=certificates.written("b.pem", between.pem))
+        known = certificates.issued("below.pem", "x.example", by=between, purpose="client")
+        meeting = self.accepted(client(local_cert=known), asking)
+        self.assertIs(meeting.server.session.verified, True)
+        self.assertFalse(meet(client(local_cert=certificates.client()), asking).server.is_secure)
+
+    def test_with_a_pin_the_chain_goes_on_to_the_root(self) -> None:
+        """A pinned root is found, also where cafile has the intermediate below it as well."""
+        root, between = certificates.authority(), certificates.authority().intermediate()
+        site = server(local_cert=certificates.issued("pinned.pem", NAME, by=between))
+        both = certificates.written("both.pem", between.pem + root.pem)
+        self.accepted(client(cafile=both, pin=spki_pin(root.certificate)), site)
+        self.accepted(client(cafile=both, pin=spki_pin(between.certificate)), site)
+        alone = certificates.written("between.pem", between.pem)
+        error = meet(client(cafile=alone, pin=spki_pin(between.certificate)), site)
+        self.assertEqual(error.client.explained().cause, "unknown-issuer")
+
+    def test_an_intermediate_that_is_the_anchor_still_needs_its_revocation_list(self) -> None:
+        """With crl, a leaf is looked up in the list of the intermediate that cafile has."""
+        between = certificates.authority().intermediate()
+        good, bad = between.issue(NAME), between.issue(NAME)
+        listed = certificates.written("list.pem", between.revocation_list(bad.certificate))
+        trusting = client(cafile=certificates.written("between.pem", between.pem), crl=listed)
+        self.accepted(trusting, server(local_cert=certificates.written("good.pem", good.pem)))
+        refused = meet(trusting, server(local_cert=certificates.written("bad.pem", bad.pem)))
+        self.assertEqual(refused.client.explained().cause, "revoked")
 
     def test_a_server_names_the_authorities_it_trusts(self) -> None:
         """A server that asks for a certificate names the authorities that it trusts."""

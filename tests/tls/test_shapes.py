@@ -212,6 +212,11 @@ def lists() -> dict[str, str]:
     return {name: certificates.written(f"shapes-{name}.pem", pem) for name, pem in made.items()}
 
 
+def without_usage() -> Authority:
+    """An authority that does not say what its key may be used for."""
+    return between(constraint())
+
+
 Options = Callable[[], Mapping[str, object]]
 
 
@@ -245,6 +250,8 @@ class Shape:
     server_options: Mapping[str, object] = field(factory=dict)
 
 
+STRICT: Final[Mapping[str, object]] = {"x509_strict": True}
+MAY_SIGN_TOO: Final = usage("digital_signature", "key_cert_sign")
 WEAK: Final[Mapping[str, object]] = {"security_level": 0}
 MALFORMED: Final[Extension] = (
     x509.UnrecognizedExtension(ExtensionOID.AUTHORITY_INFORMATION_ACCESS, b"\x30\x03\x02"), False
@@ -373,6 +380,17 @@ SHAPES: Final = (
           lambda: leaf(FOR_HANDSHAKES, digest=hashes.SHA224()),
           "other", "digest is too weak", "SHA-256",
           client_options=lambda: {"security_level": 3}),
+    # How strictly.
+    Shape("of an authority without a key usage", lambda: without_usage().issue(NAME).pem,
+          "malformed", "an authority that has no key usage", "RFC 5280 (section 4.2.1.3)",
+          client_options=lambda: STRICT),
+    Shape("with a key that may sign, though it is no authority", lambda: leaf(MAY_SIGN_TOO),
+          "malformed", "its key may sign certificates", "x509_strict=no",
+          client_options=lambda: STRICT),
+    Shape("with a key that may sign, though it says that it is no authority",
+          lambda: leaf(MAY_SIGN_TOO, (x509.BasicConstraints(False, None), True)),
+          "malformed", "its key may sign certificates", "x509_strict=no",
+          client_options=lambda: STRICT),
     # What we know besides.
     Shape("revoked", lambda: revoked().pem,
           "revoked", "its issuer has revoked it", "must get a new one",
@@ -433,6 +451,16 @@ class ShapeTests(SynchronousTestCase):
             named(x509.DNSName(NAME), AN_ADDRESS, DIRECTORY),
         )
         for pem in good:
-            meeting = meet(client(), server(local_cert=certificates.written("shape.pem", pem)))
-            self.assertEqual(meeting.errors, [])
-            self.assertTrue(meeting.client.session.verified)
+            self.assert_accepted(pem, **STRICT)
+
+    def test_what_only_strictness_refuses_is_accepted_by_default(self) -> None:
+        """Without x509_strict, certificates that break lesser rules of RFC 5280 are accepted."""
+        for pem in (without_usage().issue(NAME).pem, leaf(MAY_SIGN_TOO)):
+            self.assert_accepted(pem)
+
+    def assert_accepted(self, pem: bytes, **options: object) -> None:
+        """A client with these options accepts the certificate, and counts it as verified."""
+        site = server(local_cert=certificates.written("shape.pem", pem))
+        meeting = meet(client(**options), site)
+        self.assertEqual(meeting.errors, [])
+        self.assertTrue(meeting.client.session.verified)

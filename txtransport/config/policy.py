@@ -68,7 +68,8 @@ class TLSPolicy:
         allow_self_signed: Accept a leaf certificate that is signed with its
             own key, and by no authority. If its signature cannot be verified
             (MD5), it needs a matching `peer_fingerprint` or `pin` as well.
-        cafile: PEM file of the authorities to trust, in place of the platform's.
+        cafile: PEM file of the authorities to trust, in place of the platform's. A
+            chain ends at the first of them; with `pin` only at a root.
         capath: OpenSSL hashed folder of the authorities to trust.
         local_cert: PEM file of our certificate and its chain, leaf first.
         local_pk: PEM file of the certificate's key, when it is not in
@@ -76,6 +77,8 @@ class TLSPolicy:
         passphrase: The passphrase of the key; never shown.
         passphrase_file: File whose first line is the passphrase.
         verify_depth: How many authorities may stand between leaf and root.
+        x509_strict: Refuse certificates that break rules of RFC 5280 which OpenSSL
+            otherwise lets pass.
         ciphers: OpenSSL list for TLS 1.2 and older; None is OpenSSL's default and,
             on servers of TLS 1.2 or newer, Mozilla's intermediate profile.
         security_level: OpenSSL's security level, 0 to 5; None is OpenSSL's
@@ -111,6 +114,7 @@ class TLSPolicy:
     passphrase: str | None = field(default=None, repr=lambda given: "***" if given else "None")
     passphrase_file: str | None = None
     verify_depth: int = 9
+    x509_strict: bool = False
     ciphers: str | None = None
     security_level: int | None = None
     min_version: str = "1.2"

@@ -317,13 +317,17 @@ _NEEDS: Final = {
 }
 """Each option that does nothing alone, and the options of which it needs one."""
 
-_ABOUT_THE_PEER: Final = ("verify_peer_name", "allow_self_signed", "cafile", "capath", "crl")
+_ABOUT_THE_PEER: Final = (
+    "verify_peer_name", "allow_self_signed", "cafile", "capath", "x509_strict", "crl"
+)  # fmt: skip
 """Checks of the peer's certificate, which a server gets only if it asks for one."""
 
 _WHO_THE_PEER_IS: Final = ("peer_fingerprint", "pin")
 """Digests by which a server knows its clients, so that none may come without a certificate."""
 
-_ABOUT_THE_CHAIN: Final = ("allow_self_signed", "cafile", "capath", "verify_depth", "crl")
+_ABOUT_THE_CHAIN: Final = (
+    "allow_self_signed", "cafile", "capath", "verify_depth", "x509_strict", "crl"
+)  # fmt: skip
 """Options about the chain of the peer's certificate, which verify_peer=no skips."""
 
 

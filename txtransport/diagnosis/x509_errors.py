@@ -13,6 +13,7 @@ from typing import Final
 from attrs import evolve
 
 from txtransport.diagnosis.rule import Rule, indexed
+from txtransport.diagnosis.x509_strict import STRICT_RULES
 from txtransport.errors import Diagnosis
 
 __all__ = ["CAUSE_RULES", "OF_CAUSE", "X509_RULES", "diagnosis_at_depth", "diagnosis_of_x509"]
@@ -124,7 +125,6 @@ _FORGED: Final = Diagnosis(
     "Two authorities have the same name: the peer's is another than the one in cafile, "
     "or someone pretends to be it",
 )
-_NOT_STRICT: Final = "The peer must get one that keeps RFC 5280; x509_strict=no lets it pass"
 
 
 def _malformed(summary: str, remedy: str = "") -> Diagnosis:
@@ -136,24 +136,6 @@ def _list(summary: str, remedy: str = _FETCH) -> Diagnosis:
     """What is wrong with the file of ``crl``, and not with the certificate."""
     return Diagnosis("other", summary, remedy, fault="ours")
 
-
-# What OpenSSL refuses with X509_V_FLAG_X509_STRICT alone.
-_AGAINST_THE_RULES: Final = {
-    80: "it limits the authorities below itself (pathlen) and is no authority",
-    81: "it limits the authorities below itself (pathlen) and its key may not sign certificates",
-    82: "its key may sign certificates (key usage) and it is no authority",
-    83: "its issuer has no name",
-    84: "its subject has no name",
-    85: "it does not say which key signed it (authority key identifier)",
-    86: "it is an authority's and does not name its own key (subject key identifier)",
-    87: "its list of names is empty (subject alternative name)",
-    88: "it has names only in an extension that is not critical (subject alternative name)",
-    89: "it is an authority's and says so in an extension that is not critical (basicConstraints)",
-    90: "it says in a critical extension which key signed it (authority key identifier)",
-    91: "it names its own key in a critical extension (subject key identifier)",
-    92: "it is an authority's and does not say what its key is for (key usage)",
-    93: "it has extensions, which its version of X.509 does not know",
-}
 
 _CONSTRAINT: Final = (
     "The peer must get one from an authority without that constraint (nameConstraints)"
@@ -421,32 +403,12 @@ X509_RULES: Final[tuple[Rule[int], ...]] = (
         ),
     ),
     Rule(77, evolve(_FORGED, summary="its signature is not of the kind of its issuer's key")),
-    Rule(78, _malformed("its two notes of the signature's algorithm differ", _NOT_STRICT)),
     Rule(79, _NO_AUTHORITY),
-    *(
-        Rule(number, _malformed(summary, _NOT_STRICT))
-        for number, summary in _AGAINST_THE_RULES.items()
-    ),
-    Rule(
-        94,
-        _malformed(
-            "its key does not name a curve (explicit parameters)",
-            "The peer must get one for a key on a curve with a name, such as P-256 (RFC 5480)",
-        ),
-    ),
     Rule(101, _LIST_UNVERIFIED),
-    Rule(102, _malformed("its authority key identifier is empty", _NOT_STRICT)),
-    Rule(
-        103,
-        _malformed(
-            "its authority key identifier names an issuer without serial number, or the reverse",
-            _NOT_STRICT,
-        ),
-    ),
 )
 """By OpenSSL's number (``X509_V_ERR_…``, x509_vfy.h); "it" is the certificate."""
 
-_OF_X509: Final = indexed(X509_RULES)
+_OF_X509: Final = indexed((*X509_RULES, *STRICT_RULES))
 
 _EXPIRED_AUTHORITY: Final = (
     "An authority must be renewed: the peer must send the new one behind its leaf or, if it is a "
@@ -462,16 +424,26 @@ _MISSING_INTERMEDIATE: Final = (
 _ISSUER_MISSING: Final = (20, 21)
 
 
-def diagnosis_of_x509(code: int) -> Diagnosis:
+# X509_V_ERR_INVALID_CA and X509_V_ERR_KU_KEY_CERT_SIGN_INVALID_FOR_NON_CA.
+_NO_AUTHORITY_NUMBER: Final = 79
+_MAY_SIGN_NUMBER: Final = 82
+
+
+def diagnosis_of_x509(code: int, *, is_leaf: bool = False) -> Diagnosis:
     """Why OpenSSL refuses a certificate.
 
     Args:
         code: OpenSSL's number for the reason, ``X509_V_ERR_…``.
+        is_leaf: Whether the certificate is the peer's own, which has signed no
+            other. With x509_strict, OpenSSL has the number of a false authority for
+            a leaf that has no basicConstraints and whose key may sign certificates.
 
     Returns:
         The diagnosis of the table; for a number that the table does not have, one
         that names the number.
     """
+    if is_leaf and code == _NO_AUTHORITY_NUMBER:
+        code = _MAY_SIGN_NUMBER
     known = _OF_X509.get(code)
     return known or Diagnosis("other", f"OpenSSL refuses it with X509 error {code}")
 

@@ -167,7 +167,22 @@ def _load_trust(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
     if policy.crl is not None:
         for revocations in pem.read_revocations("crl", policy.crl):
             store.add_crl(revocations)
-        store.set_flags(crypto.X509StoreFlags.CRL_CHECK)
+    store.set_flags(_store_flags(policy))
+
+
+def _store_flags(policy: TLSPolicy) -> int:
+    flags = 0
+    if not policy.pin:
+        # Any certificate of the file ends a chain, be it a root or not, as in Go,
+        # rustls and Python 3.13. Where a file has an intermediate and its root, the
+        # chain then ends at the intermediate; with a pin it goes on to the root,
+        # whose key may be the pinned one.
+        flags |= crypto.X509StoreFlags.PARTIAL_CHAIN
+    if policy.x509_strict:
+        flags |= crypto.X509StoreFlags.X509_STRICT
+    if policy.crl is not None:
+        flags |= crypto.X509StoreFlags.CRL_CHECK
+    return flags
 
 
 def _load_cafile(context: SSL.Context, store: crypto.X509Store, path: str, side: Side) -> None:

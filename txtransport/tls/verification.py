@@ -28,6 +28,7 @@ from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.diagnosis.x509_errors import OF_CAUSE, diagnosis_of_x509
 from txtransport.errors import Diagnosis
 from txtransport.text import ascii_repr
+from txtransport.tls.authority import authority_problem
 from txtransport.tls.connection import CertificateProblem, TLSConnection
 from txtransport.tls.identity import (
     excluded_name_problem,
@@ -67,7 +68,12 @@ def verify_callback(
         x509_certificate = certificate.to_cryptography()
         result.chain[depth] = x509_certificate
         if not ok:
-            return _tolerate_or_refuse(connection, code, depth, x509_certificate)
+            return _tolerate_or_refuse(
+                connection, _problem(code, depth, x509_certificate), x509_certificate
+            )
+        no_authority = authority_problem(x509_certificate, depth)
+        if no_authority is not None:
+            return _tolerate_or_refuse(connection, no_authority, x509_certificate)
         if depth == 0:
             _verify_leaf(connection, x509_certificate, list(result.chain.values()))
             return result.is_leaf_accepted
@@ -124,15 +130,15 @@ _SENDING_CERTIFICATE: Final = b"SSLv3/TLS write certificate"
 
 
 def _tolerate_or_refuse(
-    connection: TLSConnection, code: int, depth: int, certificate: x509.Certificate
+    connection: TLSConnection, problem: CertificateProblem, certificate: x509.Certificate
 ) -> bool:
-    """Record a certificate that OpenSSL refuses; whether the policy accepts it nevertheless."""
+    """Record the problem of a certificate; whether the policy accepts it nevertheless."""
     policy, result = connection.policy, connection.verification
-    problem = _problem(code, depth, certificate)
     if policy.verifies(connection.side) is Verify.NO:
         result.tolerated.append(problem)
         return True
-    if policy.allow_self_signed and code == _SELF_SIGNED and depth == 0:
+    is_self_signed = problem.code == _SELF_SIGNED and problem.depth == 0
+    if policy.allow_self_signed and is_self_signed:
         diagnosis = _own_signature_problem(certificate, policy)
         if diagnosis is None:
             result.tolerated.append(problem)
@@ -251,4 +257,5 @@ def _unexamined(code: int, depth: int, error: Exception) -> CertificateProblem:
 
 
 def _problem(code: int, depth: int, certificate: x509.Certificate) -> CertificateProblem:
-    return CertificateProblem(diagnosis_of_x509(code), code, depth, certificate)
+    diagnosis = diagnosis_of_x509(code, is_leaf=depth == 0)
+    return CertificateProblem(diagnosis, code, depth, certificate)
