@@ -233,6 +233,33 @@ class HandshakeTests(GuardTestCase):
             self.assertEqual(clocked.clock.seconds(), 5)
             self.assertIsInstance(await servers.recording.reason(), ConnectionClosed)
 
+    async def test_a_client_that_still_reads_is_waited_for(self) -> None:
+        """A slow reader of a large answer is not cut off while it reads."""
+        for policy in self.POLICIES:
+            recording, client, clock = await self.handshaking(policy, HandshakeListeningServer)
+            self.start_tls(client)
+            client.say(b"RETR\r\n")
+            await client.heard(b"+OK\r\n+OK\r\n")
+            reading: Any = client.transport
+            reading.pauseProducing()
+            # More than the buffers of the system hold.
+            recording.protocol.transport.write(bytes(20_000_000))
+            recording.protocol.transport.loseConnection()
+            for _ in range(4):
+                clock.advance(4.9)
+                reading.resumeProducing()
+                await client.grown(len(client.received) + 1_000_000)
+                reading.pauseProducing()
+                clock.advance(0.2)
+                await self.turn()
+                self.assertFalse(recording.lost.called)
+            for _ in range(3):
+                clock.advance(5.1)
+                await self.turn()
+            self.assertIsInstance(await recording.reason(), ConnectionClosed)
+            reading.resumeProducing()
+            await client.gone()
+
     async def test_close_during_the_handshake_sends_what_was_written(self) -> None:
         """loseConnection() sends what was written before, if anything was; else it aborts."""
 
