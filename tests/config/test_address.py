@@ -1,4 +1,4 @@
-"""Which kind of address a text or a host is: four questions, each with its own answer."""
+"""Which kind of address a text or a host is: five questions, each with its own answer."""
 
 # Some tests hold letters of other alphabets that look like ASCII.
 # ruff: noqa: RUF001
@@ -17,6 +17,7 @@ from txtransport.config.address import (
     canonical_address,
     canonical_ipv4,
     canonical_ipv6,
+    client_network,
     ends_in_number,
     find_address,
     is_address,
@@ -235,3 +236,29 @@ class CanonicalTests(SynchronousTestCase):
         self.assertEqual(without_zone("fe80::1%eth0"), "fe80::1")
         for host in (*IPV4, *IPV6, *NAMES, ""):
             self.assertEqual(without_zone(host), host)
+
+
+class ClientNetworkTests(SynchronousTestCase):
+    """What of a client's address counts."""
+
+    def test_ipv4_counts_whole_and_ipv6_by_its_first_64_bits(self) -> None:
+        """An IPv4-mapped address is an IPv4 address, however it is written."""
+        for host, network in {
+            "192.0.2.7": "192.0.2.7",
+            "::ffff:192.0.2.7": "192.0.2.7",
+            "::FFFF:C000:207": "192.0.2.7",
+            "2001:db8:1:2:3:4:5:6": "2001:db8:1:2::/64",
+            "fe80::1%eth0": "fe80::/64",
+            "::1": "::/64",
+            "": "",
+        }.items():
+            self.assertEqual(client_network(host), network)
+
+    @given(st.ip_addresses(v=6), st.integers(0, 2**64 - 1))
+    def test_no_address_of_a_network_is_another_client(
+        self, address: ipaddress.IPv6Address, other: int
+    ) -> None:
+        """Whatever the last 64 bits are, it is the same client; IPv4-mapped ones excepted."""
+        sibling = ipaddress.IPv6Address(int(address) >> 64 << 64 | other)
+        if address.ipv4_mapped is None and sibling.ipv4_mapped is None:
+            self.assertEqual(client_network(str(address)), client_network(str(sibling)))

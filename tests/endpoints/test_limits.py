@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, cast
 
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionDone
 from twisted.internet.interfaces import IPushProducer
 from twisted.internet.protocol import Factory, Protocol
@@ -101,7 +101,7 @@ class LimitsTestCase(SynchronousTestCase):
 
     def connect(self, limited: ConnectionLimits, host: str = "192.0.2.1") -> End | None:
         """A new connection; None if it was closed at once."""
-        address = IPv4Address("TCP", host, 1)
+        address: Any = (IPv6Address if ":" in host else IPv4Address)("TCP", host, 1)
         protocol = limited.buildProtocol(address)
         if protocol is None:
             return None
@@ -220,6 +220,23 @@ class AddressTests(LimitsTestCase):
         self.connect_all(limited, "192.0.2.1")
         self.assertIsNone(self.connect(limited, "192.0.2.1"))
         self.assertTrue(self.port.is_open)
+
+    def test_an_ipv6_network_counts_as_one_address(self) -> None:
+        """A host chooses the last 64 bits itself, and cannot get round the limit with them."""
+        limited = self.limited(max_per_ip=2)
+        first, _ = self.connect_all(limited, "2001:db8::1", "2001:db8::ffff:0:0:1")
+        self.assertIsNone(self.connect(limited, "2001:db8::2"))
+        self.connect_all(limited, "2001:db8:0:1::1", "2001:db8:0:1::2", "::1")
+        first.lose()
+        self.connect_all(limited, "2001:db8::3")
+        self.assertIsNone(self.connect(limited, "2001:db8::1"))
+
+    def test_ipv4_clients_of_an_ipv6_socket_count_each(self) -> None:
+        """An IPv4-mapped address counts as its IPv4 address, and not as a part of ``::/64``."""
+        limited = self.limited(max_per_ip=1)
+        self.connect_all(limited, "::ffff:192.0.2.1", "::ffff:192.0.2.2", "192.0.2.3", "::1")
+        for host in ("::ffff:192.0.2.1", "192.0.2.2", "::ffff:192.0.2.3"):
+            self.assertIsNone(self.connect(limited, host))
 
     def test_a_waiting_connection_counts_for_max_per_ip(self) -> None:
         """No address can fill the queue, and exceed its limit later."""

@@ -1,6 +1,6 @@
 """Which kind of address a text or a host is, and how an address is written.
 
-Four questions sound alike, and have different answers:
+Five questions sound alike, and have different answers:
 
 ======================  ========================================  =========================
 function                what it is asked about                    what it answers
@@ -9,6 +9,7 @@ function                what it is asked about                    what it answer
 `is_ipv6_in_url`        any text, from a URL                      IPv6, with a zone that a
                                                                   URL may carry?
 `is_ipv6`               a host that was checked before            IPv6?
+`client_network`        a client's address                        whom does a limit count?
 `ends_in_number`        a host's name in ASCII                    would the C library read
                                                                   it as an IPv4 address?
 ======================  ========================================  =========================
@@ -30,13 +31,14 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from ipaddress import IPv4Address, IPv6Address
+from ipaddress import IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 
 __all__ = [
     "canonical_address",
     "canonical_ipv4",
     "canonical_ipv6",
+    "client_network",
     "ends_in_number",
     "find_address",
     "is_address",
@@ -74,6 +76,29 @@ def find_address(text: str) -> IPv4Address | IPv6Address | None:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+def client_network(host: str) -> str:
+    """The part of an address by which clients of a server are told apart.
+
+    A host of IPv6 chooses the last 64 bits of its addresses itself, and takes new ones
+    when it likes, so that they tell nothing. An IPv4-mapped address is how a socket of
+    IPv6 shows an IPv4 client; by their first 64 bits all of those would be one.
+
+    Args:
+        host: A client's address; any other text is returned as it is.
+
+    Returns:
+        The IPv4 address, or the network of the first 64 bits.
+
+    Source: RFC 4291, sections 2.5.4 and 2.5.5.2; RFC 8981 (temporary addresses).
+    """
+    address = find_address(host)
+    if not isinstance(address, IPv6Address):
+        return host
+    if address.ipv4_mapped is not None:
+        return str(address.ipv4_mapped)
+    return str(IPv6Network((int(address) >> 64 << 64, 64)))
 
 
 def is_ipv6(host: str) -> bool:

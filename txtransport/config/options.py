@@ -256,7 +256,7 @@ _ROWS: Final = (
     Option("max_connections", whole(1, 10**6), "unlimited", _SERVER, "stream",
            "how many connections at once"),
     Option("max_per_ip", whole(1, 10**6), "unlimited", _SERVER, "tcp",
-           "how many connections at once from one address"),
+           "how many connections at once from one address; of IPv6, from one /64"),
     Option("overflow", choice("pause", "close"), "pause", _SERVER, "stream",
            "above max_connections: stop accepting, or close the newcomer"),
 )  # fmt: skip

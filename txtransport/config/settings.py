@@ -125,7 +125,7 @@ class ServingPolicy:
 
     Attributes:
         max_connections: The most connections in all.
-        max_per_ip: The most connections from one address.
+        max_per_ip: The most connections from one address; of IPv6, from one /64.
         overflow: What happens above `max_connections`: ``pause`` stops
             accepting, ``close`` closes each new connection.
     """

@@ -15,6 +15,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txtransport.config.address import client_network
 from txtransport.config.settings import ServingPolicy
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import TCPTransport
@@ -33,11 +34,13 @@ class _CountedProtocol(PendingProtocol):
 
     Attributes:
         address: The peer's address.
+        network: What of the address counts for ``max_per_ip``.
         is_waiting: Whether it waits, because ``max_connections`` are open.
     """
 
     def __init__(self, limits: ConnectionLimits, address: IAddress | None) -> None:
         self.address = address
+        self.network = _network(address)
         self.is_waiting = False
         self._limits = limits
 
@@ -61,7 +64,8 @@ class ConnectionLimits(Factory):
         serving: The limits. Above ``max_connections`` a new connection is closed
             (``overflow=close``), or the port is paused and connections that it
             has already accepted wait for their turn (``overflow=pause``). Above
-            ``max_per_ip`` a new connection is closed.
+            ``max_per_ip`` a new connection is closed; of an IPv6 address the
+            first 64 bits count.
 
     Attributes:
         port: The listening port, to pause and resume; set once it listens.
@@ -74,7 +78,7 @@ class ConnectionLimits(Factory):
         self._factory = factory
         self._serving = serving
         self._count = 0
-        self._count_by_host: Counter[str] = Counter()
+        self._count_by_network: Counter[str] = Counter()
         self._waiting: deque[_CountedProtocol] = deque()
 
     def logPrefix(self) -> str:
@@ -100,9 +104,9 @@ class ConnectionLimits(Factory):
             wrapped factory builds none.
         """
         max_per_ip = self._serving.max_per_ip
-        if max_per_ip is not None and self._count_by_host[_host(addr)] >= max_per_ip:
-            return None
         connection = _CountedProtocol(self, addr)
+        if max_per_ip is not None and self._count_by_network[connection.network] >= max_per_ip:
+            return None
         if self._is_full:
             return None if self._serving.overflow == "close" else connection
         try:
@@ -117,7 +121,7 @@ class ConnectionLimits(Factory):
         Args:
             connection: It was accepted, and has its transport.
         """
-        self._count_by_host[_host(connection.address)] += 1
+        self._count_by_network[connection.network] += 1
         if connection.protocol is not None:
             self._admit(connection)
             return
@@ -131,10 +135,10 @@ class ConnectionLimits(Factory):
         Args:
             connection: It is gone.
         """
-        host = _host(connection.address)
-        self._count_by_host[host] -= 1
-        if not self._count_by_host[host]:
-            del self._count_by_host[host]
+        network = connection.network
+        self._count_by_network[network] -= 1
+        if not self._count_by_network[network]:
+            del self._count_by_network[network]
         if connection.is_waiting:
             self._waiting.remove(connection)
             return
@@ -179,5 +183,5 @@ class ConnectionLimits(Factory):
             transport.abortConnection()
 
 
-def _host(address: IAddress | None) -> str:
-    return str(getattr(address, "host", ""))
+def _network(address: IAddress | None) -> str:
+    return client_network(str(getattr(address, "host", "")))
