@@ -80,7 +80,13 @@ class TableTests(SynchronousTestCase):
         for rule in (*X509_RULES, *STRICT_RULES):
             words.setdefault(rule.diagnosis.summary, []).append(rule.match)
         same = [numbers for numbers in words.values() if len(numbers) > 1]
-        self.assertEqual(same, [[5, 8, 101], [24, 79]])
+        self.assertEqual(same, [[5, 8, 101]])
+
+    def test_an_issuer_without_a_key_is_not_taken_for_a_false_authority(self) -> None:
+        """Since OpenSSL 3.0 the number 24 says that the issuer's certificate has no public key."""
+        found = diagnosis_of_x509(24)
+        self.assertEqual(found.cause, "malformed")
+        self.assertIn("no public key", found.summary)
 
     def test_every_number_stands_once(self) -> None:
         """No rule hides another of the same number."""

@@ -227,7 +227,14 @@ X509_RULES: Final[tuple[Rule[int], ...]] = (
         ),
     ),
     Rule(23, OF_CAUSE["revoked"]),
-    Rule(24, _NO_AUTHORITY),
+    # X509_V_ERR_NO_ISSUER_PUBLIC_KEY since OpenSSL 3.0; before, what is 79 now.
+    Rule(
+        24,
+        _malformed(
+            "its issuer's certificate has no public key that can be read",
+            "The peer must get one from an authority whose key OpenSSL knows (RSA, EC or EdDSA)",
+        ),
+    ),
     Rule(
         25,
         Diagnosis(
