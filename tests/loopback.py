@@ -158,16 +158,20 @@ class NegotiatingRecorders(Recorders):
 class Overheard:
     """Records what txtransport logs.
 
+    Args:
+        namespace: Which modules are listened to, by the beginning of their names.
+
     Attributes:
         events: The events so far.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, namespace: str = "txtransport") -> None:
+        self._namespace = namespace
         self.events: list[LogEvent] = []
         self._next: list[Deferred[LogEvent]] = []
 
     def __call__(self, event: LogEvent) -> None:
-        if str(event.get("log_namespace", "")).startswith("txtransport"):
+        if str(event.get("log_namespace", "")).startswith(self._namespace):
             self.events.append(event)
             waiting, self._next = self._next, []
             for one in waiting:
@@ -328,9 +332,13 @@ class LoopbackTestCase(TestCase):
         self.addCleanup(self.reactor.installNameResolver, before)
         return resolver
 
-    def overheard(self) -> Overheard:
-        """Record what txtransport logs from now on, until the test is over."""
-        overheard = Overheard()
+    def overheard(self, namespace: str = "txtransport") -> Overheard:
+        """Record what txtransport logs from now on, until the test is over.
+
+        Args:
+            namespace: As for `Overheard`.
+        """
+        overheard = Overheard(namespace)
         globalLogPublisher.addObserver(overheard)
         self.addCleanup(globalLogPublisher.removeObserver, overheard)
         return overheard

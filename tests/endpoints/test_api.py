@@ -144,6 +144,25 @@ class PortTests(ApiTestCase):
             self.refusal("client", url, InvalidTransport, port=80)
 
 
+class RepresentationTests(ApiTestCase):
+    """What a log or a debugger shows of an endpoint."""
+
+    def test_each_endpoint_names_its_side_and_place(self) -> None:
+        """The representation is short, and shows no option."""
+        cert = certificates.site()
+        for side, url, expected in (
+            ("client", "tls://h:443", "tls://h:443"),
+            ("client", "tls://h:587?starttls=smtp&cafile={}", "tls://h:587?starttls=smtp"),
+            ("client", "unix:///run/x", "unix:///run/x"),
+            ("server", "tls://*:8443?local_cert={}", "tls://*:8443"),
+            ("server", "tcp://[::1]:0?max_connections=5", "tcp://[::1]:0"),
+            ("datagram", "udp://[fe80::1%25eth0]:53", "udp://[fe80::1%25eth0]:53"),
+        ):
+            make_endpoint: Any = ENTRY_POINTS[side]
+            made = make_endpoint(self.reactor, url.format(cert))
+            self.assertEqual(repr(made), f"<txtransport {side} {expected}>")
+
+
 class OptionTests(ApiTestCase):
     """Options are in the URL or in the keywords, and each is used."""
 

@@ -28,6 +28,7 @@ from twisted.internet.interfaces import (
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import LogLevel, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 from zope.interface.verify import verifyObject
@@ -155,14 +156,20 @@ class URLTests(SynchronousTestCase):
         made = certificates.authority().issue("localhost")
         return certificates.written("encrypted.pem", made.key_pem("hunter2") + made.cert_pem)
 
-    def test_no_context_and_no_reactor_in_the_representation(self) -> None:
-        """An endpoint in a log names the place and no secret."""
+    def test_the_representation_is_short_and_names_the_endpoint(self) -> None:
+        """An endpoint in a log names its side and its place, and no secret."""
         endpoint = txtransport.client(
             MemoryReactorClock(),
             "tls://h:1", local_cert=self.encrypted(), passphrase="hunter2",
         )  # fmt: skip
-        self.assertIn("tls://h:1", repr(endpoint))
-        self.assertNotIn("hunter2", repr(endpoint))
+        self.assertEqual(repr(endpoint), "<txtransport client tls://h:1>")
+        long = f"{'.'.join(['a' * 60] * 4)}:12345"
+        for url in (f"tls://{long}?passphrase=hunter2", f"unix:///run/{'a' * 90}", f"tcp://{long}"):
+            options: dict[str, Any] = {"local_cert": self.encrypted()} if "hunter2" in url else {}
+            said = repr(txtransport.client(MemoryReactorClock(), url, None, **options))
+            self.assertTrue(said.startswith(f"<txtransport client {url[:60]}"), said)
+            self.assertLess(len(said), 120)
+            self.assertNotIn("hunter2", said)
 
 
 class DeadlineTests(ClientTestCase):
@@ -826,3 +833,71 @@ class ServiceTests(ClientTestCase):
             client.transport.abortConnection()
             await client.gone()
             await self.turn()
+
+    async def test_each_new_cause_of_a_failure_is_logged_once(self) -> None:
+        """A service tells no one why it is not connected, so the endpoint's log does."""
+        port = self.free_port()
+        self.resolving(**{"good.example": ["127.0.0.1"]})
+        url = f"tls://good.example:{port}"
+        clock, told = Clock(), self.overheard("txtransport.endpoints.client")
+        endpoint = txtransport.client(self.reactor, url)
+        service = ClientService(endpoint, Recorders(), retryPolicy=lambda _: 1.0, clock=clock)
+        service.startService()
+        self.addCleanup(service.stopService)
+
+        async def fail(kind: type[BaseException]) -> None:
+            await self.failure_of(cast(Any, service.whenConnected(failAfterFailures=1)), kind)
+            await self.turn()
+            clock.advance(1)
+
+        for _ in range(3):
+            await fail(ConnectionRefusedError)
+        await self.listening(
+            f"tls://127.0.0.1:{port}", Recorders(), local_cert=certificates.site()
+        )  # fmt: skip
+        for _ in range(3):
+            await fail(HandshakeFailed)
+        self.assertEqual([event["cause"] for event in told.events], ["refused", "unknown-issuer"])
+        for line in told.events:
+            self.assertEqual((line["log_level"], line["where"]), (LogLevel.info, url))
+            text = formatEvent(line)
+            self.assertIn(f"not connected: {url}: ", text)
+            self.assertIn(line["diagnosis"].remedy, text)
+
+
+class LogTests(ClientTestCase):
+    """What the log says of attempts that fail."""
+
+    async def test_a_cause_is_new_again_after_a_connection(self) -> None:
+        """Each time that a peer goes away is logged, and not only the first."""
+        number = self.free_port()
+        endpoint: Any = txtransport.client(self.reactor, f"tcp://127.0.0.1:{number}")
+        told = self.overheard()
+        for count in (1, 2):
+            for _ in range(2):
+                await self.failure_of(endpoint.connect(Recorders()), ConnectionRefusedError)
+            self.assertEqual([event["cause"] for event in told.events], ["refused"] * count)
+            port = await txtransport.server(self.reactor, f"tcp://127.0.0.1:{number}").listen(
+                Recorders()
+            )
+            await self.end(await endpoint.connect(Recorders()))
+            await self.stop(port)
+
+    async def test_a_cancelled_attempt_is_not_logged(self) -> None:
+        """The program has given it up itself, and knows."""
+        self.resolving(name=None)
+        told = self.overheard()
+        connecting: Any = txtransport.client(self.reactor, "tcp://name:1").connect(Recorders())
+        connecting.cancel()
+        await self.failure_of(connecting, ConnectingCancelledError)
+        self.assertEqual(told.events, [])
+
+    async def test_what_a_program_raises_is_escaped(self) -> None:
+        """An exception of the application's factory is in the log with its endpoint."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        told = self.overheard()
+        endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{port}")
+        await self.failure_of(endpoint.connect(Failing("build")), Broken)
+        (event,) = told.events
+        self.assertTrue(formatEvent(event).isprintable())
+        self.assertIn(f"not connected: tcp://127.0.0.1:{port}: ", formatEvent(event))

@@ -4,7 +4,7 @@ The endpoints call these functions in order::
 
     with_port          url, port=         -> TransportURL with that port
     resolve            TransportURL, side -> Settings, the rules of options kept
-    describe_endpoint  TransportURL       -> text for messages
+    describe_endpoint  TransportURL       -> text for messages, and for repr()
     policy_for_peer    TLSPolicy          -> TLSPolicy with the peer's name
     weaknesses         TLSPolicy          -> what to warn of
 
@@ -21,8 +21,16 @@ from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.config.settings import Settings, StartTLSOptions, resolve_options
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption, InvalidTransport
+from txtransport.text import short_text
 
-__all__ = ["describe_endpoint", "policy_for_peer", "resolve", "weaknesses", "with_port"]
+__all__ = [
+    "describe_endpoint",
+    "policy_for_peer",
+    "represent_endpoint",
+    "resolve",
+    "weaknesses",
+    "with_port",
+]
 
 
 def policy_for_peer(
@@ -56,6 +64,16 @@ def describe_endpoint(url: TransportURL, starttls_options: StartTLSOptions) -> s
             f"is {protocol.port}"
         )
     return f"{url.location}?starttls={protocol.name}"
+
+
+def represent_endpoint(side: str, where: str) -> str:
+    """The ``repr`` of an endpoint, of less than 120 characters and without a secret.
+
+    Args:
+        side: ``client``, ``server`` or ``datagram``.
+        where: As `describe_endpoint` has it, which shows no other option.
+    """
+    return f"<txtransport {side} {short_text(where, 90)}>"
 
 
 def weaknesses(policy: TLSPolicy, side: Side, starttls_options: StartTLSOptions) -> list[str]:

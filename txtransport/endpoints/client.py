@@ -42,6 +42,7 @@ from zope.interface import implementer
 
 from txtransport.config.address import is_ipv6
 from txtransport.config.allowed_hosts import HostRules
+from txtransport.config.resolve import represent_endpoint
 from txtransport.config.settings import Deadlines, SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.connection.deadline import Deadline
@@ -52,7 +53,7 @@ from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step, Trace, with_trace
 from txtransport.connection.twisted_types import Reactor, TCPTransport
 from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_families
-from txtransport.endpoints.network_errors import located_failure
+from txtransport.endpoints.network_errors import diagnosis_of, located_failure
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import refuse_other_family, with_local_address
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
@@ -236,7 +237,7 @@ def address_of(url: TransportURL) -> IAddress:
 
 
 @implementer(IStreamClientEndpoint)
-@frozen
+@frozen(repr=False)
 class ClientEndpoint:
     """A client endpoint with one deadline for everything, and TLS if the URL asks for it.
 
@@ -253,14 +254,19 @@ class ClientEndpoint:
     """
 
     plaintext: IStreamClientEndpoint
-    set_options: Callable[[ITransport], object] = field(repr=False)
-    clock: IReactorTime = field(repr=False)
+    set_options: Callable[[ITransport], object]
+    clock: IReactorTime
     where: str
-    address: IAddress = field(repr=False)
+    address: IAddress
     deadlines: Deadlines
     config: TLSEndpointConfig | None
     bindto: tuple[str, int] | None = None
-    trace: Trace | None = field(default=None, repr=False)
+    trace: Trace | None = None
+    # The causes of failures that are in the log since the last connection.
+    _logged: set[str] = field(factory=set, init=False, eq=False)
+
+    def __repr__(self) -> str:
+        return represent_endpoint("client", self.where)
 
     def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
         """Connect and, under TLS, verify the peer; only then build the protocol.
@@ -275,6 +281,30 @@ class ClientEndpoint:
             ``DNSLookupError`` as well. Cancelling it aborts the attempt.
         """
         return _Connecting(self, protocolFactory).begin()
+
+    def connected(self) -> None:
+        """Note that an attempt has succeeded: from now on each cause is new again."""
+        self._logged.clear()
+
+    def failed(self, error: BaseException) -> None:
+        """Log why an attempt failed, unless the same cause is in the log already.
+
+        Twisted's ``ClientService`` tries again and tells no one why.
+
+        Args:
+            error: What the attempt's Deferred fails with.
+        """
+        found = diagnosis_of(error, self.where)
+        if found.cause in self._logged or isinstance(error, ConnectingCancelledError):
+            return
+        self._logged.add(found.cause)
+        text = f"{found.summary}. {found.remedy}" if found.remedy else found.summary
+        if not text.startswith(self.where):
+            text = f"{self.where}: {text}"
+        _log.info(
+            "not connected: {text}",
+            text=text, error=error, cause=found.cause, diagnosis=found, where=self.where,
+        )  # fmt: skip
 
 
 @define(eq=False)
@@ -365,12 +395,15 @@ class _Connecting:
     def _succeed(self, protocol: IProtocol) -> None:
         done = self._end()
         if done is not None:
+            self.endpoint.connected()
             done.callback(protocol)
 
     def _fail(self, reason: Failure) -> None:
         done = self._end()
         if done is not None:
-            done.errback(located_failure(reason, self.endpoint.where))
+            located = located_failure(reason, self.endpoint.where)
+            self.endpoint.failed(cast(BaseException, located.value))
+            done.errback(located)
 
     def _end(self) -> Deferred[IProtocol] | None:
         """End the attempt, and forget the protocol.

@@ -21,6 +21,7 @@ from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from txtransport.config.address import is_ipv6
+from txtransport.config.resolve import represent_endpoint
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.twisted_types import Reactor
@@ -81,7 +82,7 @@ class _UDPPort(Protocol):
 
 
 @implementer(IDatagramEndpoint)
-@frozen
+@frozen(repr=False)
 class UDPEndpoint:
     """Sends to the address of a URL, or receives there, over UDP.
 
@@ -96,6 +97,9 @@ class UDPEndpoint:
     url: TransportURL
     port: int
     settings: Settings
+
+    def __repr__(self) -> str:
+        return represent_endpoint("datagram", self.url.location)
 
     def connect(self, protocol: DatagramProtocol) -> Deferred[IUDPTransport]:
         """Send to the URL's address, and receive from no other.

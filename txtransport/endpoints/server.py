@@ -32,6 +32,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txtransport.config.resolve import represent_endpoint
 from txtransport.config.settings import ServingPolicy, SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
@@ -398,7 +399,7 @@ class _PlaintextProtocol(PendingProtocol):
 
 
 @implementer(IStreamServerEndpoint)
-@frozen
+@frozen(repr=False)
 class ServerEndpoint:
     """A server endpoint with its limits, and TLS if the URL asks for it.
 
@@ -413,6 +414,9 @@ class ServerEndpoint:
     serving: ServingPolicy
     config: TLSEndpointConfig | None
     where: str
+
+    def __repr__(self) -> str:
+        return represent_endpoint("server", self.where)
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Listen; under TLS, build protocols only for verified connections.
