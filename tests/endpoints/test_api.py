@@ -319,6 +319,18 @@ class WarningTests(LoopbackTestCase):
             self.assertEqual([text.partition(":")[0].partition(" and")[0] for text in told],
                              expected, query)  # fmt: skip
 
+    def test_new_weaknesses_are_logged_however_many_there_were(self) -> None:
+        """Of many endpoints the oldest is forgotten, and would be logged again; none is silent."""
+        told = self.overheard()
+        made = 2100
+        for number in range(made):
+            txtransport.client(MemoryReactorClock(), f"tls://many{number}.example:1?verify_peer=no")
+        self.assertEqual(len(told.events), made)
+        for number, count in ((made - 1, 0), (0, 1)):
+            told.events.clear()
+            txtransport.client(MemoryReactorClock(), f"tls://many{number}.example:1?verify_peer=no")
+            self.assertEqual(len(told.events), count)
+
     def test_deprecated_versions_are_logged(self) -> None:
         """TLS 1.0 and 1.1 are deprecated on both sides; 1.2 and 1.3 are not."""
         for version, count in (("1.0", 1), ("1.1", 1), ("1.2", 0), ("1.3", 0)):

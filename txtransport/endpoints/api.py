@@ -229,14 +229,22 @@ def _tls_endpoint_config(
     )
 
 
-_warned: set[tuple[str, str]] = set()
+# In the order in which they were last met; the values mean nothing.
+_warned: dict[tuple[str, str], None] = {}
 _MAX_WARNINGS: Final = 1000
 
 
 def _warn(url: TransportURL, weaknesses: list[str]) -> None:
-    """Log a warning for each weakness, once for each endpoint."""
+    """Log a warning for each weakness, once for each endpoint.
+
+    Of more endpoints than are remembered, the oldest is forgotten: its warning comes
+    again, and none is left out.
+    """
     for weakness in weaknesses:
         warning = url.location, weakness
-        if warning not in _warned and len(_warned) < _MAX_WARNINGS:
-            _warned.add(warning)
+        if warning not in _warned:
             _log.warn("{where}: {weakness}", where=url.location, weakness=weakness)
+        _warned.pop(warning, None)
+        _warned[warning] = None
+        if len(_warned) > _MAX_WARNINGS:
+            del _warned[next(iter(_warned))]
