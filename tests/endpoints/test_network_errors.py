@@ -143,6 +143,7 @@ class LocatedTests(SynchronousTestCase):
         twisted.TimeoutError(),
         twisted.TCPTimedOutError(errno.ETIMEDOUT, "timed out"),
         twisted.NoProtocol(),
+        twisted.UnsupportedAddressFamily(socket.AF_INET6),
     )
     """What Twisted's connect() and listen() fail with."""
 

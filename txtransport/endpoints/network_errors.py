@@ -49,6 +49,7 @@ __all__ = [
     "ConnectTimedOut",
     "ConnectionRefused",
     "ErrorKind",
+    "FamilyUnsupported",
     "LookUpFailed",
     "NetworkError",
     "NoRoute",
@@ -318,6 +319,10 @@ class ProtocolRefused(NetworkError, NoProtocol):
     """The application's factory built no protocol."""
 
 
+class FamilyUnsupported(NetworkError, UnsupportedAddressFamily):
+    """The reactor cannot use addresses of that kind."""
+
+
 class OutOfResources(NetworkError, OSError):
     """The system has no descriptor or no memory left; Twisted leaves it an OSError."""
 
@@ -333,6 +338,7 @@ _BOTH: Final[Mapping[type, type[NetworkError]]] = {
     DNSLookupError: LookUpFailed,
     CannotListenError: CannotListen,
     NoProtocol: ProtocolRefused,
+    UnsupportedAddressFamily: FamilyUnsupported,
     OSError: OutOfResources,
 }
 
