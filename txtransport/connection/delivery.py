@@ -38,7 +38,7 @@ _PART: Final = 16384
 """For each so many bytes that were unsent at the close, the wait may go on once."""
 
 _SMALL_ANSWER: Final = 4096
-"""The most bytes of a last small answer, for which the peer's system always has room."""
+"""The most bytes of a last small answer, which the peer's system always has space for."""
 
 
 class Delivery:
