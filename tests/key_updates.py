@@ -154,7 +154,7 @@ class KeyUpdater(Protocol):
         """
         await self.wait_for_handshake(case)
         for _ in range(seconds):
-            self._ask(100)
+            self.ask(100)
             # OpenSSL holds one answer back.
             while self.is_connected and self.received < (self._asked - 1) * _ANSWER_SIZE:
                 await case.turn()
@@ -164,7 +164,8 @@ class KeyUpdater(Protocol):
             if not self.is_connected:
                 return
 
-    def _ask(self, times: int) -> None:
+    def ask(self, times: int) -> None:
+        """Ask for new keys, in one write."""
         assert self.records is not None
         self._asked += times
         self.say(b"".join(self.records.key_update() for _ in range(times)))

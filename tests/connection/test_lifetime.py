@@ -381,6 +381,33 @@ class KeyUpdateTests(LoopbackTestCase):
         self.assertEqual(clocked.clock.seconds(), 5)
         self.assertIsInstance((await server.gone()).value, ConnectionAborted)
 
+    async def test_answers_that_wait_in_openssl_are_no_data(self) -> None:
+        """Answers that OpenSSL still holds when the application writes do not count as its data."""
+        clocked = ClockedReactor(self.reactor)
+        factory = Recorders()
+        arriving = factory.next()
+        url = f"tls://127.0.0.1:0?local_cert={certificates.site()}"
+        port = self.adopt(await txtransport.server(clocked, url).listen(factory))
+        attacker = await attacking_client(self, port)
+        server = await arriving
+        # More answers than Twisted's TLS layer reads from OpenSSL at once.
+        attacker.ask(20_000)
+        for _ in range(300):
+            await self.turn()
+        server.say(b"221 bye\r\n")
+        cast(Any, server.transport).loseConnection()
+        for _ in range(30):
+            if not attacker.is_connected:
+                break
+            attacker.ask(1_300)
+            for _ in range(6):
+                await self.turn()
+            clocked.clock.advance(1)
+            for _ in range(6):
+                await self.turn()
+        self.assertEqual(clocked.clock.seconds(), 5)
+        await server.gone()
+
     async def test_unread_data_is_waited_for_a_bounded_time(self) -> None:
         """Data that the client never reads does not keep the connection, either."""
         clocked = ClockedReactor(self.reactor)

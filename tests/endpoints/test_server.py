@@ -28,6 +28,7 @@ from txtransport.config.url import TransportURL
 from txtransport.endpoints import server as servers
 from txtransport.endpoints import sockets
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
+from txtransport.testing.devcert import Authority
 from txtransport.tls.session import session_of
 
 
@@ -612,6 +613,31 @@ class HandshakeTests(ServerTestCase):
             await client.gone()
             self.assertEqual(len(self.flushLoggedErrors()), count)
             self.assertEqual(len(heard.events), 1)
+
+
+class LongHandshakeTests(ServerTestCase):
+    """A handshake with more bytes than Twisted's TLS layer reads from OpenSSL at once."""
+
+    async def test_a_long_list_of_authorities_is_sent_whole(self) -> None:
+        """A server that trusts hundreds of authorities can ask its clients for certificates."""
+        authorities = [
+            Authority.create(f"An authority with a name of usual length, number {number}, here")
+            for number in range(450)
+        ]
+        many = b"".join(
+            [certificates.authority().pem, *(authority.pem for authority in authorities)]
+        )
+        for version in ("1.2", "1.3"):
+            port = await self.listening(
+                "tls://127.0.0.1:0", Recorders(), local_cert=certificates.site(),
+                verify_peer="yes", cafile=certificates.written("many.pem", many),
+                max_version=version,
+            )  # fmt: skip
+            client = await self.connected(
+                f"tls://localhost:{port}", cafile=certificates.cafile(),
+                local_cert=certificates.client(), timeout=3,
+            )  # fmt: skip
+            await self.end(client)
 
 
 class Moody(Factory):

@@ -166,11 +166,26 @@ class TLSConnection(SSL.Connection):
         return sent
 
     def bio_read(self, bufsiz: int) -> bytes:
-        """Return encrypted bytes for the peer, and count them."""
-        data = super().bio_read(bufsiz)
+        """Return all encrypted bytes for the peer, and count them.
+
+        Twisted's TLS layer reads 32 KiB once for each event and leaves the rest in
+        OpenSSL. In a handshake no event would follow: a long list of authorities, for
+        example, would never be sent whole. Later, what is left could not be told from
+        data that the application writes then.
+
+        Args:
+            bufsiz: How many bytes to read at a time; the result may be longer.
+
+        Raises:
+            SSL.WantReadError: There is nothing to send.
+        """
+        parts = [super().bio_read(bufsiz)]
+        with contextlib.suppress(SSL.WantReadError):
+            while len(parts[-1]) == bufsiz:
+                parts.append(super().bio_read(bufsiz))
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
         self.outgoing.add(len(data), is_data=self._has_data)
-        # What is left, if anything is, may be data as well.
-        self._has_data = self._has_data and len(data) == bufsiz
+        self._has_data = False
         return data
 
     def do_handshake(self) -> None:
