@@ -20,9 +20,10 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import certificates
 from tests.tls.handshake import NAME, End, Meeting, arranged, client, meet, server
 from tests.tls.test_shapes import FOR_CERTIFICATES, between, built, constraint
-from txtransport.config.policy import TLSPolicy, Verify
+from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import CAUSES
 from txtransport.testing.devcert import Authority, Issued, Key, self_signed
+from txtransport.tls.creator import connection_creator
 from txtransport.tls.verification import verify_after_handshake, verify_callback
 
 VERSIONS: Final = ("1.2", "1.3")
@@ -317,6 +318,25 @@ class ExcludedNameTests(VerificationTestCase):
         meeting = meet(theirs, asking)
         self.assertEqual(meeting.server.explained().cause, "wrong-name")
         self.assertFalse(meeting.is_secure)
+
+    def test_a_session_of_another_name_is_not_resumed(self) -> None:
+        """A client that is refused by name cannot come in with the session of another endpoint."""
+        limits = x509.NameConstraints(None, [x509.DNSName("a.wild.example")])
+        above = between(constraint(), FOR_CERTIFICATES, (limits, True))
+        made = above.issue("*.wild.example", purpose="client")
+        asking = functools.partial(
+            server, verify_peer=Verify.YES, verify_peer_name=True, cafile=certificates.cafile()
+        )
+        for version in VERSIONS:
+            refusing, accepting = (
+                connection_creator(asking(peer_name=name, max_version=version), Side.SERVER)
+                for name in ("a.wild.example", "b.wild.example")
+            )
+            path = certificates.written("client.pem", made.pem)
+            theirs = connection_creator(client(local_cert=path), Side.CLIENT, "peer")
+            self.assertFalse(meet(theirs, refusing).is_secure)
+            meet(theirs, accepting).part()
+            self.assertFalse(meet(theirs, refusing).is_secure)
 
 
 class DepthTests(VerificationTestCase):

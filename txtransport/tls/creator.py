@@ -209,16 +209,23 @@ class SharedContext:
 
 # As in `TLSPolicy`, copying takes longer than everything else.
 @functools.lru_cache(maxsize=1024)
-def _of_context(policy: TLSPolicy) -> TLSPolicy:
-    """The policy without what each connection keeps: the key of a shared context."""
-    return evolve(policy, peer_name=None, alpn_protocols=(), alpn_mismatch="refuse")
+def _of_context(policy: TLSPolicy, side: Side) -> TLSPolicy:
+    """The policy without what each connection keeps: the key of a shared context.
+
+    A server that checks its clients' name keeps the name there as well. The context
+    has the key of its session tickets, and a session that was verified for one name,
+    with the constraints of its authorities, must not be resumed for another.
+    """
+    is_named = side is Side.SERVER and policy.verifies_name(side)
+    name = policy.peer_name if is_named else None
+    return evolve(policy, peer_name=name, alpn_protocols=(), alpn_mismatch="refuse")
 
 
 _contexts: OrderedDict[tuple[TLSPolicy, Side], SharedContext] = OrderedDict()
 
 
 def _shared_context(policy: TLSPolicy, side: Side) -> SharedContext:
-    key = _of_context(policy), side
+    key = _of_context(policy, side), side
     shared = _contexts.get(key)
     if shared is None:
         shared = _contexts[key] = SharedContext(*key)
