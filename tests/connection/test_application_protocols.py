@@ -11,6 +11,7 @@ from zope.interface import implementer
 import txtransport
 from tests.loopback import NegotiatingRecorders
 from txtransport.connection.application_protocols import acceptable_protocols
+from txtransport.errors import InvalidOption
 
 
 @implementer(IProtocolNegotiationFactory)
@@ -46,3 +47,13 @@ class AcceptableProtocolsTests(SynchronousTestCase):
         """A factory that does not know of application protocols leads to none."""
         for factory in (Factory(), WrappingFactory(Factory()), None):
             self.assertEqual(acceptable_protocols(factory), ())
+
+    def test_an_answer_that_cannot_go_over_the_wire_names_the_factory(self) -> None:
+        """Text, empty and overlong names and no list at all are refused with a reason."""
+        for answer in (["h2"], [b""], [b"x" * 256], [b"h2", None], b"h2", None):
+            factory = NegotiatingRecorders()
+            self.patch(factory, "acceptableProtocols", lambda answer=answer: answer)
+            with self.assertRaises(InvalidOption) as refusal:
+                acceptable_protocols(factory)
+            self.assertEqual(refusal.exception.option, "alpn_protocols")
+            self.assertIn("of NegotiatingRecorders returned", str(refusal.exception))
