@@ -483,6 +483,17 @@ class PinTests(VerificationTestCase):
         serving = server(local_cert=certificates.written("beside.pem", content))
         self.refused("fingerprint", meet(client(pin=self.pins[1]), serving))
 
+    def test_with_a_pin_the_chain_must_end_at_a_root(self) -> None:
+        """A cafile of an authority that is no root refuses, and the remedy says why."""
+        cafile = certificates.written("between.pem", self.between.pem)
+        self.accepted(meet(client(cafile=cafile), self.serving))
+        refusing = self.refused(
+            "unknown-issuer", meet(client(cafile=cafile, pin=self.pins[1]), self.serving)
+        )
+        self.assertIn("With pin the chain must end at a root", refusing.explained().remedy)
+        both = certificates.written("both.pem", self.between.pem + certificates.authority().pem)
+        self.accepted(meet(client(cafile=both, pin=self.pins[1]), self.serving))
+
     def test_a_self_signed_leaf_is_pinned_by_its_own_key(self) -> None:
         """With allow_self_signed the pin is that of the leaf."""
         alone = self_signed(NAME)

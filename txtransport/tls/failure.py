@@ -161,9 +161,20 @@ def _certificate(failed: FailedConnection) -> Diagnosis | None:
     if problem.certificate is not None:
         issuer_url = issuer_place(problem.certificate)
         diagnosis = diagnosis_at_depth(diagnosis, problem.code, problem.depth, issuer_url)
+    policy = failed.connection.policy
+    if policy.pin and policy.cafile and problem.code in _NO_ROOT:
+        diagnosis = evolve(diagnosis, remedy=_ROOT_FOR_PIN)
     details = _details(problem.certificate, problem)
     text = f"the {whose} certificate{place} was refused: {diagnosis.summary}{details}"
     return evolve(diagnosis, summary=text)
+
+
+# X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT, …_LOCALLY and …_VERIFY_LEAF_SIGNATURE.
+_NO_ROOT: Final = frozenset({2, 20, 21})
+_ROOT_FOR_PIN: Final = (
+    "With pin the chain must end at a root: put the root of the authority in cafile there as "
+    "well, or use peer_fingerprint instead of pin"
+)
 
 
 def _details(
