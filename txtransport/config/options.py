@@ -234,7 +234,8 @@ _ROWS: Final = (
     Option("handshake_timeout", SECONDS, "10", _SERVER, "tls",
            "the deadline of negotiation and handshake"),
     Option("close_timeout", SECONDS, "5", _BOTH, "tls",
-           "how long a close may wait for the peer, then the connection is aborted",
+           "how long a close may wait for the peer, then the connection is aborted; over TCP on "
+           "Linux it waits longer for a peer that goes on taking the data that was written",
            is_for_strangers=True, most_for_strangers=_A_MINUTE),
     # What comes before TLS.
     Option("starttls", STARTTLS,
