@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
+from txtransport.endpoints import local
 from txtransport.errors import InvalidOption
 
 OWN_USER: Final = os.getuid()
@@ -38,6 +39,28 @@ class StartingFactory(Recorders):
     def startFactory(self) -> None:
         self.umasks.append(os.umask(0))
         os.umask(self.umasks[-1])
+
+
+class SwappingReactor:
+    """A reactor with which someone replaces the file of each new local socket.
+
+    Args:
+        reactor: Listens.
+        replace: Makes the new file: ``os.symlink`` or ``os.link``.
+        existing: What the new file leads to.
+    """
+
+    def __init__(self, reactor: Any, replace: Any, existing: str) -> None:
+        self._reactor, self._replace, self._existing = reactor, replace, existing
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._reactor, name)
+
+    def listenUNIX(self, path: str, *arguments: Any) -> Any:
+        port = self._reactor.listenUNIX(path, *arguments)
+        os.unlink(path)
+        self._replace(self._existing, path)
+        return port
 
 
 class RightsTests(LoopbackTestCase):
@@ -126,6 +149,46 @@ class RightsTests(LoopbackTestCase):
         self.assertEqual(os.listdir(Path(path).parent), [])
         self.assertEqual(factory.numPorts, 0)
 
+    def secret_beside(self, path: str) -> str:
+        """A file of our own in the folder of a socket, that is nobody else's business."""
+        secret = f"{path}-secret"
+        Path(secret).write_text("secret")
+        os.chmod(secret, 0o600)
+        return secret
+
+    async def test_the_new_owner_cannot_turn_the_rights_to_another_file(self) -> None:
+        """A link that takes the socket's place once it is given away changes no other file."""
+        path = self.socket_path()
+        secret = self.secret_beside(path)
+        give_away = os.chown
+
+        def give_away_and_swap(file: Any, user: int, group: int, **keywords: Any) -> None:
+            give_away(file, user, group, **keywords)
+            os.unlink(path)
+            os.symlink(secret, path)
+
+        self.patch(os, "chown", give_away_and_swap)
+        await self.served_at(path, f"?user={OWN_USER}&mode=0666")
+        self.assertEqual(os.readlink(path), secret)
+        self.assertEqual(rights(secret), 0o600)
+
+    async def test_a_file_in_the_socket_s_place_is_left_alone(self) -> None:
+        """A link or a second name that takes the place of the new socket gets no rights."""
+        other = self.socket_path()
+        with socket.socket(socket.AF_UNIX) as held:
+            held.bind(other)
+            os.chmod(other, 0o600)
+            for replace, existing in ((os.symlink, self.secret_beside(other)), (os.link, other)):
+                path = self.socket_path()
+                reactor = SwappingReactor(self.reactor, replace, existing)
+                endpoint: Any = txtransport.server(reactor, f"unix://{path}?mode=0666")
+                error: Any = await self.assertFailure(
+                    endpoint.listen(Recorders()), CannotListenError
+                )
+                self.assertEqual(error.socketError.errno, errno.ENOTSOCK)
+                self.assertEqual(rights(existing), 0o600)
+                await self.turn()
+
     async def test_the_application_starts_with_its_own_umask(self) -> None:
         """What the factory writes when it is started has the rights that it always has."""
         factory = StartingFactory()
@@ -174,6 +237,16 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual(error.option, option)
             self.assertIn(f"there is no {option} 'nobody-of-this-name'", str(error))
             txtransport.server(MemoryReactorClock(), f"unix:///run/x?{option}=54321")
+
+    def test_a_system_that_cannot_do_it_safely_refuses_owner_and_rights_together(self) -> None:
+        """Without /proc the new owner could turn the change of the rights to another file."""
+        self.patch(local, "_OPEN_FILES", "/nonexistent")
+        for owner in ("user=54321", "group=54321"):
+            error = self.refusal(f"unix:///run/x?{owner}&mode=0660")
+            self.assertEqual(error.option, "mode")
+            self.assertIn("leave mode out, or user and group", str(error))
+            txtransport.server(MemoryReactorClock(), f"unix:///run/x?{owner}")
+        txtransport.server(MemoryReactorClock(), "unix:///run/x?mode=0660")
 
     def test_an_abstract_name_has_no_rights(self) -> None:
         """For a name without a file the options would do nothing, and are refused."""

@@ -5,6 +5,10 @@ Twisted changes them afterwards: in between, everyone could connect whom the uma
 keep out. So the umask leaves nothing here but what the file's owner may have in the end.
 Then the file gets its owner and its group, and only then the other rights.
 
+The new owner may replace the file, and so may, at any moment, the owner of its folder: by a
+symbolic link to a file of root's, for example. So both changes are made to the file that
+was opened once and is a socket, whatever its name has come to mean, and no link is followed.
+
 The umask is one for the whole process. A file that another thread makes in this moment has
 fewer rights than it should have, and never more.
 """
@@ -12,11 +16,13 @@ fewer rights than it should have, and never more.
 from __future__ import annotations
 
 import contextlib
+import errno
 import grp
 import os
 import pwd
+import stat
 from collections.abc import Callable, Iterator
-from typing import cast
+from typing import Final, cast
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -38,7 +44,8 @@ from txtransport.text import short_repr
 
 __all__ = ["FileRights", "LocalListener", "file_rights", "local_listener"]
 
-_OWNER_ALONE = 0o600
+_OWNER_ALONE: Final = 0o600
+_OPEN_FILES: Final = "/proc/self/fd"
 
 
 @frozen
@@ -67,12 +74,49 @@ class FileRights:
             path: The file, which has `first_mode`.
 
         Raises:
-            OSError: This process may not do that.
+            OSError: This process may not do that, or the file is no longer the new socket.
         """
-        if (self.user, self.group) != (-1, -1):
-            os.chown(path, self.user, self.group, follow_symlinks=False)
-        if self.mode != self.first_mode:
-            os.chmod(path, self.mode)
+        if not self.has_owner and self.mode == self.first_mode:
+            return
+        with _the_socket_at(path) as file:
+            if self.has_owner:
+                os.chown(file, self.user, self.group)
+            if self.mode != self.first_mode:
+                os.chmod(file, self.mode)
+
+    @property
+    def has_owner(self) -> bool:
+        """Whether the file is given another owner or group than the process's."""
+        return (self.user, self.group) != (-1, -1)
+
+
+@contextlib.contextmanager
+def _the_socket_at(path: str) -> Iterator[str]:
+    """A name that stays with the file that is at the path now, which must be a socket."""
+    if not _can_name_open_files():
+        # `file_rights` has made sure that no more than one change is to be made.
+        _require_socket(path, os.lstat(path))
+        yield path
+        return
+    opened = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        _require_socket(path, os.fstat(opened))
+        # chown(2) and chmod(2) follow this link to the open file itself (proc(5)); fchown(2)
+        # and fchmod(2) refuse a descriptor of O_PATH (open(2)), and a socket's file cannot be
+        # opened without it.
+        yield f"{_OPEN_FILES}/{opened}"
+    finally:
+        os.close(opened)
+
+
+def _require_socket(path: str, found: os.stat_result) -> None:
+    # With a second name it may be anyone's socket.
+    if not stat.S_ISSOCK(found.st_mode) or found.st_nlink != 1:
+        raise OSError(errno.ENOTSOCK, "The socket's file was replaced by another", path)
+
+
+def _can_name_open_files() -> bool:
+    return hasattr(os, "O_PATH") and os.path.isdir(_OPEN_FILES)
 
 
 def file_rights(options: SocketOptions) -> FileRights:
@@ -82,14 +126,22 @@ def file_rights(options: SocketOptions) -> FileRights:
         options: ``mode``, ``user`` and ``group`` of the URL.
 
     Raises:
-        InvalidOption: This machine has no such user or group.
+        InvalidOption: This machine has no such user or group, or cannot give a file both
+            to them and to others.
     """
     mode = _OWNER_ALONE if options.mode is None else options.mode
-    return FileRights(
+    rights = FileRights(
         mode,
         _number_of("user", options.user, lambda name: pwd.getpwnam(name).pw_uid),
         _number_of("group", options.group, lambda name: grp.getgrnam(name).gr_gid),
     )
+    if rights.has_owner and rights.mode != rights.first_mode and not _can_name_open_files():
+        raise InvalidOption(
+            "mode", f"mode={mode:04o} is not possible together with user or group on this system: "
+            "without /proc and O_PATH (open(2)) the new owner could turn the change of the rights "
+            "to another file; leave mode out, or user and group",
+        )  # fmt: skip
+    return rights
 
 
 def _number_of(option: str, written: str | None, look_up: Callable[[str], int]) -> int:
