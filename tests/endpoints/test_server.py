@@ -27,6 +27,7 @@ from txtransport.config.settings import SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.endpoints import server as servers
 from txtransport.endpoints import sockets
+from txtransport.endpoints.port_group import PortGroup
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.testing.devcert import Authority
 from txtransport.tls.session import session_of
@@ -132,7 +133,7 @@ class AddressTests(ServerTestCase):
         """``[::]`` is one socket, at which the system writes IPv4 clients as IPv6 addresses."""
         factory = Recorders()
         port = await self.port_of("tcp://[::]:0", factory)
-        self.assertNotIsInstance(port, servers.PortGroup)
+        self.assertNotIsInstance(port, PortGroup)
         _, server = await self.served(factory, f"tcp://127.0.0.1:{port.getHost().port}")
         self.assertEqual(cast(Any, server.transport).getPeer().host, "::ffff:127.0.0.1")
 
@@ -340,16 +341,6 @@ class NameTests(ServerTestCase):
         for host in ("[::1]", "127.0.0.1"):
             await self.port_of(f"tcp://{host}:{number}")
 
-    async def test_a_group_of_ports_starts_like_one(self) -> None:
-        """A group of ports is stopped and started like one."""
-        self.resolving(both=["127.0.0.1", "::1"])
-        port = await self.port_of("tcp://both:0")
-        self.assertEqual([one.getHost().host for one in port.ports], ["127.0.0.1", "::1"])
-        started: list[object] = []
-        group = servers.PortGroup((Starting(started), Starting(started)))  # type: ignore[arg-type]
-        group.startListening()
-        self.assertEqual(len(started), 2)
-
     async def test_a_full_server_pauses_on_every_address(self) -> None:
         """A full server pauses on every address, and resumes on every address."""
         self.resolving(both=["127.0.0.1", "::1"])
@@ -372,7 +363,7 @@ class NameTests(ServerTestCase):
         """A name with one address has one port."""
         self.resolving(one=["127.0.0.1"])
         port = await self.port_of("tcp://one:0")
-        self.assertNotIsInstance(port, servers.PortGroup)
+        self.assertNotIsInstance(port, PortGroup)
 
     async def test_an_address_that_fails_fails_the_whole_name(self) -> None:
         """If one address cannot be had, the server does not listen on the others."""
@@ -400,16 +391,6 @@ class NameTests(ServerTestCase):
         listening.cancel()
         await self.assertFailure(listening, CancelledError)
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
-
-
-class Starting:
-    """A port that only notes that it was started."""
-
-    def __init__(self, started: list[object]) -> None:
-        self._started = started
-
-    def startListening(self) -> None:
-        self._started.append(self)
 
 
 class SocketTests(ServerTestCase):

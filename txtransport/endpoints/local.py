@@ -39,6 +39,7 @@ from zope.interface import implementer
 
 from txtransport.config.settings import SocketOptions
 from txtransport.endpoints.client import socket_path
+from txtransport.endpoints.port_group import PortGroup
 from txtransport.errors import InvalidOption
 from txtransport.text import short_repr
 
@@ -199,6 +200,8 @@ class LocalListener:
             except OSError as problem:
                 port.stopListening()
                 raise CannotListenError(None, self.path, problem) from problem
+            # If Twisted started its port again, the file would have other rights.
+            return PortGroup((port,))
         return port
 
     def _bind(self, factory: IProtocolFactory) -> IListeningPort:

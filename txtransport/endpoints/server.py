@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final, cast
 
 from attrs import evolve, frozen
-from twisted.internet.defer import Deferred, gatherResults, maybeDeferred
+from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
@@ -43,6 +43,7 @@ from txtransport.connection.twisted_types import Reactor, TCPTransport
 from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.local import local_listener
 from txtransport.endpoints.network_errors import located_failure
+from txtransport.endpoints.port_group import PortGroup
 from txtransport.endpoints.resolve import resolve_addresses_to_bind
 from txtransport.endpoints.sockets import bind_socket, every_address, refuse_ipv6_alone
 from txtransport.errors import InvalidTransport
@@ -50,7 +51,6 @@ from txtransport.starttls.tls_record import begins_handshake
 
 __all__ = [
     "PlaintextServerFactory",
-    "PortGroup",
     "ServerEndpoint",
     "TCPListener",
     "TLSServerFactory",
@@ -208,42 +208,6 @@ def _open(host: str, number: int, options: SocketOptions) -> socket.socket:
 def _close(sockets: Iterable[socket.socket]) -> None:
     for each in sockets:
         each.close()
-
-
-@implementer(IListeningPort)
-@frozen
-class PortGroup:
-    """The ports of a host that has several addresses (a name, or ``*``), as one port.
-
-    Attributes:
-        ports: At least two, with the same number.
-    """
-
-    ports: tuple[IListeningPort, ...]
-
-    def startListening(self) -> None:
-        """Start listening on all of them."""
-        for port in self.ports:
-            port.startListening()
-
-    def stopListening(self) -> Deferred[None]:
-        """Stop listening on all of them; fires when the last has stopped."""
-        stopping = gatherResults([maybeDeferred(port.stopListening) for port in self.ports])
-        return stopping.addCallback(lambda results: None)
-
-    def getHost(self) -> IAddress:
-        """The address of the first port."""
-        return self.ports[0].getHost()
-
-    def pauseProducing(self) -> None:
-        """Accept no connections until `resumeProducing`."""
-        for port in self.ports:
-            cast(IPushProducer, port).pauseProducing()
-
-    def resumeProducing(self) -> None:
-        """Accept connections again."""
-        for port in self.ports:
-            cast(IPushProducer, port).resumeProducing()
 
 
 class TLSServerFactory(Factory):
