@@ -622,6 +622,16 @@ class AllowedHostTests(ClientTestCase):
         connecting.addErrback(lambda reason: None)
         connecting.cancel()
 
+    async def test_no_allowed_address_of_the_family_of_bindto_is_told(self) -> None:
+        """An address that is not allowed does not count as one of the right family."""
+        self.resolving(**{"both.example": ["127.0.0.1", "::1"]})
+        endpoint = txtransport.client(
+            self.reactor, "tcp://both.example:1", allow_hosts=["::1"], bindto="127.0.0.1:0"
+        )
+        error = await self.failure_of(endpoint.connect(Recorders()), InvalidOption)
+        self.assertEqual(error.option, "bindto")
+        self.assertIn("bindto=127.0.0.1 and ::1 are not of the same address family", str(error))
+
     async def test_what_is_allowed_is_connected_and_verified(self) -> None:
         """A listed name is connected to as without the list."""
         port = await self.listening(

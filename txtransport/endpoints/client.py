@@ -170,12 +170,13 @@ class HostnameEndpoint:
     def _connect(self, found: list[IPAddress], factory: IProtocolFactory) -> Deferred[IProtocol]:
         # These very addresses are connected to, so that a second look-up, which
         # could have another answer (DNS rebinding), never happens.
-        hosts = self._allowed(interleave_families(address.host for address in found))
+        allowed = self._allowed(interleave_families(address.host for address in found))
+        hosts = allowed
         if self.bindto is not None:
             wanted = is_ipv6(self.bindto[0])
-            hosts = [host for host in hosts if is_ipv6(host) is wanted]
+            hosts = [host for host in allowed if is_ipv6(host) is wanted]
         if not hosts:
-            refuse_other_family(found[0].host, self.bindto)
+            refuse_other_family(allowed[0], self.bindto)
         endpoints = [
             with_trace(
                 _address_endpoint(self.reactor, host, self.port, self.timeout, self.bindto),
