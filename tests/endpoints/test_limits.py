@@ -137,6 +137,16 @@ class TotalTests(LimitsTestCase):
         self.connect_all(limited, "192.0.2.3")
         self.assertFalse(self.port.is_open)
 
+    def test_a_port_that_the_application_paused_stays_paused(self) -> None:
+        """A connection that ends resumes the port only if a limit has paused it."""
+        for serving in ({"max_connections": 2}, {"max_per_ip": 2}):
+            limited = self.limited(**serving)
+            (one,) = self.connect_all(limited, "192.0.2.1")
+            self.port.pauseProducing()
+            one.lose()
+            self.assertFalse(self.port.is_open)
+            self.port.resumeProducing()
+
     def test_a_connection_accepted_above_the_limit_waits(self) -> None:
         """Until its turn it is not read from, and no protocol is built."""
         limited = self.limited(max_connections=1)

@@ -80,6 +80,8 @@ class ConnectionLimits(Factory):
         self._count = 0
         self._count_by_network: Counter[str] = Counter()
         self._waiting: deque[_CountedProtocol] = deque()
+        # The application may pause the port as well, and resumes it itself.
+        self._has_paused = False
 
     def logPrefix(self) -> str:
         """The name of the wrapped factory in the log."""
@@ -145,7 +147,8 @@ class ConnectionLimits(Factory):
         self._count -= 1
         while self._waiting and not self._is_full:
             self._admit_waiting(self._waiting.popleft())
-        if not self._is_full and self.port is not None:
+        if self._has_paused and not self._is_full and self.port is not None:
+            self._has_paused = False
             self.port.resumeProducing()
 
     @property
@@ -168,6 +171,7 @@ class ConnectionLimits(Factory):
         """Connect the protocol of a connection, and pause the port if that was the last."""
         self._count += 1
         if self._is_full and self._serving.overflow == "pause" and self.port is not None:
+            self._has_paused = True
             self.port.pauseProducing()
         transport = cast(TCPTransport, connection.transport)
         try:
