@@ -552,6 +552,61 @@ class LocalAddressTests(ClientTestCase):
         self.assertIn("not of the same address family", str(error))
 
 
+class ApplicationErrorTests(ClientTestCase):
+    """An error of Twisted's that the application raises is not one of the address."""
+
+    async def test_an_application_s_connect_error_is_its_own(self) -> None:
+        """It is told as it is, in the clear and under TLS, whoever raises it."""
+        error = ConnectionRefusedError(111, "the application's own backend")
+        for scheme in SCHEMES:
+            url = await self.served(scheme, Recorders())
+            for failing in (Refusing(error, "build"), Refusing(error, "made")):
+                overheard = self.overheard()
+                connecting = txtransport.client(self.reactor, url).connect(failing)
+                self.assertIs(await self.failure_of(connecting, ConnectError), error)
+                told = [event for event in overheard.events if "cause" in event]
+                self.assertIn("other", [event["cause"] for event in told])
+
+    async def test_no_other_address_is_tried(self) -> None:
+        """The application's factory is asked once, however many addresses there are."""
+        port = await self.listening("tcp://0.0.0.0:0", Recorders())
+        self.resolving(**{"three.example": ["127.0.0.1", "127.0.0.2", "127.0.0.3"]})
+        error = ConnectError(None, "the application's own")
+        failing = Refusing(error, "build")
+        connecting = txtransport.client(self.reactor, f"tcp://three.example:{port}").connect(
+            failing
+        )
+        self.assertIs(await self.failure_of(connecting, ConnectError), error)
+        self.assertEqual(failing.built, 1)
+
+
+class Refusing(Factory):
+    """A factory that raises an error at a step, or builds a protocol that does.
+
+    Args:
+        error: Is raised.
+        step: ``build`` or ``made``.
+    """
+
+    noisy = False
+
+    def __init__(self, error: Exception, step: str) -> None:
+        self._error = error
+        self._step = step
+        self.built = 0
+
+    def buildProtocol(self, addr: object) -> Protocol:
+        self.built += 1
+        if self._step == "build":
+            raise self._error
+        protocol = Protocol()
+        protocol.connectionMade = self._refuse  # type: ignore[method-assign]
+        return protocol
+
+    def _refuse(self) -> None:
+        raise self._error
+
+
 class AllowedHostTests(ClientTestCase):
     """``allow_hosts`` and ``public_only``: which hosts a URL from a stranger reaches."""
 

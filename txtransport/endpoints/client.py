@@ -25,6 +25,7 @@ from twisted.internet.endpoints import (
 from twisted.internet.error import (
     ConnectBindError,
     ConnectingCancelledError,
+    NoProtocol,
     getConnectError,
 )
 from twisted.internet.interfaces import (
@@ -53,7 +54,12 @@ from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step, Trace, with_trace
 from txtransport.connection.twisted_types import Reactor, TCPTransport
 from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_families
-from txtransport.endpoints.network_errors import diagnosis_of, located_failure
+from txtransport.endpoints.network_errors import (
+    diagnosis_of,
+    located,
+    located_failure,
+    undiagnosed,
+)
 from txtransport.endpoints.resolve import IPAddress, resolve_addresses
 from txtransport.endpoints.sockets import refuse_other_family, with_local_address
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
@@ -279,7 +285,8 @@ class ClientEndpoint:
             Fires with the protocol, when that is connected. Fails with
             `HandshakeFailed`, `NegotiationError`, `TransportTimeout` or a
             `NetworkError`, which is Twisted's ``ConnectError`` or
-            ``DNSLookupError`` as well. Cancelling it aborts the attempt.
+            ``DNSLookupError`` as well. What the factory or its protocol raises is
+            not changed. Cancelling it aborts the attempt.
         """
         return _Connecting(self, protocolFactory).begin()
 
@@ -295,7 +302,9 @@ class ClientEndpoint:
         Args:
             error: What the attempt's Deferred fails with.
         """
-        found = diagnosis_of(error, self.where)
+        # An error of Twisted's that names no endpoint of ours is the application's own.
+        is_foreign = located(error, self.where) is not error
+        found = (undiagnosed if is_foreign else diagnosis_of)(error, self.where)
         if found.cause in self._logged or isinstance(error, ConnectingCancelledError):
             return
         self._logged.add(found.cause)
@@ -346,11 +355,17 @@ class _Connecting:
         if endpoint.trace is not None:
             endpoint.trace(Event(Step.CONNECTED, str(getattr(address, "host", ""))))
         if endpoint.config is None:
-            protocol = self.factory.buildProtocol(cast(IAddress, address))
+            try:
+                protocol = self.factory.buildProtocol(cast(IAddress, address))
+            except Exception:
+                # Told here, since it may be one of the errors for which the next address
+                # would be tried. Building none ends the connection, and the attempts.
+                self._fail_connected(Failure())
+                return None
             if protocol is None:
                 return None
             self._protocol = _PlaintextClientProtocol(
-                protocol, endpoint.where, endpoint.set_options, self._succeed, self._fail
+                protocol, endpoint.where, endpoint.set_options, self._succeed, self._fail_connected
             )
             return self._protocol
         # From here on the negotiation or the handshake holds the deadline.
@@ -362,7 +377,7 @@ class _Connecting:
             address,
             endpoint.deadlines.timeout,
             self._succeed,
-            self._fail,
+            self._fail_connected,
             endpoint.set_options,
         )
         self._protocol = initial_protocol(attempt, self._deadline.seconds_left)
@@ -399,12 +414,25 @@ class _Connecting:
             self.endpoint.connected()
             done.callback(protocol)
 
+    def _fail_connected(self, reason: Failure) -> None:
+        """Fail the attempt although the address has answered.
+
+        The network's part is over: an error of one of Twisted's classes is the
+        application's own, of something that it does itself, and stays as it is.
+        """
+        if reason.check(NoProtocol):
+            self._fail(reason)
+        else:
+            self._finish(reason)
+
     def _fail(self, reason: Failure) -> None:
+        self._finish(located_failure(reason, self.endpoint.where))
+
+    def _finish(self, reason: Failure) -> None:
         done = self._end()
         if done is not None:
-            located = located_failure(reason, self.endpoint.where)
-            self.endpoint.failed(cast(BaseException, located.value))
-            done.errback(located)
+            self.endpoint.failed(cast(BaseException, reason.value))
+            done.errback(reason)
 
     def _end(self) -> Deferred[IProtocol] | None:
         """End the attempt, and forget the protocol.

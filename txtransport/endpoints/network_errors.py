@@ -60,6 +60,7 @@ __all__ = [
     "diagnosis_of",
     "located",
     "located_failure",
+    "undiagnosed",
 ]
 
 
@@ -231,13 +232,29 @@ def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
     """
     if isinstance(error, TransportError):
         return error.diagnosis
-    original = f"{type(error).__name__}: {describe_error(error)}"
     rule = first_match(NETWORK_ERRORS, lambda kind: kind.includes(error))
-    at = f"{where}: " if where else ""
     if rule is None:
-        return Diagnosis("other", f"{at}it failed with {original}", fault="ours")
+        return undiagnosed(error, where)
     known = rule.diagnosis
-    return evolve(known, summary=f"{at}{known.summary}", evidence=(original,))
+    return evolve(known, summary=f"{_at(where)}{known.summary}", evidence=(_named(error),))
+
+
+def undiagnosed(error: BaseException, where: str = "") -> Diagnosis:
+    """The diagnosis ``other``, for an error that is not one of the network's.
+
+    Args:
+        error: The application's, for example.
+        where: The endpoint, for people; begins the summary.
+    """
+    return Diagnosis("other", f"{_at(where)}it failed with {_named(error)}", fault="ours")
+
+
+def _at(where: str) -> str:
+    return f"{where}: " if where else ""
+
+
+def _named(error: BaseException) -> str:
+    return f"{type(error).__name__}: {describe_error(error)}"
 
 
 # --- errors that are Twisted's and ours ------------------------------------------
