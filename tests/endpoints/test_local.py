@@ -18,6 +18,7 @@ import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
 from txtransport.endpoints import local
+from txtransport.endpoints.network_errors import NetworkError
 from txtransport.errors import InvalidOption
 
 OWN_USER: Final = os.getuid()
@@ -189,6 +190,17 @@ class RightsTests(LoopbackTestCase):
                 self.assertEqual(rights(existing), 0o600)
                 await self.turn()
 
+    async def test_a_damaged_lock_is_an_error(self) -> None:
+        """A lock file that names no process is not taken away, and the error is Twisted's, too."""
+        path = self.socket_path()
+        os.symlink("no number", f"{path}.lock")
+        factory = Recorders()
+        listening: Any = txtransport.server(self.reactor, f"unix://{path}").listen(factory)
+        error: Any = await self.assertFailure(listening, CannotListenError)
+        self.assertIsInstance(error, NetworkError)
+        self.assertEqual(os.readlink(f"{path}.lock"), "no number")
+        self.assertEqual(factory.numPorts, 0)
+
     async def test_the_application_starts_with_its_own_umask(self) -> None:
         """What the factory writes when it is started has the rights that it always has."""
         factory = StartingFactory()
@@ -237,6 +249,12 @@ class RefusalTests(SynchronousTestCase):
             self.assertEqual(error.option, option)
             self.assertIn(f"there is no {option} 'nobody-of-this-name'", str(error))
             txtransport.server(MemoryReactorClock(), f"unix:///run/x?{option}=54321")
+
+    def test_a_number_is_written_in_plain_digits(self) -> None:
+        """Digits of other alphabets are a name, and no number is larger than a system's."""
+        for option in ("user", "group"):
+            for written in ("\u00b2", "\u2460", "\u0663", "4294967295", "9" * 5000):
+                self.assertEqual(self.refusal(f"unix:///run/x?{option}={written}").option, option)
 
     def test_a_system_that_cannot_do_it_safely_refuses_owner_and_rights_together(self) -> None:
         """Without /proc the new owner could turn the change of the rights to another file."""

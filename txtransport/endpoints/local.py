@@ -46,6 +46,8 @@ from txtransport.text import short_repr
 __all__ = ["FileRights", "LocalListener", "file_rights", "local_listener"]
 
 _OWNER_ALONE: Final = 0o600
+# The largest number of 32 bits means "no change" (chown(2)).
+_NO_OWNER: Final = 2**32 - 1
 _OPEN_FILES: Final = "/proc/self/fd"
 
 
@@ -148,8 +150,10 @@ def file_rights(options: SocketOptions) -> FileRights:
 def _number_of(option: str, written: str | None, look_up: Callable[[str], int]) -> int:
     if written is None:
         return -1
-    if written.isdigit():
-        return int(written)
+    if written.isascii() and written.isdigit():
+        if len(written) <= len(str(_NO_OWNER)) and int(written) < _NO_OWNER:
+            return int(written)
+        raise InvalidOption(option, f"{option}={short_repr(written)}: the number is too large")
     try:
         return look_up(written)
     except KeyError:
@@ -213,8 +217,8 @@ class LocalListener:
                 return self.reactor.listenUNIX(
                     self.path, cast(ServerFactory, factory), self.backlog, mode, self._has_file
                 )
-        except OSError as problem:
-            # The lock file could not be written.
+        except (OSError, ValueError) as problem:
+            # The lock file could not be written, or has no process's number.
             raise CannotListenError(None, self.path, problem) from problem
         except CannotListenError as error:
             if isinstance(error.socketError, OSError):
