@@ -185,6 +185,13 @@ class LocatedTests(SynchronousTestCase):
         self.assertIsInstance(found, twisted.ConnectionRefusedError)
         self.assertIsInstance(found, NetworkError)
 
+    def test_an_error_of_the_system_keeps_its_number(self) -> None:
+        """Whoever looks at ``errno`` of an OSError finds it."""
+        error: Any = located(OSError(errno.EMFILE, "Too many open files"), "tls://h:1")
+        self.assertIsInstance(error, OSError)
+        self.assertEqual((error.errno, error.strerror), (errno.EMFILE, "Too many open files"))
+        self.assertTrue(str(error).startswith("tls://h:1: "))
+
     def test_what_is_not_of_the_network_is_left_alone(self) -> None:
         """Our own errors, a cancelled attempt and a program's exceptions stay as they are."""
         for error in (
@@ -290,6 +297,9 @@ class SystemErrorTests(LoopbackTestCase):
             error: Any = await self.assertFailure(waiting, TransportError)
             self.assertEqual(error.cause, "too-many-files", url)
             self.assertTrue(error.summary.startswith(url), error)
+            if entry is not client:
+                self.assertIsInstance(error, twisted.CannotListenError, url)
+                self.assertEqual(error.socketError.errno, errno.EMFILE)
 
     async def test_a_reset_connection_was_cut_off(self) -> None:
         """A connection that the peer resets ends as reset."""

@@ -197,9 +197,13 @@ class UDPEndpoint:
     def _adopt(self, bound: socket.socket) -> _UDPPort:
         # The reactor duplicates the descriptor, and our caller closes ours. The
         # protocol given here stands in for the user's until `_start`.
-        adopted = self.reactor.adoptDatagramPort(
-            bound.fileno(), bound.family, DatagramProtocol(), _MAX_DATAGRAM
-        )
+        host, number = bound.getsockname()[:2]
+        try:
+            adopted = self.reactor.adoptDatagramPort(
+                bound.fileno(), bound.family, DatagramProtocol(), _MAX_DATAGRAM
+            )
+        except OSError as problem:
+            raise CannotListenError(host, number, problem) from problem
         port = cast(_UDPPort, adopted)
         _keep_open_when_refused(port)
         return port

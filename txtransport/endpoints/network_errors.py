@@ -343,6 +343,12 @@ class FamilyUnsupported(NetworkError, UnsupportedAddressFamily):
 class OutOfResources(NetworkError, OSError):
     """The system has no descriptor or no memory left; Twisted leaves it an OSError."""
 
+    def __init__(self, where: str, original: OSError) -> None:
+        super().__init__(where, original)
+        # OSError keeps these where vars() does not find them.
+        self.errno = original.errno
+        self.strerror = original.strerror
+
 
 _BOTH: Final[Mapping[type, type[NetworkError]]] = {
     ConnectError: ConnectFailed,

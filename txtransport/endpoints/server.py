@@ -149,10 +149,7 @@ class TCPListener:
         ports: list[IListeningPort] = []
         try:
             for each in listening:
-                port = self.reactor.adoptStreamPort(
-                    each.fileno(), each.family, cast(ServerFactory, factory)
-                )
-                ports.append(port)
+                ports.append(self._adopt(each, factory))
         except BaseException:
             for port in ports:
                 port.stopListening()
@@ -161,6 +158,16 @@ class TCPListener:
             # The reactor has duplicated the descriptors.
             _close(listening)
         return ports[0] if len(ports) == 1 else PortGroup(tuple(ports))
+
+    def _adopt(self, listening: socket.socket, factory: IProtocolFactory) -> IListeningPort:
+        host, number = listening.getsockname()[:2]
+        try:
+            return self.reactor.adoptStreamPort(
+                listening.fileno(), listening.family, cast(ServerFactory, factory)
+            )
+        except OSError as problem:
+            # No descriptor is left to duplicate it.
+            raise CannotListenError(host, number, problem) from problem
 
     def _open_all(self, hosts: Sequence[str], options: SocketOptions) -> list[socket.socket]:
         """Sockets that listen at each of the addresses, all with the same port number."""
