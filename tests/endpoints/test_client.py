@@ -671,9 +671,25 @@ class AllowedHostTests(ClientTestCase):
         connecting = endpoint.connect(Recorders())
         reactor.advance(1)
         self.assertEqual([client[0] for client in reactor.tcpClients], ["8.8.8.8", "8.8.4.4"])
-        told = [str(event["refusal"]) for event in overheard.events if "refusal" in event]
-        self.assertEqual(len(told), 2)
-        self.assertIn("::1 is of loopback", told[0])
+        (told,) = [event for event in overheard.events if "refusal" in event]
+        self.assertIn("::1 is of loopback", formatEvent(told))
+        self.assertEqual(told["count"], 2)
+        connecting.addErrback(lambda reason: None)
+        connecting.cancel()
+
+    def test_a_name_costs_sixteen_sockets_at_the_most(self) -> None:
+        """However many addresses a stranger's name has, few are tried, and the log is short."""
+        public = [f"8.8.{one}.{other}" for one in range(4) for other in range(1, 250)]
+        private = [f"10.0.{one}.{other}" for one in range(4) for other in range(1, 250)]
+        reactor: Any = MemoryReactorClock()
+        reactor.nameResolver = Resolver({"many.example": [*private, *public, "2606:4700::1"]})
+        overheard = self.overheard()
+        endpoint = txtransport.client(reactor, "tcp://many.example:1?timeout=60", public_only=True)
+        connecting = endpoint.connect(Recorders())
+        reactor.pump([0.25] * 200)
+        tried = [client[0] for client in reactor.tcpClients]
+        self.assertEqual(sorted(tried), sorted([*public[:15], "2606:4700::1"]))
+        self.assertEqual(len(overheard.events), 1)
         connecting.addErrback(lambda reason: None)
         connecting.cancel()
 

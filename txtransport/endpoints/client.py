@@ -79,6 +79,9 @@ _log: Final = Logger()
 # is the deadline that expires.
 _MARGIN = 5.0
 
+_MAX_ADDRESSES: Final = 16
+"""How many addresses of a name one attempt tries."""
+
 
 def plaintext_endpoint(
     reactor: object,
@@ -138,6 +141,10 @@ def _address_endpoint(
 class HostnameEndpoint:
     """Connects to a host's name, whose addresses are looked up at each attempt.
 
+    An attempt tries 16 of a name's addresses at the most. RFC 8305 sets no limit, but each
+    address that does not answer costs a socket until the end of the attempt, and how many
+    addresses a name has is up to whoever owns it.
+
     Attributes:
         reactor: Looks the name up, connects and keeps time.
         url: Has the name.
@@ -183,6 +190,7 @@ class HostnameEndpoint:
             hosts = [host for host in allowed if is_ipv6(host) is wanted]
         if not hosts:
             refuse_other_family(allowed[0], self.bindto)
+        hosts = hosts[:_MAX_ADDRESSES]
         endpoints = [
             with_trace(
                 _address_endpoint(self.reactor, host, self.port, self.timeout, self.bindto),
@@ -206,8 +214,11 @@ class HostnameEndpoint:
                 refusals.append(refusal)
         if not allowed:
             raise refusals[0]
-        for skipped in refusals:
-            _log.info("{refusal}; it is not tried", refusal=skipped)
+        if refusals:
+            _log.info(
+                "{refusal}; not tried of this name: {count} address(es)",
+                refusal=refusals[0], count=len(refusals),
+            )  # fmt: skip
         return allowed
 
 
