@@ -253,11 +253,13 @@ class Resolver:
         return resolution
 
     def answer(self, *addresses: str) -> None:
-        """End the latest look-up, with these addresses."""
+        """End the latest look-up, with these addresses; ``fe80::1%2`` has the zone 2."""
         receiver, _, port, semantics = self._asked.pop()
         for address in addresses:
+            host, _, zone = address.partition("%")
             over: Any = IPv6Address if ":" in address else IPv4Address
-            receiver.addressResolved(over(semantics, address, port))
+            zones = {"scopeID": int(zone)} if zone else {}
+            receiver.addressResolved(over(semantics, host, port, **zones))
         receiver.resolutionComplete()
 
 

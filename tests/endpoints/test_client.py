@@ -552,6 +552,17 @@ class LocalAddressTests(ClientTestCase):
         self.assertIn("not of the same address family", str(error))
 
 
+class ZoneTests(SynchronousTestCase):
+    """Names that lead to link-local addresses, as with multicast DNS."""
+
+    def test_a_name_s_link_local_address_is_connected_to_in_its_zone(self) -> None:
+        """Without the zone there would be no route to it."""
+        reactor: Any = MemoryReactorClock()
+        reactor.nameResolver = Resolver({"printer.local": ["fe80::7%3"]})
+        txtransport.client(reactor, "tcp://printer.local:1").connect(Recorders())
+        self.assertEqual(reactor.tcpClients[0][0], "fe80::7%3")
+
+
 class ApplicationErrorTests(ClientTestCase):
     """An error of Twisted's that the application raises is not one of the address."""
 

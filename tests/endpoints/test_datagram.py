@@ -113,6 +113,13 @@ class ConversationTests(DatagramTestCase):
         self.resolving(named=["127.0.0.1", "::1"])
         await self.there_and_back("udp://named:0", "udp://named:PORT")
 
+    async def test_a_name_s_link_local_address_keeps_its_zone(self) -> None:
+        """The zone that the resolver found is kept; without one it would be EINVAL."""
+        await self.turn()
+        self.resolving(link=["fe80::7%1"])
+        error = await self.fails(self.endpoint("udp://link:0").listen(Talker()), CannotListenError)
+        self.assertEqual(error.interface, "fe80::7%1")
+
     async def test_a_datagram_arrives_whole(self) -> None:
         """The largest there is, and an empty one as well."""
         server = Talker()

@@ -12,10 +12,25 @@ from twisted.internet.testing import MemoryReactorClock
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.loopback import Resolver
-from txtransport.endpoints.resolve import resolve_addresses
+from txtransport.endpoints.resolve import IPAddress, host_of, resolve_addresses
 from txtransport.errors import TransportTimeout
 
 SECONDS: Final = 30.0
+
+
+class HostTests(SynchronousTestCase):
+    """A found address as text."""
+
+    def test_an_address_keeps_its_zone(self) -> None:
+        """A link-local address leads nowhere without the interface that it belongs to."""
+        rows: list[tuple[IPAddress, str]] = [
+            (IPv4Address("TCP", "192.0.2.7", 1), "192.0.2.7"),
+            (IPv6Address("TCP", "2001:db8::1", 1), "2001:db8::1"),
+            (IPv6Address("TCP", "fe80::1", 1, scopeID=2), "fe80::1%2"),
+            (IPv6Address("TCP", "fe80::1%eth0", 1, scopeID=2), "fe80::1%eth0"),
+        ]
+        for address, expected in rows:
+            self.assertEqual(host_of(address), expected)
 
 
 class LookupTests(SynchronousTestCase):

@@ -341,6 +341,13 @@ class NameTests(ServerTestCase):
         for host in ("[::1]", "127.0.0.1"):
             await self.port_of(f"tcp://{host}:{number}")
 
+    async def test_a_name_s_link_local_address_is_bound_in_its_zone(self) -> None:
+        """The zone that the resolver found is kept; without one it would be EINVAL."""
+        self.resolving(link=["fe80::7%1"])
+        error = await self.fails("tcp://link:0", CannotListenError)
+        self.assertEqual(error.interface, "fe80::7%1")
+        self.assertEqual(error.socketError.errno, errno.EADDRNOTAVAIL)
+
     async def test_a_full_server_pauses_on_every_address(self) -> None:
         """A full server pauses on every address, and resumes on every address."""
         self.resolving(both=["127.0.0.1", "::1"])

@@ -60,7 +60,7 @@ from txtransport.endpoints.network_errors import (
     located_failure,
     undiagnosed,
 )
-from txtransport.endpoints.resolve import IPAddress, resolve_addresses
+from txtransport.endpoints.resolve import IPAddress, host_of, resolve_addresses
 from txtransport.endpoints.sockets import refuse_other_family, with_local_address
 from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.starttls.tls_record import is_alert
@@ -183,7 +183,7 @@ class HostnameEndpoint:
     def _connect(self, found: list[IPAddress], factory: IProtocolFactory) -> Deferred[IProtocol]:
         # These very addresses are connected to, so that a second look-up, which
         # could have another answer (DNS rebinding), never happens.
-        allowed = self._allowed(interleave_families(address.host for address in found))
+        allowed = self._allowed(interleave_families(host_of(address) for address in found))
         hosts = allowed
         if self.bindto is not None:
             wanted = is_ipv6(self.bindto[0])

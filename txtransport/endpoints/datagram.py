@@ -28,6 +28,7 @@ from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import (
     IPAddress,
+    host_of,
     resolve_addresses,
     resolve_addresses_to_bind,
 )
@@ -214,7 +215,7 @@ _MAX_DATAGRAM: Final = 65536
 
 
 def _host_names(found: list[IPAddress]) -> list[str]:
-    return [address.host for address in found]
+    return [host_of(address) for address in found]
 
 
 def _drain(bound: socket.socket) -> None:

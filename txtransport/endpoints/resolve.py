@@ -18,9 +18,23 @@ from zope.interface import implementer
 from txtransport.connection.twisted_types import Reactor
 from txtransport.errors import TransportTimeout
 
-__all__ = ["IPAddress", "resolve_addresses", "resolve_addresses_to_bind"]
+__all__ = ["IPAddress", "host_of", "resolve_addresses", "resolve_addresses_to_bind"]
 
 IPAddress = IPv4Address | IPv6Address
+
+
+def host_of(address: IPAddress) -> str:
+    """An address as text, with its zone, as connecting and binding take it.
+
+    Args:
+        address: What a resolver found. The number of its zone, without which a link-local
+            address leads nowhere (RFC 4007, section 6), is an attribute of its own.
+
+    Returns:
+        For example ``fe80::1%2`` or ``192.0.2.7``.
+    """
+    zone = address.scopeID if isinstance(address, IPv6Address) else 0
+    return f"{address.host}%{zone}" if zone and "%" not in address.host else address.host
 
 
 def resolve_addresses(

@@ -44,7 +44,7 @@ from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.local import local_listener
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.port_group import PortGroup
-from txtransport.endpoints.resolve import resolve_addresses_to_bind
+from txtransport.endpoints.resolve import host_of, resolve_addresses_to_bind
 from txtransport.endpoints.sockets import bind_socket, every_address, refuse_ipv6_alone
 from txtransport.errors import InvalidTransport
 from txtransport.starttls.tls_record import begins_handshake
@@ -132,7 +132,7 @@ class TCPListener:
         )  # fmt: skip
         return found.addCallback(
             lambda found: self._listen_on(
-                [address.host for address in found], self.sockets, protocolFactory
+                [host_of(address) for address in found], self.sockets, protocolFactory
             )
         )
 
