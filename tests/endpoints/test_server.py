@@ -197,8 +197,8 @@ class AddressTests(ServerTestCase):
         self.assertEqual(asked, [("::", number), ("0.0.0.0", number)])
         await self.port_of(f"tcp://[::1]:{number}")
 
-    async def test_without_ipv6_a_star_is_ipv4_alone(self) -> None:
-        """On a machine without IPv6 ``*`` is one socket of IPv4."""
+    def without_ipv6(self) -> None:
+        """Take IPv6 from the machine until the test is over."""
         make = socket.socket
 
         def made(family: int = -1, *others: Any, **keywords: Any) -> socket.socket:
@@ -207,8 +207,23 @@ class AddressTests(ServerTestCase):
             return make(family, *others, **keywords)
 
         self.patch(socket, "socket", made)
+
+    async def test_without_ipv6_a_star_is_ipv4_alone(self) -> None:
+        """On a machine without IPv6 ``*`` is one socket of IPv4."""
+        self.without_ipv6()
         port = await self.port_of("tcp://*:0")
         self.assertEqual(port.getHost().host, "0.0.0.0")
+
+    async def test_without_ipv6_a_name_is_its_ipv4_addresses(self) -> None:
+        """A file of hosts may have ``::1 localhost`` all the same."""
+        await self.turn()
+        self.resolving(both=["::1", "127.0.0.1"], six=["::1"])
+        self.without_ipv6()
+        port = await self.port_of("tcp://both:0")
+        self.assertEqual(port.getHost().host, "127.0.0.1")
+        for url in ("tcp://six:0", "tcp://both:0?ipv6_v6only=yes"):
+            error = await self.fails(url, CannotListenError)
+            self.assertEqual(error.socketError.errno, errno.EAFNOSUPPORT)
 
     async def test_ipv6_v6only_leaves_the_port_free_in_ipv4(self) -> None:
         """With ``ipv6_v6only`` the same port is free for someone else in IPv4."""

@@ -33,6 +33,7 @@ from txtransport.endpoints.resolve import (
     resolve_addresses_to_bind,
 )
 from txtransport.endpoints.sockets import (
+    addresses_here,
     bind_socket,
     refuse_ipv6_alone,
     refuse_other_family,
@@ -146,6 +147,7 @@ class UDPEndpoint:
             listening = maybeDeferred(self._listen, [host], protocol)
         else:
             found = self._resolve(resolve_addresses_to_bind)
+            found.addCallback(addresses_here, self.settings.sockets)
             listening = found.addCallback(self._listen, protocol)
         return listening.addErrback(located_failure, self.url.location)
 

@@ -44,8 +44,13 @@ from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.local import local_listener
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.port_group import PortGroup
-from txtransport.endpoints.resolve import host_of, resolve_addresses_to_bind
-from txtransport.endpoints.sockets import bind_socket, every_address, refuse_ipv6_alone
+from txtransport.endpoints.resolve import IPAddress, host_of, resolve_addresses_to_bind
+from txtransport.endpoints.sockets import (
+    addresses_here,
+    bind_socket,
+    every_address,
+    refuse_ipv6_alone,
+)
 from txtransport.errors import InvalidTransport
 from txtransport.starttls.tls_record import begins_handshake
 
@@ -97,7 +102,7 @@ class TCPListener:
     Attributes:
         reactor: Listens and, for a name, looks it up.
         url: Its host is ``*``, an address, or a name; of a name, every address
-            is listened on.
+            is listened on, except those of IPv6 on a machine without it.
         port: 0 to 65535; 0 is any.
         sockets: The options of the listening sockets.
         timeout: Seconds that the look-up of a name may take in a running reactor.
@@ -130,11 +135,11 @@ class TCPListener:
             self.reactor, host, self.port, "TCP",
             seconds=self.timeout, where=self.url.location,
         )  # fmt: skip
-        return found.addCallback(
-            lambda found: self._listen_on(
-                [host_of(address) for address in found], self.sockets, protocolFactory
-            )
-        )
+        return found.addCallback(self._listen_on_found, protocolFactory)
+
+    def _listen_on_found(self, found: list[IPAddress], factory: IProtocolFactory) -> IListeningPort:
+        hosts = addresses_here([host_of(address) for address in found], self.sockets)
+        return self._listen_on(hosts, self.sockets, factory)
 
     def _listen_on_every_address(self, factory: IProtocolFactory) -> IListeningPort:
         # A socket for each family: at one of IPv6 that takes both, an IPv4 client would

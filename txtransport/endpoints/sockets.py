@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import socket
 import struct
+from collections.abc import Sequence
 from typing import Final
 
 from attrs import frozen
@@ -17,6 +18,7 @@ from txtransport.errors import InvalidOption
 __all__ = [
     "OptionSetter",
     "SocketSetting",
+    "addresses_here",
     "bind_socket",
     "every_address",
     "is_ipv6",
@@ -209,6 +211,23 @@ def every_address(options: SocketOptions) -> tuple[str, ...]:
     if options.ipv6_v6only:
         return ("::",)
     return ("::", "0.0.0.0") if _has_ipv6() else ("0.0.0.0",)
+
+
+def addresses_here(hosts: Sequence[str], options: SocketOptions) -> list[str]:
+    """The addresses of a name that this machine can listen at, by their families.
+
+    Many a file of hosts has ``::1 localhost`` on a machine without IPv6.
+
+    Args:
+        hosts: All addresses of the name.
+        options: The options of the URL; with ``ipv6_v6only`` none is left out.
+
+    Returns:
+        Without those of IPv6 if the machine has none and there are others.
+    """
+    of_ipv4 = [host for host in hosts if not is_ipv6(host)]
+    is_mixed = 0 < len(of_ipv4) < len(hosts)
+    return of_ipv4 if is_mixed and not options.ipv6_v6only and not _has_ipv6() else list(hosts)
 
 
 def _has_ipv6() -> bool:
