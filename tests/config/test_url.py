@@ -9,6 +9,7 @@ import contextlib
 import copy
 import pickle
 import time
+import tracemalloc
 from collections.abc import Callable
 from enum import IntEnum
 from pathlib import Path
@@ -21,6 +22,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.options import OPTIONS
 from txtransport.config.schemes import SCHEMES
+from txtransport.config.settings import resolve_options
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption, InvalidTransport, TransportError
 
@@ -846,6 +848,24 @@ class SizeTests(UrlTestCase):
         """65,536 characters are enough for any URL; a longer text is refused unread."""
         self.refused("longer than 65536 characters", f"{'h' * 65537} tls://{'=' * 10**7}")
         self.assertEqual(len(str(parse("tls://h:1?peer_name=" + "a" * 65516))), 65536)
+
+    def test_long_urls_of_strangers_are_not_kept_in_memory(self) -> None:
+        """What strangers send does not fill the memory, whether it is read or refused."""
+        refused = "ciphers={}" + "A" * 65000
+        unknown = "x={}" + "B" * 65000
+        many = "timeout={}" + "&a=1" * 16000
+        good = "timeout=1.{}" + "0" * 65000
+        for query in (refused, unknown, many, good):
+            tracemalloc.start()
+            try:
+                for number in range(100):
+                    with contextlib.suppress(TransportError):
+                        url = parse(f"tls://h:1?{query.format(number)}", trusted=False)
+                        resolve_options(SCHEMES[url.scheme], url.options, {}, "client")
+                kept, _ = tracemalloc.get_traced_memory()
+            finally:
+                tracemalloc.stop()
+            self.assertLess(kept, 2**20, query[:20])
 
     def test_no_text_is_slow_to_parse(self) -> None:
         """No pattern of the parser is slow on texts that were made to slow it down."""

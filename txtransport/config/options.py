@@ -39,7 +39,14 @@ from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.errors import InvalidOption
 from txtransport.text import short_repr
 
-__all__ = ["OPTIONS", "Option", "find_option"]
+__all__ = ["MOST_CACHED", "OPTIONS", "Option", "find_option"]
+
+MOST_CACHED: Final = 512
+"""Options of an endpoint with more characters than these are read anew each time.
+
+Programs write short ones, and the same again and again, so that what they lead to is
+kept. Long ones may be a stranger's, who could fill the memory with them.
+"""
 
 _BOTH: Final = frozenset({"client", "server"})
 _ALL: Final = frozenset({"client", "server", "datagram"})

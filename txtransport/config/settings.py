@@ -38,7 +38,7 @@ from typing import Final, TypeVar, cast
 
 from attrs import AttrsInstance, fields, frozen
 
-from txtransport.config.options import find_option
+from txtransport.config.options import MOST_CACHED, find_option
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption
@@ -213,9 +213,10 @@ def resolve_options(
         InvalidOption: An option is unknown, not for this scheme or side, of
             the wrong type, contradicts another, or needs one that is missing.
     """
-    if not keywords:
-        return _resolve_url_options(scheme.name, tuple(url_options), side)
-    return _resolve_options(scheme, tuple(url_options), keywords, side)
+    pairs = tuple(url_options)
+    if not keywords and sum(len(text) for _, text in pairs) <= MOST_CACHED:
+        return _cached_settings(scheme.name, pairs, side)
+    return _resolve_options(scheme, pairs, keywords, side)
 
 
 def _resolve_options(
@@ -245,7 +246,7 @@ def _resolve_options(
 
 # A program uses the same few URLs again and again, and settings are frozen.
 @functools.lru_cache(maxsize=512)
-def _resolve_url_options(
+def _cached_settings(
     scheme_name: str, url_options: tuple[tuple[str, str], ...], side: str
 ) -> Settings:
     return _resolve_options(SCHEMES[scheme_name], url_options, {}, side)

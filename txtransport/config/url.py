@@ -42,7 +42,7 @@ from txtransport.config.address import (
     is_zone,
     without_zone,
 )
-from txtransport.config.options import OPTIONS, find_option
+from txtransport.config.options import MOST_CACHED, OPTIONS, find_option
 from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption, InvalidTransport
 from txtransport.text import short_repr
@@ -98,7 +98,10 @@ class TransportURL:
             name, host, digits, query = found.groups()
             scheme, number = SCHEMES.get(name), int(digits)
             if scheme is not None and not scheme.is_local and number <= 65535:
-                options = () if query is None else _common_options(query, name)
+                options: tuple[tuple[str, str], ...] | None = ()
+                if query is not None:
+                    read = _cached_options if len(query) <= MOST_CACHED else _common_options
+                    options = read(query, name)
                 if options is not None:
                     parsed = cls(name, host, number, options=options)
                     return parsed if trusted else _for_strangers(parsed, scheme)
@@ -348,8 +351,6 @@ def _local(rest: str, text: str) -> str:
     return path
 
 
-# A program uses the same options again and again, and the table never changes.
-@functools.lru_cache(maxsize=512)
 def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None:
     """The options of a query without escapes, or None if one is wrong.
 
@@ -359,6 +360,10 @@ def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None
         return _options(query, SCHEMES[name], query)
     except (InvalidTransport, InvalidOption):
         return None
+
+
+# A program uses the same options again and again, and the table never changes.
+_cached_options: Final = functools.lru_cache(maxsize=512)(_common_options)
 
 
 def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ...]:
