@@ -624,6 +624,33 @@ class SecretTests(UrlTestCase):
                 self.assertNotIn(SECRET, text, place)
                 self.assertIn("options begin with ?", text, place)
 
+    def test_options_without_a_question_mark_are_cut_off_in_every_message(self) -> None:
+        """A passphrase behind a mistyped separator is hidden, whatever else is wrong."""
+        for text in (
+            "tsl://h:1&passphrase={}", "t_ls://h&passphrase={}", "tls://h:1&passphrase=my {}",
+            "tls+unix:///run/x&passphrase=a%zz{}", "tls+unix:///run/x/&passphrase={}/",
+            "tls://h:1&passphrase=a@{}", "tls+unix://@x&passphrase=a@{}",
+            "tls+unix:///run/x%26passphrase%3D{}/", "tls+unix:///run/x;passphrase={}",
+        ):  # fmt: skip
+            for trusted in (True, False):
+                said = self.refusal(text.format(SECRET), trusted=trusted)
+                self.assertNotIn(SECRET, said, text)
+                self.assertIn("…", said, text)
+        self.assertIn("'tsl://h:1…': ", self.refusal(f"tsl://h:1&passphrase={SECRET}"))
+
+    def test_no_path_and_no_value_holds_a_passphrase(self) -> None:
+        """A passphrase that would be taken for part of a path or of a value is refused."""
+        for text in (
+            "tls+unix:///run/x&passphrase={}", "tls+unix:///run/x%3FPassphrase={}",
+            "tls://h:1?local_cert=a,passphrase={}", "tls://h:1?local_cert=a%26passphrase={}",
+            "tls://h:1?timeout=1,passphrase={}", "tls://h:1?peer_name=passphrase={}",
+        ):  # fmt: skip
+            text = text.format(SECRET)
+            self.assertNotIn(SECRET, self.refusal(text), text)
+            self.assertIn("options begin with ? and are separated by &", self.refusal(text), text)
+        parse("tls://h:1?local_cert=a&passphrase=passphrase=b")
+        parse("tls://h:1?passphrase_file=/a&local_cert=a")
+
     def test_what_is_no_secret_is_shown(self) -> None:
         """The message shows which URL is meant, without user name, password and options."""
         self.assertIn("'tls://***@h:1/x?…'", self.refusal("tls://u:p@h:1/x?timeout=1"))
@@ -839,6 +866,33 @@ class AnyTextTests(SynchronousTestCase):
         except TransportError as error:
             said = str(error)
         self.assertNotIn(SECRET, said)
+
+    @MORE_EXAMPLES
+    @given(
+        st.sampled_from((
+            "tls://h:1", "tsl://h", "h", "[::1]:1", "::1", "t_ls://h:1", "TLS://h/", "tls:/h:1",
+            "tls+unix:///run/x", "unix://@x", "unix:run/x", "tlsv1.0://h:1", "tls://user:a@h:1",
+            "tls://h:1?timeout=1", "tls://h:1?local_cert=a", "tls://h:1?", "unix:///x?timeout=1",
+        )),
+        st.lists(
+            st.sampled_from(("?", "&", ";", ",", " ", "#", "%3F", "%26", "/", "%", "=", "@", ":")),
+            min_size=1, max_size=3,
+        ).map("".join),
+        st.sampled_from(("", "a", "a@", "@", "=", "a%zz", "my ", "/", "a:", "://", "%20", "#")),
+        st.sampled_from(("", "/", "@h", ":1", "&", "?", "&timeout=1", "?timeout=x", "://", "%")),
+    )  # fmt: skip
+    def test_no_mistyped_separator_reveals_a_passphrase(
+        self, before: str, separator: str, start: str, end: str
+    ) -> None:
+        """What follows ``passphrase=`` is not shown, whatever stands in place of ? and &."""
+        text = f"{before}{separator}passphrase={start}{SECRET}{end}"
+        for trusted, port in ((True, None), (False, None), (True, 80)):
+            try:
+                url = parse(text, port, trusted)
+                said = f"{url!r} {url.location}"
+            except TransportError as error:
+                said = str(error)
+            self.assertNotIn(SECRET, said, text)
 
 
 class SizeTests(UrlTestCase):

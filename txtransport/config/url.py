@@ -173,6 +173,14 @@ _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0]|\s").search
 _BAD_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})").search
 # Signs of an option, which no host and no port contains.
 _OPTION: Final = re.compile("[&=]").search
+# The same, also in the path of a local socket, and escaped as in its canonical form.
+_HIDDEN: Final = re.compile("[&=]|%(?:26|3[DdFf])").search
+# No path and no value of another option has a passphrase in it: the user mistyped
+# the separator before it.
+_MISPLACED_SECRET: Final = re.compile(
+    "(?:" + "|".join(name for name, row in OPTIONS.items() if row.is_secret) + ")=", re.IGNORECASE
+).search
+_SEPARATORS: Final = "options begin with ? and are separated by &"
 # In characters: enough for the names and files of several hundred certificates
 # (SNI_server_certs).
 _LONGEST: Final = 65536
@@ -201,11 +209,8 @@ def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[Transp
     if not scheme.is_local and ("@" in rest or _is_password(query)):
         raise _invalid(text, "a transport has no user name and no password; the protocol "
                        "above it authenticates")  # fmt: skip
-    misplaced = _OPTION(rest)
-    if misplaced is not None and not scheme.is_local:
-        # The rest may be a passphrase, and is not shown.
-        shown = head.removesuffix(rest) + rest[: misplaced.start()]
-        raise _invalid(shown, "what follows is neither host nor port; options begin with ?")
+    if not scheme.is_local and _OPTION(rest):
+        raise _invalid(text, "what follows is neither host nor port; options begin with ?")
     if "#" in text:
         raise _invalid(text, "a transport has no fragment; a # in an option's value is %23")
     options = _options(query, scheme, text) if query else ()
@@ -340,6 +345,8 @@ def _host(host: str, text: str) -> str:
 def _local(rest: str, text: str) -> str:
     """The path of a local socket, percent-decoded."""
     path = _decoded(rest, text)
+    if _MISPLACED_SECRET(path):
+        raise _invalid(text, f"the path holds an option; {_SEPARATORS}")
     if not path.startswith(("/", "@")):
         raise _invalid(text, "a local socket is named by its whole path, unix:///run/name, "
                        "or by an abstract name, unix://@name")  # fmt: skip
@@ -384,6 +391,8 @@ def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ..
         if name in options:
             raise InvalidOption(name, f"{name} is given twice")
         options[name] = decoded = _decoded(raw, text)
+        if not option.is_secret and _MISPLACED_SECRET(decoded):
+            raise _invalid(text, f"the value of {name} holds an option; {_SEPARATORS}")
         option.parse(decoded)
     return tuple(options.items())
 
@@ -433,18 +442,25 @@ def _without_secrets(text: str) -> str:
 
     Args:
         text: A URL of any kind, pasted by mistake perhaps, and perhaps broken
-            anywhere. What may be part of a password is taken for one.
+            anywhere. What may be part of a password is taken for one, and what
+            follows the first sign of an option for options, a ``?`` or not.
     """
     address, mark, query = text.partition("?")
     if _is_password(query):
         address, mark, query = f"{address}@", "", ""
+    more = "…" if query else ""
     before, at, after = address.rpartition("@")
+    hidden = _HIDDEN(address)
+    if hidden is not None:
+        # Where it begins before the @, the @ itself may be of a passphrase.
+        shown = max(0, hidden.start() - len(before + at))
+        after, mark, more = after[:shown], "", "…"
     if at:
         name, slashes, user = before.partition("://")
         if not slashes or not _SCHEME(name):
             name, slashes, user = "", "", before
         before = f"{name}{slashes}***" if user else f"{name}{slashes}"
-    return f"{before}{at}{after}{mark}" + ("…" if query else "")
+    return f"{before}{at}{after}{mark}{more}"
 
 
 def _is_password(query: str) -> bool:
