@@ -19,8 +19,9 @@ PUBLIC: Final = (
     "126.255.255.255", "128.0.0.0", "169.253.255.255", "169.255.0.0", "172.15.255.255",
     "172.32.0.0", "192.0.1.0", "192.0.3.0", "192.167.255.255", "192.169.0.0", "198.17.255.255",
     "198.20.0.0", "203.0.112.255", "203.0.114.0", "223.255.255.255", "168.63.129.17",
-    "2606:4700::1111", "2001:200::", "2001:db7:ffff::", "2001:db9::", "3ffe::1", "3fff:1000::",
-    "2a00::1",
+    "192.31.195.255", "192.31.197.0", "192.52.192.255", "192.52.194.0", "192.175.47.255",
+    "192.175.49.0", "2606:4700::1111", "2001:200::", "2001:db7:ffff::", "2001:db9::",
+    "3ffd:ffff::1", "3fff:1000::", "2a00::1", "2620:4f:7fff::1", "2620:4f:8001::1",
 )  # fmt: skip
 
 SPECIAL: Final = {
@@ -45,6 +46,9 @@ SPECIAL: Final = {
     "benchmarks": ("198.18.0.0", "198.19.255.255"),
     "for protocols": ("192.0.0.0", "192.0.0.255", "2001:2::1", "2001:1ff::1"),
     "relays": ("192.88.99.1",),
+    "AS112": ("192.31.196.1", "192.175.48.255", "2620:4f:8000::1"),
+    "AMT": ("192.52.193.1",),
+    "6bone": ("3ffe::1", "3ffe:ffff::1"),
     "reserved": ("240.0.0.0", "255.255.255.254"),
     "broadcast": ("255.255.255.255",),
     "NAT64 of this network": ("64:ff9b:1::1", "64:ff9b:1:808:808::"),
@@ -124,7 +128,8 @@ class EmbeddedAddressTests(SynchronousTestCase):
         for text in (
             "::ffff:127.0.0.1", "::ffff:7f00:1", "0:0:0:0:0:FFFF:127.0.0.1", "64:ff9b::127.0.0.1",
             "64:ff9b::a9fe:a9fe", "2002:7f00:1::", "2002:a9fe:a9fe::1", "2002:a00:1::1",
-            "2001:0:7f00:1::", "::ffff:169.254.169.254",
+            "2001:0:7f00:1::", "::ffff:169.254.169.254", "2001:470:1:1:0:5efe:127.0.0.1",
+            "2001:470:1:1:200:5efe:7f00:1",
         ):  # fmt: skip
             self.assertIn("stands for", str(why_not_public(text)), text)
 
@@ -137,9 +142,34 @@ class EmbeddedAddressTests(SynchronousTestCase):
             self.assertEqual(why_not_public(text) is None, expected, form)
             self.assertIn(address, embedded(ipaddress.ip_address(text)), form)
 
+    @NO_DEADLINE
+    @given(st.ip_addresses(v=4), st.sampled_from((0x0000_5EFE, 0x0200_5EFE)))
+    def test_an_isatap_address_is_judged_by_the_address_inside_as_well(
+        self, address: IPv4Address, identifier: int
+    ) -> None:
+        """A tunnel that ends at an address that is not public does not lead to the Internet."""
+        text = str(IPv6Address(0x2001_0470 << 96 | identifier << 32 | int(address)))
+        inside = why_not_public(str(address))
+        expected = None if inside is None else f"stands for {address}, which {inside}"
+        self.assertEqual(why_not_public(text), expected)
+
+    def test_a_public_address_inside_makes_no_network_public(self) -> None:
+        """An ISATAP address of a private network is refused, whatever is inside."""
+        for text in ("fe80::5efe:8.8.8.8", "fd00::200:5efe:8.8.8.8", "::5efe:8.8.8.8"):
+            self.assertIsNotNone(why_not_public(text), text)
+            self.assertNotIn("stands for", str(why_not_public(text)), text)
+
+    def test_an_address_in_two_forms_is_judged_by_all_inside(self) -> None:
+        """A 6to4 network may use ISATAP: what is inside both must be public."""
+        for text in ("2002:808:808::5efe:7f00:1", "2002:7f00:1::5efe:808:808"):
+            self.assertIn("stands for 127.0.0.1", str(why_not_public(text)), text)
+        self.assertIsNone(why_not_public("2002:808:808::200:5efe:808:808"))
+
     def test_other_addresses_are_judged_by_themselves(self) -> None:
         """Addresses beside the forms' networks stand for nothing else."""
         for text in ("8.8.8.8", "::fffe:ffff:ffff", "64:ff9b::1:0:0", "2003::", "2001:1::"):
             address = ipaddress.ip_address(text)
             self.assertEqual(embedded(address), (), text)
             self.assertEqual(judged_addresses(address), (address,), text)
+        for text in ("2001:470::100:5efe:7f00:1", "2001:470::1:0:5efe:7f00", "2001:470::5eff:0:1"):
+            self.assertIsNone(why_not_public(text), text)

@@ -16,14 +16,17 @@ then connects to::
     2001:0:7f00:1::       Teredo (RFC 4380, 4)                 bits 32 to 63, the server
     2001::80ff:fffe       Teredo                               the last 32, inverted: the client
 
-They are judged by what stands inside, Teredo by both. A network may use a NAT64
-prefix of its own choice, which nobody outside can recognise.
+They are judged by what stands inside, Teredo by both. Addresses of a tunnel within
+some network (ISATAP, RFC 5214) end in ``0:5efe:`` or ``200:5efe:`` and an IPv4 address:
+they are judged by themselves and by what stands inside. A network may use a NAT64 prefix
+of its own choice, which nobody outside can recognise.
 
 `ipaddress` of Python answers a similar question (``is_global``), and differently
 from release to release (CVE-2024-4032). The tables here are IANA's registries of
 special-purpose addresses, in which also what is reachable through some relay or
-anycast service counts as not public. Of IPv6 only what IANA assigns from, 2000::/3,
-can be public at all, so that whatever is invented next is refused.
+anycast service (6to4, AMT, AS112) counts as not public: where it leads depends on the
+network that one is in. Of IPv6 only 2000::/3, from which IANA assigns, can be public at
+all, and of that all but the networks listed here, assigned yet or not.
 """
 
 from __future__ import annotations
@@ -58,8 +61,11 @@ _IPV4: Final = tuple(
         ("172.16.0.0/12", "is private (RFC 1918)"),
         ("192.0.0.0/24", "is for protocols (RFC 6890)"),
         ("192.0.2.0/24", "is for documentation (RFC 5737)"),
+        ("192.31.196.0/24", "is of AS112's anycast (RFC 7535)"),
+        ("192.52.193.0/24", "is of AMT relays (RFC 7450)"),
         ("192.88.99.0/24", "is of 6to4 relays (RFC 7526)"),
         ("192.168.0.0/16", "is private (RFC 1918)"),
+        ("192.175.48.0/24", "is of AS112's anycast (RFC 7534)"),
         ("198.18.0.0/15", "is for benchmarks (RFC 2544)"),
         ("198.51.100.0/24", "is for documentation (RFC 5737)"),
         ("203.0.113.0/24", "is for documentation (RFC 5737)"),
@@ -82,6 +88,8 @@ _IPV6: Final = tuple(
         ("64:ff9b:1::/48", "is of a NAT64 of this network (RFC 8215)"),
         ("2001::/23", "is for protocols (RFC 2928)"),
         ("2001:db8::/32", "is for documentation (RFC 3849)"),
+        ("2620:4f:8000::/48", "is of AS112's anycast (RFC 7534)"),
+        ("3ffe::/16", "was of the 6bone, and went back to IANA (RFC 3701)"),
         ("3fff::/20", "is for documentation (RFC 9637)"),
         ("fc00::/7", "is private (RFC 4193)"),
         ("fe80::/10", "is link-local (RFC 4291)"),
@@ -95,6 +103,9 @@ _NAT64: Final = IPv6Network("64:ff9b::/96")
 _6TO4: Final = IPv6Network("2002::/16")
 _TEREDO: Final = IPv6Network("2001::/32")
 _LAST_32_BITS: Final = 0xFFFFFFFF
+# The first half of an interface identifier, by whether the IPv4 address inside is
+# unique in the world (RFC 5214, section 6.1).
+_ISATAP: Final = (0x0000_5EFE, 0x0200_5EFE)
 
 
 def why_not_public(text: str) -> str | None:
@@ -110,7 +121,7 @@ def why_not_public(text: str) -> str | None:
     address = find_address(without_zone(text))
     if address is None:
         return "is no address"
-    for judged in judged_addresses(address):
+    for judged in (*judged_addresses(address), *_tunnel_end(address)):
         what = _what_is_special(judged)
         if what is not None:
             return what if judged == address else f"stands for {judged}, which {what}"
@@ -147,6 +158,13 @@ def embedded(address: Address) -> tuple[IPv4Address, ...]:
         client = ~bits & _LAST_32_BITS
         return IPv4Address(bits >> 64 & _LAST_32_BITS), IPv4Address(client)
     return ()
+
+
+def _tunnel_end(address: Address) -> tuple[IPv4Address, ...]:
+    """The IPv4 address at which the tunnel of an ISATAP address ends, if it is one."""
+    if isinstance(address, IPv4Address) or int(address) >> 32 & _LAST_32_BITS not in _ISATAP:
+        return ()
+    return (IPv4Address(int(address) & _LAST_32_BITS),)
 
 
 def _what_is_special(address: Address) -> str | None:
