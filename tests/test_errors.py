@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+import copy
+import pickle
+from collections.abc import Callable
+from typing import Any, Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests import certificates
 from txtransport import errors
 from txtransport.errors import (
     AlreadySecure,
@@ -207,3 +211,72 @@ class DiagnosisTests(SynchronousTestCase):
         """A refusal with a code that begins with 4 is not permanent."""
         self.assertFalse(TLSRefused("454", b"later").permanent)
         self.assertTrue(TLSRefused("502", b"never").permanent)
+
+
+COPIES: Final[tuple[Callable[[Any], Any], ...]] = (
+    copy.copy, copy.deepcopy, lambda error: pickle.loads(pickle.dumps(error)),
+)  # fmt: skip
+"""Ways in which an error comes to another place, a process of a pool for example."""
+
+SAMPLES: Final = (
+    TransportError("x"),
+    InvalidTransport("x"),
+    InvalidOption("ciphers", "x"),
+    InvalidOption("ciphers", "x").located("tls://h:1"),
+    BadCertificateFile("cafile", "/a", "x"),
+    TransportUnavailable("sslv2", "x", "y", "z"),
+    *WITH_PEER_TEXT,
+    HandshakeFailed(
+        "x", cause="expired", permanent=True, remedy="y", evidence=("z",), received=b"a",
+        original=OSError(5, "x"),
+    ),
+    NegotiationError("x"),
+    TLSNotOffered(b"x").located("tls://h:587?starttls=smtp", "Ask the owner"),
+    PreAuthenticated("x"),
+    PeerLeft(b"x"),
+    PeerMisbehaved("x"),
+    UpgradeError("x"),
+    AlreadySecure("x"),
+    ConversationOver("x"),
+    ProducerInTheWay("x"),
+)  # fmt: skip
+"""At least one error of each class."""
+
+
+class CopyTests(SynchronousTestCase):
+    """An error can be copied, and sent to another process."""
+
+    def test_a_copy_says_the_same(self) -> None:
+        """The copy of an error, pickled or not, has its class, text, attributes and notes."""
+        self.assertEqual({type(error) for error in SAMPLES}, {*KINDS})
+        for error in SAMPLES:
+            for copied in (make(error) for make in COPIES):
+                self.assertIs(type(copied), type(error))
+                self.assertEqual(str(copied), str(error))
+                self.assertEqual(copied.args, error.args)
+                self.assertEqual(copied.diagnosis, error.diagnosis)
+                self.assertEqual(repr(vars(copied)), repr(vars(error)))
+
+    def test_a_chain_of_certificates_is_not_pickled(self) -> None:
+        """What cannot be pickled is left out: the chain, and an error underneath as its repr."""
+
+        class Local(Exception):
+            """A class that no other process can find."""
+
+        chain = (certificates.authority().certificate,)
+        error = HandshakeFailed(
+            "x", cause="other", permanent=True, remedy="", original=Local("why"), chain=chain
+        )
+        self.assertEqual(copy.copy(error).chain, chain)
+        self.assertIs(copy.copy(error).original, error.original)
+        copied = pickle.loads(pickle.dumps(error))
+        self.assertEqual(copied.chain, ())
+        self.assertEqual(repr(copied.original), "Exception(\"Local('why')\")")
+        self.assertEqual(str(copied), "x")
+
+    def test_an_attribute_of_a_user_s_never_hinders(self) -> None:
+        """An attribute that a program has added and that cannot be pickled is left out."""
+        error = InvalidOption("ciphers", "x")
+        vars(error).update(socket=lambda: None, number=5)
+        copied = pickle.loads(pickle.dumps(error))
+        self.assertEqual(vars(copied), {"option": "ciphers", "number": 5})

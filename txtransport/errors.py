@@ -27,15 +27,22 @@ Twisted; its `diagnosis_of` explains how a connection ended as well.
 
 Text that came over the wire is bounded and escaped (`txtransport.text`) before it
 becomes part of a message.
+
+Errors can be copied and pickled, for a process of a pool for example. What cannot be
+pickled is left out: the certificates of `HandshakeFailed.chain`, and of an exception
+underneath all but its ``repr``.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+import copy
+import pickle
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
-from txtransport.text import escape_bytes, first_words
+from txtransport.text import escape_bytes, first_words, short_repr
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -146,6 +153,45 @@ class TransportError(Exception):
             evidence=self.evidence,
         )
 
+    # Python would call the class with the text as its only argument, where the
+    # classes take others. Everything in an error is immutable or somebody else's, so
+    # that a deep copy is a copy.
+
+    def __copy__(self) -> TransportError:
+        return _rebuilt(type(self), self.args, vars(self))
+
+    def __deepcopy__(self, memo: object) -> TransportError:
+        return self.__copy__()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        args = tuple(each if _is_picklable(each) else short_repr(each) for each in self.args)
+        state: dict[str, object] = {}
+        for name, value in vars(self).items():
+            if _is_picklable(value):
+                state[name] = value
+            elif isinstance(value, BaseException):
+                state[name] = Exception(short_repr(value, 200))
+        return _rebuilt, (type(self), args, state)
+
+
+def _rebuilt(
+    kind: type[TransportError], args: tuple[object, ...], state: Mapping[str, object]
+) -> TransportError:
+    """An error as it was, made without its constructor."""
+    made = kind.__new__(kind)
+    made.args = args
+    vars(made).update(state)
+    return made
+
+
+def _is_picklable(value: object) -> bool:
+    try:
+        # Many an exception can be pickled, and fails when it is unpickled.
+        pickle.loads(pickle.dumps(value))
+    except Exception:
+        return False
+    return True
+
 
 class InvalidTransport(TransportError, ValueError):
     """The text is not the URL of a transport."""
@@ -173,8 +219,7 @@ class InvalidOption(TransportError, ValueError):
             where: The endpoint, for people.
         """
         # Several endpoints may share a bad option, and with it this very object.
-        made = type(self).__new__(type(self))
-        made.__dict__.update(self.__dict__)
+        made = copy.copy(self)
         made.args = (f"{where}: {self}",)
         return made
 
@@ -276,8 +321,11 @@ class HandshakeFailed(TransportError):
         original: The exception underneath, or None.
         received: The first bytes of the peer, 64 at the most.
         chain: The certificates that the peer sent, leaf first; they are not
-            verified.
+            verified. Empty in an error that was pickled.
     """
+
+    # For an error that was pickled.
+    chain: tuple[x509.Certificate, ...] = ()
 
     def __init__(
         self,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import errno
 import os
+import pickle
 import resource
 import socket
 from collections.abc import Iterator
@@ -174,6 +176,23 @@ class LocatedTests(SynchronousTestCase):
             self.assertTrue(str(error).endswith(error.remedy), error)
         refused = located(twisted.ConnectionRefusedError(errno.ECONNREFUSED), "tcp://h:1")
         self.assertIn("nothing listens there (ECONNREFUSED). Is the server running", str(refused))
+
+    def test_an_error_can_be_copied_and_pickled(self) -> None:
+        """The copy has the class, the text, the diagnosis and Twisted's attributes."""
+        exhausted = OSError(errno.EMFILE, "Too many open files")
+        for original in (*self.ERRORS, exhausted):
+            error: Any = located(original, "tls://h:1")
+            for copied in (
+                copy.copy(error),
+                copy.deepcopy(error),
+                pickle.loads(pickle.dumps(error)),
+            ):
+                self.assertIs(type(copied), type(error))
+                self.assertEqual((str(copied), copied.args), (str(error), error.args))
+                self.assertEqual(copied.diagnosis, error.diagnosis)
+                self.assertEqual(repr(vars(copied)), repr(vars(error)))
+        kinds = {type(located(original, "x")) for original in (*self.ERRORS, exhausted)}
+        self.assertEqual(kinds, {*NetworkError.__subclasses__()})
 
     def test_the_most_special_class_of_twisted_s_is_kept(self) -> None:
         """A subclass of Twisted's that is not known becomes the nearest that is."""
