@@ -61,6 +61,23 @@ class MakingTests(DevcertTestCase):
         end = f"{leaf.not_valid_after_utc:%Y-%m-%d}"
         self.assertIn(f"for localhost, 127.0.0.1, ::1, until {end}", text)
 
+    def test_folder_that_no_url_can_name_is_refused_before_anything_is_written(self) -> None:
+        """No keys are left in a folder whose files the printed URLs could not name."""
+        parent = self.folder.parent
+        for name in (
+            "new\nline",
+            "no\xa0break",
+            "latin-\udce9",
+            "\x1b[2J",
+            "passphrase=a",
+            "x" * 4096,
+        ):
+            self.folder = parent / name
+            said = self.complaint(2, "localhost")
+            self.assertIn("no URL can name its files", said, ascii(name))
+            self.assertTrue(said.replace("\n", "").isprintable(), ascii(name))
+            self.assertEqual(os.listdir(parent), [], ascii(name))
+
     def test_second_run_keeps_the_authority_and_renews_the_certificate(self) -> None:
         """A second run keeps the authority, says so, and renews the certificate."""
         self.output_lines("localhost")

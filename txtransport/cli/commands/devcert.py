@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import table_lines, wrap, write_output
+from txtransport.text import short_repr
 
 if TYPE_CHECKING:
     from txtransport.cli.devfolder import Folder
@@ -66,7 +67,8 @@ def run(chosen: argparse.Namespace) -> int:
 
     Raises:
         OSError: A file is in the way, or cannot be written.
-        SystemExit: A name cannot be a certificate's (2).
+        SystemExit: A name cannot be a certificate's, or a URL cannot name the
+            folder's files (2).
     """
     # cryptography takes a while to import.
     from txtransport.cli import devfolder
@@ -75,6 +77,8 @@ def run(chosen: argparse.Namespace) -> int:
         names = [devfolder.read_name(name) for name in chosen.names]
     except ValueError as problem:
         chosen.refuse(str(problem))
+    if not _is_fit_for_urls(os.path.join(chosen.folder, devfolder.file_name(names[0]))):
+        chosen.refuse(f"{short_repr(chosen.folder)}: no URL can name its files; take another DIR")
     purpose: Purpose = "client" if chosen.client else "server"
     try:
         folder = devfolder.Folder.of(chosen.folder, is_replacing=chosen.force)
@@ -191,6 +195,18 @@ def _url(host: str, **options: str) -> str:
     from txtransport.config.url import TransportURL
 
     return str(TransportURL("tls", host, _PORT, options=tuple(options.items())))
+
+
+def _is_fit_for_urls(path: str) -> bool:
+    """Whether a URL can name that file: what is printed has such URLs."""
+    from txtransport.config.url import TransportURL
+    from txtransport.errors import TransportError
+
+    try:
+        TransportURL.parse(_url(_HERE, local_cert=path, cafile=path))
+    except (TransportError, UnicodeEncodeError):
+        return False
+    return True
 
 
 def _endpoint_for_shell(url: str) -> str:
