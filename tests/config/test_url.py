@@ -163,7 +163,16 @@ class SchemeTests(UrlTestCase):
         """``tcp:h:1`` and ``//h:1`` are refused; PHP connects to hosts named tcp and //h."""
         self.refused("neither host:port nor an IPv6 address", "tcp:h:1")
         self.refused("did you mean 'tls://h:1'?", "tls:h:1")
-        self.refused("has no path", "//h:1 tcp:/h:1 tcp:///h:1")
+        self.refused("has no path", "//h:1 tcp:///h:1 tcp:/h/x")
+        for text, meant in (
+            ("tls:/localhost:8443", "tls://localhost:8443"), ("TCP:/h:1", "tcp://h:1"),
+            ("tls:localhost:8443", "tls://localhost:8443"), ("tls:localhost", "tls://localhost"),
+            ("unix:run/app.sock", "unix:///run/app.sock"), ("unix:app.sock", "unix:///app.sock"),
+            ("tls+unix:/run/x?timeout=1", "tls+unix:///run/x"), ("udp:/::1", "udp://::1"),
+        ):  # fmt: skip
+            said = self.refusal(text)
+            self.assertIn(f"did you mean '{meant}'?", said)
+            self.assertNotIn("has no path", said)
         self.refused("a transport is written scheme://host:port", "//h:1 tls:/h:1 unix:/run/x")
         self.refused("is not a port", "tcp:h")
 

@@ -220,8 +220,7 @@ def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[Transp
         return cls(scheme.name, path=_local(rest, text), options=options), scheme
     authority, slash, path = rest.partition("/")
     if path:
-        hint = "" if mark else "; a transport is written scheme://host:port, or unix:///path"
-        raise _invalid(text, f"{scheme.name}:// has no path{hint}")
+        raise _invalid(text, _no_path(scheme, head if not mark else ""))
     if slash and not authority:
         raise _invalid(text, "the host is missing")
     host, number = _authority_parts(authority, port, text)
@@ -232,6 +231,30 @@ def _nearest(name: str) -> str:
     """``did you mean …? `` with the scheme nearest to `name`, or nothing if none is near."""
     close = difflib.get_close_matches(name[:40].lower(), _AVAILABLE, n=1)
     return f"did you mean {close[0]}? " if close else ""
+
+
+def _no_path(scheme: Scheme, without_scheme: str) -> str:
+    """What is wrong with a path behind a host, or with an address whose scheme was not read."""
+    problem = f"{scheme.name}:// has no path"
+    if not without_scheme:
+        return problem
+    form = "a transport is written scheme://host:port, or unix:///path"
+    meant = _meant(without_scheme)
+    return form + meant if meant else f"{problem}; {form}"
+
+
+def _meant(address: str) -> str:
+    """``; did you mean …?`` for an address that has ``tls:`` in place of ``tls://``, or nothing."""
+    name, _, rest = address.partition(":")
+    scheme = SCHEMES.get(name.lower())
+    if scheme is None or rest.startswith("//"):
+        return ""
+    rest = rest.removeprefix("/")
+    if scheme.is_local:
+        rest = f"/{rest}"
+    elif "/" in rest:
+        return ""
+    return f"; did you mean {short_repr(f'{scheme.name}://{rest}', 80)}?"
 
 
 def _authority_parts(authority: str, port: int | None, text: str) -> tuple[str, int | None]:
@@ -259,7 +282,8 @@ def _agreed_port(digits: str | None, port: int | None, text: str) -> int | None:
     if not _PORT(digits):
         raise _invalid(
             text, f"{short_repr(digits, 40)} is not a port: 1 to 65535 in decimal digits"
-        )
+            f"{_meant(text.partition('?')[0])}"
+        )  # fmt: skip
     number = int(digits)
     if number > 65535:
         raise _invalid(text, f"{number} is not a port: the highest is 65535")
@@ -276,8 +300,7 @@ def _bare_ipv6(authority: str, port: int | None, text: str) -> str:
     """
     before, _, last = authority.rpartition(":")
     if not is_ipv6_in_url(authority):
-        first, _, rest = authority.partition(":")
-        hint = f"; did you mean {short_repr(f'{first}://{rest}', 60)}?" if first in SCHEMES else ""
+        hint = _meant(authority)
         if is_ipv6_in_url(before):
             hint = f"; an IPv6 address stands in brackets: [{before}]:port"
         raise _invalid(
