@@ -371,6 +371,26 @@ class UnreadableFileTests(PemTestCase):
         """A file that does not exist is reported as missing, with its path."""
         self.assert_all_refuse("/nonexistent/a.pem", "No such file or directory")
 
+    def test_a_missing_file_with_a_relative_path_names_the_folder(self) -> None:
+        """Whoever starts a program elsewhere is told in which folder a file was looked for."""
+        here = os.getcwd()
+        self.assert_all_refuse("no/a.pem", f"No such file or directory (looked for in {here});")
+        error = self.assertRaises(BadCertificateFile, pem.check_folder, "capath", "no/certs")
+        self.assertIn(f"No such file or directory (looked for in {here});", str(error))
+        self.assert_all_refuse("/no/a.pem", "No such file or directory;")
+
+    def test_a_missing_file_in_a_missing_folder_is_refused(self) -> None:
+        """A program whose folder was removed under it is told of the file all the same."""
+        self.addCleanup(os.chdir, os.getcwd())
+        strange = certificates.folder() / "strange\n\udce9"
+        strange.mkdir()
+        os.chdir(strange)
+        self.assert_all_refuse("a.pem", "No such file or directory (looked for in ")
+        error = self.assertRaises(BadCertificateFile, pem.read_authorities, "cafile", "a.pem")
+        self.assertTrue(str(error).isprintable())
+        strange.rmdir()
+        self.assert_all_refuse("a.pem", "No such file or directory;")
+
     def test_an_empty_file_is_refused(self) -> None:
         """A file without content is reported as empty, for each option."""
         self.assert_all_refuse(path_of(b""), "it is empty")

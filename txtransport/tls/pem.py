@@ -26,7 +26,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
-from txtransport.text import ascii_repr
+from txtransport.text import ascii_repr, escape_text
 
 __all__ = [
     "Identity",
@@ -188,7 +188,7 @@ def check_folder(option: str, path: str) -> None:
     try:
         os.listdir(path)
     except (OSError, ValueError) as problem:
-        raise _bad(option, path, _reason(problem)) from problem
+        raise _bad(option, path, _reason(problem, path)) from problem
 
 
 def policy_files(policy: TLSPolicy) -> tuple[str, ...]:
@@ -247,7 +247,7 @@ class _File:
             # Opening a FIFO waits for a writer, perhaps for ever.
             content = _content(path) if stat.S_ISREG(os.stat(path).st_mode) else None
         except (OSError, ValueError) as problem:
-            raise _bad(option, path, _reason(problem)) from problem
+            raise _bad(option, path, _reason(problem, path)) from problem
         if content is None:
             raise _bad(option, path, "it is a folder or a device, not a file")
         if not content.strip():
@@ -336,8 +336,16 @@ def _bad(option: str, path: str, problem: str) -> BadCertificateFile:
     return BadCertificateFile(option, path, f"{problem}; expected is {_EXPECTED[option]}")
 
 
-def _reason(problem: Exception) -> str:
-    return getattr(problem, "strerror", None) or str(problem)
+def _reason(problem: Exception, path: str) -> str:
+    reason = getattr(problem, "strerror", None) or str(problem)
+    if not isinstance(problem, FileNotFoundError) or os.path.isabs(path):
+        return reason
+    try:
+        folder = os.getcwd()
+    except OSError:
+        # The current folder itself was removed.
+        return reason
+    return f"{reason} (looked for in {escape_text(folder)})"
 
 
 def _passphrase(policy: TLSPolicy) -> bytes:
