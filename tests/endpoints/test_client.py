@@ -133,7 +133,9 @@ class URLTests(SynchronousTestCase):
     def test_a_local_address_of_the_wrong_family_is_refused(self) -> None:
         """No connection from an IPv4 address can go to an IPv6 one, nor the other way."""
         for url, bindto in (("tcp://[::1]:80", "127.0.0.1:0"), ("tcp://127.0.0.1:80", "[::1]:0")):
-            self.assertIn("not of the same address family", self.refusal(url, bindto=bindto))
+            text = self.refusal(url, bindto=bindto)
+            self.assertIn("not of the same address family", text)
+            self.assertTrue(text.startswith(f"{url}: "), text)
 
     def test_every_client_endpoint_is_one_of_twisted_s(self) -> None:
         """Whatever takes a client endpoint of Twisted's takes one of these."""

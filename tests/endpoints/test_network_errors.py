@@ -5,16 +5,18 @@ from __future__ import annotations
 import contextlib
 import copy
 import errno
+import gc
 import os
 import pickle
 import resource
 import socket
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any, Final
 
 from twisted.internet import error as twisted
-from twisted.internet.defer import CancelledError
-from twisted.internet.protocol import Factory
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.protocol import DatagramProtocol, Factory
 from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
@@ -319,6 +321,87 @@ class SystemErrorTests(LoopbackTestCase):
             if entry is not client:
                 self.assertIsInstance(error, twisted.CannotListenError, url)
                 self.assertEqual(error.socketError.errno, errno.EMFILE)
+
+    async def told(self, opening: Any) -> tuple[str, bool, str]:
+        """Cause, permanence and text of the error that it fails with."""
+        error: Any = await self.assertFailure(opening, NetworkError)
+        return error.cause, error.permanent, str(error)
+
+    async def test_what_is_in_a_local_server_s_way_is_told(self) -> None:
+        """A server at a path is told of another server, a lock, a file or a missing folder."""
+        path = self.socket_path()
+        await self.listening(f"unix://{path}", Recorders())
+        os.symlink(str(os.getppid()), f"{path}-held.lock")
+        os.symlink("nonsense", f"{path}-damaged.lock")
+        os.mkdir(f"{path}-folder.lock")
+        Path(f"{path}-file").write_text("precious")
+        for place, cause, words in (
+            (path, "port-taken", f"{path}: that path is taken"),
+            (path, "port-taken", "readlink PATH.lock"),
+            (f"{path}-held", "port-taken", "the lock beside the socket"),
+            (f"{path}-file", "port-taken", "by another file (EADDRINUSE)"),
+            (f"{path}/below", "cannot-listen", "Does the folder exist"),
+            (f"{path}-no/below", "cannot-listen", "Does the folder exist"),
+            (f"{path}-damaged", "cannot-listen", "PATH.lock"),
+            (f"{path}-folder", "cannot-listen", "PATH.lock"),
+        ):
+            endpoint = txtransport.server(self.reactor, f"unix://{place}")
+            found = await self.told(endpoint.listen(Recorders()))
+            self.assertEqual(found[:2], (cause, True), place)
+            self.assertIn(words, found[2])
+        # Twisted leaves the socket that it could not bind to be collected.
+        gc.collect()
+        self.flushWarnings()
+
+    async def test_what_is_wrong_with_a_local_socket_is_told(self) -> None:
+        """A client is told of a socket without a server, of another kind, or with a full queue."""
+        path = self.socket_path()
+        for name, kind in (("left", socket.SOCK_STREAM), ("other", socket.SOCK_DGRAM)):
+            with socket.socket(socket.AF_UNIX, kind) as bound:
+                bound.bind(f"{path}-{name}")
+                if kind == socket.SOCK_DGRAM:
+                    found = await self.told(self.connecting(f"unix://{path}-other"))
+                    self.assertEqual(found[:2], ("no-such-socket", True))
+                    self.assertIn("of another kind", found[2])
+        for url in (f"unix://{path}-left", f"unix://@txtransport-{id(self)}"):
+            found = await self.told(self.connecting(url))
+            self.assertEqual(found[:2], ("refused", False))
+            self.assertIn("no server listens at that local socket", found[2])
+            self.assertNotIn("firewall", found[2])
+        with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
+            full.bind(f"{path}-full")
+            full.listen(0)
+            first.connect(f"{path}-full")
+            found = await self.told(self.connecting(f"unix://{path}-full"))
+            self.assertEqual(found[:2], ("queue-full", False))
+
+    def connecting(self, url: str) -> Deferred[Any]:
+        """A client's attempt to connect."""
+        return txtransport.client(self.reactor, url).connect(Recorders())
+
+    async def test_a_broadcast_names_its_option(self) -> None:
+        """To send to a broadcast address without so_broadcast names the option."""
+        endpoint = txtransport.datagram(self.reactor, "udp://255.255.255.255:1")
+        found = await self.told(endpoint.connect(DatagramProtocol()))
+        self.assertEqual(found[:2], ("not-permitted", True))
+        self.assertIn("so_broadcast=yes", found[2])
+
+    async def test_a_link_local_address_needs_an_interface_of_this_machine(self) -> None:
+        """Without an interface, and with one that is not there, each endpoint says so."""
+        for host, cause, words in (
+            ("[fe80::1]", "zone-missing", "[fe80::1%25eth0]"),
+            ("[fe80::1%25nope]", "no-such-interface", "no such network interface"),
+        ):
+            for opening in (
+                self.connecting(f"tcp://{host}:1"),
+                txtransport.server(self.reactor, f"tcp://{host}:0").listen(Recorders()),
+                txtransport.datagram(self.reactor, f"udp://{host}:1").connect(DatagramProtocol()),
+            ):
+                found = await self.told(opening)
+                self.assertEqual(found[:2], (cause, True))
+                self.assertIn(words, found[2])
+        gc.collect()
+        self.flushWarnings()
 
     async def test_a_reset_connection_was_cut_off(self) -> None:
         """A connection that the peer resets ends as reset."""

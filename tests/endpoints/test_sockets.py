@@ -95,12 +95,14 @@ class FamilyTests(SynchronousTestCase):
     def test_bindto_and_host_must_be_of_one_family(self) -> None:
         """``bindto`` and the host are both of IPv4 or both of IPv6."""
         for host, local in (("127.0.0.1", "127.0.0.2"), ("::1", "::1"), ("fe80::1%1", "::1")):
-            refuse_other_family(host, (local, 0))
-            refuse_other_family(host, None)
+            refuse_other_family(host, (local, 0), "tcp://h:1")
+            refuse_other_family(host, None, "tcp://h:1")
         for host, local in (("127.0.0.1", "::1"), ("::1", "127.0.0.1")):
-            error = self.assertRaises(InvalidOption, refuse_other_family, host, (local, 0))
+            error = self.assertRaises(
+                InvalidOption, refuse_other_family, host, (local, 0), "tcp://h:1"
+            )
             self.assertEqual(error.option, "bindto")
-            self.assertIn(f"bindto={local} and {host}", str(error))
+            self.assertIn(f"tcp://h:1: bindto={local} and {host}", str(error))
 
     def test_ipv6_alone_needs_ipv6(self) -> None:
         """``ipv6_v6only`` for an IPv4 address would do nothing, and is refused."""

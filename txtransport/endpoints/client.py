@@ -125,7 +125,7 @@ def plaintext_endpoint(
         raise InvalidTransport(f"{url.location}: port 0 is for servers; write 1 to 65535")
     if not url.is_literal:
         return HostnameEndpoint(reactor, url, port, timeout, bindto, trace, rules)
-    refuse_other_family(host, bindto)
+    refuse_other_family(host, bindto, url.location)
     return with_trace(_address_endpoint(reactor, host, port, timeout, bindto), host, trace)
 
 
@@ -189,7 +189,7 @@ class HostnameEndpoint:
             wanted = is_ipv6(self.bindto[0])
             hosts = [host for host in allowed if is_ipv6(host) is wanted]
         if not hosts:
-            refuse_other_family(allowed[0], self.bindto)
+            refuse_other_family(allowed[0], self.bindto, self.url.location)
         hosts = hosts[:_MAX_ADDRESSES]
         endpoints = [
             with_trace(

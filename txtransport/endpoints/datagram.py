@@ -188,7 +188,7 @@ class UDPEndpoint:
             return hosts[0], ("::" if is_ipv6(hosts[0]) else "0.0.0.0", 0)
         fitting = [host for host in hosts if is_ipv6(host) is is_ipv6(bindto[0])]
         if not fitting:
-            refuse_other_family(hosts[0], bindto)
+            refuse_other_family(hosts[0], bindto, self.url.location)
         return fitting[0], bindto
 
     def _bind(self, host: str, number: int) -> socket.socket:

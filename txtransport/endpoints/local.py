@@ -217,16 +217,22 @@ class LocalListener:
                 return self.reactor.listenUNIX(
                     self.path, cast(ServerFactory, factory), self.backlog, mode, self._has_file
                 )
-        except (OSError, ValueError) as problem:
-            # The lock file could not be written, or has no process's number.
+        except OSError as problem:
+            # The lock file could not be written.
             raise CannotListenError(None, self.path, problem) from problem
+        except ValueError as problem:
+            damaged = OSError(errno.EINVAL, "The lock file names no process")
+            raise CannotListenError(None, self.path, damaged) from problem
         except CannotListenError as error:
-            if isinstance(error.socketError, OSError):
-                # Twisted took the lock and started the factory before it failed to bind,
-                # and undoes neither.
-                factory.doStop()
-                if self._has_file:
-                    FilesystemLock(f"{self.path}.lock").unlock()
+            if not isinstance(error.socketError, OSError):
+                # A process that runs holds the lock.
+                taken = OSError(errno.EADDRINUSE, str(error.socketError))
+                raise CannotListenError(None, self.path, taken) from error
+            # Twisted took the lock and started the factory before it failed to bind,
+            # and undoes neither.
+            factory.doStop()
+            if self._has_file:
+                FilesystemLock(f"{self.path}.lock").unlock()
             raise
 
     @property

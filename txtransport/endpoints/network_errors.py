@@ -2,7 +2,9 @@
 
 Our own errors carry their diagnosis. Errors of TCP and of the name server are Twisted's:
 one class often stands for several errors of the system, whose number (errno) Twisted
-keeps in the exception. So the table has rules for classes, and for classes with numbers.
+keeps in the exception. So the table has rules for classes, and for classes with numbers;
+where the same number means something else for a local socket, or for a link-local address,
+also for endpoints of that form.
 
 What our endpoints fail with is of both: `located` makes, of an error of Twisted's, one
 that is of the same class and a `NetworkError`. These classes are here and not in
@@ -12,6 +14,8 @@ that is of the same class and a `NetworkError`. These classes are here and not i
 from __future__ import annotations
 
 import errno
+import re
+import socket
 from collections.abc import Mapping
 from typing import Final
 
@@ -70,16 +74,26 @@ class ErrorKind:
 
     Attributes:
         kinds: Classes of exceptions; subclasses count as well.
-        numbers: The system's numbers (errno(3)) that count; empty when all do.
+        numbers: The system's numbers (errno(3)) that count, None for an error without
+            one; empty when all do.
+        place: What an endpoint's text begins with that counts, or None for any.
     """
 
     kinds: tuple[type[BaseException], ...]
-    numbers: frozenset[int] = frozenset()
+    numbers: frozenset[int | None] = frozenset()
+    place: re.Pattern[str] | None = None
 
-    def includes(self, error: BaseException) -> bool:
-        """Whether an error is of one of these classes and has one of these numbers."""
-        return isinstance(error, self.kinds) and (
-            not self.numbers or _number(error) in self.numbers
+    def includes(self, error: BaseException, where: str = "") -> bool:
+        """Whether an error of an endpoint is of these classes, numbers and places.
+
+        Args:
+            error: The error.
+            where: The endpoint, as its URL begins; empty if it is not known.
+        """
+        return (
+            isinstance(error, self.kinds)
+            and (not self.numbers or _number(error) in self.numbers)
+            and (self.place is None or self.place.match(where) is not None)
         )
 
 
@@ -90,10 +104,20 @@ def _rule(
     permanent: bool,
     summary: str,
     remedy: str = "",
-    numbers: frozenset[int] = frozenset(),
+    numbers: frozenset[int | None] = frozenset(),
+    place: re.Pattern[str] | None = None,
 ) -> Rule[ErrorKind]:
     diagnosis = Diagnosis(cause, summary, remedy, fault=fault, permanent=permanent)
-    return Rule(ErrorKind(kinds, numbers), diagnosis)
+    return Rule(ErrorKind(kinds, numbers, place), diagnosis)
+
+
+# Local sockets with a file and without one, UDP, and addresses of IPv6: with a zone, and
+# link-local ones (unicast and multicast) without one.
+_LOCAL: Final = re.compile(r"(tls\+)?unix:")
+_LOCAL_FILE: Final = re.compile(r"(tls\+)?unix:///")
+_UDP: Final = re.compile(r"udp:")
+_ZONE: Final = re.compile(r"[\w.+]+://\[[^\]]*%")
+_LINK_LOCAL: Final = re.compile(r"[\w.+]+://\[(fe[89ab]|ff[0-9a-f]2)[^%\]]*\]")
 
 
 _RESET_REMEDY: Final = "Look at the peer's log; a firewall in between can do the same"
@@ -105,9 +129,11 @@ _UNREACHABLE: Final = Diagnosis(
     permanent=False,
 )
 
-_EXHAUSTED: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_NOT_PERMITTED: Final = frozenset({errno.EACCES, errno.EPERM})
-_NO_ROUTE: Final = frozenset(
+_EXHAUSTED: Final[frozenset[int | None]] = frozenset(
+    {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+)
+_NOT_PERMITTED: Final[frozenset[int | None]] = frozenset({errno.EACCES, errno.EPERM})
+_NO_ROUTE: Final[frozenset[int | None]] = frozenset(
     {errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL}
 )
 
@@ -118,6 +144,22 @@ NETWORK_ERRORS: Final = (
         "this process has no file descriptor left for a connection, or this machine no memory",
         "Close what is open, or raise the limit (ulimit -n)",
         _EXHAUSTED,
+    ),
+    _rule(
+        (UnknownHostError, ConnectError, CannotListenError),
+        "no-such-interface", "ours", True,
+        "there is no such network interface",
+        "Look at what follows the % of the address: is it an interface of this machine (ip link)?",
+        frozenset({socket.EAI_NONAME, errno.ENODEV, errno.ENXIO}),
+        _ZONE,
+    ),
+    _rule(
+        (ConnectError, CannotListenError),
+        "zone-missing", "ours", True,
+        "a link-local address is one of some network, and the URL does not say of which",
+        "Add the interface to the address, as in [fe80::1%25eth0]",
+        frozenset({errno.EINVAL}),
+        _LINK_LOCAL,
     ),
     # Twisted's resolver does not say whether the name does not exist or the name
     # server did not answer.
@@ -132,6 +174,40 @@ NETWORK_ERRORS: Final = (
         "bind-failed", "ours", True,
         "the local address cannot be used",
         "Look at bindto: is it an address of this machine, and is its port free?",
+    ),
+    _rule(
+        (CannotListenError,),
+        "port-taken", "ours", True,
+        "that path is taken: by a server, by a socket that one has left, or by another file",
+        "If a server runs there, stop it: the lock beside the socket (readlink PATH.lock) names "
+        "its process. If none does, remove the file. Or take another path",
+        frozenset({errno.EADDRINUSE}),
+        _LOCAL_FILE,
+    ),
+    _rule(
+        (CannotListenError,),
+        "cannot-listen", "ours", True,
+        "the folder of the local socket is not there",
+        "Does the folder exist, and is the path right?",
+        frozenset({errno.ENOENT, errno.ENOTDIR}),
+        _LOCAL_FILE,
+    ),
+    _rule(
+        (CannotListenError,),
+        "cannot-listen", "ours", True,
+        "the lock beside the local socket is damaged: it names no process",
+        "Look at PATH.lock: it should be a link to the number of a process. If no server runs "
+        "there, remove it",
+        frozenset({errno.EINVAL}),
+        _LOCAL_FILE,
+    ),
+    _rule(
+        (CannotListenError,),
+        "cannot-listen", "ours", True,
+        "the local socket's file was replaced by another while its rights were set",
+        "Who may write to the folder of the socket? Take one that only its server may write to",
+        frozenset({errno.ENOTSOCK}),
+        _LOCAL_FILE,
     ),
     _rule(
         (CannotListenError,),
@@ -152,6 +228,15 @@ NETWORK_ERRORS: Final = (
         (ConnectError,),
         "not-permitted", "ours", True,
         "this machine does not permit it",
+        "To send to a broadcast address, give so_broadcast=yes; otherwise look at the firewall "
+        "here",
+        frozenset({errno.EACCES}),
+        _UDP,
+    ),
+    _rule(
+        (ConnectError,),
+        "not-permitted", "ours", True,
+        "this machine does not permit it",
         "Look at the rights of a local socket's file, which its server sets by mode=, user= and "
         "group=, and otherwise at the firewall here",
         _NOT_PERMITTED,
@@ -161,6 +246,13 @@ NETWORK_ERRORS: Final = (
         "cannot-listen", "ours", True,
         "it is not possible to listen there",
         "Is it an address of this machine?",
+    ),
+    _rule(
+        (ConnectionRefusedError,),
+        "refused", "peer", False,
+        "the connection was refused: no server listens at that local socket",
+        "Is the server running, and is the path right? The file of a server that has gone stays",
+        place=_LOCAL,
     ),
     _rule(
         (ConnectionRefusedError,),
@@ -178,10 +270,28 @@ NETWORK_ERRORS: Final = (
         frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENOTSOCK}),
     ),
     _rule(
+        (ConnectError,),
+        "no-such-socket", "ours", True,
+        "that local socket is of another kind: for datagrams, perhaps",
+        "Is the path right? unix:// connects to sockets for streams",
+        frozenset({errno.EPROTOTYPE}),
+        _LOCAL,
+    ),
+    _rule(
         (TimeoutError, TCPTimedOutError),
         "timeout", "network", False,
         "the address did not answer",
         "Is a firewall dropping the packets, or the address wrong?",
+    ),
+    # EAGAIN (connect(2)). Twisted takes that for a connection under way; epoll(7) then tells
+    # it that the socket is closed, and no number.
+    _rule(
+        (ConnectError,),
+        "queue-full", "peer", False,
+        "the local socket's server has as many connections waiting as it lets wait",
+        "Try again later; the server does not accept connections, or its backlog is too small",
+        frozenset({errno.EAGAIN, None}),
+        _LOCAL,
     ),
     # Before ConnectionLost, of which Twisted makes it a subclass.
     _rule((ConnectionAborted,), "aborted", "ours", False, "we ended the connection"),
@@ -232,7 +342,7 @@ def diagnosis_of(error: BaseException, where: str = "") -> Diagnosis:
     """
     if isinstance(error, TransportError):
         return error.diagnosis
-    rule = first_match(NETWORK_ERRORS, lambda kind: kind.includes(error))
+    rule = first_match(NETWORK_ERRORS, lambda kind: kind.includes(error, where))
     if rule is None:
         return undiagnosed(error, where)
     known = rule.diagnosis

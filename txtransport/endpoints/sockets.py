@@ -136,19 +136,21 @@ def set_options(handle: socket.socket, wanted: tuple[SocketSetting, ...]) -> Non
             raise OSError(problem.errno, text) from problem
 
 
-def refuse_other_family(host: str, bindto: tuple[str, int] | None) -> None:
+def refuse_other_family(host: str, bindto: tuple[str, int] | None, where: str) -> None:
     """Raise an exception if a host cannot be reached from the local address of ``bindto``.
 
     Args:
         host: An address.
         bindto: The local address and port, or None for any.
+        where: The endpoint, as messages name it.
 
     Raises:
         InvalidOption: The two are not of the same address family.
     """
     if bindto is not None and is_ipv6(bindto[0]) != is_ipv6(host):
         raise InvalidOption(
-            "bindto", f"bindto={bindto[0]} and {host} are not of the same address family"
+            "bindto",
+            f"{where}: bindto={bindto[0]} and {host} are not of the same address family",
         )
 
 
