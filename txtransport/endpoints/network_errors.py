@@ -148,7 +148,7 @@ NETWORK_ERRORS: Final = (
     _rule(
         (UnknownHostError, ConnectError, CannotListenError),
         "no-such-interface", "ours", True,
-        "there is no such network interface",
+        "the address has no such network interface",
         "Look at what follows the % of the address: is it an interface of this machine (ip link)?",
         frozenset({socket.EAI_NONAME, errno.ENODEV, errno.ENXIO}),
         _ZONE,
