@@ -194,7 +194,7 @@ class ReadingTests(SynchronousTestCase):
         self.assertEqual(indented_blocks(f"{page}\n    $ g\n"), ["$ g"])
 
     def test_an_output_that_differs_is_seen(self) -> None:
-        """Dates, times and white space may differ, and what an ellipsis stands for; words not."""
+        """Dates, times, rules and white space may differ, and what … stands for; words not."""
         promised = "made 2026-01-02 in 0.3 ms\n… done\n"
         self.assertTrue(matches(promised, "made 2031-11-12  in 12.5 ms\nall\nof it\ndone\n"))
         for other in (
@@ -203,6 +203,7 @@ class ReadingTests(SynchronousTestCase):
             "made 2031-11-12 in 12.5 ms done twice",
         ):
             self.assertFalse(matches(promised, other), other)
+        self.assertTrue(matches("ms\n------------\n0.3\n", "ms\n--------------\n123.4\n"))
 
     def test_a_wrong_page_is_seen(self) -> None:
         """A program that fails, an output that differs and a URL that is none are all told."""
