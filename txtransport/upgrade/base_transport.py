@@ -6,6 +6,7 @@ A protocol's transport may be Twisted's own connection, or a stack of wrappers
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Protocol, cast
 
 from twisted.internet import tcp
@@ -17,7 +18,15 @@ from txtransport.config.address import is_ipv6
 from txtransport.connection.twisted_types import StartTLSTransport, TCPTransport
 from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay, UpgradeError
 
-__all__ = ["base_transport", "describe_peer", "is_client", "is_under_tls", "require_startable"]
+__all__ = [
+    "base_transport",
+    "describe_peer",
+    "is_client",
+    "is_under_tls",
+    "require_startable",
+    "wrapped_protocols",
+    "wrappers_below",
+]
 
 
 class _KnowsPeer(Protocol):
@@ -39,6 +48,31 @@ def base_transport(transport: object) -> Any:
     while isinstance(transport, ProtocolWrapper):
         transport = transport.transport
     return transport
+
+
+def wrappers_below(transport: object) -> Iterator[ProtocolWrapper]:
+    """The wrappers between a protocol and the transport under all of them, from above.
+
+    Args:
+        transport: A protocol's ``transport``.
+    """
+    while isinstance(transport, ProtocolWrapper):
+        yield transport
+        transport = transport.transport
+
+
+def wrapped_protocols(wrapper: ProtocolWrapper) -> Iterator[object]:
+    """What is above a wrapper: other wrappers, and last the application's protocol.
+
+    Args:
+        wrapper: The wrapper. A TLS layer above it is taken for the last, since
+            what is above that receives other bytes.
+    """
+    protocol: object = wrapper.wrappedProtocol
+    yield protocol
+    while isinstance(protocol, ProtocolWrapper) and not isinstance(protocol, TLSMemoryBIOProtocol):
+        protocol = protocol.wrappedProtocol
+        yield protocol
 
 
 def require_startable(transport: TCPTransport) -> StartTLSTransport:

@@ -70,8 +70,13 @@ from zope.interface import alsoProvides, directlyProvides, noLongerProvides, pro
 
 from txtransport.connection.lifetime import log_failure
 from txtransport.connection.twisted_types import TCPTransport
-from txtransport.errors import PeerMisbehaved
-from txtransport.upgrade.base_transport import describe_peer, is_client, is_under_tls
+from txtransport.errors import PeerMisbehaved, UpgradeError
+from txtransport.upgrade.base_transport import (
+    describe_peer,
+    is_client,
+    is_under_tls,
+    wrapped_protocols,
+)
 from txtransport.upgrade.buffer import InputBuffer
 from txtransport.upgrade.framing import Held, is_paused
 from txtransport.upgrade.mail_login import (
@@ -83,7 +88,7 @@ from txtransport.upgrade.mail_login import (
     unsent_login,
     use_policy,
 )
-from txtransport.upgrade.switch import Policy, TLSState, Upgrade
+from txtransport.upgrade.switch import Policy, TLSState, Upgrade, upgrade_of
 from txtransport.upgrade.twisted_protocols import (
     PartialBox,
     PendingReplies,
@@ -213,10 +218,16 @@ class Guard(ProtocolWrapper):
                 connection.
 
         Raises:
-            UpgradeError: TLS cannot start now; the conversation is as it was.
+            UpgradeError: TLS cannot start now, or the protocol has
+                `StartTLSMixin` or a guard of its own; the conversation is as it was.
             InvalidOption: The guard's policy cannot be used.
             TypeError: Twisted cannot use `ctx`; the conversation is as it was.
         """
+        if any(upgrade_of(protocol) is not None for protocol in wrapped_protocols(self)):
+            # The clear text that waits there would not be looked at.
+            raise UpgradeError(
+                "a protocol with StartTLSMixin, or with a guard of its own, starts TLS by that"
+            )
         objection = self._objection()
         if objection and self._upgrade.state is TLSState.PLAINTEXT:
             self._refuse(objection)

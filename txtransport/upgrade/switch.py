@@ -62,6 +62,12 @@ its place again and tells `Upgrade`, which tells the application::
 takes itself out of the bytes' path; the guard, which is its protocol's
 transport, stays and passes them on.
 
+**Guards below.** A protocol with the mixin, or a guard, may stand in another guard,
+whose `InputBuffer` keeps clear text as well when the protocol above it pauses. So
+`Upgrade.start` takes what is left out of the buffers of all guards down to the
+transport, and they follow its state: a guard below delivers nothing during the
+handshake, and passes everything on afterwards.
+
 TLS delivers no byte before the handshake is over. A byte that reaches
 `Upgrade.received` before that was kept by the parser, which now gives it back.
 It is clear text, and ends the connection.
@@ -82,7 +88,7 @@ from collections.abc import Callable, Mapping
 from enum import Enum
 from typing import cast
 
-from attrs import define
+from attrs import define, field
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionClosed
@@ -119,10 +125,11 @@ from txtransport.upgrade.base_transport import (
     describe_peer,
     is_client,
     require_startable,
+    wrappers_below,
 )
 from txtransport.upgrade.buffer import MAX_HELD, InputBuffer
 
-__all__ = ["Policy", "TLSState", "Upgrade"]
+__all__ = ["Policy", "TLSState", "Upgrade", "upgrade_of"]
 
 Policy = TLSPolicy | Mapping[str, object] | str
 """The demands on TLS: a policy, a mapping of TLS options, or (clients) the peer's name."""
@@ -199,6 +206,7 @@ class Upgrade:
     _lifetime: TLSLifetime | None = None
     _done: Deferred[Session] | None = None
     _is_aborted: bool = False
+    _below: list[Upgrade] = field(factory=list)
 
     @property
     def transport(self) -> TCPTransport:
@@ -272,9 +280,8 @@ class Upgrade:
         config = TLSEndpointConfig(
             clock or raw.reactor, where, None, creator, _deadlines(timeout), is_upgrade=True
         )
-        # All checks have passed. What the parser has kept is older than what the
-        # buffer holds.
-        left = self.unread() + self.buffer.close()
+        # All checks have passed.
+        left = self._take_input()
         is_hello = may_pipeline and not is_tls_client and begins_handshake(left)
         if left and not is_hello:
             return fail(self._injected(left))
@@ -317,7 +324,7 @@ class Upgrade:
         """
         raw = self._require_startable()
         is_tls_client = is_client(raw) is normal
-        left = self.unread() + self.buffer.close()
+        left = self._take_input()
         if left:
             self._injected(left)
             return
@@ -331,9 +338,25 @@ class Upgrade:
         except Exception:
             if self.state is TLSState.FAILED:
                 return
-            self.buffer.is_open = True
+            for upgrade in (self, *self._below):
+                upgrade.buffer.is_open = True
             raise
         self._watch_foreign_context(tls)
+
+    def _take_input(self) -> bytes:
+        """Close all buffers on the way to the parser, and take what the parser did not act on.
+
+        Returns:
+            The clear bytes, oldest first: what the parser has kept, what is in
+            our buffer, and what is in the buffers of the guards below.
+        """
+        self._below = [
+            upgrade
+            for wrapper in wrappers_below(self.transport)
+            if (upgrade := upgrade_of(wrapper)) is not None
+        ]
+        buffers = (self.buffer, *(upgrade.buffer for upgrade in self._below))
+        return self.unread() + b"".join(buffer.close() for buffer in buffers)
 
     def _switch(
         self, raw: StartTLSTransport, context: object, config: TLSEndpointConfig, *, normal: bool
@@ -359,8 +382,11 @@ class Upgrade:
                 # Twisted takes the producer off before it looks at the context.
                 raw.registerProducer(producer, is_streaming)
             raise
-        self.state = TLSState.HANDSHAKING
-        # The handshake needs input, though the parser may have paused its own.
+        for upgrade in (self, *self._below):
+            upgrade.state = TLSState.HANDSHAKING
+        # The handshake needs input, though the parser may have paused its own:
+        # guards below learn that it is resumed, and other wrappers may ignore it.
+        self.transport.resumeProducing()
         raw.resumeProducing()
         tls = cast(_TLSLayer, raw.protocol)
         tls.wrappedProtocol = _UpgradeListener(self, tls, cast(Protocol, above))
@@ -496,9 +522,12 @@ class Upgrade:
         if lifetime is None or lifetime.is_refused:
             return
         lifetime.secured()
-        self.state = TLSState.SECURE
+        for upgrade in (self, *self._below):
+            upgrade.state = TLSState.SECURE
         try:
             self.forget()
+            for upgrade in self._below:
+                upgrade.forget()
             session = session_of(self.transport)
             if session is None:
                 raise UpgradeError("the handshake is over, and there is no session")
@@ -542,6 +571,17 @@ class Upgrade:
     def _errback(self, verdict: Failure) -> None:
         if self._done is not None and not self._done.called:
             self._done.errback(verdict)
+
+
+def upgrade_of(protocol: object) -> Upgrade | None:
+    """The upgrade of a `Guard`, or of a protocol with `StartTLSMixin`; None for any other.
+
+    Args:
+        protocol: The protocol or wrapper, which is connected.
+    """
+    # Not by getattr(): Twisted's wrappers answer for what is below them.
+    found = getattr(protocol, "__dict__", {}).get("_upgrade")
+    return found if isinstance(found, Upgrade) else None
 
 
 @implementer(IHandshakeListener)
