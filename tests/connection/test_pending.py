@@ -20,7 +20,7 @@ from zope.interface import implementer
 
 import txtransport
 from tests import certificates
-from tests.loopback import LoopbackTestCase, Recorder
+from tests.loopback import LoopbackTestCase, Recorder, Recorders
 from tests.memory import End
 from txtransport.connection.pending import PendingProtocol
 
@@ -221,6 +221,31 @@ class LogSystemTests(LoopbackTestCase):
         talker: Any = await client.connect(Factory.forProtocol(Talker))
         self.addCleanup(self.end, talker)
         self.assertEqual(talker.transport.logPrefix(), "Talker,client")
+
+    async def test_a_protocol_whose_log_prefix_fails_is_connected(self) -> None:
+        """A logPrefix() that raises, perhaps for want of a transport, costs only the name."""
+
+        class Premature(Recorder):
+            def logPrefix(self) -> str:
+                raise AttributeError("'NoneType' object has no attribute 'getPeer'")
+
+        cases: tuple[tuple[str, str, dict[str, Any]], ...] = (
+            ("tcp://127.0.0.1:0", "tcp://127.0.0.1:PORT", {}),
+            ("tls://127.0.0.1:0", "tls://localhost:PORT", {"local_cert": certificates.site()}),
+        )
+        for server, client, serving in cases:
+            servers = Recorders()
+            accepted = servers.next()
+            port = await self.listening(server, servers, **serving)
+            trust: dict[str, Any] = {"cafile": certificates.cafile()} if serving else {}
+            url = client.replace("PORT", str(port))
+            endpoint = txtransport.client(self.reactor, url, timeout=2, **trust)
+            protocol: Any = await endpoint.connect(Factory.forProtocol(Premature))
+            self.addCleanup(self.end, protocol)
+            self.assertTrue(protocol.is_connected, client)
+            other = await accepted
+            await self.end(protocol)
+            await other.lost
 
     def test_other_transports_are_left_alone(self) -> None:
         """A transport without a name for the log, or with one of its own, keeps what it has."""

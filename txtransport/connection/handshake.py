@@ -377,10 +377,10 @@ class HandshakeProtocol(Protocol):
             return
         self.lifetime.secured()
         self._tls.wrappedProtocol = protocol
-        rename_in_log(self.transport, protocol)
         if self._greeting is not None:
             self._tls.withhold_greeting(self._greeting)
         try:
+            rename_in_log(self.transport, protocol)
             protocol.makeConnection(self._tls)
             if IHandshakeListener.providedBy(protocol):
                 cast(IHandshakeListener, protocol).handshakeCompleted()

@@ -11,6 +11,7 @@ directly.
 from __future__ import annotations
 
 import typing
+from contextlib import suppress
 from typing import Final, cast
 
 from twisted.internet.interfaces import (
@@ -37,10 +38,13 @@ def log_name(named: object) -> str:
         named: The protocol or factory.
 
     Returns:
-        Its ``logPrefix()`` if it has one, else the name of its class.
+        Its ``logPrefix()`` if it has one that works, else the name of its class.
     """
     if ILoggingContext.providedBy(named):
-        return str(named.logPrefix())
+        # The application's, which may ask for the transport before there is
+        # one. A name in the log is not worth a connection.
+        with suppress(Exception):
+            return str(named.logPrefix())
     return type(named).__name__
 
 
