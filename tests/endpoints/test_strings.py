@@ -49,12 +49,23 @@ HOSTS: Final = st.one_of(
     SIXES,
     st.builds("{}%{}".format, SIXES, st.sampled_from(["eth0", "lo", "3"])),
 )
-# What must not be in a value is only what cannot be shown.
-VALUES: Final = st.text(min_size=1, max_size=12).filter(str.isprintable)
+
+
+def has_no_secret(text: str) -> bool:
+    """Whether a path or value is not refused for a passphrase that looks misplaced there."""
+    return "passphrase=" not in text.lower()
+
+
+# What must not be in a value is otherwise only what cannot be shown.
+VALUES: Final = st.text(min_size=1, max_size=12).filter(str.isprintable).filter(has_no_secret)
 NAMED: Final = st.sampled_from(["passphrase", "ciphers", "peer_name", "local_cert", "cafile"])
 OPTIONS: Final = st.dictionaries(NAMED, VALUES, max_size=3).map(lambda given: tuple(given.items()))
 PORTS: Final = st.one_of(st.none(), st.integers(1, 65535))
-PATHS: Final = st.text(LETTERS + "/:\\ =?&%é@", min_size=1, max_size=12).map(lambda x: f"/{x}x")
+PATHS: Final = (
+    st.text(LETTERS + "/:\\ =?&%é@", min_size=1, max_size=12)
+    .map(lambda x: f"/{x}x")
+    .filter(has_no_secret)
+)
 
 INTERNET: Final = st.builds(
     lambda scheme, host, port, options: TransportURL(scheme, host, port, options=options),
