@@ -126,11 +126,21 @@ class InputBufferTests(SynchronousTestCase):
             self.assertEqual(buffer.close(), b"word;")
         self.assertEqual(self.parser.got, [])
 
-    def test_unit_without_an_end_is_noticed(self) -> None:
-        """A unit without an end makes the buffer overfull; a paused parser's input does not."""
+    def test_held_input_pauses_a_transport_that_was_resumed(self) -> None:
+        """While input is held, a parser that resumes the transport gets no more of it."""
+        self.buffer.hold()
+        self.transport.resumeProducing()
+        self.buffer.add(b"next;")
+        self.assertEqual(self.transport.producerState, "paused")
+        self.assertEqual(self.parser.got, [])
+
+    def test_too_much_that_waits_is_noticed(self) -> None:
+        """More than MAX_HELD bytes are too many, whatever they wait for."""
         self.buffer.add(b"x" * MAX_HELD)
         self.assertFalse(self.buffer.is_overfull)
         self.buffer.add(b"x")
         self.assertTrue(self.buffer.is_overfull)
         self.parser.is_paused = True
-        self.assertFalse(self.buffer.is_overfull)
+        self.assertTrue(self.buffer.is_overfull)
+        self.buffer.hold()
+        self.assertTrue(self.buffer.is_overfull)

@@ -202,6 +202,45 @@ class ParserTests(MixinTestCase):
         await client.gone()
         self.assertEqual(self.words_heard(servers.all[0]), [])
 
+    async def test_held_input_does_not_fill_the_memory(self) -> None:
+        """A parser that resumes itself while its input is held does not let the peer go on."""
+
+        class Holding(Lines):
+            def word_received(self, word: bytes) -> None:
+                self.hold_input()
+                self.pauseProducing()
+                self.resumeProducing()
+                super().word_received(word)
+
+        servers = await self.servers_of(Holding)
+        client = await self.raw_client(servers.port)
+        client.say(b"wait\r\n")
+        await client.heard(b"heard wait")
+        (server,) = servers.all
+        client.say(b"x" * 32 * MAX_HELD)
+        for _ in range(100):
+            await self.turn()
+        held = server._upgrade.buffer.close()
+        self.assertLess(len(held), MAX_HELD)
+        await self.hang_up(server)
+
+    async def test_input_that_waits_is_bounded(self) -> None:
+        """A protocol that resumes its transport again and again, and takes nothing, is ended."""
+        servers = await self.servers_of(Lines)
+        client = await self.raw_client(servers.port)
+        client.say(b"before\r\n")
+        await client.heard(b"heard before")
+        (server,) = servers.all
+        server.hold_input()
+        client.say(b"x" * 32 * MAX_HELD)
+        while not server.lost.called:
+            server.transport.resumeProducing()
+            await self.turn()
+        reason = await self.reason_of(server)
+        self.assertIsInstance(reason, PeerMisbehaved)
+        self.assertIn(str(MAX_HELD), str(reason))
+        await client.gone()
+
     async def test_error_in_the_protocol_ends_the_connection(self) -> None:
         """An exception in the parser is the application's, and ends the connection."""
 

@@ -18,7 +18,7 @@ from txtransport.upgrade.framing import Held
 __all__ = ["MAX_HELD", "InputBuffer"]
 
 MAX_HELD: Final = 2**20
-"""How many bytes may wait while one unit is incomplete; more end the connection."""
+"""How many bytes may wait, for the end of a unit or for the parser; more end the connection."""
 
 
 @define(eq=False)
@@ -55,6 +55,9 @@ class InputBuffer:
         # raw data, and so are older than what is held here.
         place = 0 if self._is_delivering else len(self._held)
         self._held[place:place] = data
+        if self._is_holding:
+            # A parser resumes the transport when it resumes itself.
+            self.transport.pauseProducing()
         self.deliver_units()
 
     def deliver_units(self) -> None:
@@ -103,8 +106,8 @@ class InputBuffer:
 
     @property
     def is_overfull(self) -> bool:
-        """Whether a unit is still incomplete after `MAX_HELD` bytes."""
-        return len(self._held) > MAX_HELD and self._is_wanted
+        """Whether more than `MAX_HELD` bytes wait."""
+        return len(self._held) > MAX_HELD
 
     @property
     def _is_wanted(self) -> bool:

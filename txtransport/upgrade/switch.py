@@ -86,7 +86,7 @@ from __future__ import annotations
 import typing
 from collections.abc import Callable, Mapping
 from enum import Enum
-from typing import cast
+from typing import Final, cast
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -133,6 +133,11 @@ __all__ = ["Policy", "TLSState", "Upgrade", "upgrade_of"]
 
 Policy = TLSPolicy | Mapping[str, object] | str
 """The demands on TLS: a policy, a mapping of TLS options, or (clients) the peer's name."""
+
+
+_TOO_MUCH_WAITS: Final = (
+    f"more than {MAX_HELD} bytes wait, for the end of a message or for a protocol that takes none"
+)
 
 
 class _TLSLayer(typing.Protocol):
@@ -224,7 +229,7 @@ class Upgrade:
         elif self.state is TLSState.PLAINTEXT:
             self.buffer.add(data)
             if self.buffer.is_overfull:
-                self.end(PeerMisbehaved(f"a message has no end within {MAX_HELD} bytes"))
+                self.end(PeerMisbehaved(_TOO_MUCH_WAITS))
         elif self.state is TLSState.HANDSHAKING and data:
             # TLS delivers nothing yet: the parser had kept clear text.
             self._injected(data)
