@@ -224,15 +224,16 @@ class LocalListener:
             damaged = OSError(errno.EINVAL, "The lock file names no process")
             raise CannotListenError(None, self.path, damaged) from problem
         except CannotListenError as error:
-            if not isinstance(error.socketError, OSError):
-                # A process that runs holds the lock.
-                taken = OSError(errno.EADDRINUSE, str(error.socketError))
+            if isinstance(error.socketError, str):
+                # A process that runs holds the lock, which is no error of the system's.
+                taken = OSError(errno.EADDRINUSE, error.socketError)
                 raise CannotListenError(None, self.path, taken) from error
-            # Twisted took the lock and started the factory before it failed to bind,
-            # and undoes neither.
-            factory.doStop()
-            if self._has_file:
-                FilesystemLock(f"{self.path}.lock").unlock()
+            if isinstance(error.socketError, OSError):
+                # Twisted took the lock and started the factory before it failed to bind,
+                # and undoes neither.
+                factory.doStop()
+                if self._has_file:
+                    FilesystemLock(f"{self.path}.lock").unlock()
             raise
 
     @property
