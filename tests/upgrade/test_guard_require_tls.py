@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, cast
 
+from twisted.cred.credentials import CramMD5Credentials
 from twisted.internet.defer import Deferred
 from twisted.mail import imap4, pop3, smtp
 
@@ -18,7 +19,7 @@ from tests.upgrade.guard_case import (
     esmtp,
     imap,
 )
-from txtransport.errors import NegotiationError
+from txtransport.errors import InvalidOption, NegotiationError
 
 
 class ServerTests(GuardTestCase):
@@ -29,7 +30,8 @@ class ServerTests(GuardTestCase):
         servers = await self.guarded_servers(esmtp, policy=server_policy())
         client = await self.raw_client(servers)
         client.say(b"EHLO a\r\n")
-        await client.heard(b"250 STARTTLS\r\n")
+        said = await client.heard(b"250 STARTTLS\r\n")
+        self.assertNotIn(b"AUTH", said)
         client.say(b"AUTH PLAIN " + AUTH_PLAIN + b"\r\n")
         said = await client.heard(b"\r\n5")
         self.assertIn(b"530 5.7.0 ", said)
@@ -38,7 +40,8 @@ class ServerTests(GuardTestCase):
         await client.heard(b"220 Begin")
         self.start_tls(client)
         client.say(b"EHLO a\r\nAUTH PLAIN " + AUTH_PLAIN + b"\r\n")
-        await client.heard(b"235 ")
+        said = await client.heard(b"235 ")
+        self.assertIn(b"AUTH PLAIN LOGIN\r\n", said)
         given = b"".join(servers.recording.given)
         self.assertNotIn(b"AUTH", given.partition(b"STARTTLS")[0])
 
@@ -48,14 +51,49 @@ class ServerTests(GuardTestCase):
         client = await self.raw_client(servers)
         said = await client.heard(b"Ready\r\n")
         self.assertIn(b"LOGINDISABLED STARTTLS", said)
+        self.assertNotIn(b"AUTH=", said)
         client.say(b'A LOGIN alice "correct horse"\r\nB AUTHENTICATE PLAIN\r\nC STARTTLS\r\n')
         said = await client.heard(b"C OK")
         for tag in (b"A", b"B"):
             self.assertIn(b"\r\n" + tag + b" NO [PRIVACYREQUIRED] ", said)
         self.start_tls(client)
-        client.say(b'D LOGIN alice "correct horse"\r\n')
-        await client.heard(b"D OK")
+        client.say(b'C CAPABILITY\r\nD LOGIN alice "correct horse"\r\n')
+        said = await client.heard(b"D OK")
+        self.assertIn(b"AUTH=PLAIN", said)
         self.assertEqual(servers.recording.given[0], b"C STARTTLS\r\n")
+
+    async def test_log_ins_that_the_application_names_meanwhile_are_kept(self) -> None:
+        """Under TLS the server offers what the application has set, before or meanwhile."""
+        offered = {b"CRAM-MD5": CramMD5Credentials}
+
+        class Naming(imap4.IMAP4Server):
+            def connectionMade(self) -> None:
+                self.challengers = offered
+                super().connectionMade()
+
+        for build in (Naming, lambda: imap4.IMAP4Server(offered)):
+            servers = await self.guarded_servers(build, policy=server_policy())
+            client = await self.raw_client(servers)
+            client.say(b"A STARTTLS\r\n")
+            await client.heard(b"A OK")
+            self.start_tls(client)
+            client.say(b"B CAPABILITY\r\n")
+            said = await client.heard(b"B OK")
+            self.assertIn(b"AUTH=CRAM-MD5", said.partition(b"A OK")[2])
+        self.assertEqual(list(offered), [b"CRAM-MD5"])
+
+    async def test_a_server_that_cannot_start_tls_goes_on_offering_nothing(self) -> None:
+        """When startTLS() is refused, log-ins are still not offered."""
+        overheard = self.overheard()
+        servers = await self.guarded_servers(esmtp, policy={"local_cert": "/no/such/file"})
+        client = await self.raw_client(servers)
+        client.say(b"EHLO a\r\n")
+        await client.heard(b"250 STARTTLS\r\n")
+        server = servers.recording.protocol
+        self.assertRaises(InvalidOption, server.transport.startTLS, server.ctx)
+        client.say(b"EHLO again\r\nRSET\r\n")
+        self.assertNotIn(b"AUTH", await client.heard(b"nothing"))
+        self.assertEqual(overheard.events, [])
 
     async def test_pop3_server_that_knows_stls_logs_in_under_tls_only(self) -> None:
         """A POP3 server with STLS, as a subclass may have, takes USER and PASS under TLS only."""

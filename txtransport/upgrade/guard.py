@@ -49,7 +49,7 @@ over.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, Final, cast
 
 from twisted.internet.error import ConnectionClosed
@@ -87,6 +87,7 @@ from txtransport.upgrade.mail_login import (
     mail_protocol,
     unsent_login,
     use_policy,
+    withhold_offers,
 )
 from txtransport.upgrade.switch import Policy, TLSState, Upgrade, upgrade_of
 from txtransport.upgrade.twisted_protocols import (
@@ -131,8 +132,9 @@ def guard(
             also if they have no context factory.
         require_tls: Whether Twisted's protocols for SMTP, IMAP4 and POP3 may log
             in under TLS only; True by default if there is a policy. In the
-            clear, a client's log-in does not reach the server's protocol, and
-            is answered with a refusal (RFC 4954, RFC 9051). A client's own is
+            clear, Twisted's servers for SMTP and IMAP4 offer no log-in, and a
+            client's does not reach the server's protocol, but is answered with
+            a refusal (RFC 4954, RFC 9051). A client's own is
             not sent, and ends the conversation with a `NegotiationError`.
             Clients that can insist on TLS by themselves are made to. Under
             implicit TLS it does nothing.
@@ -170,6 +172,7 @@ class Guard(ProtocolWrapper):
         self._partial_box = PartialBox()
         self._mail: MailProtocol | None = None
         self._sent_lines: SentLines | None = None
+        self._give_offers_back: Callable[[], None] = lambda: None
         self._has_refused = False
         self._is_paused = False
         self._discards_writes = False
@@ -240,6 +243,8 @@ class Guard(ProtocolWrapper):
             started = self._upgrade.start(policy, client=is_tls_client, factory=self.factory)
             # A failure reaches the protocol and the log by connectionLost().
             started.addErrback(lambda reason: None)
+        # Before this method returns: Twisted's IMAP server then adds to them.
+        self._give_offers_back()
 
     def write(self, data: bytes) -> None:
         """Send the protocol's bytes."""
@@ -284,6 +289,7 @@ class Guard(ProtocolWrapper):
         if factory.require_tls:
             self._mail = mail
             self._sent_lines = SentLines(mail) if mail.is_client and mail.language.logins else None
+            self._give_offers_back = withhold_offers(mail, protocol)
             insist_on_tls(mail, protocol)
 
     def _refused_login(self, unit: bytes) -> LoginRefusal | None:
@@ -376,6 +382,8 @@ class Guard(ProtocolWrapper):
 
     def _secured(self) -> None:
         protocol = self._protocol
+        # Here if it is not this guard that has started TLS, but one above it.
+        self._give_offers_back()
         self._discards_writes = True
         try:
             forget_plaintext_state(protocol)

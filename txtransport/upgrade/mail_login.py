@@ -30,6 +30,7 @@ __all__ = [
     "mail_protocol",
     "unsent_login",
     "use_policy",
+    "withhold_offers",
 ]
 
 
@@ -108,6 +109,8 @@ class MailProtocol:
         context: The name of the attribute for the context factory; ``""`` if
             there is none.
         strict: The attributes, and their values, that make it insist on TLS.
+        offers: Servers only. The name of an instance's attribute for the log-ins
+            that it offers, by their names; ``""`` if there is none.
         reads_commands: Servers only. Says whether the next line is a command,
             and not part of a mail or of an earlier command.
     """
@@ -117,6 +120,7 @@ class MailProtocol:
     tls: str
     context: str = ""
     strict: Mapping[str, object] = field(factory=dict)
+    offers: str = ""
     reads_commands: Callable[[Any], bool] | None = None
 
     @property
@@ -174,6 +178,7 @@ _ROWS: Final = (
         _SMTP,
         tls="ext_STARTTLS",
         context="ctx",
+        offers="challengers",
         reads_commands=_reads_smtp_commands,
     ),
     MailProtocol(
@@ -197,6 +202,7 @@ _ROWS: Final = (
         _IMAP,
         tls="unauth_STARTTLS",
         context="ctx",
+        offers="challengers",
         reads_commands=_reads_imap_commands,
     ),
     MailProtocol(("twisted.mail.imap4", "IMAP4Client"), _IMAP, tls="startTLS", context="context"),
@@ -258,6 +264,32 @@ def insist_on_tls(row: MailProtocol, protocol: object) -> None:
     """
     for name, value in row.strict.items():
         setattr(protocol, name, value)
+
+
+def withhold_offers(row: MailProtocol, protocol: object) -> Callable[[], None]:
+    """Have a server offer no log-in before TLS.
+
+    A client that sees an offer sends its password, and the refusal comes too late
+    (RFC 2595, section 6; RFC 4954, section 4).
+
+    Args:
+        row: What is known about the protocol.
+        protocol: The protocol, before it is connected.
+
+    Returns:
+        To be called when TLS has started: gives the offers back, unless the
+        application has made others meanwhile.
+    """
+    nothing: dict[bytes, object] = {}
+    offers = getattr(protocol, row.offers, None) if row.offers else None
+
+    def give_back() -> None:
+        if offers is not None and getattr(protocol, row.offers) is nothing:
+            setattr(protocol, row.offers, offers)
+
+    if offers is not None:
+        setattr(protocol, row.offers, nothing)
+    return give_back
 
 
 _BEGINNING: Final = 1024
