@@ -7,6 +7,7 @@ from typing import Any, ClassVar, cast
 from twisted.cred.credentials import CramMD5Credentials
 from twisted.internet.defer import Deferred
 from twisted.mail import imap4, pop3, smtp
+from twisted.protocols.policies import TimeoutFactory
 
 import txtransport
 from tests import certificates, twisted_protocols
@@ -121,6 +122,22 @@ class ServerTests(GuardTestCase):
         await client.heard(b"+OK USER accepted")
         self.assertEqual(servers.recording.given[:2], [b"STLS\r\n", b"USER alice\r\n"])
         self.assertFalse([event for event in overheard.events if "cannot start TLS" in str(event)])
+
+    async def test_a_server_inside_wrappers_logs_in_under_tls_only(self) -> None:
+        """Twisted's wrappers around a server do not hide it from a guard with a boundary."""
+        servers = twisted_protocols.RecordingFactory(esmtp)
+        wrapped: Any = servers
+        for _ in range(2):
+            wrapped = TimeoutFactory(wrapped, 60)
+        guarded = txtransport.guard(wrapped, boundary=b"\n", policy=server_policy())
+        cast(Any, servers).port = await self.listening("tcp://127.0.0.1:0", guarded)
+        client = await self.raw_client(servers)
+        client.say(b"EHLO a\r\nAUTH PLAIN " + AUTH_PLAIN + b"\r\nSTARTTLS\r\n")
+        said = await client.heard(b"220 Begin")
+        self.assertIn(b"250 STARTTLS\r\n530 5.7.0 ", said)
+        self.start_tls(client)
+        client.say(b"EHLO a\r\nAUTH PLAIN " + AUTH_PLAIN + b"\r\n")
+        await client.heard(b"235 ")
 
     async def test_log_ins_without_require_tls_are_delivered(self) -> None:
         """With require_tls=False, and without a policy, the server decides by itself."""

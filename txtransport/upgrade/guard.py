@@ -39,7 +39,8 @@ what the client did in the clear must not count under TLS. So the guard knows
 Twisted's protocols (`txtransport.upgrade.twisted_protocols`). It refuses TLS to
 a client that has logged in or did not wait for its replies, counts the half box
 that AMP's parser keeps as injected text, and has the mail server forget its
-client's name, sender and recipients.
+client's name, sender and recipients. Twisted's wrappers inside the guard do not
+hide the protocol from it, except the parser, since a wrapper may change the bytes.
 
 **What the protocol asks its transport.** Whether TLS can start (`ITLSTransport`),
 and whether it has (`ISSLTransport`). Twisted's transport provides the latter
@@ -168,6 +169,7 @@ class Guard(ProtocolWrapper):
 
     def __init__(self, factory: GuardFactory, protocol: IProtocol) -> None:
         super().__init__(factory, protocol)
+        *_, self._application = wrapped_protocols(self)
         self._pending_replies = PendingReplies()
         self._partial_box = PartialBox()
         self._mail: MailProtocol | None = None
@@ -279,9 +281,9 @@ class Guard(ProtocolWrapper):
 
     def _prepare(self) -> None:
         """Have a protocol for mail, in the clear, offer TLS and insist on it."""
-        factory, protocol = self.factory, self._protocol
+        factory, protocol = self.factory, self._application
         mail = mail_protocol(protocol)
-        factory.explain_limits(protocol, mail)
+        factory.explain_limits(self._protocol, protocol, mail)
         if mail is None:
             return
         if factory.policy is not None:
@@ -296,7 +298,7 @@ class Guard(ProtocolWrapper):
         """The answer to a log-in of a client in the clear; None for any other unit."""
         if self._mail is None or self._upgrade.state is not TLSState.PLAINTEXT:
             return None
-        return self._mail.refused_login(self._protocol, unit)
+        return self._mail.refused_login(self._application, unit)
 
     def _refuse_login(self, refusal: LoginRefusal) -> None:
         self._pending_replies.refused()
@@ -362,14 +364,14 @@ class Guard(ProtocolWrapper):
         # Noted before the delivery: at the end of a box, AMP may call startTLS().
         self._partial_box.given(protocol, data)
         protocol.dataReceived(data)
-        self._pending_replies.asked(protocol, data)
+        self._pending_replies.asked(self._application, data)
 
     def _deliver_byte(self, data: bytes) -> None:
         self.wrappedProtocol.dataReceived(data)
 
     def _objection(self) -> str:
         """What the client did in the clear that must not count under TLS; ``""`` for nothing."""
-        if is_logged_in(self._protocol):
+        if is_logged_in(self._application):
             return "the client had logged in before it asked for TLS"
         if self._pending_replies.is_late:
             return "the client did not wait for an answer before it asked for TLS"
@@ -386,7 +388,7 @@ class Guard(ProtocolWrapper):
         self._give_offers_back()
         self._discards_writes = True
         try:
-            forget_plaintext_state(protocol)
+            forget_plaintext_state(self._application)
         finally:
             self._discards_writes = False
         alsoProvides(self, ISSLTransport)
@@ -437,32 +439,34 @@ class GuardFactory(WrappingFactory[Guard]):
         protocol = self.wrappedFactory.buildProtocol(addr)
         return None if protocol is None else Guard(self, protocol)
 
-    def explain_limits(self, protocol: object, mail: MailProtocol | None) -> None:
+    def explain_limits(
+        self, protocol: object, application: object, mail: MailProtocol | None
+    ) -> None:
         """Log, at the first connection in the clear, what the guard cannot do.
 
         Args:
-            protocol: The connection's protocol.
-            mail: What is known about it, if it is one of Twisted's for mail.
+            protocol: The connection's protocol, perhaps a wrapper.
+            application: The protocol inside all wrappers.
+            mail: What is known about that, if it is one of Twisted's for mail.
         """
         if self._has_explained:
             return
         self._has_explained = True
-        name = type(protocol).__name__
         if not has_known_parser(protocol, self.boundary):
             is_wrapper = isinstance(protocol, ProtocolWrapper)
             _log.warn(
                 "guard() does not know the parser of {protocol}, which receives single bytes "
                 "until TLS begins: that is slow{unknown}. {advice}",
-                protocol=name,
+                protocol=type(protocol).__name__,
                 unknown=_LOGINS_UNKNOWN if self.require_tls else "",
                 advice=_ADVICE_ON_WRAPPERS if is_wrapper else _ADVICE_ON_BOUNDARIES,
             )
-        elif mail is not None and self._demands_tls and not mail.can_start_tls(protocol):
+        elif mail is not None and self._demands_tls and not mail.can_start_tls(application):
             _log.warn(
                 "{protocol} cannot start TLS, so guard() cannot secure it: use an endpoint with "
                 "TLS from the start (tls://), or one that starts TLS in front of it "
                 "(tls://…?starttls={starttls})",
-                protocol=name, starttls=mail.starttls,
+                protocol=type(application).__name__, starttls=mail.starttls,
             )  # fmt: skip
 
     @property
