@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any, ClassVar, cast
 
 from twisted.cred.credentials import CramMD5Credentials
@@ -258,6 +259,18 @@ class ClientTests(GuardTestCase):
                 client.registerAuthenticator(imap4.PLAINAuthenticator(twisted_protocols.USER))
                 outcome = client.authenticate(twisted_protocols.PASSWORD)
             await self.check_ended(servers, recording, outcome, what.upper())
+
+    async def test_imap_client_may_store_a_mail_about_a_log_in(self) -> None:
+        """The text of a mail, which may have any words, is sent before TLS as it is."""
+        text = b"Subject: x\r\n\r\nPlease LOGIN now\r\ndone\r\n"
+        servers = await self.scripted_servers(
+            b"* PREAUTH hi\r\n", (b"APPEND", b"+ go\r\n"), (b"done\r\n", b"0001 OK done\r\n")
+        )
+        recording = await self.guarded_client(imap4.IMAP4Client, servers, policy=self.policy)
+        while not recording.given:
+            await self.turn()
+        await recording.protocol.append("INBOX", io.BytesIO(text))
+        self.assertIn(text, servers.recording.heard)
 
     async def test_imap_client_logs_in_to_a_server_with_tls(self) -> None:
         """IMAP4Client's login() starts TLS where the server offers it, and logs in."""

@@ -13,6 +13,7 @@ from twisted.internet.protocol import Factory
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel, formatEvent
 from twisted.mail import imap4, pop3, smtp
+from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import directlyProvides, providedBy
 
 import txtransport
@@ -21,6 +22,7 @@ from tests.loopback import LoopbackTestCase, Only
 from tests.speakers import server_policy
 from tests.twisted_protocols import Recording
 from tests.upgrade.guard_case import AUTH_PLAIN, POP3WithoutTLS, esmtp, imap, pop3_server
+from txtransport.upgrade.mail_login import SentLines, mail_protocol
 
 LOG_INS: Final = {
     "smtp": (
@@ -222,6 +224,68 @@ class ClientOutputTests(InMemoryCase):
             client.guard.write(data)
         self.assertFalse(client.transport.disconnecting)
         self.assertTrue(client.transport.value().endswith(b"APO\r\n" + b"Q" * 9999))
+
+
+class LiteralTests(SynchronousTestCase):
+    """The literals of an IMAP client are no commands, and hide none."""
+
+    def setUp(self) -> None:
+        row = mail_protocol(imap4.IMAP4Client())
+        assert row is not None
+        self.sent = SentLines(row)
+
+    def test_the_text_of_a_literal_is_no_command(self) -> None:
+        """A mail may have lines like a log-in, however it is cut; what follows is looked at."""
+        for head in (b"A APPEND x {27}\r\n", b"A APPEND x {27+}\r\n", b"A APPEND x ~{27}\r\n"):
+            for segments in pieces(
+                b"Please LOGIN\r\nA LOGIN a b\r\n (x LOGIN {0+}\r\n LOGIN x\r\n"
+            ):
+                self.setUp()
+                self.assertEqual(self.sent.login(head), "")
+                self.sent.received(b"* 1 EXISTS\r\n")
+                if b"+" not in head:
+                    self.sent.received(b"+ go on\r\n")
+                self.assertEqual("".join(map(self.sent.login, segments)), "", segments)
+                self.assertEqual(self.sent.login(b"B LOGIN a b\r\n"), "LOGIN")
+
+    def test_a_literal_that_the_server_refuses_hides_nothing(self) -> None:
+        """Only the server's go-ahead begins a literal, and its answer ends it, early or not."""
+        for answers in (
+            (b"A NO too much\r\n",),
+            (b"+ go on\r\n", b"A NO too much\r\n"),
+            (b" A NO too much\r\n",),
+            (),
+        ):
+            self.setUp()
+            self.assertEqual(self.sent.login(b"A APPEND x {1000}\r\n"), "")
+            for answer in answers:
+                self.sent.received(answer)
+            self.assertEqual(self.sent.login(b"B LOGIN a b\r\n"), "LOGIN", answers)
+
+    def test_an_answer_within_a_line_that_goes_on_hides_nothing(self) -> None:
+        """If the server answers while the command's last line is under way, the next is seen."""
+        self.sent.login(b"A APPEND x {4}\r\n")
+        self.sent.received(b"+ go on\r\n")
+        self.sent.login(b"mail (x")
+        self.sent.received(b"A NO too much\r\n")
+        self.assertEqual(self.sent.login(b"B LOGIN a b\r\n"), "LOGIN")
+
+    def test_text_that_looks_like_a_literal_hides_nothing(self) -> None:
+        """Once it is unclear where a literal ends, no other is believed."""
+        self.sent.login(b"A APPEND x {1000}\r\n")
+        self.sent.received(b"+ go on\r\n")
+        self.sent.login(b"mail\r\n")
+        self.sent.received(b"A NO too much\r\n")
+        self.assertEqual(self.sent.login(b"more of the mail {1000+}\r\n"), "")
+        self.assertEqual(self.sent.login(b"B LOGIN a b\r\n"), "LOGIN")
+
+    def test_other_protocols_have_no_literals(self) -> None:
+        """In POP3, braces mean nothing."""
+        row = mail_protocol(pop3.AdvancedPOP3Client())
+        assert row is not None
+        sent = SentLines(row)
+        self.assertEqual(sent.login(b"NOOP {1000+}\r\n"), "")
+        self.assertEqual(sent.login(b"USER alice\r\n"), "USER")
 
 
 class CannotStartTLSTests(InMemoryCase):

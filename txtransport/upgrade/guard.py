@@ -360,6 +360,9 @@ class Guard(ProtocolWrapper):
             self._refuse_login(refusal)
             return
         protocol = self._protocol
+        if self._sent_lines is not None and protocol is self._application:
+            # Inside a wrapper, the unit may be other than a line.
+            self._sent_lines.received(data)
         self._pending_replies.asking()
         # Noted before the delivery: at the end of a box, AMP may call startTLS().
         self._partial_box.given(protocol, data)

@@ -295,10 +295,27 @@ def withhold_offers(row: MailProtocol, protocol: object) -> Callable[[], None]:
 _BEGINNING: Final = 1024
 """How many bytes of a line are looked at; they hold the tag and the command."""
 
+_END: Final = 32
+"""How many of a line's last bytes are kept; they hold the size of a literal."""
+
+# RFC 9051, section 4.3: the size, in bytes, of what follows the line. With "+"
+# the client does not wait for the server's go-ahead.
+_LITERAL: Final = re.compile(rb"\{([0-9]{1,20})(\+?)\}\r?\Z").search
+
 
 @define(eq=False)
 class SentLines:
     """The lines that a client sends before TLS.
+
+    In IMAP a line may announce a literal: so many bytes of any text, such as a
+    mail, behind which the same command goes on. Its text is no command. But a
+    literal must not hide one, and a server can refuse to take it: then the client
+    sends its next command in its place. So a literal begins with the server's
+    go-ahead (unless the client does not wait for that), and ends at the latest
+    with the server's answer to the command. An answer that comes within the
+    literal leaves unclear what the client will send. From then on, and if the
+    client does not wait, each line counts as a command, and no literal is
+    believed any more.
 
     Attributes:
         row: What is known about the client.
@@ -306,6 +323,11 @@ class SentLines:
 
     row: MailProtocol
     _line: bytes = b""
+    _end: bytes = b""
+    _literal: int = 0
+    _announced: int | None = None
+    _is_continued: bool = False
+    _believes_literals: bool = True
 
     def login(self, data: bytes) -> str:
         """Which log-in a client is about to send, if any.
@@ -316,10 +338,61 @@ class SentLines:
         Args:
             data: What the client writes.
         """
-        lines = (self._line + data).split(b"\n")
-        self._line = lines[-1][:_BEGINNING]
-        found = (self.row.language.login(line) for line in lines)
-        return next(filter(None, found), b"").decode()
+        if data and self._announced is not None:
+            self._announced, self._believes_literals = None, False
+        start = 0
+        while start < len(data):
+            if self._literal:
+                skipped = min(self._literal, len(data) - start)
+                self._literal -= skipped
+                start += skipped
+                continue
+            end = data.find(b"\n", start)
+            piece = data[start:end] if end >= 0 else data[start:]
+            self._line = (self._line + piece[:_BEGINNING])[:_BEGINNING]
+            self._end = (self._end + piece[-_END:])[-_END:]
+            command = b"" if self._is_continued else self.row.language.login(self._line)
+            if command:
+                return command.decode()
+            if end < 0:
+                break
+            self._end_line()
+            start = end + 1
+        return ""
+
+    def received(self, line: bytes) -> None:
+        """Note a line of the server's.
+
+        Args:
+            line: The line. In IMAP, the server's go-ahead begins with a plus
+                sign, and any line with a tag answers the command.
+        """
+        if line.startswith(b"+"):
+            if self._announced is not None:
+                self._begin_literal(self._announced)
+        elif not line.startswith(b"*"):
+            self._believes_literals = self._believes_literals and not self._literal
+            if self._is_continued:
+                self._line = b""
+            self._literal, self._announced, self._is_continued = 0, None, False
+
+    def _end_line(self) -> None:
+        found = _LITERAL(self._end) if self._has_literals else None
+        self._line = self._end = b""
+        self._is_continued = False
+        if found is None:
+            return
+        if found[2]:
+            self._begin_literal(int(found[1]))
+        else:
+            self._announced = int(found[1])
+
+    def _begin_literal(self, size: int) -> None:
+        self._literal, self._announced, self._is_continued = size, None, True
+
+    @property
+    def _has_literals(self) -> bool:
+        return self.row.language is _IMAP and self._believes_literals
 
 
 def unsent_login(row: MailProtocol, command: str) -> tuple[NegotiationError, str]:
