@@ -125,6 +125,24 @@ class EndTests(MixinTestCase):
         client.secured.addErrback(lambda reason: None)
         await client.lost
 
+    async def test_error_in_the_application_behind_start_tls_is_its_own(self) -> None:
+        """What the application raises after startTLS() is the reason, and not the peer's fault."""
+
+        class Failing(Lines):
+            def word_received(self, word: bytes) -> None:
+                super().word_received(word)
+                raise ZeroDivisionError("ours")
+
+        servers = await self.servers_of(Failing)
+        client = await self.raw_client(servers.port)
+        client.say(b"STARTTLS\r\n")
+        await client.gone()
+        (server,) = servers.all
+        self.assertIsInstance(await self.upgrade_failure(server), ZeroDivisionError)
+        self.assertIsInstance(await self.reason_of(server), ZeroDivisionError)
+        self.assertIs(server.tls_state, TLSState.FAILED)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     async def test_protocol_instance_can_connect_again(self) -> None:
         """An instance used for a second connection begins in the clear."""
         protocol = Lines()

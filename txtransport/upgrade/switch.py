@@ -421,6 +421,10 @@ class Upgrade:
 
         def connection_lost(reason: Failure) -> None:
             self._is_aborted = reason.check(ConnectionAborted) is not None
+            if self.state is TLSState.HANDSHAKING and not reason.check(ConnectionClosed):
+                # Raised by the application, perhaps right behind its startTLS();
+                # the reactor ends the connection for it.
+                self._verdict = self._verdict or reason
             end(reason)
 
         tls.loseConnection, tls.connectionLost = lose_connection, connection_lost
