@@ -20,7 +20,7 @@ import txtransport
 from tests import twisted_protocols
 from tests.loopback import LoopbackTestCase, Only
 from tests.speakers import server_policy
-from tests.twisted_protocols import Recording
+from tests.twisted_protocols import Recording, RecordingFactory
 from tests.upgrade.guard_case import AUTH_PLAIN, POP3WithoutTLS, esmtp, imap, pop3_server
 from txtransport.upgrade.mail_login import SentLines, mail_protocol
 
@@ -306,6 +306,20 @@ class CannotStartTLSTests(InMemoryCase):
         self.assertIn("POP3WithoutTLS cannot start TLS", formatEvent(event))
         self.assertIn("starttls=pop3", formatEvent(event))
 
+    def test_a_server_without_policy_and_context_is_logged_once(self) -> None:
+        """With require_tls alone nobody can log in to such a server; the log says what to do."""
+        for build in (esmtp, imap):
+            overheard = self.overheard()
+            guarded = txtransport.guard(RecordingFactory(build), require_tls=True)
+            for _ in range(2):
+                connection: Any = guarded.buildProtocol(None)
+                connection.makeConnection(StringTransport())
+                connection.wrappedProtocol.setTimeout(None)
+            (event,) = overheard.events
+            self.assertEqual(event["log_level"], LogLevel.warn)
+            self.assertIn("nobody can log in", formatEvent(event))
+            self.assertIn("guard(factory, policy=", formatEvent(event))
+
     def test_a_protocol_that_can_start_tls_is_not_logged(self) -> None:
         """Protocols with TLS, and guards without a policy, say nothing."""
         overheard = self.overheard()
@@ -317,6 +331,8 @@ class CannotStartTLSTests(InMemoryCase):
             (pop3.AdvancedPOP3Client(), {}),
             (twisted_protocols.POP3Server(), {}),
             (pop3_server(), {"policy": None}),
+            (twisted_protocols.imap_server(), {"policy": None, "require_tls": True}),
+            (imap4.IMAP4Client(), {"policy": None, "require_tls": True}),
         ):
             self.connect(protocol, **keywords)
         self.assertEqual(overheard.events, [])

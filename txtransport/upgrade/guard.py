@@ -283,11 +283,11 @@ class Guard(ProtocolWrapper):
         """Have a protocol for mail, in the clear, offer TLS and insist on it."""
         factory, protocol = self.factory, self._application
         mail = mail_protocol(protocol)
+        if mail is not None and factory.policy is not None:
+            use_policy(mail, protocol)
         factory.explain_limits(self._protocol, protocol, mail)
         if mail is None:
             return
-        if factory.policy is not None:
-            use_policy(mail, protocol)
         if factory.require_tls:
             self._mail = mail
             self._sent_lines = SentLines(mail) if mail.is_client and mail.language.logins else None
@@ -471,6 +471,12 @@ class GuardFactory(WrappingFactory[Guard]):
                 "(tls://…?starttls={starttls})",
                 protocol=type(application).__name__, starttls=mail.starttls,
             )  # fmt: skip
+        elif mail is not None and self._demands_tls and not mail.has_context(application):
+            _log.warn(
+                "{protocol} cannot start TLS, since it has no context and guard() no policy; so "
+                "nobody can log in (require_tls). Say guard(factory, policy=…)",
+                protocol=type(application).__name__,
+            )
 
     @property
     def _demands_tls(self) -> bool:

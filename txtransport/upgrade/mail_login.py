@@ -141,6 +141,16 @@ class MailProtocol:
         """
         return hasattr(protocol, self.tls)
 
+    def has_context(self, protocol: object) -> bool:
+        """Whether a protocol has what it starts TLS with, or can be given that later.
+
+        Args:
+            protocol: The protocol, after `use_policy` if there is a policy.
+        """
+        return (
+            self.is_client or not self.context or getattr(protocol, self.context, None) is not None
+        )
+
     def refused_login(self, protocol: object, unit: bytes) -> LoginRefusal | None:
         """The answer to a log-in, if a server is about to receive one.
 
