@@ -36,7 +36,6 @@ underneath all but its ``repr``.
 from __future__ import annotations
 
 import copy
-import pickle
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
@@ -185,6 +184,9 @@ def _rebuilt(
 
 
 def _is_picklable(value: object) -> bool:
+    # The import takes a millisecond, and few programs pickle an error.
+    import pickle
+
     try:
         # Many an exception can be pickled, and fails when it is unpickled.
         pickle.loads(pickle.dumps(value))
