@@ -45,7 +45,7 @@ from tests.loopback import (
 )
 from txtransport.config.settings import SocketOptions
 from txtransport.config.url import TransportURL
-from txtransport.endpoints import client as clients
+from txtransport.endpoints import plaintext_client
 from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.tls.session import session_of
 from txtransport.upgrade.base_transport import base_transport
@@ -148,7 +148,7 @@ class URLTests(SynchronousTestCase):
             "unix:///run/x",
         ):
             self.assertTrue(verifyObject(IStreamClientEndpoint, txtransport.client(reactor, url)))
-            plain = clients.plaintext_endpoint(
+            plain = plaintext_client.plaintext_endpoint(
                 reactor, TransportURL.parse(url), SocketOptions(), 1.0
             )
             self.assertTrue(verifyObject(IStreamClientEndpoint, plain))

@@ -29,7 +29,7 @@ from txtransport.config.url import TransportURL
 from txtransport.connection.lifetime import TLSEndpointConfig
 from txtransport.connection.trace import Trace
 from txtransport.connection.twisted_types import Reactor
-from txtransport.endpoints import client as clients
+from txtransport.endpoints import plaintext_client
 from txtransport.endpoints import server as servers
 from txtransport.endpoints.client import ClientEndpoint
 from txtransport.endpoints.datagram import IDatagramEndpoint, UDPEndpoint
@@ -88,7 +88,7 @@ def client(
     sockets, starttls = settings.sockets, settings.starttls_options
     where = describe_endpoint(transport_url, starttls)
     rules = read_host_rules(allow_hosts, public_only)
-    plaintext = clients.plaintext_endpoint(
+    plaintext = plaintext_client.plaintext_endpoint(
         reactor, transport_url, sockets, settings.deadlines.timeout, trace, rules
     )
     config = None
@@ -102,7 +102,7 @@ def client(
         )
     setter = OptionSetter(() if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM))
     return ClientEndpoint(
-        plaintext, setter, reactor, where, clients.address_of(transport_url),
+        plaintext, setter, reactor, where, plaintext_client.address_of(transport_url),
         settings.deadlines, config, sockets.bindto, trace,
     )  # fmt: skip
 

@@ -1,27 +1,20 @@
 """Client endpoints: from a `TransportURL` to a connection, within one deadline.
 
-`plaintext_endpoint` gives an endpoint of TCP or of a local socket.
-`ClientEndpoint` wraps that: it holds the deadline, sets the socket's options
-and, where TLS is asked for, runs negotiation and handshake before the
+`ClientEndpoint` wraps an endpoint of TCP or of a local socket
+(`txtransport.endpoints.plaintext_client`): it holds the deadline, sets the socket's
+options and, where TLS is asked for, runs negotiation and handshake before the
 application's protocol exists.
 """
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from socket import gaierror
 from typing import Final, cast
 
 from attrs import Factory as Default
 from attrs import define, field, frozen
-from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred, maybeDeferred
-from twisted.internet.endpoints import (
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
-    UNIXClientEndpoint,
-)
 from twisted.internet.error import (
     ConnectBindError,
     ConnectingCancelledError,
@@ -41,217 +34,28 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
-from txtransport.config.address import is_ipv6
-from txtransport.config.allowed_hosts import HostRules
 from txtransport.config.resolve import represent_endpoint
-from txtransport.config.settings import Deadlines, SocketOptions
-from txtransport.config.url import TransportURL
+from txtransport.config.settings import Deadlines
 from txtransport.connection.deadline import Deadline
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
 from txtransport.connection.lifetime import TLSEndpointConfig
 from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
 from txtransport.connection.pending import PendingProtocol
-from txtransport.connection.trace import Event, Step, Trace, with_trace
-from txtransport.connection.twisted_types import Reactor, TCPTransport
-from txtransport.endpoints.happy_eyeballs import HappyEyeballs, interleave_families
+from txtransport.connection.trace import Event, Step, Trace
+from txtransport.connection.twisted_types import TCPTransport
 from txtransport.endpoints.network_errors import (
     diagnosis_of,
     located,
     located_failure,
     undiagnosed,
 )
-from txtransport.endpoints.resolve import IPAddress, host_of, resolve_addresses
-from txtransport.endpoints.sockets import refuse_other_family, with_local_address
-from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
+from txtransport.endpoints.sockets import with_local_address
+from txtransport.errors import TransportTimeout
 from txtransport.starttls.tls_record import is_alert
 
-__all__ = [
-    "ClientEndpoint",
-    "HostnameEndpoint",
-    "address_of",
-    "plaintext_endpoint",
-    "socket_path",
-]
+__all__ = ["ClientEndpoint"]
 
 _log: Final = Logger()
-
-# Seconds that Twisted's own timeouts are longer than our deadline, so that it
-# is the deadline that expires.
-_MARGIN = 5.0
-
-_MAX_ADDRESSES: Final = 16
-"""How many addresses of a name one attempt tries."""
-
-
-def plaintext_endpoint(
-    reactor: object,
-    url: TransportURL,
-    sockets: SocketOptions,
-    timeout: float,
-    trace: Trace | None = None,
-    rules: HostRules | None = None,
-) -> IStreamClientEndpoint:
-    """An endpoint that connects to a URL's address, without TLS.
-
-    Args:
-        reactor: Connects and keeps time.
-        url: Where to connect to; its scheme and options are ignored.
-        sockets: The options; only ``bindto`` is used here.
-        timeout: The most seconds that the caller waits for a connection.
-        trace: Is told of each address that is tried, or None.
-        rules: Which hosts may be connected to, or None for all.
-
-    Raises:
-        InvalidTransport: The port is missing, or host or port are for servers
-            only (``*``, 0).
-        InvalidOption: ``bindto`` is not of the same address family as the host,
-            or the host is not allowed.
-    """
-    reactor = cast(Reactor, reactor)
-    timeout += _MARGIN
-    if rules is not None:
-        rules.refuse_host(url)
-    if url.path:
-        local = UNIXClientEndpoint(reactor, socket_path(url.path), timeout=timeout)
-        return with_trace(local, url.path, trace)
-    host, port, bindto = url.host, url.port, sockets.bindto
-    if host == "*":
-        raise InvalidTransport(f"{url.location}: * is for servers; name the host to connect to")
-    if port is None:
-        raise InvalidTransport(
-            f"{url.location}: the port is missing; write {url.location}:PORT or give port="
-        )
-    if port == 0:
-        raise InvalidTransport(f"{url.location}: port 0 is for servers; write 1 to 65535")
-    if not url.is_literal:
-        return HostnameEndpoint(reactor, url, port, timeout, bindto, trace, rules)
-    refuse_other_family(host, bindto, url.location)
-    return with_trace(_address_endpoint(reactor, host, port, timeout, bindto), host, trace)
-
-
-def _address_endpoint(
-    reactor: Reactor, host: str, port: int, timeout: float, bindto: tuple[str, int] | None
-) -> IStreamClientEndpoint:
-    over = TCP6ClientEndpoint if is_ipv6(host) else TCP4ClientEndpoint
-    return over(reactor, host, port, timeout=timeout, bindAddress=bindto)
-
-
-@implementer(IStreamClientEndpoint)
-@frozen
-class HostnameEndpoint:
-    """Connects to a host's name, whose addresses are looked up at each attempt.
-
-    An attempt tries 16 of a name's addresses at the most. RFC 8305 sets no limit, but each
-    address that does not answer costs a socket until the end of the attempt, and how many
-    addresses a name has is up to whoever owns it.
-
-    Attributes:
-        reactor: Looks the name up, connects and keeps time.
-        url: Has the name.
-        port: 1 to 65535.
-        timeout: Seconds that the look-up may take, and connecting to each address.
-        bindto: The local address and port, or None for any.
-        trace: Is told of each address that is tried, or None.
-        rules: Which addresses may be connected to, or None for all.
-    """
-
-    reactor: Reactor
-    url: TransportURL
-    port: int
-    timeout: float
-    bindto: tuple[str, int] | None
-    trace: Trace | None = None
-    rules: HostRules | None = None
-
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
-        """Look the name up, and connect to the first address that answers.
-
-        Args:
-            protocolFactory: Builds the protocol for the connection.
-
-        Returns:
-            Fires with the protocol. Fails with Twisted's ``DNSLookupError`` or
-            ``ConnectError``, with `TransportTimeout` for the look-up, or with
-            `InvalidOption` if no address is allowed or of ``bindto``'s family.
-        """
-        found = resolve_addresses(
-            self.reactor, self.url.host, self.port, "TCP",
-            seconds=self.timeout, where=self.url.location,
-        )  # fmt: skip
-        return found.addCallback(self._connect, protocolFactory)
-
-    def _connect(self, found: list[IPAddress], factory: IProtocolFactory) -> Deferred[IProtocol]:
-        # These very addresses are connected to, so that a second look-up, which
-        # could have another answer (DNS rebinding), never happens.
-        allowed = self._allowed(interleave_families(host_of(address) for address in found))
-        hosts = allowed
-        if self.bindto is not None:
-            wanted = is_ipv6(self.bindto[0])
-            hosts = [host for host in allowed if is_ipv6(host) is wanted]
-        if not hosts:
-            refuse_other_family(allowed[0], self.bindto, self.url.location)
-        hosts = hosts[:_MAX_ADDRESSES]
-        endpoints = [
-            with_trace(
-                _address_endpoint(self.reactor, host, self.port, self.timeout, self.bindto),
-                host,
-                self.trace,
-            )
-            for host in hosts
-        ]
-        return HappyEyeballs(self.reactor, deque(endpoints), factory).start()
-
-    def _allowed(self, hosts: list[str]) -> list[str]:
-        """The addresses that may be connected to; the refusal if there is none."""
-        if self.rules is None:
-            return hosts
-        allowed, refusals = [], []
-        for host in hosts:
-            try:
-                self.rules.require_allowed(self.url, host)
-                allowed.append(host)
-            except InvalidOption as refusal:
-                refusals.append(refusal)
-        if not allowed:
-            raise refusals[0]
-        if refusals:
-            _log.info(
-                "{refusal}; not tried of this name: {count} address(es)",
-                refusal=refusals[0], count=len(refusals),
-            )  # fmt: skip
-        return allowed
-
-
-def socket_path(path: str) -> str:
-    """The path of a local socket, as the system takes it.
-
-    Args:
-        path: As in a URL; ``@name`` is an abstract name of Linux (unix(7)).
-
-    Returns:
-        The path; an abstract name begins with NUL.
-    """
-    return f"\0{path[1:]}" if path.startswith("@") else path
-
-
-def address_of(url: TransportURL) -> IAddress:
-    """The address that a client connects to, as Twisted describes addresses.
-
-    Args:
-        url: Where to connect to.
-
-    Returns:
-        For a name, the name and the port: it is not looked up.
-    """
-    if url.path:
-        return UNIXAddress(socket_path(url.path))
-    port = url.port or 0
-    if not url.is_literal:
-        return HostnameAddress(url.host.encode(), port)
-    return (IPv6Address if is_ipv6(url.host) else IPv4Address)("TCP", url.host, port)
-
-
-# --- with a deadline, and with TLS ---------------------------------------------
 
 
 @implementer(IStreamClientEndpoint)

@@ -38,8 +38,8 @@ from twisted.python.lockfile import FilesystemLock
 from zope.interface import implementer
 
 from txtransport.config.settings import SocketOptions
-from txtransport.endpoints.client import socket_path
 from txtransport.endpoints.port_group import PortGroup
+from txtransport.endpoints.sockets import socket_path
 from txtransport.errors import InvalidOption
 from txtransport.text import short_repr
 

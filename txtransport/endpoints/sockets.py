@@ -1,4 +1,4 @@
-"""Sockets with the options of a URL set: `bind_socket` and `OptionSetter`."""
+"""Sockets with the options of a URL set (`bind_socket`, `OptionSetter`), and their addresses."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ __all__ = [
     "refuse_other_family",
     "set_options",
     "socket_address",
+    "socket_path",
     "socket_settings",
     "with_local_address",
 ]
@@ -288,3 +289,15 @@ def _bind_socket(
         bound.close()
         raise
     return bound
+
+
+def socket_path(path: str) -> str:
+    """The path of a local socket, as the system takes it.
+
+    Args:
+        path: As in a URL; ``@name`` is an abstract name of Linux (unix(7)).
+
+    Returns:
+        The path; an abstract name begins with NUL.
+    """
+    return f"\0{path[1:]}" if path.startswith("@") else path
