@@ -153,8 +153,8 @@ class TransportError(Exception):
         )
 
     # Python would call the class with the text as its only argument, where the
-    # classes take others. Everything in an error is immutable or somebody else's, so
-    # that a deep copy is a copy.
+    # classes take others. What an error holds is immutable, or belongs to the
+    # application or to Twisted, so a deep copy copies no more than a copy.
 
     def __copy__(self) -> TransportError:
         return _rebuilt(type(self), self.args, vars(self))

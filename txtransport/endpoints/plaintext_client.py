@@ -110,7 +110,7 @@ class HostnameEndpoint:
 
     An attempt tries 16 of a name's addresses at the most. RFC 8305 sets no limit, but each
     address that does not answer costs a socket until the end of the attempt, and how many
-    addresses a name has is up to whoever owns it.
+    addresses a name has is up to the owner of the name.
 
     Attributes:
         reactor: Looks the name up, connects and keeps time.

@@ -1,8 +1,8 @@
 """What a TLS record looks like from outside, by its first bytes.
 
 A record begins with its content type, the major version 3 (that of every TLS since
-SSL 3.0) and a minor version (RFC 8446, section 5.1). Whoever has only the first byte or
-two must decide by those, since a peer may send any number of bytes at a time.
+SSL 3.0) and a minor version (RFC 8446, section 5.1). A peer may send any number of bytes
+at a time, so each function here decides by the first byte or two if there are no more.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Log-ins of Twisted's mail protocols, which the guard keeps from happening before TLS.
 
-A password that was sent in the clear is known to whoever listens, and a log-in
-in the clear may be somebody else's. So servers refuse it (RFC 4954, section 4;
+Someone on the network can read a password that is sent in the clear, and can put a
+log-in of their own into a conversation in the clear. So servers refuse it (RFC 4954, section 4;
 RFC 9051, section 6.2.3; RFC 2595, section 2.3), and clients do not try (RFC 8314,
 section 4.1). Twisted's servers and clients do so at best when they are told to.
 
@@ -318,14 +318,17 @@ class SentLines:
     """The lines that a client sends before TLS.
 
     In IMAP a line may announce a literal: so many bytes of any text, such as a
-    mail, behind which the same command goes on. Its text is no command. But a
-    literal must not hide one, and a server can refuse to take it: then the client
-    sends its next command in its place. So a literal begins with the server's
-    go-ahead (unless the client does not wait for that), and ends at the latest
-    with the server's answer to the command. An answer that comes within the
-    literal leaves unclear what the client will send. From then on, and if the
-    client does not wait, each line counts as a command, and no literal is
-    believed any more.
+    mail, behind which the same command goes on. The bytes of a literal are not
+    looked at, so a literal must not hide a command:
+
+    - It begins with the server's go-ahead. Without one, the server may refuse the
+      literal, and the client sends its next command instead.
+    - With ``{n+}`` the client does not wait, so the literal begins at once.
+    - It ends at the latest with the server's answer to the command.
+
+    Two things leave unclear what the client sends: an answer that comes within a
+    literal, and bytes that the client sends before the go-ahead. After either of
+    them, each line counts as a command, whatever it announces.
 
     Attributes:
         row: What is known about the client.
