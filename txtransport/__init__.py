@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from txtransport.config.url import TransportURL
     from txtransport.connection.handshake import starttls_outcome
     from txtransport.endpoints.api import client, datagram, server
+    from txtransport.endpoints.client import ClientEndpoint
+    from txtransport.endpoints.datagram import DatagramEndpoint
+    from txtransport.endpoints.server import ServerEndpoint
     from txtransport.endpoints.strings import endpoint_string
     from txtransport.tls.session import Session, session_of
     from txtransport.upgrade.guard import guard
@@ -37,10 +40,13 @@ if TYPE_CHECKING:
     from txtransport.upgrade.switch import TLSState
 
 __all__ = [
+    "ClientEndpoint",
+    "DatagramEndpoint",
     "HandshakeFailed",
     "InvalidOption",
     "InvalidTransport",
     "NegotiationError",
+    "ServerEndpoint",
     "Session",
     "StartTLSMixin",
     "TLSPolicy",
@@ -62,6 +68,9 @@ __all__ = [
 
 # OpenSSL and Twisted's endpoints take a quarter of a second to import.
 _LATER = {
+    "ClientEndpoint": "txtransport.endpoints.client",
+    "DatagramEndpoint": "txtransport.endpoints.datagram",
+    "ServerEndpoint": "txtransport.endpoints.server",
     "Session": "txtransport.tls.session",
     "StartTLSMixin": "txtransport.upgrade.mixin",
     "TLSState": "txtransport.upgrade.switch",

@@ -436,7 +436,7 @@ class KeyUpdateTests(LoopbackTestCase):
         while not attackers.all:
             await self.turn()
         attackers.all[0].start_tls()
-        client = cast(Recorder, await connecting)
+        client = await connecting
         self.addCleanup(attackers.all[0].hang_up)
         cast(Any, client.transport).loseConnection()
         await attackers.all[0].ask_all_the_time(self, clocked.clock, 60)

@@ -126,7 +126,7 @@ class NegotiationTestCase(LoopbackTestCase):
             options["starttls_from"] = "example.org"
         url = f"tls://localhost:{port}?starttls={name}"
         endpoint = txtransport.client(self.reactor, url, **options)
-        return cast("Deferred[Any]", endpoint.connect(factory or Recorders()))
+        return endpoint.connect(factory or Recorders())
 
     async def refused(self, kind: type[Exception], connecting: Deferred[Any]) -> Any:
         """The error of that kind with which an attempt fails."""
@@ -438,10 +438,7 @@ class OfferTimeoutTests(NegotiationTestCase):
         """A client's attempt, with a row of the test's own."""
         url = f"tls://localhost:{port}"
         options = {"cafile": certificates.cafile(), **options}
-        return cast(
-            "Deferred[Any]",
-            txtransport.client(self.reactor, url, **options).connect(factory or Recorders()),
-        )
+        return txtransport.client(self.reactor, url, **options).connect(factory or Recorders())
 
 
 class ClearTextTests(NegotiationTestCase):
@@ -603,7 +600,7 @@ class OwnDialogueTests(NegotiationTestCase):
         endpoint = txtransport.client(
             self.reactor, f"tls://localhost:{port}", starttls=dialogue, timeout=2
         )
-        return cast("Deferred[Any]", endpoint.connect(Recorders()))
+        return endpoint.connect(Recorders())
 
     async def test_a_function_of_a_wire_leads_to_tls_on_both_sides(self) -> None:
         """A function of a wire leads to TLS on both sides."""

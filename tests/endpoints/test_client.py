@@ -105,9 +105,9 @@ class ClientTestCase(LoopbackTestCase):
         port = await self.listening("tcp://127.0.0.1:0", peers)
         return f"tls://127.0.0.1:{port}"
 
-    async def failure_of(self, connecting: Deferred[IProtocol], *kinds: type[BaseException]) -> Any:
+    async def failure_of(self, connecting: Deferred[Any], *kinds: type[BaseException]) -> Any:
         """The error that a connection attempt ends with."""
-        return await self.assertFailure(cast(Any, connecting), *kinds)
+        return await self.assertFailure(connecting, *kinds)
 
 
 class URLTests(SynchronousTestCase):
@@ -252,7 +252,7 @@ class DeadlineTests(ClientTestCase):
             self.addCleanup(self.end, client)
             clocked.clock.advance(100)
             self.assertEqual(clocked.clock.getDelayedCalls(), [])
-            self.assertTrue(cast(Recorder, client).is_connected)
+            self.assertTrue(client.is_connected)
 
 
 @implementer(IStreamClientEndpoint)
@@ -266,7 +266,7 @@ class WaitingEndpoint:
 class CancelTests(ClientTestCase):
     """A cancelled attempt ends at any stage."""
 
-    async def cancelled(self, connecting: Deferred[IProtocol], clocked: ClockedReactor) -> None:
+    async def cancelled(self, connecting: Deferred[Any], clocked: ClockedReactor) -> None:
         """A connection attempt that is cancelled ends so, and leaves nothing behind."""
         connecting.cancel()
         await self.failure_of(connecting, ConnectingCancelledError)
@@ -481,7 +481,7 @@ class NameTests(ClientTestCase):
         connecting = txtransport.client(clocked, f"tcp://half:{port}").connect(Recorders())
         self.assertNoResult(connecting)
         clocked.clock.advance(0.3)
-        client = cast(Recorder, await connecting)
+        client = await connecting
         self.addCleanup(self.end, client)
         self.assertEqual(cast(Any, client.transport).getPeer().host, "::1")
         self.assertEqual(clocked.clock.getDelayedCalls(), [])

@@ -16,7 +16,7 @@ from typing import Any, Final
 
 from twisted.internet import error as twisted
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.protocol import DatagramProtocol, Factory
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
@@ -48,7 +48,7 @@ class Refusing(Factory):
 
     noisy = False
 
-    def buildProtocol(self, addr: object) -> None:
+    def buildProtocol(self, addr: object) -> Protocol | None:
         return None
 
 

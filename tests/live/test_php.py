@@ -486,7 +486,7 @@ class StartTLSServerTests(PHPTestCase):
         )
         url = f"tcp://{await self.shown(peer, 'listening')}"
         connecting = txtransport.client(self.reactor, url).connect(Factory.forProtocol(MailClient))
-        client = cast(MailClient, await connecting)
+        client = await connecting
         self.addCleanup(self.ended, client)
         return peer, client
 

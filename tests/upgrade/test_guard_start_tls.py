@@ -16,6 +16,7 @@ from tests.twisted_protocols import RecordingFactory
 from tests.upgrade.guard_case import TCP, FirstLineReceiver, GuardTestCase
 from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay, UpgradeError
 from txtransport.upgrade.base_transport import base_transport
+from txtransport.upgrade.guard import Guard
 
 
 @implementer(IPushProducer)
@@ -82,9 +83,8 @@ class StartTLSTests(GuardTestCase):
 
     def test_transport_without_tls_refuses_start_tls(self) -> None:
         """A protocol works over a transport without TLS; startTLS() says which have TLS."""
-        wrapper = txtransport.guard(RecordingFactory(twisted_protocols.POP3Server)).buildProtocol(
-            None
-        )
+        factory = txtransport.guard(RecordingFactory(twisted_protocols.POP3Server))
+        wrapper = cast(Guard, factory.buildProtocol(None))
         transport = StringTransport()
         wrapper.makeConnection(transport)
         wrapper.dataReceived(b"NOOP\r\n")

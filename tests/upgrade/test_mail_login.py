@@ -92,7 +92,7 @@ class Guarded:
         factory = txtransport.guard(Only(protocol), **{"policy": server_policy(), **keywords})
         address = IPv4Address("TCP", "192.0.2.1", 25)
         transport = transport or StringTransport(peerAddress=address)
-        guard = factory.buildProtocol(None)
+        guard: Any = factory.buildProtocol(None)
         guard.makeConnection(transport)
         transport.clear()
         return cls(protocol, given, guard, transport)

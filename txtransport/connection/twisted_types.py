@@ -1,4 +1,4 @@
-"""What we use of Twisted's transports and reactors, as types for the type checker.
+"""What we use of Twisted's transports, reactors and factories, as types for the type checker.
 
 Twisted describes its transports by zope interfaces, one for each ability, and
 none of them is all that a TCP connection has. A cast to one of these classes
@@ -7,7 +7,7 @@ says once what an attribute is, where ``Any`` would say nothing.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from twisted.internet.interfaces import (
     IAddress,
@@ -18,7 +18,22 @@ from twisted.internet.interfaces import (
     IReactorUNIX,
 )
 
-__all__ = ["Reactor", "StartTLSTransport", "TCPTransport"]
+__all__ = ["ProtocolFactory", "Reactor", "StartTLSTransport", "TCPTransport"]
+
+_P_co = TypeVar("_P_co", covariant=True)
+
+
+class ProtocolFactory(Protocol[_P_co]):
+    """Twisted's ``IProtocolFactory``, as every type checker understands it.
+
+    Only mypy-zope knows which classes provide a zope interface: without it, no
+    factory would be one that `connect` takes. Here the methods count, and what
+    `buildProtocol` returns is the type of the protocol.
+    """
+
+    def buildProtocol(self, addr: IAddress, /) -> _P_co | None: ...
+    def doStart(self) -> object: ...
+    def doStop(self) -> object: ...
 
 
 class Reactor(

@@ -11,7 +11,6 @@ import socket
 from collections.abc import Hashable, Iterable
 from typing import Final, cast
 
-from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 from twisted.logger import Logger
 
 from txtransport.config.allowed_hosts import read_host_rules
@@ -32,7 +31,7 @@ from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints import plaintext_client
 from txtransport.endpoints import server as servers
 from txtransport.endpoints.client import ClientEndpoint
-from txtransport.endpoints.datagram import IDatagramEndpoint, UDPEndpoint
+from txtransport.endpoints.datagram import DatagramEndpoint
 from txtransport.endpoints.server import ServerEndpoint
 from txtransport.endpoints.sockets import OptionSetter, socket_settings
 from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
@@ -52,7 +51,7 @@ def client(
     allow_hosts: Iterable[str] | None = None,
     public_only: bool = False,
     **options: object,
-) -> IStreamClientEndpoint:
+) -> ClientEndpoint:
     """An endpoint that connects to a URL.
 
     Args:
@@ -109,7 +108,7 @@ def client(
 
 def server(
     reactor: object, url: str | TransportURL, port: int | None = None, **options: object
-) -> IStreamServerEndpoint:
+) -> ServerEndpoint:
     """An endpoint that listens at a URL.
 
     Args:
@@ -150,7 +149,7 @@ def server(
 
 def datagram(
     reactor: object, url: str | TransportURL, port: int | None = None, **options: object
-) -> IDatagramEndpoint:
+) -> DatagramEndpoint:
     """An endpoint that sends or receives datagrams.
 
     Args:
@@ -178,7 +177,7 @@ def datagram(
         raise InvalidTransport(
             f"{where}: the port is missing; write {where}:PORT, 0 to listen at any, or give port="
         )
-    return UDPEndpoint(cast(Reactor, reactor), transport_url, transport_url.port, settings)
+    return DatagramEndpoint(cast(Reactor, reactor), transport_url, transport_url.port, settings)
 
 
 def _resolve(

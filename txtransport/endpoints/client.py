@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from socket import gaierror
-from typing import Final, cast
+from typing import Final, TypeVar, cast
 
 from attrs import Factory as Default
 from attrs import define, field, frozen
@@ -42,7 +42,7 @@ from txtransport.connection.lifetime import TLSEndpointConfig
 from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step, Trace
-from txtransport.connection.twisted_types import TCPTransport
+from txtransport.connection.twisted_types import ProtocolFactory, TCPTransport
 from txtransport.endpoints.network_errors import (
     diagnosis_of,
     located,
@@ -57,11 +57,15 @@ __all__ = ["ClientEndpoint"]
 
 _log: Final = Logger()
 
+_P = TypeVar("_P")
+
 
 @implementer(IStreamClientEndpoint)
 @frozen(repr=False)
 class ClientEndpoint:
     """A client endpoint with one deadline for everything, and TLS if the URL asks for it.
+
+    What `txtransport.client` returns, and one of Twisted's ``IStreamClientEndpoint``.
 
     Attributes:
         plaintext: Connects, without TLS.
@@ -90,7 +94,7 @@ class ClientEndpoint:
     def __repr__(self) -> str:
         return represent_endpoint("client", self.where)
 
-    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+    def connect(self, protocolFactory: ProtocolFactory[_P]) -> Deferred[_P]:
         """Connect and, under TLS, verify the peer; only then build the protocol.
 
         Args:
@@ -103,13 +107,15 @@ class ClientEndpoint:
             ``DNSLookupError`` as well. What the factory or its protocol raises is
             not changed. Cancelling it aborts the attempt.
         """
-        return _Connecting(self, protocolFactory).begin()
+        # The factory is Twisted's in all but its type, and what it builds is the result.
+        factory = cast(IProtocolFactory, protocolFactory)
+        return cast("Deferred[_P]", _Connecting(self, factory).begin())
 
-    def connected(self) -> None:
+    def _succeeded(self) -> None:
         """Note that an attempt has succeeded: from now on each cause is new again."""
         self._logged.clear()
 
-    def failed(self, error: BaseException) -> None:
+    def _failed(self, error: BaseException) -> None:
         """Log why an attempt failed, unless the same cause is in the log already.
 
         Twisted's ``ClientService`` tries again and tells no one why.
@@ -226,7 +232,7 @@ class _Connecting:
     def _succeed(self, protocol: IProtocol) -> None:
         done = self._end()
         if done is not None:
-            self.endpoint.connected()
+            self.endpoint._succeeded()
             done.callback(protocol)
 
     def _fail_connected(self, reason: Failure) -> None:
@@ -246,7 +252,7 @@ class _Connecting:
     def _finish(self, reason: Failure) -> None:
         done = self._end()
         if done is not None:
-            self.endpoint.failed(cast(BaseException, reason.value))
+            self.endpoint._failed(cast(BaseException, reason.value))
             done.errback(reason)
 
     def _end(self) -> Deferred[IProtocol] | None:

@@ -42,7 +42,7 @@ from txtransport.endpoints.sockets import (
 )
 from txtransport.errors import InvalidOption, InvalidTransport
 
-__all__ = ["IDatagramEndpoint", "UDPEndpoint"]
+__all__ = ["DatagramEndpoint", "IDatagramEndpoint"]
 
 
 class IDatagramEndpoint(Interface):
@@ -85,8 +85,10 @@ class _UDPPort(Protocol):
 
 @implementer(IDatagramEndpoint)
 @frozen(repr=False)
-class UDPEndpoint:
+class DatagramEndpoint:
     """Sends to the address of a URL, or receives there, over UDP.
+
+    What `txtransport.datagram` returns.
 
     Attributes:
         reactor: Looks names up, and reads the socket.

@@ -39,7 +39,7 @@ from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtoco
 from txtransport.connection.lifetime import TLSEndpointConfig, log_failure
 from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
 from txtransport.connection.pending import PendingProtocol, log_name
-from txtransport.connection.twisted_types import Reactor, TCPTransport
+from txtransport.connection.twisted_types import ProtocolFactory, Reactor, TCPTransport
 from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.local import local_listener
 from txtransport.endpoints.network_errors import located_failure
@@ -379,6 +379,8 @@ class _PlaintextProtocol(PendingProtocol):
 class ServerEndpoint:
     """A server endpoint with its limits, and TLS if the URL asks for it.
 
+    What `txtransport.server` returns, and one of Twisted's ``IStreamServerEndpoint``.
+
     Attributes:
         plaintext: Listens, without TLS.
         serving: How many connections may be open at once.
@@ -394,7 +396,7 @@ class ServerEndpoint:
     def __repr__(self) -> str:
         return represent_endpoint("server", self.where)
 
-    def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
+    def listen(self, protocolFactory: ProtocolFactory[object]) -> Deferred[IListeningPort]:
         """Listen; under TLS, build protocols only for verified connections.
 
         Args:
@@ -407,7 +409,9 @@ class ServerEndpoint:
             ``CannotListenError`` or, for a name, ``DNSLookupError`` as well,
             or with `TransportTimeout`.
         """
-        return self._listen(protocolFactory).addErrback(located_failure, self.where)
+        # The factory is Twisted's in all but its type.
+        factory = cast(IProtocolFactory, protocolFactory)
+        return self._listen(factory).addErrback(located_failure, self.where)
 
     def _listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         factory: IProtocolFactory

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from twisted.internet.endpoints import quoteStringArgument
-from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
 
 from txtransport.config.address import is_ipv6
 from txtransport.config.url import TransportURL
 from txtransport.endpoints import api as endpoints
+from txtransport.endpoints.client import ClientEndpoint
+from txtransport.endpoints.server import ServerEndpoint
 from txtransport.errors import InvalidTransport
 from txtransport.text import short_repr
 
@@ -45,7 +46,7 @@ def endpoint_string(url: str | TransportURL) -> str:
 
 def parse_client(
     reactor: object, prefix: str, args: Sequence[object], kwargs: Mapping[str, object]
-) -> IStreamClientEndpoint:
+) -> ClientEndpoint:
     """The endpoint that ``clientFromString`` returns for a prefix of ours.
 
     Args:
@@ -63,7 +64,7 @@ def parse_client(
 
 def parse_server(
     reactor: object, prefix: str, args: Sequence[object], kwargs: Mapping[str, object]
-) -> IStreamServerEndpoint:
+) -> ServerEndpoint:
     """The endpoint that ``serverFromString`` returns for a prefix of ours.
 
     Args:

@@ -51,7 +51,7 @@ over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import (
@@ -70,7 +70,7 @@ from twisted.python.failure import Failure
 from zope.interface import alsoProvides, directlyProvides, noLongerProvides, providedBy
 
 from txtransport.connection.lifetime import log_failure
-from txtransport.connection.twisted_types import TCPTransport
+from txtransport.connection.twisted_types import ProtocolFactory, TCPTransport
 from txtransport.errors import PeerMisbehaved, UpgradeError
 from txtransport.upgrade.base_transport import (
     describe_peer,
@@ -106,7 +106,7 @@ _log: Final = Logger()
 
 
 def guard(
-    factory: IProtocolFactory,
+    factory: ProtocolFactory[object],
     boundary: bytes | None = None,
     policy: Policy | None = None,
     *,
@@ -159,7 +159,7 @@ def guard(
         require_tls = policy is not None
     if not isinstance(require_tls, bool):
         raise TypeError(f"require_tls is True or False, not {require_tls!r}")
-    return GuardFactory(factory, boundary, policy, require_tls)
+    return GuardFactory(cast(IProtocolFactory, factory), boundary, policy, require_tls)
 
 
 class Guard(ProtocolWrapper):
@@ -417,7 +417,7 @@ class GuardFactory(WrappingFactory[Guard]):
         require_tls: Whether protocols for mail may log in under TLS only.
     """
 
-    protocol = Guard
+    protocol: Callable[..., Guard] = Guard
     noisy = False
 
     def __init__(
@@ -433,7 +433,8 @@ class GuardFactory(WrappingFactory[Guard]):
         self.require_tls = require_tls
         self._has_explained = False
 
-    def buildProtocol(self, addr: IAddress | None) -> Any:  # Guard | None
+    # Twisted's own never returns None: it would put a wrapper around None.
+    def buildProtocol(self, addr: IAddress | None) -> Guard | None:  # type: ignore[override]
         """A guarded protocol, or None if the wrapped factory builds none.
 
         Args:
