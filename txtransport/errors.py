@@ -262,7 +262,7 @@ class TransportUnavailable(TransportError):
         super().__init__("".join(parts))
         self.scheme = scheme
         self.remedy = remedy
-        self.evidence = (note,) if note else ()
+        self.evidence: tuple[str, ...] = (note,) if note else ()
 
     @property
     def summary(self) -> str:
@@ -288,15 +288,17 @@ class TransportTimeout(TransportError):
     ) -> None:
         received_text = f" the peer had sent only {escape_bytes(received)};" if received else ""
         self._summary = f"{where}: the {stage} took longer than {seconds:g} s"
-        self.remedy = hint or _TIMEOUT_REMEDIES.get(
+        self.remedy: str = hint or _TIMEOUT_REMEDIES.get(
             stage, "raise the deadline if the peer is only slow"
         )
         super().__init__(f"{self._summary};{received_text} {self.remedy}")
         self.fault = "network" if stage in ("look-up", "connect") else "peer"
         self.stage = stage
         self.seconds = seconds
-        self.received = received[:64]
-        self.evidence = (f"the peer sent {escape_bytes(received)}",) if received else ()
+        self.received: bytes = received[:64]
+        self.evidence: tuple[str, ...] = (
+            (f"the peer sent {escape_bytes(received)}",) if received else ()
+        )
 
     @property
     def summary(self) -> str:
@@ -350,7 +352,7 @@ class HandshakeFailed(TransportError):
         self.evidence = evidence
         self.remedy = remedy
         self.original = original
-        self.received = received[:64]
+        self.received: bytes = received[:64]
         self.chain = chain
 
     @property
@@ -380,8 +382,9 @@ class NegotiationError(TransportError):
         """
         text = str(self)
         told = text if text.startswith(where) else f"{where}: {text}"
-        self.args = (f"{told}. {advice}" if advice else told,)
-        self._advice, self.remedy = advice, advice or self.remedy
+        self.args: tuple[str] = (f"{told}. {advice}" if advice else told,)
+        self._advice = advice
+        self.remedy: str = advice or self.remedy
         return self
 
 
@@ -400,8 +403,8 @@ class TLSNotOffered(NegotiationError):
 
     def __init__(self, reply: bytes) -> None:
         super().__init__(f"the peer does not offer TLS; it said {escape_bytes(reply, 200)}")
-        self.reply = reply[:200]
-        self.evidence = (f"it said {escape_bytes(reply, 200)}",)
+        self.reply: bytes = reply[:200]
+        self.evidence: tuple[str, ...] = (f"it said {escape_bytes(reply, 200)}",)
 
 
 class TLSRefused(NegotiationError):
@@ -416,11 +419,11 @@ class TLSRefused(NegotiationError):
     remedy = "Look at the peer's log: its certificate may be missing, or it does not allow us TLS"
 
     def __init__(self, code: str, text: bytes) -> None:
-        self.code = "".join(filter(str.isprintable, code))[:40]
+        self.code: str = "".join(filter(str.isprintable, code))[:40]
         super().__init__(f"the peer refused to start TLS ({self.code}): {escape_bytes(text, 200)}")
-        self.text = text[:200]
-        self.permanent = not self.code.startswith("4")
-        self.evidence = (f"it said {self.code}: {escape_bytes(text, 200)}",)
+        self.text: bytes = text[:200]
+        self.permanent: bool = not self.code.startswith("4")
+        self.evidence: tuple[str, ...] = (f"it said {self.code}: {escape_bytes(text, 200)}",)
 
 
 class PreAuthenticated(NegotiationError):
@@ -447,7 +450,7 @@ class PeerLeft(NegotiationError):
     def __init__(self, received: bytes = b"") -> None:
         last = f"; it had said {escape_bytes(received, 200)}" if received else ""
         super().__init__(f"the peer left before TLS began{last}")
-        self.received = received[:64]
+        self.received: bytes = received[:64]
 
 
 class PeerMisbehaved(NegotiationError):
@@ -475,7 +478,7 @@ class PlaintextInjected(PeerMisbehaved):
             "Someone in the middle may have put it there, or the peer pipelines "
             "behind its upgrade command, which the protocol forbids"
         )
-        self.received = received[:64]
+        self.received: bytes = received[:64]
 
 
 class UpgradeError(TransportError):

@@ -160,12 +160,12 @@ class TLSTransport(BufferingTLSTransport):
             written.extend(data)
             end = greeting(bytes(written))
             if end:
-                self.write = send  # type: ignore[method-assign]
+                vars(self)["write"] = send
                 send(bytes(written[end:]))
             elif len(written) > _MAX_GREETING:
                 self.abortConnection()
 
-        self.write = write  # type: ignore[method-assign]
+        vars(self)["write"] = write
 
     def loseConnection(self) -> None:
         """Send a close_notify, and wait ``close_timeout`` for the peer's, or to take the data."""
@@ -184,7 +184,9 @@ class TLSTransport(BufferingTLSTransport):
         # Twisted does both in the call below; the closing protocol gives the
         # end the reason that the lifetime has found.
         protocol = cast(Protocol, self.wrappedProtocol)
-        self.wrappedProtocol = _ClosingProtocol(self.handshake.lifetime, protocol, reason)
+        self.wrappedProtocol: IProtocol = _ClosingProtocol(
+            self.handshake.lifetime, protocol, reason
+        )
         super().connectionLost(reason)
 
 
@@ -194,7 +196,7 @@ class TLSTransportFactory(TLSMemoryBIOFactory):
     One serves all connections of an endpoint.
     """
 
-    protocol = TLSTransport
+    protocol: type[TLSTransport] = TLSTransport
     noisy = False
 
 

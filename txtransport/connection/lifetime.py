@@ -213,7 +213,7 @@ class TLSLifetime:
         total: float,
         failed: Callable[[Failure], object],
     ) -> None:
-        self.state = LifetimeState.HANDSHAKING
+        self.state: LifetimeState = LifetimeState.HANDSHAKING
         self._config = config
         self._plain = plain
         self._tls = tls

@@ -40,7 +40,7 @@ class _CountedProtocol(PendingProtocol):
 
     def __init__(self, limits: ConnectionLimits, address: IAddress | None) -> None:
         self.address = address
-        self.network = _network(address)
+        self.network: str = _network(address)
         self.is_waiting = False
         self._limits = limits
 

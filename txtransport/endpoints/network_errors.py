@@ -390,11 +390,11 @@ class NetworkError(TransportError):
         # and would make their own text of ours.
         Exception.__init__(self, f"{text}. {found.remedy}" if found.remedy else text)
         vars(self).update(vars(original))
-        self.cause = found.cause
-        self.fault = found.fault
-        self.permanent = found.permanent
-        self.evidence = found.evidence
-        self.remedy = found.remedy
+        self.cause: str = found.cause
+        self.fault: str = found.fault
+        self.permanent: bool = found.permanent
+        self.evidence: tuple[str, ...] = found.evidence
+        self.remedy: str = found.remedy
 
     def __str__(self) -> str:
         # Twisted's __str__ would put a sentence of its own in front.
@@ -456,8 +456,8 @@ class OutOfResources(NetworkError, OSError):
     def __init__(self, where: str, original: OSError) -> None:
         super().__init__(where, original)
         # OSError keeps these where vars() does not find them.
-        self.errno = original.errno
-        self.strerror = original.strerror
+        self.errno: int | None = original.errno
+        self.strerror: str | None = original.strerror
 
 
 _BOTH: Final[Mapping[type, type[NetworkError]]] = {

@@ -142,9 +142,9 @@ class TLSConnection(SSL.Connection):
         self._first_context = context
         self.policy = policy
         self.side = side
-        self.verification = VerificationResult()
-        self.first_bytes = b""
-        self.outgoing = OutgoingBytes()
+        self.verification: VerificationResult = VerificationResult()
+        self.first_bytes: bytes = b""
+        self.outgoing: OutgoingBytes = OutgoingBytes()
         self._has_data = False
         self.protocols = protocols
         self.offered_protocols: tuple[bytes, ...] = ()

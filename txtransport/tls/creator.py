@@ -169,7 +169,7 @@ class SharedContext:
     ) -> None:
         self.policy = policy
         self.side = side
-        self.sessions = SessionCache()
+        self.sessions: SessionCache = SessionCache()
         self.problem: InvalidOption | None = None
         self._is_reported = True
         self._clock = clock

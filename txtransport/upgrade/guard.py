@@ -166,6 +166,7 @@ class Guard(ProtocolWrapper):
     """One guarded conversation: the protocol's transport, and the transport's protocol."""
 
     factory: GuardFactory
+    disconnecting: bool = False
 
     def __init__(self, factory: GuardFactory, protocol: IProtocol) -> None:
         super().__init__(factory, protocol)
@@ -417,7 +418,7 @@ class GuardFactory(WrappingFactory[Guard]):
         require_tls: Whether protocols for mail may log in under TLS only.
     """
 
-    protocol: Callable[..., Guard] = Guard
+    protocol: type[Guard] = Guard
     noisy = False
 
     def __init__(

@@ -211,9 +211,9 @@ class StartTLSMixin(Protocol):
 
         # On the instance and not in the class: the methods of a protocol that
         # defines dataReceived() or connectionLost() itself would hide ours.
-        self.connectionLost = connection_lost  # type: ignore[method-assign, assignment]
+        vars(self)["connectionLost"] = connection_lost
         if not is_under_tls(transport):
-            self.dataReceived = upgrade.received  # type: ignore[method-assign]
+            vars(self)["dataReceived"] = upgrade.received
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
 
     def _secured(self) -> None:
