@@ -37,7 +37,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import field, frozen
 
@@ -162,7 +162,7 @@ class TransportError(Exception):
     def __deepcopy__(self, memo: object) -> TransportError:
         return self.__copy__()
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[object, ...]:
         args = tuple(each if _is_picklable(each) else short_repr(each) for each in self.args)
         state: dict[str, object] = {}
         for name, value in vars(self).items():

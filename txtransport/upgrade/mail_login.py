@@ -7,7 +7,7 @@ section 4.1). Twisted's servers and clients do so at best when they are told to.
 
 This module knows, by public attributes alone, which of their commands log in, how
 each protocol says no, and what makes the protocols themselves insist on TLS.
-The protocols' modules are not imported here, as in
+The protocols' modules are not imported when this one is, as in
 `txtransport.upgrade.twisted_protocols`.
 """
 
@@ -15,12 +15,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, field, frozen
 
 from txtransport.errors import NegotiationError
 from txtransport.upgrade.framing import is_instance_of
+
+if TYPE_CHECKING:
+    from twisted.mail.imap4 import IMAP4Server
+    from twisted.mail.pop3 import POP3
+    from twisted.mail.smtp import SMTP
 
 __all__ = [
     "LoginRefusal",
@@ -121,7 +126,7 @@ class MailProtocol:
     context: str = ""
     strict: Mapping[str, object] = field(factory=dict)
     offers: str = ""
-    reads_commands: Callable[[Any], bool] | None = None
+    reads_commands: Callable[[object], bool] | None = None
 
     @property
     def is_client(self) -> bool:
@@ -170,16 +175,17 @@ class MailProtocol:
         return LoginRefusal(command.decode(), reply, is_last)
 
 
-def _reads_smtp_commands(server: Any) -> bool:
-    return bool(server.mode == "COMMAND")
+def _reads_smtp_commands(server: object) -> bool:
+    return bool(cast("SMTP", server).mode == "COMMAND")
 
 
-def _reads_imap_commands(server: Any) -> bool:
-    return bool(server.line_mode and server.parseState == "command")
+def _reads_imap_commands(server: object) -> bool:
+    imap = cast("IMAP4Server", server)
+    return bool(imap.line_mode and imap.parseState == "command")
 
 
-def _reads_pop3_commands(server: Any) -> bool:
-    return bool(server.state == "COMMAND")
+def _reads_pop3_commands(server: object) -> bool:
+    return bool(cast("POP3", server).state == "COMMAND")
 
 
 _ROWS: Final = (

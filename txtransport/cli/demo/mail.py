@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from functools import partial
-from typing import Any, Final, cast
+from typing import Final, cast
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred, DeferredQueue
@@ -46,8 +46,7 @@ class LinePeer(StartTLSMixin, LineReceiver, DemoPeer):
 
     def write_line(self, line: str) -> None:
         """Send a line, without its ending."""
-        # Twisted has no types for it.
-        cast(Any, self).sendLine(line.encode())
+        self.sendLine(line.encode())  # type: ignore[no-untyped-call]
 
 
 class MailServer(LinePeer):

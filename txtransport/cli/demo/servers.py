@@ -292,8 +292,8 @@ class DemoServers:
         self, local: TransportURL, build: Callable[[], DemoPeer] = Echo
     ) -> TransportURL:
         is_clear = local.scheme in IN_THE_CLEAR
-        options: dict[str, Any] = {} if is_clear else {"local_cert": self.local_cert}
-        endpoint = txtransport.server(self.reactor, local, **options)
+        options = {} if is_clear else {"local_cert": self.local_cert}
+        endpoint = txtransport.server(self.reactor, local, None, **options)
         return await self._listening(local, endpoint.listen(self.peer_factory(build)))
 
     async def _listen_for_datagrams(self, local: TransportURL) -> TransportURL:
