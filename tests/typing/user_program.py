@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from cryptography.x509 import Certificate
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IListeningPort, IUDPTransport
-from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
 from typing_extensions import assert_type
@@ -76,7 +76,7 @@ class Submission(txtransport.StartTLSMixin, LineReceiver):
     def failed(self, reason: Failure) -> None:
         self.abort()
 
-    def connectionLost(self, reason: Failure = Failure()) -> None:  # noqa: B008 (as Twisted's)
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         super().connectionLost(reason)
 
 
@@ -180,6 +180,6 @@ def ask_for_tls(wire: Wire) -> Dialogue[bytes]:
     return answer
 
 
-def test_certificate() -> Issued:
-    """A certificate for a test suite."""
+def certificate() -> Issued:
+    """A certificate for the user's own tests."""
     return Authority.create().issue("localhost", days=1)
