@@ -286,17 +286,24 @@ class AddressInURLTests(UrlTestCase):
 
     def test_25_is_always_an_escape(self) -> None:
         """%25 is always the escape of RFC 6874, never the beginning of a zone."""
-        zones = {"%25": "25", "%2525": "25", "%2500": "00", "%250": "0", "%252525": "2525"}
+        zones = {"%2525": "25", "%2500": "00", "%250": "0", "%252525": "2525"}
         for written, zone in zones.items():
             transport = parse(f"[fe80::1{written}]:80")
             self.assertEqual(transport.host, f"fe80::1%{zone}")
             self.assertEqual(parse(str(transport)), transport)
 
     def test_strange_zones_are_refused(self) -> None:
-        """An empty zone, a long one, and one with strange characters are refused."""
-        for zone in ("", "a%62", "a%", "é", "\u202e", "a$b", "z" * 65, "25" + "z" * 65):
+        """A long zone and one with strange characters are refused."""
+        for zone in ("a%62", "a%", "é", "\u202e", "a$b", "z" * 65, "25" + "z" * 65):
             self.refused("not the name of a network interface", f"[fe80::1%{zone}]:80")
         self.refused("nor an IPv6 address", "fe80::1% fe80::1%\u202e:80 ::1%a%b")
+
+    def test_an_empty_zone_is_refused(self) -> None:
+        """``%25`` with no interface behind it is no zone (RFC 6874), and none named 25."""
+        for text in ("tcp://[::1%25]:80", "tcp://[::1%]:80", "[::1%25]", "::1%25"):
+            said = self.refusal(text)
+            self.assertIn("the zone is empty (RFC 6874); write [::1], or", said)
+            self.assertIn("[::1%25eth0]", said)
 
     def test_ipv4_is_four_decimal_numbers(self) -> None:
         """0, 127.1, 0x7f.1 and 2130706433 do not reach 127.0.0.1, as they do in PHP."""
@@ -307,10 +314,12 @@ class AddressInURLTests(UrlTestCase):
             "127.0.0.1. a.1 h.0x tls://1:1 1:80",
         )
 
-    def test_a_number_in_another_alphabet_is_a_number(self) -> None:
-        """What is refused in ASCII is refused too when IDNA maps a text to it."""
-        self.refused("is not an IPv4 address", "① １２７.１ ０x7f.1 2130706433。 h。1")
-        self.assertTrue(parse("１２７。0。0。1").is_literal)
+    def test_digits_of_other_alphabets_make_no_address(self) -> None:
+        """A text that IDNA would map to an address is refused, with the address to write."""
+        self.refused(
+            "'127.0.0.1' is meant, write that", "１２７。0。0。1 ①27.0.0.1 127．0．0．1:80"
+        )
+        self.refused("digits or dots that are not ASCII", "① １２７.１ ０x7f.1 h。1 7。")
 
     def test_an_address_is_told_from_a_name(self) -> None:
         """is_literal is true of addresses, which are never looked up or sent as SNI."""

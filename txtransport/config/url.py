@@ -30,18 +30,15 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-import idna
 from attrs import field, frozen
 
 from txtransport.config.address import (
-    canonical_ipv4,
-    canonical_ipv6,
     ends_in_number,
     is_ipv6,
     is_ipv6_in_url,
-    is_zone,
     without_zone,
 )
+from txtransport.config.host import canonical_host, canonical_literal, host_in_url
 from txtransport.config.options import MOST_CACHED, OPTIONS, find_option
 from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption, InvalidTransport
@@ -135,10 +132,7 @@ class TransportURL:
         return is_ipv6(self.host) or ends_in_number(self.host)
 
     def _authority(self) -> str:
-        host = self.host
-        if is_ipv6(host):
-            # RFC 6874 writes the zone's percent sign as %25.
-            host = f"[{host.replace('%', '%25', 1)}]"
+        host = host_in_url(self.host)
         return host if self.port is None else f"{host}:{self.port}"
 
     def _written(self, secrets: bool) -> str:
@@ -167,7 +161,6 @@ _COMMON: Final = re.compile(
 ).fullmatch
 _AVAILABLE: Final = [row.name for row in SCHEMES.values() if row.refusal is None]
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
-_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)").fullmatch
 _PORT: Final = re.compile("[0-9]{1,5}").fullmatch
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0]|\s").search
 _BAD_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})").search
@@ -264,7 +257,7 @@ def _authority_parts(authority: str, port: int | None, text: str) -> tuple[str, 
         if not bracket or (tail and not tail.startswith(":")):
             raise _invalid(text, "an address in brackets ends with ] and then :port")
         digits = tail[1:] if tail else None
-        return _address6(literal, text), _agreed_port(digits, port, text)
+        return _literal(literal, text), _agreed_port(digits, port, text)
     if authority.count(":") > 1:
         return _bare_ipv6(authority, port, text), _agreed_port(None, port, text)
     host, colon, digits = authority.partition(":")
@@ -309,60 +302,25 @@ def _bare_ipv6(authority: str, port: int | None, text: str) -> str:
     if port is None and _PORT(last) and is_ipv6_in_url(before):
         raise _invalid(text, f"write [{before}]:{last} for port {last}, or [{authority}] "
                        "for the whole as an address")  # fmt: skip
-    return _address6(authority, text)
+    return _literal(authority, text)
 
 
-def _address6(literal: str, text: str) -> str:
+def _literal(literal: str, text: str) -> str:
     """The canonical form of an IPv6 address, with its zone unescaped."""
-    address, percent, zone = literal.partition("%")
     try:
-        canonical = canonical_ipv6(address)
-    except ValueError:
-        said = short_repr(literal, 60)
-        raise _invalid(text, f"{said} is not an IPv6 address, and only those stand "
-                       "in brackets") from None  # fmt: skip
-    if not percent:
-        return canonical
-    # RFC 6874 escapes the zone's percent sign: %25eth0. Many write %eth0. An
-    # interface whose name begins with 25 must therefore be written with the escape:
-    # number 250 is %25250.
-    if zone.startswith("25") and len(zone) > 2:
-        zone = zone[2:]
-    if not is_zone(zone):
-        raise _invalid(text, f"{short_repr(zone, 40)} is not the name of a network interface")
-    return f"{canonical}%{zone}"
+        return canonical_literal(literal)
+    except ValueError as problem:
+        raise _invalid(text, str(problem)) from None
 
 
 def _host(host: str, text: str) -> str:
     """The canonical form of a name, an IPv4 address or ``*``."""
     if host == "*":
         return host
-    if not host:
-        raise _invalid(text, "the host is missing")
-    if not host.isascii():
-        try:
-            host = idna.encode(host, uts46=True).decode("ascii")
-        except idna.IDNAError as problem:
-            reason = str(problem)[:120]
-            raise _invalid(text, f"the host is not an international name: {reason}") from None
-    host = host.lower()
-    if ends_in_number(host):
-        try:
-            return canonical_ipv4(host)
-        except ValueError:
-            said = short_repr(host, 60)
-            raise _invalid(text, f"{said} is not an IPv4 address: four decimal numbers "
-                           "from 0 to 255, separated by dots") from None  # fmt: skip
-    bare = host.removesuffix(".")
-    labels = bare.split(".")
-    if "" in labels:
-        raise _invalid(text, "the host has an empty label")
-    for label in labels:
-        if not _LABEL(label):
-            raise _invalid(text, f"{short_repr(label, 70)} cannot be part of a host's name")
-    if len(bare) > 253:
-        raise _invalid(text, "the host's name is longer than 253 characters")
-    return host
+    try:
+        return canonical_host(host)
+    except ValueError as problem:
+        raise _invalid(text, str(problem)) from None
 
 
 def _local(rest: str, text: str) -> str:
