@@ -145,7 +145,7 @@ class SchemeTests(UrlTestCase):
     def test_an_unknown_scheme_lists_the_known(self) -> None:
         """An unknown scheme never becomes plain TCP; the message lists the schemes there are."""
         available = ", ".join(row.name for row in SCHEMES.values() if row.refusal is None)
-        for name in ("http", "tlsv1.4", "tcp6", "tls-unix", "t"):
+        for name in ("gopher", "tlsv1.4", "tcp6", "tls-unix", "t"):
             message = self.refusal(f"{name}://h:1")
             self.assertIn(f"there is no transport {name!r}", message)
             self.assertIn(f"there are {available}", message)
@@ -947,7 +947,7 @@ class SizeTests(UrlTestCase):
         """No pattern of the parser is slow on texts that were made to slow it down."""
         units = "a a. 1. 0x : 1: [ ] % / // @ & = a=& ü ü. \u0300 - a- . ? ?? # %41"
         queries = "peer_name= bindto= bindto=[ peer_fingerprint= pin= SNI_server_certs= timeout="
-        befores = ["", "tls://", "[fe80::1%", "unix:///", "tls://h:1?"]
+        befores = ["", "tls://", "https://", "https://u:p@", "[fe80::1%", "unix:///", "tls://h:1?"]
         befores += [f"tls://h:1?{query}" for query in queries.split()]
         for before in befores:
             for unit in units.split():

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Callable
 from typing import Any, Final, cast
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from twisted.internet.endpoints import clientFromString, quoteStringArgument, serverFromString
 from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
@@ -23,6 +24,7 @@ from txtransport.errors import (
     HandshakeFailed,
     InvalidOption,
     InvalidTransport,
+    TransportError,
     TransportUnavailable,
 )
 
@@ -257,6 +259,57 @@ class ReadingTests(StringsTestCase):
         ):
             for given_ in (description, description.encode()):
                 self.assertNotIn("hunter2", self.refusal(given_))
+
+
+class ApplicationURLTests(StringsTestCase):
+    """URLs of applications in endpoint strings, however Twisted splits them."""
+
+    def test_the_url_to_write_is_named(self) -> None:
+        """``transport:https://…`` is answered with the transport's URL."""
+        for description, url in {
+            "transport:https://u:hunter2@example.com:8443/hunter2": "tls://example.com:8443",
+            "transport:https://example.com/?token=hunter2": "tls://example.com:443",
+            "transport:https://example.com/a?b=c&token=hunter2=": "tls://example.com:443",
+            "transport:url=https://u:hunter2@example.com/": "tls://example.com:443",
+            "transport:url=https\\://u\\:hunter2@example.com/": "tls://example.com:443",
+            "TRANSPORT:smtp://mail.example.com": "tls://mail.example.com:25?starttls=smtp",
+        }.items():
+            for each in (description, description.encode()):
+                said = self.refusal(each)
+                self.assertIn(f"write {url}", said)
+                self.assertNotIn("hunter2", said)
+                self.assertNotIn("endpoint_string", said)
+
+    def test_no_host_is_shown_where_the_order_is_lost(self) -> None:
+        """Parts with a ``=`` come apart from the others, and may be of a password."""
+        for description in (
+            "transport:https://us=er:hunter2@h:1/hunter2",
+            "transport:https://u:hunter2=b@h:8443/hunter2",
+            "transport:https://hunter2=a:b:c@h",
+            "transport:https://a=b:hunter2@h:c=hunter2:d/hunter2",
+        ):
+            said = self.refusal(description)
+            self.assertIn("write tls://HOST:443", said)
+            self.assertNotIn("hunter2", said)
+
+    @AT_LEISURE
+    @given(
+        st.sampled_from(["u:{}@h", "{}:p@h:1", "h/{}", "h:1/a/{}", "h?a={}", "h#{}", "h?a=b&c={}"]),
+        st.lists(st.tuples(st.integers(0, 20), st.sampled_from([":", "=", "/", "\\", "a"]))),
+    )
+    def test_no_secret_of_an_application_s_url_is_shown(
+        self, form: str, strays: list[tuple[int, str]]
+    ) -> None:
+        """However Twisted splits the string, no secret is in the message."""
+        mark = "\ue000"
+        text = form.format(mark)
+        for place, sign in strays:
+            text = text[:place] + sign + text[place:]
+        authority = re.split(r"[/?#]", text)[0]
+        assume(mark not in authority.rpartition("@")[2])
+        # Twisted itself fails on a backslash at the end.
+        description = f"transport:https://{text}".rstrip("\\").replace(mark, "hunter2")
+        self.assertNotIn("hunter2", self.refusal(description, TransportError))
 
 
 class PrefixTests(StringsTestCase):

@@ -38,6 +38,7 @@ from txtransport.config.address import (
     is_ipv6_in_url,
     without_zone,
 )
+from txtransport.config.application_schemes import refuse_application_url
 from txtransport.config.host import canonical_host, canonical_literal, host_in_url
 from txtransport.config.options import MOST_CACHED, OPTIONS, find_option
 from txtransport.config.schemes import SCHEMES, Scheme
@@ -173,6 +174,7 @@ _HIDDEN: Final = re.compile("[&=]|%(?:26|3[DdFf])").search
 _MISPLACED_SECRET: Final = re.compile(
     "(?:" + "|".join(name for name, row in OPTIONS.items() if row.is_secret) + ")=", re.IGNORECASE
 ).search
+_PATH: Final = re.compile("[/?#&]").search
 _SEPARATORS: Final = "options begin with ? and are separated by &"
 # In characters: enough for the names and files of several hundred certificates
 # (SNI_server_certs).
@@ -185,6 +187,9 @@ def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[Transp
         raise InvalidTransport(f"a transport is text, not {type(text).__name__}")
     if len(text) > _LONGEST:
         raise InvalidTransport(f"the text is longer than {_LONGEST} characters")
+    refusal = refuse_application_url(text, port)
+    if refusal is not None:
+        raise InvalidTransport(refusal)
     bad = _FORBIDDEN(text)
     if bad is not None:
         raise _invalid(text, f"it holds {bad[0]!r}; white space and control characters "
@@ -424,8 +429,12 @@ def _without_secrets(text: str) -> str:
     Args:
         text: A URL of any kind, pasted by mistake perhaps, and perhaps broken
             anywhere. What may be part of a password is taken for one, and what
-            follows the first sign of an option for options, a ``?`` or not.
+            follows the first sign of an option for options, a ``?`` or not. The
+            path of a scheme that is not ours may be a secret as well.
     """
+    name, slashes, rest = text.partition("://")
+    if slashes and name.lower() not in SCHEMES:
+        text = f"{name}{slashes}{_without_path(rest)}"
     address, mark, query = text.partition("?")
     if _is_password(query):
         address, mark, query = f"{address}@", "", ""
@@ -442,6 +451,13 @@ def _without_secrets(text: str) -> str:
             name, slashes, user = "", "", before
         before = f"{name}{slashes}***" if user else f"{name}{slashes}"
     return f"{before}{at}{after}{mark}{more}"
+
+
+def _without_path(rest: str) -> str:
+    """What follows ``://``, with an ellipsis in place of all that follows the host."""
+    before, at, after = rest.rpartition("@")
+    end = _PATH(after)
+    return rest if end is None else f"{before}{at}{after[: end.start()]}…"
 
 
 def _is_password(query: str) -> bool:

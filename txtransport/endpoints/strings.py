@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from twisted.internet.endpoints import quoteStringArgument
 
 from txtransport.config.address import is_ipv6
+from txtransport.config.application_schemes import refuse_application_url
 from txtransport.config.url import TransportURL
 from txtransport.endpoints import api as endpoints
 from txtransport.endpoints.client import ClientEndpoint
@@ -101,6 +102,9 @@ def url_from_parts(
     text = ":".join([*parts, *(f"{name}={value}" for name, value in pairs)])
     if prefix != PREFIX:
         text = f"{prefix}:{text}"
+    refusal = _application_refusal(parts, pairs)
+    if refusal is not None:
+        raise InvalidTransport(refusal)
     if len(pairs) > 1:
         raise _ambiguous(text)
     try:
@@ -126,6 +130,26 @@ _ADVICE = (
     "in an endpoint string a : or \\ inside an option's value is written %3A or %5C, "
     "or the whole as txtransport.endpoint_string(url) gives it"
 )
+
+
+def _application_refusal(parts: list[str], pairs: list[tuple[str, str]]) -> str | None:
+    """Why a string that holds an application's URL is refused, or None if it holds none.
+
+    Twisted keeps the parts with a ``=`` apart from the others, so that their order is
+    lost, and with it which part is the host and which one of the password. If an ``@``
+    may be at another place than it seems, the message shows no host.
+    """
+    if [name for name, _ in pairs] == ["url"]:
+        # url=https://… with its colons not quoted.
+        parts, pairs = [pairs[0][1], *parts], []
+    begin = [*parts[1:2], *(name for name, _ in pairs[:1])]
+    if not parts or not any(part.startswith("//") for part in begin):
+        return None
+    is_in_order = begin[0].startswith("//") and not any(
+        "@" in each for pair in pairs for each in pair
+    )
+    rest = ":".join([*parts[1:], *(f"{name}={value}" for name, value in pairs)])
+    return refuse_application_url(f"{parts[0]}:{rest if is_in_order else '//'}")
 
 
 def _ambiguous(text: str) -> InvalidTransport:

@@ -381,6 +381,26 @@ class CommandTests(SynchronousTestCase):
             self.assertEqual((status, output), (2, ""), arguments)
             self.assertIn("txtransport probe: error: ", complaints)
 
+    def test_url_of_an_application_is_answered_with_ours(self) -> None:
+        """https:// and the like exit with 2, and with the URL to probe in their place."""
+        for given, meant in (
+            ("https://user:secret@example.com/path", "write tls://example.com:443;"),
+            ("smtps://mail.example.com", "write tls://mail.example.com:465\n"),
+            ("imaps://user@mail.example.com/INBOX", "write tls://mail.example.com:993;"),
+            ("pop3s://mail.example.com", "write tls://mail.example.com:995\n"),
+            ("ldaps://ldap.example.com", "write tls://ldap.example.com:636\n"),
+            ("wss://example.com/path", "write tls://example.com:443;"),
+            ("postgres://user:secret@db/path", "write tls://db:5432?starttls=postgres;"),
+            ("mysql://db:3307", "write tls://db:3307?starttls=mysql\n"),
+            ("rediss://:secret@cache:6380/path", "write tls://cache:6380;"),
+            ("amqps://queue", "write tls://queue:5671\n"),
+        ):
+            status, output, complaints = self.does(given)
+            self.assertEqual((status, output), (2, ""), given)
+            self.assertIn(meant, complaints)
+            for hidden in ("user", "secret", "path"):
+                self.assertNotIn(hidden, complaints.partition("error: ")[2])
+
     def test_errors_of_the_probe_become_statuses(self) -> None:
         """An option that turns out to be wrong is usage; a signal ends with its own status."""
         wrong = InvalidOption("cafile", "cafile=x: is not there")
