@@ -63,6 +63,14 @@ class TableTests(SynchronousTestCase):
         for diagnosis in DIAGNOSES:
             self.assertRegex(diagnosis.summary, r"\A[a-z].{9,}[^.!]\Z")
 
+    def test_self_signed_is_said_in_the_words_that_people_search_for(self) -> None:
+        """ "self-signed certificate", and that no authority has signed it."""
+        own, root = diagnosis_of_x509(18).summary, diagnosis_of_x509(19).summary
+        self.assertIn("self-signed certificate", own)
+        self.assertIn("no authority that is trusted here has signed it", own)
+        self.assertIn("its chain ends at a self-signed certificate", root)
+        self.assertIn("authority", root)
+
     def test_every_fault_is_a_documented_word(self) -> None:
         """A program can tell from documented words whose fault a refusal is."""
         faults = {diagnosis.fault for diagnosis in DIAGNOSES}

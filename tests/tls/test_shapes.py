@@ -274,7 +274,7 @@ AUTHORITY: Final = "cafile=FILE"
 SHAPES: Final = (
     # Whom to trust.
     Shape("self-signed", lambda: self_signed(NAME).pem,
-          "self-signed", "no one but itself", "a copy of the certificate", "ours"),
+          "self-signed", "a self-signed certificate", "a copy of the certificate", "ours"),
     Shape("of an unknown authority", lambda: untrusted().issue(NAME).pem,
           "unknown-issuer", "its issuer is not known", AUTHORITY, "ours"),
     Shape("of an unknown root that is shown", lambda: untrusted().issue(NAME).pem + untrusted().pem,

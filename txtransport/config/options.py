@@ -177,7 +177,7 @@ _ROWS: Final = (
     Option("peer_name", TEXT, "the URL's host", _BOTH, "tls",
            "the name that the certificate must be for; clients send it as SNI"),
     Option("allow_self_signed", FLAG, "no", _BOTH, "tls",
-           "accept a leaf that no one but itself vouches for"),
+           "accept a self-signed leaf: its own key has signed it, and no authority"),
     Option("cafile", FILE, "the platform's", _BOTH, "tls",
            "PEM file of the authorities to trust, roots or not, instead of the platform's; "
            "with pin, roots only"),

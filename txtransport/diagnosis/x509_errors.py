@@ -41,7 +41,8 @@ CAUSE_RULES: Final = (
         "self-signed",
         Diagnosis(
             "self-signed",
-            "no one but itself vouches for it (self-signed)",
+            "it is a self-signed certificate, which anyone can make: no authority that is trusted "
+            "here has signed it",
             "Trust this one with cafile=FILE, a copy of the certificate itself",
             fault="ours",
         ),
@@ -213,7 +214,11 @@ X509_RULES: Final[tuple[Rule[int], ...]] = (
     Rule(18, OF_CAUSE["self-signed"]),
     Rule(
         19,
-        evolve(_UNKNOWN_ISSUER, summary="its chain ends at an authority that is not trusted here"),
+        evolve(
+            _UNKNOWN_ISSUER,
+            summary="its chain ends at a self-signed certificate, that of an authority which is "
+            "not trusted here",
+        ),
     ),
     Rule(20, _UNKNOWN_ISSUER),
     Rule(21, evolve(_UNKNOWN_ISSUER, summary="it came alone, and its issuer is not known here")),

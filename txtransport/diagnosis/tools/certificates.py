@@ -36,12 +36,14 @@ _NO_SAN: Final = _certificate(
 _EXPIRED: Final = _certificate("expired", "the certificate, or one above it, has expired")
 _NOT_YET: Final = _certificate("not-yet-valid", "the certificate is not valid yet")
 _SELF_SIGNED: Final = _certificate(
-    "self-signed", "the certificate is signed by no one but itself, and is not trusted here"
+    "self-signed",
+    "it is a self-signed certificate, which anyone can make: no authority that is trusted here "
+    "has signed it",
 )
 _OWN_ROOT: Final = _certificate(
     "unknown-issuer",
-    "the chain ends at an authority of its own, which is not trusted here: one within a "
-    "company, or a proxy or virus scanner that looks into TLS",
+    "the chain ends at a self-signed certificate, that of an authority which is not trusted "
+    "here: one within a company, or a proxy or virus scanner that looks into TLS",
     "If you know that authority, name it with cafile=FILE; if not, someone is in between",
 )
 UNKNOWN: Final = _certificate(
