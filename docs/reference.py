@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from txtransport.config.options import OPTIONS, Option
+from txtransport.config.php_options import PHP_OPTIONS, PHPOption
 from txtransport.config.schemes import SCHEMES, Scheme
 
 HEAD = """\
@@ -23,6 +24,14 @@ In a URL its value is percent-encoded UTF-8, and `&` within it is `%26`.
 As the host of a server, `*` is every address: a socket of IPv6 and one of IPv4, with the \
 same port number. `[::]` is one socket, at which the system writes IPv4 clients as IPv6 \
 addresses (`::ffff:192.0.2.7`), unless `ipv6_v6only=yes` refuses them; with `udp` so is `*`."""
+
+
+FROM_PHP = """\
+Options keep the names that PHP gave them, and take the forms of PHP's arrays as Python \
+values: `peer_fingerprint={"sha256": "…"}` (MD5 and SHA-1 are refused; with several \
+algorithms PHP demands all, so that a mapping has one here), and \
+`SNI_server_certs={"www.example.com": {"local_cert": "www.pem", "local_pk": "www.key"}}`. \
+An option of PHP's that there is not here is refused with what to use instead:"""
 
 
 def page() -> Iterator[str]:
@@ -41,6 +50,9 @@ def page() -> Iterator[str]:
     for belongs, rows in groupby(by_schemes, key=lambda row: row.belongs):
         yield f"### {heading(belongs)}"
         yield table(("option", "takes", "default", "sides", "safe", "meaning"), map(option, rows))
+    yield "## From PHP"
+    yield FROM_PHP
+    yield table(("PHP's option", "here"), map(of_php, PHP_OPTIONS.values()))
 
 
 def transport(row: Scheme) -> tuple[str, ...]:
@@ -56,6 +68,11 @@ def option(row: Option) -> tuple[str, ...]:
     upto = "" if most is None else f" up to {most:g}"
     safe = f"safe{upto}" if row.is_for_strangers else ""
     return f"`{row.name}`", row.type.expects, row.default, sides, safe, f"{row.meaning}{later}"
+
+
+def of_php(row: PHPOption) -> tuple[str, ...]:
+    """The cells of an option of PHP's."""
+    return f"`{row.name}`", row.advice
 
 
 def places() -> list[str]:

@@ -14,7 +14,7 @@ from typing import Final
 from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.config.policy import Verify
+from txtransport.config.policy import CertificateFiles, Verify
 from txtransport.config.schemes import SCHEMES
 from txtransport.config.settings import (
     Settings,
@@ -138,10 +138,13 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "peer_fingerprint": Examples(
         ((HEX, COLONS, (HEX,)), (COLONS, [HEX], (HEX,)),
          (f"{COLONS},{HEX * 2}", (COLONS, HEX * 2), (HEX, HEX * 2)),
-         ("0" * 96, {"0" * 96}, ("0" * 96,))),
+         ("0" * 96, {"0" * 96}, ("0" * 96,)), (HEX, {"sha256": COLONS}, (HEX,)),
+         (HEX * 2, {"SHA512": HEX * 2}, (HEX * 2,))),
         ("", ",", "x", HEX[:32], HEX[:40], f"{HEX}0", f"sha256:{HEX}", f"{HEX},", "g" * 64,
          "１" * 64, f"{HEX[:-1]}\n", "ſ" * 64, bytes.fromhex(HEX), [bytes.fromhex(HEX)], [], None,
-         1, [HEX, 1]),
+         1, [HEX, 1], {}, {"sha256": None}, {"sha256": [HEX]}, {"sha384": HEX}, {"sha224": HEX},
+         {"md5": HEX[:32]}, {"sha1": HEX[:40]}, {HEX: "sha256"}, {1: HEX},
+         {"sha256": HEX, "sha512": HEX * 2}),
     ),
     "pin": Examples(
         ((PIN, PIN, (PIN,)), (f"sha256/{PIN}", [f"sha256//{PIN}"], (PIN,)),
@@ -160,11 +163,15 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "passphrase_file": PATHS,
     "SNI_enabled": FLAGS,
     "SNI_server_certs": Examples(
-        (("a.example=/a.pem", {"a.example": Path("/a.pem")}, (("a.example", "/a.pem"),)),
-         ("A=x,*.b.c=C:\\y=z", {"a": "x", "*.B.c": "C:\\y=z"}, (("a", "x"), ("*.b.c", "C:\\y=z")))),
+        (("a.example=/a.pem", {"a.example": Path("/a.pem")},
+          (("a.example", CertificateFiles("/a.pem")),)),
+         ("A=x,*.b.c=C:\\y=z", {"a": {"local_cert": "x"}, "*.B.c": "C:\\y=z"},
+          (("a", CertificateFiles("x")), ("*.b.c", CertificateFiles("C:\\y=z"))))),
         ("", ",", "a", "a=", "=x", "a=x,", "a=x,A=y", "*=x", "*.=x", "a.*=x", "*.*.a=x", "a..b=x",
          "a b=x", "é=x", {}, {"a": ""}, {"a": None}, {"a": b"x"}, {1: "x"}, {"A": "x", "a": "y"},
-         {"a": {"local_cert": "x"}}, [("a", "x")], None, 1),
+         {"a": {}}, {"a": {"local_pk": "x"}}, {"a": {"local_cert": ""}}, {"a": {"local_cert": 1}},
+         {"a": {"local_cert": "x", "local_pk": ""}}, {"a": {"local_cert": "x", "passphrase": "y"}},
+         {"a": ["x", "y"]}, [("a", "x")], None, 1),
     ),
     "min_version": VERSIONS,
     "max_version": VERSIONS,

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.vocabulary import (
     EXAMPLES,
+    HEX,
 )
 from txtransport.config.options import OPTIONS
+from txtransport.config.policy import CertificateFiles
 from txtransport.errors import InvalidOption
 
 
@@ -47,6 +51,31 @@ class ValueTests(SynchronousTestCase):
         """min_version=1.2 in Python is refused: the message says that a version is text."""
         error = self.assertRaises(InvalidOption, OPTIONS["min_version"].parse, 1.2)
         self.assertIn("takes '1.0' or '1.1' or '1.2' or '1.3', not 1.2", str(error))
+
+    def test_weak_digests_are_refused_with_the_reason(self) -> None:
+        """MD5 and SHA-1, as text and in PHP's form: the message says why, and what to run."""
+        for digest in (
+            HEX[:32], HEX[:40], [HEX, HEX[:40]], {"md5": HEX[:32]}, {"SHA1": HEX[:40]},
+            ":".join(["AB"] * 20),
+        ):  # fmt: skip
+            error = self.assertRaises(InvalidOption, OPTIONS["peer_fingerprint"].parse, digest)
+            self.assertIn("two certificates can be made with the same MD5 or SHA-1", str(error))
+            self.assertIn("openssl x509 -noout -fingerprint -sha256 -in FILE", str(error))
+
+    def test_of_php_s_digests_none_is_dropped(self) -> None:
+        """PHP demands every digest of a mapping, and we any of several: two are refused."""
+        for digests in ({"sha256": HEX, "sha512": HEX * 2}, {}):
+            error = self.assertRaises(InvalidOption, OPTIONS["peer_fingerprint"].parse, digests)
+            self.assertIn("in PHP all digests of a mapping must match", str(error))
+
+    def test_php_s_files_are_two(self) -> None:
+        """A mistyped name in PHP's form is not ignored, so that no key is looked for elsewhere."""
+        read = OPTIONS["SNI_server_certs"].parse
+        files = {"local_cert": Path("/a.pem"), "local_pk": "/a.key"}
+        self.assertEqual(read({"A.example": files}), (
+            ("a.example", CertificateFiles("/a.pem", "/a.key")),))  # fmt: skip
+        error = self.assertRaises(InvalidOption, read, {"a": {"local_cert": "x", "local_key": "y"}})
+        self.assertIn("are local_cert and, if the key has one, local_pk", str(error))
 
     @settings(deadline=None)
     @given(

@@ -6,7 +6,7 @@ from attrs import evolve
 from attrs.exceptions import FrozenInstanceError
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.config.policy import VERSIONS, Side, TLSPolicy, Verify
+from txtransport.config.policy import VERSIONS, CertificateFiles, Side, TLSPolicy, Verify
 
 
 class DefaultTests(SynchronousTestCase):
@@ -56,8 +56,8 @@ class ValueTests(SynchronousTestCase):
             alpn_protocols=["h2"],
             SNI_server_certs={"a.example": "a.pem"},
         )
-        self.assertEqual(one, other)
-        self.assertEqual(len({one, other}), 1)
+        third = evolve(other, SNI_server_certs={"a.example": {"local_cert": "a.pem"}})
+        self.assertEqual(len({one, other, third}), 1)
         self.assertNotEqual(one, evolve(one, verify_depth=3))
 
     def test_a_policy_cannot_be_changed(self) -> None:
@@ -74,6 +74,23 @@ class ValueTests(SynchronousTestCase):
         self.assertEqual(policy.alpn_protocols, ("h2",))
         self.assertEqual(policy.peer_fingerprint, ("ab" * 32,))
         self.assertEqual(policy.pin, ("x" * 44,))
+
+    def test_the_forms_of_php_are_taken(self) -> None:
+        """A policy takes PHP's mappings, and has the same value as from other forms."""
+        self.assertEqual(
+            TLSPolicy(peer_fingerprint={"sha256": "ab" * 32}), TLSPolicy(peer_fingerprint="ab" * 32)
+        )
+        files = {"local_cert": "a.pem", "local_pk": "a.key"}
+        policy = TLSPolicy(SNI_server_certs={"a.example": files})
+        self.assertEqual(
+            policy.SNI_server_certs, (("a.example", CertificateFiles("a.pem", "a.key")),)
+        )
+        self.assertEqual(evolve(policy, verify_depth=9), policy)
+
+    def test_of_several_digests_by_algorithm_none_is_dropped(self) -> None:
+        """PHP demands all digests of a mapping, and we any of a list: the mapping has one."""
+        for digests in ({}, {"sha256": "ab" * 32, "sha512": "ab" * 64}):
+            self.assertRaises(ValueError, TLSPolicy, peer_fingerprint=digests)
 
     def test_a_passphrase_is_never_shown(self) -> None:
         """A policy in a log or a traceback does not give the key away."""

@@ -438,6 +438,17 @@ class SNIServerCertsTests(ContextTestCase):
         ):  # fmt: skip
             self.assertEqual(self.shown(name), found, name)
 
+    def test_a_key_may_have_a_file_of_its_own(self) -> None:
+        """PHP's form names two files for a name: the certificate's and the key's."""
+        made = self.made["a.example"]
+        files = {
+            "local_cert": certificates.written("a.cert.pem", made.cert_pem),
+            "local_pk": certificates.written("a.key.pem", made.key_pem()),
+        }
+        named = server(SNI_server_certs={"a.example": files}, local_cert=self.default)
+        session = self.accepted(client(peer_name="a.example"), named).client.session
+        self.assertEqual(session.peer_certificate, made.certificate)
+
     def test_the_rest_of_the_policy_holds_for_each_name(self) -> None:
         """Versions, ALPN and verification of clients are the same for each name."""
         trusting = {"verify_peer": Verify.YES, "cafile": certificates.cafile()}

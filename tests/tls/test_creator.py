@@ -342,6 +342,23 @@ class RenewalTests(SynchronousTestCase):
         self.clock.advance(1)
         self.assertIsNot(self.shared.current(), after)
 
+    def test_the_key_s_file_of_a_name_is_watched(self) -> None:
+        """A renewed certificate whose key has a file of its own is used, and a bad key is not."""
+        made = self.issue()
+        files = {
+            "local_cert": certificates.written("watched.pem", made.cert_pem),
+            "local_pk": certificates.written("watched.key", made.key_pem()),
+        }
+        policy = TLSPolicy(SNI_server_certs={NAME: files})
+        shared = SharedContext(policy, Side.SERVER, self.clock.seconds)
+        before = shared.current()
+        certificates.written("watched.key", self.issue().key_pem())
+        self.assertIs(shared.current(), before)
+        self.assertIn("the key is not that of the certificate", str(shared.problem))
+        certificates.written("watched.key", made.key_pem())
+        self.assertIsNot(shared.current(), before)
+        self.assertIsNone(shared.problem)
+
     def test_a_handshake_keeps_the_context_that_it_began_with(self) -> None:
         """A renewal during a handshake does not free the context that OpenSSL will call again."""
         policy = TLSPolicy(SNI_server_certs={NAME: self.path})

@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from txtransport.config.policy import TLSPolicy
+from txtransport.config.policy import CertificateFiles, TLSPolicy
 from txtransport.errors import BadCertificateFile
 from txtransport.testing.devcert import Issued
 from txtransport.tls import pem
@@ -128,16 +128,43 @@ class GoodFileTests(PemTestCase):
         policy = TLSPolicy(local_cert=path_of(site().pem), passphrase=SECRET)
         self.assertIsNotNone(pem.identity(policy))
 
-    def test_sni_certificates_have_their_key_in_their_own_file(self) -> None:
-        """The key of a certificate for SNI is in the same file, never in local_pk."""
+    def test_sni_certificates_have_a_key_of_their_own(self) -> None:
+        """The key of a certificate for SNI is in its file or beside it, never in local_pk."""
         policy = TLSPolicy(local_pk="/nonexistent")
-        identity = pem.read_identity(policy, "SNI_server_certs", path_of(site().pem))
-        self.assertEqual(identity.option, "SNI_server_certs")
-        without = path_of(site().cert_pem)
+        whole, without = path_of(site().pem), certificates.written("alone.pem", site().cert_pem)
+        key = certificates.written("alone.key", site().key_pem())
+        for files in (CertificateFiles(whole), CertificateFiles(without, key)):
+            identity = pem.read_identity(policy, "SNI_server_certs", files)
+            self.assertEqual(
+                (identity.option, identity.path), ("SNI_server_certs", files.local_cert)
+            )
         error = self.assertRaises(
-            BadCertificateFile, pem.read_identity, policy, "SNI_server_certs", without
-        )
+            BadCertificateFile,
+            pem.read_identity, policy, "SNI_server_certs", CertificateFiles(without),
+        )  # fmt: skip
         self.assertIn(f"SNI_server_certs={without}: it holds no private key", str(error))
+        self.assertIn("{'local_cert': …, 'local_pk': …}", str(error))
+
+    def test_the_key_s_file_of_a_name_is_named(self) -> None:
+        """If the key's file of a name is wrong, the error is about that file."""
+        without = path_of(site().cert_pem)
+        for wrong, said in (
+            ("/no/key", "No such file"),
+            (without, "holds no private key, but 'certificate'"),
+            (
+                certificates.written("other.key", other_site().key_pem()),
+                "the key is not that of the certificate",
+            ),
+        ):
+            error = self.assertRaises(
+                BadCertificateFile,
+                pem.read_identity, TLSPolicy(), "SNI_server_certs",
+                CertificateFiles(without, wrong),
+            )  # fmt: skip
+            self.assertEqual((error.option, error.path), ("SNI_server_certs", wrong))
+            self.assertIn(f"SNI_server_certs={wrong}: ", str(error))
+            self.assertIn(said, str(error))
+            self.assertIn("a PEM file with the key of local_cert", str(error))
 
     def test_cafile_may_hold_many_authorities(self) -> None:
         """cafile may hold any number of certificates, in any order."""
@@ -350,7 +377,9 @@ def _readers() -> dict[str, Any]:
         "passphrase_file": lambda file: pem.identity(
             TLSPolicy(local_cert=certificates.site(), passphrase_file=file)
         ),
-        "SNI_server_certs": lambda file: pem.read_identity(TLSPolicy(), "SNI_server_certs", file),
+        "SNI_server_certs": lambda file: pem.read_identity(
+            TLSPolicy(), "SNI_server_certs", CertificateFiles(file)
+        ),
         "cafile": lambda file: pem.read_authorities("cafile", file),
         "crl": lambda file: pem.read_revocations("crl", file),
     }
@@ -503,9 +532,11 @@ class FileStampTests(PemTestCase):
         """`policy_files` has every file and folder that a policy names."""
         policy = TLSPolicy(
             local_cert="a", local_pk="b", passphrase_file="c", cafile="d", capath="e", crl="f",
-            SNI_server_certs=(("x.example", "g"), ("y.example", "h")),
+            SNI_server_certs={
+                "x.example": CertificateFiles("g"), "y.example": CertificateFiles("h", "i")
+            },
         )  # fmt: skip
-        self.assertEqual(sorted(pem.policy_files(policy)), list("abcdefgh"))
+        self.assertEqual(sorted(pem.policy_files(policy)), list("abcdefghi"))
         self.assertEqual(pem.policy_files(TLSPolicy()), ())
 
     def test_any_change_gives_another_stamp(self) -> None:

@@ -3,9 +3,10 @@
 A value comes from a URL as text (``"yes"``, ``"127.0.0.1:80"``), or from Python
 as a programmer would write it (``True``, ``("127.0.0.1", 80)``). Both forms mean
 the same, and one reader takes both. It returns what the settings hold, and
-raises ValueError or TypeError for anything else. The reader does not know for
-which option it reads: `txtransport.config.options.Option.parse` adds the
-option's name to the error, and says what to write.
+raises ValueError or TypeError for anything else (a `RefusedValue`, if there is more
+to say than what to write). The reader does not know for which option it reads:
+`txtransport.config.options.Option.parse` adds the option's name to the error, and
+says what to write.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from txtransport.config.address import (
     canonical_ipv6,
     is_address,
 )
-from txtransport.config.policy import Verify
+from txtransport.config.policy import CertificateFiles, Verify
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol, starttls_protocol
 from txtransport.starttls.wire import Speaker
 
@@ -46,6 +47,7 @@ __all__ = [
     "TEXT",
     "VERIFY",
     "OptionType",
+    "RefusedValue",
     "choice",
     "whole",
 ]
@@ -67,6 +69,13 @@ class OptionType:
     expects: str
     read: Callable[[object], object]
     words: tuple[str, ...] = ()
+
+
+class RefusedValue(ValueError):
+    """A value that is refused for a reason of its own.
+
+    Its text is the reason, for the end of a message, and quotes nothing of the value.
+    """
 
 
 _FLAGS: Final = {
@@ -194,16 +203,49 @@ def _alpn_protocols(given: object) -> tuple[str, ...]:
     return names
 
 
-# Hexadecimal digits of SHA-256, SHA-384 and SHA-512.
-_DIGEST_DIGITS: Final = (64, 96, 128)
+_DIGEST_DIGITS: Final = {"sha256": 64, "sha384": 96, "sha512": 128}
+# PHP takes these two alone as text, and calls them by these names in an array.
+_BROKEN_DIGESTS: Final = {"md5": 32, "sha1": 40}
+_USE_SHA256: Final = (
+    "two certificates can be made with the same MD5 or SHA-1, so that it tells none from another; "
+    "openssl x509 -noout -fingerprint -sha256 -in FILE prints the one to use"
+)
 
 
 def _fingerprints(given: object) -> tuple[str, ...]:
-    digests = tuple(name.replace(":", "").lower() for name in _comma_separated(given))
-    for digest in digests:
-        if len(digest) not in _DIGEST_DIGITS or not re.fullmatch("[0-9a-f]+", digest):
-            raise ValueError(given)
+    if isinstance(given, Mapping):
+        return (_fingerprint_of(given),)
+    digests = tuple(map(_digest, _comma_separated(given)))
+    if {len(digest) for digest in digests} & set(_BROKEN_DIGESTS.values()):
+        raise RefusedValue(_USE_SHA256)
+    if not {len(digest) for digest in digests} <= set(_DIGEST_DIGITS.values()):
+        raise ValueError(given)
     return digests
+
+
+def _fingerprint_of(given: Mapping[object, object]) -> str:
+    """The digest of PHP's form, which has the name of its algorithm as the key."""
+    if len(given) != 1:
+        raise RefusedValue(
+            "in PHP all digests of a mapping must match, and of several here one: give the "
+            "strongest alone"
+        )
+    ((name, digest),) = given.items()
+    algorithm = _text(name).lower()
+    if algorithm in _BROKEN_DIGESTS:
+        raise RefusedValue(_USE_SHA256)
+    read = _digest(_text(digest))
+    if len(read) != _DIGEST_DIGITS[algorithm]:
+        raise RefusedValue(f"{algorithm} has {_DIGEST_DIGITS[algorithm]} hexadecimal digits")
+    return read
+
+
+def _digest(written: str) -> str:
+    """A digest in lower-case digits without colons."""
+    digest = written.replace(":", "").lower()
+    if not re.fullmatch("[0-9a-f]+", digest):
+        raise ValueError(written)
+    return digest
 
 
 # HPKP (RFC 7469) writes sha256/ before the digest, and curl writes sha256//.
@@ -221,20 +263,35 @@ def _pins(given: object) -> tuple[str, ...]:
     return tuple(base64.b64encode(base64.b64decode(pin[1])).decode() for pin in found if pin)
 
 
-def _certificates_by_name(given: object) -> tuple[tuple[str, str], ...]:
+def _certificates_by_name(given: object) -> tuple[tuple[str, CertificateFiles], ...]:
+    pairs: list[tuple[str, object]]
     if isinstance(given, str):
         pairs = [pair.partition("=")[::2] for pair in given.split(",")]
     elif isinstance(given, Mapping):
         pairs = list(given.items())
     else:
         raise TypeError(given)
-    certificates = {name.lower(): _path(path) for name, path in pairs}
+    certificates = {name.lower(): _certificate_files(files) for name, files in pairs}
     if not pairs or len(certificates) < len(pairs):
         raise ValueError(given)
     for name in certificates:
         if not re.fullmatch(r"[a-z0-9_-]+(\.[a-z0-9_-]+)*", name.removeprefix("*.")):
             raise ValueError(given)
     return tuple(certificates.items())
+
+
+def _certificate_files(given: object) -> CertificateFiles:
+    """The path of a PEM file, or PHP's form with the paths of certificate and key."""
+    if isinstance(given, CertificateFiles):
+        given = {"local_cert": given.local_cert, "local_pk": given.local_pk}
+    if not isinstance(given, Mapping):
+        return CertificateFiles(_path(given))
+    if not given.keys() <= {"local_cert", "local_pk"}:
+        raise RefusedValue("the files of a name are local_cert and, if the key has one, local_pk")
+    key_path = given.get("local_pk")
+    return CertificateFiles(
+        _path(given["local_cert"]), None if key_path is None else _path(key_path)
+    )
 
 
 def _address(given: object) -> tuple[str, int]:
@@ -290,9 +347,13 @@ ADDRESS: Final = OptionType("address:port of this machine, [::1]:0 for IPv6", _a
 VERIFY: Final = OptionType("yes, no or optional", _verify)
 ALPN_PROTOCOLS: Final = OptionType("names separated by commas", _alpn_protocols)
 FINGERPRINTS: Final = OptionType(
-    "hex digest of SHA-256, SHA-384 or SHA-512, colons allowed, several by commas", _fingerprints
+    "hex digest of SHA-256, SHA-384 or SHA-512, colons allowed, several by commas, or in Python "
+    "{'sha256': digest}",
+    _fingerprints,
 )
 PINS: Final = OptionType("base64 SHA-256 of a public key, several by commas", _pins)
 CERTIFICATES_BY_NAME: Final = OptionType(
-    "name=path pairs separated by commas, or a mapping", _certificates_by_name
+    "name=path pairs separated by commas, or in Python a mapping of names to paths or to "
+    "{'local_cert': path, 'local_pk': path}",
+    _certificates_by_name,
 )

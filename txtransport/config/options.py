@@ -31,9 +31,11 @@ from txtransport.config.option_types import (
     TEXT,
     VERIFY,
     OptionType,
+    RefusedValue,
     choice,
     whole,
 )
+from txtransport.config.php_options import PHP_OPTIONS
 from txtransport.config.policy import VERSIONS
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.errors import InvalidOption
@@ -109,9 +111,11 @@ class Option:
         """
         try:
             return self.type.read(given)
-        except (ValueError, TypeError, KeyError, AttributeError, OverflowError):
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as problem:
             saw = "" if self.is_secret else f", not {short_repr(given)}"
             suggestion = _suggestion(given, self.type.words)
+            if isinstance(problem, RefusedValue):
+                suggestion = f"; {problem}"
             raise InvalidOption(
                 self.name, f"{self.name} takes {self.type.expects}{saw}{suggestion}"
             ) from None
@@ -282,15 +286,16 @@ def find_option(name: str, scheme: Scheme) -> Option:
 
     Raises:
         InvalidOption: There is no option of that name, or the scheme does not
-            have it. The message suggests the nearest name that the scheme has,
-            or lists the schemes that have the option.
+            have it. The message says what to use instead of an option of PHP's,
+            suggests the nearest name that the scheme has, or lists the schemes that
+            have the option.
     """
     option = OPTIONS.get(name)
     if option is None:
         written = name if isinstance(name, str) else repr(name)
-        raise InvalidOption(
-            written, f"there is no option {short_repr(name)}{_nearest(written[:80], scheme)}"
-        )
+        of_php = PHP_OPTIONS.get(written)
+        hint = f"; {of_php.advice}" if of_php is not None else _nearest(written[:80], scheme)
+        raise InvalidOption(written, f"there is no option {short_repr(name)}{hint}")
     if not option.serves(scheme):
         having = [
             row.name for row in SCHEMES.values() if row.refusal is None and option.serves(row)

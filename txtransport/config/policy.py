@@ -14,7 +14,7 @@ from enum import Enum
 
 from attrs import evolve, field, frozen
 
-__all__ = ["VERSIONS", "Side", "TLSPolicy", "Verify"]
+__all__ = ["VERSIONS", "CertificateFiles", "Side", "TLSPolicy", "Verify"]
 
 
 class Side(Enum):
@@ -40,15 +40,47 @@ VERSIONS = ("1.0", "1.1", "1.2", "1.3")
 """The versions of TLS, oldest first."""
 
 
+@frozen
+class CertificateFiles:
+    """The files of a certificate of ours.
+
+    Attributes:
+        local_cert: PEM file of the certificate and its chain, leaf first.
+        local_pk: PEM file of the certificate's key, when it is not in `local_cert`.
+    """
+
+    local_cert: str
+    local_pk: str | None = None
+
+
+_Files = str | CertificateFiles | Mapping[str, str]
+
+
 def _as_tuple(given: str | Iterable[str]) -> tuple[str, ...]:
     # A string is one name. Iterating over it would give a name for each letter.
     return (given,) if isinstance(given, str) else tuple(given)
 
 
+def _as_digests(given: str | Iterable[str] | Mapping[str, str]) -> tuple[str, ...]:
+    if not isinstance(given, Mapping):
+        return _as_tuple(given)
+    if len(given) != 1:
+        # In PHP all digests of a mapping must match, here one of several.
+        raise ValueError("peer_fingerprint as a mapping has one algorithm and its digest")
+    return tuple(given.values())
+
+
+def _as_files(given: _Files) -> CertificateFiles:
+    if isinstance(given, Mapping):
+        return CertificateFiles(**given)
+    return given if isinstance(given, CertificateFiles) else CertificateFiles(given)
+
+
 def _as_pairs(
-    given: Mapping[str, str] | tuple[tuple[str, str], ...],
-) -> tuple[tuple[str, str], ...]:
-    return tuple(given.items()) if isinstance(given, Mapping) else tuple(given)
+    given: Mapping[str, _Files] | Iterable[tuple[str, _Files]],
+) -> tuple[tuple[str, CertificateFiles], ...]:
+    pairs = given.items() if isinstance(given, Mapping) else given
+    return tuple((name, _as_files(files)) for name, files in pairs)
 
 
 @frozen(cache_hash=True)
@@ -91,10 +123,12 @@ class TLSPolicy:
             application protocols: ``refuse``, or ``ignore``, which goes on
             without one.
         SNI_enabled: Whether a client names the peer in its ClientHello.
-        SNI_server_certs: ``(name, PEM file)`` pairs for servers of many names;
-            ``*.example.com`` matches one label.
+        SNI_server_certs: ``(name, files)`` pairs for servers of many names;
+            ``*.example.com`` matches one label. May be given as a mapping of names to
+            PEM files, or to PHP's ``{"local_cert": …, "local_pk": …}``.
         peer_fingerprint: Digests of the peer's certificate, one of which must
-            match; lower-case hex, 64 (SHA-256), 96 or 128 digits.
+            match; lower-case hex, 64 (SHA-256), 96 or 128 digits. May be given as
+            PHP's ``{"sha256": digest}``.
         pin: Base64 SHA-256 digests of public keys (SPKI), one of which must be
             in the peer's chain.
         honor_cipher_order: Whether a server chooses the cipher by its own
@@ -122,8 +156,10 @@ class TLSPolicy:
     alpn_protocols: tuple[str, ...] = field(default=(), converter=_as_tuple)
     alpn_mismatch: str = "refuse"
     SNI_enabled: bool = True
-    SNI_server_certs: tuple[tuple[str, str], ...] = field(default=(), converter=_as_pairs)
-    peer_fingerprint: tuple[str, ...] = field(default=(), converter=_as_tuple)
+    SNI_server_certs: tuple[tuple[str, CertificateFiles], ...] = field(
+        default=(), converter=_as_pairs
+    )
+    peer_fingerprint: tuple[str, ...] = field(default=(), converter=_as_digests)
     pin: tuple[str, ...] = field(default=(), converter=_as_tuple)
     honor_cipher_order: bool = True
     no_ticket: bool = False

@@ -211,8 +211,8 @@ def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
     `local_cert`.
     """
     named = {
-        name: _context(policy, Side.SERVER, pem.read_identity(policy, "SNI_server_certs", path))
-        for name, path in policy.SNI_server_certs
+        name: _context(policy, Side.SERVER, pem.read_identity(policy, "SNI_server_certs", files))
+        for name, files in policy.SNI_server_certs
     }
     if not named:
         return

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
-from txtransport.config.policy import TLSPolicy
+from txtransport.config.policy import CertificateFiles, TLSPolicy
 from txtransport.errors import BadCertificateFile
 from txtransport.text import ascii_repr, escape_text
 
@@ -75,6 +75,11 @@ _EXPECTED: Final = {
     "capath": "a folder of authorities, as openssl rehash makes it",
     "crl": "a PEM file with revocation lists",
 }
+_KEY_ELSEWHERE: Final = {
+    "local_cert": "; local_pk names the key's file if it has one of its own",
+    "SNI_server_certs": "; in Python {'local_cert': …, 'local_pk': …} in place of the path names "
+    "the key's file as well",
+}
 _KEY_TYPES: Final = (
     rsa.RSAPrivateKey,
     ec.EllipticCurvePrivateKey,
@@ -116,34 +121,35 @@ def identity(policy: TLSPolicy) -> Identity | None:
     """
     if policy.local_cert is None:
         return None
-    return read_identity(policy, "local_cert", policy.local_cert)
+    files = CertificateFiles(policy.local_cert, policy.local_pk)
+    return read_identity(policy, "local_cert", files)
 
 
-def read_identity(policy: TLSPolicy, option: str, path: str) -> Identity:
+def read_identity(policy: TLSPolicy, option: str, files: CertificateFiles) -> Identity:
     """Read a certificate, its chain and its key, and check that they belong together.
 
     Args:
-        policy: Names the key's file (`local_pk`) and the passphrase.
-        option: The option that names `path`: ``local_cert`` or
+        policy: Has the passphrase of the key, if it is encrypted.
+        option: The option that names the files: ``local_cert`` or
             ``SNI_server_certs``.
-        path: A PEM file: the leaf first, then its chain, and the key before,
-            between or after them. For ``local_cert`` the key may be in the
-            file of `local_pk` instead.
+        files: PEM files: of the leaf, then its chain, and the key before, between
+            or after them; or of those and of the key.
 
     Raises:
         BadCertificateFile: As for `identity`.
     """
-    file = _File.read(option, path)
+    file = _File.read(option, files.local_cert)
     leaf, *chain = file.certificates()
     key_file = file
-    if option == "local_cert" and policy.local_pk is not None:
-        key_file = _File.read("local_pk", policy.local_pk)
+    if files.local_pk is not None:
+        key_option = "local_pk" if option == "local_cert" else option
+        key_file = _File.read(key_option, files.local_pk, _EXPECTED["local_pk"])
     key = key_file.key(_passphrase(policy))
     if _spki(leaf) != _spki(key):
         if _spki(key) in map(_spki, chain):
             raise file.bad("its key belongs to a later certificate; the leaf stands first")
         raise key_file.bad(f"the key is not that of the certificate {display_subject(leaf)}")
-    return Identity(option, path, leaf, tuple(chain), key)
+    return Identity(option, files.local_cert, leaf, tuple(chain), key)
 
 
 def read_authorities(option: str, path: str) -> list[x509.Certificate]:
@@ -188,14 +194,16 @@ def check_folder(option: str, path: str) -> None:
     try:
         os.listdir(path)
     except (OSError, ValueError) as problem:
-        raise _bad(option, path, _reason(problem, path)) from problem
+        raise _bad(option, path, _reason(problem, path), _EXPECTED[option]) from problem
 
 
 def policy_files(policy: TLSPolicy) -> tuple[str, ...]:
     """The paths of all files and folders that the policy names."""
     named = (policy.local_cert, policy.local_pk, policy.passphrase_file, policy.cafile)
-    more = (policy.capath, policy.crl, *(path for _, path in policy.SNI_server_certs))
-    return tuple(path for path in named + more if path is not None)
+    of_names = [files for _, files in policy.SNI_server_certs]
+    more = (policy.capath, policy.crl, *(files.local_cert for files in of_names))
+    keys = tuple(files.local_pk for files in of_names)
+    return tuple(path for path in named + more + keys if path is not None)
 
 
 def file_stamps(paths: tuple[str, ...]) -> Stamp:
@@ -238,27 +246,35 @@ class _File:
 
     option: str
     path: str
+    expected: str
     content: bytes = field(repr=False)
 
     @classmethod
-    def read(cls, option: str, path: str) -> _File:
-        """Read the file; refuse one that is not regular, empty or too large."""
+    def read(cls, option: str, path: str, expected: str | None = None) -> _File:
+        """Read the file; refuse one that is not regular, empty or too large.
+
+        Args:
+            option: The option that names the file, for errors.
+            path: The file.
+            expected: What should be in it, if the option names files of two kinds.
+        """
+        expected = expected or _EXPECTED[option]
         try:
             # Opening a FIFO waits for a writer, perhaps for ever.
             content = _content(path) if stat.S_ISREG(os.stat(path).st_mode) else None
         except (OSError, ValueError) as problem:
-            raise _bad(option, path, _reason(problem, path)) from problem
+            raise _bad(option, path, _reason(problem, path), expected) from problem
         if content is None:
-            raise _bad(option, path, "it is a folder or a device, not a file")
+            raise _bad(option, path, "it is a folder or a device, not a file", expected)
         if not content.strip():
-            raise _bad(option, path, "it is empty")
+            raise _bad(option, path, "it is empty", expected)
         if len(content) > _MAX_SIZE:
-            raise _bad(option, path, "it is larger than 16 MiB")
-        return cls(option, path, content)
+            raise _bad(option, path, "it is larger than 16 MiB", expected)
+        return cls(option, path, expected, content)
 
     def bad(self, problem: str) -> BadCertificateFile:
         """The error that names the option, the file and the problem."""
-        return _bad(self.option, self.path, problem)
+        return _bad(self.option, self.path, problem, self.expected)
 
     def certificates(self) -> list[x509.Certificate]:
         """All certificates, in the file's order; at least one."""
@@ -301,8 +317,8 @@ class _File:
             raise self.bad("its key is broken (its end is missing)")
         if found is None:
             elsewhere = ""
-            if self.option == "local_cert" and b"-----BEGIN CERTIFICATE-----" in self.content:
-                elsewhere = "; local_pk names the key's file if it has one of its own"
+            if self.expected == _IDENTITY_FILE and b"-----BEGIN CERTIFICATE-----" in self.content:
+                elsewhere = _KEY_ELSEWHERE[self.option]
             raise self.bad(f"it holds no private key{elsewhere or self._instead()}")
         is_encrypted = b"ENCRYPTED" in found[0]
         if is_encrypted and not passphrase:
@@ -332,8 +348,8 @@ def _content(path: str) -> bytes:
         return file.read(_MAX_SIZE + 1)
 
 
-def _bad(option: str, path: str, problem: str) -> BadCertificateFile:
-    return BadCertificateFile(option, path, f"{problem}; expected is {_EXPECTED[option]}")
+def _bad(option: str, path: str, problem: str, expected: str) -> BadCertificateFile:
+    return BadCertificateFile(option, path, f"{problem}; expected is {expected}")
 
 
 def _reason(problem: Exception, path: str) -> str:
