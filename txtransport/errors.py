@@ -222,7 +222,8 @@ class InvalidOption(TransportError, ValueError):
         """
         # Several endpoints may share a bad option, and with it this very object.
         made = copy.copy(self)
-        made.args = (f"{where}: {self}",)
+        text = str(self)
+        made.args = (text if text.startswith(f"{where}: ") else f"{where}: {text}",)
         return made
 
 
@@ -249,6 +250,7 @@ class TransportUnavailable(TransportError):
         reason: Why it cannot be used.
         remedy: What to use instead.
         note: What else there is to know, for the end of the text.
+        where: The endpoint, for people; begins the text.
 
     Attributes:
         scheme: The scheme's name.
@@ -256,8 +258,11 @@ class TransportUnavailable(TransportError):
 
     cause = "unavailable"
 
-    def __init__(self, scheme: str, reason: str, remedy: str = "", note: str = "") -> None:
-        self._summary = f"{scheme}:// is not available: {reason}"
+    def __init__(
+        self, scheme: str, reason: str, remedy: str = "", note: str = "", where: str = ""
+    ) -> None:
+        place = f"{where}: " if where else ""
+        self._summary = f"{place}{scheme}:// is not available: {reason}"
         parts = (self._summary, f"; {remedy}" if remedy else "", f" ({note})" if note else "")
         super().__init__("".join(parts))
         self.scheme = scheme

@@ -8,12 +8,14 @@ The grammar has two forms, one for hosts and one for local sockets::
 A text outside the grammar is refused with the reason. Nothing is guessed, since
 a wrong guess would connect to another place than the user meant.
 
-Two rules shape the code:
+Three rules shape the code:
 
 - *Most URLs are plain*: ``tls://www.example.com:443``, with a few options
   without escapes. One regular expression (`_COMMON`) reads those, two to three
   times as fast as the general parser. What it does not match, and what has
   anything wrong with it, goes to the general parser, which alone writes messages.
+- *A message begins with its place.* It is ``scheme://host:port`` as soon as those are
+  read, and before that the text itself, in quotes.
 - *A URL may hold secrets*: a passphrase in its options, or the password of some
   other URL that was pasted by mistake. A message shows the text only after
   `_without_secrets`, which must not fail on a text that is broken anywhere.
@@ -30,7 +32,7 @@ import re
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from txtransport.config.address import (
     ends_in_number,
@@ -211,18 +213,31 @@ def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[Transp
         raise _invalid(text, "what follows is neither host nor port; options begin with ?")
     if "#" in text:
         raise _invalid(text, "a transport has no fragment; a # in an option's value is %23")
-    options = _options(query, scheme, text) if query else ()
     if scheme.is_local:
+        url = cls(scheme.name, path=_local(rest, text))
         if port is not None:
-            raise _invalid(text, f"{scheme.name}:// has no port")
-        return cls(scheme.name, path=_local(rest, text), options=options), scheme
-    authority, slash, path = rest.partition("/")
-    if path:
-        raise _invalid(text, _no_path(scheme, head if not mark else ""))
-    if slash and not authority:
-        raise _invalid(text, "the host is missing")
-    host, number = _authority_parts(authority, port, text)
-    return cls(scheme.name, host, number, options=options), scheme
+            raise _wrong(url, f"{scheme.name}:// has no port")
+    else:
+        authority, slash, path = rest.partition("/")
+        if path:
+            raise _invalid(text, _no_path(scheme, head if not mark else ""))
+        if slash and not authority:
+            raise _invalid(text, "the host is missing")
+        host, number = _authority_parts(authority, port is not None, text)
+        url = cls(scheme.name, host, number)
+        if port is not None:
+            url = evolve(url, port=_agreed_port(url, port))
+    return evolve(url, options=_options_of(url, query, scheme)) if query else url, scheme
+
+
+def _options_of(url: TransportURL, query: str, scheme: Scheme) -> tuple[tuple[str, str], ...]:
+    """The options of a query; what is wrong with one is said with the URL's place in front."""
+    try:
+        return _options(query, scheme)
+    except InvalidOption as error:
+        raise error.located(url.location) from None
+    except ValueError as problem:
+        raise _wrong(url, str(problem)) from None
 
 
 def _nearest(name: str) -> str:
@@ -255,28 +270,38 @@ def _meant(address: str) -> str:
     return f"; did you mean {short_repr(f'{scheme.name}://{rest}', 80)}?"
 
 
-def _authority_parts(authority: str, port: int | None, text: str) -> tuple[str, int | None]:
-    """The canonical host, and the port, of ``host[:port]`` and ``port=``."""
+def _authority_parts(authority: str, has_port: bool, text: str) -> tuple[str, int | None]:
+    """The canonical host, and the port, of ``host[:port]``.
+
+    Args:
+        authority: What stands between ``://`` and the first ``/`` or ``?``.
+        has_port: Whether there is a ``port=`` as well.
+        text: The whole URL.
+    """
     if authority.startswith("["):
         literal, bracket, tail = authority[1:].partition("]")
         if not bracket or (tail and not tail.startswith(":")):
             raise _invalid(text, "an address in brackets ends with ] and then :port")
-        digits = tail[1:] if tail else None
-        return _literal(literal, text), _agreed_port(digits, port, text)
+        return _literal(literal, text), _number(tail[1:], text) if tail else None
     if authority.count(":") > 1:
-        return _bare_ipv6(authority, port, text), _agreed_port(None, port, text)
+        return _bare_ipv6(authority, has_port, text), None
     host, colon, digits = authority.partition(":")
-    return _host(host, text), _agreed_port(digits if colon else None, port, text)
+    return _host(host, text), _number(digits, text) if colon else None
 
 
-def _agreed_port(digits: str | None, port: int | None, text: str) -> int | None:
-    """The port from the URL's digits or from ``port=``, which must agree if both are given."""
-    if port is not None and (isinstance(port, bool) or not isinstance(port, int)):
-        raise _invalid(text, f"port= takes a whole number, not {type(port).__name__}")
-    if port is not None and not 0 <= port <= 65535:
-        raise _invalid(text, f"port={short_repr(port)} is not from 1 to 65535")
-    if digits is None:
-        return port if port is None else int(port)
+def _agreed_port(url: TransportURL, port: int) -> int:
+    """The port of ``port=``, with which that of the URL must agree if there is one."""
+    if isinstance(port, bool) or not isinstance(port, int):
+        raise _wrong(url, f"port= takes a whole number, not {type(port).__name__}")
+    if not 0 <= port <= 65535:
+        raise _wrong(url, f"port={short_repr(port)} is not from 1 to 65535")
+    if url.port is not None and port != url.port:
+        raise _wrong(url, f"the URL says port {url.port} and port= says {port}")
+    return int(port)
+
+
+def _number(digits: str, text: str) -> int:
+    """The port that stands in the URL."""
     if not _PORT(digits):
         raise _invalid(
             text, f"{short_repr(digits, 40)} is not a port: 1 to 65535 in decimal digits"
@@ -285,12 +310,10 @@ def _agreed_port(digits: str | None, port: int | None, text: str) -> int | None:
     number = int(digits)
     if number > 65535:
         raise _invalid(text, f"{number} is not a port: the highest is 65535")
-    if port is not None and port != number:
-        raise _invalid(text, f"the URL says port {number} and port= says {port}")
     return number
 
 
-def _bare_ipv6(authority: str, port: int | None, text: str) -> str:
+def _bare_ipv6(authority: str, has_port: bool, text: str) -> str:
     """The canonical form of an IPv6 address without brackets.
 
     ``fe80::1:80`` is an address, and would also be fe80::1 with port 80. A text
@@ -304,7 +327,7 @@ def _bare_ipv6(authority: str, port: int | None, text: str) -> str:
         raise _invalid(
             text, f"{short_repr(authority, 60)} is neither host:port nor an IPv6 address{hint}"
         )
-    if port is None and _PORT(last) and is_ipv6_in_url(before):
+    if not has_port and _PORT(last) and is_ipv6_in_url(before):
         raise _invalid(text, f"write [{before}]:{last} for port {last}, or [{authority}] "
                        "for the whole as an address")  # fmt: skip
     return _literal(authority, text)
@@ -330,7 +353,10 @@ def _host(host: str, text: str) -> str:
 
 def _local(rest: str, text: str) -> str:
     """The path of a local socket, percent-decoded."""
-    path = _decoded(rest, text)
+    try:
+        path = _decoded(rest)
+    except ValueError as problem:
+        raise _invalid(text, str(problem)) from None
     if _MISPLACED_SECRET(path):
         raise _invalid(text, f"the path holds an option; {_SEPARATORS}")
     if not path.startswith(("/", "@")):
@@ -350,8 +376,8 @@ def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None
     The general parser then finds the error again, and tells it with the whole URL.
     """
     try:
-        return _options(query, SCHEMES[name], query)
-    except (InvalidTransport, InvalidOption):
+        return _options(query, SCHEMES[name])
+    except ValueError:
         return None
 
 
@@ -359,67 +385,84 @@ def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None
 _cached_options: Final = functools.lru_cache(maxsize=512)(_common_options)
 
 
-def _options(query: str, scheme: Scheme, text: str) -> tuple[tuple[str, str], ...]:
-    """The options of a query, each checked against its row in the table."""
+def _options(query: str, scheme: Scheme) -> tuple[tuple[str, str], ...]:
+    """The options of a query, each checked against its row in the table.
+
+    Raises:
+        InvalidOption: An option is wrong.
+        ValueError: The query is not made of options; the text quotes nothing of it.
+    """
     options: dict[str, str] = {}
     for pair in query.split("&"):
         name, equals, raw = pair.partition("=")
         if not equals or not name:
-            raise _invalid(text, f"option {len(options) + 1} is not written name=value; "
-                           "& in a value is %26")  # fmt: skip
+            raise ValueError(
+                f"option {len(options) + 1} is not written name=value; & in a value is %26"
+            )
         if name not in OPTIONS and any(OPTIONS[before].is_secret for before in options):
             # A raw & may have cut a passphrase in two: the name is not shown.
-            raise _invalid(text, "what follows the passphrase is no option; & in a value is %26")
+            raise ValueError("what follows the passphrase is no option; & in a value is %26")
         if "?" in raw or ";" in raw:
-            raise _invalid(text, f"option {len(options) + 1} holds a raw ? or ;: options are "
-                           "separated by &, and in a value these are %3F and %3B")  # fmt: skip
+            raise ValueError(
+                f"option {len(options) + 1} holds a raw ? or ;: options are separated by &, and in "
+                "a value these are %3F and %3B"
+            )
         option = find_option(name, scheme)
         if name in options:
             raise InvalidOption(name, f"{name} is given twice")
-        options[name] = decoded = _decoded(raw, text)
+        options[name] = decoded = _decoded(raw)
         if not option.is_secret and _MISPLACED_SECRET(decoded):
-            raise _invalid(text, f"the value of {name} holds an option; {_SEPARATORS}")
+            raise ValueError(f"the value of {name} holds an option; {_SEPARATORS}")
         option.parse(decoded)
     return tuple(options.items())
 
 
-def _decoded(raw: str, text: str) -> str:
-    """A path or an option's value, percent-decoded as UTF-8."""
+def _decoded(raw: str) -> str:
+    """A path or an option's value, percent-decoded as UTF-8; a ValueError says what is wrong."""
     decoded = raw
     # Bytes cannot be made of a lone surrogate (half a character of UTF-16). Like
     # every character that cannot be shown it is refused, at the end.
     if "%" in raw and raw.isprintable():
         if _BAD_PERCENT(raw):
-            raise _invalid(text, "a % is followed by two hexadecimal digits; % itself is %25")
+            raise ValueError("a % is followed by two hexadecimal digits; % itself is %25")
         try:
             decoded = unquote_to_bytes(raw).decode("utf-8")
         except UnicodeDecodeError:
-            raise _invalid(text, "what is percent-encoded is not UTF-8") from None
+            raise ValueError("what is percent-encoded is not UTF-8") from None
     if not decoded.isprintable():
-        raise _invalid(text, "it holds a character that cannot be shown, perhaps percent-encoded")
+        raise ValueError("it holds a character that cannot be shown, perhaps percent-encoded")
     return decoded
 
 
 def _for_strangers(parsed: TransportURL, scheme: Scheme) -> TransportURL:
     """The URL as it is, if an untrusted source may give it; an error otherwise."""
     if scheme.is_local:
-        raise _invalid(str(parsed), "a URL from a stranger may not name a local socket")
+        raise _wrong(parsed, "a URL from a stranger may not name a local socket")
     if scheme.is_weak:
-        raise _invalid(str(parsed), f"a URL from a stranger may not ask for {scheme.meaning}")
+        raise _wrong(parsed, f"a URL from a stranger may not ask for {scheme.meaning}")
     for name, text in parsed.options:
         option = OPTIONS[name]
         if not option.is_for_strangers:
-            raise InvalidOption(name, f"a URL from a stranger may not carry {name}")
+            raise InvalidOption(
+                name, f"{parsed.location}: a URL from a stranger may not carry {name}"
+            )
         most = option.most_for_strangers
         if most is not None and option.parse(text) > most:
             raise InvalidOption(
-                name, f"a URL from a stranger may give {name} {most:g} at the most, not {text}"
+                name,
+                f"{parsed.location}: a URL from a stranger may give {name} {most:g} at the most, "
+                f"not {text}",
             )
     return parsed
 
 
+def _wrong(url: TransportURL, problem: str) -> InvalidTransport:
+    """The error about a URL whose host and port are good."""
+    return InvalidTransport(f"{url.location}: {problem}")
+
+
 def _invalid(text: str, problem: str) -> InvalidTransport:
-    """The error, with as much of the text as is safe to show."""
+    """The error about a text that is no URL, with as much of it as is safe to show."""
     return InvalidTransport(f"{short_repr(_without_secrets(text), 120)}: {problem}")
 
 

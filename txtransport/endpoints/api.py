@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import re
 import socket
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Final, cast
 
 from twisted.logger import Logger
@@ -86,10 +87,11 @@ def client(
     transport_url, scheme, settings = _resolve(url, port, options, "client", Kind.STREAM)
     sockets, starttls = settings.sockets, settings.starttls_options
     where = describe_endpoint(transport_url, starttls)
-    rules = read_host_rules(allow_hosts, public_only)
-    plaintext = plaintext_client.plaintext_endpoint(
-        reactor, transport_url, sockets, settings.deadlines.timeout, trace, rules
-    )
+    with _located(transport_url):
+        rules = read_host_rules(allow_hosts, public_only)
+        plaintext = plaintext_client.plaintext_endpoint(
+            reactor, transport_url, sockets, settings.deadlines.timeout, trace, rules
+        )
     config = None
     if settings.tls is not None:
         policy = policy_for_peer(transport_url, settings.tls, starttls)
@@ -99,7 +101,9 @@ def client(
         config = _tls_endpoint_config(
             reactor, transport_url, creator, settings, transport_url.name, trace
         )
-    setter = OptionSetter(() if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM))
+    with _located(transport_url):
+        kind = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
+    setter = OptionSetter(kind)
     return ClientEndpoint(
         plaintext, setter, reactor, where, plaintext_client.address_of(transport_url),
         settings.deadlines, config, sockets.bindto, trace,
@@ -134,9 +138,10 @@ def server(
     """
     reactor = cast(Reactor, reactor)
     transport_url, _, settings = _resolve(url, port, options, "server", Kind.STREAM)
-    plaintext = servers.plaintext_endpoint(
-        reactor, transport_url, settings.sockets, settings.deadlines.timeout
-    )
+    with _located(transport_url):
+        plaintext = servers.plaintext_endpoint(
+            reactor, transport_url, settings.sockets, settings.deadlines.timeout
+        )
     config = None
     if settings.tls is not None:
         _warn(transport_url, weaknesses(settings.tls, Side.SERVER, settings.starttls_options))
@@ -177,7 +182,8 @@ def datagram(
         raise InvalidTransport(
             f"{where}: the port is missing; write {where}:PORT, 0 to listen at any, or give port="
         )
-    return DatagramEndpoint(cast(Reactor, reactor), transport_url, transport_url.port, settings)
+    with _located(transport_url):
+        return DatagramEndpoint(cast(Reactor, reactor), transport_url, transport_url.port, settings)
 
 
 def _resolve(
@@ -188,15 +194,24 @@ def _resolve(
     if scheme.refusal is not None:
         why = scheme.refusal
         linked = f"linked here: {openssl_version()}"
-        raise TransportUnavailable(scheme.name, why.summary, why.remedy, linked)
+        raise TransportUnavailable(
+            scheme.name, why.summary, why.remedy, linked, transport_url.location
+        )
     return transport_url, scheme, resolve(transport_url, options, side, kind)
 
 
 def _connection_creator(
     url: TransportURL, policy: TLSPolicy, side: Side, peer: Hashable = None
 ) -> ConnectionCreator:
-    try:
+    with _located(url):
         return connection_creator(policy, side, peer)
+
+
+@contextmanager
+def _located(url: TransportURL) -> Iterator[None]:
+    """Put the endpoint in front of what is wrong with an option."""
+    try:
+        yield
     except InvalidOption as error:
         raise error.located(url.location) from error.__cause__
 

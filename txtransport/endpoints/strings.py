@@ -156,7 +156,7 @@ def _ambiguous(text: str) -> InvalidTransport:
     # Without the options: one of them may be a passphrase.
     location = text.partition("?")[0].rpartition("@")[2]
     return InvalidTransport(
-        f"{short_repr(location)} and what follows can be read in two ways: {_ADVICE}"
+        f"{short_repr(location)}: this and what follows can be read in two ways: {_ADVICE}"
     )
 
 

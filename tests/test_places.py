@@ -1,0 +1,147 @@
+"""One form of place: every message begins with ``scheme://host:port: ``.
+
+What is said of an endpoint begins with its URL, so that a log can be searched for it. A
+text that is no URL stands there in quotes; a message without either has no text to show.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any, Final
+
+from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.testing import MemoryReactorClock
+from twisted.trial.unittest import SynchronousTestCase
+
+import txtransport
+from tests import certificates
+from txtransport.config.options import OPTIONS
+from txtransport.config.schemes import SCHEMES, Kind
+from txtransport.errors import TransportError
+
+# scheme://, then host and port, or a path, or an abstract name; perhaps the protocol that
+# leads to TLS. The host of an application's URL may be in doubt (…).
+PLACE: Final = re.compile(
+    r"[a-z][a-z0-9.+]*://"
+    r"(?:(?:[a-z0-9_.*-]+|\[[0-9a-f:]+(?:%25[\w.~-]+)?\])(?::[0-9]+)?|/[^ ]*|@[^ ]*|…)"
+    r"(?:\?starttls=[a-z0-9-]+)?: \S"
+)
+QUOTED: Final = re.compile(r"(?:'[^']*'|\"[^\"]*\"): \S")
+
+SIDES: Final[dict[str, Callable[..., object]]] = {
+    "client": txtransport.client,
+    "server": txtransport.server,
+    "datagram": txtransport.datagram,
+}
+
+
+class PlaceTestCase(SynchronousTestCase):
+    """Assertions that the tests of this file share."""
+
+    def message(self, make: Callable[..., object], *arguments: Any, **keywords: Any) -> str:
+        """The text of the error that a call raises."""
+        return str(self.assertRaises(TransportError, make, *arguments, **keywords))
+
+    def at(self, place: str, make: Callable[..., object], *arguments: Any, **keywords: Any) -> None:
+        """Assert that the error of a call begins with the place, once, in its form."""
+        said = self.message(make, *arguments, **keywords)
+        self.assertIsNotNone(PLACE.match(said), said)
+        self.assertTrue(said.startswith(f"{place}: "), said)
+        self.assertNotIn(f"{place}: {place}", said)
+
+
+class ConfigurationTests(PlaceTestCase):
+    """What is wrong with a URL, an option or a file, before anything is opened."""
+
+    def test_every_option_that_is_wrong_is_placed(self) -> None:
+        """Of every option: a wrong value, an option that the side or the scheme has not."""
+        reactor = MemoryReactorClock()
+        for scheme in SCHEMES.values():
+            if scheme.refusal is not None:
+                continue
+            place = f"{scheme.name}:///run/x" if scheme.is_local else f"{scheme.name}://192.0.2.7:1"
+            sides = ("datagram",) if scheme.kind is Kind.DATAGRAM else ("client", "server")
+            for name in (*OPTIONS, "foo", "crypto_method"):
+                for side in sides:
+                    self.at(place, SIDES[side], reactor, f"{place}?{name}=%E2%82%AC,")
+                    self.at(place, SIDES[side], reactor, place, **{name: object()})
+
+    def test_contradictions_are_placed(self) -> None:
+        """Options that need or contradict others, and values that differ."""
+        reactor, place = MemoryReactorClock(), "tls://h:443"
+        site = f"local_cert={certificates.site()}"
+        for query, keywords in (
+            ("local_pk=x", {}), ("verify_peer=optional", {}), ("mode=0600", {}),
+            ("min_version=1.3&max_version=1.2", {}),
+            ("verify_depth=1", {"verify_depth": 2}), ("timeout=1&timeout=2", {}), ("timeout", {}),
+            ("passphrase=a&b", {}), ("timeout=1?a=2", {}), ("peer_name=%zz", {}),
+            ("peer_name=%FF", {}), ("starttls=xmpp-server", {}), ("crl=/no", {}),
+            ("", {"allow_hosts": 3}), ("", {"allow_hosts": ["*"]}), ("", {"public_only": 3}),
+            ("", {"allow_hosts": ["g"]}), ("proxy_from=x", {}), ("cafile=/no", {}),
+            ("ciphers=foo", {}), ("", {"peer_name": "a b"}),
+        ):  # fmt: skip
+            url = f"{place}?{query}" if query else place
+            self.at(place, txtransport.client, reactor, url, **keywords)
+        self.at(
+            "tls://192.0.2.7:1", txtransport.client, reactor, "tls://192.0.2.7:1?bindto=[::1]:0"
+        )
+        for query in (
+            "", "verify_peer=yes&cafile=/no", f"{site}&cafile=/no", "local_cert=/no",
+            f"{site}&timeout=3", f"{site}&starttls=rdp", f"{site}&peer_name=x",
+        ):  # fmt: skip
+            self.at(place, txtransport.server, reactor, f"{place}?{query}" if query else place)
+        for name in ("user", "group"):
+            self.at("unix:///x", txtransport.server, reactor, "unix:///x", **{name: "no such name"})
+
+    def test_urls_that_cannot_be_used_are_placed(self) -> None:
+        """A missing port, another one beside the URL, a scheme of another kind, no such scheme."""
+        reactor = MemoryReactorClock()
+        client, server, datagram = SIDES.values()
+        for make, url, port in (
+            (client, "tls://h", None), (client, "tls://h:0", None), (client, "tls://*:443", None),
+            (client, "tls://h:1", 2), (client, "tls://h", 70000), (client, "udp://h:1", None),
+            (client, "sslv3://h:1", None), (server, "tcp://h", None), (server, "dtls://h:1", None),
+            (datagram, "udp://h", None), (datagram, "tls://h:1", None), (client, "unix:///x", 1),
+            (client, "tls://[fe80::1%25eth0]", None), (server, "udg:///x", None),
+        ):  # fmt: skip
+            self.at(url, make, reactor, url, port)
+        self.at("tls://h", client, reactor, "tls://h?starttls=smtp")
+        self.at("tls://h:1", client, reactor, txtransport.TransportURL.parse("tls://h:1"), 2)
+        for url in ("https://h:1", "smtp://h", "https://…"):
+            self.at(url, client, reactor, url)
+
+    def test_urls_of_strangers_are_placed(self) -> None:
+        """What a stranger's URL may not have."""
+        for place, query in (
+            ("tls://h:1", "cafile=x"), ("tls://h:1", "timeout=61"), ("unix:///x", ""),
+            ("tlsv1.0://h:1", ""),
+        ):  # fmt: skip
+            url = f"{place}?{query}" if query else place
+            self.at(place, txtransport.TransportURL.parse, url, trusted=False)
+
+    def test_endpoint_strings_are_placed(self) -> None:
+        """The same in Twisted's endpoint strings, with ``transport:`` and with a prefix."""
+        reactor = MemoryReactorClock()
+        for text, place in (
+            ("tls://h:443?foo=1", "tls://h:443"), ("tls://h:443?timeout=x", "tls://h:443"),
+            ("tls://h:443?local_cert=/no", "tls://h:443"), ("tls://h", "tls://h"),
+            ("tls://h:443?local_pk=/no", "tls://h:443"), ("https://u:p@h/x", "https://h"),
+        ):  # fmt: skip
+            for from_string in (clientFromString, serverFromString):
+                self.at(place, from_string, reactor, f"transport:{text}")
+        self.at("tlsv1.2://h:1", clientFromString, reactor, "tlsv1.2://h:1?foo=1")
+        self.at("sslv3://h:1", serverFromString, reactor, "sslv3://h:1")
+
+    def test_what_is_no_url_stands_in_quotes(self) -> None:
+        """A text that cannot be read is shown in quotes, in the place of the URL."""
+        for text in (
+            "tls://h:x", "tls://", "tsl://h:1", "t_ls://h", "tls://u:p@h", "h#", "tls://h:1/x",
+            "a b", "[::1", "[h]:1", "unix://h", "unix:///x/", "tls:h:1", "::1:80", "tls://h:1&a=b",
+            "tls://\uff11.1.1.1:1", "tls://[::1%25]:1", "tls+unix:///x&passphrase=y", "unix:///%zz",
+        ):  # fmt: skip
+            said = self.message(txtransport.TransportURL.parse, text)
+            self.assertIsNotNone(QUOTED.match(said), said)
+        for text in ("transport:x=1:y=2", "transport:tls://h:443?bindto=1:2:3"):
+            said = self.message(clientFromString, MemoryReactorClock(), text)
+            self.assertIsNotNone(QUOTED.match(said), said)
