@@ -11,11 +11,15 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.internet.endpoints import clientFromString, serverFromString
+from twisted.internet.protocol import DatagramProtocol, Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
+from twisted.logger import formatEvent, globalLogPublisher
+from twisted.protocols.basic import LineReceiver
 from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
 from tests import certificates
+from tests.loopback import LoopbackTestCase, Only, Recorders
 from txtransport.config.options import OPTIONS
 from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.errors import TransportError
@@ -145,3 +149,144 @@ class ConfigurationTests(PlaceTestCase):
         for text in ("transport:x=1:y=2", "transport:tls://h:443?bindto=1:2:3"):
             said = self.message(clientFromString, MemoryReactorClock(), text)
             self.assertIsNotNone(QUOTED.match(said), said)
+
+
+class Speaking(Protocol):
+    """A peer in the clear that says the same whatever is asked."""
+
+    words = b"220 mx ESMTP\r\n"
+    answer = b"250 no TLS here\r\n"
+
+    def connectionMade(self) -> None:
+        assert self.transport is not None
+        self.transport.write(self.words)
+
+    def dataReceived(self, data: bytes) -> None:
+        assert self.transport is not None
+        self.transport.write(self.answer)
+
+
+class Failing(Factory):
+    """A factory of an application that refuses, or fails."""
+
+    def __init__(self, failure: Exception | None) -> None:
+        self._failure = failure
+
+    def buildProtocol(self, addr: object) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+
+class Upgrading(txtransport.StartTLSMixin, LineReceiver):
+    """An application's protocol that starts TLS in mid-conversation."""
+
+
+class FailureTests(LoopbackTestCase):
+    """What goes wrong with a connection, in errors and in the log."""
+
+    def placed(self, said: str, place: str) -> None:
+        """Assert that a message begins with the place, once, in its form."""
+        self.assertIsNotNone(PLACE.match(said), said)
+        self.assertTrue(said.startswith(f"{place}: "), f"{said!r} is not at {place}")
+        self.assertNotIn(f"{place}: {place}", said)
+
+    async def failed(self, doing: Any) -> str:
+        """The text of the error with which a Deferred fails."""
+        try:
+            await doing
+        except TransportError as error:
+            return str(error)
+        raise AssertionError("it did not fail")
+
+    async def connecting(self, url: str, place: str = "", **options: Any) -> None:
+        """Assert that connecting fails, and that the error and the log begin with the place."""
+        overheard = self.overheard("txtransport.endpoints.client")
+        endpoint: Any = txtransport.client(self.reactor, url, **options)
+        self.placed(await self.failed(endpoint.connect(Recorders())), place or url)
+        (event,) = overheard.events
+        self.placed(formatEvent(event), place or url)
+        globalLogPublisher.removeObserver(overheard)
+
+    async def test_failures_of_the_network(self) -> None:
+        """Refused, no such name, no such socket, no answer in time; of a server, a taken port."""
+        self.resolving(**{"none.example": [], "slow.example": None})
+        port = self.free_port()
+        for scheme in ("tcp", "tls"):
+            await self.connecting(f"{scheme}://127.0.0.1:{port}")
+            await self.connecting(f"{scheme}://none.example:1")
+            await self.connecting(f"{scheme}://slow.example:1", timeout=0.01)
+        await self.connecting("unix:///run/no/such")
+        await self.connecting("tls+unix:///run/no/such", peer_name="h")
+        taken = await self.listening("tcp://127.0.0.1:0", Recorders())
+        url = f"tcp://127.0.0.1:{taken}"
+        server: Any = txtransport.server(self.reactor, url)
+        self.placed(await self.failed(server.listen(Recorders())), url)
+        server = txtransport.server(self.reactor, "unix:///run/no/such")
+        self.placed(await self.failed(server.listen(Recorders())), "unix:///run/no/such")
+        datagrams: Any = txtransport.datagram(self.reactor, "udp://none.example:1")
+        self.placed(
+            await self.failed(datagrams.connect(DatagramProtocol())), "udp://none.example:1"
+        )
+
+    async def test_failures_before_and_in_the_handshake(self) -> None:
+        """Silence, plain text, TLS that is not offered, a certificate that is not trusted."""
+        silent = await self.listening("tcp://127.0.0.1:0", Recorders())
+        speaking = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Speaking))
+        site = certificates.site()
+        secure = await self.listening("tls://127.0.0.1:0", Recorders(), local_cert=site)
+        await self.connecting(f"tls://127.0.0.1:{silent}", timeout=0.01)
+        await self.connecting(f"tls://127.0.0.1:{speaking}")
+        await self.connecting(f"tls://127.0.0.1:{secure}")
+        for port, timeout in ((silent, 0.01), (speaking, 30)):
+            url = f"tls://127.0.0.1:{port}?starttls=smtp"
+            await self.connecting(url, timeout=timeout)
+
+    async def test_events_of_servers(self) -> None:
+        """A log line about a client of a server begins with the server's URL, then the client."""
+        site = certificates.site()
+        for factory, scheme in (
+            (Recorders(), "tcp"), (Failing(None), "tls"), (Failing(ZeroDivisionError()), "tls"),
+        ):  # fmt: skip
+            overheard = self.overheard()
+            port = await self.listening("tls://127.0.0.1:0", factory, local_cert=site)
+            trust = {"cafile": certificates.cafile()} if scheme == "tls" else {}
+            client = await self.connected(f"{scheme}://127.0.0.1:{port}", **trust)
+            client.say(b"GET / HTTP/1.1\r\n\r\n")
+            await client.gone()
+            (event,) = overheard.events
+            self.placed(formatEvent(event), "tls://127.0.0.1:0")
+            self.assertRegex(formatEvent(event), r"\Atls://127\.0\.0\.1:0: 127\.0\.0\.1:[0-9]+: ")
+            globalLogPublisher.removeObserver(overheard)
+            self.flushLoggedErrors(ZeroDivisionError)
+
+    async def test_a_client_with_tls_at_a_port_in_the_clear(self) -> None:
+        """Both sides are told by their logs, each with its own URL in front."""
+        port = await self.listening("tcp://127.0.0.1:0", Recorders())
+        overheard = self.overheard("txtransport.endpoints.server")
+        endpoint: Any = txtransport.client(self.reactor, f"tls://127.0.0.1:{port}", timeout=0.05)
+        await self.failed(endpoint.connect(Recorders()))
+        (event,) = overheard.events
+        self.placed(formatEvent(event), "tcp://127.0.0.1:0")
+
+    async def test_upgrades_in_mid_conversation(self) -> None:
+        """startTLS() that cannot start names the peer's address, and so does what fails later."""
+        servers = Recorders()
+        arriving = servers.next()
+        port = await self.listening("tcp://127.0.0.1:0", servers)
+        place = f"tcp://127.0.0.1:{port}"
+        protocol = Upgrading()
+        endpoint: Any = txtransport.client(self.reactor, place)
+        await endpoint.connect(Only(protocol))
+        for policy, timeout in (
+            ({"foo": 1}, None), ({"cafile": "/no"}, None), ("h", "x"), ({"dh_param": "x"}, None),
+            ({}, None), (txtransport.TLSPolicy(peer_name="h", local_pk="x"), None),
+        ):  # fmt: skip
+            error = self.assertRaises(TransportError, protocol.startTLS, policy, timeout=timeout)
+            self.placed(str(error), place)
+        starting = protocol.startTLS("h.example")
+        again = self.assertRaises(TransportError, protocol.startTLS, "h.example")
+        self.placed(str(again), place)
+        (await arriving).say(b"no TLS here\r\n")
+        self.placed(await self.failed(starting), f"{place}: STARTTLS with h.example")
+        late = self.assertRaises(TransportError, protocol.startTLS, "h.example")
+        self.placed(str(late), place)

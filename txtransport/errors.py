@@ -491,6 +491,15 @@ class UpgradeError(TransportError):
 
     cause = "upgrade"
 
+    def located(self, where: str) -> UpgradeError:
+        """This error, with the peer in front of its text.
+
+        Args:
+            where: The peer, for people.
+        """
+        self.args = (f"{where}: {self}",)
+        return self
+
 
 class AlreadySecure(UpgradeError):
     """TLS is on already, or its handshake is going on."""

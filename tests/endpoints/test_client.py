@@ -955,7 +955,7 @@ class ServiceTests(ClientTestCase):
         for line in told.events:
             self.assertEqual((line["log_level"], line["where"]), (LogLevel.info, url))
             text = formatEvent(line)
-            self.assertIn(f"not connected: {url}: ", text)
+            self.assertIn(f"{url}: not connected: ", text)
             self.assertIn(line["diagnosis"].remedy, text)
 
 
@@ -994,4 +994,4 @@ class LogTests(ClientTestCase):
         await self.failure_of(endpoint.connect(Failing("build")), Broken)
         (event,) = told.events
         self.assertTrue(formatEvent(event).isprintable())
-        self.assertIn(f"not connected: tcp://127.0.0.1:{port}: ", formatEvent(event))
+        self.assertIn(f"tcp://127.0.0.1:{port}: not connected: ", formatEvent(event))

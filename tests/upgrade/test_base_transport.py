@@ -79,13 +79,15 @@ class BaseTransportTests(SynchronousTestCase):
     def test_description_names_the_peer(self) -> None:
         """The description has the peer's address, in brackets if it is IPv6, and its name."""
         rows = {
-            IPv4Address("TCP", "192.0.2.1", 25): "STARTTLS with 192.0.2.1:25",
-            IPv6Address("TCP", "::1", 25): "STARTTLS with [::1]:25",
-            UNIXAddress("/run/x"): "STARTTLS with a local socket",
+            IPv4Address("TCP", "192.0.2.1", 25): "tcp://192.0.2.1:25: STARTTLS",
+            IPv6Address("TCP", "::1", 25): "tcp://[::1]:25: STARTTLS",
+            IPv6Address("TCP", "fe80::1%eth0", 25): "tcp://[fe80::1%25eth0]:25: STARTTLS",
+            UNIXAddress("/run/x y"): "unix:///run/x%20y: STARTTLS",
+            UNIXAddress(None): "unix://…: STARTTLS",
         }
         for address, text in rows.items():
             self.assertEqual(describe_peer(Peer(address)), text)
         peer = Peer(IPv4Address("TCP", "192.0.2.1", 25))
         self.assertEqual(
-            describe_peer(peer, "mx.example"), "STARTTLS with mx.example (192.0.2.1:25)"
+            describe_peer(peer, "mx.example"), "tcp://192.0.2.1:25: STARTTLS with mx.example"
         )

@@ -48,7 +48,7 @@ class LogTests(MixinTestCase):
             self.assertEqual(event["cause"], cause)
             self.assertEqual((event["error"], event["diagnosis"]), (error, error.diagnosis))
             self.assertEqual(event["peer"], server.transport.getPeer())
-            self.assertEqual(event["where"], f"STARTTLS with 127.0.0.1:{event['peer'].port}")
+            self.assertEqual(event["where"], f"tcp://127.0.0.1:{event['peer'].port}: STARTTLS")
             self.assertEqual(event["log_level"], LogLevel.info)
             self.assertTrue(formatEvent(event).isprintable())
 
@@ -72,14 +72,14 @@ class LogTests(MixinTestCase):
         self.assertEqual((event["log_level"], event["cause"]), (LogLevel.debug, "closed"))
 
     async def test_log_names_a_local_socket(self) -> None:
-        """The log says `a local socket` where the peer has no address."""
+        """The log says `unix://…` where the peer has no address."""
         path, overheard = self.socket_path(), self.overheard()
         servers = await self.servers_of(Lines, f"unix://{path}")
         client = await self.connected(f"unix://{path}")
         client.say(b"STARTTLS\r\n" + EVIL)
         await self.reason_at_end((await self.wait_for_first(servers))[0], client)
         (event,) = overheard.events
-        self.assertEqual(event["where"], "STARTTLS with a local socket")
+        self.assertEqual(event["where"], "unix://…: STARTTLS")
 
     async def test_successful_connections_are_not_logged(self) -> None:
         """Neither a successful upgrade nor a connection without one is logged."""

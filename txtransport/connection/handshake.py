@@ -214,7 +214,7 @@ def tls_factory(config: TLSEndpointConfig, factory: IProtocolFactory) -> TLSTran
     """
     assert isinstance(config.creator, ConnectionCreator)
     return TLSTransportFactory(
-        TwistedConnectionCreator(config.creator, factory),
+        TwistedConnectionCreator(config.creator, factory, config.where),
         config.side is Side.CLIENT,
         factory,
         config.clock,

@@ -30,6 +30,7 @@ from txtransport.config.settings import Deadlines, StartTLSOptions
 from txtransport.connection.application_protocols import acceptable_protocols
 from txtransport.connection.deadline import Deadline
 from txtransport.connection.delivery import Delivery
+from txtransport.connection.peers import describe_address
 from txtransport.connection.tcp_info import acknowledged
 from txtransport.connection.trace import Trace
 from txtransport.errors import HandshakeFailed, NegotiationError, PeerLeft, TransportTimeout
@@ -58,10 +59,12 @@ class TwistedConnectionCreator:
         creator: Makes the connections; it knows which side they are for.
         factory: The application's factory, which is asked for its application
             protocols where the policy names none.
+        where: The endpoint, as messages name it.
     """
 
     creator: ConnectionCreator
     factory: object = None
+    where: str = "TLS"
 
     def clientConnectionForTLS(self, tlsProtocol: object) -> TLSConnection:
         """A new connection; Twisted calls this for TLS's client."""
@@ -79,8 +82,8 @@ class TwistedConnectionCreator:
         problem = self.creator.context.reload_error()
         if problem is not None:
             _log.error(
-                "A certificate file changed and cannot be used; the one from before goes on: "
-                "{problem}", problem=problem,
+                "{where}: a certificate file changed and cannot be used; the one from before goes "
+                "on: {problem}", where=self.where, problem=problem,
             )  # fmt: skip
         return connection
 
@@ -149,8 +152,12 @@ def log_failure(peer: object, error: BaseException | None, where: str) -> bool:
     is_end = isinstance(error, PeerLeft) or error.cause == "closed"
     # Health checks and port scans close the connection without sending anything.
     say = _log.debug if is_end and not getattr(error, "received", b"") else _log.info
+    place, client = f"{where}: ", describe_address(peer)
+    # Of an upgrade, the place is the peer's address.
+    text = place if client in where else f"{place}{client}: "
+    text += str(error).removeprefix(place)
     say(
-        "{peer}: {error}",
+        "{text}", text=text,
         peer=peer, error=error, cause=error.cause, diagnosis=error.diagnosis, where=where,
     )  # fmt: skip
     return True

@@ -130,11 +130,10 @@ class ClientEndpoint:
             return
         self._logged.add(found.cause)
         text = f"{found.summary}. {found.remedy}" if found.remedy else found.summary
-        if not text.startswith(self.where):
-            text = f"{self.where}: {text}"
         _log.info(
-            "not connected: {text}",
-            text=text, error=error, cause=found.cause, diagnosis=found, where=self.where,
+            "{where}: not connected: {text}",
+            text=text.removeprefix(f"{self.where}: "),
+            error=error, cause=found.cause, diagnosis=found, where=self.where,
         )  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from twisted.python.failure import Failure
 
 from txtransport.config.address import client_network
 from txtransport.config.settings import ServingPolicy
+from txtransport.connection.peers import describe_address
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import TCPTransport
 
@@ -66,6 +67,7 @@ class ConnectionLimits(Factory):
             has already accepted wait for their turn (``overflow=pause``). Above
             ``max_per_ip`` a new connection is closed; of an IPv6 address the
             first 64 bits count.
+        where: The endpoint, as messages name it.
 
     Attributes:
         port: The listening port, to pause and resume; set once it listens.
@@ -74,7 +76,10 @@ class ConnectionLimits(Factory):
     noisy = False
     port: IPushProducer | None = None
 
-    def __init__(self, factory: IProtocolFactory, serving: ServingPolicy) -> None:
+    def __init__(
+        self, factory: IProtocolFactory, serving: ServingPolicy, where: str = "a server"
+    ) -> None:
+        self._where = where
         self._factory = factory
         self._serving = serving
         self._count = 0
@@ -183,7 +188,10 @@ class ConnectionLimits(Factory):
         except Exception:
             # Logged, not raised: the caller may be another connection, which
             # has just been closed.
-            _log.failure("{peer}: connecting the protocol failed", peer=connection.address)
+            _log.failure(
+                "{where}: {client}: connecting the protocol failed", where=self._where,
+                client=describe_address(connection.address), peer=connection.address,
+            )  # fmt: skip
             transport.abortConnection()
 
 

@@ -38,6 +38,7 @@ from txtransport.config.url import TransportURL
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
 from txtransport.connection.lifetime import TLSEndpointConfig, log_failure
 from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
+from txtransport.connection.peers import describe_address
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import ProtocolFactory, Reactor, TCPTransport
 from txtransport.endpoints.limits import ConnectionLimits
@@ -292,9 +293,15 @@ class TLSServerFactory(Factory):
     def _log(self, address: IAddress | None, reason: Failure) -> None:
         where = self._config.where
         if reason.check(NoProtocol):
-            _log.info("{peer}: the factory wants none", peer=address, where=where)
+            _log.info(
+                "{where}: {client}: the factory builds no protocol for it",
+                where=where, client=describe_address(address), peer=address,
+            )  # fmt: skip
         elif not log_failure(address, reason.value, where):
-            _log.failure("{peer}: building the protocol failed", reason, peer=address)
+            _log.failure(
+                "{where}: {client}: building the protocol failed", reason,
+                where=where, client=describe_address(address), peer=address,
+            )  # fmt: skip
 
 
 class PlaintextServerFactory(Factory):
@@ -350,8 +357,9 @@ class PlaintextServerFactory(Factory):
         if len(data) > 1 and begins_handshake(data) and not self._has_logged:
             self._has_logged = True
             _log.info(
-                "{peer}: the client began with TLS at {where}, which is in the clear: if it gets "
-                "no answer, it wants tls:// there", peer=peer, where=self._where,
+                "{where}: {client}: it began with TLS, and this port is in the clear: if it gets "
+                "no answer, it wants tls:// there",
+                where=self._where, client=describe_address(peer), peer=peer,
             )  # fmt: skip
 
 
@@ -421,7 +429,7 @@ class ServerEndpoint:
             factory = PlaintextServerFactory(self.where, protocolFactory)
         if self.serving == ServingPolicy():
             return self.plaintext.listen(factory)
-        limited = ConnectionLimits(factory, self.serving)
+        limited = ConnectionLimits(factory, self.serving, self.where)
 
         def listening(port: IListeningPort) -> IListeningPort:
             limited.port = cast(IPushProducer, port)

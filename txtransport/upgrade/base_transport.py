@@ -14,7 +14,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
-from txtransport.config.address import is_ipv6
+from txtransport.connection.peers import location_of
 from txtransport.connection.twisted_types import StartTLSTransport, TCPTransport
 from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay, UpgradeError
 
@@ -132,14 +132,11 @@ def is_client(transport: object) -> bool | None:
 
 
 def describe_peer(transport: _KnowsPeer, name: str | None = None) -> str:
-    """The peer of an upgrade, for messages: ``STARTTLS with mx.example (192.0.2.1:25)``.
+    """The peer of an upgrade, for messages: ``tcp://192.0.2.1:25: STARTTLS with mx.example``.
 
     Args:
         transport: A protocol's ``transport``, for the peer's address.
         name: The peer's name, if we know one.
     """
-    peer = transport.getPeer()
-    host, port = getattr(peer, "host", None), getattr(peer, "port", None)
-    host = f"[{host}]" if is_ipv6(host or "") else host
-    address = f"{host}:{port}" if host else "a local socket"
-    return f"STARTTLS with {name} ({address})" if name else f"STARTTLS with {address}"
+    place = location_of(transport.getPeer())
+    return f"{place}: STARTTLS with {name}" if name else f"{place}: STARTTLS"

@@ -232,7 +232,8 @@ class Guard(ProtocolWrapper):
         if any(upgrade_of(protocol) is not None for protocol in wrapped_protocols(self)):
             # The clear text that waits there would not be looked at.
             raise UpgradeError(
-                "a protocol with StartTLSMixin, or with a guard of its own, starts TLS by that"
+                f"{describe_peer(self._below)}: a protocol with StartTLSMixin, or with a guard of "
+                "its own, starts TLS by that"
             )
         objection = self._objection()
         if objection and self._upgrade.state is TLSState.PLAINTEXT:
@@ -307,8 +308,9 @@ class Guard(ProtocolWrapper):
         if not self._has_refused:
             self._has_refused = True
             _log.info(
-                "{peer}: the client's {command} came before TLS and was refused",
-                peer=self._below.getPeer(), command=refusal.command,
+                "{where}: the client's {command} came before TLS and was refused",
+                where=describe_peer(self._below), peer=self._below.getPeer(),
+                command=refusal.command,
             )  # fmt: skip
         if refusal.ends_connection:
             self.loseConnection()  # type: ignore[no-untyped-call]
@@ -402,11 +404,13 @@ class Guard(ProtocolWrapper):
             cast(IHandshakeListener, protocol).handshakeCompleted()
 
     def _log_failure(self, reason: Failure) -> None:
-        peer = self._below.getPeer()
-        if log_failure(peer, reason.value, describe_peer(self._below)):
+        peer, where = self._below.getPeer(), describe_peer(self._below)
+        if log_failure(peer, reason.value, where):
             return
         if self._upgrade.state is TLSState.FAILED and not reason.check(ConnectionClosed):
-            _log.failure("{peer}: the protocol failed as TLS began", reason, peer=peer)
+            _log.failure(
+                "{where}: the protocol failed as TLS began", reason, where=where, peer=peer
+            )
 
 
 class GuardFactory(WrappingFactory[Guard]):

@@ -84,7 +84,8 @@ end, are `TLSLifetime`'s, as they are where TLS is there from the start.
 from __future__ import annotations
 
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from enum import Enum
 from typing import Final, cast
 
@@ -273,17 +274,19 @@ class Upgrade:
             UpgradeError, InvalidOption: TLS cannot start, or not like this;
                 the conversation is as it was.
         """
-        raw = self._require_startable()
-        is_tcp_client = is_client(raw)
-        is_tls_client = is_tcp_client if client is None else client
-        if is_tls_client is None:
-            raise UpgradeError("say client=True or client=False: this transport does not tell")
-        if not isinstance(reply, bytes):
-            raise TypeError(f"reply is bytes, not {type(reply).__name__}")
-        side = Side.CLIENT if is_tls_client else Side.SERVER
-        creator, where = _connection_creator(raw, policy, side)
+        with self._located():
+            raw = self._require_startable()
+            is_tcp_client = is_client(raw)
+            is_tls_client = is_tcp_client if client is None else client
+            if is_tls_client is None:
+                raise UpgradeError("say client=True or client=False: this transport does not tell")
+            if not isinstance(reply, bytes):
+                raise TypeError(f"reply is bytes, not {type(reply).__name__}")
+            side = Side.CLIENT if is_tls_client else Side.SERVER
+            creator, where = _connection_creator(raw, policy, side)
+            deadlines = _deadlines(timeout)
         config = TLSEndpointConfig(
-            clock or raw.reactor, where, None, creator, _deadlines(timeout), is_upgrade=True
+            clock or raw.reactor, where, None, creator, deadlines, is_upgrade=True
         )
         # All checks have passed.
         left = self._take_input()
@@ -297,7 +300,7 @@ class Upgrade:
         try:
             tls = self._switch(
                 raw,
-                TwistedConnectionCreator(creator, factory),
+                TwistedConnectionCreator(creator, factory, where),
                 config,
                 normal=is_tls_client is is_tcp_client,
             )
@@ -327,7 +330,8 @@ class Upgrade:
             TypeError: Twisted cannot use `context`; the conversation is as it
                 was.
         """
-        raw = self._require_startable()
+        with self._located():
+            raw = self._require_startable()
         is_tls_client = is_client(raw) is normal
         left = self._take_input()
         if left:
@@ -547,6 +551,16 @@ class Upgrade:
             done.callback(session)
 
     # --- refusals and failures ---
+
+    @contextmanager
+    def _located(self) -> Iterator[None]:
+        """Put the peer in front of why TLS cannot start."""
+        try:
+            yield
+        except (UpgradeError, InvalidOption) as error:
+            if self.transport is None:
+                raise
+            raise error.located(describe_peer(self.transport)) from error.__cause__
 
     def _require_startable(self) -> StartTLSTransport:
         """The transport under all wrappers, if TLS can be started on it now.
