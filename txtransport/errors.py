@@ -230,16 +230,33 @@ class InvalidOption(TransportError, ValueError):
 class BadCertificateFile(InvalidOption):
     """A file that an option names is missing or is not what it should be.
 
+    Args:
+        option: The option that names the file.
+        path: The file.
+        problem: What is wrong with it, a sentence about "it".
+        remedy: What to do or what is expected, the rest of a sentence.
+        command: Mends it, if a command for the shell can.
+
     Attributes:
         option: The option that names the file.
         path: The file.
+        problem: What is wrong with the file, without its name.
+        command: A line for the shell that makes the right file of it; or nothing.
     """
 
     cause = "bad-file"
 
-    def __init__(self, option: str, path: str, problem: str) -> None:
-        super().__init__(option, f"{option}={path}: {problem}")
+    def __init__(
+        self, option: str, path: str, problem: str, remedy: str = "", command: str = ""
+    ) -> None:
+        # The command stands last, where it can be copied to the end of the line.
+        mending = f"to mend it: {command}" if command else ""
+        text = "; ".join(filter(None, (f"{option}={path}: {problem}", remedy, mending)))
+        super().__init__(option, text)
         self.path = path
+        self.problem = problem
+        self.remedy = remedy[:1].upper() + remedy[1:]
+        self.command = command
 
 
 class TransportUnavailable(TransportError):

@@ -191,9 +191,23 @@ class BrokenFileTests(PemTestCase):
         der = site().certificate.public_bytes(Encoding.DER)
         self.assert_refused(b"", "it is empty")
         self.assert_refused(b" \r\n\t\n", "it is empty")
-        self.assert_refused(der, "it holds no certificate", "it looks like DER")
+        self.assert_refused(der, "it holds no certificate, but a certificate in DER")
+        self.assert_refused(der[:-1], "it holds no certificate", "it looks like DER")
         self.assert_refused(bytes(range(1, 256)) * 9, "it holds no certificate")
-        self.assert_refused(site().pem.decode().encode("utf-16"), "it holds no certificate")
+        utf16 = site().pem.decode().encode("utf-16")
+        self.assert_refused(utf16, "it holds no certificate, but text in UTF-16")
+
+    def test_a_refusal_says_how_to_convert_the_file(self) -> None:
+        """A file in another form is refused with the command that makes PEM of it."""
+        file = path_of(site().certificate.public_bytes(Encoding.DER))
+        error = self.refusal(local_cert=file)
+        new = file.replace(".pem", "-new.pem")
+        self.assertEqual(error.command, f"openssl x509 -inform DER -in {file} -out {new}")
+        self.assertEqual(error.problem, "it holds no certificate, but a certificate in DER "
+                         "(often a .cer or .crt file)")  # fmt: skip
+        self.assertEqual(error.remedy, "Expected is a PEM file with our certificate, then its "
+                         "chain, and its key")  # fmt: skip
+        self.assertTrue(str(error).endswith(f"; to mend it: {error.command}"))
 
     def test_a_version_that_no_certificate_has_is_refused(self) -> None:
         """A certificate or revocation list with a damaged version is refused as broken."""
@@ -222,8 +236,8 @@ class BrokenFileTests(PemTestCase):
             key, "it holds no certificate, but 'private key' (are the files swapped?)"
         )
         self.assert_refused(lists, "it holds no certificate, but 'x509 crl'")
-        trusted = site().pem.replace(b" CERTIFICATE", b" TRUSTED CERTIFICATE")
-        self.assert_refused(trusted, "but 'private key' and 'trusted certificate'")
+        strange = site().pem.replace(b" CERTIFICATE", b" STRANGE CERTIFICATE")
+        self.assert_refused(strange, "but 'private key' and 'strange certificate'")
         many = b"".join(b"-----BEGIN %d-----\n" % number for number in range(99))
         self.assert_refused(many, "but '0' and '1' and '2' and '3' (are")
 
@@ -252,6 +266,15 @@ class BrokenFileTests(PemTestCase):
         error = self.refusal(local_cert=path_of(site().cert_pem), local_pk=key)
         self.assertEqual((error.option, error.path), ("local_pk", key))
         self.assertIn(wrong, str(error))
+
+    def test_only_the_first_key_is_read(self) -> None:
+        """Of a file with several keys, the error says when a later one is the right one."""
+        later = "a later key in it is, but only the first is read: remove that one"
+        self.assert_refused(other_site().key_pem() + site().pem, later)
+        sealed = other_site().key_pem() + encrypted_key() + site().cert_pem
+        self.assert_refused(sealed, later, passphrase=SECRET)
+        error = self.refusal(local_cert=path_of(other_site().key_pem() * 2 + site().cert_pem))
+        self.assertNotIn("later key", str(error))
 
     def test_the_leaf_must_come_first(self) -> None:
         """A chain in the wrong order is refused, and the error gives the right order."""

@@ -8,10 +8,12 @@ and key belong together, whether the passphrase opens the key.
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import re
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, TypeVar
 
 from attrs import field, frozen
@@ -27,6 +29,7 @@ from cryptography.hazmat.primitives.serialization import (
 from txtransport.config.policy import CertificateFiles, TLSPolicy
 from txtransport.errors import BadCertificateFile
 from txtransport.text import ascii_repr, escape_text
+from txtransport.tls.file_format import recognise_format
 
 __all__ = [
     "Identity",
@@ -40,6 +43,7 @@ __all__ = [
     "policy_files",
     "read_authorities",
     "read_identity",
+    "read_key",
     "read_revocations",
 ]
 
@@ -62,9 +66,8 @@ for a file that is missing.
 _Loaded = TypeVar("_Loaded")
 
 _MAX_SIZE: Final = 16 * 2**20
-_KEY: Final = re.compile(
-    rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL
-).search
+_MAX_KEYS: Final = 8
+_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
 _IDENTITY_FILE: Final = "a PEM file with our certificate, then its chain, and its key"
 _EXPECTED: Final = {
     "local_cert": _IDENTITY_FILE,
@@ -144,12 +147,31 @@ def read_identity(policy: TLSPolicy, option: str, files: CertificateFiles) -> Id
     if files.local_pk is not None:
         key_option = "local_pk" if option == "local_cert" else option
         key_file = _File.read(key_option, files.local_pk, _EXPECTED["local_pk"])
-    key = key_file.key(_passphrase(policy))
+    passphrase = _passphrase(policy)
+    key = key_file.key(passphrase)
     if _spki(leaf) != _spki(key):
         if _spki(key) in map(_spki, chain):
             raise file.bad("its key belongs to a later certificate; the leaf stands first")
-        raise key_file.bad(f"the key is not that of the certificate {display_subject(leaf)}")
+        wrong = f"the key is not that of the certificate {display_subject(leaf)}"
+        if _spki(leaf) in map(_spki, key_file.later_keys(passphrase)):
+            wrong += "; a later key in it is, but only the first is read: remove that one"
+        raise key_file.bad(wrong)
     return Identity(option, files.local_cert, leaf, tuple(chain), key)
+
+
+def read_key(policy: TLSPolicy, option: str, path: str) -> PrivateKey:
+    """Read the first private key of a PEM file.
+
+    Args:
+        policy: Names the passphrase.
+        option: The option that names the file, for errors: ``local_pk``.
+        path: The file.
+
+    Raises:
+        BadCertificateFile: The file is missing, empty or broken, holds no private
+            key, or the passphrase does not open it.
+    """
+    return _File.read(option, path).key(_passphrase(policy))
 
 
 def read_authorities(option: str, path: str) -> list[x509.Certificate]:
@@ -276,6 +298,21 @@ class _File:
         """The error that names the option, the file and the problem."""
         return _bad(self.option, self.path, problem, self.expected)
 
+    def lacks(self, word: str, elsewhere: str = "") -> BadCertificateFile:
+        """The error that there is no block of a kind, and what there is in its place.
+
+        Args:
+            word: What the file does not hold.
+            elsewhere: Where that may be, if the file is not of another form.
+        """
+        form = recognise_format(self.content)
+        if form is None:
+            return self.bad(f"it holds no {word}{elsewhere or self._instead()}")
+        hint = f"; {form.hint}" if form.hint else ""
+        command = form.command(self.option, self.path)
+        problem = f"it holds no {word}, but {form.name}{hint}"
+        return _bad(self.option, self.path, problem, self.expected, command)
+
     def certificates(self) -> list[x509.Certificate]:
         """All certificates, in the file's order; at least one."""
         return self.blocks("certificate", b"CERTIFICATE", x509.load_pem_x509_certificate)
@@ -303,7 +340,7 @@ class _File:
                 reason = str(problem)[:200]
                 raise self.bad(f"{word} {number} in it is broken ({reason})") from problem
         if not loaded:
-            raise self.bad(f"it holds no {word}{self._instead()}")
+            raise self.lacks(word)
         return loaded
 
     def key(self, passphrase: bytes) -> PrivateKey:
@@ -312,14 +349,23 @@ class _File:
         Args:
             passphrase: Empty when the policy has none.
         """
-        found = _KEY(self.content)
+        found = _KEY.search(self.content)
         if found is None and b"PRIVATE KEY-----" in self.content:
             raise self.bad("its key is broken (its end is missing)")
         if found is None:
             elsewhere = ""
             if self.expected == _IDENTITY_FILE and b"-----BEGIN CERTIFICATE-----" in self.content:
                 elsewhere = _KEY_ELSEWHERE[self.option]
-            raise self.bad(f"it holds no private key{elsewhere or self._instead()}")
+            raise self.lacks("private key", elsewhere)
+        return self._load_key(found, passphrase)
+
+    def later_keys(self, passphrase: bytes) -> Iterator[PrivateKey]:
+        """The private keys after the first; those that cannot be read are left out."""
+        for found in itertools.islice(_KEY.finditer(self.content), 1, _MAX_KEYS):
+            with contextlib.suppress(BadCertificateFile):
+                yield self._load_key(found, passphrase)
+
+    def _load_key(self, found: re.Match[bytes], passphrase: bytes) -> PrivateKey:
         is_encrypted = b"ENCRYPTED" in found[0]
         if is_encrypted and not passphrase:
             raise self.bad("its key is encrypted; give passphrase or passphrase_file")
@@ -348,8 +394,10 @@ def _content(path: str) -> bytes:
         return file.read(_MAX_SIZE + 1)
 
 
-def _bad(option: str, path: str, problem: str, expected: str) -> BadCertificateFile:
-    return BadCertificateFile(option, path, f"{problem}; expected is {expected}")
+def _bad(
+    option: str, path: str, problem: str, expected: str, command: str = ""
+) -> BadCertificateFile:
+    return BadCertificateFile(option, path, problem, f"expected is {expected}", command)
 
 
 def _reason(problem: Exception, path: str) -> str:
