@@ -205,8 +205,8 @@ class BrokenFileTests(PemTestCase):
         self.assertEqual(error.command, f"openssl x509 -inform DER -in {file} -out {new}")
         self.assertEqual(error.problem, "it holds no certificate, but a certificate in DER "
                          "(often a .cer or .crt file)")  # fmt: skip
-        self.assertEqual(error.remedy, "Expected is a PEM file with our certificate, then its "
-                         "chain, and its key")  # fmt: skip
+        self.assertEqual(error.remedy, "Convert it; expected is a PEM file with our "
+                         "certificate, then its chain, and its key")  # fmt: skip
         self.assertTrue(str(error).endswith(f"; to mend it: {error.command}"))
 
     def test_a_version_that_no_certificate_has_is_refused(self) -> None:

@@ -51,6 +51,17 @@ REASON_RULES: Final = (
             f"{_CIPHERS}, and whether there is a certificate for the name that was asked for",
         ),
     ),
+    # SSL_R_EXCESSIVE_MESSAGE_SIZE: all certificates together may have 100 KiB
+    # (SSL_CTX_set_max_cert_list(3)).
+    Rule(
+        "excessive message size",
+        Diagnosis(
+            "other",
+            "the peer sent a message of the handshake that is too large, such as a whole bundle "
+            "of authorities as its chain",
+            "The peer must send its certificate with the authorities above it, and no others",
+        ),
+    ),
     Rule(
         "no suitable signature algorithm",
         Diagnosis(

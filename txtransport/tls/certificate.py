@@ -6,6 +6,7 @@ be read is shown as `UNREADABLE`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from datetime import datetime, timezone
 from typing import Final, TypeVar
@@ -14,12 +15,19 @@ from attrs import frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import SignatureAlgorithmOID
+from cryptography.x509.oid import ExtendedKeyUsageOID, SignatureAlgorithmOID
 
 from txtransport.text import ascii_text
 from txtransport.tls.pem import display_issuer, display_subject
 
-__all__ = ["UNREADABLE", "CertificateSummary", "summarize_chain", "validity"]
+__all__ = [
+    "UNREADABLE",
+    "CertificateSummary",
+    "describe_key",
+    "is_for_clients_alone",
+    "summarize_chain",
+    "validity",
+]
 
 UNREADABLE: Final = "unreadable"
 """Stands for a field that cryptography cannot parse."""
@@ -95,6 +103,29 @@ def validity(certificate: x509.Certificate) -> tuple[datetime, datetime]:
     return start, end
 
 
+def is_for_clients_alone(certificate: x509.Certificate) -> bool:
+    """Whether a certificate may be used by clients in TLS, and not by servers.
+
+    Source: RFC 5280, section 4.2.1.12 (extended key usage).
+    """
+    try:
+        uses = set(certificate.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value)
+    except Exception:
+        # Without the extension it is for any use; one that cannot be read is refused.
+        return False
+    servers = {ExtendedKeyUsageOID.SERVER_AUTH, ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE}
+    return ExtendedKeyUsageOID.CLIENT_AUTH in uses and not uses & servers
+
+
+def describe_key(key: object) -> str:
+    """The kind and size of a private or public key: ``EC secp256r1``, ``RSA 2048 bits``."""
+    if isinstance(key, (ec.EllipticCurvePublicKey, ec.EllipticCurvePrivateKey)):
+        return f"EC {key.curve.name}"
+    kind = re.sub("(Public|Private)Key$", "", type(key).__name__.removeprefix("_"))
+    size = getattr(key, "key_size", None)
+    return kind if size is None else f"{kind} {size} bits"
+
+
 def _summarize(certificate: x509.Certificate) -> CertificateSummary:
     algorithm = certificate.signature_algorithm_oid
     return CertificateSummary(
@@ -102,7 +133,7 @@ def _summarize(certificate: x509.Certificate) -> CertificateSummary:
         _without_quotes(display_issuer(certificate)),
         _read(lambda: _names(certificate), (UNREADABLE,)),
         *validity(certificate),
-        _read(lambda: _key(certificate.public_key()), UNREADABLE),
+        _read(lambda: describe_key(certificate.public_key()), UNREADABLE),
         _SIGNATURE_NAMES.get(algorithm, algorithm.dotted_string),
         _read(lambda: _is_authority(certificate), False),
         certificate.fingerprint(hashes.SHA256()).hex(),
@@ -130,14 +161,6 @@ def _names(certificate: x509.Certificate) -> tuple[str, ...]:
 def _is_authority(certificate: x509.Certificate) -> bool:
     found = certificate.extensions.get_extension_for_class(x509.BasicConstraints)
     return found.value.ca
-
-
-def _key(key: object) -> str:
-    if isinstance(key, ec.EllipticCurvePublicKey):
-        return f"EC {key.curve.name}"
-    kind = type(key).__name__.removeprefix("_").removesuffix("PublicKey")
-    size = getattr(key, "key_size", None)
-    return kind if size is None else f"{kind} {size} bits"
 
 
 def _without_quotes(text: str) -> str:

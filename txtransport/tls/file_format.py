@@ -41,6 +41,11 @@ class FileFormat:
     hint: str = ""
     commands: Mapping[str, str] = field(factory=dict)
 
+    @property
+    def purpose(self) -> str:
+        """The option that a file of this form is most likely meant for."""
+        return next(iter(self.commands), "local_cert")
+
     def command(self, option: str, path: str) -> str:
         """The line for a shell that makes of the file what the option needs.
 
@@ -155,7 +160,9 @@ _ICONV: Final = "(umask 077 && iconv -f {code} -t UTF-8 {{old}} > {{new}})"
 _UTF16: Final = "text in UTF-16, as some editors of Windows save it"
 _PKCS7_NAME: Final = "PKCS#7 (a .p7b or .p7c file: certificates, and no key)"
 # Its certificates are a SET OF, which DER sorts by their bytes (X.690, section 11.6).
-_NEEDS_KEY: Final = "name the key's file with local_pk, and put the leaf first: it has no order"
+_NEEDS_KEY: Final = (
+    "convert it, put the leaf first (PKCS#7 has no order), and name the key with local_pk"
+)
 _REQUEST: Final = "a request for a certificate (CSR)"
 _SEND_IT: Final = "send it to an authority, and name the certificate that comes back"
 
@@ -179,7 +186,7 @@ _FORMATS: Final[tuple[tuple[Callable[[bytes], bool], FileFormat], ...]] = (
         _PKCS12,
         FileFormat(
             "PKCS#12 (a .p12 or .pfx file)",
-            "openssl asks for its passphrase; if it says unsupported, add -legacy",
+            "convert it (openssl asks for its passphrase; if it says unsupported, add -legacy)",
             {
                 **_for_each(
                     ("local_cert", "SNI_server_certs"),
@@ -236,7 +243,7 @@ _FORMATS: Final[tuple[tuple[Callable[[bytes], bool], FileFormat], ...]] = (
         _labelled("TRUSTED CERTIFICATE"),
         FileFormat(
             "a certificate in OpenSSL's own form (TRUSTED CERTIFICATE)",
-            "of several, the command takes the first; a key stays in the old file",
+            "convert it (of several, the first is taken; a key stays in the old file)",
             _for_each(_CERTIFICATES, "openssl x509 -in {old} -out {new}"),
         ),
     ),
@@ -263,7 +270,7 @@ _FORMATS: Final[tuple[tuple[Callable[[bytes], bool], FileFormat], ...]] = (
         _begins(b"\xfe\xed\xfe\xed"),
         FileFormat(
             "a key store of Java (JKS)",
-            "then inspect the .p12 file",
+            "convert it to PKCS#12 first",
             _for_each(
                 ("local_cert", "SNI_server_certs", "local_pk"),
                 "keytool -importkeystore -srckeystore {old} -destkeystore {new}.p12 "

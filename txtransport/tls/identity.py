@@ -31,6 +31,7 @@ from txtransport.config.address import (
 from txtransport.diagnosis.x509_errors import OF_CAUSE, diagnosis_of_x509
 from txtransport.errors import Diagnosis
 from txtransport.text import ascii_repr, ascii_text
+from txtransport.tls.pem import PrivateKey
 
 __all__ = [
     "certificate_names",
@@ -280,9 +281,9 @@ def _another(summary: str) -> Diagnosis:
     return evolve(OF_CAUSE["fingerprint"], summary=summary)
 
 
-def spki_pin(certificate: x509.Certificate) -> str:
-    """The base64 SHA-256 digest of a certificate's public key (SubjectPublicKeyInfo, DER)."""
-    spki = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+def spki_pin(owner: x509.Certificate | PrivateKey) -> str:
+    """The base64 SHA-256 digest of the public key (SubjectPublicKeyInfo, DER) of its owner."""
+    spki = owner.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return base64.b64encode(hashlib.sha256(spki).digest()).decode()
 
 

@@ -29,9 +29,10 @@ from cryptography.hazmat.primitives.serialization import (
 from txtransport.config.policy import CertificateFiles, TLSPolicy
 from txtransport.errors import BadCertificateFile
 from txtransport.text import ascii_repr, escape_text
-from txtransport.tls.file_format import recognise_format
+from txtransport.tls.file_format import FileFormat, recognise_format
 
 __all__ = [
+    "FileContents",
     "Identity",
     "PrivateKey",
     "Stamp",
@@ -42,9 +43,11 @@ __all__ = [
     "identity",
     "policy_files",
     "read_authorities",
+    "read_contents",
     "read_identity",
     "read_key",
     "read_revocations",
+    "same_key",
 ]
 
 PrivateKey = (
@@ -67,7 +70,9 @@ _Loaded = TypeVar("_Loaded")
 
 _MAX_SIZE: Final = 16 * 2**20
 _MAX_KEYS: Final = 8
+_MAX_BLOCKS: Final = 1000
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_LABELS: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----").findall
 _IDENTITY_FILE: Final = "a PEM file with our certificate, then its chain, and its key"
 _EXPECTED: Final = {
     "local_cert": _IDENTITY_FILE,
@@ -90,6 +95,25 @@ _KEY_TYPES: Final = (
     ed448.Ed448PrivateKey,
     dsa.DSAPrivateKey,
 )
+
+
+@frozen
+class FileContents:
+    """What stands in a file, whether an option can use it or not.
+
+    Attributes:
+        labels: The labels of its PEM blocks, such as ``CERTIFICATE``, in their order; a
+            block may be broken.
+        is_encrypted: Whether one of its private keys is encrypted.
+        form: The form of the file, where it is none of the kinds of PEM that options
+            read and is known.
+        ends_line: Whether its last line has an end, so that text can be appended.
+    """
+
+    labels: tuple[str, ...]
+    is_encrypted: bool
+    form: FileFormat | None
+    ends_line: bool
 
 
 @frozen
@@ -203,6 +227,31 @@ def read_revocations(option: str, path: str) -> list[x509.CertificateRevocationL
     return file.blocks("revocation list", b"X509 CRL", x509.load_pem_x509_crl)
 
 
+def read_contents(option: str, path: str) -> FileContents:
+    """Look into a file without using what is in it.
+
+    Args:
+        option: The option that would name the file, for errors.
+        path: The file.
+
+    Raises:
+        BadCertificateFile: The file is missing, empty, too large, or no file.
+    """
+    content = _File.read(option, path).content
+    labels = _LABELS(content)
+    return FileContents(
+        tuple(label.decode() for label in labels[:_MAX_BLOCKS]),
+        any(b"ENCRYPTED" in found[0] for found in _KEY.finditer(content)),
+        recognise_format(content),
+        content.endswith(b"\n"),
+    )
+
+
+def same_key(one: PrivateKey | x509.Certificate, other: PrivateKey | x509.Certificate) -> bool:
+    """Whether two certificates or keys have one public key; a key of unknown kind is no other's."""
+    return _spki(one) is not None and _spki(one) == _spki(other)
+
+
 def check_folder(option: str, path: str) -> None:
     """Check that `path` is a folder that this process can list.
 
@@ -238,9 +287,9 @@ def display_subject(certificate: x509.Certificate) -> str:
     return _display_name(lambda: certificate.subject)
 
 
-def display_issuer(certificate: x509.Certificate) -> str:
-    """A certificate's issuer (RFC 4514), quoted, escaped and bounded, for messages."""
-    return _display_name(lambda: certificate.issuer)
+def display_issuer(issued: x509.Certificate | x509.CertificateRevocationList) -> str:
+    """The issuer of a certificate or list (RFC 4514), quoted, escaped, bounded, for messages."""
+    return _display_name(lambda: issued.issuer)
 
 
 def _display_name(name: Callable[[], x509.Name]) -> str:
@@ -308,10 +357,10 @@ class _File:
         form = recognise_format(self.content)
         if form is None:
             return self.bad(f"it holds no {word}{elsewhere or self._instead()}")
-        hint = f"; {form.hint}" if form.hint else ""
         command = form.command(self.option, self.path)
-        problem = f"it holds no {word}, but {form.name}{hint}"
-        return _bad(self.option, self.path, problem, self.expected, command)
+        problem = f"it holds no {word}, but {form.name}"
+        hint = form.hint or ("convert it" if command else "")
+        return _bad(self.option, self.path, problem, self.expected, hint=hint, command=command)
 
     def certificates(self) -> list[x509.Certificate]:
         """All certificates, in the file's order; at least one."""
@@ -382,7 +431,7 @@ class _File:
 
     def _instead(self) -> str:
         """The end of an error's sentence: what the file holds instead, if recognized."""
-        labels = dict.fromkeys(re.findall(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----", self.content))
+        labels = dict.fromkeys(_LABELS(self.content))
         if labels:
             names = " and ".join(repr(label.decode().lower()) for label in list(labels)[:4])
             return f", but {names} (are the files swapped?)"
@@ -395,9 +444,10 @@ def _content(path: str) -> bytes:
 
 
 def _bad(
-    option: str, path: str, problem: str, expected: str, command: str = ""
+    option: str, path: str, problem: str, expected: str, *, hint: str = "", command: str = ""
 ) -> BadCertificateFile:
-    return BadCertificateFile(option, path, problem, f"expected is {expected}", command)
+    remedy = f"{hint}; expected is {expected}" if hint else f"expected is {expected}"
+    return BadCertificateFile(option, path, problem, remedy, command)
 
 
 def _reason(problem: Exception, path: str) -> str:
