@@ -16,7 +16,16 @@ from txtransport.cli.terminal import version, write_output
 
 __all__ = ["COMMANDS", "main"]
 
-COMMANDS: Final = ("demo", "probe", "transports", "options", "devcert", "doctor", "explain")
+COMMANDS: Final = (
+    "demo",
+    "probe",
+    "inspect",
+    "transports",
+    "options",
+    "devcert",
+    "doctor",
+    "explain",
+)
 """In the order of the help; each is a module in ``txtransport/cli/commands/``."""
 
 

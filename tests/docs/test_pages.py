@@ -55,7 +55,12 @@ LASTING: Final = {
 """Servers, which run until their page is over, and a port on which each listens."""
 
 FAILING: Final = frozenset(
-    {"txtransport probe --quiet tls://localhost:8443", "txtransport probe tls://localhost:5587"}
+    {
+        "txtransport probe --quiet tls://localhost:8443",
+        "txtransport probe tls://localhost:5587",
+        "txtransport inspect site.p12",
+        "txtransport inspect --name www.example.com certs/localhost.pem",
+    }
 )
 """Commands that exit with 1, as their page says."""
 
@@ -120,6 +125,10 @@ class PageTests(PagesTestCase):
     def test_explain(self) -> None:
         """What is told of error lines."""
         self.follow("explain.md")
+
+    def test_inspect(self) -> None:
+        """What is said of files that the page has the reader make."""
+        self.follow("inspect.md")
 
     def test_demo(self) -> None:
         """What the demo shows."""

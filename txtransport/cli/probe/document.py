@@ -21,7 +21,7 @@ from txtransport.errors import Diagnosis
 from txtransport.text import escape_bytes
 from txtransport.tls.certificate import CertificateSummary
 
-__all__ = ["as_document", "as_survey_document"]
+__all__ = ["as_document", "as_survey_document", "certificate_document"]
 
 
 def as_document(report: ProbeReport, now: datetime) -> dict[str, object]:
@@ -41,7 +41,7 @@ def as_document(report: ProbeReport, now: datetime) -> dict[str, object]:
         "addresses": [_address(address) for address in report.addresses],
         "timing": _timing(report),
         "first_bytes": _first_bytes(report),
-        "chain": [_certificate(certificate, now) for certificate in report.chain],
+        "chain": [certificate_document(certificate, now) for certificate in report.chain],
         "versions": None
         if report.versions is None
         else [_version(version) for version in report.versions],
@@ -115,7 +115,8 @@ def _first_bytes(report: ProbeReport) -> str | None:
     return escape_bytes(report.first_byte.data)
 
 
-def _certificate(certificate: CertificateSummary, now: datetime) -> dict[str, object]:
+def certificate_document(certificate: CertificateSummary, now: datetime) -> dict[str, object]:
+    """One certificate as what ``json.dumps`` takes."""
     return {
         "subject": certificate.subject,
         "issuer": certificate.issuer,
