@@ -1,7 +1,8 @@
-# make run     the demo
-# make test    every test
-# make check   style, the import rule and types, ours and those that users see
-# make clean   everything that the others made
+# make run         the demo
+# make test        every test
+# make check       style, the import rule and types, ours and those that users see
+# make completion  what shells complete, anew from the parsers of the commands
+# make clean       removes everything that the others made
 
 PYTHON ?= python3
 PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
@@ -10,7 +11,7 @@ PIP = .venv/bin/python -m pip --disable-pip-version-check --quiet
 VERIFY_TYPES = PATH=$(CURDIR)/.venv/bin:$$PATH \
     basedpyright --verifytypes txtransport --ignoreexternal
 
-.PHONY: run test check clean
+.PHONY: run test check completion clean
 
 run: .venv/.installed
 	.venv/bin/python -m txtransport demo
@@ -28,6 +29,9 @@ check: .venv/.installed-dev
 	.venv/bin/mypy
 	.venv/bin/basedpyright --pythonpath .venv/bin/python --project tests/typing
 	@found=$$($(VERIFY_TYPES)) || { echo "$$found"; exit 1; }; echo "$$found" | grep score
+
+completion: .venv/.installed-dev
+	.venv/bin/python docs/completion.py
 
 .venv/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv

@@ -22,6 +22,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface
 from zope.interface.verify import verifyObject
 
+from txtransport.cli.completion import SHELLS
+
 ROOT: Final = Path(__file__).resolve().parents[1]
 OUR_PREFIXES: Final = {
     "transport",
@@ -96,3 +98,12 @@ class MetadataTests(SynchronousTestCase):
         setup = ConfigParser()
         setup.read(ROOT / "setup.cfg", encoding="utf-8")
         self.assertEqual(setup["options.package_data"]["txtransport"], "py.typed")
+
+    def test_the_completion_scripts_are_in_the_wheel(self) -> None:
+        """What ``txtransport completion`` prints is installed, too."""
+        setup = ConfigParser()
+        setup.read(ROOT / "setup.cfg", encoding="utf-8")
+        patterns = setup["options.package_data"]["txtransport.cli.completion"].split()
+        folder = ROOT / "txtransport" / "cli" / "completion"
+        for file in SHELLS.values():
+            self.assertTrue(any((folder / file).match(pattern) for pattern in patterns), file)

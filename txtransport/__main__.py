@@ -14,7 +14,7 @@ from typing import Final, NoReturn
 
 from txtransport.cli.terminal import version, write_output
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "command_parser", "main"]
 
 COMMANDS: Final = (
     "demo",
@@ -25,6 +25,7 @@ COMMANDS: Final = (
     "devcert",
     "doctor",
     "explain",
+    "completion",
 )
 """In the order of the help; each is a module in ``txtransport/cli/commands/``."""
 
@@ -36,14 +37,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: Without the program's name; by default those of ``sys.argv``.
 
     Returns:
-        The exit status: 0 when all is well, 1 when something is not, and 128
-        plus its number when a signal ended the command.
+        The exit status: 0 when all is well, 1 when something is not, 2 when there
+        are no arguments, and 128 plus its number when a signal ended the command.
 
     Raises:
         SystemExit: The arguments asked for help (0), or were wrong (2).
     """
+    words = sys.argv[1:] if arguments is None else arguments
+    parser = command_parser()
     try:
-        chosen = _parser().parse_args(arguments)
+        if not words:
+            # Nothing was done: a script that lost its arguments must not go on.
+            write_output(parser.format_help())
+            return 2
+        _refuse_unknown(parser, words)
+        chosen = parser.parse_args(words)
         status: int = chosen.command(chosen)
     except KeyboardInterrupt:
         return 128 + signal.SIGINT
@@ -61,7 +69,8 @@ class _Parser(argparse.ArgumentParser):
         super().exit(status, message)
 
 
-def _parser() -> argparse.ArgumentParser:
+def command_parser() -> argparse.ArgumentParser:
+    """The parser of the whole command line, with one for each command."""
     parser = _Parser(prog="txtransport", description="Transports by URL for Twisted.")
     parser.add_argument(
         "--version", action="version", version=f"txtransport {version('txtransport')}"
@@ -70,6 +79,16 @@ def _parser() -> argparse.ArgumentParser:
     for name in COMMANDS:
         import_module(f"txtransport.cli.commands.{name}").add(commands)
     return parser
+
+
+def _refuse_unknown(parser: argparse.ArgumentParser, words: Sequence[str]) -> None:
+    """Exit with 2 where no command has the name that was typed, and say what was meant."""
+    # Only the commands have options that take a value.
+    typed = next((word for word in words if not word.startswith("-")), None)
+    if typed is not None and typed not in COMMANDS:
+        from txtransport.cli.mistyped import refusal
+
+        parser.error(refusal(typed, COMMANDS))
 
 
 if __name__ == "__main__":

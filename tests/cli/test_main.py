@@ -86,9 +86,29 @@ class UsageTests(MainTestCase):
         self.patch(metadata, "version", version)
         self.assertEqual(self.does("--version"), (0, "txtransport (not installed)\n", ""))
 
+    def test_without_arguments_the_help_is_printed(self) -> None:
+        """The name of the program alone prints the help; a script sees that nothing was done."""
+        _, helped, _ = self.does("--help")
+        self.assertEqual(self.does(), (2, helped, ""))
+        self.patch(sys, "argv", ["txtransport"])
+        output = io.StringIO()
+        with redirect_stdout(output):
+            self.assertEqual(main(), 2)
+        self.assertEqual(output.getvalue(), helped)
+
+    def test_mistyped_command_is_answered_with_what_was_meant(self) -> None:
+        """A mistyped command, a URL or a file in its place is answered with a line to copy."""
+        for words, meant in (
+            (["prob", "tls://host:443"], "txtransport probe"),
+            (["tls://host:443"], "txtransport probe tls://host:443"),
+        ):
+            status, output, complaints = self.does(*words)
+            self.assertEqual((status, output), (2, ""))
+            self.assertTrue(complaints.endswith(f"; did you mean: {meant}\n"), complaints)
+
     def test_wrong_command_line_is_answered_with_usage(self) -> None:
-        """An unknown or missing command is answered with the usage and status 2."""
-        for words in ([], ["nonsense"], ["demo", "nonsense"], ["demo", "--nonsense"], ["--demo"]):
+        """An unknown command or option is answered with the usage and status 2."""
+        for words in (["nonsense"], ["demo", "nonsense"], ["demo", "--nonsense"], ["--demo"]):
             status, output, complaints = self.does(*words)
             self.assertEqual((status, output), (2, ""), words)
             self.assertTrue(complaints.startswith("usage: txtransport "), words)

@@ -1,0 +1,55 @@
+"""What was meant by a word that stands where a command is expected."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import shlex
+from collections.abc import Sequence
+
+from txtransport.config.url import TransportURL
+from txtransport.errors import InvalidTransport
+from txtransport.text import short_repr
+
+__all__ = ["refusal"]
+
+
+def refusal(typed: str, commands: Sequence[str]) -> str:
+    """Say that there is no such command, and what was likely meant.
+
+    Args:
+        typed: What stands in the command's place: a mistyped command, or what
+            ``probe`` and ``inspect`` take.
+        commands: All commands.
+
+    Returns:
+        A sentence, or a sentence and a line to copy. Of a URL it has nothing that may
+        be secret.
+    """
+    if "://" in typed:
+        return f"a URL is no command; did you mean: txtransport probe {_url(typed)}"
+    meant = difflib.get_close_matches(typed.lower(), commands, 1)
+    what = f"there is no command {short_repr(typed)}"
+    if meant:
+        return f"{what}; did you mean: txtransport {meant[0]}"
+    if typed.isprintable() and os.path.exists(typed):
+        return f"{what}; did you mean: txtransport inspect {shlex.quote(typed)}"
+    if "." in typed and _is_host(typed):
+        return f"{what}; did you mean: txtransport probe {shlex.quote(typed)}"
+    return f"{what}, but {', '.join(commands[:-1])} and {commands[-1]}"
+
+
+def _url(typed: str) -> str:
+    try:
+        return shlex.quote(TransportURL.parse(typed).redacted())
+    except InvalidTransport:
+        # What is wrong with it is said by the probe.
+        return "URL"
+
+
+def _is_host(typed: str) -> bool:
+    try:
+        url = TransportURL.parse(typed)
+    except InvalidTransport:
+        return False
+    return not url.options and typed.isascii()
