@@ -234,7 +234,9 @@ class BadCertificateFile(InvalidOption):
         option: The option that names the file.
         path: The file.
         problem: What is wrong with it, a sentence about "it".
-        remedy: What to do or what is expected, the rest of a sentence.
+        remedy: What to do, the rest of a sentence.
+        expected: What the option needs, the rest of a sentence: the remedy where there
+            is no other.
         command: Mends it, if a command for the shell can.
 
     Attributes:
@@ -247,15 +249,23 @@ class BadCertificateFile(InvalidOption):
     cause = "bad-file"
 
     def __init__(
-        self, option: str, path: str, problem: str, remedy: str = "", command: str = ""
+        self,
+        option: str,
+        path: str,
+        problem: str,
+        remedy: str = "",
+        *,
+        expected: str = "",
+        command: str = "",
     ) -> None:
         # The command stands last, where it can be copied to the end of the line.
         mending = f"to mend it: {command}" if command else ""
-        text = "; ".join(filter(None, (f"{option}={path}: {problem}", remedy, mending)))
-        super().__init__(option, text)
+        parts = (f"{option}={path}: {problem}", remedy, expected, mending)
+        super().__init__(option, "; ".join(filter(None, parts)))
         self.path = path
         self.problem = problem
-        self.remedy = remedy[:1].upper() + remedy[1:]
+        needed = remedy or expected
+        self.remedy = needed[:1].upper() + needed[1:]
         self.command = command
 
 

@@ -25,7 +25,7 @@ class OwnerTests(SynchronousTestCase):
         """That it is an authority which is refused stands in the summary."""
         expired = next(rule.diagnosis for rule in CAUSE_RULES if rule.match == "expired")
         above, leaf = owner_diagnosis(expired, 1), owner_diagnosis(expired, 0)
-        self.assertEqual(above.summary, f"an authority above it: {leaf.summary}")
+        self.assertEqual(above.summary, f"an authority above it is not good: {leaf.summary}")
         self.assertNotEqual(above.remedy, leaf.remedy)
 
     def test_every_fault_says_what_to_do(self) -> None:

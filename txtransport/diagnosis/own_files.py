@@ -42,7 +42,7 @@ FILE_RULES: Final = (
         "key-needless",
         _ours(
             "key-needless",
-            "it holds a private key, which whoever verifies a peer does not need",
+            "it holds a private key, which clients do not need to verify a server",
             "Leave the key out of the file that clients get",
         ),
     ),
@@ -226,14 +226,14 @@ def owner_diagnosis(diagnosis: Diagnosis, depth: int) -> Diagnosis:
 
     Returns:
         The same cause and summary with the owner's remedy. A cause for which there is
-        none here keeps its remedy, in which "the peer" is the owner.
+        none here keeps its remedy, which then asks the owner.
     """
-    summary = diagnosis.summary if not depth else f"an authority above it: {diagnosis.summary}"
+    above = "an authority above it is not good: " if depth else ""
     known = _OF_OWNER.get(diagnosis.cause)
     remedy = known.remedy if known is not None else _addressed(diagnosis.remedy)
     if depth and diagnosis.cause == "expired":
         remedy = _RENEW_AUTHORITY
-    return evolve(diagnosis, summary=summary, remedy=remedy, fault="ours")
+    return evolve(diagnosis, summary=above + diagnosis.summary, remedy=remedy, fault="ours")
 
 
 def _addressed(remedy: str) -> str:

@@ -145,7 +145,8 @@ def _use_certificate(context: SSL.Context, own: pem.Identity) -> None:
     except (SSL.Error, crypto.Error) as problem:
         raise BadCertificateFile(
             own.option, own.path, f"OpenSSL will not use {pem.display_subject(own.leaf)} "
-            f"({_reasons(problem)})", "a weak key or digest needs a lower security_level",
+            f"({_reasons(problem)})",
+            "renew it with a stronger key or digest, or lower security_level",
         ) from problem  # fmt: skip
 
 

@@ -72,6 +72,7 @@ _MAX_SIZE: Final = 16 * 2**20
 _MAX_KEYS: Final = 8
 _MAX_BLOCKS: Final = 1000
 _KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_LATER_KEY: Final = "only the first key is read, and a later one is the right one: remove the first"
 _LABELS: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----").findall
 _IDENTITY_FILE: Final = "a PEM file with our certificate, then its chain, and its key"
 _EXPECTED: Final = {
@@ -175,11 +176,10 @@ def read_identity(policy: TLSPolicy, option: str, files: CertificateFiles) -> Id
     key = key_file.key(passphrase)
     if _spki(leaf) != _spki(key):
         if _spki(key) in map(_spki, chain):
-            raise file.bad("its key belongs to a later certificate; the leaf stands first")
+            raise file.bad("its key belongs to a later certificate", "the leaf stands first")
         wrong = f"the key is not that of the certificate {display_subject(leaf)}"
-        if _spki(leaf) in map(_spki, key_file.later_keys(passphrase)):
-            wrong += "; a later key in it is, but only the first is read: remove that one"
-        raise key_file.bad(wrong)
+        is_later = _spki(leaf) in map(_spki, key_file.later_keys(passphrase))
+        raise key_file.bad(wrong, _LATER_KEY if is_later else "")
     return Identity(option, files.local_cert, leaf, tuple(chain), key)
 
 
@@ -343,9 +343,9 @@ class _File:
             raise _bad(option, path, "it is larger than 16 MiB", expected)
         return cls(option, path, expected, content)
 
-    def bad(self, problem: str) -> BadCertificateFile:
-        """The error that names the option, the file and the problem."""
-        return _bad(self.option, self.path, problem, self.expected)
+    def bad(self, problem: str, hint: str = "") -> BadCertificateFile:
+        """The error that names the option, the file and the problem, and what to do."""
+        return _bad(self.option, self.path, problem, self.expected, hint=hint)
 
     def lacks(self, word: str, elsewhere: str = "") -> BadCertificateFile:
         """The error that there is no block of a kind, and what there is in its place.
@@ -417,7 +417,7 @@ class _File:
     def _load_key(self, found: re.Match[bytes], passphrase: bytes) -> PrivateKey:
         is_encrypted = b"ENCRYPTED" in found[0]
         if is_encrypted and not passphrase:
-            raise self.bad("its key is encrypted; give passphrase or passphrase_file")
+            raise self.bad("its key is encrypted", "give passphrase or passphrase_file")
         try:
             key = load_pem_private_key(found[0], passphrase if is_encrypted else None)
         except (ValueError, UnsupportedAlgorithm) as problem:
@@ -446,8 +446,8 @@ def _content(path: str) -> bytes:
 def _bad(
     option: str, path: str, problem: str, expected: str, *, hint: str = "", command: str = ""
 ) -> BadCertificateFile:
-    remedy = f"{hint}; expected is {expected}" if hint else f"expected is {expected}"
-    return BadCertificateFile(option, path, problem, remedy, command)
+    expected = f"expected is {expected}"
+    return BadCertificateFile(option, path, problem, hint, expected=expected, command=command)
 
 
 def _reason(problem: Exception, path: str) -> str:

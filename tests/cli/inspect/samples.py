@@ -12,7 +12,7 @@ from typing import Final
 from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa, x25519
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
@@ -133,8 +133,8 @@ _WITH_SHA256: Final = b"\x30\x0a\x06\x08\x2a\x86\x48\xce\x3d\x04\x03\x02"
 _WITH_SHA1: Final = b"\x30\x09\x06\x07\x2a\x86\x48\xce\x3d\x04\x01"
 
 
-def _dsa_key() -> bytes:
-    key = dsa.generate_private_key(1024)
+def _exchange_key() -> bytes:
+    key = x25519.X25519PrivateKey.generate()
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 
@@ -204,13 +204,15 @@ def _orders_and_keys() -> Iterator[Sample]:
     other = certificates.authority().issue("other.example")
     broken = b"".join(leaf.splitlines(keepends=True)[:-1])
     twisted = b"".join(leaf.splitlines(keepends=True)[:4] + leaf.splitlines(keepends=True)[5:])
-    yield Sample("the leaf last", key + chain + leaf, fault="the leaf stands first")
+    yield Sample("the leaf last", key + chain + leaf, fault="its key belongs to a later")
     yield Sample("the key missing", leaf + chain, fault="it holds no private key")
     yield Sample("the key of another", other.key_pem() + leaf + chain, fault="is not that of the")
     yield Sample(
         "a file with the key of another", leaf + chain, fault="not that of", key=other.key_pem()
     )
-    yield Sample("two keys, the wrong one first", other.key_pem() + key + leaf, fault="a later key")
+    yield Sample(
+        "two keys, the wrong one first", other.key_pem() + key + leaf, fault="is not that of"
+    )
     yield Sample("two keys", key + other.key_pem() + leaf + chain)
     yield Sample("no passphrase", site().key_pem(SECRET) + leaf, fault="its key is encrypted")
     yield Sample(
@@ -218,8 +220,7 @@ def _orders_and_keys() -> Iterator[Sample]:
     )
     yield Sample("its end cut off", key + broken, fault="broken (its end is missing)")
     yield Sample("a line missing", key + twisted, fault="certificate 1 in it is broken")
-    yield Sample("swapped with the key", key, "local_pk")
-    yield Sample("a key that TLS cannot use", _dsa_key(), "local_pk")
+    yield Sample("a key that signs nothing", _exchange_key(), "local_pk", "TLS has no use for")
     yield Sample("leaf twice", key + leaf + leaf + chain, fault="in it twice", is_wrong=False)
     yield Sample(
         "intermediate twice", key + leaf + chain + chain, fault="in it twice", is_wrong=False
@@ -271,7 +272,7 @@ def _refused_by_clients() -> Iterator[Sample]:
     yield Sample("not yet valid", early.pem, fault="it is not valid yet")
     yield Sample("no name", root.issue(common_name=NAME).pem, fault="no subject alternative name")
     old = root.intermediate(now=NOW - timedelta(days=40), days=30).issue(NAME)
-    yield Sample("expired intermediate", old.pem, fault="an authority above it: it has expired")
+    yield Sample("expired intermediate", old.pem, fault="above it is not good: it has expired")
     small = rsa.generate_private_key(65537, 1024)
     yield Sample("a weak key", _of_key(small), fault="key too small")
     yield Sample("signed with SHA-1", _signed_with_sha1(), fault="digest is too weak")
@@ -295,6 +296,8 @@ def _authorities_and_lists() -> Iterator[Sample]:
         "an authority in it has expired",
         is_wrong=False,
     )
+    coming = Authority.create("coming", now=NOW + timedelta(days=9)).pem
+    yield Sample("a future authority", coming, "cafile", "is not valid yet")
     yield Sample("a revocation list", root.revocation_list(), "crl")
     old = root.revocation_list(now=NOW - timedelta(days=30))
     yield Sample("an old revocation list", old, "crl", "out of date")

@@ -78,7 +78,7 @@ class VerdictTests(SampleTestCase):
                 self.assertTrue(finding.diagnosis.remedy, (sample.name, finding))
                 self.assertNotIn("peer", finding.diagnosis.remedy, sample.name)
 
-    def test_a_certificate_s_file_is_good_for_whoever_uses_it(self) -> None:
+    def test_the_report_of_a_sound_file_has_its_facts(self) -> None:
         """A sound file has accepted names, a key and certificates in its report."""
         (sample, *_) = samples()
         report = self.report(sample, *self.put(sample))
@@ -106,6 +106,13 @@ class VerdictTests(SampleTestCase):
         for purpose in ("local_cert", "local_pk", "crl", "capath"):
             report = self.report(sample, path, key_path, purpose=purpose)
             self.assertEqual((report.purpose, report.is_good), (purpose, False))
+
+    def test_a_key_does_not_belong_to_the_authorities(self) -> None:
+        """A file that clients get as cafile, and that has a private key, is told."""
+        path = certificates.written("with-key.pem", site().key_pem() + certificates.authority().pem)
+        report = self.report(Sample("with a key", None), path, None, purpose="cafile")
+        self.assertTrue(report.is_good)
+        self.assertIn("it holds a private key", report.findings[0].diagnosis.summary)
 
     def test_a_bad_cafile_is_the_user_s_error(self) -> None:
         """Authorities that cannot be read make no verdict."""

@@ -1,7 +1,7 @@
 """What a shell sources to complete the words of ``txtransport``: a file for each shell.
 
 ``make completion`` makes the files from the parsers of all commands, by shtab, which
-nobody needs to use them.
+is not needed to use them.
 """
 
 from __future__ import annotations

@@ -28,9 +28,16 @@ SOON: Final = 21
 """Days before its end at which a certificate should have been renewed."""
 
 
-def check(subject: Subject) -> Iterator[Finding]:
-    """What is to be mended in a file, besides what its option or a peer refuses."""
-    yield from _CHECKS[subject.purpose](subject)
+def check(subject: Subject, *, is_taken: bool) -> Iterator[Finding]:
+    """What is to be mended in a file, besides what its option or a peer refuses.
+
+    Args:
+        subject: The file.
+        is_taken: Whether its option takes it; what is in a file that is refused is not
+            looked at, since it may have to be another one.
+    """
+    if is_taken:
+        yield from _CHECKS[subject.purpose](subject)
     if subject.purpose in ("local_cert", "local_pk"):
         yield from _check_rights(subject)
 

@@ -80,7 +80,7 @@ def inspect(
     refusals = tuple(_refusals_for_purpose(subject, uses))
     is_shown = subject.purpose == "local_cert" and not refusals
     verdicts, from_peers = ask_peers(subject) if is_shown else ((), ())
-    findings = [*refusals, *from_peers, *check(subject)]
+    findings = [*refusals, *from_peers, *check(subject, is_taken=not refusals)]
     return FileReport(
         path,
         key_path,

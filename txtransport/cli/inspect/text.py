@@ -62,10 +62,8 @@ def _verdict(report: FileReport, style: TerminalStyle) -> Iterator[str]:
         yield style.painted(shown, kind)
     for finding in report.findings:
         yield from _finding(finding, style)
-    others = [
-        use.option for use in report.uses if use.refusal is None and use.option != report.purpose
-    ]
-    if others and not report.is_good:
+    others = [use.option for use in report.uses if use.refusal is None]
+    if others and report.purpose not in others:
         yield from indented_lines(f"It can be used as {' and '.join(others)}.", style)
 
 
@@ -73,7 +71,9 @@ def _finding(finding: Finding, style: TerminalStyle) -> Iterator[str]:
     diagnosis = finding.diagnosis
     seen = f" ({'; '.join(diagnosis.evidence)})" if diagnosis.evidence else ""
     kind = "bad" if finding.is_wrong else "doubtful"
-    summary = diagnosis.summary[:1].upper() + diagnosis.summary[1:]
+    summary = diagnosis.summary
+    if "=" not in summary.partition(" ")[0]:  # An option's name stays as it is.
+        summary = summary[:1].upper() + summary[1:]
     yield from indented_lines(f"{summary}{seen}.", style, kind)
     if diagnosis.remedy or finding.command:
         stop = ":" if finding.command else "."
