@@ -349,6 +349,11 @@ _TIMEOUT_REMEDIES: Final = {
 class HandshakeFailed(TransportError):
     """The TLS handshake failed, or the peer could not be verified.
 
+    Args:
+        message: What happened, with the endpoint in front: the `summary`.
+        details: The facts of a refused certificate, which follow `message` in the
+            error's text and are not part of the summary.
+
     Attributes:
         cause: One of `CAUSES`.
         permanent: True when trying again cannot help until someone changes
@@ -375,8 +380,10 @@ class HandshakeFailed(TransportError):
         original: BaseException | None = None,
         received: bytes = b"",
         chain: tuple[x509.Certificate, ...] = (),
+        details: str = "",
     ) -> None:
-        super().__init__(f"{message}. {remedy}" if remedy else message)
+        text = f"{message}{details}"
+        super().__init__(f"{text}. {remedy}" if remedy else text)
         self._summary = message
         self.cause = cause
         self.fault = fault
@@ -389,7 +396,7 @@ class HandshakeFailed(TransportError):
 
     @property
     def summary(self) -> str:
-        """What happened, without what to do."""
+        """What happened, without the certificate's details and without what to do."""
         return self._summary
 
 

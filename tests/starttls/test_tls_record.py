@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.starttls.tls_record import alert_number, begins_handshake, is_alert, is_tls
+from txtransport.starttls.tls_record import (
+    alert_number,
+    begins_handshake,
+    begins_hello,
+    is_alert,
+    is_tls,
+)
 
 CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
 ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
@@ -44,6 +50,13 @@ class RecordTests(SynchronousTestCase):
         for said in (ALERT, b"\x17\x03\x03", b"\x14\x03\x03"):
             self.assertFalse(begins_handshake(said), said)
 
+    def test_only_the_first_message_of_each_side_is_a_hello(self) -> None:
+        """A hello is known by its sixth byte; fewer bytes, or another message, are none."""
+        self.assertTrue(begins_hello(CLIENT_HELLO[:6]))
+        self.assertTrue(begins_hello(b"\x16\x03\x03\x00\x7a\x02\x00"))
+        for said in (CLIENT_HELLO[:5], b"\x16\x03\x03\x00\x05hello", ALERT, b"220 \x00\x02", b""):
+            self.assertFalse(begins_hello(said), said)
+
     def test_an_alert_has_a_number(self) -> None:
         """A whole alert, warning or fatal, of any version, has the peer's number."""
         self.assertTrue(is_alert(ALERT))
@@ -55,5 +68,10 @@ class RecordTests(SynchronousTestCase):
     @given(st.binary(max_size=12))
     def test_any_bytes(self, said: bytes) -> None:
         """What begins a handshake, or is an alert, is TLS as well."""
-        if begins_handshake(said) or is_alert(said) or alert_number(said) is not None:
+        if (
+            begins_handshake(said)
+            or begins_hello(said)
+            or is_alert(said)
+            or alert_number(said) is not None
+        ):
             self.assertTrue(is_tls(said))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import socket
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from cryptography import x509
@@ -113,11 +113,41 @@ class CertificateTests(DiagnosisTestCase):
         self.assertTrue(str(error).endswith(error.remedy))
 
     def test_openssl_s_number_is_told(self) -> None:
-        """A user can search for OpenSSL's number of the error."""
+        """A user can search for OpenSSL's name and number of the error."""
         foreign = certificates.issued("foreign.pem", NAME, by=Authority.create("a stranger"))
         error = self.checked(meet(None, server(local_cert=foreign)).client.explained())
-        self.assertIn("X509 error 20", str(error))
+        reason = "X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY (20)"
+        self.assertIn(reason, str(error))
+        self.assertIn(
+            f"against certificate 0: its issuer is not known here, {reason}", error.evidence
+        )
         self.assertIn("cafile=FILE", error.remedy)
+
+    def test_the_summary_is_the_short_form_of_the_text(self) -> None:
+        """The summary has the reason alone; the error's text has the certificate's details, too."""
+        error = self.checked(meet(client(peer_name="other.example")).client.explained())
+        self.assertTrue(error.summary.endswith("not for other.example"), error.summary)
+        self.assertTrue(str(error).startswith(f"{error.summary} (subject 'CN=localhost'"))
+
+    def test_a_refused_certificate_leaves_no_bytes_in_the_evidence(self) -> None:
+        """A hello came as it should: its bytes explain nothing, on either side."""
+        strange = certificates.issued("strange.pem", NAME, by=Authority.create("a stranger"))
+        asking = server(verify_peer=Verify.YES, cafile=certificates.cafile())
+        for error in (
+            meet(None, server(local_cert=strange)).client.explained(),
+            meet(client(local_cert=strange), asking).server.explained(),
+        ):
+            self.assertNotIn("\\x", "\n".join(self.checked(error).evidence))
+            self.assertTrue(error.received.startswith(b"\x16\x03"))
+
+    def test_bytes_that_tell_something_are_in_the_evidence(self) -> None:
+        """An alert is told in words, and what is neither hello nor alert in bytes."""
+        self.assertIn(
+            "the server sent the alert 'handshake failure' (40)", error_after_alert(40).evidence
+        )
+        for said in (b"220 a ESMTP\r\n", b"\x16\x03\x09\x00\x05hello", b"\x17\x03\x03\x00\x01a"):
+            error = handshake_failure(failed(ssl_error("wrong version number"), said))
+            self.assertIn(f"the server sent {said!r}", self.checked(error).evidence)
 
     def test_an_authority_is_told_from_the_leaf(self) -> None:
         """When an authority's certificate is refused and not the leaf, the message says so."""
@@ -161,8 +191,7 @@ class CertificateTests(DiagnosisTestCase):
         error = meet(client(peer_name="other.example", alpn_protocols=("h2",))).client.explained()
         evidence = "\n".join(self.checked(error).evidence)
         for fact in ("asked for the name b'other.example' (SNI)", "'h2' (ALPN)", "certificate 0:",
-                     "certificate 1:", "against certificate 0: it is for localhost",
-                     "\\x16\\x03"):  # fmt: skip
+                     "certificate 1:", "against certificate 0: it is for localhost"):  # fmt: skip
             self.assertIn(fact, evidence)
 
     def test_the_present_time_is_told_where_dates_decide(self) -> None:
@@ -173,6 +202,13 @@ class CertificateTests(DiagnosisTestCase):
         )
         error = self.checked(meet(client(), server(local_cert=old)).client.explained())
         self.assertIn(f"now it is {datetime.now(timezone.utc):%Y-}", str(error))
+        self.assertIn("it has expired, on 2020-01-02 00:00 UTC, and now", error.summary)
+        begins = datetime.now(timezone.utc) + timedelta(days=9)
+        early = certificates.issued("early-time.pem", NAME, not_before=begins)
+        error = self.checked(meet(client(), server(local_cert=early)).client.explained())
+        self.assertIn(
+            f"it is not valid yet, but from {begins:%Y-%m-%d %H:%M} UTC, and", error.summary
+        )
 
     def test_hostile_text_in_a_certificate_is_escaped(self) -> None:
         """Names in an untrusted certificate are escaped, and their number is bounded."""
@@ -518,9 +554,14 @@ class TimeoutHintTests(DiagnosisTestCase):
         self.assertIn("starttls=ftp", timeout_hint(b"220 ", Side.CLIENT, 21, WHERE))
         self.assertIn("no proxy", timeout_hint(b"\x05\x01\x00", Side.SERVER, 443, WHERE))
 
-    def test_silence_tls_and_unknown_bytes_give_no_hint(self) -> None:
-        """No bytes, TLS and unknown bytes give no hint."""
-        for received in (b"", b"\x16", b"\x16\x03\x01", b"\x99"):
+    def test_a_handshake_that_stops_may_be_a_matter_of_the_network(self) -> None:
+        """A server whose handshake stops after its beginning may be behind a too narrow network."""
+        self.assertIn("large packets", timeout_hint(b"\x16\x03\x03", Side.CLIENT, 443, WHERE))
+        self.assertEqual(timeout_hint(b"\x16\x03\x01", Side.SERVER, 443, WHERE), "")
+
+    def test_silence_and_unknown_bytes_give_no_hint(self) -> None:
+        """No bytes, one byte of TLS and unknown bytes give no hint."""
+        for received in (b"", b"\x16", b"\x17\x03\x01", b"\x99"):
             for side in Side:
                 self.assertEqual(timeout_hint(received, side, None, WHERE), "")
 

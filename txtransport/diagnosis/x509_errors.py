@@ -14,6 +14,7 @@ from attrs import evolve
 
 from txtransport.diagnosis.rule import Rule, indexed
 from txtransport.diagnosis.x509_strict import STRICT_RULES
+from txtransport.diagnosis.x509_symbols import x509_reason
 from txtransport.errors import Diagnosis
 
 __all__ = ["CAUSE_RULES", "OF_CAUSE", "X509_RULES", "diagnosis_at_depth", "diagnosis_of_x509"]
@@ -452,12 +453,12 @@ def diagnosis_of_x509(code: int, *, is_leaf: bool = False) -> Diagnosis:
 
     Returns:
         The diagnosis of the table; for a number that the table does not have, one
-        that names the number.
+        that has OpenSSL's name and number.
     """
     if is_leaf and code == _NO_AUTHORITY_NUMBER:
         code = _MAY_SIGN_NUMBER
     known = _OF_X509.get(code)
-    return known or Diagnosis("other", f"OpenSSL refuses it with X509 error {code}")
+    return known or Diagnosis("other", f"OpenSSL refuses it with {x509_reason(code)}")
 
 
 def diagnosis_at_depth(

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["alert_number", "begins_handshake", "is_alert", "is_tls"]
+__all__ = ["alert_number", "begins_handshake", "begins_hello", "is_alert", "is_tls"]
 
 _ALERT: Final = b"\x15"
 _HANDSHAKE: Final = b"\x16"
@@ -37,6 +37,16 @@ def begins_handshake(received: bytes | bytearray) -> bool:
         received: The first bytes; of a single byte only the type is known.
     """
     return received[:1] == _HANDSHAKE and received[1:2] in (b"", _MAJOR)
+
+
+def begins_hello(received: bytes | bytearray) -> bool:
+    """Whether bytes are the beginning of a ClientHello or ServerHello (RFC 8446, section 4).
+
+    Args:
+        received: The first bytes; a record's header and one more are enough, and of
+            fewer the answer is no.
+    """
+    return begins_handshake(received) and received[5:6] in (b"\x01", b"\x02")
 
 
 def is_alert(received: bytes | bytearray) -> bool:

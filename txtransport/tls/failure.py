@@ -24,8 +24,9 @@ from txtransport.diagnosis.alerts import Alert, alert_of_reason, alert_of_record
 from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.diagnosis.openssl_errors import OF_ALERT, OF_REASON
 from txtransport.diagnosis.x509_errors import diagnosis_at_depth
+from txtransport.diagnosis.x509_symbols import x509_reason
 from txtransport.errors import Diagnosis, HandshakeFailed
-from txtransport.starttls.tls_record import is_tls
+from txtransport.starttls.tls_record import begins_handshake, begins_hello, is_tls
 from txtransport.text import escape_bytes, first_words, short_repr, short_text
 from txtransport.tls.certificate import validity
 from txtransport.tls.connection import (
@@ -103,6 +104,7 @@ def handshake_failure(failed: FailedConnection) -> HandshakeFailed:
         original=failed.error,
         received=failed.received,
         chain=failed.connection.shown_chain if failed.connection is not None else (),
+        details=_refused_details(failed),
     )
     error.__cause__ = failed.error
     return error
@@ -132,7 +134,7 @@ def late_failure(failed: FailedConnection) -> HandshakeFailed | None:
 
 
 def timeout_hint(received: bytes, side: Side, port: int | None, where: str) -> str:
-    """What to do about a peer that sent plain text and then nothing more.
+    """What to do about a peer that sent something and then nothing more.
 
     Args:
         received: The first bytes of the peer.
@@ -141,10 +143,19 @@ def timeout_hint(received: bytes, side: Side, port: int | None, where: str) -> s
         where: The endpoint, for people.
 
     Returns:
-        A sentence, or an empty text when the bytes are of no known protocol.
+        A sentence, or an empty text when the bytes tell nothing.
     """
+    if side is Side.CLIENT and len(received) > 1 and begins_handshake(received):
+        return _STOPPED
     known = recognise_plaintext(received, side, port)
     return remedy_at(known.diagnosis, where) if known is not None else ""
+
+
+# A message of several packets whose end never comes: RFC 2923, section 2.1.
+_STOPPED: Final = (
+    "the peer began its TLS handshake and stopped: does the network in between drop large packets "
+    "(MTU), or has the server no time?"
+)
 
 
 # --- one function for each kind of evidence ---------------------------------------
@@ -164,8 +175,7 @@ def _certificate(failed: FailedConnection) -> Diagnosis | None:
     policy = failed.connection.policy
     if policy.pin and policy.cafile and problem.code in _NO_ROOT:
         diagnosis = evolve(diagnosis, remedy=_ROOT_FOR_PIN)
-    details = _details(problem.certificate, problem)
-    text = f"the {whose} certificate{place} was refused: {diagnosis.summary}{details}"
+    text = f"the {whose} certificate{place} was refused: {diagnosis.summary}{_dates(problem)}"
     return evolve(diagnosis, summary=text)
 
 
@@ -177,26 +187,34 @@ _ROOT_FOR_PIN: Final = (
 )
 
 
-def _details(
-    certificate: x509.Certificate | None, problem: CertificateProblem | None = None
-) -> str:
-    """The facts of a certificate, in brackets; with a problem, its number and the time as well."""
+def _refused_details(failed: FailedConnection) -> str:
+    """The facts of the certificate that was refused, for the error's text; empty for none."""
+    if failed.connection is None or not failed.connection.verification.problems:
+        return ""
+    problem = failed.connection.verification.problems[0]
+    return _details(problem.certificate, f"; {x509_reason(problem.code)}" if problem.code else "")
+
+
+def _details(certificate: x509.Certificate | None, more: str = "") -> str:
+    """The facts of a certificate, in brackets, with something more at their end."""
     if certificate is None:
         return ""
     start, end = validity(certificate)
-    number = f"; X509 error {problem.code}" if problem and problem.code else ""
     return (
         f" (subject {display_subject(certificate)}, issuer {display_issuer(certificate)}, "
         f"names {certificate_names(certificate)}, "
-        f"valid {start:%Y-%m-%d} to {end:%Y-%m-%d %H:%M} UTC{_now(problem)}{number})"
+        f"valid {start:%Y-%m-%d} to {end:%Y-%m-%d %H:%M} UTC{more})"
     )
 
 
-def _now(problem: CertificateProblem | None) -> str:
-    """The present time, if the certificate was refused for its dates: our clock may be wrong."""
-    if problem is None or problem.diagnosis.cause not in ("expired", "not-yet-valid"):
+def _dates(problem: CertificateProblem) -> str:
+    """The date for which a certificate was refused, and ours: our clock may be wrong."""
+    cause = problem.diagnosis.cause
+    if problem.certificate is None or cause not in ("expired", "not-yet-valid"):
         return ""
-    return f", and now it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
+    start, end = validity(problem.certificate)
+    date = f"on {end:%Y-%m-%d %H:%M}" if cause == "expired" else f"but from {start:%Y-%m-%d %H:%M}"
+    return f", {date} UTC, and now it is {datetime.now(timezone.utc):%Y-%m-%d %H:%M}"
 
 
 def _evidence(failed: FailedConnection) -> tuple[str, ...]:
@@ -219,15 +237,31 @@ def _evidence(failed: FailedConnection) -> tuple[str, ...]:
             for depth, certificate in sorted(result.chain.items())[:_MAX_CERTIFICATES]
         ]
         lines += [
-            f"against certificate {problem.depth}: {problem.diagnosis.summary}"
+            f"against certificate {problem.depth}: {problem.diagnosis.summary}{_reason(problem)}"
             for problem in result.problems[:_MAX_PROBLEMS]
         ]
-    if failed.received:
-        lines.append(f"the {failed.peer} sent {_quoted(failed)}")
+    lines += _what_was_sent(failed)
     reason = failed.reason[:200]
     if reason:
         lines.append(f"OpenSSL says {short_repr(reason, 200)}")
     return tuple(lines)
+
+
+def _reason(problem: CertificateProblem) -> str:
+    return f", {x509_reason(problem.code)}" if problem.code else ""
+
+
+def _what_was_sent(failed: FailedConnection) -> list[str]:
+    """The peer's first bytes, if they tell anything; an alert in words.
+
+    A hello tells nothing in bytes: it has come as it should, and what failed came later.
+    """
+    if not failed.received or begins_hello(failed.received):
+        return []
+    alert = alert_of_record(failed.received)
+    if alert is not None:
+        return [f"the {failed.peer} sent the alert {alert.name!r} ({alert.number})"]
+    return [f"the {failed.peer} sent {_quoted(failed)}"]
 
 
 _MAX_CERTIFICATES: Final = 6
