@@ -481,15 +481,26 @@ class PeerLeft(NegotiationError):
 
     Attributes:
         received: What the peer had said last, 64 bytes at the most.
+        is_reset: Whether TCP was reset (RST) instead of closed (FIN); None when the
+            peer has only said that it leaves.
     """
 
     cause = "peer-left"
     permanent = False
+    remedy = "Look at the peer's log: it may have no time now, or not want this client"
 
-    def __init__(self, received: bytes = b"") -> None:
+    def __init__(self, received: bytes = b"", *, is_reset: bool | None = None) -> None:
         last = f"; it had said {escape_bytes(received, 200)}" if received else ""
-        super().__init__(f"the peer left before TLS began{last}")
+        super().__init__(f"{_WAYS_TO_LEAVE[is_reset]} before TLS began{last}")
         self.received: bytes = received[:64]
+        self.is_reset: bool | None = is_reset
+
+
+_WAYS_TO_LEAVE: Final[Mapping[bool | None, str]] = {
+    None: "the peer left",
+    False: "the peer closed the connection",
+    True: "the connection was reset (RST)",
+}
 
 
 class PeerMisbehaved(NegotiationError):

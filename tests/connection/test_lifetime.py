@@ -198,6 +198,20 @@ class HandshakeTests(LifetimeTestCase):
             self.assertIn(text, str(error))
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
+    def test_a_reset_is_told_from_a_close(self) -> None:
+        """The TLS layer says the same of both; what the transport said tells them apart."""
+        for side in Side:
+            for end, words in (
+                (ConnectionDone(), "closed the connection"),
+                (ConnectionLost(), "was reset (RST)"),
+                (ConnectionAborted(), "closed the connection"),
+            ):
+                self.failures.clear()
+                lifetime = self.lifetime(side)
+                lifetime.plain_connection_lost(Failure(end))
+                lifetime.ended(Failure(ConnectionLost()))
+                self.assertIn(words, str(self.failure()))
+
     def test_our_own_end_is_not_the_peer_s(self) -> None:
         """After our own close in the handshake the reason is ConnectionAborted."""
         lifetime = self.lifetime()

@@ -135,6 +135,11 @@ class FailureTests(SynchronousTestCase):
         error = negotiation.connection_lost()
         self.assertIsInstance(error, PeerLeft)
         self.assertEqual(error.received, b"554 no")
+        self.assertIn("the peer closed the connection before TLS began", str(error))
+        self.assertIn(
+            "the connection was reset (RST) before TLS",
+            str(negotiation.connection_lost(is_reset=True)),
+        )
         self.assertFalse(negotiation.is_complete)
 
     def test_an_unused_negotiation_is_freed_at_once(self) -> None:

@@ -52,9 +52,10 @@ def failed(
     port: int | None = None,
     connection: TLSConnection | None = None,
     is_upgrade: bool = False,
+    is_reset: bool = False,
 ) -> FailedConnection:
     """A connection that failed with that error; a client's unless the test says otherwise."""
-    return FailedConnection(WHERE, side, port, received, error, connection, is_upgrade)
+    return FailedConnection(WHERE, side, port, received, error, connection, is_upgrade, is_reset)
 
 
 def record(number: int) -> bytes:
@@ -395,6 +396,27 @@ class AlertTests(DiagnosisTestCase):
             received = bytes((0x15, 3, 3, 0, 2, 1, number))
             error = self.checked(handshake_failure(failed(ConnectionLost(), received)))
             self.assertIn(name, str(error))
+
+    def test_a_reset_is_told_from_a_close(self) -> None:
+        """TCP's two ends have other reasons: a server that closes, and a firewall that resets."""
+        for side in Side:
+            for received, after in ((b"", "without a byte"), (b"\x16\x03\x03", "after 3 bytes")):
+                closed, reset = (
+                    self.checked(
+                        handshake_failure(
+                            failed(ConnectionLost(), received, side=side, is_reset=is_reset)
+                        )
+                    )
+                    for is_reset in (False, True)
+                )
+                self.assertEqual((closed.cause, reset.cause), ("closed", "closed"))
+                self.assertIn("the peer closed the connection", closed.summary)
+                self.assertIn("the connection was reset (RST)", reset.summary)
+                self.assertIn(after, closed.summary)
+                self.assertIn(after, reset.summary)
+                self.assertNotEqual(closed.remedy, reset.remedy)
+                self.assertNotIn("RST", "".join(closed.evidence))
+                self.assertIn("ECONNRESET", "".join(reset.evidence))
 
     def test_a_close_notify_in_place_of_a_handshake_is_told(self) -> None:
         """A close_notify is told as a goodbye, in place of a hello and in answer to one."""

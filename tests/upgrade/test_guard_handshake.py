@@ -145,16 +145,17 @@ class HandshakeTests(GuardTestCase):
     async def test_connection_lost_during_the_handshake_is_reported_as_closed(self) -> None:
         """A reset, and an end in the middle of the ClientHello, are reported as `closed`."""
         for policy in self.POLICIES:
-            for leave, word in (
-                ("abortConnection", b""),
-                ("abortConnection", b"\x16\x03\x01"),
-                ("loseConnection", b"\x16\x03\x01"),
+            for leave, word, how in (
+                ("abortConnection", b"", "was reset (RST)"),
+                ("abortConnection", b"\x16\x03\x01", "was reset (RST)"),
+                ("loseConnection", b"\x16\x03\x01", "closed the connection"),
             ):
                 recording, client, _ = await self.handshaking(policy)
                 client.say(word)
                 getattr(client.transport, leave)()
                 reason = await recording.reason()
                 self.assertEqual(reason.cause, "closed")
+                self.assertIn(how, str(reason))
 
     async def test_handshake_listener_is_called_once(self) -> None:
         """A protocol that is an IHandshakeListener is called once, and may close at once."""

@@ -363,6 +363,7 @@ class HandshakeProtocol(Protocol):
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Tell the TLS layer that the plain connection is gone."""
+        self.lifetime.plain_connection_lost(reason)
         self._receiver.connectionLost(reason)
 
     def handshake_completed(self) -> None:

@@ -15,7 +15,12 @@ from enum import Enum, auto
 from typing import Final, Protocol
 
 from attrs import field, frozen
-from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionDone
+from twisted.internet.error import (
+    ConnectionAborted,
+    ConnectionClosed,
+    ConnectionDone,
+    ConnectionLost,
+)
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
@@ -44,6 +49,7 @@ __all__ = [
     "TLSEndpointConfig",
     "TLSLifetime",
     "TwistedConnectionCreator",
+    "is_reset",
     "log_failure",
 ]
 
@@ -133,6 +139,17 @@ class TLSEndpointConfig:
     def side(self) -> Side:
         """Which side of TLS we are."""
         return self.creator.side
+
+
+def is_reset(reason: Failure) -> bool:
+    """Whether a peer has reset a TCP connection (RST) instead of closing it (FIN).
+
+    Args:
+        reason: What Twisted tells the protocol of the plain connection. For OpenSSL, both
+            are the same end of its input.
+    """
+    # Our own abort is a ConnectionLost to Twisted as well.
+    return bool(reason.check(ConnectionLost)) and not reason.check(ConnectionAborted)
 
 
 def log_failure(peer: object, error: BaseException | None, where: str) -> bool:
@@ -229,6 +246,7 @@ class TLSLifetime:
         self._failed = failed
         self._first_bytes = b""
         self._is_closing = False
+        self._is_reset = False
         self._verdict: Failure | None = None
         self._outgoing = OutgoingBytes()
         self._delivery: Delivery | None = None
@@ -250,6 +268,14 @@ class TLSLifetime:
         """
         if len(self._first_bytes) < MAX_FIRST_BYTES:
             self._first_bytes = (self._first_bytes + data)[:MAX_FIRST_BYTES]
+
+    def plain_connection_lost(self, reason: Failure) -> None:
+        """Note how the connection below TLS has ended, which the TLS layer does not pass on.
+
+        Args:
+            reason: What the transport said.
+        """
+        self._is_reset = is_reset(reason)
 
     def count_outgoing(self, size: int, *, is_data: bool) -> None:
         """Count bytes that the TLS layer has handed to the transport.
@@ -401,6 +427,7 @@ class TLSLifetime:
             reason.value or Exception(),
             connection,
             config.is_upgrade,
+            self._is_reset,
         )
 
     @property

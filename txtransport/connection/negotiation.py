@@ -30,6 +30,7 @@ from txtransport.config.address import is_ipv6, without_zone
 from txtransport.config.policy import Side
 from txtransport.connection.deadline import Deadline
 from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol
+from txtransport.connection.lifetime import is_reset
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step
 from txtransport.connection.twisted_types import TCPTransport
@@ -147,7 +148,7 @@ class NegotiationProtocol(PendingProtocol):
         """Fail the attempt, unless the handshake or the application has the connection."""
         self._stop_deadline()
         if self._negotiation is not None:
-            self._verdict = Failure(self._peer_left(self._negotiation))
+            self._verdict = Failure(self._peer_left(self._negotiation, is_reset=is_reset(reason)))
             self._negotiation = None
         if self._verdict is not None:
             self._attempt.failed(self._verdict)
@@ -285,12 +286,12 @@ class NegotiationProtocol(PendingProtocol):
         possible = _SAME_GREETING.get(self._starttls.name, (self._starttls.name,))
         return "" if any(f"starttls={name} " in f"{advice} " for name in possible) else advice
 
-    def _peer_left(self, negotiation: Negotiation) -> NegotiationError:
+    def _peer_left(self, negotiation: Negotiation, *, is_reset: bool) -> NegotiationError:
         if self._config.side is Side.SERVER:
             # An error without the last bytes: an unfinished line of the client
             # may hold its password.
-            return PeerLeft().located(self._config.where)
-        return negotiation.connection_lost().located(
+            return PeerLeft(is_reset=is_reset).located(self._config.where)
+        return negotiation.connection_lost(is_reset=is_reset).located(
             self._config.where, "" if self._first_bytes else _TRY_IMPLICIT_TLS
         )
 

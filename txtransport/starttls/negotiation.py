@@ -97,9 +97,13 @@ class Negotiation:
         self.wire.received += data
         self._advance(self._dialogue)
 
-    def connection_lost(self) -> PeerLeft:
-        """Return the error for a connection that ended before the dialogue did."""
-        return PeerLeft(bytes(self.wire.received))
+    def connection_lost(self, *, is_reset: bool = False) -> PeerLeft:
+        """Return the error for a connection that ended before the dialogue did.
+
+        Args:
+            is_reset: Whether TCP was reset (RST) instead of closed (FIN).
+        """
+        return PeerLeft(bytes(self.wire.received), is_reset=is_reset)
 
     def data_to_send(self) -> bytes:
         """Take the bytes that are to be sent to the peer now; each byte is returned once."""

@@ -53,6 +53,7 @@ class FailedConnection:
         error: The exception that ended the connection.
         connection: The TLS connection, or None when there was none yet.
         is_upgrade: Whether the connection had begun in the clear (STARTTLS).
+        is_reset: Whether TCP was reset (RST), and not closed by the peer (FIN) or by us.
     """
 
     where: str
@@ -62,6 +63,7 @@ class FailedConnection:
     error: BaseException
     connection: TLSConnection | None
     is_upgrade: bool = False
+    is_reset: bool = False
 
     @property
     def peer(self) -> str:
@@ -241,6 +243,8 @@ def _evidence(failed: FailedConnection) -> tuple[str, ...]:
             for problem in result.problems[:_MAX_PROBLEMS]
         ]
     lines += _what_was_sent(failed)
+    if failed.is_reset:
+        lines.append("the connection was reset (RST, ECONNRESET), not closed (FIN)")
     reason = failed.reason[:200]
     if reason:
         lines.append(f"OpenSSL says {short_repr(reason, 200)}")
@@ -337,9 +341,10 @@ def _first_alert(failed: FailedConnection) -> Diagnosis | None:
 
 
 def _connection_end(failed: FailedConnection) -> Diagnosis | None:
-    """The peer closed the connection without an alert."""
+    """The peer closed or reset the connection without an alert."""
     if not _is_end(failed.error):
         return None
+    how = "the connection was reset (RST)" if failed.is_reset else "the peer closed the connection"
     count = len(failed.received)
     if count:
         sent = (
@@ -347,19 +352,27 @@ def _connection_end(failed: FailedConnection) -> Diagnosis | None:
             if count >= MAX_FIRST_BYTES
             else f"{count} byte{'s' if count > 1 else ''}"
         )
-        text = f"the peer closed the connection during the TLS handshake, after {sent}"
+        text = f"{how} during the TLS handshake, after {sent}"
     else:
-        text = "the peer closed the connection without a byte of TLS"
+        text = f"{how} without a byte of TLS"
     return Diagnosis(
         "closed",
         text,
-        "Is this port for TLS? A firewall, a full server or a name that the peer does not "
-        "serve looks the same"
-        if failed.side is Side.CLIENT
-        else "Health checks and port scans look like this",
+        _AFTER_END[failed.side, failed.is_reset],
         permanent=False,
         fault="network" if failed.side is Side.CLIENT else "peer",
     )
+
+
+_AFTER_END: Final = {
+    (Side.CLIENT, False): "Is this port for TLS? A firewall, a full server, or one that does not "
+    "serve the name, looks the same",
+    (Side.CLIENT, True): "Is this port for TLS? A firewall, a balancer without a server behind it "
+    "or a server that crashed looks the same",
+    (Side.SERVER, False): "Health checks and port scans look like this",
+    (Side.SERVER, True): "Health checks and port scans look like this, and clients that crashed",
+}
+"""What to do about an end, by our side and by whether TCP was reset."""
 
 
 def _is_end(error: BaseException) -> bool:

@@ -416,7 +416,7 @@ class Upgrade:
         return tls
 
     def _watch_end(self, tls: _TLSLayer, lifetime: TLSLifetime) -> None:
-        """Learn from the TLS layer that we close, and whether we have aborted."""
+        """Learn from the TLS layer that we close, and how the connection below has ended."""
         lose, end = tls.loseConnection, tls.connectionLost
 
         def lose_connection() -> None:
@@ -424,6 +424,7 @@ class Upgrade:
             lifetime.closing()
 
         def connection_lost(reason: Failure) -> None:
+            lifetime.plain_connection_lost(reason)
             self._is_aborted = reason.check(ConnectionAborted) is not None
             if self.state is TLSState.HANDSHAKING and not reason.check(ConnectionClosed):
                 # Raised by the application, perhaps right behind its startTLS();

@@ -424,20 +424,25 @@ class EndTests(CausesTestCase):
     async def test_end_before_or_in_the_handshake_is_closed(self) -> None:
         """A peer that hangs up or resets before or in the handshake may not speak TLS."""
         hello = b"\x16\x03\x03\x00\x7a\x02\x00"
-        for end in ("close", "reset"):
-            for said in ((b"",), (b"", b""), (b"", hello)):
+        for end, how in (("close", "the peer closed"), ("reset", "was reset (RST)")):
+            for said in ((b"", b""), (b"", hello)):
                 url = await self.plain_peer(scripted_peer(*said, end=end))
-                self.assert_diagnosed(await self.probed(url), "closed", "Is this port for TLS?")
+                report = await self.probed(url)
+                self.assert_diagnosed(report, "closed", "Is this port for TLS?", how)
+            # At a connection that is closed at once, our hello may be answered by a reset.
+            url = await self.plain_peer(scripted_peer(b"", end=end))
+            self.assert_diagnosed(await self.probed(url), "closed", "Is this port for TLS?")
 
     async def test_end_in_the_dialogue_is_peer_left(self) -> None:
         """A peer that leaves in the dialogue is reported as that, at each of its steps."""
         steps = (b"220 a ESMTP\r\n", b"250-a\r\n250 STARTTLS\r\n")
-        for end in ("close", "reset"):
+        for end, how in (("close", "the peer closed"), ("reset", "was reset (RST)")):
             for count in range(1, 3):
                 url = await self.plain_peer(scripted_peer(*steps[:count], end=end))
                 report = await self.probed(f"{url}?starttls=smtp")
                 assert report.diagnosis is not None
                 self.assertEqual(report.diagnosis.cause, "peer-left")
+                self.assertIn(how, report.diagnosis.summary)
                 assert report.failed_stage is not None
                 self.assertEqual(report.failed_stage.value, "negotiation")
 
