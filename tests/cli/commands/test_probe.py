@@ -147,15 +147,15 @@ class StatusTests(ProbeTestCase):
         url = await self.serving()
         ended = await self.does(url, "-o", TRUST)
         self.assertEqual((ended.status, ended.complaints), (0, ""), ended)
-        self.assertTrue(ended.output.startswith(f"{url}\n"))
-        self.assertTrue(ended.output.endswith("\nconnected, verified\n"))
+        self.assertTrue(ended.output.startswith(f"{url}: connected, verified\n"))
+        self.assertTrue(ended.output.endswith(f"\n{url}: connected, verified\n"))
         self.assertNotIn("\x1b", ended.output)
 
     async def test_untrusted_certificate_exits_with_1(self) -> None:
         """A certificate that is not trusted: status 1, the chain, and what to do."""
         ended = await self.does(await self.serving())
         self.assertEqual((ended.status, ended.complaints), (1, ""), ended)
-        self.assertIn("cause: unknown-issuer", ended.output)
+        self.assertIn(": not connected (unknown-issuer)\n", ended.output)
         self.assertIn("CN=localhost", ended.output)
         self.assertIn("What to do: ", ended.output)
 
@@ -195,13 +195,13 @@ class StatusTests(ProbeTestCase):
         """``--timeout`` ends the attempt."""
         ended = await self.does(f"tls://127.0.0.1:{self.full_port()}", "--timeout", "0.2")
         self.assertEqual(ended.status, 1)
-        self.assertIn("cause: timeout", ended.output)
+        self.assertIn(": not connected (timeout)\n", ended.output)
 
     async def test_quiet_writes_the_verdict_alone(self) -> None:
         """With --quiet the output is the verdict alone."""
         url = await self.serving()
         ended = await self.does(url, "--quiet", "-o", TRUST, columns=80, NO_COLOR="1")
-        self.assertEqual((ended.status, ended.output), (0, "connected, verified\r\n"))
+        self.assertEqual((ended.status, ended.output), (0, f"{url}: connected, verified\r\n"))
 
     async def test_wrong_url_or_option_exits_with_2(self) -> None:
         """A URL or an option that is wrong: status 2, one line on what is wrong, no output."""
@@ -253,7 +253,8 @@ class TerminalTests(ProbeTestCase):
         for columns in (80, 40):
             ended = await self.does(url, "-o", TRUST, columns=columns)
             self.assertEqual(ended.status, 0, ended.output)
-            self.assertIn("\x1b[32mconnected, verified\x1b[0m", ended.output)
+            self.assertIn(f"\x1b[32m{url}:", ended.output)
+            self.assertRegex(ended.output, r"(?i)connected, verified")
             text = self.screen(ended.output)
             for fact in ("negotiation", "TLSv1.3", "└─ CN=localhost", "█"):
                 self.assertIn(fact, text)
@@ -339,7 +340,9 @@ class CommandTests(SynchronousTestCase):
 
     def test_quiet_is_the_verdict_alone(self) -> None:
         """With --quiet the output is the verdict alone."""
-        self.assertEqual(self.does("tls://a.example:1", "--quiet")[1], "connected, verified\n")
+        self.assertEqual(
+            self.does("tls://a.example:1", "--quiet")[1], f"{GOOD.url}: connected, verified\n"
+        )
 
     def test_host_exits_with_0_when_any_url_works(self) -> None:
         """A host is surveyed: the status is 0 when any URL works."""

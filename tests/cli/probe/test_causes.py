@@ -125,7 +125,7 @@ class CausesTestCase(LoopbackTestCase):
         self.assertEqual(diagnosis.cause, cause, diagnosis)
         self.assertFalse(report.is_connected or report.is_verified)
         text = " ".join(as_text(report, TerminalStyle(), NOW).split())
-        for word in (f"cause: {cause};", "What to do:", *words):
+        for word in (f": not connected ({cause}) ", "What to do:", *words):
             self.assertIn(word, text)
         return diagnosis.remedy
 
@@ -221,7 +221,7 @@ class PlainPeerTests(CausesTestCase):
     async def test_silent_peer_may_wait_for_plain_text(self) -> None:
         """For a peer that says nothing, the remedy asks whether it waits for plain text."""
         report = await self.probed(await self.plain_peer(scripted_peer()), timeout=0.2)
-        self.assert_diagnosed(report, "timeout", "the handshake", "wait for plain text")
+        self.assert_diagnosed(report, "timeout", "The handshake", "wait for plain text")
 
     async def test_few_bytes_are_recognised(self) -> None:
         """A few bytes, for which OpenSSL waits until a record's header is whole, are recognised."""
@@ -424,7 +424,7 @@ class EndTests(CausesTestCase):
     async def test_end_before_or_in_the_handshake_is_closed(self) -> None:
         """A peer that hangs up or resets before or in the handshake may not speak TLS."""
         hello = b"\x16\x03\x03\x00\x7a\x02\x00"
-        for end, how in (("close", "the peer closed"), ("reset", "was reset (RST)")):
+        for end, how in (("close", "The peer closed"), ("reset", "was reset (RST)")):
             for said in ((b"", b""), (b"", hello)):
                 url = await self.plain_peer(scripted_peer(*said, end=end))
                 report = await self.probed(url)

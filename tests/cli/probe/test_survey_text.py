@@ -44,9 +44,12 @@ class TextTests(SynchronousTestCase):
     def test_failed_look_up_is_a_diagnosis(self) -> None:
         """Why none could be tried is shown like any diagnosis."""
         seen = Survey("mail.example.com", diagnosis=BAD.diagnosis)
-        self.assertIn(
-            "not connected: tls://mail.example.com:465", as_survey_text(seen, TerminalStyle())
-        )
+        text = as_survey_text(seen, TerminalStyle())
+        self.assertTrue(text.startswith("mail.example.com: not connected (plaintext-peer)\n"), text)
+        self.assertIn("- it sent", text)
+        brief = as_survey_text(seen, TerminalStyle(), is_brief=True)
+        self.assertEqual(len(brief.splitlines()), 3)
+        self.assertIn("What to do: ", brief)
 
     def test_unverified_is_not_working(self) -> None:
         """What is connected by options that verify nothing does not count as working."""

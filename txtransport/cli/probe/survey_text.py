@@ -8,8 +8,15 @@ from attrs import evolve
 
 from txtransport.cli.probe.indented import INDENT, MIN_WIDTH, indented_lines
 from txtransport.cli.probe.report import Survey
-from txtransport.cli.probe.text import diagnosis_lines, paragraphs
+from txtransport.cli.probe.text import paragraphs
+from txtransport.cli.probe.verdict import (
+    brief_lines,
+    diagnosis_lines,
+    failure_verdict,
+    without_place,
+)
 from txtransport.cli.terminal import TerminalStyle, wrap
+from txtransport.errors import Diagnosis
 from txtransport.text import escape_text
 
 __all__ = ["as_survey_text"]
@@ -30,6 +37,8 @@ def as_survey_text(survey: Survey, style: TerminalStyle, *, is_brief: bool = Fal
     working = [escape_text(report.url.redacted()) for report in survey.working]
     if is_brief and working:
         return "\n".join(working) + "\n"
+    if survey.diagnosis is not None:
+        return paragraphs([[*_failed(survey.host, survey.diagnosis, style, is_brief)]])
     parts = [[*_verdict(survey, working, style)]]
     if not is_brief:
         title = style.painted(escape_text(survey.host), "heading")
@@ -43,11 +52,14 @@ def as_survey_text(survey: Survey, style: TerminalStyle, *, is_brief: bool = Fal
     return paragraphs(parts)
 
 
+def _failed(host: str, diagnosis: Diagnosis, style: TerminalStyle, is_brief: bool) -> Iterator[str]:
+    if is_brief:
+        return brief_lines(host, failure_verdict(host, diagnosis), style)
+    return diagnosis_lines(host, diagnosis, style)
+
+
 def _verdict(survey: Survey, working: list[str], style: TerminalStyle) -> Iterator[str]:
     """How many URLs work, and at how many nothing answers."""
-    if survey.diagnosis is not None:
-        yield from diagnosis_lines(survey.diagnosis, style)
-        return
     total = len(survey.answering) + len(survey.silent)
     silence = f"{len(survey.silent)} of {total} usual ways are silent"
     kind = "good" if working else "bad"
@@ -65,7 +77,6 @@ def _failing(survey: Survey, style: TerminalStyle) -> Iterator[str]:
         cause, why = ("not-verified", "the options do not demand chain and name")
         if diagnosis is not None:
             cause, why = diagnosis.cause, diagnosis.summary
-        why = why.removeprefix(f"{report.url.redacted()}: ")
-        yield from indented_lines(f"{cause}: {why.removeprefix(report.url.location + ': ')}", style)
+        yield from indented_lines(f"{cause}: {without_place(why, report.url)}", style)
         if diagnosis is not None and diagnosis.remedy:
             yield from indented_lines(diagnosis.remedy, style)

@@ -1,8 +1,7 @@
-"""The report of a probe for people: addresses, times, session, certificates and verdict."""
+"""The report of a probe for people: verdict, addresses, times, session and certificates."""
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Final
@@ -20,11 +19,11 @@ from txtransport.cli.probe.report import (
     ProbeStage,
     StageTime,
 )
-from txtransport.cli.terminal import TerminalStyle, wrap
-from txtransport.errors import Diagnosis
+from txtransport.cli.probe.verdict import brief_lines, headline, verdict_lines, verdict_of
+from txtransport.cli.terminal import TerminalStyle
 from txtransport.text import escape_bytes, escape_text
 
-__all__ = ["as_text", "diagnosis_lines", "paragraphs", "verdict"]
+__all__ = ["as_text", "paragraphs"]
 
 
 def as_text(
@@ -36,83 +35,32 @@ def as_text(
         report: What the probe saw.
         style: What the terminal can show.
         now: From which the days until a certificate's end are counted.
-        is_brief: Whether to write the verdict alone.
+        is_brief: Whether to write the verdict alone, three lines at the most.
 
     Returns:
         Lines, each with its ending, the last one too.
     """
     style = evolve(style, width=max(style.width, MIN_WIDTH))
-    parts = [[*verdict(report, style)]]
-    if not is_brief:
-        parts = [
-            [style.painted(escape_text(line), "heading") for line in
-             wrap(report.url.redacted(), style.width)],
+    found, url = verdict_of(report, now), report.url.redacted()
+    if is_brief:
+        return paragraphs([[*brief_lines(url, found, style, has_reason=not report.is_verified)]])
+    return paragraphs(
+        [
+            [*verdict_lines(report, style, now)],
             [*_addresses(report, style)],
             [*_timeline(report, style)],
             [*_session(report, style)],
             [*_versions(report, style)],
             [*chain_lines(report, style, now)],
-            *parts,
-        ]  # fmt: skip
-    return paragraphs(parts)
+            # Once more, as the first lines may have left the screen.
+            [*headline(url, found, style)],
+        ]
+    )
 
 
 def paragraphs(parts: Sequence[Sequence[str]]) -> str:
     """Lines as paragraphs, with an empty line between; a part without lines is left out."""
     return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
-
-
-# --- the verdict -----------------------------------------------------------------
-
-
-def verdict(report: ProbeReport, style: TerminalStyle) -> Iterator[str]:
-    """Whether there is a connection, whether the peer was verified, and what to do."""
-    if report.diagnosis is not None:
-        yield from diagnosis_lines(report.diagnosis, style)
-    elif report.is_verified:
-        yield style.painted("connected, verified", "good")
-    elif report.session is not None:
-        yield style.painted("connected, NOT verified", "bad")
-        yield from indented_lines(
-            "The options do not demand a trusted chain and the right name.", style
-        )
-    else:
-        for line in wrap("connected, in the clear: nothing is verified", style.width):
-            yield style.painted(line, "doubtful")
-    if report.hint:
-        yield from indented_lines(f"{report.hint}.", style)
-
-
-def diagnosis_lines(diagnosis: Diagnosis, style: TerminalStyle) -> Iterator[str]:
-    """A diagnosis: what happened, what was seen, what to do."""
-    for line in wrap(f"not connected: {diagnosis.summary}", style.width, "", 2):
-        yield style.painted(escape_text(line), "bad")
-    whose = _WHOSE_FAULT.get(diagnosis.fault, diagnosis.fault)
-    again = "trying again cannot help" if diagnosis.permanent else "trying again may help"
-    yield from indented_lines(f"cause: {diagnosis.cause}; {whose}; {again}", style)
-    for seen in diagnosis.evidence:
-        yield from _evidence(seen, style)
-    if diagnosis.remedy:
-        stop = "" if diagnosis.remedy[-1] in "?." else "."
-        yield from indented_lines(f"What to do: {diagnosis.remedy}{stop}", style, "heading")
-
-
-def _evidence(text: str, style: TerminalStyle) -> Iterator[str]:
-    """A piece of evidence, whose long words are broken, as nobody has to copy them."""
-    lines = textwrap.wrap(f"- {escape_text(text)}", style.width - 2 * len(INDENT))
-    for number, line in enumerate(lines):
-        yield style.painted(f"{INDENT * (2 if number else 1)}{line}", "aside")
-
-
-_WHOSE_FAULT: Final = {
-    "peer": "the peer is to mend it",
-    "ours": "it is for this side to mend",
-    "network": "the network is between",
-    "someone-between": "someone may be in between",
-}
-
-
-# --- the rest --------------------------------------------------------------------
 
 
 def _addresses(report: ProbeReport, style: TerminalStyle) -> Iterator[str]:

@@ -1,0 +1,249 @@
+"""What a report comes down to, and the lines that say so before everything else.
+
+A report is read in the middle of the night, on a screen of 24 lines, by a person who
+wants to know one thing. So the first line has the URL and the verdict, the second the
+reason, and what to do follows at once; what was seen comes behind that.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Final
+
+from attrs import frozen
+
+from txtransport import Session, TransportURL
+from txtransport.cli.probe.indented import INDENT, indented_lines
+from txtransport.cli.probe.report import ProbeReport
+from txtransport.cli.terminal import TerminalStyle, wrap
+from txtransport.errors import Diagnosis
+from txtransport.text import escape_bytes, escape_text
+
+__all__ = [
+    "Verdict",
+    "brief_lines",
+    "diagnosis_lines",
+    "failure_verdict",
+    "headline",
+    "verdict_lines",
+    "verdict_of",
+    "without_place",
+]
+
+
+@frozen
+class Verdict:
+    """What a report comes down to.
+
+    Attributes:
+        status: In a few words, for the first line.
+        kind: Its colour, as for `TerminalStyle.painted`.
+        reason: Why, a sentence or the rest of one, without a full stop.
+        advice: What to do, a sentence each, the most promising first.
+    """
+
+    status: str
+    kind: str
+    reason: str
+    advice: tuple[str, ...] = ()
+
+
+def verdict_of(report: ProbeReport, now: datetime) -> Verdict:
+    """What a report comes down to.
+
+    Args:
+        report: What the probe saw.
+        now: From which the days until a certificate's end are counted.
+    """
+    diagnosis = report.diagnosis
+    if diagnosis is not None:
+        reason = without_place(diagnosis.summary, report.url)
+        advice = tuple(filter(None, (report.hint, diagnosis.remedy)))
+        return Verdict(_failed(diagnosis), "bad", reason, advice)
+    if report.session is None:
+        return Verdict("connected, in the clear", "doubtful", report.hint or _in_the_clear(report))
+    if not report.is_verified:
+        reason = "the options do not demand a trusted chain and the right name"
+        return Verdict("connected, NOT verified", "bad", reason)
+    return Verdict("connected, verified", "good", _agreed(report, report.session, now))
+
+
+def _failed(diagnosis: Diagnosis) -> str:
+    return f"not connected ({diagnosis.cause})"
+
+
+def _in_the_clear(report: ProbeReport) -> str:
+    if report.first_byte is not None and report.first_byte.data:
+        return f"nothing is verified; the peer sent {escape_bytes(report.first_byte.data)}"
+    return "nothing is verified, and the peer says nothing of its own accord"
+
+
+def _agreed(report: ProbeReport, session: Session, now: datetime) -> str:
+    """The version, and how long the peer's certificate is still valid."""
+    if not report.chain:
+        return session.version
+    leaf = report.chain[0]
+    days = leaf.days_left(now)
+    left = f"{days} day{'' if days == 1 else 's'} left"
+    return f"{session.version}; certificate valid to {leaf.not_after:%Y-%m-%d}, {left}"
+
+
+# In front of the summary of an error: the URL without options other than starttls.
+_BEHIND_LOCATION: Final = re.compile(r"(?:\?starttls=[\w-]+)?: (.*)", re.DOTALL)
+
+
+def without_place(summary: str, url: TransportURL) -> str:
+    """The summary of an error, without the endpoint that it begins with.
+
+    Args:
+        summary: Of a diagnosis.
+        url: What was probed, which the report names once.
+    """
+    found = _BEHIND_LOCATION.fullmatch(summary.removeprefix(url.location))
+    return found[1] if found is not None and summary.startswith(url.location) else summary
+
+
+# --- lines -----------------------------------------------------------------------
+
+
+def verdict_lines(report: ProbeReport, style: TerminalStyle, now: datetime) -> Iterator[str]:
+    """Whether there is a connection, whether the peer was verified, why, and what to do.
+
+    Args:
+        report: What the probe saw.
+        style: What the terminal can show.
+        now: From which the days until a certificate's end are counted.
+    """
+    verdict = verdict_of(report, now)
+    yield from _explained(report.url.redacted(), verdict, style)
+    if report.diagnosis is not None:
+        yield from _background(report.diagnosis, style)
+
+
+def diagnosis_lines(place: str, diagnosis: Diagnosis, style: TerminalStyle) -> Iterator[str]:
+    """A diagnosis that no report belongs to: what happened, what to do, and what was seen.
+
+    Args:
+        place: What was probed.
+        diagnosis: Why that failed.
+        style: What the terminal can show.
+    """
+    yield from _explained(place, failure_verdict(place, diagnosis), style)
+    yield from _background(diagnosis, style)
+
+
+def failure_verdict(place: str, diagnosis: Diagnosis) -> Verdict:
+    """A diagnosis as a verdict.
+
+    Args:
+        place: What was probed; left out where the summary begins with it.
+        diagnosis: Why that failed.
+    """
+    reason = diagnosis.summary.removeprefix(f"{place}: ")
+    return Verdict(_failed(diagnosis), "bad", reason, tuple(filter(None, (diagnosis.remedy,))))
+
+
+def headline(place: str, verdict: Verdict, style: TerminalStyle) -> Iterator[str]:
+    """The place and the verdict on one line, or on two where the place is long.
+
+    Args:
+        place: The URL or the host that was probed.
+        verdict: What it comes down to.
+        style: What the terminal can show.
+    """
+    if _is_long(place, verdict, style):
+        yield style.painted(f"{escape_text(place)}:", verdict.kind)
+        yield from indented_lines(verdict.status, style, verdict.kind)
+    else:
+        yield style.painted(f"{escape_text(place)}: {verdict.status}", verdict.kind)
+
+
+def brief_lines(
+    place: str, verdict: Verdict, style: TerminalStyle, *, has_reason: bool = True
+) -> Iterator[str]:
+    """The verdict in three lines at the most: headline, reason and what to do, both cut.
+
+    Args:
+        place: The URL or the host that was probed.
+        verdict: What it comes down to.
+        style: What the terminal can show.
+        has_reason: Whether to write more than the headline.
+    """
+    if not has_reason:
+        yield from headline(place, verdict, style)
+        return
+    yield next(headline(place, verdict, style))
+    for text in (_reason(place, verdict, style), *_advice(verdict)[:1]):
+        yield _first_line(text, style)
+
+
+def _explained(place: str, verdict: Verdict, style: TerminalStyle) -> Iterator[str]:
+    """The verdict and the reason, which stand in the first two lines, and what to do."""
+    yield next(headline(place, verdict, style))
+    yield from indented_lines(_reason(place, verdict, style), style)
+    for advice in _advice(verdict):
+        yield from indented_lines(advice, style, "heading")
+
+
+def _is_long(place: str, verdict: Verdict, style: TerminalStyle) -> bool:
+    """Whether place and verdict do not fit on one line."""
+    return len(f"{escape_text(place)}: {verdict.status}") > style.width
+
+
+def _reason(place: str, verdict: Verdict, style: TerminalStyle) -> str:
+    """The reason, behind the status where the first line has no space for that."""
+    if _is_long(place, verdict, style):
+        return _ended(f"{verdict.status}: {verdict.reason}")
+    return _sentence(verdict.reason)
+
+
+def _advice(verdict: Verdict) -> list[str]:
+    begins = ["What to do", *["Otherwise"] * len(verdict.advice)]
+    return [
+        f"{begin}: {_sentence(text)}" for begin, text in zip(begins, verdict.advice, strict=False)
+    ]
+
+
+def _background(diagnosis: Diagnosis, style: TerminalStyle) -> Iterator[str]:
+    """Whose fault it is, and what was seen."""
+    whose = _WHOSE_FAULT.get(diagnosis.fault, diagnosis.fault)
+    again = "trying again cannot help" if diagnosis.permanent else "trying again may help"
+    yield from indented_lines(f"{whose}; {again}.", style)
+    for seen in diagnosis.evidence:
+        yield from _evidence(seen, style)
+
+
+_WHOSE_FAULT: Final = {
+    "peer": "It is for the peer to mend",
+    "ours": "It is for this side to mend",
+    "network": "The network is between",
+    "someone-between": "Someone may be in between",
+}
+
+
+def _evidence(text: str, style: TerminalStyle) -> Iterator[str]:
+    """A piece of evidence, whose long words are broken, as nobody has to copy them."""
+    lines = textwrap.wrap(f"- {escape_text(text)}", style.width - 2 * len(INDENT))
+    for number, line in enumerate(lines):
+        yield style.painted(f"{INDENT * (2 if number else 1)}{line}", "aside")
+
+
+def _sentence(text: str) -> str:
+    """Words as a sentence; a name or a URL at the beginning stays as it is."""
+    return _ended(text[:1].upper() + text[1:] if re.match(r"[a-z']+ ", text) else text)
+
+
+def _ended(text: str) -> str:
+    return text if text[-1:] in ("?", ".", "…") else f"{text}."
+
+
+def _first_line(text: str, style: TerminalStyle) -> str:
+    """As much of a text as fits on an indented line: whole words, so that no URL is cut."""
+    lines = wrap(escape_text(text), style.width, INDENT)
+    if len(lines) == 1:
+        return lines[0]
+    more = " …" if style.is_unicode else " ..."
+    return wrap(escape_text(text), style.width - len(more), INDENT)[0] + more
