@@ -97,15 +97,12 @@ class ProbingTests(LoopbackTestCase):
         await stopped[0]
         self.assertEqual((report.is_verified, report.is_resumed), (True, None))
 
-    async def test_plain_connection_has_no_session_and_no_second_one(self) -> None:
-        """Without TLS there is no session and no second connection, and nothing is verified."""
-        recorders = Recorders()
-        port = await self.listening("tcp://127.0.0.1:0", recorders)
-        report = await probe(
-            self.reactor, TransportURL.parse(f"tcp://127.0.0.1:{port}"), {}, wait=0.01
-        )
+    async def test_plain_connection_has_no_session_and_is_not_verified(self) -> None:
+        """Without TLS there is no session and nothing to resume, and nothing is verified."""
+        port = await self.listening("tcp://127.0.0.1:0", Factory.forProtocol(Greeter))
+        report = await self.probed(f"tcp://127.0.0.1:{port}")
         self.assertEqual((report.is_connected, report.is_verified), (True, False))
-        self.assertEqual((report.is_resumed, recorders.built), (None, 1))
+        self.assertEqual((report.is_resumed, report.session), (None, None))
 
     async def test_local_socket_has_its_path_as_address(self) -> None:
         """A local socket has a path where others have an address."""

@@ -172,6 +172,11 @@ class TextTests(SynchronousTestCase):
             self.assertEqual(lines[0], f"{url}:")
             self.assertTrue(lines[1].startswith(verdict), lines[1])
 
+    def test_no_full_stop_is_glued_to_a_url(self) -> None:
+        """A URL at the end of a line can be copied with a double click."""
+        text = shown(evolve(CLEAR, hint="This port speaks TLS: probe tls://a.example:1"))
+        self.assertIn("\n  This port speaks TLS: probe tls://a.example:1\n", text)
+
     def test_two_pieces_of_advice_are_told_apart(self) -> None:
         """The more promising advice stands first, and the other as an alternative."""
         text = shown(evolve(BAD, hint="Try tls://a.example:1 instead"))

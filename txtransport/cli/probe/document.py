@@ -38,6 +38,7 @@ def as_document(report: ProbeReport, now: datetime) -> dict[str, object]:
         "stage": report.failed_stage.value if report.failed_stage else None,
         "session": _session(report),
         "resumption": report.is_resumed,
+        "speaks_tls": report.speaks_tls,
         "addresses": [_address(address) for address in report.addresses],
         "timing": _timing(report),
         "first_bytes": _first_bytes(report),

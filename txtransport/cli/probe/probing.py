@@ -3,6 +3,9 @@
 The connection is what any other client of the same URL would make, no more:
 nothing is tried without verification, and nothing is said to the peer beyond
 what the URL asks for. `recorder` notes the steps on the way.
+
+Two questions need a further connection: whether a session is resumed, and whether
+a peer that was asked in the clear, and says nothing, waits for TLS (`hello`).
 """
 
 from __future__ import annotations
@@ -11,31 +14,29 @@ from collections.abc import Mapping
 from typing import Any, Final, cast
 
 from attrs import evolve
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.python.failure import Failure
 
 import txtransport
-from txtransport import Session, TransportURL
+from txtransport import TransportURL
+from txtransport.cli.probe.hello import answer_to_hello
+from txtransport.cli.probe.protocol import connect_protocol
 from txtransport.cli.probe.recorder import ProbeRecorder, ProgressCallback
-from txtransport.cli.probe.report import FirstByte, ProbeReport
-from txtransport.connection.handshake import starttls_outcome
+from txtransport.cli.probe.report import ProbeReport
+from txtransport.config.resolve import resolve
+from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.connection.trace import Trace
-from txtransport.connection.twisted_types import TCPTransport
 from txtransport.endpoints.network_errors import diagnosis_of
 from txtransport.errors import TransportUnavailable
-from txtransport.tls.connection import MAX_FIRST_BYTES
-from txtransport.tls.session import session_of
 
-__all__ = ["FIRST_BYTE", "client_endpoint", "probe"]
+__all__ = ["FIRST_BYTE", "HELLO_WAIT", "client_endpoint", "probe"]
 
 FIRST_BYTE: Final = 1.0
 """Seconds to wait for the peer's first byte; many wait for the client's."""
 
-_CLOSE_WAIT: Final = 0.5
-"""Seconds until a connection that does not close is aborted."""
+HELLO_WAIT: Final = 5.0
+"""Seconds at the most for a second connection and for the answer to a ClientHello."""
 
 
 async def probe(
@@ -55,7 +56,7 @@ async def probe(
         options: As for `txtransport.client`.
         wait: Seconds to wait for the first byte.
         is_again: Whether to connect a second time, to see if the session is
-            resumed.
+            resumed or, in the clear, if a silent peer speaks TLS.
         on_progress: Is told what is going on.
 
     Returns:
@@ -73,8 +74,9 @@ async def probe(
         return ProbeReport(url, diagnosis=diagnosis_of(error))
     recorder.is_negotiated = "starttls" in {*dict(url.options), *options}
     recorder.begin()
+    began = clock.seconds()
     try:
-        protocol = await _connected(endpoint, clock)
+        protocol = await connect_protocol(endpoint, clock)
     except (CancelledError, ConnectingCancelledError):
         raise
     except Exception as error:
@@ -86,8 +88,15 @@ async def probe(
         report = recorder.connected_report(protocol.session, first_byte, protocol.reason)
     finally:
         await protocol.disconnect()
-    if not is_again or not report.is_connected or report.session is None:
+    if not is_again or not report.is_connected:
         return report
+    if report.session is None:
+        scheme = SCHEMES[url.scheme]
+        if not first_byte.is_silence or scheme.is_secure or scheme.is_local:
+            return report
+        on_progress("asking whether the port speaks TLS")
+        answer = await _answer_to_hello(reactor, url, options, clock.seconds() - began)
+        return recorder.with_answer(report, answer)
     on_progress("connecting again, to resume the session")
     return evolve(report, is_resumed=await _is_resumed(reactor, url, options))
 
@@ -107,13 +116,37 @@ def client_endpoint(
     return txtransport.client(reactor, url, trace=trace, **keywords)
 
 
+async def _answer_to_hello(
+    reactor: object, url: TransportURL, options: Mapping[str, object], spent: float
+) -> bytes | None:
+    """What a silent peer answers to a ClientHello, in what is left of ``timeout``.
+
+    Args:
+        reactor: Connects and keeps time.
+        url: What was connected to.
+        options: As for `txtransport.client`.
+        spent: Seconds that the attempt has taken so far.
+
+    Returns:
+        As for `answer_to_hello`; None also when there is no time left.
+    """
+    timeout = resolve(url, options, "client", Kind.STREAM).deadlines.timeout
+    seconds = min(timeout - spent, HELLO_WAIT)
+    if seconds <= 0:
+        return None
+    in_url = tuple(option for option in url.options if option[0] != "timeout")
+    given = {**options, "timeout": seconds}
+    endpoint = client_endpoint(reactor, evolve(url, options=in_url), given)
+    return await answer_to_hello(endpoint, cast(IReactorTime, reactor), url.name, seconds)
+
+
 async def _is_resumed(
     reactor: object, url: TransportURL, options: Mapping[str, object]
 ) -> bool | None:
     """Whether a second connection resumes the session; None when it fails."""
     endpoint = client_endpoint(reactor, url, options)
     try:
-        protocol = await _connected(endpoint, cast(IReactorTime, reactor))
+        protocol = await connect_protocol(endpoint, cast(IReactorTime, reactor))
     except (CancelledError, ConnectingCancelledError):
         raise
     except Exception:
@@ -122,87 +155,3 @@ async def _is_resumed(
         return None
     await protocol.disconnect()
     return protocol.session.resumed if protocol.session is not None else None
-
-
-async def _connected(endpoint: IStreamClientEndpoint, clock: IReactorTime) -> _ProbeProtocol:
-    return cast(_ProbeProtocol, await endpoint.connect(_ProbeFactory(clock)))
-
-
-class _ProbeFactory(Factory):
-    """Builds `_ProbeProtocol`s."""
-
-    noisy = False
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self._clock = clock
-
-    def buildProtocol(self, addr: object) -> _ProbeProtocol:
-        """Build one, whatever the address."""
-        return _ProbeProtocol(self._clock)
-
-
-class _ProbeProtocol(Protocol):
-    """The application's protocol of a probe: it listens, and sends nothing.
-
-    Args:
-        clock: Keeps time.
-
-    Attributes:
-        session: The TLS session, or None in the clear.
-        data: The peer's first bytes.
-        reason: Why the connection was lost, or None while it is open.
-    """
-
-    session: Session | None = None
-
-    def __init__(self, clock: IReactorTime) -> None:
-        self.data = b""
-        self.reason: BaseException | None = None
-        self._clock = clock
-        self._starttls_outcome = b""
-        self._heard: Deferred[None] = Deferred()
-        self._gone: Deferred[None] = Deferred()
-
-    def connectionMade(self) -> None:
-        self.session = session_of(self.transport)
-        # After STARTTLS an endpoint first delivers the outcome of its dialogue,
-        # such as a greeting that it composed. Those are not bytes of the peer.
-        self._starttls_outcome = starttls_outcome(self.transport)
-
-    def dataReceived(self, data: bytes) -> None:
-        outcome, self._starttls_outcome = self._starttls_outcome, b""
-        if data == outcome:
-            return
-        self.data = (self.data + data)[:MAX_FIRST_BYTES]
-        self._fire(self._heard)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.reason = reason.value
-        self._fire(self._heard)
-        self._fire(self._gone)
-
-    async def first_byte(self, seconds: float) -> FirstByte:
-        """Wait until the peer sends something or hangs up, or the time is over."""
-        began = self._clock.seconds()
-        await self._heard.addTimeout(seconds, self._clock, lambda result, _: None)
-        waited = (self._clock.seconds() - began) * 1000
-        return FirstByte(waited, self.data, self.reason is not None and not self.data)
-
-    async def disconnect(self) -> None:
-        """Close the connection, in time or by force, and wait until it is lost."""
-        if self.reason is not None:
-            return
-        transport = cast(TCPTransport, self.transport)
-        transport.loseConnection()
-        timer = self._clock.callLater(_CLOSE_WAIT, transport.abortConnection)
-        try:
-            await self._gone
-        finally:
-            if timer.active():
-                timer.cancel()
-            # It is still open when the wait was cancelled.
-            transport.abortConnection()
-
-    def _fire(self, waiting: Deferred[None]) -> None:
-        if not waiting.called:
-            waiting.callback(None)

@@ -7,6 +7,7 @@ from what a peer said, or did not say, at a port.
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from typing import Final
 
@@ -32,6 +33,7 @@ from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.endpoints.network_errors import diagnosis_of
 from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.starttls.protocols import USUAL_STARTTLS
+from txtransport.starttls.tls_record import is_alert, is_tls
 from txtransport.tls.certificate import summarize_chain
 
 __all__ = ["ProbeRecorder", "ProgressCallback"]
@@ -111,7 +113,7 @@ class ProbeRecorder:
             session,
             summarize_chain(session.peer_chain if session is not None else ()),
             first_byte,
-            hint=self._plaintext_hint(session, first_byte),
+            hint="" if session is not None else _plaintext_hint(self.url, first_byte.data),
         )
         if first_byte.data or reason is None or isinstance(reason, ConnectionDone):
             return report
@@ -119,6 +121,24 @@ class ProbeRecorder:
         # certificate (RFC 8446, section 2): a server that refuses it sends an
         # alert on what is a connection already.
         return evolve(report, diagnosis=diagnosis_of(reason, self.url.location))
+
+    def with_answer(self, report: ProbeReport, answer: bytes | None) -> ProbeReport:
+        """The report of a peer that was silent in the clear, with its answer to a ClientHello.
+
+        Args:
+            report: Of the connection in the clear.
+            answer: The first bytes; None where no ClientHello was sent.
+        """
+        if answer is None:
+            return report
+        # Of a single byte only the type of the record would be known.
+        speaks_tls = len(answer) > 1 and is_tls(answer)
+        hint = (
+            _tls_hint(self.url, answer)
+            if speaks_tls
+            else _plaintext_hint(self.url, answer) or _usual_hint(self.url)
+        )
+        return evolve(report, speaks_tls=speaks_tls, hint=hint)
 
     def _trying(self, event: Event) -> None:
         self._end_stage(ProbeStage.LOOK_UP)
@@ -178,16 +198,6 @@ class ProbeRecorder:
         """Milliseconds from the start of the attempt."""
         return (self.clock.seconds() - self._began) * 1000
 
-    def _plaintext_hint(self, session: Session | None, first_byte: FirstByte) -> str:
-        """For a connection in the clear: which protocol the peer speaks, and its URL with TLS."""
-        if session is not None or SCHEMES[self.url.scheme].is_local:
-            return ""
-        known = recognise_plaintext(first_byte.data, Side.CLIENT, self.url.port)
-        if known is None:
-            return ""
-        secure = evolve(self.url, scheme="tls", options=())
-        return f"The peer is {known.match.who}. {remedy_at(known.diagnosis, secure.location)}"
-
 
 _PROGRESS_WORDS: Final = {
     ProbeStage.NEGOTIATION: "negotiating",
@@ -202,14 +212,41 @@ _EVENT_HANDLERS: Final = {
 }
 
 
+def _plaintext_hint(url: TransportURL, received: bytes) -> str:
+    """For a connection in the clear: which protocol the peer speaks, and its URL with TLS."""
+    if SCHEMES[url.scheme].is_local:
+        return ""
+    known = recognise_plaintext(received, Side.CLIENT, url.port)
+    if known is None:
+        return ""
+    secure = evolve(url, scheme="tls", options=())
+    return f"The peer is {known.match.who}. {remedy_at(known.diagnosis, secure.location)}"
+
+
+def _tls_hint(url: TransportURL, answer: bytes) -> str:
+    """For a connection in the clear to a peer that answers a ClientHello: the URL with TLS."""
+    secure = evolve(url, scheme="tls")
+    usual = USUAL_STARTTLS.get(url.port or 0)
+    if usual is not None and is_alert(answer):
+        # PostgreSQL 17, for one, speaks TLS at once to clients with the right ALPN only.
+        secure = evolve(secure, options=(("starttls", usual), *url.options))
+    return f"This port speaks TLS: probe {shlex.quote(secure.redacted())}"
+
+
 def _usual_protocol_hint(url: TransportURL, error: BaseException) -> str:
     """The protocol that is usual at the port of a peer that sent nothing and left, or waits."""
     if not isinstance(error, (HandshakeFailed, TransportTimeout)) or error.received:
         return ""
+    return _usual_hint(url) if error.cause in ("closed", "timeout") else ""
+
+
+def _usual_hint(url: TransportURL) -> str:
+    """The protocol that is usual at the port, and its URL with TLS; nothing for other ports."""
     name = USUAL_STARTTLS.get(url.port or 0)
-    if name is None or error.cause not in ("closed", "timeout"):
+    if name is None:
         return ""
-    with_starttls = evolve(url, options=(("starttls", name), *url.options))
+    secure = url if SCHEMES[url.scheme].is_secure else evolve(url, scheme="tls")
+    with_starttls = evolve(secure, options=(("starttls", name), *url.options))
     return (
         f"Port {url.port} is usually that of {name}, which begins in the clear: try "
         f"{with_starttls.redacted()} instead"

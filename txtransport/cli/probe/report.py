@@ -98,6 +98,11 @@ class FirstByte:
     data: bytes = b""
     is_goodbye: bool = False
 
+    @property
+    def is_silence(self) -> bool:
+        """Whether the peer neither sent anything nor hung up."""
+        return not self.data and not self.is_goodbye
+
 
 @frozen
 class VersionResult:
@@ -129,6 +134,8 @@ class ProbeReport:
         first_byte: What the peer said then; None without a connection.
         is_resumed: Whether a second connection resumed the session of the
             first; None when there was no second connection.
+        speaks_tls: Whether a peer that was silent in the clear answered a
+            ClientHello with TLS; None where none was sent.
         diagnosis: Why there is no connection; None when there is.
         hint: What the port or the first bytes suggest: a sentence without its
             full stop, or nothing.
@@ -143,6 +150,7 @@ class ProbeReport:
     chain: tuple[CertificateSummary, ...] = ()
     first_byte: FirstByte | None = None
     is_resumed: bool | None = None
+    speaks_tls: bool | None = None
     diagnosis: Diagnosis | None = None
     hint: str = ""
     versions: tuple[VersionResult, ...] | None = None

@@ -78,6 +78,10 @@ def _failed(diagnosis: Diagnosis) -> str:
 def _in_the_clear(report: ProbeReport) -> str:
     if report.first_byte is not None and report.first_byte.data:
         return f"nothing is verified; the peer sent {escape_bytes(report.first_byte.data)}"
+    if report.speaks_tls is False:
+        return "nothing is verified; the peer says nothing, and does not answer a ClientHello"
+    if report.first_byte is not None and report.first_byte.is_goodbye:
+        return "nothing is verified, and the peer hung up without a word"
     return "nothing is verified, and the peer says nothing of its own accord"
 
 
@@ -237,7 +241,9 @@ def _sentence(text: str) -> str:
 
 
 def _ended(text: str) -> str:
-    return text if text[-1:] in ("?", ".", "…") else f"{text}."
+    """A text with a full stop, but not behind a URL, with which it would be copied."""
+    is_url = "://" in text[text.rfind(" ") + 1 :]
+    return text if text[-1:] in ("?", ".", "…") or is_url else f"{text}."
 
 
 def _first_line(text: str, style: TerminalStyle) -> str:
