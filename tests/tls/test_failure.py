@@ -187,6 +187,20 @@ class CertificateTests(DiagnosisTestCase):
         self.assertEqual((error.cause, error.fault), ("unknown-issuer", "ours"))
         self.assertIn("cafile", error.remedy)
 
+    def test_a_wrong_intermediate_is_the_remedy(self) -> None:
+        """A peer that sends another authority than its own is told which one is missing."""
+        issuer, other = (certificates.authority().intermediate(name) for name in ("below", "other"))
+        made = issuer.issue(NAME)
+        path = certificates.written(
+            "wrong-issuer.pem", Issued(made.certificate, made.key, (other.certificate,)).pem
+        )
+        error = self.checked(meet(client(), server(local_cert=path)).client.explained())
+        self.assertEqual((error.cause, error.fault), ("unknown-issuer", "peer"))
+        self.assertIn(
+            "The peer sends 'CN=other', which issued none of its certificates: 'CN=below' belongs",
+            error.remedy,
+        )
+
     def test_the_evidence_has_names_protocols_and_certificates(self) -> None:
         """The evidence has what was asked for, each certificate, and what is wrong with it."""
         error = meet(client(peer_name="other.example", alpn_protocols=("h2",))).client.explained()

@@ -37,6 +37,7 @@ from txtransport.tls.connection import (
 )
 from txtransport.tls.identity import certificate_names, issuer_place
 from txtransport.tls.pem import display_issuer, display_subject
+from txtransport.tls.sent_chain import wrong_issuer
 
 __all__ = ["FailedConnection", "handshake_failure", "late_failure", "timeout_hint"]
 
@@ -174,6 +175,9 @@ def _certificate(failed: FailedConnection) -> Diagnosis | None:
     if problem.certificate is not None:
         issuer_url = issuer_place(problem.certificate)
         diagnosis = diagnosis_at_depth(diagnosis, problem.code, problem.depth, issuer_url)
+    wrong = wrong_issuer(failed.connection.shown_chain) if problem.code in _NO_ROOT else ""
+    if wrong:
+        diagnosis = evolve(diagnosis, remedy=f"{wrong}. {diagnosis.remedy}", fault="peer")
     policy = failed.connection.policy
     if policy.pin and policy.cafile and problem.code in _NO_ROOT:
         diagnosis = evolve(diagnosis, remedy=_ROOT_FOR_PIN)

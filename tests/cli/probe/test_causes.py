@@ -20,7 +20,7 @@ from txtransport.cli.probe.report import ProbeReport
 from txtransport.cli.probe.text import as_text
 from txtransport.cli.terminal import TerminalStyle
 from txtransport.starttls.protocols import USUAL_STARTTLS
-from txtransport.testing.devcert import Authority, self_signed
+from txtransport.testing.devcert import Authority, Issued, self_signed
 
 NOW: Final = datetime.now(timezone.utc)
 
@@ -346,6 +346,24 @@ class CertificateTests(CausesTestCase):
             "fingerprint", made.fingerprint, pem=made.pem, cafile=cafile, peer_fingerprint="0" * 64
         )
         await self.assert_verified(url, cafile=cafile, peer_fingerprint=made.fingerprint)
+
+    async def test_chain_that_is_not_in_order_is_told(self) -> None:
+        """A chain out of order, or with a copy, is verified, and the report says so."""
+        upper = certificates.authority().intermediate("upper")
+        made = upper.intermediate("lower").issue("localhost")
+        lower, above = made.chain
+        for chain, words in (
+            ((above, lower), "out of order: behind 'CN=localhost' stands 'CN=upper'"),
+            ((lower, lower, above), "'CN=lower' is sent twice"),
+        ):
+            pem = Issued(made.certificate, made.key, chain).pem
+            url = await self.tls_peer(local_cert=certificates.written("unordered.pem", pem))
+            trusted: dict[str, Any] = {"cafile": certificates.cafile()}
+            for options in (trusted, {}):
+                report = await self.probed(url, **options)
+                self.assertIs(report.is_verified, bool(options), report.diagnosis)
+                self.assertIn(words, report.chain_problems[0])
+                self.assertIn(words, " ".join(as_text(report, TerminalStyle(), NOW).split()))
 
 
 class AgreementTests(CausesTestCase):

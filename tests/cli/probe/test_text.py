@@ -145,6 +145,7 @@ class TextTests(SynchronousTestCase):
             evolve(BAD, diagnosis=diagnosis, hint=long),
             evolve(CLEAR, hint=long),
             evolve(GOOD, url=url),
+            evolve(GOOD, url=url, chain_problems=(long,) * 4),
         ):
             for style in (TerminalStyle(80), TerminalStyle(80, is_unicode=True)):
                 lines = shown(report, style, is_brief=True).splitlines()
@@ -176,6 +177,18 @@ class TextTests(SynchronousTestCase):
         """A URL at the end of a line can be copied with a double click."""
         text = shown(evolve(CLEAR, hint="This port speaks TLS: probe tls://a.example:1"))
         self.assertIn("\n  This port speaks TLS: probe tls://a.example:1\n", text)
+
+    def test_chain_out_of_order_is_a_note(self) -> None:
+        """What is wrong with the order of a chain is a note, with --quiet as well."""
+        problem = "'CN=below' is sent twice"
+        for report, verdict in ((GOOD, "connected, verified"), (BAD, "not connected")):
+            seen = evolve(report, chain_problems=(problem,))
+            self.assertIn(f": {verdict}", shown(seen).splitlines()[0])
+            self.assertIn(f"\n  Note: {problem}.\n", shown(seen))
+            coloured = shown(seen, TerminalStyle(is_coloured=True))
+            self.assertIn(f"\x1b[33m  Note: {problem}.\x1b[0m\n", coloured)
+        brief = shown(evolve(GOOD, chain_problems=(problem,) * 4), is_brief=True).splitlines()
+        self.assertEqual(brief[1:], [f"  Note: {problem}."] * 2)
 
     def test_two_pieces_of_advice_are_told_apart(self) -> None:
         """The more promising advice stands first, and the other as an alternative."""

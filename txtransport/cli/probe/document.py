@@ -43,6 +43,7 @@ def as_document(report: ProbeReport, now: datetime) -> dict[str, object]:
         "timing": _timing(report),
         "first_bytes": _first_bytes(report),
         "chain": [certificate_document(certificate, now) for certificate in report.chain],
+        "chain_problems": list(report.chain_problems),
         "versions": None
         if report.versions is None
         else [_version(version) for version in report.versions],

@@ -35,6 +35,7 @@ from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.starttls.protocols import USUAL_STARTTLS
 from txtransport.starttls.tls_record import is_alert, is_tls
 from txtransport.tls.certificate import summarize_chain
+from txtransport.tls.sent_chain import chain_problems
 
 __all__ = ["ProbeRecorder", "ProgressCallback"]
 
@@ -92,6 +93,7 @@ class ProbeRecorder:
             self._addresses(),
             self._spans(),
             chain=summarize_chain(chain),
+            chain_problems=chain_problems(chain),
             diagnosis=diagnosis_of(error, self.url.location),
             hint="" if self.is_negotiated else _usual_protocol_hint(self.url, error),
         )
@@ -106,13 +108,15 @@ class ProbeRecorder:
             first_byte: What the peer said of its own accord.
             reason: Why the connection was lost since, or None while it is open.
         """
+        chain = session.peer_chain if session is not None else ()
         report = ProbeReport(
             self.url,
             self._addresses(),
             self._spans(),
             session,
-            summarize_chain(session.peer_chain if session is not None else ()),
+            summarize_chain(chain),
             first_byte,
+            chain_problems=chain_problems(chain),
             hint="" if session is not None else _plaintext_hint(self.url, first_byte.data),
         )
         if first_byte.data or reason is None or isinstance(reason, ConnectionDone):

@@ -141,6 +141,8 @@ class ProbeReport:
             full stop, or nothing.
         versions: Which versions of TLS the peer accepts; None when that was
             not asked for.
+        chain_problems: What is wrong with the order of the certificates, a
+            sentence each, without a full stop.
     """
 
     url: TransportURL
@@ -154,6 +156,7 @@ class ProbeReport:
     diagnosis: Diagnosis | None = None
     hint: str = ""
     versions: tuple[VersionResult, ...] | None = None
+    chain_problems: tuple[str, ...] = ()
 
     @property
     def is_connected(self) -> bool:

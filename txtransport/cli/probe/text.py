@@ -43,7 +43,7 @@ def as_text(
     style = evolve(style, width=max(style.width, MIN_WIDTH))
     found, url = verdict_of(report, now), report.url.redacted()
     if is_brief:
-        return paragraphs([[*brief_lines(url, found, style, has_reason=not report.is_verified)]])
+        return paragraphs([[*brief_lines(url, found, style)]])
     return paragraphs(
         [
             [*verdict_lines(report, style, now)],

@@ -43,12 +43,14 @@ class Verdict:
         kind: Its colour, as for `TerminalStyle.painted`.
         reason: Why, a sentence or the rest of one, without a full stop.
         advice: What to do, a sentence each, the most promising first.
+        notes: What else is not as it should be, a sentence each.
     """
 
     status: str
     kind: str
     reason: str
     advice: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 def verdict_of(report: ProbeReport, now: datetime) -> Verdict:
@@ -62,13 +64,14 @@ def verdict_of(report: ProbeReport, now: datetime) -> Verdict:
     if diagnosis is not None:
         reason = without_place(diagnosis.summary, report.url)
         advice = tuple(filter(None, (report.hint, diagnosis.remedy)))
-        return Verdict(_failed(diagnosis), "bad", reason, advice)
+        return Verdict(_failed(diagnosis), "bad", reason, advice, report.chain_problems)
     if report.session is None:
         return Verdict("connected, in the clear", "doubtful", report.hint or _in_the_clear(report))
     if not report.is_verified:
         reason = "the options do not demand a trusted chain and the right name"
-        return Verdict("connected, NOT verified", "bad", reason)
-    return Verdict("connected, verified", "good", _agreed(report, report.session, now))
+        return Verdict("connected, NOT verified", "bad", reason, notes=report.chain_problems)
+    reason = _agreed(report, report.session, now)
+    return Verdict("connected, verified", "good", reason, notes=report.chain_problems)
 
 
 def _failed(diagnosis: Diagnosis) -> str:
@@ -165,23 +168,28 @@ def headline(place: str, verdict: Verdict, style: TerminalStyle) -> Iterator[str
         yield style.painted(f"{escape_text(place)}: {verdict.status}", verdict.kind)
 
 
-def brief_lines(
-    place: str, verdict: Verdict, style: TerminalStyle, *, has_reason: bool = True
-) -> Iterator[str]:
+def brief_lines(place: str, verdict: Verdict, style: TerminalStyle) -> Iterator[str]:
     """The verdict in three lines at the most: headline, reason and what to do, both cut.
+
+    A good verdict has no reason, only its notes.
 
     Args:
         place: The URL or the host that was probed.
         verdict: What it comes down to.
         style: What the terminal can show.
-        has_reason: Whether to write more than the headline.
     """
-    if not has_reason:
-        yield from headline(place, verdict, style)
-        return
-    yield next(headline(place, verdict, style))
-    for text in (_reason(place, verdict, style), *_advice(verdict)[:1]):
+    heads = [*headline(place, verdict, style)]
+    more = [*map(_note, verdict.notes)]
+    if verdict.kind != "good":
+        heads = heads[:1]
+        more = [_reason(place, verdict, style), *_advice(verdict)[:1], *more]
+    yield from heads
+    for text in more[: _BRIEF - len(heads)]:
         yield _first_line(text, style)
+
+
+_BRIEF: Final = 3
+"""Lines of a brief verdict, at the most."""
 
 
 def _explained(place: str, verdict: Verdict, style: TerminalStyle) -> Iterator[str]:
@@ -190,6 +198,12 @@ def _explained(place: str, verdict: Verdict, style: TerminalStyle) -> Iterator[s
     yield from indented_lines(_reason(place, verdict, style), style)
     for advice in _advice(verdict):
         yield from indented_lines(advice, style, "heading")
+    for note in verdict.notes:
+        yield from indented_lines(_note(note), style, "doubtful")
+
+
+def _note(text: str) -> str:
+    return f"Note: {_ended(text)}"
 
 
 def _is_long(place: str, verdict: Verdict, style: TerminalStyle) -> bool:
