@@ -12,6 +12,7 @@ import struct
 import sys
 import termios
 from contextlib import redirect_stderr, redirect_stdout
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +133,8 @@ class ProbeTestCase(LoopbackTestCase):
         scheme, _, rest = url.partition("://")
         return f"{scheme}://localhost:{port}{rest[rest.find('?') :] if '?' in rest else ''}"
 
+
+WRONG_DAYS = ("0", "-1", "1.5", "+7", " 7", "1_0", "\u0667", "\uff17", "10000", "soon", "", "7d")
 
 TRUST = f"cafile={certificates.folder()}/ca.pem"
 
@@ -344,6 +347,20 @@ class CommandTests(SynchronousTestCase):
             self.does("tls://a.example:1", "--quiet")[1], f"{GOOD.url}: connected, verified\n"
         )
 
+    def test_certificate_with_too_few_days_exits_with_1(self) -> None:
+        """With --warn-days the status is 1 when a certificate has fewer days left, a host's too."""
+        ends = datetime.now(timezone.utc) + timedelta(days=20, hours=1)
+        good = evolve(GOOD, chain=tuple(evolve(each, not_after=ends) for each in GOOD.chain))
+        survey = Survey("a.example", (good, BAD))
+        for days, status in (("20", 0), ("21", 1)):
+            warned = ("--warn-days", days)
+            self.assertEqual(self.does("tls://a.example:1", *warned, seen=good)[0], status)
+            self.assertEqual(self.does("a.example", *warned, seen=survey)[0], status)
+            _, text, _ = self.does("tls://a.example:1", *warned, "--json", seen=good)
+            document = json.loads(text)
+            self.assertEqual((document["verified"], len(document["expiring"])), (True, 2 * status))
+        self.assertEqual(self.does("tls://a.example:1", "--warn-days", "1", seen=BAD)[0], 1)
+
     def test_host_exits_with_0_when_any_url_works(self) -> None:
         """A host is surveyed: the status is 0 when any URL works."""
         for reports, expected in (((GOOD, BAD), 0), ((BAD,), 1)):
@@ -379,6 +396,8 @@ class CommandTests(SynchronousTestCase):
             ["tls://a.example:1", "-o", "pin=a", "-o", "pin=b"],
             ["a.example", "--versions"],
             ["tcp://a.example:1", "--versions"],
+            ["a.example:1", "--warn-days", "9"],
+            *(["tls://a.example:1", "--warn-days", days] for days in WRONG_DAYS),
         ):
             status, output, complaints = self.does(*arguments)
             self.assertEqual((status, output), (2, ""), arguments)

@@ -105,6 +105,13 @@ class DocumentTests(SynchronousTestCase):
                          ("handshake", "plaintext-peer"))  # fmt: skip
         self.assertEqual(len(failed["chain"]), 2)
 
+    def test_days_that_are_too_few_name_the_certificates(self) -> None:
+        """With --warn-days the certificates with fewer days left are there by fingerprint."""
+        leaf, below = (each["fingerprint"] for each in document(GOOD)["chain"])
+        for least, expected in ((None, None), (90, []), (91, [leaf]), (9999, [leaf, below])):
+            made = document(evolve(GOOD, warn_days=least))
+            self.assertEqual((made["warn_days"], made["expiring"]), (least, expected))
+
     def test_every_report_survives_json(self) -> None:
         """Every report can be written as JSON, and read again as it was."""
         for report in (GOOD, BAD, CLEAR):

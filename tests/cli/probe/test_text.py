@@ -190,6 +190,32 @@ class TextTests(SynchronousTestCase):
         brief = shown(evolve(GOOD, chain_problems=(problem,) * 4), is_brief=True).splitlines()
         self.assertEqual(brief[1:], [f"  Note: {problem}."] * 2)
 
+    def test_certificate_with_too_few_days_is_the_verdict(self) -> None:
+        """With --warn-days the verdict names the certificate that has fewer days left."""
+        self.assertEqual(
+            shown(evolve(GOOD, warn_days=91), is_brief=True).splitlines(),
+            [
+                "tls://mail.example.com:143?starttls=imap: connected, verified, and soon expired",
+                "  The certificate CN=mail.example.com has 90 days left, fewer than ...",
+                "  What to do: The peer must renew it, and load the new file; if it is ...",
+            ],
+        )
+        self.assertIn(
+            "has 90 days left, fewer than --warn-days 2000 (and 1 more).",
+            " ".join(shown(evolve(GOOD, warn_days=2000)).split()),
+        )
+        for enough in (None, 90):
+            text = shown(evolve(GOOD, warn_days=enough), is_brief=True)
+            self.assertEqual(text, f"{GOOD.url}: connected, verified\n")
+
+    def test_days_are_counted_like_days(self) -> None:
+        """A last day is one day, less than a day is none, and an unused certificate may be over."""
+        for hours, words in ((30, "has 1 day left"), (3, "has 0 days left"),
+                             (-30, "expired 2 days ago")):  # fmt: skip
+            ends = evolve(CHAIN[1], not_after=NOW + timedelta(hours=hours))
+            text = " ".join(shown(evolve(GOOD, chain=(CHAIN[0], ends), warn_days=5)).split())
+            self.assertIn(f"The certificate CN=below {words}, fewer than --warn-days 5.", text)
+
     def test_two_pieces_of_advice_are_told_apart(self) -> None:
         """The more promising advice stands first, and the other as an alternative."""
         text = shown(evolve(BAD, hint="Try tls://a.example:1 instead"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import sys
 from collections.abc import Callable
 from datetime import datetime, timezone
+from typing import Final
 
 from attrs import evolve
 
@@ -27,8 +29,9 @@ def add(commands: CommandParsers) -> None:
         "tried, where the time went, what was agreed on, the peer's certificates, and either "
         "that all is well or what is wrong and what to do. A host without scheme and port is "
         "tried at the usual ports of mail, web, directories and databases.",
-        epilog="The exit status is 0 when it is connected and verified, 1 when it is not, and 2 "
-        "when the URL or an option is wrong.",
+        epilog="The exit status is 0 when it is connected and verified, 1 when it is not, or when "
+        "a certificate has fewer days left than --warn-days, and 2 when the URL or an option is "
+        "wrong.",
     )
     parser.add_argument(
         "url",
@@ -50,6 +53,12 @@ def add(commands: CommandParsers) -> None:
     )
     parser.add_argument(
         "--versions", action="store_true", help="offer each version of TLS alone, too"
+    )
+    parser.add_argument(
+        "--warn-days",
+        type=_whole_days,
+        metavar="N",
+        help="exit with 1, too, when a certificate that the peer sent has fewer days left",
     )
     parser.add_argument("--json", action="store_true", help="write one object of JSON")
     parser.add_argument(
@@ -104,6 +113,7 @@ def _probe(
     from txtransport.cli.probe.versions import require_tls_over_tcp, versions
     from txtransport.cli.reactor import run_until_complete
     from txtransport.cli.terminal import style_of
+    from txtransport.config.schemes import SCHEMES
 
     url = TransportURL.parse(chosen.url)
     is_host = "://" not in chosen.url and url.port is None
@@ -116,11 +126,16 @@ def _probe(
             lambda reactor: survey(reactor, url.host, options, on_progress=on_progress)
         )
         now = datetime.now(timezone.utc)
-        text = as_survey_text(found, style, is_brief=chosen.quiet)
-        return bool(found.working), as_survey_document(found, now), text
+        found = found.with_warn_days(chosen.warn_days)
+        text = as_survey_text(found, style, now, is_brief=chosen.quiet)
+        return found.is_good(now), as_survey_document(found, now), text
 
     if chosen.versions:
         require_tls_over_tcp(url)
+    if chosen.warn_days is not None and not SCHEMES[url.scheme].is_secure:
+        raise InvalidTransport(
+            f"{url.location}: --warn-days is for TLS, and this is asked in the clear"
+        )
 
     async def probe_url(reactor: object) -> ProbeReport:
         report = await probe(reactor, url, options, on_progress=on_progress)
@@ -128,10 +143,30 @@ def _probe(
             return report
         return evolve(report, versions=await versions(reactor, url, options, on_progress))
 
-    report = run_until_complete(probe_url)
+    report = evolve(run_until_complete(probe_url), warn_days=chosen.warn_days)
     now = datetime.now(timezone.utc)
     text = as_text(report, style, now, is_brief=chosen.quiet)
-    return report.is_verified, as_document(report, now), text
+    return report.is_good(now), as_document(report, now), text
+
+
+_MOST_DAYS: Final = 9999
+
+
+def _whole_days(text: str) -> int:
+    """The number of --warn-days.
+
+    Raises:
+        argparse.ArgumentTypeError: It is not a number from 1 on.
+    """
+    from txtransport.text import short_repr
+
+    # Not int() alone, which takes " +1_0 " and the digits of other scripts.
+    days = int(text) if re.fullmatch("[0-9]{1,4}", text) else 0
+    if not 1 <= days <= _MOST_DAYS:
+        raise argparse.ArgumentTypeError(
+            f"{short_repr(text)} is no number of days: write 1 to {_MOST_DAYS}"
+        )
+    return days
 
 
 def _options(chosen: argparse.Namespace, scheme: str) -> dict[str, str]:

@@ -21,7 +21,7 @@ _MIN_WIDTH: Final = 10
 """Characters of a line behind its indent: a date, at least."""
 
 _SOON: Final = 21
-"""Days before its end at which a certificate is shown in colour."""
+"""Days before its end at which a certificate is shown in colour, without --warn-days."""
 
 
 def chain_lines(report: ProbeReport, style: TerminalStyle, now: datetime) -> Iterator[str]:
@@ -37,24 +37,28 @@ def chain_lines(report: ProbeReport, style: TerminalStyle, now: datetime) -> Ite
     note = "" if report.session is not None else " (as shown; nothing vouches for it)"
     for line in wrap(f"chain{note}", style.width):
         yield style.painted(line, "heading")
+    soon = _SOON if report.warn_days is None else report.warn_days
     top = report.chain[-1]
     depth = 0
     if not top.is_own_issuer:
         yield from indented_lines(f"{top.issuer} (issuer, not sent)", style, "aside")
         depth = 1
     for certificate in reversed(report.chain):
-        yield from _certificate(certificate, depth, style, now)
+        yield from _certificate(certificate, depth, style, _validity(certificate, now, soon))
         depth += 1
 
 
 def _certificate(
-    certificate: CertificateSummary, depth: int, style: TerminalStyle, now: datetime
+    certificate: CertificateSummary,
+    depth: int,
+    style: TerminalStyle,
+    validity: tuple[str, str | None],
 ) -> Iterator[str]:
     depth = min(depth, _MAX_DEPTH)
     branch = "" if depth == 0 else " " * (len(style.branch) * (depth - 1)) + style.branch
     blanks = " " * len(branch)
     yield from _paragraph(f"{branch}{certificate.subject}", style, blanks)
-    days, colour = _validity(certificate, now)
+    days, colour = validity
     names = ", ".join(certificate.names) or ("" if certificate.is_authority else "nobody")
     if names:
         yield from _paragraph(f"{blanks}{INDENT}for    {names}", style, f"{blanks}{INDENT}       ")
@@ -68,13 +72,14 @@ def _certificate(
             yield style.painted(text, kind) if kind else text
 
 
-def _validity(certificate: CertificateSummary, now: datetime) -> tuple[str, str | None]:
+def _validity(certificate: CertificateSummary, now: datetime, soon: int) -> tuple[str, str | None]:
+    """How long a certificate is valid, and the colour of that, or None."""
     if now < certificate.not_before:
         return "NOT YET valid", "bad"
     days = certificate.days_left(now)
     if days < 0:
         return f"EXPIRED {-days} days ago", "bad"
-    return f"{days} days left", "doubtful" if days < _SOON else None
+    return f"{days} days left", "doubtful" if days < soon else None
 
 
 def _paragraph(text: str, style: TerminalStyle, hanging: str) -> Iterator[str]:

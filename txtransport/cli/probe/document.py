@@ -44,6 +44,10 @@ def as_document(report: ProbeReport, now: datetime) -> dict[str, object]:
         "first_bytes": _first_bytes(report),
         "chain": [certificate_document(certificate, now) for certificate in report.chain],
         "chain_problems": list(report.chain_problems),
+        "warn_days": report.warn_days,
+        "expiring": None
+        if report.warn_days is None
+        else [certificate.fingerprint for certificate in report.expiring(now)],
         "versions": None
         if report.versions is None
         else [_version(version) for version in report.versions],

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from enum import Enum
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from txtransport import Session, TransportURL
 from txtransport.config.schemes import SCHEMES
@@ -143,6 +144,8 @@ class ProbeReport:
             not asked for.
         chain_problems: What is wrong with the order of the certificates, a
             sentence each, without a full stop.
+        warn_days: With how many days left, or more, a certificate is good
+            enough; None when any is that has not expired.
     """
 
     url: TransportURL
@@ -157,6 +160,28 @@ class ProbeReport:
     hint: str = ""
     versions: tuple[VersionResult, ...] | None = None
     chain_problems: tuple[str, ...] = ()
+    warn_days: int | None = None
+
+    def expiring(self, now: datetime) -> tuple[CertificateSummary, ...]:
+        """The certificates that have too few days left, those with the fewest first.
+
+        All that the peer has sent count: when an intermediate expires, the leaf is of no
+        use either.
+
+        Args:
+            now: The present, in UTC.
+        """
+        least = self.warn_days
+        found = [each for each in self.chain if least is not None and each.days_left(now) < least]
+        return tuple(sorted(found, key=lambda each: each.not_after))
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether the peer is verified, and all its certificates have enough days left.
+
+        Args:
+            now: The present, in UTC.
+        """
+        return self.is_verified and not self.expiring(now)
 
     @property
     def is_connected(self) -> bool:
@@ -204,6 +229,32 @@ class Survey:
     def working(self) -> tuple[ProbeReport, ...]:
         """The reports of those that are connected and verified."""
         return tuple(report for report in self.answering if report.is_verified)
+
+    def expiring(self, now: datetime) -> tuple[ProbeReport, ...]:
+        """The reports of those that work with a certificate that has too few days left.
+
+        Args:
+            now: The present, in UTC.
+        """
+        return tuple(report for report in self.working if report.expiring(now))
+
+    def is_good(self, now: datetime) -> bool:
+        """Whether anything works, and no certificate of what works has too few days left.
+
+        Args:
+            now: The present, in UTC.
+        """
+        return bool(self.working) and not self.expiring(now)
+
+    def with_warn_days(self, warn_days: int | None) -> Survey:
+        """The same survey, with certificates measured by the days that they have left.
+
+        Args:
+            warn_days: As in `ProbeReport`.
+        """
+        return evolve(
+            self, answering=tuple(evolve(each, warn_days=warn_days) for each in self.answering)
+        )
 
     @property
     def failing(self) -> tuple[ProbeReport, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import datetime
 
 from attrs import evolve
 
@@ -12,6 +13,7 @@ from txtransport.cli.probe.text import paragraphs
 from txtransport.cli.probe.verdict import (
     brief_lines,
     diagnosis_lines,
+    expiry_text,
     failure_verdict,
     without_place,
 )
@@ -22,12 +24,15 @@ from txtransport.text import escape_text
 __all__ = ["as_survey_text"]
 
 
-def as_survey_text(survey: Survey, style: TerminalStyle, *, is_brief: bool = False) -> str:
+def as_survey_text(
+    survey: Survey, style: TerminalStyle, now: datetime, *, is_brief: bool = False
+) -> str:
     """What answers at a host, as lines that fit the terminal.
 
     Args:
         survey: What was seen.
         style: What the terminal can show.
+        now: From which the days until a certificate's end are counted.
         is_brief: Whether to write the URLs that work alone, one a line.
 
     Returns:
@@ -39,13 +44,12 @@ def as_survey_text(survey: Survey, style: TerminalStyle, *, is_brief: bool = Fal
         return "\n".join(working) + "\n"
     if survey.diagnosis is not None:
         return paragraphs([[*_failed(survey.host, survey.diagnosis, style, is_brief)]])
-    parts = [[*_verdict(survey, working, style)]]
+    parts = [[*_verdict(survey, working, style, now)]]
     if not is_brief:
         title = style.painted(escape_text(survey.host), "heading")
-        works = [style.painted(f"{INDENT}{url}", "good") for url in working]
         parts = [
             [title],
-            [style.painted("works, verified", "heading"), *works] if works else [],
+            [*_working(survey, style, now)],
             [*_failing(survey, style)],
             *parts,
         ]
@@ -58,12 +62,28 @@ def _failed(host: str, diagnosis: Diagnosis, style: TerminalStyle, is_brief: boo
     return diagnosis_lines(host, diagnosis, style)
 
 
-def _verdict(survey: Survey, working: list[str], style: TerminalStyle) -> Iterator[str]:
+def _working(survey: Survey, style: TerminalStyle, now: datetime) -> Iterator[str]:
+    """The URLs that work, each with a note where a certificate has too few days left."""
+    for number, report in enumerate(survey.working):
+        if not number:
+            yield style.painted("works, verified", "heading")
+        yield style.painted(f"{INDENT}{escape_text(report.url.redacted())}", "good")
+        if report.expiring(now):
+            text = f"{INDENT}expires soon: {expiry_text(report, now)}"
+            yield from indented_lines(text, style, "bad")
+
+
+def _verdict(
+    survey: Survey, working: list[str], style: TerminalStyle, now: datetime
+) -> Iterator[str]:
     """How many URLs work, and at how many nothing answers."""
     total = len(survey.answering) + len(survey.silent)
     silence = f"{len(survey.silent)} of {total} usual ways are silent"
-    kind = "good" if working else "bad"
+    kind = "good" if survey.is_good(now) else "bad"
+    expiring = survey.expiring(now)
     count = {0: "none works", 1: "1 URL works"}.get(len(working), f"{len(working)} URLs work")
+    if expiring:
+        count += f", {len(expiring)} with a certificate that expires soon"
     for line in wrap(f"{count}; {silence}", style.width):
         yield style.painted(line, kind)
 

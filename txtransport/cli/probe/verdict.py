@@ -26,6 +26,7 @@ __all__ = [
     "Verdict",
     "brief_lines",
     "diagnosis_lines",
+    "expiry_text",
     "failure_verdict",
     "headline",
     "verdict_lines",
@@ -70,8 +71,45 @@ def verdict_of(report: ProbeReport, now: datetime) -> Verdict:
     if not report.is_verified:
         reason = "the options do not demand a trusted chain and the right name"
         return Verdict("connected, NOT verified", "bad", reason, notes=report.chain_problems)
+    if report.expiring(now):
+        return _expiring(report, now)
     reason = _agreed(report, report.session, now)
     return Verdict("connected, verified", "good", reason, notes=report.chain_problems)
+
+
+def _expiring(report: ProbeReport, now: datetime) -> Verdict:
+    return Verdict(
+        "connected, verified, and soon expired",
+        "bad",
+        expiry_text(report, now),
+        (_RENEW,),
+        report.chain_problems,
+    )
+
+
+_RENEW: Final = (
+    "The peer must renew it, and load the new file; if it is renewed by a program, look why that "
+    "did not run"
+)
+
+
+def expiry_text(report: ProbeReport, now: datetime) -> str:
+    """Which certificate has too few days left, and how many; of several the first to expire.
+
+    Args:
+        report: Has at least one such certificate.
+        now: From which the days are counted.
+    """
+    first, *more = report.expiring(now)
+    days = first.days_left(now)
+    left = f"expired {-days} days ago" if days < 0 else f"has {_days(days)} left"
+    others = f" (and {len(more)} more)" if more else ""
+    least = f"fewer than --warn-days {report.warn_days}"
+    return f"the certificate {first.subject} {left}, {least}{others}"
+
+
+def _days(count: int) -> str:
+    return "1 day" if count == 1 else f"{count} days"
 
 
 def _failed(diagnosis: Diagnosis) -> str:
@@ -93,9 +131,8 @@ def _agreed(report: ProbeReport, session: Session, now: datetime) -> str:
     if not report.chain:
         return session.version
     leaf = report.chain[0]
-    days = leaf.days_left(now)
-    left = f"{days} day{'' if days == 1 else 's'} left"
-    return f"{session.version}; certificate valid to {leaf.not_after:%Y-%m-%d}, {left}"
+    left = _days(leaf.days_left(now))
+    return f"{session.version}; certificate valid to {leaf.not_after:%Y-%m-%d}, {left} left"
 
 
 # In front of the summary of an error: the URL without options other than starttls.
