@@ -117,10 +117,14 @@ class FactsTests(SynchronousTestCase):
         for stage in ("look-up", "connect", "negotiation", "handshake"):
             error = TransportTimeout("tls://h:1", stage, 2.5)
             self.assertEqual((error.stage, error.seconds, error.received), (stage, 2.5, b""))
-            self.assertRegex(str(error), f"tls://h:1: the {stage} .* 2.5 s; [a-z ,]+")
+            what = {"connect": "connecting"}.get(stage, f"the {stage}")
+            self.assertRegex(str(error), f"tls://h:1: {what} took .* 2.5 s; [a-z ,]+")
 
     def test_a_timeout_tells_what_had_come(self) -> None:
         """The error for a timeout quotes the bytes that had come."""
+        for received, is_told in ((b"", True), (b"2", False), (None, False)):
+            error = TransportTimeout("h:1", "handshake", 10, received)
+            self.assertIs(", and the peer sent nothing" in error.summary, is_told)
         error = TransportTimeout("h:1", "handshake", 10, b"220 ", hint="use ?starttls=smtp")
         self.assertIn("the peer had sent only b'220 '; use ?starttls=smtp", str(error))
 
@@ -200,7 +204,7 @@ class DiagnosisTests(SynchronousTestCase):
             failed.diagnosis, Diagnosis("closed", "it failed", "Look again", permanent=False)
         )
         late = TransportTimeout("tcp://h:1", "connect", 3)
-        self.assertEqual(late.summary, "tcp://h:1: the connect took longer than 3 s")
+        self.assertEqual(late.summary, "tcp://h:1: connecting took longer than 3 s")
         self.assertEqual((late.fault, late.permanent), ("network", False))
         self.assertIn("firewall", late.remedy)
         located = TLSNotOffered(b"250 hi").located("tls://h:587?starttls=smtp", "Ask the owner")

@@ -305,6 +305,14 @@ class TransportUnavailable(TransportError):
 class TransportTimeout(TransportError):
     """A wait ended at its deadline.
 
+    Args:
+        where: The endpoint, for people.
+        stage: As the attribute.
+        seconds: As the attribute.
+        received: What the peer had sent; empty when that was nothing, and None when
+            it is not told.
+        hint: What to do, in place of what is usual for the stage.
+
     Attributes:
         stage: What was going on: ``look-up``, ``connect``, ``negotiation`` or
             ``handshake``.
@@ -316,10 +324,17 @@ class TransportTimeout(TransportError):
     permanent = False
 
     def __init__(
-        self, where: str, stage: str, seconds: float, received: bytes = b"", hint: str = ""
+        self,
+        where: str,
+        stage: str,
+        seconds: float,
+        received: bytes | None = None,
+        hint: str = "",
     ) -> None:
         received_text = f" the peer had sent only {escape_bytes(received)};" if received else ""
-        self._summary = f"{where}: the {stage} took longer than {seconds:g} s"
+        silence = ", and the peer sent nothing" if received == b"" else ""
+        what = "connecting" if stage == "connect" else f"the {stage}"
+        self._summary = f"{where}: {what} took longer than {seconds:g} s{silence}"
         self.remedy: str = hint or _TIMEOUT_REMEDIES.get(
             stage, "raise the deadline if the peer is only slow"
         )
@@ -327,7 +342,7 @@ class TransportTimeout(TransportError):
         self.fault = "network" if stage in ("look-up", "connect") else "peer"
         self.stage = stage
         self.seconds = seconds
-        self.received: bytes = received[:64]
+        self.received: bytes = (received or b"")[:64]
         self.evidence: tuple[str, ...] = (
             (f"the peer sent {escape_bytes(received)}",) if received else ()
         )

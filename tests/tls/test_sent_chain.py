@@ -37,8 +37,9 @@ class ChainTests(SynchronousTestCase):
         self.assertEqual(
             chain_problems((LEAF, ROOT.certificate, UPPER.certificate, LOWER.certificate)),
             (
-                "the certificates are sent out of order: behind 'CN=a.example' stands "
-                "'CN=txtransport test CA', and not 'CN=lower', which issued it",
+                "the certificates are sent out of order, which some clients refuse: behind "
+                "'CN=a.example' stands 'CN=txtransport test CA', and not 'CN=lower', which issued "
+                "it",
             ),
         )
 

@@ -303,7 +303,7 @@ SHAPES: Final = (
           "wrong-name", "it is for 127.0.0.1, not for 127.0.0.2", BY_A_NAME,
           client_options=lambda: {"peer_name": "127.0.0.2"}),
     Shape("without SAN", lambda: root().issue(common_name=NAME).pem,
-          "wrong-name", "no subject alternative name", BY_A_NAME),
+          "wrong-name", "no subject alternative name", "as a subject alternative name"),
     Shape("for *", lambda: named(x509.DNSName("*")),
           "wrong-name", "it is for *, not", BY_A_NAME),
     Shape("for *.*.example", lambda: named(x509.DNSName("*.*.example")),

@@ -256,11 +256,9 @@ class NegotiationProtocol(PendingProtocol):
         else:
             received = bytes(negotiation.wire.received) or self._first_bytes
             # As in `_peer_left`.
-            received = received if config.side is Side.CLIENT else b""
+            told = received if config.side is Side.CLIENT else None
             self._end(
-                Failure(
-                    TransportTimeout(config.where, "negotiation", self._attempt.total, received)
-                )
+                Failure(TransportTimeout(config.where, "negotiation", self._attempt.total, told))
             )
 
     # --- details ---

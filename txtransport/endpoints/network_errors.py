@@ -115,6 +115,7 @@ def _rule(
 # link-local ones (unicast and multicast) without one.
 _LOCAL: Final = re.compile(r"(tls\+)?unix:")
 _LOCAL_FILE: Final = re.compile(r"(tls\+)?unix:///")
+_TCP: Final = re.compile(r"tcp:")
 _UDP: Final = re.compile(r"udp:")
 _ZONE: Final = re.compile(r"[\w.+]+://\[[^\]]*%")
 _LINK_LOCAL: Final = re.compile(r"[\w.+]+://\[(fe[89ab]|ff[0-9a-f]2)[^%\]]*\]")
@@ -302,10 +303,18 @@ NETWORK_ERRORS: Final = (
         _RESET_REMEDY,
         frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED}),
     ),
+    # With TLS it may have been closed as well, but without the close_notify of TLS.
     _rule(
         (ConnectionLost,),
         "reset", "peer", False,
-        "the connection was cut off instead of closed",
+        "the connection was reset (RST) instead of closed",
+        _RESET_REMEDY,
+        place=_TCP,
+    ),
+    _rule(
+        (ConnectionLost,),
+        "reset", "peer", False,
+        "the connection was cut off: reset (RST), or closed without TLS's close_notify",
         _RESET_REMEDY,
     ),
     _rule((ConnectionDone,), "closed", "peer", False, "the peer closed the connection"),

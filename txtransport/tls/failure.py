@@ -181,7 +181,7 @@ def _certificate(failed: FailedConnection) -> Diagnosis | None:
     policy = failed.connection.policy
     if policy.pin and policy.cafile and problem.code in _NO_ROOT:
         diagnosis = evolve(diagnosis, remedy=_ROOT_FOR_PIN)
-    text = f"the {whose} certificate{place} was refused: {diagnosis.summary}{_dates(problem)}"
+    text = f"the {whose} certificate{place} was refused: {diagnosis.summary}{_facts(problem)}"
     return evolve(diagnosis, summary=text)
 
 
@@ -213,10 +213,14 @@ def _details(certificate: x509.Certificate | None, more: str = "") -> str:
     )
 
 
-def _dates(problem: CertificateProblem) -> str:
-    """The date for which a certificate was refused, and ours: our clock may be wrong."""
+def _facts(problem: CertificateProblem) -> str:
+    """The issuer that is missing, or the date that is wrong and ours: our clock may be wrong."""
     cause = problem.diagnosis.cause
-    if problem.certificate is None or cause not in ("expired", "not-yet-valid"):
+    if problem.certificate is None:
+        return ""
+    if problem.code in _NO_ROOT:
+        return f": {display_issuer(problem.certificate)}"
+    if cause not in ("expired", "not-yet-valid"):
         return ""
     start, end = validity(problem.certificate)
     date = f"on {end:%Y-%m-%d %H:%M}" if cause == "expired" else f"but from {start:%Y-%m-%d %H:%M}"

@@ -90,8 +90,11 @@ def name_problem(certificate: x509.Certificate, name: str) -> Diagnosis | None:
     try:
         names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return _wrong_name(
-            "it has no subject alternative name (SAN), and the common name does not count"
+        return evolve(
+            OF_CAUSE["wrong-name"],
+            summary="it has no subject alternative name (SAN), and the common name does not count",
+            remedy="The peer must get one that has its server's name as a subject alternative name "
+            "(RFC 9525); browsers refuse it as well",
         )
     except Exception as problem:
         # cryptography parses either all extensions or none, and no exception of its

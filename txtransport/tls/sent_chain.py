@@ -109,8 +109,9 @@ def _out_of_order(chain: Sequence[x509.Certificate]) -> list[str]:
     for before, expected, found in zip(path, path[1:], sent[1:], strict=False):
         if found is not expected:
             return [
-                f"the certificates are sent out of order: behind {display_subject(before)} stands "
-                f"{display_subject(found)}, and not {display_subject(expected)}, which issued it"
+                "the certificates are sent out of order, which some clients refuse: behind "
+                f"{display_subject(before)} stands {display_subject(found)}, and not "
+                f"{display_subject(expected)}, which issued it"
             ]
     return []
 

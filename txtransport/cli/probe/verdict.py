@@ -64,13 +64,14 @@ def verdict_of(report: ProbeReport, now: datetime) -> Verdict:
     diagnosis = report.diagnosis
     if diagnosis is not None:
         reason = without_place(diagnosis.summary, report.url)
-        advice = tuple(filter(None, (report.hint, diagnosis.remedy)))
+        advice = tuple(filter(None, (report.hint, _remedy(report, diagnosis))))
         return Verdict(_failed(diagnosis), "bad", reason, advice, report.chain_problems)
     if report.session is None:
         return Verdict("connected, in the clear", "doubtful", report.hint or _in_the_clear(report))
     if not report.is_verified:
         reason = "the options do not demand a trusted chain and the right name"
-        return Verdict("connected, NOT verified", "bad", reason, notes=report.chain_problems)
+        advice = ("Leave out verify_peer, verify_peer_name and allow_self_signed",)
+        return Verdict("connected, NOT verified", "bad", reason, advice, report.chain_problems)
     if report.expiring(now):
         return _expiring(report, now)
     reason = _agreed(report, report.session, now)
@@ -110,6 +111,14 @@ def expiry_text(report: ProbeReport, now: datetime) -> str:
 
 def _days(count: int) -> str:
     return "1 day" if count == 1 else f"{count} days"
+
+
+def _remedy(report: ProbeReport, diagnosis: Diagnosis) -> str:
+    """What to do, with what the probe itself can do to find out more."""
+    is_old = diagnosis.cause == "no-common-version" and diagnosis.fault == "peer"
+    if is_old and report.versions is None:
+        return f"{diagnosis.remedy}; probe with --versions to see those that the peer accepts"
+    return diagnosis.remedy
 
 
 def _failed(diagnosis: Diagnosis) -> str:
@@ -274,7 +283,7 @@ def _background(diagnosis: Diagnosis, style: TerminalStyle) -> Iterator[str]:
 _WHOSE_FAULT: Final = {
     "peer": "It is for the peer to mend",
     "ours": "It is for this side to mend",
-    "network": "The network is between",
+    "network": "The network in between may be the reason",
     "someone-between": "Someone may be in between",
 }
 
