@@ -60,6 +60,15 @@ class TextTests(SynchronousTestCase):
         root = evolve(CHAIN[1], issuer=CHAIN[1].subject)
         self.assertNotIn("not sent", shown(evolve(GOOD, chain=(CHAIN[0], root))))
 
+    def test_chain_out_of_order_is_a_list_as_it_was_sent(self) -> None:
+        """A chain out of order is no tree: an issuer would stand above what it did not issue."""
+        seen = evolve(GOOD, chain=CHAIN[::-1], chain_problems=("out of order",))
+        lines = shown(seen).splitlines()
+        begin = lines.index("chain (as sent, leaf first)")
+        self.assertEqual(lines[begin + 1], "  CN=below")
+        self.assertIn("  CN=mail.example.com", lines[begin:])
+        self.assertNotIn("not sent", shown(seen))
+
     def test_long_chain_stays_within_the_window(self) -> None:
         """A peer that sends a hundred certificates does not push the tree out of the window."""
         lines = shown(evolve(GOOD, chain=CHAIN[:1] * 100), TerminalStyle(40)).splitlines()

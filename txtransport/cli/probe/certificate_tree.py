@@ -25,7 +25,7 @@ _SOON: Final = 21
 
 
 def chain_lines(report: ProbeReport, style: TerminalStyle, now: datetime) -> Iterator[str]:
-    """The chain as a tree, with the leaf as the last.
+    """The chain as a tree, with the leaf as the last; a list as sent if it is not in order.
 
     Args:
         report: What the probe saw.
@@ -34,10 +34,17 @@ def chain_lines(report: ProbeReport, style: TerminalStyle, now: datetime) -> Ite
     """
     if not report.chain:
         return
-    note = "" if report.session is not None else " (as shown; nothing vouches for it)"
+    notes = ["as sent, leaf first"] if report.chain_problems else []
+    notes += [] if report.session is not None else ["as shown; nothing vouches for it"]
+    note = f" ({'; '.join(notes)})" if notes else ""
     for line in wrap(f"chain{note}", style.width):
         yield style.painted(line, "heading")
     soon = _SOON if report.warn_days is None else report.warn_days
+    if report.chain_problems:
+        # Drawn as a tree, it would show issuers above what they have not issued.
+        for certificate in report.chain:
+            yield from _certificate(certificate, 0, style, _validity(certificate, now, soon))
+        return
     top = report.chain[-1]
     depth = 0
     if not top.is_own_issuer:
