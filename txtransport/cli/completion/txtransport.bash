@@ -4,7 +4,7 @@
 _shtab_txtransport_subparsers=(demo probe inspect transports options devcert doctor explain completion)
 
 _shtab_txtransport_demo_option_strings=(-h --help --json)
-_shtab_txtransport_probe_option_strings=(-h --help -o --option --timeout --versions --json --quiet)
+_shtab_txtransport_probe_option_strings=(-h --help -o --option --timeout --versions --warn-days --json --quiet)
 _shtab_txtransport_inspect_option_strings=(-h --help --key --as --cafile --name --passphrase-file --json)
 _shtab_txtransport_transports_option_strings=(-h --help --json)
 _shtab_txtransport_options_option_strings=(-h --help --side --json)

@@ -99,6 +99,7 @@ _shtab_txtransport_probe_options=(
   "*"{-o,--option}"[an option of the transport, such as cafile\=ca.pem\; may be given several times]:NAME=VALUE:_txtransport_names"
   "--timeout[for the whole attempt\; of a host, for each port (5)]:SECONDS:"
   "--versions[offer each version of TLS alone, too]"
+  "--warn-days[exit with 1, too, when a certificate that the peer sent has fewer days left]:N:"
   "--json[write one object of JSON]"
   "--quiet[write the verdict alone (of a host\: the URLs that work), and no progress]"
   ":such as tls\:\/\/mail.example.com\:587\?starttls\=smtp, or mail.example.com:_txtransport_urls"
