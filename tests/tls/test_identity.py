@@ -183,6 +183,13 @@ class NameTests(SynchronousTestCase):
         self.assert_not_for("abc.wild.example", "a*.wild.example")
         self.assert_not_for("a.wild.example", "a.*.example")
 
+    def test_a_wildcard_does_not_hide_a_name_of_one_label(self) -> None:
+        """A certificate for ``localhost`` is for it, whatever wildcards stand before."""
+        self.assert_for("localhost", "*.wild.example", "localhost")
+        refused = name_problem(certificate("*.wild.example"), "localhost")
+        assert refused is not None
+        self.assertIn("it is for *.wild.example, not for localhost", refused.summary)
+
     def test_a_wildcard_stands_for_an_international_label_too(self) -> None:
         """``*`` stands for a label in A-label form; within an A-label it stands for nothing."""
         self.assert_for("xn--bcher-kva.wild.example", "*.wild.example")

@@ -129,13 +129,16 @@ def _wrong_name(summary: str) -> Diagnosis:
 
 def _is_among(expected: DNS_ID, names: x509.SubjectAlternativeName) -> bool:
     """Whether one of the DNS names is the expected one, or a wildcard for it."""
-    first, _, rest = expected.hostname.partition(b".")
+    first, dot, rest = expected.hostname.partition(b".")
     return any(
         expected.verify(pattern)
         # What service_identity refuses and OpenSSL and browsers accept: only within an
         # A-label may there be no wildcard (RFC 6125, section 6.4.3), "*" is a whole one.
         or (first.startswith(b"xn--") and pattern.pattern == b"*." + rest)
         for pattern in _patterns(names)
+        # A wildcard is for no name of one label. service_identity before 26.1 raises an
+        # exception for the two, which would cost the certificate's other names as well.
+        if dot or b"*" not in pattern.pattern
     )
 
 
