@@ -96,6 +96,7 @@ class AddressTests(SynchronousTestCase):
     @given(ANYTHING)
     @example("127.0.0.1")
     @example("fe80::1%\0")
+    @example("::ffff:7f00:1")
     def test_no_answer_contradicts_another(self, text: str) -> None:
         """What is an address has a value and a form, and what is none has neither."""
         found = find_address(text)
@@ -104,7 +105,7 @@ class AddressTests(SynchronousTestCase):
             self.assertRaises(ValueError, canonical_address, text)
             self.assertFalse(is_ipv6_in_url(text))
         else:
-            self.assertEqual(canonical_address(text), str(found))
+            self.assertEqual(find_address(canonical_address(text)), found)
             self.assertEqual(is_ipv6(text), found.version == 6)
             self.assertTrue(ends_in_number(text) or found.version == 6)
 
@@ -192,6 +193,8 @@ class CanonicalTests(SynchronousTestCase):
             "2001:DB8:0:0::1": "2001:db8::1",
             "2001:db8:0:0:0:0:0:1": "2001:db8::1",
             "0:0::1": "::1",
+            "::ffff:7f00:1": "::ffff:127.0.0.1",
+            "::FFFF:127.0.0.1%1": "::ffff:127.0.0.1%1",
             "FE80::1%Eth0": "fe80::1%Eth0",
             "fe80::1%\0": "fe80::1%\0",
         }

@@ -647,7 +647,7 @@ class AllowedHostTests(ClientTestCase):
         """A literal, and a local socket, are refused before there is an endpoint."""
         for url, rules in (
             ("tcp://127.0.0.1:1", {"public_only": True}),
-            ("tls://[::ffff:a9fe:a9fe]:1", {"public_only": True}),
+            ("tls://[::ffff:169.254.169.254]:1", {"public_only": True}),
             ("unix:///run/x", {"public_only": True}),
             ("tls://evil.example:1", {"allow_hosts": ["good.example"]}),
             ("tls://192.0.2.7:1", {"allow_hosts": ["good.example"]}),

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, NegotiatingRecorders, Recorders
+from txtransport.config.address import canonical_address
 from txtransport.config.url import TransportURL
 from txtransport.endpoints import api as endpoints
 from txtransport.endpoints import strings
@@ -44,7 +45,7 @@ AT_LEISURE: Final = settings(deadline=None, max_examples=100)
 LETTERS: Final = "abcdefghijklmnopqrstuvwxyz"
 LABELS: Final = st.text(LETTERS + "0123456789-_", min_size=1, max_size=8).map(lambda x: f"x{x}y")
 NAMES: Final = st.lists(LABELS, min_size=1, max_size=3).map(".".join)
-SIXES: Final = st.ip_addresses(v=6).map(lambda address: address.compressed)
+SIXES: Final = st.ip_addresses(v=6).map(lambda address: canonical_address(str(address)))
 HOSTS: Final = st.one_of(
     NAMES,
     st.ip_addresses(v=4).map(str),

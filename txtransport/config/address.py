@@ -156,9 +156,9 @@ def canonical_address(text: str) -> str:
     Raises:
         ValueError: The text is no address.
 
-    Source: RFC 5952, section 4.
+    Source: RFC 5952, sections 4 and 5.
     """
-    return str(ipaddress.ip_address(text))
+    return _written(ipaddress.ip_address(text))
 
 
 def canonical_ipv4(text: str) -> str:
@@ -180,9 +180,20 @@ def canonical_ipv6(text: str) -> str:
     Raises:
         ValueError: The text is no IPv6 address.
 
-    Source: RFC 5952, section 4.
+    Source: RFC 5952, sections 4 and 5.
     """
-    return str(IPv6Address(text))
+    return _written(IPv6Address(text))
+
+
+def _written(address: IPv4Address | IPv6Address) -> str:
+    """An address as text, which is the same on every Python.
+
+    Before 3.13, Python itself writes an IPv4-mapped address in hexadecimal digits.
+    """
+    if isinstance(address, IPv4Address) or address.ipv4_mapped is None:
+        return str(address)
+    zone = "" if address.scope_id is None else f"%{address.scope_id}"
+    return f"::ffff:{address.ipv4_mapped}{zone}"
 
 
 def without_zone(host: str) -> str:
