@@ -87,11 +87,12 @@ from twisted.internet.error import ConnectionAborted, ConnectionLost, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
     IHandshakeListener,
+    ILoggingContext,
     IProtocol,
     IProtocolFactory,
     ITransport,
 )
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import BufferingTLSTransport, TLSMemoryBIOFactory
@@ -216,9 +217,29 @@ def tls_factory(config: TLSEndpointConfig, factory: IProtocolFactory) -> TLSTran
     return TLSTransportFactory(
         TwistedConnectionCreator(config.creator, factory, config.where),
         config.side is Side.CLIENT,
-        factory,
+        _NamedFactory(factory),
         config.clock,
     )
+
+
+class _NamedFactory(Factory):
+    """Gives the TLS layer its name in the log, and nothing else of the application's factory.
+
+    Twisted before 26.4 would ask the application's factory for its application protocols,
+    and set them on the OpenSSL context, which all connections of an equal policy share.
+
+    Args:
+        factory: The application's factory.
+    """
+
+    def __init__(self, factory: IProtocolFactory) -> None:
+        self._factory = factory
+
+    def logPrefix(self) -> str:
+        """The name that the application's factory has in the log."""
+        if ILoggingContext.providedBy(self._factory):
+            return cast(ILoggingContext, self._factory).logPrefix()
+        return type(self._factory).__name__
 
 
 class _ClosingProtocol(Protocol):
