@@ -79,7 +79,7 @@ class SwitchTests(LoopbackTestCase):
         """If Twisted refuses the protocol's context, the connection stays usable."""
         upgrade, transport, _ = await self.pair()
         self.assertRaises(TypeError, upgrade.start_with_context, object())
-        self.assertEqual(len(self.flushWarnings()), 1)  # Twisted warns about it as well.
+        self.flushWarnings()  # Twisted warns about it as well, from 26.4 on.
         self.assertIs(upgrade.state, TLSState.PLAINTEXT)
         self.assertTrue(upgrade.buffer.is_open)
         self.assertIs(require_startable(transport), transport)

@@ -344,11 +344,14 @@ class Upgrade:
         )
         try:
             tls = self._switch(raw, context, config, normal=normal)
-        except Exception:
+        except Exception as problem:
             if self.state is TLSState.FAILED:
                 return
             for upgrade in (self, *self._below):
                 upgrade.buffer.is_open = True
+            if isinstance(problem, AttributeError):
+                # Twisted before 26.4 says by this that the context is none.
+                raise TypeError(f"startTLS() cannot use this context: {problem}") from problem
             raise
         self._watch_foreign_context(tls)
 
