@@ -43,6 +43,6 @@ completion: .venv/.installed-dev
 	touch $@
 
 clean:
-	rm -rf .venv build dist txtransport.egg-info _trial_temp* .coverage .coverage.* \
+	rm -rf .venv .nox build dist txtransport.egg-info _trial_temp* .coverage .coverage.* \
 	    .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache twisted/plugins/dropin.cache
 	find txtransport twisted tests -name __pycache__ -prune -exec rm -rf {} +

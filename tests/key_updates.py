@@ -12,7 +12,7 @@ import contextlib
 from typing import Any, Final, cast
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.hashes import SHA384
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
@@ -36,6 +36,8 @@ _DATA: Final = b"\x17"
 class Records:
     """Encrypts one side's TLS 1.3 records, by hand.
 
+    The cipher is TLS_AES_256_GCM_SHA384, which OpenSSL prefers.
+
     Args:
         secret: The side's first application traffic secret.
     """
@@ -50,12 +52,12 @@ class Records:
     def key_update(self) -> bytes:
         """A record that announces new keys of this side, and asks for new ones of the other."""
         record = self._record(_HANDSHAKE, _KEY_UPDATE)
-        self._start(_expand(self._secret, b"traffic upd", 32))
+        self._start(_expand(self._secret, b"traffic upd", 48))
         return record
 
     def _start(self, secret: bytes) -> None:
         self._secret = secret
-        self._key = AESGCM(_expand(secret, b"key", 16))
+        self._key = AESGCM(_expand(secret, b"key", 32))
         self._iv = int.from_bytes(_expand(secret, b"iv", 12), "big")
         self._sequence = 0
 
@@ -71,7 +73,7 @@ def _expand(secret: bytes, label: bytes, size: int) -> bytes:
     """HKDF-Expand-Label without a context (RFC 8446, 7.1)."""
     label = b"tls13 " + label
     info = size.to_bytes(2, "big") + bytes([len(label)]) + label + b"\x00"
-    return HKDFExpand(SHA256(), size, info).derive(secret)
+    return HKDFExpand(SHA384(), size, info).derive(secret)
 
 
 class KeyUpdater(Protocol):
@@ -128,7 +130,6 @@ class KeyUpdater(Protocol):
         """Begin the handshake."""
         context = SSL.Context(SSL.TLS_METHOD)
         context.set_min_proto_version(SSL.TLS1_3_VERSION)
-        context.set_tls13_ciphersuites(b"TLS_AES_128_GCM_SHA256")
         context.set_keylog_callback(self._learn_secret)
         context.use_certificate_chain_file(certificates.site())
         context.use_privatekey_file(certificates.site())

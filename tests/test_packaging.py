@@ -6,6 +6,8 @@ only the checkout.
 
 from __future__ import annotations
 
+import json
+import re
 import subprocess
 import sys
 from configparser import ConfigParser
@@ -80,6 +82,66 @@ class PluginTests(SynchronousTestCase):
         self.assertEqual((run.stdout + run.stderr).strip(), "")
 
 
+class DependencyTests(SynchronousTestCase):
+    """Which versions of what txtransport needs are told to pip, and tried."""
+
+    def test_the_oldest_that_are_tried_are_the_oldest_that_may_be_installed(self) -> None:
+        """Every test runs with the very versions that setup.cfg promises to work with."""
+        floors, oldest = requirements(), pins("oldest")
+        self.assertEqual({name: oldest.get(name, [""])[0] for name in floors}, floors)
+
+    def test_the_newest_that_are_tried_may_be_installed(self) -> None:
+        """The newest versions are above the floors, and none is forgotten."""
+        newest, oldest = pins("newest"), pins("oldest")
+        self.assertEqual(requirements().keys() - newest.keys(), set())
+        for name, versions in newest.items():
+            for version in versions:
+                floor = oldest.get(name, ["0"])[0]
+                self.assertGreaterEqual(numbers(version), numbers(floor), name)
+
+    def test_the_supported_pythons_are_those_that_nox_tries(self) -> None:
+        """Each Python of the classifiers has a session, and the oldest is the required one."""
+        setup = settings()["metadata"]["classifiers"]
+        classified = re.findall(r"^Programming Language :: Python :: (3\.\d+)$", setup, re.M)
+        tried = re.search(r"^PYTHONS = (\[.*\])$", (ROOT / "noxfile.py").read_text(), re.M)
+        assert tried is not None
+        self.assertEqual(json.loads(tried[1]), classified)
+        self.assertEqual(settings()["options"]["python_requires"], f">={classified[0]}")
+
+
+def settings() -> ConfigParser:
+    """What setup.cfg says."""
+    setup = ConfigParser()
+    setup.read(ROOT / "setup.cfg", encoding="utf-8")
+    return setup
+
+
+def requirements() -> dict[str, str]:
+    """The oldest version of each direct dependency that setup.cfg allows, by its name."""
+    lines = settings()["options"]["install_requires"].strip().splitlines()
+    parts = (re.sub(r"\[\w+\]", "", line).split(">=") for line in lines)
+    return {canonical(name): version for name, version in parts}
+
+
+def pins(kind: str) -> dict[str, list[str]]:
+    """The versions in a file of constraints, by name, without zeros at their ends."""
+    text = (ROOT / "constraints" / f"{kind}.txt").read_text(encoding="utf-8")
+    found: dict[str, list[str]] = {}
+    for name, version in re.findall(r"^([\w.-]+)==([\d.]+?)(?:\.0)*(?:;.*)?$", text, re.M):
+        found.setdefault(canonical(name), []).append(version)
+    return found
+
+
+def canonical(name: str) -> str:
+    """A project's name as registries compare it."""
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def numbers(version: str) -> tuple[int, ...]:
+    """A version, for comparing."""
+    return tuple(map(int, version.split(".")))
+
+
 class MetadataTests(SynchronousTestCase):
     """What the wheel will contain."""
 
@@ -95,15 +157,11 @@ class MetadataTests(SynchronousTestCase):
     def test_type_checkers_use_our_annotations(self) -> None:
         """``py.typed`` exists, and is in the wheel (PEP 561)."""
         self.assertTrue((ROOT / "txtransport" / "py.typed").is_file())
-        setup = ConfigParser()
-        setup.read(ROOT / "setup.cfg", encoding="utf-8")
-        self.assertEqual(setup["options.package_data"]["txtransport"], "py.typed")
+        self.assertEqual(settings()["options.package_data"]["txtransport"], "py.typed")
 
     def test_the_completion_scripts_are_in_the_wheel(self) -> None:
         """What ``txtransport completion`` prints is installed, too."""
-        setup = ConfigParser()
-        setup.read(ROOT / "setup.cfg", encoding="utf-8")
-        patterns = setup["options.package_data"]["txtransport.cli.completion"].split()
+        patterns = settings()["options.package_data"]["txtransport.cli.completion"].split()
         folder = ROOT / "txtransport" / "cli" / "completion"
         for file in SHELLS.values():
             self.assertTrue(any((folder / file).match(pattern) for pattern in patterns), file)

@@ -53,8 +53,11 @@ def server_context(file: str | None = None) -> Any:
     return identity(file).options()
 
 
-def client_context(name: str = "localhost") -> Any:
-    """A client's context factory, which verifies that the server has that name."""
+def client_context(name: str = "good.example") -> Any:
+    """A client's context factory, which verifies that the server has that name.
+
+    With service_identity 24.2, Twisted cannot hold a name of one label against a wildcard.
+    """
     return ssl.optionsForClientTLS(name, trustRoot=trusted_root())
 
 
@@ -285,9 +288,41 @@ def mail_server(postbox: Postbox, context: Any = None, portal: Any = None) -> sm
     return server
 
 
+class MailSender(smtp.ESMTPSender):
+    """Twisted's SMTP client; tells its factory why the connection has ended."""
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        self.factory.reason = reason
+        super().connectionLost(reason)
+
+
+class MailSenderFactory(smtp.ESMTPSenderFactory):
+    """Twisted's factory, whose `result` fails with what the client was told.
+
+    Before 26.4 it fails with what the plain connection's end was, and overwrites that in
+    a failure that all connections share.
+
+    Attributes:
+        reason: Why the connection has ended, as the client was told; None before.
+    """
+
+    protocol = MailSender
+    reason: Failure | None = None
+
+    def clientConnectionLost(self, connector: Any, reason: Failure) -> None:
+        told = reason if self.reason is None else self.reason
+        super().clientConnectionLost(connector, Failure(told.value))
+
+
+def why_unsent(error: BaseException) -> BaseException | None:
+    """What ended the connection of a client that could not send its mail."""
+    # Twisted wraps it from 26.4 on.
+    return error.__cause__ if isinstance(error, smtp.SMTPConnectError) else error
+
+
 def mail_sender(result: Deferred[Any], context: Any = None, **keywords: Any) -> Any:
     """Twisted's client factory that sends one mail; `result` fires when it is sent."""
-    return smtp.ESMTPSenderFactory(
+    return MailSenderFactory(
         USER,
         PASSWORD,
         "alice@example.com",

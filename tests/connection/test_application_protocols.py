@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.internet.protocol import Factory
-from twisted.protocols.policies import ProtocolWrapper, TimeoutFactory, WrappingFactory
+from twisted.protocols.policies import TimeoutFactory, WrappingFactory
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
 
@@ -15,7 +15,7 @@ from txtransport.errors import InvalidOption
 
 
 @implementer(IProtocolNegotiationFactory)
-class OfItsOwn(WrappingFactory[ProtocolWrapper]):
+class OfItsOwn(WrappingFactory):
     """A wrapping factory that has an answer of its own."""
 
     def acceptableProtocols(self) -> list[bytes]:

@@ -42,7 +42,8 @@ class LookupTests(SynchronousTestCase):
     def asked(self, *known: Iterable[str] | None, kind: str = "TCP") -> Deferred[Any]:
         """The addresses of a name that has these; None for an endless look-up."""
         self.resolver = Resolver({"name": known[0] if known else ()})
-        self.reactor.installNameResolver(self.resolver)
+        # Twisted's reactor in memory has a name resolver of its own from 25.5 on.
+        self.reactor.nameResolver = self.resolver
         return resolve_addresses(
             self.reactor, "name", 7, kind, seconds=SECONDS, where="tcp://name:7"
         )
@@ -95,7 +96,7 @@ class LookupTests(SynchronousTestCase):
     def test_a_resolver_that_can_be_cancelled_is_cancelled(self) -> None:
         """Cancelling the look-up cancels the work of the resolver."""
         resolver = CancellableResolver()
-        self.reactor.installNameResolver(resolver)
+        self.reactor.nameResolver = resolver
         looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         looking.cancel()
         self.failureResultOf(looking, CancelledError)
@@ -103,7 +104,7 @@ class LookupTests(SynchronousTestCase):
 
     def test_an_exception_of_the_resolver_fails_the_look_up(self) -> None:
         """The look-up fails with what resolveHostName raises."""
-        self.reactor.installNameResolver(FailingResolver())
+        self.reactor.nameResolver = FailingResolver()
         looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         self.failureResultOf(looking, RuntimeError)
         self.assertEqual(self.reactor.getDelayedCalls(), [])
@@ -111,7 +112,7 @@ class LookupTests(SynchronousTestCase):
     def test_a_look_up_can_be_cancelled_before_it_began(self) -> None:
         """Cancelling works before the resolver has called resolutionBegan."""
         resolver = CancellableResolver(is_silent=True)
-        self.reactor.installNameResolver(resolver)
+        self.reactor.nameResolver = resolver
         looking = resolve_addresses(self.reactor, "name", 7, "TCP", seconds=SECONDS, where="")
         looking.cancel()
         self.failureResultOf(looking, CancelledError)

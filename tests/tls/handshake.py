@@ -23,6 +23,9 @@ from txtransport.tls.session import Session, session_of
 NAME: Final = "good.example"
 """The name that clients expect unless a test says otherwise."""
 
+GROUP_IS_KNOWN: Final = hasattr(SSL.Connection, "get_group_name")
+"""Whether pyOpenSSL tells the group of the key exchange, as version 26.0 and newer do."""
+
 _MAX_ROUNDS: Final = 20
 _CHUNK: Final = 2**16
 

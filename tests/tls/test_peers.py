@@ -75,13 +75,14 @@ SERVERS: Final = (
 
 CLIENTS: Final = (
     ("zeros", bytes(64), "plaintext-peer", b""),
-    ("a hello of SSL 3.0", hello(0), "no-common-version", b"\x15\x03\x00\x00\x02\x02\x46"),
-    ("a hello of TLS 1.0", hello(1), "no-common-version", b"\x15\x03\x01\x00\x02\x02\x46"),
-    ("a hello of TLS 1.1", hello(2), "no-common-version", b"\x15\x03\x02\x00\x02\x02\x46"),
+    # OpenSSL before 4.0 answers with handshake_failure.
+    ("a hello of SSL 3.0", hello(0), "no-common-version", rb"\x15\x03\x00\x00\x02\x02[\x46\x28]"),
+    ("a hello of TLS 1.0", hello(1), "no-common-version", rb"\x15\x03\x01\x00\x02\x02\x46"),
+    ("a hello of TLS 1.1", hello(2), "no-common-version", rb"\x15\x03\x02\x00\x02\x02\x46"),
     ("an alert", b"\x15\x03\x01\x00\x02\x02\x28", "no-common-cipher",
-     b"\x15\x03\x01\x00\x02\x02\x0a"),
+     rb"\x15\x03\x01\x00\x02\x02\x0a"),
 )  # fmt: skip
-"""A client, its first bytes, the cause, and the bytes that it receives."""
+"""A client, its first bytes, the cause, and a pattern of the bytes that it receives."""
 
 
 class ServerTests(SynchronousTestCase):
@@ -126,7 +127,7 @@ class ClientTests(SynchronousTestCase):
         """Whatever a client begins with, the error has a cause; TLS clients receive an alert."""
         for what, data, cause, answer in CLIENTS:
             end = arranged().server
-            self.assertEqual(end.hear(data), answer, what)
+            self.assertRegex(end.hear(data), rb"\A%b\Z" % answer, what)
             error = end.explained()
             self.assertEqual(error.cause, cause, what)
             self.assertTrue(error.remedy, what)

@@ -300,10 +300,12 @@ def _skip_tests(case: Any, reactor: str) -> None:
     for row in SKIPS:
         for name in row.tests:
             if row.concerns(case.pair, reactor) and hasattr(case, name):
-                setattr(case, name, _skipped(row.reason))
+                setattr(case, name, skipped(row.reason))
 
 
-def _skipped(reason: str) -> Any:
+def skipped(reason: str) -> Any:
+    """A test that is skipped, and says why."""
+
     def test(self: object) -> None:
         """Is skipped."""
 

@@ -111,7 +111,7 @@ class GuardTestCase(LoopbackTestCase):
         """Connect a client that sends whatever bytes the test says."""
         return await self.connected(f"tcp://127.0.0.1:{servers.port}")
 
-    def start_tls(self, client: Recorder, name: str = "localhost") -> None:
+    def start_tls(self, client: Recorder, name: str = "good.example") -> None:
         """Start TLS on a `raw_client`, which verifies the server's name."""
         cast(Any, client.transport).startTLS(twisted_protocols.client_context(name))
 

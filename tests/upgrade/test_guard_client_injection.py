@@ -249,7 +249,7 @@ class ClientInjectionTests(GuardTestCase):
             (b"STARTTLS", b"220 go\r\n" + SMTP_SESSION),
         )
         failed = await self.failure_of(self.send_mail(servers))
-        self.assertIsInstance(failed.__cause__, PlaintextInjected)
+        self.assertIsInstance(twisted_protocols.why_unsent(failed), PlaintextInjected)
         self.assertTrue(servers.recording.heard.endswith(b"STARTTLS\r\n"))
 
     async def test_smtp_mail_is_not_sent_to_an_untrusted_server(self) -> None:
@@ -263,7 +263,7 @@ class ClientInjectionTests(GuardTestCase):
                 )
             )
             failed = await self.failure_of(self.send_mail(servers, policy=policy))
-            self.assertIsInstance(failed.__cause__, HandshakeFailed)
+            self.assertIsInstance(twisted_protocols.why_unsent(failed), HandshakeFailed)
             await servers.recording.lost
         self.assertEqual((postbox.senders, postbox.mails), ([], []))
 

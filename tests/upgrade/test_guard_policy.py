@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import Any
 
+from service_identity.exceptions import CertificateError
 from twisted.internet.interfaces import IProtocolNegotiationFactory
 from twisted.logger import formatEvent
 from twisted.mail import pop3
@@ -34,12 +36,15 @@ class PolicyTests(GuardTestCase):
             )
             sent = self.send_mail(servers, policy)
             if policy is None:
-                await sent
-                self.assertEqual(len(postbox.mails), 1)
+                # Twisted before 26.4 refuses it, too.
+                with contextlib.suppress(CertificateError):
+                    await sent
+                    self.assertEqual(len(postbox.mails), 1)
                 self.assertIn("subjectAltName", str(self.flushLoggedErrors()))
             else:
                 failed = await self.failure_of(sent)
-                self.assertEqual(failed.__cause__.cause, "wrong-name")
+                error: Any = twisted_protocols.why_unsent(failed)
+                self.assertEqual(error.cause, "wrong-name")
                 self.assertEqual(postbox.mails, [])
             await servers.recording.lost
 

@@ -6,6 +6,8 @@ While the handshake runs, `TLSConnection` records what verification saw.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from attrs import field, frozen
 from cryptography import x509
 from OpenSSL import SSL
@@ -35,7 +37,8 @@ class Session:
         cipher: The cipher suite, by OpenSSL's name.
         bits: The strength of the cipher, in bits.
         group: The group of the key exchange, such as ``X25519MLKEM768``; None
-            when the key exchange uses none.
+            when the key exchange uses none, or pyOpenSSL is older than 26.0,
+            which cannot tell.
         alpn_protocol: The application protocol that was agreed on (ALPN), or None.
         server_name: The name that the client sent (SNI), or None.
         resumed: Whether an earlier session was resumed; None when that is not
@@ -86,7 +89,7 @@ def session_of(transport: object) -> Session | None:
         version=connection.get_protocol_version_name(),
         cipher=connection.get_cipher_name() or "",
         bits=connection.get_cipher_bits() or 0,
-        group=connection.get_group_name(),
+        group=_group(connection),
         alpn_protocol=decode_text(connection.get_alpn_proto_negotiated()) or None,
         server_name=decode_text(connection.get_servername() or b"") or None,
         resumed=ours.is_resumed if ours else None,
@@ -94,6 +97,13 @@ def session_of(transport: object) -> Session | None:
         peer_chain=chain,
         verified=ours.is_verified if ours else False,
     )
+
+
+def _group(connection: SSL.Connection) -> str | None:
+    # pyOpenSSL has the method from version 26.0 on.
+    get_group_name: Callable[[], str | None] | None
+    get_group_name = getattr(connection, "get_group_name", None)
+    return get_group_name() if get_group_name is not None else None
 
 
 def _leaf(connection: SSL.Connection) -> x509.Certificate | None:

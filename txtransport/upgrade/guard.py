@@ -51,7 +51,7 @@ over.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from twisted.internet.error import ConnectionClosed
 from twisted.internet.interfaces import (
@@ -413,7 +413,14 @@ class Guard(ProtocolWrapper):
             )
 
 
-class GuardFactory(WrappingFactory[Guard]):
+if TYPE_CHECKING:
+    _WrappingFactory = WrappingFactory[Guard]
+else:
+    # At run time Twisted's class takes no argument before Twisted 26.4.
+    _WrappingFactory = WrappingFactory
+
+
+class GuardFactory(_WrappingFactory):
     """Builds protocols with a `Guard` around each; made by `guard`.
 
     Attributes:

@@ -164,7 +164,7 @@ _RESUMED: Final = {
 def _facts(session: Session) -> Iterator[tuple[str, str]]:
     yield "version", session.version
     yield "cipher", f"{session.cipher}, {session.bits} bits"
-    yield "group", session.group or "none"
+    yield "group", session.group or "none known"
     yield "ALPN", session.alpn_protocol or "none agreed on"
     yield "SNI", session.server_name or "none sent"
 
