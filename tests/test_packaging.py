@@ -24,6 +24,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import Interface
 from zope.interface.verify import verifyObject
 
+import txtransport
 from txtransport.cli.completion import SHELLS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -153,6 +154,14 @@ class MetadataTests(SynchronousTestCase):
         """Each folder with code has an ``__init__.py``, so that Python and tools see a package."""
         folders = {path.parent for path in (ROOT / "txtransport").rglob("*.py")}
         self.assertEqual([f for f in folders if not (f / "__init__.py").is_file()], [])
+
+    def test_there_is_one_version(self) -> None:
+        """The package says its version, setup.cfg takes it from there, and the changelog has it."""
+        self.assertEqual(settings()["metadata"]["version"], "attr: txtransport.__version__")
+        changes = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+        newest = re.search(r"^## (\S+)", changes, re.M)
+        assert newest is not None
+        self.assertEqual(newest[1], txtransport.__version__)
 
     def test_type_checkers_use_our_annotations(self) -> None:
         """``py.typed`` exists, and is in the wheel (PEP 561)."""

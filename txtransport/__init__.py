@@ -11,7 +11,7 @@ name needs is imported when the name is first used.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from txtransport.config.policy import TLSPolicy
 from txtransport.config.schemes import available_schemes
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from txtransport.upgrade.mixin import StartTLSMixin
     from txtransport.upgrade.switch import TLSState
 
+__version__: Final = "0.1.0"
+
 __all__ = [
     "ClientEndpoint",
     "DatagramEndpoint",
@@ -56,6 +58,7 @@ __all__ = [
     "TransportURL",
     "TransportUnavailable",
     "UpgradeError",
+    "__version__",
     "available_schemes",
     "client",
     "datagram",

@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from importlib import import_module
 from typing import Final, NoReturn
 
-from txtransport.cli.terminal import version, write_output
+from txtransport import __version__
+from txtransport.cli.terminal import write_output
 
 __all__ = ["COMMANDS", "command_parser", "main"]
 
@@ -72,9 +73,7 @@ class _Parser(argparse.ArgumentParser):
 def command_parser() -> argparse.ArgumentParser:
     """The parser of the whole command line, with one for each command."""
     parser = _Parser(prog="txtransport", description="Transports by URL for Twisted.")
-    parser.add_argument(
-        "--version", action="version", version=f"txtransport {version('txtransport')}"
-    )
+    parser.add_argument("--version", action="version", version=f"txtransport {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
     for name in COMMANDS:
         import_module(f"txtransport.cli.commands.{name}").add(commands)
