@@ -193,6 +193,47 @@ class PackagesTests(SynchronousTestCase):
         self.assertIn(f"`{REQUIRE}=1`", PAGES["README.md"].read_text(encoding="utf-8"))
 
 
+class LinkTests(SynchronousTestCase):
+    """Where the pages send their readers."""
+
+    def test_the_first_page_can_be_read_in_an_index_of_packages(self) -> None:
+        """An index shows the first page alone: its links lead to the web or to its sections."""
+        page = PAGES["README.md"].read_text(encoding="utf-8")
+        for target in links(page):
+            self.assertTrue(target.startswith("https://") or target[1:] in anchors(page), target)
+
+    def test_the_files_that_the_first_page_names_are_there(self) -> None:
+        """It names each of the other pages, and no file that is not beside it."""
+        page = PAGES["README.md"].read_text(encoding="utf-8")
+        named = {*re.findall(r"`((?:[A-Z]+|docs/\w+)\.md|\w+/)`", page)}
+        self.assertEqual([name for name in named if not (ROOT / name).exists()], [])
+        pages = {f"docs/{name}" for name in PAGES.keys() - {"README.md"}}
+        self.assertEqual(pages - named, set())
+
+    def test_links_between_the_other_pages_lead_somewhere(self) -> None:
+        """A link to a page finds the page, and the section if it names one."""
+        for page in [*(ROOT / "docs").glob("*.md"), ROOT / "CHANGELOG.md", ROOT / "SECURITY.md"]:
+            for target in links(page.read_text(encoding="utf-8")):
+                if target.startswith("https://"):
+                    continue
+                name, _, section = target.partition("#")
+                other = page.parent / name if name else page
+                self.assertTrue(other.is_file(), (page.name, target))
+                if section:
+                    self.assertIn(section, anchors(other.read_text(encoding="utf-8")), page.name)
+
+
+def links(page: str) -> list[str]:
+    """The targets of a page's links."""
+    return re.findall(r"\]\(([^)\s]+)\)", re.sub(r"^```.*?^```$", "", page, flags=re.M | re.S))
+
+
+def anchors(page: str) -> set[str]:
+    """The names by which a page's sections are linked to."""
+    titles = re.findall(r"^#+ (.+)$", page, re.M)
+    return {re.sub(r"[^\w -]", "", title).lower().replace(" ", "-") for title in titles}
+
+
 class ReadingTests(SynchronousTestCase):
     """How a page is read."""
 
