@@ -219,6 +219,8 @@ def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
         return
 
     def choose(connection: SSL.Connection) -> None:
+        # Nothing here can raise: pyOpenSSL before 26.0 would go on with the first context
+        # (CVE-2026-27448). All the contexts demand the same of clients.
         asked = (connection.get_servername() or b"").decode("ascii", "replace").lower()
         chosen = named.get(asked) or named.get(f"*.{asked.partition('.')[2]}")
         if chosen is not None:
