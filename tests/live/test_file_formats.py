@@ -14,14 +14,14 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.live.peers import OPENSSL, path
 from tests.tls.test_file_format import SECRET, forms, site
-from txtransport.config.policy import TLSPolicy
+from txtransport.config.policy import CertificateFiles, TLSPolicy
 from txtransport.errors import BadCertificateFile
 from txtransport.testing.devcert import write_private
 from txtransport.tls import pem
 
 
 def _identity(option: str, file: str) -> object:
-    return pem.read_identity(TLSPolicy(local_pk=_key_file(file)), option, file)
+    return pem.read_identity(TLSPolicy(), option, CertificateFiles(file, _key_file(file)))
 
 
 def _key_file(file: str) -> str:

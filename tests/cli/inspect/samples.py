@@ -264,7 +264,7 @@ def _refused_by_clients() -> Iterator[Sample]:
                  fault="its issuer is not known")  # fmt: skip
     stranger = Authority.create("stranger").issue(NAME)
     yield Sample("of a strange authority", stranger.pem, fault="its issuer is not known")
-    yield Sample("self-signed", self_signed(NAME).pem, fault="vouches for it")
+    yield Sample("self-signed", self_signed(NAME).pem, fault="self-signed certificate")
     past, future = NOW - timedelta(days=9), NOW + timedelta(days=9)
     expired = root.issue(NAME, not_before=past - timedelta(days=1), not_after=past)
     yield Sample("expired", expired.pem, fault="it has expired")
