@@ -29,6 +29,7 @@ from txtransport.errors import Diagnosis, HandshakeFailed
 from txtransport.starttls.tls_record import begins_handshake, begins_hello, is_tls
 from txtransport.text import escape_bytes, first_words, short_repr, short_text
 from txtransport.tls.certificate import validity
+from txtransport.tls.chain import wrong_issuer
 from txtransport.tls.connection import (
     CLOSE_NOTIFY,
     MAX_FIRST_BYTES,
@@ -37,7 +38,6 @@ from txtransport.tls.connection import (
 )
 from txtransport.tls.identity import certificate_names, issuer_place
 from txtransport.tls.pem import display_issuer, display_subject
-from txtransport.tls.sent_chain import wrong_issuer
 
 __all__ = ["FailedConnection", "handshake_failure", "late_failure", "timeout_hint"]
 

@@ -44,7 +44,7 @@ def check(subject: Subject, *, is_taken: bool) -> Iterator[Finding]:
 
 def _check_identity(subject: Subject) -> Iterator[Finding]:
     """What is odd about a certificate and its chain, though our clients accept it."""
-    certificates = subject.certificates[:_MAX_CHAIN]
+    certificates = subject.certificates
     if not certificates:
         return
     order = chain_order(certificates)
@@ -53,17 +53,13 @@ def _check_identity(subject: Subject) -> Iterator[Finding]:
         yield _finding("out-of-order", f"the right order is {right}")
     yield from _at("doubled", "certificate", [place + 1 for place in order.doubled])
     yield from _at("unrelated", "certificate", [place + 1 for place in order.unrelated])
-    if order.has_root:
+    if order.ends_at_root and len(order.path) > 1:
         yield _finding("root-included", f"certificate {order.path[-1] + 1}")
     summaries = summarize_chain(certificates)
     if summaries[0].is_authority:
         yield _finding("authority-leaf")
     for place in order.path:
         yield from _check_end(summaries[place], place + 1, subject.now)
-
-
-_MAX_CHAIN: Final = 100
-"""Certificates of a chain that are compared, each with each; clients refuse longer ones."""
 
 
 def _check_end(summary: CertificateSummary, number: int, now: datetime) -> Iterator[Finding]:

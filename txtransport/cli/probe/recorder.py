@@ -35,7 +35,7 @@ from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.starttls.protocols import USUAL_STARTTLS
 from txtransport.starttls.tls_record import is_alert, is_tls
 from txtransport.tls.certificate import summarize_chain
-from txtransport.tls.sent_chain import chain_problems
+from txtransport.tls.chain import chain_problems
 
 __all__ = ["ProbeRecorder", "ProgressCallback"]
 
