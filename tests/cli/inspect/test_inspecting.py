@@ -70,6 +70,16 @@ class VerdictTests(SampleTestCase):
             self.assertTrue(bool(told) == bool(sample.fault), (sample.name, told))
             self.assertIn(sample.fault, told, sample.name)
 
+    def test_a_refusal_has_the_name_that_people_search_for(self) -> None:
+        """What OpenSSL refuses is told with its name for the reason, and its number."""
+        for name, reason in (
+            ("self-signed", ", X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT (18)"),
+            ("expired", ", X509_V_ERR_CERT_HAS_EXPIRED (10)"),
+        ):
+            sample = next(each for each in samples() if each.name == name)
+            report = self.report(sample, *self.put(sample))
+            self.assertTrue(report.findings[0].diagnosis.summary.endswith(reason))
+
     def test_each_fault_comes_with_what_to_do(self) -> None:
         """No finding leaves its reader without a remedy, and none has a secret."""
         for sample in samples():

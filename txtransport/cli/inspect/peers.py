@@ -11,6 +11,7 @@ from cryptography import x509
 from txtransport.cli.inspect.report import Finding, PeerVerdict
 from txtransport.cli.inspect.subject import Subject
 from txtransport.diagnosis.own_files import owner_diagnosis
+from txtransport.diagnosis.x509_symbols import x509_reason
 from txtransport.errors import Diagnosis
 from txtransport.tls import pem
 from txtransport.tls.certificate import is_for_clients_alone, summarize_chain
@@ -53,8 +54,8 @@ def _told(verdict: PeerVerdict, problem: CertificateProblem) -> Diagnosis:
     """A peer's refusal as a finding about the file."""
     assert verdict.refusal is not None
     who = "clients refuse it" if verdict.name else "servers refuse it"
-    code = f" (X509 error {problem.code})" if problem.code else ""
-    return evolve(verdict.refusal, summary=f"{who}: {verdict.refusal.summary}{code}", evidence=())
+    reason = f", {x509_reason(problem.code)}" if problem.code else ""
+    return evolve(verdict.refusal, summary=f"{who}: {verdict.refusal.summary}{reason}", evidence=())
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
