@@ -8,6 +8,7 @@ import json
 import os
 import pty
 import re
+import shlex
 import struct
 import sys
 import termios
@@ -26,7 +27,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from tests import certificates
 from tests.cli.probe.samples import BAD, CLEAR, GOOD
 from tests.loopback import LoopbackTestCase
-from txtransport import InvalidOption
+from txtransport import InvalidOption, TransportURL
 from txtransport.__main__ import main
 from txtransport.cli import reactor as program
 from txtransport.cli.probe import probing
@@ -402,6 +403,31 @@ class CommandTests(SynchronousTestCase):
             status, output, complaints = self.does(*arguments)
             self.assertEqual((status, output), (2, ""), arguments)
             self.assertIn("txtransport probe: error: ", complaints)
+
+    def test_complaint_about_an_option_begins_with_the_place(self) -> None:
+        """An option behind -o that is wrong is told with its endpoint, as in every message."""
+        for url, place in (
+            ("tls://a.example:1?passphrase=x", "tls://a.example:1"),
+            ("tls://a.example:587?starttls=smtp", "tls://a.example:587"),
+            ("a.example", "tls://a.example:443"),
+        ):
+            for words in (["cafil=x"], ["cafile"], ["pin=a", "pin=b"]):
+                options = [part for word in words for part in ("-o", word)]
+                _, _, complaints = self.does(url, *options)
+                self.assertIn(f"error: {place}: ", complaints)
+
+    def test_url_that_is_suggested_for_versions_can_be_copied(self) -> None:
+        """An IPv6 address gets its brackets, and a shell does not take them for a pattern."""
+        for host, url in (
+            ("a.example", "tls://a.example:443"),
+            ("::1", "'tls://[::1]:443'"),
+            ("[::1]", "'tls://[::1]:443'"),
+            ("fe80::1%eth0", "'tls://[fe80::1%25eth0]:443'"),
+        ):
+            _, _, complaints = self.does(host, "--versions")
+            self.assertTrue(complaints.endswith(f" such as {url}\n"), complaints)
+            (word,) = shlex.split(url)
+            self.assertEqual(str(TransportURL.parse(word)), word)
 
     def test_url_of_an_application_is_answered_with_ours(self) -> None:
         """https:// and the like exit with 2, and with the URL to probe in their place."""

@@ -6,16 +6,20 @@ import argparse
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from attrs import evolve
 
 from txtransport.cli.commands import CommandParsers
 from txtransport.cli.terminal import write_output
+
+if TYPE_CHECKING:
+    from txtransport import TransportURL
 
 __all__ = ["add", "run"]
 
@@ -117,11 +121,13 @@ def _probe(
 
     url = TransportURL.parse(chosen.url)
     is_host = "://" not in chosen.url and url.port is None
-    options = _options(chosen, "tls" if is_host else url.scheme)
+    # Of a host, the first URL that comes to mind stands for those that are tried.
+    place = TransportURL("tls", url.host, 443) if is_host else url
+    options = _options(chosen, place)
     style = style_of(sys.stdout, width=width)
     if is_host:
         if chosen.versions:
-            raise InvalidTransport(f"--versions is for a URL, such as tls://{chosen.url}:443")
+            raise InvalidTransport(f"--versions is for a URL, such as {shlex.quote(str(place))}")
         found = run_until_complete(
             lambda reactor: survey(reactor, url.host, options, on_progress=on_progress)
         )
@@ -169,25 +175,38 @@ def _whole_days(text: str) -> int:
     return days
 
 
-def _options(chosen: argparse.Namespace, scheme: str) -> dict[str, str]:
+def _options(chosen: argparse.Namespace, url: TransportURL) -> dict[str, str]:
     """The transport's options that the command line gives, by their names.
+
+    Args:
+        chosen: Has `option` and `timeout`.
+        url: What they are for.
 
     Raises:
         InvalidOption: An option is unknown, or given twice.
     """
+    from txtransport.errors import InvalidOption
+
+    try:
+        return dict(_named_options(chosen, url.scheme))
+    except InvalidOption as wrong:
+        raise wrong.located(url.location) from None
+
+
+def _named_options(chosen: argparse.Namespace, scheme: str) -> Iterator[tuple[str, str]]:
     from txtransport.config.options import find_option
     from txtransport.config.schemes import SCHEMES
     from txtransport.errors import InvalidOption
     from txtransport.text import short_repr
 
-    options: dict[str, str] = {}
+    names: set[str] = set()
     timeout = [] if chosen.timeout is None else [f"timeout={chosen.timeout}"]
     for each in (*chosen.option, *timeout):
         name, equals, value = each.partition("=")
         if not equals:
             raise InvalidOption(name, f"--option {short_repr(each)}: write NAME=VALUE")
         find_option(name, SCHEMES[scheme])
-        if name in options:
+        if name in names:
             raise InvalidOption(name, f"{name} is given twice")
-        options[name] = value
-    return options
+        names.add(name)
+        yield name, value
