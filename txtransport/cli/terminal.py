@@ -129,22 +129,25 @@ _MAX_PROSE_WIDTH: Final = 96
 _MIN_PROSE_WIDTH: Final = 24
 
 
-def wrap(text: str, width: int, indent: str = "", hanging: int = 0) -> list[str]:
+def wrap(
+    text: str, width: int, indent: str = "", hanging: int = 0, *, breaks_words: bool = False
+) -> list[str]:
     """A paragraph as lines.
 
     Args:
         text: One paragraph.
-        width: The window's, in characters; a long word may be wider.
+        width: The window's, in characters.
         indent: Stands before each line.
         hanging: How many blanks more before each line but the first.
+        breaks_words: Whether a word that is too long for a line is broken. It is not by
+            default: a URL must stay whole, so that it can be copied.
     """
     return textwrap.wrap(
         text,
         min(width, _MAX_PROSE_WIDTH),
         initial_indent=indent,
         subsequent_indent=indent + " " * hanging,
-        # A URL must stay whole, so that it can be copied.
-        break_long_words=False,
+        break_long_words=breaks_words,
         break_on_hyphens=False,
     )
 

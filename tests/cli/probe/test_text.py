@@ -9,7 +9,13 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from tests.cli.probe.samples import BAD, CHAIN, CLEAR, GOOD, NOW, SESSION
 from txtransport import TransportURL
-from txtransport.cli.probe.report import AddressOutcome, AddressResult, FirstByte, ProbeReport
+from txtransport.cli.probe.report import (
+    AddressOutcome,
+    AddressResult,
+    FirstByte,
+    ProbeReport,
+    VersionResult,
+)
 from txtransport.cli.probe.text import as_text
 from txtransport.cli.terminal import TerminalStyle
 from txtransport.errors import Diagnosis
@@ -74,6 +80,27 @@ class TextTests(SynchronousTestCase):
         lines = shown(evolve(GOOD, chain=CHAIN[:1] * 100), TerminalStyle(40)).splitlines()
         self.assertEqual(sum("`- CN=mail.example.com" in line for line in lines), 100)
         self.assertLessEqual(max(map(len, lines[lines.index("chain") :])), 41)
+
+    def test_no_text_of_a_peer_is_wider_than_the_window(self) -> None:
+        """A peer's bytes and names have no blanks, may look like URLs, and are broken anyway."""
+        name = "tls://" + "x" * 150
+        loud = evolve(CHAIN[0], subject=name, issuer=name, names=(name, "\x1b" * 60))
+        bytes_ = FirstByte(2.0, b"tls://" + b"\x1b" * 99)
+        diagnosis = Diagnosis("other", f"it sent {bytes_.data!r}", name[6:], evidence=(name,))
+        reports = (
+            evolve(CLEAR, hint="", first_byte=bytes_),
+            evolve(BAD, diagnosis=diagnosis, first_byte=bytes_, chain=(loud,)),
+            evolve(GOOD, chain=(loud, loud), chain_problems=(f"{name} is sent twice",)),
+            evolve(GOOD, chain=(loud,), warn_days=999),
+            evolve(GOOD, versions=(VersionResult("TLSv1.2", False, diagnosis),)),
+        )
+        for report in reports:
+            for width in (24, 40, 80):
+                for is_brief in (False, True):
+                    text = shown(report, TerminalStyle(width), is_brief=is_brief)
+                    for line in text.splitlines():
+                        is_ours = line.rstrip(":").endswith(str(report.url))
+                        self.assertTrue(is_ours or len(line) <= width, (width, line))
 
     def test_bars_follow_one_another(self) -> None:
         """Each stage's bar begins where the one before it ends, and is as long as it took."""
@@ -231,12 +258,12 @@ class TextTests(SynchronousTestCase):
         self.assertIn("\n  What to do: Try tls://a.example:1 instead.\n  Otherwise: Use tls", text)
 
     def test_no_line_is_wider_than_the_window(self) -> None:
-        """No line is wider than the window, but for a word that cannot be broken."""
+        """No line is wider than the window, but for a URL, which is to be copied."""
         for report in (GOOD, BAD, CLEAR):
             for width in (24, 40, 80, 200):
                 for line in shown(report, TerminalStyle(width)).splitlines():
-                    is_word = len(line.replace("`- ", "").split()) == 1
-                    self.assertTrue(len(line) <= width or is_word, (width, line))
+                    is_url = len(line.split()) == 1 and "://" in line
+                    self.assertTrue(len(line) <= width or is_url, (width, line))
 
     def test_long_evidence_is_broken(self) -> None:
         """What a peer sent, one word of 300 letters, is broken and not left to the terminal."""

@@ -111,7 +111,8 @@ def _key(report: FileReport, style: TerminalStyle) -> Iterator[str]:
     yield from _heading("private key", style)
     sealed = ", encrypted" if report.key.is_encrypted else ""
     yield from indented_lines(f"kind   {report.key.kind}{sealed}", style)
-    yield from indented_lines(f"pin    {report.key.pin}", style)
+    # Whole, so that it can be copied.
+    yield f"{INDENT}pin    {report.key.pin}"
 
 
 def _certificates(report: FileReport, style: TerminalStyle, now: datetime) -> Iterator[str]:

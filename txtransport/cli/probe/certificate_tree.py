@@ -17,8 +17,8 @@ __all__ = ["chain_lines"]
 _MAX_DEPTH: Final = 4
 """From here on, certificates are not indented further: a peer may send a hundred."""
 
-_MIN_WIDTH: Final = 10
-"""Characters of a line behind its indent: a date, at least."""
+_MIN_WIDTH: Final = 21
+"""Characters of a line behind its branch: indents, a label, and a date at least."""
 
 _SOON: Final = 21
 """Days before its end at which a certificate is shown in colour, without --warn-days."""
@@ -61,21 +61,21 @@ def _certificate(
     style: TerminalStyle,
     validity: tuple[str, str | None],
 ) -> Iterator[str]:
-    depth = min(depth, _MAX_DEPTH)
+    depth = min(depth, _MAX_DEPTH, (style.width - _MIN_WIDTH) // len(style.branch))
     branch = "" if depth == 0 else " " * (len(style.branch) * (depth - 1)) + style.branch
     blanks = " " * len(branch)
-    yield from _paragraph(f"{branch}{certificate.subject}", style, blanks)
+    yield from _paragraph(branch, certificate.subject, style, blanks)
     days, colour = validity
     names = ", ".join(certificate.names) or ("" if certificate.is_authority else "nobody")
     if names:
-        yield from _paragraph(f"{blanks}{INDENT}for    {names}", style, f"{blanks}{INDENT}       ")
+        yield from _paragraph(f"{blanks}{INDENT}for    ", names, style, f"{blanks}{INDENT}       ")
     lines = (
         (f"valid  {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}, {days}",
          colour),
         (f"key    {certificate.key}, signed with {certificate.signature}", None),
     )  # fmt: skip
     for line, kind in lines:
-        for text in _paragraph(f"{blanks}{INDENT}{line}", style, f"{blanks}{INDENT}       "):
+        for text in _paragraph(f"{blanks}{INDENT}", line, style, f"{blanks}{INDENT}       "):
             yield style.painted(text, kind) if kind else text
 
 
@@ -89,16 +89,15 @@ def _validity(certificate: CertificateSummary, now: datetime, soon: int) -> tupl
     return f"{days} days left", "doubtful" if days < soon else None
 
 
-def _paragraph(text: str, style: TerminalStyle, hanging: str) -> Iterator[str]:
+def _paragraph(first: str, text: str, style: TerminalStyle, hanging: str) -> Iterator[str]:
     """A paragraph of the tree.
 
     Args:
-        text: Begins with the branch or the blanks of its first line.
+        first: Stands before the first line: a branch, blanks or a label.
+        text: What a certificate says.
         style: What the terminal can show.
         hanging: Stands before each line but the first.
     """
-    first = text[: len(text) - len(text.lstrip(" └─`-"))]
     width = style.width - len(INDENT) - max(len(first), len(hanging))
-    lines = wrap(text[len(first) :], max(width, _MIN_WIDTH))
-    for number, line in enumerate(lines):
-        yield INDENT + (first if number == 0 else hanging) + escape_text(line)
+    for number, line in enumerate(wrap(escape_text(text), width, breaks_words=True)):
+        yield INDENT + (first if number == 0 else hanging) + line

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from attrs import evolve
 
-from txtransport.cli.probe.indented import INDENT, MIN_WIDTH, indented_lines
+from txtransport.cli.probe.indented import INDENT, MIN_WIDTH, copied_lines, indented_lines
 from txtransport.cli.probe.report import Survey
 from txtransport.cli.probe.text import paragraphs
 from txtransport.cli.probe.verdict import (
@@ -92,11 +92,11 @@ def _failing(survey: Survey, style: TerminalStyle) -> Iterator[str]:
     for number, report in enumerate(survey.failing):
         if not number:
             yield style.painted("answers, and fails", "heading")
-        yield from indented_lines(report.url.redacted(), style, "bad")
+        yield from copied_lines(report.url.redacted(), style, "bad")
         diagnosis = report.diagnosis
         cause, why = ("not-verified", "the options do not demand chain and name")
         if diagnosis is not None:
             cause, why = diagnosis.cause, diagnosis.summary
         yield from indented_lines(f"{cause}: {without_place(why, report.url)}", style)
         if diagnosis is not None and diagnosis.remedy:
-            yield from indented_lines(diagnosis.remedy, style)
+            yield from copied_lines(diagnosis.remedy, style)

@@ -13,12 +13,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from txtransport import Session, TransportURL
-from txtransport.cli.probe.indented import INDENT, indented_lines
+from txtransport.cli.probe.indented import INDENT, copied_lines, indented_lines
 from txtransport.cli.probe.report import ProbeReport
-from txtransport.cli.terminal import TerminalStyle, wrap
+from txtransport.cli.terminal import TerminalStyle
 from txtransport.errors import Diagnosis
 from txtransport.text import escape_bytes, escape_text
 
@@ -45,6 +45,7 @@ class Verdict:
         reason: Why, a sentence or the rest of one, without a full stop.
         advice: What to do, a sentence each, the most promising first.
         notes: What else is not as it should be, a sentence each.
+        is_copied: Whether the reason has a URL that is to be copied.
     """
 
     status: str
@@ -52,6 +53,7 @@ class Verdict:
     reason: str
     advice: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    is_copied: bool = False
 
 
 def verdict_of(report: ProbeReport, now: datetime) -> Verdict:
@@ -67,7 +69,7 @@ def verdict_of(report: ProbeReport, now: datetime) -> Verdict:
         advice = tuple(filter(None, (report.hint, _remedy(report, diagnosis))))
         return Verdict(_failed(diagnosis), "bad", reason, advice, report.chain_problems)
     if report.session is None:
-        return Verdict("connected, in the clear", "doubtful", report.hint or _in_the_clear(report))
+        return _clear(report)
     if not report.is_verified:
         reason = "the options do not demand a trusted chain and the right name"
         advice = ("Leave out verify_peer, verify_peer_name and allow_self_signed",)
@@ -125,7 +127,13 @@ def _failed(diagnosis: Diagnosis) -> str:
     return f"not connected ({diagnosis.cause})"
 
 
-def _in_the_clear(report: ProbeReport) -> str:
+def _clear(report: ProbeReport) -> Verdict:
+    reason = report.hint or _silence(report)
+    return Verdict("connected, in the clear", "doubtful", reason, is_copied=bool(report.hint))
+
+
+def _silence(report: ProbeReport) -> str:
+    """What the peer sent, or how it was silent."""
     if report.first_byte is not None and report.first_byte.data:
         return f"nothing is verified; the peer sent {escape_bytes(report.first_byte.data)}"
     if report.speaks_tls is False:
@@ -225,13 +233,14 @@ def brief_lines(place: str, verdict: Verdict, style: TerminalStyle) -> Iterator[
         style: What the terminal can show.
     """
     heads = [*headline(place, verdict, style)]
-    more = [*map(_note, verdict.notes)]
+    more = [(_note(note), False) for note in verdict.notes]
     if verdict.kind != "good":
         heads = heads[:1]
-        more = [_reason(place, verdict, style), *_advice(verdict)[:1], *more]
+        advice = [(text, True) for text in _advice(verdict)[:1]]
+        more = [(_reason(place, verdict, style), verdict.is_copied), *advice, *more]
     yield from heads
-    for text in more[: _BRIEF - len(heads)]:
-        yield _first_line(text, style)
+    for text, is_copied in more[: _BRIEF - len(heads)]:
+        yield _first_line(text, style, is_copied=is_copied)
 
 
 _BRIEF: Final = 3
@@ -241,9 +250,10 @@ _BRIEF: Final = 3
 def _explained(place: str, verdict: Verdict, style: TerminalStyle) -> Iterator[str]:
     """The verdict and the reason, which stand in the first two lines, and what to do."""
     yield next(headline(place, verdict, style))
-    yield from indented_lines(_reason(place, verdict, style), style)
+    lines = copied_lines if verdict.is_copied else indented_lines
+    yield from lines(_reason(place, verdict, style), style)
     for advice in _advice(verdict):
-        yield from indented_lines(advice, style, "heading")
+        yield from copied_lines(advice, style, "heading")
     for note in verdict.notes:
         yield from indented_lines(_note(note), style, "doubtful")
 
@@ -306,10 +316,17 @@ def _ended(text: str) -> str:
     return text if text[-1:] in ("?", ".", "…") or is_url else f"{text}."
 
 
-def _first_line(text: str, style: TerminalStyle) -> str:
-    """As much of a text as fits on an indented line: whole words, so that no URL is cut."""
-    lines = wrap(escape_text(text), style.width, INDENT)
-    if len(lines) == 1:
-        return lines[0]
+def _first_line(text: str, style: TerminalStyle, *, is_copied: bool) -> str:
+    """As much of a text as fits on an indented line.
+
+    Args:
+        text: Is cut behind a word, so that no URL is cut.
+        style: What the terminal can show.
+        is_copied: Whether it may have a URL; another text's long words are cut.
+    """
+    lines_of = copied_lines if is_copied else indented_lines
+    first, *rest = lines_of(text, style)
+    if not rest:
+        return first
     more = " …" if style.is_unicode else " ..."
-    return wrap(escape_text(text), style.width - len(more), INDENT)[0] + more
+    return next(lines_of(text, evolve(style, width=style.width - len(more)))) + more
