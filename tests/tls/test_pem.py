@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import functools
 import os
+import time
 import traceback
 import warnings
 from typing import Any, Final
@@ -309,6 +310,7 @@ class BrokenFileTests(PemTestCase):
         lines = site().key_pem().splitlines(keepends=True)
         cut = site().cert_pem + b"".join(lines[:-1])
         self.assert_refused(cut, "its key is broken (its end is missing)")
+        self.assert_refused(cut + site().key_pem(), "its key is broken (its end is missing)")
         for damaged in (
             [lines[0], lines[-1]],
             [lines[0], b"AAAA\n", lines[-1]],
@@ -472,6 +474,18 @@ class UnreadableFileTests(PemTestCase):
         file = path_of(b"x")
         os.truncate(file, 2**40)
         self.assert_all_refuse(file, "it is larger than 16 MiB")
+
+    def test_a_file_of_a_million_lines_is_refused_in_time(self) -> None:
+        """A file made of the first lines of keys, which have no end, takes no time to refuse."""
+        for lines in (b"-----BEGIN PRIVATE KEY-----\n", b"-----BEGIN A PRIVATE KEY-----\n-"):
+            file = path_of(lines * 500_000)
+            began = time.process_time()
+            error = self.refusal(local_cert=file)
+            self.assertIn("it holds no certificate", str(error))
+            self.assertRaises(BadCertificateFile, pem.read_key, TLSPolicy(), "local_pk", file)
+            self.assertFalse(pem.read_contents("local_cert", file).is_encrypted)
+            # Seconds of work; hours, if the end of each were looked for in all the rest.
+            self.assertLess(time.process_time() - began, 20)
 
     def test_an_impossible_path_is_refused(self) -> None:
         """A path that no system can have is refused, and crashes nothing."""

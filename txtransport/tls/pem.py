@@ -71,7 +71,7 @@ _Loaded = TypeVar("_Loaded")
 _MAX_SIZE: Final = 16 * 2**20
 _MAX_KEYS: Final = 8
 _MAX_BLOCKS: Final = 1000
-_KEY: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----.*?-----END \1-----", re.DOTALL)
+_KEY_BEGIN: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]*PRIVATE KEY)-----")
 _LATER_KEY: Final = "only the first key is read, and a later one is the right one: remove the first"
 _LABELS: Final = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,40})-----").findall
 _IDENTITY_FILE: Final = "a PEM file with our certificate, then its chain, and its key"
@@ -241,7 +241,7 @@ def read_contents(option: str, path: str) -> FileContents:
     labels = _LABELS(content)
     return FileContents(
         tuple(label.decode() for label in labels[:_MAX_BLOCKS]),
-        any(b"ENCRYPTED" in found[0] for found in _KEY.finditer(content)),
+        any(b"ENCRYPTED" in block for _, block in _key_blocks(content)),
         recognise_format(content),
         content.endswith(b"\n"),
     )
@@ -398,33 +398,33 @@ class _File:
         Args:
             passphrase: Empty when the policy has none.
         """
-        found = _KEY.search(self.content)
-        if found is None and b"PRIVATE KEY-----" in self.content:
+        label, block = next(_key_blocks(self.content), ("", b""))
+        if not block and b"PRIVATE KEY-----" in self.content:
             raise self.bad("its key is broken (its end is missing)")
-        if found is None:
+        if not block:
             elsewhere = ""
             if self.expected == _IDENTITY_FILE and b"-----BEGIN CERTIFICATE-----" in self.content:
                 elsewhere = _KEY_ELSEWHERE[self.option]
             raise self.lacks("private key", elsewhere)
-        return self._load_key(found, passphrase)
+        return self._load_key(label, block, passphrase)
 
     def later_keys(self, passphrase: bytes) -> Iterator[PrivateKey]:
         """The private keys after the first; those that cannot be read are left out."""
-        for found in itertools.islice(_KEY.finditer(self.content), 1, _MAX_KEYS):
+        for label, block in itertools.islice(_key_blocks(self.content), 1, _MAX_KEYS):
             with contextlib.suppress(BadCertificateFile):
-                yield self._load_key(found, passphrase)
+                yield self._load_key(label, block, passphrase)
 
-    def _load_key(self, found: re.Match[bytes], passphrase: bytes) -> PrivateKey:
-        is_encrypted = b"ENCRYPTED" in found[0]
+    def _load_key(self, label: str, block: bytes, passphrase: bytes) -> PrivateKey:
+        is_encrypted = b"ENCRYPTED" in block
         if is_encrypted and not passphrase:
             raise self.bad("its key is encrypted", "give passphrase or passphrase_file")
         try:
-            key = load_pem_private_key(found[0], passphrase if is_encrypted else None)
+            key = load_pem_private_key(block, passphrase if is_encrypted else None)
         except (ValueError, UnsupportedAlgorithm) as problem:
             if is_encrypted:
                 raise self.bad("the passphrase does not open its key") from problem
-            label, reason = found[1].decode().lower(), str(problem)[:200]
-            raise self.bad(f"its {label!r} is broken ({reason})") from problem
+            reason = str(problem)[:200]
+            raise self.bad(f"its {label.lower()!r} is broken ({reason})") from problem
         if not isinstance(key, _KEY_TYPES):
             raise self.bad("its key is of a kind that TLS has no use for")
         return key
@@ -441,6 +441,21 @@ class _File:
 def _content(path: str) -> bytes:
     with open(path, "rb") as file:
         return file.read(_MAX_SIZE + 1)
+
+
+def _key_blocks(content: bytes) -> Iterator[tuple[str, bytes]]:
+    """The label of each private key, and its PEM block; an empty one where the end is missing.
+
+    Between the lines of a block are base64 and headers (RFC 1421, section 4.6), which have
+    no five hyphens, so each end is looked for no further than at the next ones. One regular
+    expression for the whole block would look through the rest of the file for each of a
+    million first lines.
+    """
+    for begin in _KEY_BEGIN.finditer(content):
+        last_line = b"-----END %b-----" % begin[1]
+        end = content.find(b"-----", begin.end())
+        is_whole = end >= 0 and content.startswith(last_line, end)
+        yield begin[1].decode(), content[begin.start() : end + len(last_line)] if is_whole else b""
 
 
 def _bad(
