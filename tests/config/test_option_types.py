@@ -47,6 +47,30 @@ class ValueTests(SynchronousTestCase):
                 error = self.assertRaises(InvalidOption, option.parse, bad)
                 self.assertEqual("hunter2" in str(error), not option.is_secret, name)
 
+    def test_the_text_of_a_key_in_place_of_its_file_is_not_shown(self) -> None:
+        """A key that is given itself, and not by its path, is not in the message."""
+        begin, secret, end = "-----BEGIN PRIVATE KEY-----", "hunter2", "-----END PRIVATE KEY-----"
+        for separator in ("\n", "\\n", ""):
+            key = separator.join((begin, secret, end))
+            for name in ("local_cert", "local_pk", "passphrase_file", "cafile", "crl", "capath"):
+                for given_ in (key, key.encode()):
+                    error = self.assertRaises(InvalidOption, OPTIONS[name].parse, given_)
+                    self.assertNotIn(secret, str(error))
+                    self.assertIn("not the text of a PEM file: write that to a file", str(error))
+            for files in (key, {"local_cert": "/a", "local_pk": key}, {"local_cert": key}):
+                read = OPTIONS["SNI_server_certs"].parse
+                error = self.assertRaises(InvalidOption, read, {"a.example": files})
+                self.assertNotIn(secret, str(error))
+
+    def test_a_passphrase_in_php_s_form_is_not_shown(self) -> None:
+        """A passphrase beside the files of a name is refused, and not in the message."""
+        for name in ("passphrase", "password", "pw"):
+            files = {name: "hunter2", "local_cert": "/a.pem"}
+            read = OPTIONS["SNI_server_certs"].parse
+            error = self.assertRaises(InvalidOption, read, {"a.example": files})
+            self.assertNotIn("hunter2", str(error))
+            self.assertIn("the files of a name are local_cert and", str(error))
+
     def test_a_number_is_not_taken_for_a_version(self) -> None:
         """min_version=1.2 in Python is refused: the message says that a version is text."""
         error = self.assertRaises(InvalidOption, OPTIONS["min_version"].parse, 1.2)

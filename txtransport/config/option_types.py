@@ -40,6 +40,7 @@ __all__ = [
     "FLAG",
     "FOLDER",
     "OWNER",
+    "PEM_BEGIN",
     "PINS",
     "SECONDS",
     "SIZE",
@@ -69,6 +70,10 @@ class OptionType:
     expects: str
     read: Callable[[object], object]
     words: tuple[str, ...] = ()
+
+
+PEM_BEGIN: Final = "-----BEGIN"
+"""With this the text of a PEM file begins (RFC 7468, section 2)."""
 
 
 class RefusedValue(ValueError):
@@ -135,8 +140,9 @@ def _text(given: object) -> str:
 
 def _path(given: object) -> str:
     path = _text(os.fspath(cast("str | os.PathLike[str]", given)))
-    # PATH_MAX (limits.h).
-    if len(path) > 4096:
+    # PATH_MAX (limits.h). A file that begins like PEM is likelier a key than a path, and
+    # must not be shown as one that is missing.
+    if len(path) > 4096 or PEM_BEGIN in path:
         raise ValueError(given)
     return path
 

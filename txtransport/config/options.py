@@ -9,7 +9,7 @@ rules about several of them, and turns them into settings.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final
 
 from attrs import field, frozen
@@ -24,6 +24,7 @@ from txtransport.config.option_types import (
     FLAG,
     FOLDER,
     OWNER,
+    PEM_BEGIN,
     PINS,
     SECONDS,
     SIZE,
@@ -107,12 +108,12 @@ class Option:
 
         Raises:
             InvalidOption: The value is not of the option's type. The message
-                says what to write, and shows the value unless it is a secret.
+                says what to write, and shows the value unless it may hold a secret.
         """
         try:
             return self.type.read(given)
         except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as problem:
-            saw = "" if self.is_secret else f", not {short_repr(given)}"
+            saw = "" if self.is_secret else _seen(given)
             suggestion = _suggestion(given, self.type.words)
             if isinstance(problem, RefusedValue):
                 suggestion = f"; {problem}"
@@ -310,6 +311,20 @@ def _nearest(name: str, scheme: Scheme) -> str:
     """The end of the message about an unknown option: a suggestion, or else the scheme."""
     names = [row.name for row in _ROWS if row.serves(scheme)]
     return _suggestion(name, names) or f" for {scheme.name}://"
+
+
+def _seen(given: object) -> str:
+    """``, not …`` with what was given for an option; or nothing, where it may hold a secret.
+
+    Two mistakes put a secret into an option that takes none: the text of a PEM file is
+    given in place of its path, and a passphrase beside the files of a name.
+    """
+    shown = short_repr(given)
+    if PEM_BEGIN in shown:
+        return ", not the text of a PEM file: write that to a file, and give its path"
+    if isinstance(given, Mapping) and any(isinstance(each, Mapping) for each in given.values()):
+        return ""
+    return f", not {shown}"
 
 
 def _suggestion(written: object, words: Iterable[str]) -> str:
