@@ -12,6 +12,7 @@ from typing import Final
 from attrs import evolve
 from cryptography import x509
 
+from txtransport.cli.certificate import SOON
 from txtransport.cli.inspect.purpose import certificates_of
 from txtransport.cli.inspect.report import Finding
 from txtransport.cli.inspect.subject import Subject, has_key, lists_of
@@ -22,10 +23,7 @@ from txtransport.tls.authority import authority_problem
 from txtransport.tls.certificate import CertificateSummary, summarize_chain, validity
 from txtransport.tls.chain import chain_order
 
-__all__ = ["SOON", "check"]
-
-SOON: Final = 21
-"""Days before its end at which a certificate should have been renewed."""
+__all__ = ["check"]
 
 
 def check(subject: Subject, *, is_taken: bool) -> Iterator[Finding]:

@@ -10,6 +10,7 @@ from datetime import datetime
 
 from attrs import asdict
 
+from txtransport.cli.document import certificate_document, diagnosis_document
 from txtransport.cli.inspect.report import (
     FileReport,
     Finding,
@@ -17,8 +18,6 @@ from txtransport.cli.inspect.report import (
     OptionUse,
     PeerVerdict,
 )
-from txtransport.cli.probe.document import certificate_document
-from txtransport.errors import Diagnosis
 from txtransport.text import escape_text
 
 __all__ = ["as_document"]
@@ -56,7 +55,7 @@ def _file(report: FileReport, now: datetime) -> dict[str, object]:
 def _finding(finding: Finding) -> dict[str, object]:
     return {
         "wrong": finding.is_wrong,
-        **_diagnosis(finding.diagnosis),
+        **diagnosis_document(finding.diagnosis),
         "command": finding.command or None,
     }
 
@@ -65,7 +64,7 @@ def _verdict(verdict: PeerVerdict) -> dict[str, object]:
     return {
         "name": verdict.name or None,
         "accepted": verdict.refusal is None,
-        "diagnosis": None if verdict.refusal is None else _diagnosis(verdict.refusal),
+        "diagnosis": None if verdict.refusal is None else diagnosis_document(verdict.refusal),
     }
 
 
@@ -85,7 +84,3 @@ def _list(revocations: ListSummary) -> dict[str, object]:
         "next_update": None if end is None else end.isoformat(),
         "revoked": revocations.count,
     }
-
-
-def _diagnosis(diagnosis: Diagnosis) -> dict[str, object]:
-    return {**asdict(diagnosis), "evidence": list(diagnosis.evidence)}

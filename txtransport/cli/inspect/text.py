@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
 from attrs import evolve
 
-from txtransport.cli.inspect.checks import SOON
+from txtransport.cli.certificate import certificate_facts
+from txtransport.cli.indented import INDENT, MIN_WIDTH, indented_lines, paragraphs
 from txtransport.cli.inspect.report import FileReport, Finding, ListSummary, PeerVerdict
-from txtransport.cli.probe.indented import INDENT, MIN_WIDTH, indented_lines
-from txtransport.cli.probe.text import paragraphs
 from txtransport.cli.terminal import TerminalStyle, table_lines, wrap
 from txtransport.text import escape_text, short_text
 from txtransport.tls.certificate import CertificateSummary
@@ -121,36 +120,18 @@ def _certificates(report: FileReport, style: TerminalStyle, now: datetime) -> It
     yield from _heading("certificates, as they stand in the file", style)
     for number, certificate in enumerate(report.certificates[:_MAX_SHOWN], 1):
         yield from indented_lines(f"{number}  {certificate.subject}", style)
-        for line, kind in _facts(certificate, now):
-            for shown in wrap(line, style.width, INDENT * 2 + " ", 7):
-                yield style.painted(escape_text(shown), kind) if kind else escape_text(shown)
+        yield from _below(_facts(certificate, now), style)
+        # Whole, so that it can be copied.
+        yield f"{_FACT_INDENT}sha256 {certificate.fingerprint}"
     yield from _more(len(report.certificates), style)
 
 
 def _facts(certificate: CertificateSummary, now: datetime) -> Iterator[tuple[str, str | None]]:
     if certificate.is_authority:
         yield "is     an authority", None
-    names = ", ".join(certificate.names) or ("" if certificate.is_authority else "nobody")
-    if names:
-        yield f"for    {names}", None
     issuer = "itself" if certificate.is_own_issuer else certificate.issuer
     yield f"by     {issuer}", None
-    left, kind = _left(certificate, now)
-    yield (
-        f"valid  {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}, {left}",
-        kind,
-    )
-    yield f"key    {certificate.key}, signed with {certificate.signature}", None
-    yield f"sha256 {certificate.fingerprint}", None
-
-
-def _left(certificate: CertificateSummary, now: datetime) -> tuple[str, str | None]:
-    if now < certificate.not_before:
-        return "NOT YET valid", "bad"
-    days = certificate.days_left(now)
-    if days < 0:
-        return f"EXPIRED {-days} days ago", "bad"
-    return f"{days} days left", "doubtful" if days < SOON else None
+    yield from certificate_facts(certificate, now)
 
 
 def _lists(report: FileReport, style: TerminalStyle, now: datetime) -> Iterator[str]:
@@ -159,8 +140,8 @@ def _lists(report: FileReport, style: TerminalStyle, now: datetime) -> Iterator[
     yield from _heading("revocation lists", style)
     for number, revocations in enumerate(report.lists[:_MAX_SHOWN], 1):
         yield from indented_lines(f"{number}  {revocations.issuer}", style)
-        for line in (f"valid  {_span(revocations, now)}", f"has    {revocations.count} revoked"):
-            yield from wrap(line, style.width, INDENT * 2 + " ", 7)
+        facts = f"valid  {_span(revocations, now)}", f"has    {revocations.count} revoked"
+        yield from _below(((fact, None) for fact in facts), style)
     yield from _more(len(report.lists), style)
 
 
@@ -191,6 +172,16 @@ def _row(name: str, text: str, style: TerminalStyle, kind: str | None = None) ->
     """A name and a text beside it; the names of a table are of one width."""
     for line in table_lines([(f"{INDENT}{name}", escape_text(text))], style.width):
         yield style.painted(line, kind) if kind else line
+
+
+_FACT_INDENT: Final = INDENT * 2 + " "
+
+
+def _below(facts: Iterable[tuple[str, str | None]], style: TerminalStyle) -> Iterator[str]:
+    """Facts with their colours, below the name that they belong to; labels take 7 characters."""
+    for fact, kind in facts:
+        for line in wrap(escape_text(fact), style.width, _FACT_INDENT, 7, breaks_words=True):
+            yield style.painted(line, kind) if kind else line
 
 
 def _more(count: int, style: TerminalStyle) -> Iterator[str]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Final
 
-from txtransport.cli.probe.indented import INDENT, indented_lines
+from txtransport.cli.certificate import SOON, certificate_facts
+from txtransport.cli.indented import INDENT, indented_lines
 from txtransport.cli.probe.report import ProbeReport
 from txtransport.cli.terminal import TerminalStyle, wrap
 from txtransport.text import escape_text
@@ -19,9 +20,6 @@ _MAX_DEPTH: Final = 4
 
 _MIN_WIDTH: Final = 21
 """Characters of a line behind its branch: indents, a label, and a date at least."""
-
-_SOON: Final = 21
-"""Days before its end at which a certificate is shown in colour, without --warn-days."""
 
 
 def chain_lines(report: ProbeReport, style: TerminalStyle, now: datetime) -> Iterator[str]:
@@ -39,54 +37,33 @@ def chain_lines(report: ProbeReport, style: TerminalStyle, now: datetime) -> Ite
     note = f" ({'; '.join(notes)})" if notes else ""
     for line in wrap(f"chain{note}", style.width):
         yield style.painted(line, "heading")
-    soon = _SOON if report.warn_days is None else report.warn_days
-    if report.chain_problems:
-        # Drawn as a tree, it would show issuers above what they have not issued.
-        for certificate in report.chain:
-            yield from _certificate(certificate, 0, style, _validity(certificate, now, soon))
-        return
+    soon = SOON if report.warn_days is None else report.warn_days
+    # Drawn as a tree, a chain out of order would show issuers above what they have not issued.
+    is_tree = not report.chain_problems
     top = report.chain[-1]
     depth = 0
-    if not top.is_own_issuer:
+    if is_tree and not top.is_own_issuer:
         yield from indented_lines(f"{top.issuer} (issuer, not sent)", style, "aside")
         depth = 1
-    for certificate in reversed(report.chain):
-        yield from _certificate(certificate, depth, style, _validity(certificate, now, soon))
-        depth += 1
+    for certificate in reversed(report.chain) if is_tree else report.chain:
+        facts = certificate_facts(certificate, now, soon)
+        yield from _certificate(certificate, depth, style, facts)
+        depth += 1 if is_tree else 0
 
 
 def _certificate(
     certificate: CertificateSummary,
     depth: int,
     style: TerminalStyle,
-    validity: tuple[str, str | None],
+    facts: Iterable[tuple[str, str | None]],
 ) -> Iterator[str]:
     depth = min(depth, _MAX_DEPTH, (style.width - _MIN_WIDTH) // len(style.branch))
     branch = "" if depth == 0 else " " * (len(style.branch) * (depth - 1)) + style.branch
     blanks = " " * len(branch)
     yield from _paragraph(branch, certificate.subject, style, blanks)
-    days, colour = validity
-    names = ", ".join(certificate.names) or ("" if certificate.is_authority else "nobody")
-    if names:
-        yield from _paragraph(f"{blanks}{INDENT}for    ", names, style, f"{blanks}{INDENT}       ")
-    lines = (
-        (f"valid  {certificate.not_before:%Y-%m-%d} to {certificate.not_after:%Y-%m-%d}, {days}",
-         colour),
-        (f"key    {certificate.key}, signed with {certificate.signature}", None),
-    )  # fmt: skip
-    for line, kind in lines:
+    for line, kind in facts:
         for text in _paragraph(f"{blanks}{INDENT}", line, style, f"{blanks}{INDENT}       "):
             yield style.painted(text, kind) if kind else text
-
-
-def _validity(certificate: CertificateSummary, now: datetime, soon: int) -> tuple[str, str | None]:
-    """How long a certificate is valid, and the colour of that, or None."""
-    if now < certificate.not_before:
-        return "NOT YET valid", "bad"
-    days = certificate.days_left(now)
-    if days < 0:
-        return f"EXPIRED {-days} days ago", "bad"
-    return f"{days} days left", "doubtful" if days < soon else None
 
 
 def _paragraph(first: str, text: str, style: TerminalStyle, hanging: str) -> Iterator[str]:

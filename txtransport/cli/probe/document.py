@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from attrs import asdict
-
+from txtransport.cli.document import certificate_document, diagnosis_document
 from txtransport.cli.probe.report import (
     AddressResult,
     ProbeReport,
@@ -19,9 +18,8 @@ from txtransport.cli.probe.report import (
 )
 from txtransport.errors import Diagnosis
 from txtransport.text import escape_bytes
-from txtransport.tls.certificate import CertificateSummary
 
-__all__ = ["as_document", "as_survey_document", "certificate_document"]
+__all__ = ["as_document", "as_survey_document"]
 
 
 def as_document(report: ProbeReport, now: datetime) -> dict[str, object]:
@@ -121,22 +119,6 @@ def _first_bytes(report: ProbeReport) -> str | None:
     return escape_bytes(report.first_byte.data)
 
 
-def certificate_document(certificate: CertificateSummary, now: datetime) -> dict[str, object]:
-    """One certificate as what ``json.dumps`` takes."""
-    return {
-        "subject": certificate.subject,
-        "issuer": certificate.issuer,
-        "names": list(certificate.names),
-        "not_before": certificate.not_before.isoformat(),
-        "not_after": certificate.not_after.isoformat(),
-        "days_left": certificate.days_left(now),
-        "key": certificate.key,
-        "signature": certificate.signature,
-        "authority": certificate.is_authority,
-        "fingerprint": certificate.fingerprint,
-    }
-
-
 def _version(version: VersionResult) -> dict[str, object]:
     return {
         "version": version.name,
@@ -146,9 +128,7 @@ def _version(version: VersionResult) -> dict[str, object]:
 
 
 def _diagnosis(diagnosis: Diagnosis | None) -> dict[str, object] | None:
-    if diagnosis is None:
-        return None
-    return {**asdict(diagnosis), "evidence": list(diagnosis.evidence)}
+    return None if diagnosis is None else diagnosis_document(diagnosis)
 
 
 def _rounded(milliseconds: float | None) -> float | None:

@@ -7,9 +7,14 @@ from datetime import datetime
 
 from attrs import evolve
 
-from txtransport.cli.probe.indented import INDENT, MIN_WIDTH, copied_lines, indented_lines
+from txtransport.cli.indented import (
+    INDENT,
+    MIN_WIDTH,
+    copied_lines,
+    indented_lines,
+    paragraphs,
+)
 from txtransport.cli.probe.report import Survey
-from txtransport.cli.probe.text import paragraphs
 from txtransport.cli.probe.verdict import (
     brief_lines,
     diagnosis_lines,

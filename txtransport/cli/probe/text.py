@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Final
 
 from attrs import evolve
 
 from txtransport import Session
+from txtransport.cli.indented import INDENT, MIN_WIDTH, indented_lines, paragraphs
 from txtransport.cli.probe.certificate_tree import chain_lines
-from txtransport.cli.probe.indented import INDENT, MIN_WIDTH, indented_lines
 from txtransport.cli.probe.report import (
     AddressOutcome,
     AddressResult,
@@ -23,7 +23,7 @@ from txtransport.cli.probe.verdict import brief_lines, headline, verdict_lines, 
 from txtransport.cli.terminal import TerminalStyle
 from txtransport.text import escape_bytes, escape_text
 
-__all__ = ["as_text", "paragraphs"]
+__all__ = ["as_text"]
 
 
 def as_text(
@@ -56,11 +56,6 @@ def as_text(
             [*headline(url, found, style)],
         ]
     )
-
-
-def paragraphs(parts: Sequence[Sequence[str]]) -> str:
-    """Lines as paragraphs, with an empty line between; a part without lines is left out."""
-    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def _addresses(report: ProbeReport, style: TerminalStyle) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import Final
 from attrs import evolve, frozen
 
 from txtransport import Session, TransportURL
-from txtransport.cli.probe.indented import INDENT, copied_lines, indented_lines
+from txtransport.cli.indented import INDENT, copied_lines, indented_lines
 from txtransport.cli.probe.report import ProbeReport
 from txtransport.cli.terminal import TerminalStyle
 from txtransport.errors import Diagnosis

@@ -1,4 +1,4 @@
-"""Indented lines for the terminal, as all parts of a report have them.
+"""Indented lines and paragraphs for the terminal, as the reports of probe and inspect have them.
 
 What a peer sent is escaped first and then wrapped, and its long words are broken: a peer
 must not make a report wider than the terminal, which would break the lines anywhere. What
@@ -8,13 +8,13 @@ is there to be copied (a URL, a command's word) stays whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from txtransport.cli.terminal import TerminalStyle, wrap
 from txtransport.text import escape_text
 
-__all__ = ["INDENT", "MIN_WIDTH", "copied_lines", "indented_lines"]
+__all__ = ["INDENT", "MIN_WIDTH", "copied_lines", "indented_lines", "paragraphs"]
 
 INDENT: Final = "  "
 """Stands before each line that is no heading."""
@@ -50,6 +50,11 @@ def copied_lines(text: str, style: TerminalStyle, kind: str | None = None) -> It
     shown = re.sub(r"\S+", lambda word: _parted(word[0], width), escape_text(text))
     for line in wrap(shown, style.width, INDENT, _HANGING):
         yield style.painted(line, kind) if kind else line
+
+
+def paragraphs(parts: Sequence[Sequence[str]]) -> str:
+    """Lines as paragraphs, with an empty line between; a part without lines is left out."""
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
 def _parted(word: str, width: int) -> str:
