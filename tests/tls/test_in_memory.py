@@ -1,4 +1,4 @@
-"""Handshakes in memory, which tell what peers will say of a certificate."""
+"""Handshakes in memory: their first bytes, and what peers will say of a certificate."""
 
 from __future__ import annotations
 
@@ -8,7 +8,20 @@ from tests import certificates
 from tests.tls import handshake
 from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
-from txtransport.tls.in_memory import client_refusal, server_refusal
+from txtransport.starttls.tls_record import begins_handshake
+from txtransport.tls.in_memory import client_hello, client_refusal, server_refusal
+
+
+class HelloTests(SynchronousTestCase):
+    """What a client says first."""
+
+    def test_it_is_one_record_that_names_the_peer(self) -> None:
+        """The first bytes are a handshake record, with the peer's name but not its address."""
+        for name, is_named in (("a.example", True), ("192.0.2.1", False)):
+            hello = client_hello(name)
+            self.assertTrue(begins_handshake(hello))
+            self.assertEqual(len(hello), 5 + int.from_bytes(hello[3:5], "big"))
+            self.assertEqual(name.encode() in hello, is_named)
 
 
 class ClientTests(SynchronousTestCase):

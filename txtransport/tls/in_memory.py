@@ -1,8 +1,9 @@
-"""Runs a handshake in memory, to learn what a peer will say of a certificate of ours.
+"""Runs a handshake in memory, or its beginning, without a socket.
+
+A whole one tells what a peer will say of a certificate of ours.
 
 Both sides are connections as endpoints make them, from policies, with the verification
-of this package. Between them there is no socket: what one side writes is given to the
-other until neither writes anything.
+of this package. What one side writes is given to the other until neither writes anything.
 """
 
 from __future__ import annotations
@@ -17,11 +18,25 @@ from txtransport.tls.connection import CertificateProblem, TLSConnection
 from txtransport.tls.creator import connection_creator
 from txtransport.tls.failure import FailedConnection, handshake_failure
 
-__all__ = ["client_refusal", "server_refusal"]
+__all__ = ["client_hello", "client_refusal", "server_refusal"]
 
 _CHUNK: Final = 2**16
 # A handshake of TLS 1.2 takes four; more would be a peer that never ends.
 _MAX_ROUNDS: Final = 16
+
+
+def client_hello(name: str) -> bytes:
+    """The first bytes of any client, which ask for any certificate and any version of ours.
+
+    Args:
+        name: The peer's name, which the client names (SNI), or its address.
+    """
+    # No trust store is read: this client ends here, before any certificate.
+    policy = TLSPolicy(verify_peer=Verify.NO, verify_peer_name=False, peer_name=name)
+    client = connection_creator(policy, Side.CLIENT).connection()
+    client.set_connect_state()
+    hello, _ = _turn(client, b"")
+    return hello
 
 
 def client_refusal(own: TLSPolicy, client: TLSPolicy) -> CertificateProblem | None:

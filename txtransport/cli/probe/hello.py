@@ -12,22 +12,17 @@ from __future__ import annotations
 
 from typing import Final
 
-from OpenSSL import SSL
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectingCancelledError
 from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
 
 from txtransport.cli.probe.protocol import connect_protocol
-from txtransport.config.policy import Side, TLSPolicy, Verify
-from txtransport.tls.creator import connection_creator
+from txtransport.tls.in_memory import client_hello
 
 __all__ = ["answer_to_hello"]
 
 _ENOUGH: Final = 7
 """Bytes that tell what the answer is: an alert is no longer."""
-
-_HELLO_SIZE: Final = 16384 + 5
-"""Bytes of one record of TLS, at the most (RFC 8446, section 5.1)."""
 
 
 async def answer_to_hello(
@@ -45,7 +40,7 @@ async def answer_to_hello(
         The first bytes, 256 at the most, or nothing if the peer sent none; None if
         there was no connection.
     """
-    hello = _client_hello(name)
+    hello = client_hello(name)
     ends_at = clock.seconds() + seconds
     try:
         protocol = await connect_protocol(endpoint, clock, hello, _ENOUGH)
@@ -59,16 +54,3 @@ async def answer_to_hello(
         return protocol.data
     finally:
         await protocol.disconnect()
-
-
-def _client_hello(name: str) -> bytes:
-    """The first bytes of any client of TLS, which name the peer (SNI) if it has a name."""
-    # No trust store is read: the handshake ends here, before any certificate.
-    policy = TLSPolicy(verify_peer=Verify.NO, verify_peer_name=False, peer_name=name)
-    connection = connection_creator(policy, Side.CLIENT).connection()
-    connection.set_connect_state()
-    try:
-        connection.do_handshake()
-    except SSL.WantReadError:
-        return connection.bio_read(_HELLO_SIZE)
-    raise AssertionError("a handshake cannot be over before the server has answered")
