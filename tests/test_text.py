@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Callable
 from typing import Final
 
@@ -17,6 +19,7 @@ from txtransport.text import (
     escape_bytes,
     escape_text,
     first_words,
+    shell_path,
     short_repr,
     short_text,
 )
@@ -151,6 +154,21 @@ class BoundTests(SynchronousTestCase):
         self.assertEqual(short_repr(10**5000), "something of type int")
         self.assertEqual(short_repr(Awkward(None)), "something of type Awkward")
         self.assertEqual(describe_error(AwkwardError(None)), "AwkwardError(None)")
+
+
+class ShellPathTests(SynchronousTestCase):
+    """A path in a command that people copy."""
+
+    @given(st.text(min_size=1))
+    def test_a_shell_reads_one_word_that_is_the_path(self, path: str) -> None:
+        """Whatever a file is called, a shell gets that one file, and never an option."""
+        word = shell_path(path)
+        if not path.isprintable():
+            self.assertEqual(word, "")
+            return
+        (read,) = shlex.split(word)
+        self.assertFalse(read.startswith("-"))
+        self.assertEqual(os.path.normpath(read), os.path.normpath(path))
 
 
 class FirstWordsTests(SynchronousTestCase):

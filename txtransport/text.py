@@ -16,10 +16,14 @@ short_text     text of any length         the same, cut with an ellipsis
 ascii_text     text of a certificate      printable ASCII, cut
 ascii_repr     text of a certificate      the same, in quotes
 describe_error an exception               its text, cut with an ellipsis
+shell_path     the path of a file         it, quoted for a shell, or nothing
 ============== ========================== ====================================
 """
 
 from __future__ import annotations
+
+import os
+import shlex
 
 __all__ = [
     "ascii_repr",
@@ -29,6 +33,7 @@ __all__ = [
     "escape_bytes",
     "escape_text",
     "first_words",
+    "shell_path",
     "short_repr",
     "short_text",
 ]
@@ -148,6 +153,21 @@ def describe_error(error: BaseException, limit: int = 200) -> str:
     except Exception:
         return short_repr(error, limit)
     return short_text(text, limit)
+
+
+def shell_path(path: str) -> str:
+    """A path as a word of a command that people copy from a terminal into a shell.
+
+    Args:
+        path: Of any file.
+
+    Returns:
+        The path, quoted; nothing for a path that would not survive being copied.
+    """
+    if not path.isprintable():
+        return ""
+    # A path that begins with a hyphen would be taken for an option.
+    return shlex.quote(os.path.join(".", path) if path.startswith("-") else path)
 
 
 def _escape(character: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidTransport
-from txtransport.text import short_repr
+from txtransport.text import shell_path, short_repr
 
 __all__ = ["refusal"]
 
@@ -32,8 +32,8 @@ def refusal(typed: str, commands: Sequence[str]) -> str:
     what = f"there is no command {short_repr(typed)}"
     if meant:
         return f"{what}; did you mean: txtransport {meant[0]}"
-    if typed.isprintable() and os.path.exists(typed):
-        return f"{what}; did you mean: txtransport inspect {shlex.quote(typed)}"
+    if shell_path(typed) and os.path.exists(typed):
+        return f"{what}; did you mean: txtransport inspect {shell_path(typed)}"
     if "." in typed and _is_host(typed):
         return f"{what}; did you mean: txtransport probe {shlex.quote(typed)}"
     return f"{what}, but {', '.join(commands[:-1])} and {commands[-1]}"

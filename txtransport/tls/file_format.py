@@ -12,13 +12,14 @@ import base64
 import binascii
 import os
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from typing import Final
 
 from attrs import field, frozen
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import load_der_private_key
+
+from txtransport.text import shell_path
 
 __all__ = ["FileFormat", "recognise_format"]
 
@@ -57,12 +58,10 @@ class FileFormat:
         Returns:
             The line; empty where no command helps.
         """
-        template = self.commands.get(option, "")
-        if not template or not path.isprintable() or len(path) > _MAX_PATH:
+        template, old = self.commands.get(option, ""), shell_path(path)
+        if not template or not old or len(path) > _MAX_PATH:
             return ""
-        # A path that begins with a hyphen would be taken for an option.
-        old = os.path.join(".", path) if path.startswith("-") else path
-        return template.format(old=shlex.quote(old), new=shlex.quote(_new_path(old)))
+        return template.format(old=old, new=shell_path(_new_path(path)))
 
 
 def recognise_format(content: bytes) -> FileFormat | None:

@@ -116,6 +116,16 @@ class FileContents:
     form: FileFormat | None
     ends_line: bool
 
+    @property
+    def has_certificate(self) -> bool:
+        """Whether there is a certificate, be it broken."""
+        return "CERTIFICATE" in self.labels
+
+    @property
+    def has_key(self) -> bool:
+        """Whether there is a private key, be it broken or encrypted."""
+        return any(label.endswith("PRIVATE KEY") for label in self.labels)
+
 
 @frozen
 class Identity:

@@ -131,14 +131,14 @@ def _inspect(chosen: argparse.Namespace, now: datetime) -> list[FileReport]:
 
 def _secret(chosen: argparse.Namespace, files: Sequence[str]) -> TLSPolicy:
     """A policy with the passphrase, asked for where a person can answer."""
-    from txtransport.cli.inspect.subject import is_encrypted
+    from txtransport.cli.inspect.subject import contents_of
     from txtransport.cli.terminal import is_terminal
     from txtransport.config.policy import TLSPolicy
     from txtransport.text import short_text
 
     if chosen.passphrase_file is not None:
         return TLSPolicy(passphrase_file=chosen.passphrase_file)
-    sealed = next(filter(is_encrypted, files), None)
+    sealed = next((path for path in files if contents_of(path).is_encrypted), None)
     if sealed is None or not is_terminal(sys.stdin):
         return TLSPolicy()
     import getpass

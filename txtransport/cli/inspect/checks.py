@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -13,11 +12,10 @@ from attrs import evolve
 from cryptography import x509
 
 from txtransport.cli.certificate import SOON
-from txtransport.cli.inspect.purpose import certificates_of
 from txtransport.cli.inspect.report import Finding
-from txtransport.cli.inspect.subject import Subject, has_key, lists_of
+from txtransport.cli.inspect.subject import Subject, certificates_of, contents_of, lists_of
 from txtransport.diagnosis.own_files import OF_FILE
-from txtransport.text import escape_text
+from txtransport.text import escape_text, shell_path
 from txtransport.tls import hashed_folder
 from txtransport.tls.authority import authority_problem
 from txtransport.tls.certificate import CertificateSummary, summarize_chain, validity
@@ -82,7 +80,7 @@ def _check_authorities(subject: Subject) -> Iterator[Finding]:
     yield from _at("expired-anchor", "certificate", expired, is_wrong=is_useless)
     yield from _at("future-anchor", "certificate", future, is_wrong=is_useless)
     yield from _at("no-anchor", "certificate", powerless)
-    if has_key(subject.path):
+    if contents_of(subject.path).has_key:
         yield _finding("key-needless")
 
 
@@ -156,7 +154,7 @@ _CHECKS: Final[Mapping[str, Callable[[Subject], Iterator[Finding]]]] = {
 def _check_rights(subject: Subject) -> Iterator[Finding]:
     """Which files with a private key other users can read."""
     for path in filter(None, (subject.path, subject.own.local_pk)):
-        if not has_key(path):
+        if not contents_of(path).has_key:
             continue
         if stat.S_IMODE(os.stat(path).st_mode) & (stat.S_IRGRP | stat.S_IROTH):
             place = "" if path == subject.path else escape_text(path)
@@ -165,9 +163,8 @@ def _check_rights(subject: Subject) -> Iterator[Finding]:
 
 def _command(words: str, path: str) -> str:
     """A line for a shell about a file; nothing for a path that cannot be copied."""
-    # A path that begins with a hyphen would be taken for an option.
-    shown = os.path.join(".", path) if path.startswith("-") else path
-    return f"{words} {shlex.quote(shown)}" if path.isprintable() else ""
+    shown = shell_path(path)
+    return shown and f"{words} {shown}"
 
 
 def _at(

@@ -18,7 +18,7 @@ from cryptography import x509
 from txtransport.cli.inspect import OPTIONS
 from txtransport.cli.inspect.checks import check
 from txtransport.cli.inspect.peers import ask_peers
-from txtransport.cli.inspect.purpose import certificates_of, guess_purpose, key_of
+from txtransport.cli.inspect.purpose import guess_purpose
 from txtransport.cli.inspect.report import (
     FileReport,
     Finding,
@@ -26,7 +26,13 @@ from txtransport.cli.inspect.report import (
     ListSummary,
     OptionUse,
 )
-from txtransport.cli.inspect.subject import Subject, has_key, is_encrypted, lists_of
+from txtransport.cli.inspect.subject import (
+    Subject,
+    certificates_of,
+    contents_of,
+    key_of,
+    lists_of,
+)
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.diagnosis.own_files import OF_FILE
 from txtransport.errors import BadCertificateFile, InvalidOption
@@ -129,7 +135,7 @@ _READERS: Final[Mapping[str, Callable[[Subject], object]]] = {
 
 def _refusals_for_purpose(subject: Subject, uses: Sequence[OptionUse]) -> Iterator[Finding]:
     """Why the option that the file is judged for does not take it."""
-    is_without_key = subject.own.local_pk is None and not has_key(subject.path)
+    is_without_key = subject.own.local_pk is None and not contents_of(subject.path).has_key
     for use in uses:
         if use.option != subject.purpose or use.refusal is None:
             continue
@@ -147,7 +153,7 @@ def _key(subject: Subject) -> KeySummary | None:
     key = key_of(path, subject.own)
     if key is None:
         return None
-    return KeySummary(describe_key(key), is_encrypted(path), spki_pin(key))
+    return KeySummary(describe_key(key), contents_of(path).is_encrypted, spki_pin(key))
 
 
 def _summarize_list(revocations: x509.CertificateRevocationList) -> ListSummary:

@@ -9,11 +9,11 @@ from attrs import evolve
 from cryptography import x509
 
 from txtransport.cli.inspect.report import Finding, PeerVerdict
-from txtransport.cli.inspect.subject import Subject
+from txtransport.cli.inspect.subject import Subject, contents_of
 from txtransport.diagnosis.own_files import owner_diagnosis
 from txtransport.diagnosis.x509_symbols import x509_reason
 from txtransport.errors import Diagnosis
-from txtransport.tls import pem
+from txtransport.text import shell_path
 from txtransport.tls.certificate import is_for_clients_alone, summarize_chain
 from txtransport.tls.connection import CertificateProblem
 from txtransport.tls.identity import expected_name, issuer_place
@@ -36,26 +36,30 @@ def ask_peers(subject: Subject) -> tuple[tuple[PeerVerdict, ...], tuple[Finding,
             (name, client_refusal(subject.own, subject.trust.for_peer(_asked(name))))
             for name in subject.names or _names(leaf)
         ]
-    verdicts = tuple(
-        PeerVerdict(
-            name, None if problem is None else owner_diagnosis(problem.diagnosis, problem.depth)
-        )
-        for name, problem in problems
-    )
+    verdicts = []
     findings: dict[Diagnosis, Finding] = {}
-    for verdict, (_, problem) in zip(verdicts, problems, strict=True):
-        if verdict.refusal is not None and problem is not None:
-            told = _told(verdict, problem)
-            findings.setdefault(told, Finding(told, True, _fetch(subject, problem)))
-    return verdicts, tuple(findings.values())
+    for name, problem in problems:
+        if problem is None:
+            verdicts.append(PeerVerdict(name, None))
+            continue
+        refusal = owner_diagnosis(problem.diagnosis, problem.depth)
+        verdicts.append(PeerVerdict(name, refusal))
+        told = _told(name, refusal, problem.code)
+        findings.setdefault(told, Finding(told, True, _fetch(subject, problem)))
+    return tuple(verdicts), tuple(findings.values())
 
 
-def _told(verdict: PeerVerdict, problem: CertificateProblem) -> Diagnosis:
-    """A peer's refusal as a finding about the file."""
-    assert verdict.refusal is not None
-    who = "clients refuse it" if verdict.name else "servers refuse it"
-    reason = f", {x509_reason(problem.code)}" if problem.code else ""
-    return evolve(verdict.refusal, summary=f"{who}: {verdict.refusal.summary}{reason}", evidence=())
+def _told(name: str, refusal: Diagnosis, code: int) -> Diagnosis:
+    """A peer's refusal as a finding about the file.
+
+    Args:
+        name: The name that a client asked for; empty where a server is the peer.
+        refusal: Why, in words for the owner.
+        code: OpenSSL's number of the reason; 0 for none.
+    """
+    who = "clients refuse it" if name else "servers refuse it"
+    reason = f", {x509_reason(code)}" if code else ""
+    return evolve(refusal, summary=f"{who}: {refusal.summary}{reason}", evidence=())
 
 
 def _names(leaf: x509.Certificate) -> tuple[str, ...]:
@@ -74,6 +78,7 @@ def _names(leaf: x509.Certificate) -> tuple[str, ...]:
 
 
 def is_name(name: str) -> bool:
+    """Whether a client can ask for a name: a DNS name, perhaps with ``*`` first, or an address."""
     try:
         expected_name(_asked(name))
     except ValueError:
@@ -91,13 +96,13 @@ def _fetch(subject: Subject, problem: CertificateProblem) -> str:
     if problem.certificate is None or problem.diagnosis.cause != "unknown-issuer":
         return ""
     url = issuer_place(problem.certificate) or ""
-    path = subject.path
+    path = shell_path(subject.path)
     # Of a URL that had to be escaped or cut, the shell would make another one.
     if not url.startswith(("http://", "https://")) or "\\" in url or len(url) >= _MAX_URL:
         return ""
-    if not path.isprintable() or not pem.read_contents("local_cert", path).ends_line:
+    if not path or not contents_of(subject.path).ends_line:
         return ""
-    return f"curl -sSf {shlex.quote(url)} | openssl x509 -inform DER >> {shlex.quote(path)}"
+    return f"curl -sSf {shlex.quote(url)} | openssl x509 -inform DER >> {path}"
 
 
 _MAX_URL: Final = 200

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from cryptography import x509
 
+from txtransport.cli.inspect.subject import certificates_of, contents_of, key_of
 from txtransport.config.policy import TLSPolicy
-from txtransport.errors import BadCertificateFile
 from txtransport.tls import pem
 from txtransport.tls.certificate import summarize_chain
 from txtransport.tls.chain import is_issued_by
 
-__all__ = ["certificates_of", "guess_purpose", "key_of", "with_keys"]
-
-_CERTIFICATE: Final = "CERTIFICATE"
-_LIST: Final = "X509 CRL"
+__all__ = ["guess_purpose", "with_keys"]
 
 
 def guess_purpose(path: str, *, has_key: bool) -> str:
@@ -32,19 +28,15 @@ def guess_purpose(path: str, *, has_key: bool) -> str:
     """
     if os.path.isdir(path):
         return "capath"
-    try:
-        contents = pem.read_contents("local_cert", path)
-    except BadCertificateFile:
-        return "local_cert"
-    labels = contents.labels
+    contents = contents_of(path)
     if contents.form is not None:
         return contents.form.purpose
-    if any(label.endswith("PRIVATE KEY") for label in labels):
-        return "local_cert" if _CERTIFICATE in labels else "local_pk"
-    if _CERTIFICATE in labels:
+    if contents.has_key:
+        return "local_cert" if contents.has_certificate else "local_pk"
+    if contents.has_certificate:
         leaf_is_meant = has_key or any(map(_is_leaf, certificates_of(path)))
         return "local_cert" if leaf_is_meant else "cafile"
-    return "crl" if _LIST in labels else "local_cert"
+    return "crl" if "X509 CRL" in contents.labels else "local_cert"
 
 
 def with_keys(paths: Sequence[str], policy: TLSPolicy) -> Iterator[tuple[str, str | None]]:
@@ -60,39 +52,14 @@ def with_keys(paths: Sequence[str], policy: TLSPolicy) -> Iterator[tuple[str, st
     Returns:
         Pairs of a file and its key's file; None where the file has none or needs none.
     """
-    keys = [path for path in paths if _holds(path) == {"key"}]
-    lacking = [path for path in paths if _holds(path) == {"certificate"}]
+    held = {path: contents_of(path) for path in paths}
+    keys = [path for path in paths if held[path].has_key and not held[path].has_certificate]
+    lacking = [path for path in paths if held[path].has_certificate and not held[path].has_key]
     found = _matches(lacking, keys, policy)
     if len(keys) == 1 == len(lacking):
         found = {lacking[0]: keys[0]}
     taken = set(found.values())
     return ((path, found.get(path)) for path in paths if path not in taken)
-
-
-def certificates_of(path: str) -> list[x509.Certificate]:
-    """The certificates of a file; none where one is broken."""
-    try:
-        return pem.read_authorities("cafile", path)
-    except BadCertificateFile:
-        return []
-
-
-def key_of(path: str, policy: TLSPolicy) -> pem.PrivateKey | None:
-    """The first private key of a file; None where it cannot be read."""
-    try:
-        return pem.read_key(policy, "local_pk", path)
-    except BadCertificateFile:
-        return None
-
-
-def _holds(path: str) -> set[str]:
-    """Which of a certificate and a private key are in a file."""
-    try:
-        labels = pem.read_contents("local_cert", path).labels
-    except BadCertificateFile:
-        return set()
-    kinds = {"key" for label in labels if label.endswith("PRIVATE KEY")}
-    return kinds | {"certificate" for label in labels if label == _CERTIFICATE}
 
 
 def _matches(lacking: list[str], keys: list[str], policy: TLSPolicy) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""What is inspected, and what of it can be read."""
+"""What is inspected, and what of a file can be read, whichever option it is for."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from txtransport.config.policy import TLSPolicy
 from txtransport.errors import BadCertificateFile
 from txtransport.tls import pem
 
-__all__ = ["Subject", "has_key", "is_encrypted", "lists_of"]
+__all__ = ["Subject", "certificates_of", "contents_of", "key_of", "lists_of"]
 
 
 @frozen
@@ -37,21 +37,28 @@ class Subject:
     certificates: tuple[x509.Certificate, ...]
 
 
-def has_key(path: str) -> bool:
-    """Whether a private key stands in a file, be it broken or encrypted."""
+def contents_of(path: str) -> pem.FileContents:
+    """What stands in a file; nothing, where it cannot be read."""
     try:
-        labels = pem.read_contents("local_cert", path).labels
+        return pem.read_contents("local_cert", path)
     except BadCertificateFile:
-        return False
-    return any(label.endswith("PRIVATE KEY") for label in labels)
+        return pem.FileContents((), is_encrypted=False, form=None, ends_line=False)
 
 
-def is_encrypted(path: str) -> bool:
-    """Whether a file has a private key that a passphrase must open."""
+def certificates_of(path: str) -> list[x509.Certificate]:
+    """The certificates of a file; none where one is broken."""
     try:
-        return pem.read_contents("local_cert", path).is_encrypted
+        return pem.read_authorities("cafile", path)
     except BadCertificateFile:
-        return False
+        return []
+
+
+def key_of(path: str, policy: TLSPolicy) -> pem.PrivateKey | None:
+    """The first private key of a file; None where it cannot be read."""
+    try:
+        return pem.read_key(policy, "local_pk", path)
+    except BadCertificateFile:
+        return None
 
 
 def lists_of(path: str) -> list[x509.CertificateRevocationList]:
