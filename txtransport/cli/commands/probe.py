@@ -9,7 +9,7 @@ import re
 import shlex
 import shutil
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Final
 
@@ -20,6 +20,8 @@ from txtransport.cli.terminal import write_output
 
 if TYPE_CHECKING:
     from txtransport import TransportURL
+    from txtransport.cli.probe.recorder import ProgressCallback
+    from txtransport.cli.terminal import TerminalStyle
 
 __all__ = ["add", "run"]
 
@@ -104,44 +106,58 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _probe(
-    chosen: argparse.Namespace, width: int, on_progress: Callable[[str], object]
+    chosen: argparse.Namespace, width: int, on_progress: ProgressCallback
 ) -> tuple[bool, dict[str, object], str]:
     """Whether all is well, and the report for machines and for people."""
     from txtransport import InvalidTransport, TransportURL
-    from txtransport.cli.probe.document import as_document, as_survey_document
-    from txtransport.cli.probe.probing import probe
-    from txtransport.cli.probe.report import ProbeReport
-    from txtransport.cli.probe.survey import survey
-    from txtransport.cli.probe.survey_text import as_survey_text
-    from txtransport.cli.probe.text import as_text
-    from txtransport.cli.probe.versions import require_tls_over_tcp, versions
-    from txtransport.cli.reactor import run_until_complete
     from txtransport.cli.terminal import style_of
-    from txtransport.config.schemes import SCHEMES
 
     url = TransportURL.parse(chosen.url)
-    is_host = "://" not in chosen.url and url.port is None
-    # Of a host, the first URL that comes to mind stands for those that are tried.
-    place = TransportURL("tls", url.host, 443) if is_host else url
-    options = _options(chosen, place)
     style = style_of(sys.stdout, width=width)
-    if is_host:
-        if chosen.versions:
-            raise InvalidTransport(f"--versions is for a URL, such as {shlex.quote(str(place))}")
-        found = run_until_complete(
-            lambda reactor: survey(reactor, url.host, options, on_progress=on_progress)
-        )
-        now = datetime.now(timezone.utc)
-        found = found.with_warn_days(chosen.warn_days)
-        text = as_survey_text(found, style, now, is_brief=chosen.quiet)
-        return found.is_good(now), as_survey_document(found, now), text
-
+    if "://" in chosen.url or url.port is not None:
+        return _probe_url(chosen, url, style, on_progress)
+    # The first URL that comes to mind stands for those that are tried.
+    place = TransportURL("tls", url.host, 443)
     if chosen.versions:
-        require_tls_over_tcp(url)
-    if chosen.warn_days is not None and not SCHEMES[url.scheme].is_secure:
-        raise InvalidTransport(
-            f"{url.location}: --warn-days is for TLS, and this is asked in the clear"
-        )
+        raise InvalidTransport(f"--versions is for a URL, such as {shlex.quote(str(place))}")
+    return _probe_host(chosen, place, style, on_progress)
+
+
+def _probe_host(
+    chosen: argparse.Namespace,
+    place: TransportURL,
+    style: TerminalStyle,
+    on_progress: ProgressCallback,
+) -> tuple[bool, dict[str, object], str]:
+    from txtransport.cli.probe.document import as_survey_document
+    from txtransport.cli.probe.survey import survey
+    from txtransport.cli.probe.survey_text import as_survey_text
+    from txtransport.cli.reactor import run_until_complete
+
+    options = _options(chosen, place)
+    found = run_until_complete(
+        lambda reactor: survey(reactor, place.host, options, on_progress=on_progress)
+    ).with_warn_days(chosen.warn_days)
+    now = datetime.now(timezone.utc)
+    text = as_survey_text(found, style, now, is_brief=chosen.quiet)
+    return found.is_good(now), as_survey_document(found, now), text
+
+
+def _probe_url(
+    chosen: argparse.Namespace,
+    url: TransportURL,
+    style: TerminalStyle,
+    on_progress: ProgressCallback,
+) -> tuple[bool, dict[str, object], str]:
+    from txtransport.cli.probe.document import as_document
+    from txtransport.cli.probe.probing import probe
+    from txtransport.cli.probe.report import ProbeReport
+    from txtransport.cli.probe.text import as_text
+    from txtransport.cli.probe.versions import versions
+    from txtransport.cli.reactor import run_until_complete
+
+    options = _options(chosen, url)
+    _require_tls(chosen, url)
 
     async def probe_url(reactor: object) -> ProbeReport:
         report = await probe(reactor, url, options, on_progress=on_progress)
@@ -153,6 +169,24 @@ def _probe(
     now = datetime.now(timezone.utc)
     text = as_text(report, style, now, is_brief=chosen.quiet)
     return report.is_good(now), as_document(report, now), text
+
+
+def _require_tls(chosen: argparse.Namespace, url: TransportURL) -> None:
+    """Refuse options of the command that are for TLS alone.
+
+    Raises:
+        InvalidTransport: The URL is of another transport.
+    """
+    from txtransport import InvalidTransport
+    from txtransport.cli.probe.versions import require_tls_over_tcp
+    from txtransport.config.schemes import SCHEMES
+
+    if chosen.versions:
+        require_tls_over_tcp(url)
+    if chosen.warn_days is not None and not SCHEMES[url.scheme].is_secure:
+        raise InvalidTransport(
+            f"{url.location}: --warn-days is for TLS, and this is asked in the clear"
+        )
 
 
 _MOST_DAYS: Final = 9999

@@ -23,7 +23,7 @@ from txtransport import TransportURL
 from txtransport.cli.probe.hello import answer_to_hello
 from txtransport.cli.probe.protocol import connect_protocol
 from txtransport.cli.probe.recorder import ProbeRecorder, ProgressCallback
-from txtransport.cli.probe.report import ProbeReport
+from txtransport.cli.probe.report import FirstByte, ProbeReport
 from txtransport.config.resolve import resolve
 from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.connection.trace import Trace
@@ -90,15 +90,20 @@ async def probe(
         await protocol.disconnect()
     if not is_again or not report.is_connected:
         return report
-    if report.session is None:
-        scheme = SCHEMES[url.scheme]
-        if not first_byte.is_silence or scheme.is_secure or scheme.is_local:
-            return report
-        on_progress("asking whether the port speaks TLS")
-        answer = await _answer_to_hello(reactor, url, options, clock.seconds() - began)
-        return recorder.with_answer(report, answer)
-    on_progress("connecting again, to resume the session")
-    return evolve(report, is_resumed=await _is_resumed(reactor, url, options))
+    if report.session is not None:
+        on_progress("connecting again, to resume the session")
+        return evolve(report, is_resumed=await _is_resumed(reactor, url, options))
+    if not _may_wait_for_tls(url, first_byte):
+        return report
+    on_progress("asking whether the port speaks TLS")
+    answer = await _answer_to_hello(reactor, url, options, clock.seconds() - began)
+    return recorder.with_answer(report, answer)
+
+
+def _may_wait_for_tls(url: TransportURL, first_byte: FirstByte) -> bool:
+    """Whether a peer that was asked in the clear is at a port, and as silent as TLS is."""
+    scheme = SCHEMES[url.scheme]
+    return first_byte.is_silence and not scheme.is_secure and not scheme.is_local
 
 
 def client_endpoint(
