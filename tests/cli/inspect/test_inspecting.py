@@ -162,8 +162,10 @@ class HostileTests(SampleTestCase):
     def test_a_url_in_a_certificate_is_quoted_or_left_out(self) -> None:
         """Where to fetch the issuer is a stranger's text: it cannot become a command."""
         for place, end in (
-            ("http://ca.example/i.crt", "curl -sSf http://ca.example/i.crt | openssl x509"),
-            ("http://ca.example/$(reboot)", "curl -sSf 'http://ca.example/$(reboot)' | openssl"),
+            ("http://ca.example/i.crt", "curl -gsSf http://ca.example/i.crt | openssl x509"),
+            ("http://ca.example/$(reboot)", "curl -gsSf 'http://ca.example/$(reboot)' | openssl"),
+            # curl itself would make a million requests of it without -g.
+            ("http://ca.example/[1-1000000]", "curl -gsSf 'http://ca.example/[1-1000000]' |"),
             ("http://ca.example/\x1b[2J", ""),
             ("file:///etc/shadow", ""),
             ("http://ca.example/" + "a" * 300, ""),
