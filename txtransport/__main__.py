@@ -6,6 +6,7 @@ It chooses a command; what each does is in ``txtransport/cli/commands/``.
 from __future__ import annotations
 
 import argparse
+import shutil
 import signal
 import sys
 from collections.abc import Sequence
@@ -13,7 +14,8 @@ from importlib import import_module
 from typing import Final, NoReturn
 
 from txtransport import __version__
-from txtransport.cli.terminal import write_output
+from txtransport.cli.terminal import error_lines, is_terminal, write_output
+from txtransport.text import short_text
 
 __all__ = ["COMMANDS", "command_parser", "main"]
 
@@ -63,6 +65,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        """Exit with 2, and say why; on a terminal in lines that fit it.
+
+        Args:
+            message: One paragraph. A command to copy, at its end, gets a line of its own.
+        """
+        self.print_usage(sys.stderr)
+        text = f"{self.prog}: error: {message}"
+        if is_terminal(sys.stderr):
+            text = "\n".join(error_lines(text, shutil.get_terminal_size().columns))
+        self.exit(2, f"{text}\n")
+
     def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
         """Exit, also where the help that was written cannot reach its reader."""
         # Flushes it: `| head` would else make Python complain when it exits.
@@ -84,7 +98,12 @@ def _refuse_unknown(parser: argparse.ArgumentParser, words: Sequence[str]) -> No
     """Exit with 2 where no command has the name that was typed, and say what was meant."""
     # Only the commands have options that take a value.
     typed = next((word for word in words if not word.startswith("-")), None)
-    if typed is not None and typed not in COMMANDS:
+    if typed is None:
+        # argparse would say that the command is missing, and not what is wrong.
+        own = parser.parse_known_args([*words, COMMANDS[0]])[1]
+        if own:
+            parser.error(f"unrecognized arguments: {' '.join(map(short_text, own))}")
+    elif typed not in COMMANDS:
         from txtransport.cli.mistyped import refusal
 
         parser.error(refusal(typed, COMMANDS))

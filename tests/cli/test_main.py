@@ -19,6 +19,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
 from tests.cli.demo.samples import REPORT, UNREAD_ROW
+from tests.cli.test_terminal import Terminal
 from txtransport.__main__ import main
 from txtransport.cli.demo import run as program
 from txtransport.cli.demo.report import DemoReport
@@ -108,6 +109,30 @@ class UsageTests(MainTestCase):
             status, output, complaints = self.does(*words)
             self.assertEqual((status, output), (2, ""))
             self.assertTrue(complaints.endswith(f"; did you mean: {meant}\n"), complaints)
+
+    def test_option_without_a_command_is_answered_with_its_name(self) -> None:
+        """A mistyped option that stands alone is named, and not the command that is missing."""
+        status, _, complaints = self.does("--verison", "-x\n")
+        self.assertEqual(status, 2)
+        self.assertTrue(complaints.endswith("error: unrecognized arguments: --verison -x\\n\n"))
+
+    def test_complaints_fit_the_terminal(self) -> None:
+        """On a terminal no word of a complaint is cut; a command stands whole on a line."""
+        self.patch(os, "environ", {**os.environ, "COLUMNS": "80"})
+        url = "tls://host.example:587?starttls=smtp&timeout=5&cafile=/etc/ssl/authorities.pem"
+        for words in (
+            ("probe", "https://user:hunter2@example.com/x"),
+            ("probe", "tls:host:443"),
+            ("probe", "-o", "cafile=none", "tls://host.example:443"),
+            ("inspect", "--cafile", "none", "FILE"),
+            (url,),
+        ):
+            terminal = Terminal()
+            with redirect_stderr(terminal):
+                self.assertRaises(SystemExit, main, words)
+            *lines, last = terminal.getvalue().splitlines()
+            self.assertLess(max(map(len, lines)), 81, lines)
+            self.assertTrue(len(last) < 81 or last == f"    txtransport probe '{url}'", last)
 
     def test_wrong_command_line_is_answered_with_usage(self) -> None:
         """An unknown command or option is answered with the usage and status 2."""

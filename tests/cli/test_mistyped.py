@@ -49,7 +49,8 @@ class RefusalTests(SynchronousTestCase):
     def test_a_host_is_for_the_probe(self) -> None:
         """A host, with a port or without, is what the probe takes."""
         self.assert_meant("mail.example.com", "txtransport probe mail.example.com")
-        self.assert_meant("192.0.2.7:443", "txtransport probe 192.0.2.7:443")
+        for host in ("192.0.2.7:443", "localhost", "localhost:8443", "'[::1]:443'"):
+            self.assert_meant(host.strip("'"), f"txtransport probe {host}")
 
     def test_a_file_is_for_inspect(self) -> None:
         """A file that is there is what inspect takes."""

@@ -7,7 +7,15 @@ from typing import Final, TextIO
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.cli.terminal import Progress, TerminalStyle, style_of, table_lines, wrap
+from txtransport.cli.terminal import (
+    DID_YOU_MEAN,
+    Progress,
+    TerminalStyle,
+    error_lines,
+    style_of,
+    table_lines,
+    wrap,
+)
 from txtransport.text import escape_text
 
 ROWS: Final = (("a", "short", "one two three four five six seven"), ("longer", "b", ""))
@@ -104,6 +112,19 @@ class ProseTests(SynchronousTestCase):
         """A URL is not broken, however narrow the window is."""
         url = "tls://a-long-name.example.com:443"
         self.assertEqual(wrap(f"use {url} now", 10), ["use", url, "now"])
+
+
+class ErrorTests(SynchronousTestCase):
+    """What is wrong with a command line, in windows of any width."""
+
+    def test_command_is_on_a_line_of_its_own(self) -> None:
+        """A command to copy is never broken: its first half would be a command as well."""
+        command = "txtransport probe 'tls://host:587?starttls=smtp&timeout=5'"
+        for width in (0, 10, 40, 200):
+            *said, last = error_lines(f"no command 'x'; {DID_YOU_MEAN}{command}", width)
+            self.assertEqual(last.strip(), command)
+            self.assertEqual(" ".join(map(str.strip, said)), "no command 'x'; did you mean:")
+        self.assertEqual(error_lines("too much", 80), ["too much"])
 
 
 class ClosedTerminal(io.StringIO):

@@ -7,6 +7,7 @@ import os
 import shlex
 from collections.abc import Sequence
 
+from txtransport.cli.terminal import DID_YOU_MEAN
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidTransport
 from txtransport.text import shell_path, short_repr
@@ -27,15 +28,15 @@ def refusal(typed: str, commands: Sequence[str]) -> str:
         be secret.
     """
     if "://" in typed:
-        return f"a URL is no command; did you mean: txtransport probe {_url(typed)}"
+        return f"a URL is no command; {DID_YOU_MEAN}txtransport probe {_url(typed)}"
     meant = difflib.get_close_matches(typed.lower(), commands, 1)
     what = f"there is no command {short_repr(typed)}"
     if meant:
-        return f"{what}; did you mean: txtransport {meant[0]}"
+        return f"{what}; {DID_YOU_MEAN}txtransport {meant[0]}"
     if shell_path(typed) and os.path.exists(typed):
-        return f"{what}; did you mean: txtransport inspect {shell_path(typed)}"
+        return f"{what}; {DID_YOU_MEAN}txtransport inspect {shell_path(typed)}"
     if "." in typed and _is_host(typed):
-        return f"{what}; did you mean: txtransport probe {shlex.quote(typed)}"
+        return f"{what}; {DID_YOU_MEAN}txtransport probe {shlex.quote(typed)}"
     return f"{what}, but {', '.join(commands[:-1])} and {commands[-1]}"
 
 
@@ -52,4 +53,5 @@ def _is_host(typed: str) -> bool:
         url = TransportURL.parse(typed)
     except InvalidTransport:
         return False
-    return not url.options and typed.isascii()
+    has_sign = "." in url.host or url.port is not None or url.host in ("localhost", "::1")
+    return has_sign and not url.options and typed.isascii()

@@ -21,9 +21,11 @@ from attrs import frozen
 from txtransport.text import escape_text
 
 __all__ = [
+    "DID_YOU_MEAN",
     "PACKAGES",
     "Progress",
     "TerminalStyle",
+    "error_lines",
     "is_terminal",
     "style_of",
     "table_lines",
@@ -174,6 +176,22 @@ def table_lines(rows: Sequence[Sequence[str]], width: int) -> Iterator[str]:
         padded = (f"{cell:{column}}" for cell, column in zip(cells, widths, strict=True))
         yield _GAP.join([*padded, lines[0][before_last:]]).rstrip()
         yield from lines[1:]
+
+
+DID_YOU_MEAN: Final = "did you mean: "
+"""What stands in an error before a command to copy, which ends it."""
+
+
+def error_lines(text: str, width: int) -> list[str]:
+    """An error as lines; a command at its end stands whole on a line of its own.
+
+    Args:
+        text: One paragraph, perhaps with `DID_YOU_MEAN` and a command at its end.
+        width: The window's, in characters; a long word may be wider.
+    """
+    said, mark, command = text.partition(DID_YOU_MEAN)
+    lines = wrap(said + mark, max(width, _MIN_PROSE_WIDTH), hanging=2)
+    return [*lines, f"    {command}"] if command else lines
 
 
 # --- progress --------------------------------------------------------------------
