@@ -628,8 +628,12 @@ class SecretTests(UrlTestCase):
             "tls://u:a#{}@h", "tls://u:a?{}@h", "tls://u:{}?a@h", "tls://u:{}?a@h?timeout=1",
             "tls://u:a@{}@h", "http://{}@h", "u:a://{}@h", "tls:/u:{}@h", "u {}@h",
             "http://h/?passphrase={}", "http://h/?token={}", "u:{}?@h", "://u:{}@h",
+            # Of a scheme that is not known the @ may be lost.
+            "mssql://sa:{}", "mssql://sa:{}%40h", "mssql://sa:{}\uff20h/", "mssql://sa:1{}",
+            "mssql://h:1:{}", "mssql://sa:{} @h",
         ):  # fmt: skip
             self.assertNotIn(SECRET, self.refusal(place.format(SECRET)), place)
+        self.assertIn("'mssql://h:1433…'", self.refusal("mssql://sa@h:1433/x").replace("***@", ""))
 
     def test_options_without_a_question_mark_are_hidden(self) -> None:
         """Options that stand where the host or the port should be are not shown."""

@@ -176,7 +176,9 @@ _HIDDEN: Final = re.compile("[&=]|%(?:26|3[DdFf])").search
 _MISPLACED_SECRET: Final = re.compile(
     "(?:" + "|".join(name for name, row in OPTIONS.items() if row.is_secret) + ")=", re.IGNORECASE
 ).search
-_PATH: Final = re.compile("[/?#&]").search
+# What follows a host: a path, or a colon and no port, as before the password of a URL
+# whose @ was lost or is written in another form.
+_BEHIND_HOST: Final = re.compile(r"[/?#&]|:(?![0-9]{0,5}(?:[/?#&]|\Z))").search
 _SEPARATORS: Final = "options begin with ? and are separated by &"
 # In characters: enough for the names and files of several hundred certificates
 # (SNI_server_certs).
@@ -497,9 +499,9 @@ def _without_secrets(text: str) -> str:
 
 
 def _without_path(rest: str) -> str:
-    """What follows ``://``, with an ellipsis in place of all that follows the host."""
+    """What follows ``://``, with an ellipsis in place of all that follows host and port."""
     before, at, after = rest.rpartition("@")
-    end = _PATH(after)
+    end = _BEHIND_HOST(after)
     return rest if end is None else f"{before}{at}{after[: end.start()]}…"
 
 
