@@ -35,7 +35,7 @@ def refusal(typed: str, commands: Sequence[str]) -> str:
         return f"{what}; {DID_YOU_MEAN}txtransport {meant[0]}"
     if shell_path(typed) and os.path.exists(typed):
         return f"{what}; {DID_YOU_MEAN}txtransport inspect {shell_path(typed)}"
-    if "." in typed and _is_host(typed):
+    if _is_host(typed):
         return f"{what}; {DID_YOU_MEAN}txtransport probe {shlex.quote(typed)}"
     return f"{what}, but {', '.join(commands[:-1])} and {commands[-1]}"
 
