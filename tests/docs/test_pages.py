@@ -23,6 +23,7 @@ from tests.docs.pages import (
     reader,
 )
 from tests.live.peers import REQUIRE, demand
+from txtransport.__main__ import COMMANDS
 from txtransport.errors import InvalidTransport
 
 KINDS: Final = {"python", "console", "urls", "text"}
@@ -135,6 +136,11 @@ class PageTests(PagesTestCase):
     def test_demo(self) -> None:
         """What the demo shows."""
         self.follow("demo.md")
+
+    def test_every_command_is_in_the_readme(self) -> None:
+        """The first page has one line for each command, in the order of the help."""
+        page = PAGES["README.md"].read_text(encoding="utf-8")
+        self.assertEqual((*re.findall(r"^\| `txtransport (\w+)", page, re.M),), COMMANDS)
 
     def test_no_page_is_forgotten(self) -> None:
         """A page that gets code gets a test."""
