@@ -404,6 +404,12 @@ class AlertTests(DiagnosisTestCase):
             self.assertEqual(error.cause, cause)
             self.assertIn(f"({number})", str(error))
 
+    def test_an_alert_without_a_name_is_told_by_its_number(self) -> None:
+        """An alert that TLS does not have is told as one, and not as an error of OpenSSL."""
+        error = self.checked(error_after_alert(255))
+        self.assertEqual(error.cause, "peer-alert")
+        self.assertIn("ended the handshake with the alert 'unknown' (255)", str(error))
+
     def test_a_warning_alert_is_told_where_nothing_follows(self) -> None:
         """An alert that OpenSSL ignores is told when the connection ends after it."""
         for number, name in ((90, "user canceled"), (112, "unrecognized name")):

@@ -26,7 +26,7 @@ from txtransport.diagnosis.openssl_errors import OF_ALERT, OF_REASON
 from txtransport.diagnosis.x509_errors import diagnosis_at_depth
 from txtransport.diagnosis.x509_symbols import x509_reason
 from txtransport.errors import Diagnosis, HandshakeFailed
-from txtransport.starttls.tls_record import begins_handshake, begins_hello, is_tls
+from txtransport.starttls.tls_record import alert_number, begins_handshake, begins_hello, is_tls
 from txtransport.text import escape_bytes, first_words, short_repr, short_text
 from txtransport.tls.certificate import validity
 from txtransport.tls.chain import wrong_issuer
@@ -343,9 +343,11 @@ def _own_reason(failed: FailedConnection) -> Diagnosis | None:
 
 
 def _first_alert(failed: FailedConnection) -> Diagnosis | None:
-    """The peer's first record is an alert, but OpenSSL does not report it."""
-    alert = alert_of_record(failed.received)
-    return _of_alert(failed, alert) if alert is not None else None
+    """The peer's first record is an alert that OpenSSL does not report, or has no name for."""
+    number = alert_number(failed.received)
+    if number is None:
+        return None
+    return _of_alert(failed, alert_of_record(failed.received) or Alert(number, "unknown"))
 
 
 def _connection_end(failed: FailedConnection) -> Diagnosis | None:
