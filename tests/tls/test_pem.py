@@ -525,7 +525,7 @@ class PassphraseTests(PemTestCase):
             for wrong in (SECRET + " ", "x" * 5000, "\0", "\ud800", "\udcff"):
                 self.assert_refused(
                     encrypted_key(kind) + site().cert_pem,
-                    "the passphrase does not open its key",
+                    "the passphrase does not open its key; give the one of this very key",
                     passphrase=wrong,
                 )
 

@@ -432,7 +432,9 @@ class _File:
             key = load_pem_private_key(block, passphrase if is_encrypted else None)
         except (ValueError, UnsupportedAlgorithm) as problem:
             if is_encrypted:
-                raise self.bad("the passphrase does not open its key") from problem
+                raise self.bad(
+                    "the passphrase does not open its key", "give the one of this very key"
+                ) from problem
             reason = str(problem)[:200]
             raise self.bad(f"its {label.lower()!r} is broken ({reason})") from problem
         if not isinstance(key, _KEY_TYPES):

@@ -127,6 +127,20 @@ class InspectTests(MainTestCase):
         self.assertEqual(status, 1)
         self.assertIn("Its key is encrypted", output)
 
+    def test_a_passphrase_in_another_encoding_is_no_crash(self) -> None:
+        """Bytes that the terminal's encoding lacks are answered with the way by a file."""
+
+        def answer(prompt: str) -> NoReturn:
+            SECRET.encode("latin-1").decode()
+            raise AssertionError("it can be decoded")
+
+        self.patch(getpass, "getpass", answer)
+        self.patch(sys, "stdin", _Terminal())
+        status, output, complaints = self.inspects(self.sealed())
+        self.assertEqual((status, output), (2, ""))
+        self.assertIn("write it into a file, and name that: --passphrase-file FILE", complaints)
+        self.assertNotIn("hunter2", complaints)
+
     def test_odd_certificates_are_no_complaint(self) -> None:
         """What cryptography warns of is not written among what the command says."""
         root = certificates.authority().certificate

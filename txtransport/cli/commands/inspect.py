@@ -147,4 +147,10 @@ def _secret(chosen: argparse.Namespace, files: Sequence[str]) -> TLSPolicy:
         given = getpass.getpass(f"Passphrase of the key in {short_text(sealed)}: ")
     except EOFError:
         given = ""
+    except UnicodeDecodeError:
+        # Of a terminal with another encoding. From a file the bytes are taken as they are.
+        chosen.refuse(
+            "the passphrase is not in the encoding of this terminal; write it into a file, and "
+            "name that: --passphrase-file FILE"
+        )
     return TLSPolicy(passphrase=given or None)
