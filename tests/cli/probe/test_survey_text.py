@@ -36,10 +36,21 @@ class TextTests(SynchronousTestCase):
 
     def test_no_url_that_works_is_the_verdict(self) -> None:
         """When no URL works, the verdict says so, also with ``--quiet``."""
-        seen = evolve(self.SEEN, answering=())
-        for is_brief in (False, True):
-            text = as_survey_text(seen, TerminalStyle(), NOW, is_brief=is_brief)
-            self.assertTrue(text.endswith("none works; 1 of 1 usual ways are silent\n"), text)
+        for answering, silent in (((), "1 of 1"), ((BAD,), "1 of 2")):
+            seen = evolve(self.SEEN, answering=answering)
+            for is_brief in (False, True):
+                text = as_survey_text(seen, TerminalStyle(), NOW, is_brief=is_brief)
+                self.assertIn(f"none works; {silent} usual ways are silent\n", text)
+
+    def test_silence_everywhere_has_advice(self) -> None:
+        """Where nothing answers, the text says what to try; elsewhere each failure does."""
+        for host, url in (("mail.example.com", "tls://mail.example.com:PORT"),
+                          ("::1", "tls://[::1]:PORT")):  # fmt: skip
+            silent = evolve(self.SEEN, host=host, answering=())
+            text = as_survey_text(silent, TerminalStyle(), NOW)
+            said = f"What to do: If the server has another port, name it: {url};"
+            self.assertIn(said, " ".join(text.split()))
+        self.assertNotIn("What to do", as_survey_text(self.SEEN, TerminalStyle(), NOW))
 
     def test_failed_look_up_is_a_diagnosis(self) -> None:
         """Why none could be tried is shown like any diagnosis."""

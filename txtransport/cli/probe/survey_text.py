@@ -23,6 +23,7 @@ from txtransport.cli.probe.verdict import (
     without_place,
 )
 from txtransport.cli.terminal import TerminalStyle, wrap
+from txtransport.config.host import host_in_url
 from txtransport.errors import Diagnosis
 from txtransport.text import escape_text
 
@@ -56,7 +57,7 @@ def as_survey_text(
             [title],
             [*_working(survey, style, now)],
             [*_failing(survey, style)],
-            *parts,
+            [*parts[0], *_advice(survey, style)],
         ]
     return paragraphs(parts)
 
@@ -91,6 +92,17 @@ def _verdict(
         count += f", {len(expiring)} with a certificate that expires soon"
     for line in wrap(f"{count}; {silence}", style.width):
         yield style.painted(line, kind)
+
+
+def _advice(survey: Survey, style: TerminalStyle) -> Iterator[str]:
+    """What to do where nothing answers; what answers and fails has a remedy of its own."""
+    if not survey.answering:
+        host = host_in_url(survey.host)
+        text = (
+            f"What to do: If the server has another port, name it: tls://{host}:PORT; if it has a "
+            "usual one, is it running, and does no firewall drop what is sent to it?"
+        )
+        yield from indented_lines(text, style, "heading")
 
 
 def _failing(survey: Survey, style: TerminalStyle) -> Iterator[str]:
