@@ -186,6 +186,15 @@ class BasicConstraintsTests(AuthorityTestCase):
         self.assertEqual((problem.depth, problem.certificate), (1, certificate))
         self.assertIsNone(authority_problem(Authority.create("y").certificate, 3))
 
+    def test_an_extension_twice_makes_no_authority(self) -> None:
+        """A certificate that has an extension twice has signed nothing that counts."""
+        der = Authority.create("x").certificate.public_bytes(Encoding.DER)
+        constraints, usage = b"\x06\x03\x55\x1d\x13", b"\x06\x03\x55\x1d\x0f"
+        self.assertIn(usage, der)
+        twice = x509.load_der_x509_certificate(der.replace(usage, constraints))
+        self.assertRaises(x509.DuplicateExtension, lambda: twice.extensions)
+        self.assertIsNotNone(authority_problem(twice, 1))
+
     def test_an_extension_that_cannot_be_read_is_not_held_against_an_authority(self) -> None:
         """Another extension of an authority may be malformed; basicConstraints alone count."""
         malformed = x509.UnrecognizedExtension(

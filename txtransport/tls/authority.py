@@ -41,9 +41,10 @@ def authority_problem(certificate: x509.Certificate, depth: int) -> CertificateP
         return None
     try:
         certificate.extensions.get_extension_for_class(x509.BasicConstraints)
-    except x509.ExtensionNotFound:
+    except (x509.ExtensionNotFound, x509.DuplicateExtension):
+        # Of two that differ it is not known which one counts (RFC 5280, section 4.2).
         is_authority = False
-    except ValueError:
+    except (ValueError, x509.UnsupportedGeneralNameType):
         # Another extension cannot be read. OpenSSL has checked basicConstraints, if
         # they are there, which the bytes of their identifier tell.
         is_authority = _BASIC_CONSTRAINTS in certificate.tbs_certificate_bytes
