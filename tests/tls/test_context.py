@@ -227,6 +227,19 @@ class OwnCertificateTests(ContextTestCase):
         error = self.assertRaises(BadCertificateFile, build_context, named, Side.SERVER)
         self.assertEqual((error.option, error.path), ("SNI_server_certs", missing))
 
+    def test_a_list_openssl_cannot_read_is_refused(self) -> None:
+        """A revocation list that only cryptography reads is a bad file, and crashes nothing."""
+        made = x509.load_pem_x509_crl(certificates.authority().revocation_list())
+        # The issuer's name: UTF8String with a byte that is none of UTF-8.
+        der = made.public_bytes(Encoding.DER)
+        place = der.index(b"\x55\x04\x03\x0c") + 5
+        broken = x509.load_der_x509_crl(der[:place] + b"\xff" + der[place + 1 :])
+        file = certificates.written("odd-list.pem", broken.public_bytes(Encoding.PEM))
+        policy = TLSPolicy(cafile=certificates.cafile(), crl=file)
+        error = self.assertRaises(BadCertificateFile, build_context, policy, Side.CLIENT)
+        self.assertEqual((error.option, error.path), ("crl", file))
+        self.assertIn("OpenSSL cannot read revocation list 1 in it (", str(error))
+
     def test_a_certificate_openssl_cannot_read_is_refused(self) -> None:
         """A certificate that cryptography reads and OpenSSL does not is refused with our error."""
         path = certificates.written("unread.pem", unreadable_for_openssl().pem)

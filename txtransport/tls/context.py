@@ -166,8 +166,7 @@ def _load_trust(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
                                 f"({_reasons(problem)}); name authorities with cafile=FILE",
             ) from problem  # fmt: skip
     if policy.crl is not None:
-        for revocations in pem.read_revocations("crl", policy.crl):
-            store.add_crl(revocations)
+        _load_lists(store, policy.crl)
     store.set_flags(_store_flags(policy))
 
 
@@ -199,8 +198,20 @@ def _load_cafile(context: SSL.Context, store: crypto.X509Store, path: str, side:
             context.add_client_ca(authority)
 
 
+def _load_lists(store: crypto.X509Store, path: str) -> None:
+    for number, revocations in enumerate(pem.read_revocations("crl", path), 1):
+        try:
+            store.add_crl(revocations)
+        except crypto.Error as problem:
+            raise BadCertificateFile(
+                "crl", path, f"OpenSSL cannot read revocation list {number} in it "
+                f"({_reasons(problem)})",
+            ) from problem  # fmt: skip
+
+
 def _reasons(problem: SSL.Error | crypto.Error) -> str:
-    return ", ".join(reason for *_, reason in problem.args[0])[:200] if problem.args else ""
+    reasons = dict.fromkeys(reason for *_, reason in problem.args[0]) if problem.args else ()
+    return ", ".join(reasons)[:200]
 
 
 def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
