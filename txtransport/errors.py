@@ -265,7 +265,7 @@ class BadCertificateFile(InvalidOption):
         self.path = path
         self.problem = problem
         needed = remedy or expected
-        self.remedy = needed[:1].upper() + needed[1:]
+        self.remedy: str = needed[:1].upper() + needed[1:]
         self.command = command
 
 
@@ -557,7 +557,7 @@ class UpgradeError(TransportError):
         Args:
             where: The peer, for people.
         """
-        self.args = (f"{where}: {self}",)
+        self.args: tuple[str] = (f"{where}: {self}",)
         return self
 
 

@@ -69,7 +69,7 @@ class ProbeProtocol(Protocol):
     session: Session | None = None
 
     def __init__(self, clock: IReactorTime, opening: bytes = b"", enough: int = 1) -> None:
-        self.data = b""
+        self.data: bytes = b""
         self.reason: BaseException | None = None
         self._clock = clock
         self._opening = opening
