@@ -275,7 +275,7 @@ def _refused_by_clients() -> Iterator[Sample]:
     yield Sample("expired intermediate", old.pem, fault="above it is not good: it has expired")
     small = rsa.generate_private_key(65537, 1024)
     yield Sample("a weak key", _of_key(small), fault="key too small")
-    yield Sample("signed with SHA-1", _signed_with_sha1(), fault="digest is too weak")
+    yield Sample("signed with SHA-1", _signed_with_sha1(), fault="too weak")
     plain = root.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     yield Sample("an authority as leaf", plain + root.pem, fault="no subject alternative name")
     hostile = certificates.mislabelled()
