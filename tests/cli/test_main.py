@@ -123,7 +123,7 @@ class UsageTests(MainTestCase):
         for words in (
             ("probe", "https://user:hunter2@example.com/x"),
             ("probe", "tls:host:443"),
-            ("probe", "-o", "cafile=none", "tls://host.example:443"),
+            ("probe", "-o", "cafil=none", "tls://host.example:443"),
             ("inspect", "--cafile", "none", "FILE"),
             (url,),
         ):
