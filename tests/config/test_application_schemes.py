@@ -212,6 +212,7 @@ class SafetyTests(ApplicationURLTestCase):
         for text in (
             "gopher://u:p@h/Hunter2XYZ", "httpx://h/a/Hunter2XYZ?x=Hunter2XYZ", "tsl://h#Hunter2XYZ",
             "gopher://u:Hunter2XYZ@h/a", "httpz://u:/Hunter2XYZ@h/a", "tsl://h?Hunter2XYZ",
+            "gopher://h/@Hunter2XYZ", "gopher://u:p@h/@Hunter2XYZ",
         ):  # fmt: skip
             self.assert_hidden(text)
         self.assertIn("'gopher://***@h…': there is no", self.refusal("gopher://u:p@h/x"))

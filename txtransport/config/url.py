@@ -501,6 +501,9 @@ def _without_secrets(text: str) -> str:
 def _without_path(rest: str) -> str:
     """What follows ``://``, with an ellipsis in place of all that follows host and port."""
     before, at, after = rest.rpartition("@")
+    if re.search(r"[/?#\\]", before):
+        # A password with a slash, or a path with an @: either side may be the secret.
+        return "…"
     end = _BEHIND_HOST(after)
     return rest if end is None else f"{before}{at}{after[: end.start()]}…"
 
