@@ -22,7 +22,7 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 PACKAGE: Final = ROOT / "txtransport"
 
 TOUCH_THE_REACTOR: Final = {"cli/reactor.py"}
-START_TLS: Final = {"connection/handshake.py", "upgrade/switch.py"}
+START_TLS: Final = {"upgrade/switch.py"}
 BUILD_CONTEXTS: Final = {"tls/context.py"}
 
 _CONTEXTS: Final = {

@@ -28,7 +28,7 @@ from txtransport.errors import (
 
 if TYPE_CHECKING:
     from txtransport.config.url import TransportURL
-    from txtransport.connection.handshake import starttls_outcome
+    from txtransport.connection.driver import starttls_outcome
     from txtransport.endpoints.api import client, datagram, server
     from txtransport.endpoints.client import ClientEndpoint
     from txtransport.endpoints.datagram import DatagramEndpoint
@@ -81,7 +81,7 @@ _LATER = {
     "client": "txtransport.endpoints.api",
     "datagram": "txtransport.endpoints.api",
     "guard": "txtransport.upgrade.guard",
-    "starttls_outcome": "txtransport.connection.handshake",
+    "starttls_outcome": "txtransport.connection.driver",
     "endpoint_string": "txtransport.endpoints.strings",
     "server": "txtransport.endpoints.api",
     "session_of": "txtransport.tls.session",

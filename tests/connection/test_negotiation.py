@@ -16,7 +16,7 @@ from zope.interface import implementer
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Only, Recorder, Recorders
-from txtransport.connection.handshake import starttls_outcome
+from txtransport.connection.driver import starttls_outcome
 from txtransport.errors import (
     HandshakeFailed,
     InvalidOption,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.protocol import Factory
 
@@ -12,6 +11,7 @@ import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
 from txtransport.connection.trace import Event, Step
+from txtransport.endpoints.plaintext_client import AddressEndpoint
 from txtransport.errors import HandshakeFailed
 
 
@@ -61,9 +61,9 @@ class TraceTests(LoopbackTestCase):
         self.assertEqual(self.told[0], (Step.TRYING.value, path))
 
     async def test_without_a_trace_no_endpoint_is_wrapped(self) -> None:
-        """Without a trace the plain endpoint is Twisted's own."""
+        """Without a trace nothing stands before the endpoint that connects."""
         endpoint: Any = txtransport.client(self.reactor, "tcp://127.0.0.1:9")
-        self.assertIs(type(endpoint.plaintext), TCP4ClientEndpoint)
+        self.assertIs(type(endpoint.plaintext), AddressEndpoint)
 
     async def test_the_error_keeps_the_chain_that_was_refused(self) -> None:
         """A chain that was refused can be looked at, all of it."""

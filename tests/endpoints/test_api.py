@@ -114,7 +114,7 @@ class PortTests(ApiTestCase):
             self.client(parsed("tcp://h:80"), 80),
             self.client(parsed("tcp://h"), 80),
         ):
-            self.assertEqual(endpoint.where, "tcp://h:80")
+            self.assertEqual(endpoint.config.where, "tcp://h:80")
             self.assertEqual(endpoint.plaintext.port, 80)
 
     def test_two_different_ports_are_refused(self) -> None:
@@ -129,7 +129,7 @@ class PortTests(ApiTestCase):
         error = self.refusal("client", "tls://h?starttls=smtp", InvalidTransport)
         self.assertIn("the usual one of smtp is 587", str(error))
         endpoint = self.client("tls://h:587?starttls=smtp")
-        self.assertEqual(endpoint.where, "tls://h:587?starttls=smtp")
+        self.assertEqual(endpoint.config.where, "tls://h:587?starttls=smtp")
         self.assertTrue(endpoint.config.is_upgrade)
 
     def test_what_is_no_port_is_refused(self) -> None:
@@ -169,7 +169,7 @@ class OptionTests(ApiTestCase):
     def test_each_option_reaches_the_endpoint(self) -> None:
         """The endpoint has the values of the URL and of the keywords."""
         endpoint = self.client("tls://h:1?timeout=7&close_timeout=3&bindto=127.0.0.1")
-        self.assertEqual(endpoint.deadlines.timeout, 7)
+        self.assertEqual(endpoint.config.deadlines.timeout, 7)
         self.assertEqual(endpoint.config.deadlines.close_timeout, 3)
         self.assertEqual(endpoint.bindto, ("127.0.0.1", 0))
         server: Any = txtransport.server(
@@ -182,7 +182,7 @@ class OptionTests(ApiTestCase):
     def test_the_same_value_twice_is_accepted(self) -> None:
         """However it is written, the same value in the URL and in the keywords is no error."""
         endpoint = self.client("tls://h:1?timeout=5&verify_depth=3", timeout=5.0, verify_depth=3)
-        self.assertEqual(endpoint.deadlines.timeout, 5)
+        self.assertEqual(endpoint.config.deadlines.timeout, 5)
 
     def test_two_different_values_are_refused(self) -> None:
         """An option in the URL and in the keywords with different values is an error."""

@@ -23,7 +23,7 @@ from tests.loopback import Recorder, Recorders
 from txtransport.cli.probe import recorder
 from txtransport.cli.probe.probing import probe
 from txtransport.config.url import TransportURL
-from txtransport.connection.handshake import starttls_outcome
+from txtransport.connection.driver import starttls_outcome
 from txtransport.errors import HandshakeFailed
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 from txtransport.testing.devcert import Authority

@@ -12,7 +12,7 @@ from tests import certificates
 from tests.live.peers import Peer, Program, under_tls
 from tests.live.starttls import ELSEWHERE, ClientTestCase, ServerTestCase
 from tests.loopback import Recorder
-from txtransport.connection.handshake import starttls_outcome
+from txtransport.connection.driver import starttls_outcome
 from txtransport.errors import TLSNotOffered, TLSRefused
 from txtransport.starttls import mysql
 

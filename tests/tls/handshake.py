@@ -15,7 +15,7 @@ from OpenSSL import SSL
 from tests import certificates
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.errors import HandshakeFailed
-from txtransport.tls.connection import TLSConnection
+from txtransport.tls.connection import ObservedConnection, TLSConnection
 from txtransport.tls.creator import ConnectionCreator, connection_creator
 from txtransport.tls.failure import FailedConnection, handshake_failure
 from txtransport.tls.session import Session, session_of
@@ -51,7 +51,7 @@ class End:
     @classmethod
     def of(cls, made: ConnectionCreator) -> End:
         """A side with a new connection of a creator, ready to begin."""
-        end = cls(made.connection())
+        end = cls(made.connection_of(ObservedConnection))
         end.begin()
         return end
 

@@ -32,6 +32,7 @@ from txtransport.tls.connection import (
     CLOSE_NOTIFY,
     MAX_FIRST_BYTES,
     CertificateProblem,
+    ObservedConnection,
     TLSConnection,
 )
 from txtransport.tls.session import Session, session_of
@@ -147,6 +148,11 @@ class FirstBytesTests(SynchronousTestCase):
         self.assertEqual(arranged().server.conversation.first_bytes, b"")
 
 
+def _observed(end: End) -> ObservedConnection:
+    assert isinstance(end.conversation, ObservedConnection)
+    return end.conversation
+
+
 class OutgoingBytesTests(SynchronousTestCase):
     """The encrypted bytes of a connection, counted on their way to the transport."""
 
@@ -154,7 +160,7 @@ class OutgoingBytesTests(SynchronousTestCase):
         """Handshake and close_notify are counted, and are not the application's data."""
         met = meet()
         end = met.server
-        outgoing = end.conversation.outgoing
+        outgoing = _observed(end).outgoing
         self.assertEqual((outgoing.total, outgoing.end_of_data), (len(end.sent), 0))
         end.say(b"x" * 100)
         self.assertEqual((outgoing.total, outgoing.end_of_data), (len(end.sent), len(end.sent)))
@@ -165,7 +171,7 @@ class OutgoingBytesTests(SynchronousTestCase):
 
     def test_data_that_is_read_in_parts_is_data_to_its_end(self) -> None:
         """A record that the transport fetches in several parts is counted as a whole."""
-        connection = meet().server.conversation
+        connection = _observed(meet().server)
         connection.send(b"x" * 100)
         while len(connection.bio_read(50)) == 50:
             pass

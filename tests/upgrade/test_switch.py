@@ -14,12 +14,14 @@ import txtransport.upgrade.switch
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorder, Recorders
 from txtransport.config.policy import Side, TLSPolicy
-from txtransport.connection.lifetime import TwistedConnectionCreator
+from txtransport.config.settings import Deadlines
+from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig
 from txtransport.errors import ConversationOver, UpgradeError
 from txtransport.tls.creator import connection_creator
 from txtransport.upgrade.base_transport import require_startable
 from txtransport.upgrade.buffer import InputBuffer
 from txtransport.upgrade.switch import TLSState, Upgrade
+from txtransport.upgrade.twisted_layer import ConnectionMaker
 
 
 def upgrade_of(transport: Any, parser: Any) -> Upgrade:
@@ -112,9 +114,11 @@ class SwitchTests(LoopbackTestCase):
         upgrade, _, client = await self.pair()
         clock = Clock()
         policy = TLSPolicy(local_cert=certificates.site())
-        upgrade.start_with_context(
-            TwistedConnectionCreator(connection_creator(policy, Side.SERVER)), clock=clock
+        config = EndpointConfig(
+            clock, "", None, Side.SERVER, connection_creator(policy, Side.SERVER), Deadlines()
         )
+        context = ConnectionMaker(ConnectionAttempt(config, 1))
+        upgrade.start_with_context(context, clock=clock)
         self.assertIs(upgrade.state, TLSState.HANDSHAKING)
         clock.advance(9.9)
         self.assertIs(upgrade.state, TLSState.HANDSHAKING)

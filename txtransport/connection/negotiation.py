@@ -16,21 +16,15 @@ from __future__ import annotations
 
 from typing import Final, cast
 
-from attrs import evolve
-from twisted.internet.error import NoProtocol
-from twisted.internet.interfaces import (
-    IAddress,
-    IProtocol,
-    ITransport,
-)
+from twisted.internet.interfaces import IProtocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from txtransport.config.address import is_ipv6, without_zone
 from txtransport.config.policy import Side
+from txtransport.connection.attempt import ConnectionAttempt, Stage, is_reset
 from txtransport.connection.deadline import Deadline
-from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol
-from txtransport.connection.lifetime import is_reset
+from txtransport.connection.driver import TLSDriver
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step
 from txtransport.connection.twisted_types import TCPTransport
@@ -67,62 +61,48 @@ _SAME_GREETING: Final = {
 """For a value of ``starttls=``, those whose servers may begin with the same bytes."""
 
 
-def initial_protocol(
-    attempt: ConnectionAttempt, seconds: float
-) -> HandshakeProtocol | NegotiationProtocol:
-    """The protocol for a new plain connection: negotiation if there is one, else handshake.
+def initial_protocol(attempt: ConnectionAttempt) -> TLSDriver | NegotiationProtocol:
+    """The protocol for a new plain connection: negotiation if there is one, else TLS.
 
     Args:
         attempt: The connection attempt.
-        seconds: How long negotiation and handshake together may take; for a
-            handshake alone, counted from its ``connectionMade``.
     """
     protocol = attempt.config.starttls_options.starttls
-    return (
-        HandshakeProtocol(attempt, seconds)
-        if protocol is None
-        else NegotiationProtocol(attempt, protocol, seconds)
-    )
+    return TLSDriver(attempt) if protocol is None else NegotiationProtocol(attempt, protocol)
 
 
 class NegotiationProtocol(PendingProtocol):
-    """Runs the dialogue on one plain connection, then passes the events on to the handshake.
+    """Runs the dialogue on one plain connection, then leaves the connection to TLS.
 
     Args:
         attempt: The connection attempt.
         protocol: The protocol whose dialogue it is.
-        seconds: How long negotiation and handshake together may take from now.
     """
 
-    def __init__(
-        self, attempt: ConnectionAttempt, protocol: StartTLSProtocol, seconds: float
-    ) -> None:
+    def __init__(self, attempt: ConnectionAttempt, protocol: StartTLSProtocol) -> None:
         self._attempt = attempt
         self._config = attempt.config
         self._starttls = protocol
-        # When negotiation and handshake together must be complete, by the clock.
-        self._ends_at = attempt.config.clock.seconds() + seconds
-        # For the negotiation alone, which may have to be complete earlier.
-        self._deadline: Deadline | None = None
+        # Until when a server must have offered TLS, where that is not the attempt's own
+        # deadline.
+        self._offer: Deadline | None = None
         self._negotiation: Negotiation | None = None
-        self._verdict: Failure | None = None
         self._first_bytes = b""
 
     # --- events of the transport ---
 
     def connectionMade(self) -> None:
-        """Begin the dialogue, and its deadline."""
-        seconds = self._seconds_left
-        offer_timeout = self._starttls.offer_timeout
-        if self._config.side is Side.CLIENT and offer_timeout is not None:
-            seconds = max(0.0, min(seconds, offer_timeout))
-        self._deadline = Deadline(self._config.clock, seconds, self._expired)
+        """Begin the dialogue."""
+        attempt, config = self._attempt, self._config
+        attempt.negotiating(self)
         try:
-            self._attempt.set_options(cast(ITransport, self.transport))
+            attempt.connected(self._plain_transport)
             speaker = self._starttls.connect
-            if self._config.side is Side.SERVER:
+            if config.side is Side.SERVER:
                 speaker = self._starttls.serve or speaker
-            self._negotiation = Negotiation(speaker, self._wire(), self._config.where)
+            elif self._starttls.offer_timeout is not None:
+                self._offer = Deadline(config.clock, self._starttls.offer_timeout, self._no_offer)
+            self._negotiation = Negotiation(speaker, self._wire(), config.where)
             self._continue(self._negotiation)
         except Exception:
             self._end(Failure())
@@ -131,7 +111,7 @@ class NegotiationProtocol(PendingProtocol):
         """Pass the peer's bytes to the dialogue, later to the handshake."""
         negotiation = self._negotiation
         if negotiation is None:
-            if self._verdict is None:
+            if self._attempt.verdict is None:
                 super().dataReceived(data)
             return
         self._first_bytes = self._first_bytes or data[:MAX_FIRST_BYTES]
@@ -145,27 +125,24 @@ class NegotiationProtocol(PendingProtocol):
             self._end(Failure())
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
-        """Fail the attempt, unless the handshake or the application has the connection."""
-        self._stop_deadline()
+        """Fail the attempt, unless TLS or the application has the connection."""
+        self._stop_offer()
+        attempt = self._attempt
         if self._negotiation is not None:
-            self._verdict = Failure(self._peer_left(self._negotiation, is_reset=is_reset(reason)))
+            left = self._peer_left(self._negotiation, is_reset=is_reset(reason))
+            attempt.verdict = attempt.verdict or Failure(left)
             self._negotiation = None
-        if self._verdict is not None:
-            self._attempt.failed(self._verdict)
+        if attempt.stage is Stage.NEGOTIATION:
+            attempt.give_up()
+            attempt.failed(attempt.verdict or reason)
         # A protocol that was connected hears of the end, even if it raised an
         # exception or cancelled the attempt in its connectionMade.
         super().connectionLost(reason)
 
-    def cancel(self, reason: BaseException) -> None:
-        """Give the attempt up: abort the connection.
-
-        Args:
-            reason: What the attempt fails with, if it has not failed yet.
-        """
-        if isinstance(self.protocol, HandshakeProtocol):
-            self.protocol.cancel(reason)
-        else:
-            self._end(Failure(reason))
+    def abortConnection(self) -> None:
+        """End the connection at once; the attempt has the reason."""
+        self._negotiation = None
+        self._plain_transport.abortConnection()
 
     # --- how the dialogue ends ---
 
@@ -173,30 +150,29 @@ class NegotiationProtocol(PendingProtocol):
         self._send(negotiation)
         if not negotiation.is_complete:
             return
-        self._stop_deadline()
+        self._stop_offer()
         self._negotiation = None
         if self._config.trace is not None:
             self._config.trace(Event(Step.NEGOTIATED))
         is_server = self._config.side is Side.SERVER
-        handshake = HandshakeProtocol(
-            evolve(
-                self._attempt, opened=self._deliver_greeting, set_options=lambda transport: None
-            ),
-            self._seconds_left,
+        driver = TLSDriver(
+            self._attempt,
             negotiation.outcome,
             self._starttls.greeting if is_server else None,
+            is_first=False,
+            opened=self._deliver_greeting,
         )
-        self.expect(handshake)
+        self.expect(driver)
         self.connect_protocol()
+        self.leave()
         if negotiation.early_client_hello:
-            handshake.dataReceived(negotiation.early_client_hello)
+            driver.dataReceived(negotiation.early_client_hello)
 
     def _deliver_greeting(self, protocol: IProtocol) -> None:
-        """Report the application's protocol as connected; give a client its greeting."""
-        self._attempt.opened(protocol)
-        handshake = cast(HandshakeProtocol, self.protocol)
+        """Give a client's protocol, which is connected, the greeting that it expects."""
+        driver = cast(TLSDriver, self.protocol)
         if self._config.side is Side.CLIENT and self._starttls.is_transparent:
-            _deliver(protocol, handshake.outcome, is_closing=handshake.is_closing)
+            _deliver(protocol, driver.outcome, is_closing=driver.disconnecting)
 
     def _negotiation_failed(self, error: NegotiationError) -> None:
         negotiation = cast(Negotiation, self._negotiation)
@@ -210,7 +186,7 @@ class NegotiationProtocol(PendingProtocol):
         # The dialogue has a last reply for the client. The deadline runs on,
         # for a client that does not read it and keeps the connection open.
         self._send(negotiation)
-        self._negotiation, self._verdict = None, verdict
+        self._negotiation, self._attempt.verdict = None, verdict
         self._plain_transport.loseConnection()
 
     def _may_continue(self, error: NegotiationError, negotiation: Negotiation) -> bool:
@@ -223,54 +199,51 @@ class NegotiationProtocol(PendingProtocol):
         )
 
     def _continue_in_plaintext(self, error: NegotiationError, negotiation: Negotiation) -> None:
-        self._stop_deadline()
+        self._stop_offer()
         self._negotiation = None
         _log.warn(
             "{where}: {error}; it goes on in the clear, as starttls_policy=may allows",
             where=self._config.where, error=error,
         )  # fmt: skip
+        attempt = self._attempt
         try:
-            protocol = self._attempt.factory.buildProtocol(cast(IAddress, self._attempt.address))
-            if protocol is None:
-                raise NoProtocol()
+            protocol = attempt.build_protocol()
             self.expect(protocol)
             self.connect_protocol()
         except Exception:
             self._end(Failure())
             return
-        self._attempt.opened(protocol)
-        is_closing = self._verdict is not None or self._plain_transport.disconnecting
+        is_closing = attempt.verdict is not None or self._plain_transport.disconnecting
+        attempt.opened_in_plaintext(protocol)
         _deliver(protocol, negotiation.wire.greeting, is_closing=is_closing)
+        self.leave()
 
     def _end(self, verdict: Failure) -> None:
-        self._negotiation, self._verdict = None, self._verdict or verdict
-        self._plain_transport.abortConnection()
+        self._negotiation = None
+        self._attempt.refuse(verdict)
 
-    def _expired(self) -> None:
+    def expired(self) -> None:
+        """The attempt's deadline passed during the negotiation."""
         config, negotiation = self._config, self._negotiation
         if negotiation is None:
             # The client has been told why, and has not closed the connection.
             self._plain_transport.abortConnection()
-        elif config.clock.seconds() < self._ends_at:
-            self._negotiation_failed(TLSNotOffered(b"nothing"))
-        else:
-            received = bytes(negotiation.wire.received) or self._first_bytes
-            # As in `_peer_left`.
-            told = received if config.side is Side.CLIENT else None
-            self._end(
-                Failure(TransportTimeout(config.where, "negotiation", self._attempt.total, told))
-            )
+            return
+        received = bytes(negotiation.wire.received) or self._first_bytes
+        # As in `_peer_left`.
+        told = received if config.side is Side.CLIENT else None
+        error = TransportTimeout(config.where, "negotiation", self._attempt.total, told)
+        self._end(Failure(error))
+
+    def _no_offer(self) -> None:
+        """The server has said nothing in the time in which it had to offer TLS."""
+        self._negotiation_failed(TLSNotOffered(b"nothing"))
 
     # --- details ---
 
     @property
     def _plain_transport(self) -> TCPTransport:
         return cast(TCPTransport, self.transport)
-
-    @property
-    def _seconds_left(self) -> float:
-        """Seconds that are left for negotiation and handshake together; 0.0 or more."""
-        return max(0.0, self._ends_at - self._config.clock.seconds())
 
     def _advice(self, error: NegotiationError) -> str:
         """What a client should use instead, as the server's unexpected first bytes suggest."""
@@ -306,9 +279,9 @@ class NegotiationProtocol(PendingProtocol):
         local_name = starttls_options.starttls_from or _address_literal(self._plain_transport)
         return Wire(local_name=local_name, host=host, name=starttls_options.starttls_name or host)
 
-    def _stop_deadline(self) -> None:
-        if self._deadline is not None:
-            self._deadline.stop()
+    def _stop_offer(self) -> None:
+        if self._offer is not None:
+            self._offer.stop()
 
 
 def _deliver(protocol: IProtocol, greeting: bytes, *, is_closing: bool) -> None:

@@ -26,7 +26,7 @@ from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides
 
-__all__ = ["PendingProtocol", "log_name", "rename_in_log"]
+__all__ = ["PendingProtocol", "log_name", "rename_in_log", "replace_in_path"]
 
 _PASSED_ON: Final = (IFileDescriptorReceiver, IHalfCloseableProtocol, IHandshakeListener)
 
@@ -69,6 +69,29 @@ class _NamedTransport(typing.Protocol):
     logstr: str
 
 
+def replace_in_path(transport: object, old: IProtocol, new: IProtocol) -> None:
+    """Have a plain transport give its events to another protocol, if that is possible.
+
+    A protocol whose work is done leaves the path of the bytes like this. Twisted's
+    connections look their ``protocol`` up at each event. Where the transport is of
+    another kind, `old` must go on passing the events on.
+
+    Args:
+        transport: The plain transport.
+        old: Hears the events now, perhaps through a `PendingProtocol` that stays.
+        new: Is to hear them.
+    """
+    above = getattr(transport, "protocol", None)
+    if above is old:
+        cast(_HoldingTransport, transport).protocol = new
+    elif isinstance(above, PendingProtocol):
+        above.replace(old, new)
+
+
+class _HoldingTransport(typing.Protocol):
+    protocol: IProtocol
+
+
 class PendingProtocol(Protocol):
     """Stands between a transport and a protocol that is not connected yet.
 
@@ -108,6 +131,15 @@ class PendingProtocol(Protocol):
         self._receiver = protocol
         rename_in_log(self.transport, protocol)
         protocol.makeConnection(cast(ITransport, self.transport))
+
+    def replace(self, old: IProtocol, new: IProtocol) -> None:
+        """Pass the events on to `new` from now on, if they went to `old`."""
+        if self._receiver is old:
+            self._receiver = new
+
+    def leave(self) -> None:
+        """Leave the path of the bytes, where the transport allows that."""
+        replace_in_path(self.transport, self, self._receiver)
 
     def logPrefix(self) -> str:
         """The other protocol's name in the log, as soon as that is known."""

@@ -26,7 +26,7 @@ from txtransport.config.resolve import (
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
-from txtransport.connection.lifetime import TLSEndpointConfig
+from txtransport.connection.attempt import EndpointConfig
 from txtransport.connection.trace import Trace
 from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints import plaintext_client
@@ -92,22 +92,19 @@ def client(
         plaintext = plaintext_client.plaintext_endpoint(
             reactor, transport_url, sockets, settings.deadlines.timeout, trace, rules
         )
-    config = None
+    creator = None
     if settings.tls is not None:
         policy = policy_for_peer(transport_url, settings.tls, starttls)
         _warn(transport_url, weaknesses(policy, Side.CLIENT, starttls))
         peer = transport_url.path or (transport_url.host, transport_url.port)
         creator = _connection_creator(transport_url, policy, Side.CLIENT, peer)
-        config = _tls_endpoint_config(
-            reactor, transport_url, creator, settings, transport_url.name, trace
-        )
+    config = _endpoint_config(
+        reactor, transport_url, where, Side.CLIENT, creator, settings, transport_url.name, trace
+    )
     with _located(transport_url):
         kind = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
-    setter = OptionSetter(kind)
-    return ClientEndpoint(
-        plaintext, setter, reactor, where, plaintext_client.address_of(transport_url),
-        settings.deadlines, config, sockets.bindto, trace,
-    )  # fmt: skip
+    address = plaintext_client.address_of(transport_url)
+    return ClientEndpoint(plaintext, OptionSetter(kind), address, config, sockets.bindto)
 
 
 def server(
@@ -142,13 +139,14 @@ def server(
         plaintext = servers.plaintext_endpoint(
             reactor, transport_url, settings.sockets, settings.deadlines.timeout
         )
-    config = None
+    creator, host = None, ""
     if settings.tls is not None:
         _warn(transport_url, weaknesses(settings.tls, Side.SERVER, settings.starttls_options))
         creator = _connection_creator(transport_url, settings.tls, Side.SERVER)
         is_name = transport_url.name not in ("", "*") and not transport_url.is_literal
         host = transport_url.name if is_name else _machine_name()
-        config = _tls_endpoint_config(reactor, transport_url, creator, settings, host)
+    where = describe_endpoint(transport_url, settings.starttls_options)
+    config = _endpoint_config(reactor, transport_url, where, Side.SERVER, creator, settings, host)
     return ServerEndpoint(plaintext, settings.serving, config, transport_url.location)
 
 
@@ -222,18 +220,21 @@ def _machine_name() -> str:
     return name if re.fullmatch("[A-Za-z0-9._-]{1,253}", name) else "localhost"
 
 
-def _tls_endpoint_config(
+def _endpoint_config(
     reactor: Reactor,
     url: TransportURL,
-    creator: ConnectionCreator,
+    where: str,
+    side: Side,
+    creator: ConnectionCreator | None,
     settings: Settings,
     host: str,
     trace: Trace | None = None,
-) -> TLSEndpointConfig:
-    return TLSEndpointConfig(
+) -> EndpointConfig:
+    return EndpointConfig(
         reactor,
-        describe_endpoint(url, settings.starttls_options),
+        where,
         url.port,
+        side,
         creator,
         settings.deadlines,
         is_upgrade=settings.starttls_options.starttls is not None,

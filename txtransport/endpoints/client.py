@@ -1,9 +1,9 @@
 """Client endpoints: from a `TransportURL` to a connection, within one deadline.
 
 `ClientEndpoint` wraps an endpoint of TCP or of a local socket
-(`txtransport.endpoints.plaintext_client`): it holds the deadline, sets the socket's
-options and, where TLS is asked for, runs negotiation and handshake before the
-application's protocol exists.
+(`txtransport.endpoints.plaintext_client`): it sets the socket's options and, where TLS is
+asked for, runs negotiation and handshake before the application's protocol exists. One
+`ClientAttempt` accompanies each connection, from the look-up to its end.
 """
 
 from __future__ import annotations
@@ -12,8 +12,7 @@ from collections.abc import Callable
 from socket import gaierror
 from typing import Final, TypeVar, cast
 
-from attrs import Factory as Default
-from attrs import define, field, frozen
+from attrs import field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import (
     ConnectBindError,
@@ -25,23 +24,18 @@ from twisted.internet.interfaces import (
     IAddress,
     IProtocol,
     IProtocolFactory,
-    IReactorTime,
     IStreamClientEndpoint,
     ITransport,
 )
-from twisted.internet.protocol import Factory, Protocol
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.resolve import represent_endpoint
-from txtransport.config.settings import Deadlines
-from txtransport.connection.deadline import Deadline
-from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
-from txtransport.connection.lifetime import TLSEndpointConfig
-from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
+from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, Stage
+from txtransport.connection.negotiation import initial_protocol
 from txtransport.connection.pending import PendingProtocol
-from txtransport.connection.trace import Event, Step, Trace
+from txtransport.connection.trace import Event, Step
 from txtransport.connection.twisted_types import ProtocolFactory, TCPTransport
 from txtransport.endpoints.network_errors import (
     diagnosis_of,
@@ -70,29 +64,21 @@ class ClientEndpoint:
     Attributes:
         plaintext: Connects, without TLS.
         set_options: Is given the plain transport, to set the socket's options.
-        clock: Keeps the deadline.
-        where: The endpoint, as messages name it.
         address: What is connected to, for the error of a cancelled attempt.
-        deadlines: ``timeout`` is for the whole attempt, in seconds.
-        config: What the TLS connections have in common, or None for plain text.
+        config: What the connections have in common; without TLS its ``creator`` is None.
         bindto: The local address and port that `plaintext` uses, or None.
-        trace: Is told of each step of an attempt, or None.
     """
 
     plaintext: IStreamClientEndpoint
     set_options: Callable[[ITransport], object]
-    clock: IReactorTime
-    where: str
     address: IAddress
-    deadlines: Deadlines
-    config: TLSEndpointConfig | None
+    config: EndpointConfig
     bindto: tuple[str, int] | None = None
-    trace: Trace | None = None
     # The causes of failures that are in the log since the last connection.
     _logged: set[str] = field(factory=set, init=False, eq=False)
 
     def __repr__(self) -> str:
-        return represent_endpoint("client", self.where)
+        return represent_endpoint("client", self.config.where)
 
     def connect(self, protocolFactory: ProtocolFactory[_P]) -> Deferred[_P]:
         """Connect and, under TLS, verify the peer; only then build the protocol.
@@ -109,7 +95,7 @@ class ClientEndpoint:
         """
         # The factory is Twisted's in all but its type, and what it builds is the result.
         factory = cast(IProtocolFactory, protocolFactory)
-        return cast("Deferred[_P]", _Connecting(self, factory).begin())
+        return cast("Deferred[_P]", _ClientAttempt(self, factory).begin())
 
     def _succeeded(self) -> None:
         """Note that an attempt has succeeded: from now on each cause is new again."""
@@ -124,219 +110,202 @@ class ClientEndpoint:
             error: What the attempt's Deferred fails with.
         """
         # An error of Twisted's that names no endpoint of ours is the application's own.
-        is_foreign = located(error, self.where) is not error
-        found = (undiagnosed if is_foreign else diagnosis_of)(error, self.where)
+        where = self.config.where
+        is_foreign = located(error, where) is not error
+        found = (undiagnosed if is_foreign else diagnosis_of)(error, where)
         if found.cause in self._logged or isinstance(error, ConnectingCancelledError):
             return
         self._logged.add(found.cause)
         text = f"{found.summary}. {found.remedy}" if found.remedy else found.summary
         _log.info(
             "{where}: not connected: {text}",
-            text=text.removeprefix(f"{self.where}: "),
-            error=error, cause=found.cause, diagnosis=found, where=self.where,
+            text=text.removeprefix(f"{where}: "),
+            error=error, cause=found.cause, diagnosis=found, where=where,
         )  # fmt: skip
 
 
-@define(eq=False)
-class _Connecting:
-    """One attempt of a `ClientEndpoint`; its deadline runs from the moment that it is made.
+@implementer(IProtocolFactory)
+class _ClientAttempt(ConnectionAttempt):
+    """One attempt of a `ClientEndpoint`, and the factory that the plain endpoint gets.
 
-    Attributes:
+    Its deadline runs from the moment that it is made.
+
+    Args:
         endpoint: The endpoint.
         factory: The application's factory.
-        stage: What the attempt is waiting for, as a `TransportTimeout` names it.
+
+    Attributes:
         done: Fires or fails as `ClientEndpoint.connect` says; None from then on.
     """
 
-    endpoint: ClientEndpoint
-    factory: IProtocolFactory
-    stage: str = "look-up"
-    done: Deferred[IProtocol] | None = Default(
-        lambda self: Deferred(self._cancelled), takes_self=True
-    )
-    _connecting: Deferred[None] = Default(Deferred)
-    _deadline: Deadline = Default(lambda self: self._new_deadline(), takes_self=True)
-    _protocol: HandshakeProtocol | NegotiationProtocol | _PlaintextClientProtocol | None = None
-    _is_late: bool = False
-
-    def _new_deadline(self) -> Deadline:
-        return Deadline(self.endpoint.clock, self.endpoint.deadlines.timeout, self._expired)
+    def __init__(self, endpoint: ClientEndpoint, factory: IProtocolFactory) -> None:
+        timeout = endpoint.config.deadlines.timeout
+        super().__init__(endpoint.config, timeout, factory)
+        self._endpoint = endpoint
+        self._connecting: Deferred[None] | None = None
+        self._is_late = False
+        self.done: Deferred[IProtocol] | None = Deferred(self._cancelled)
+        self.run_deadline(timeout)
 
     def begin(self) -> Deferred[IProtocol]:
+        """Connect.
+
+        Returns:
+            `done`.
+        """
         done = cast("Deferred[IProtocol]", self.done)
-        connecting = maybeDeferred(self.endpoint.plaintext.connect, _StageFactory(self))
-        # Without a result: see `_end`.
-        self._connecting = connecting.addCallbacks(lambda protocol: None, self._not_connected)
+        connecting = maybeDeferred(self._endpoint.plaintext.connect, self)
+        # Without a result: a Deferred that keeps the protocol would keep the attempt.
+        self._connecting = connecting.addCallbacks(_forget, self._not_connected)
         return done
 
-    def build(self, address: IAddress | None) -> IProtocol | None:
-        """The protocol for the plain connection, or None if the application wants none."""
-        endpoint = self.endpoint
-        if endpoint.trace is not None:
-            endpoint.trace(Event(Step.CONNECTED, str(getattr(address, "host", ""))))
-        if endpoint.config is None:
-            try:
-                protocol = self.factory.buildProtocol(cast(IAddress, address))
-            except Exception:
-                # Told here, since it may be one of the errors for which the next address
-                # would be tried. Building none ends the connection, and the attempts.
-                self._fail_connected(Failure())
-                return None
-            if protocol is None:
-                return None
-            self._protocol = _PlaintextClientProtocol(
-                protocol, endpoint.where, endpoint.set_options, self._succeed, self._fail_connected
-            )
-            return self._protocol
-        # From here on the negotiation or the handshake holds the deadline.
-        self._deadline.stop()
-        attempt = ConnectionAttempt(
-            endpoint.config,
-            tls_factory(endpoint.config, self.factory),
-            self.factory,
-            address,
-            endpoint.deadlines.timeout,
-            self._succeed,
-            self._fail_connected,
-            endpoint.set_options,
-        )
-        self._protocol = initial_protocol(attempt, self._deadline.seconds_left)
-        return self._protocol
+    # --- the factory of the plain endpoint ---
 
-    def _not_connected(self, reason: Failure) -> None:
-        endpoint = self.endpoint
-        if self._is_late:
-            error = TransportTimeout(endpoint.where, self.stage, endpoint.deadlines.timeout)
-            reason = Failure(error)
-        elif reason.check(gaierror):
-            # The reactor could not resolve the zone of the address (%eth0).
-            reason = Failure(getConnectError(reason.value))
-        elif endpoint.bindto is not None and reason.check(ConnectBindError):
-            reason = located_failure(reason, with_local_address(endpoint.where, endpoint.bindto))
-        self._fail(reason)
+    def doStart(self) -> None:
+        """Connecting to an address begins, so the look-up is over."""
+        self.stage = Stage.CONNECT
+        cast(IProtocolFactory, self.factory).doStart()
 
-    def _expired(self) -> None:
-        self._is_late = True
-        self._connecting.cancel()
+    def doStop(self) -> None:
+        """Connecting to an address has failed, or the connection is over."""
+        cast(IProtocolFactory, self.factory).doStop()
 
-    def _cancelled(self, done: Deferred[IProtocol]) -> None:
-        error = ConnectingCancelledError(self.endpoint.address)
-        protocol = self._protocol
-        self._fail(Failure(error))
-        if protocol is None:
-            self._connecting.cancel()
-        else:
-            protocol.cancel(error)
+    def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
+        """The protocol for the plain connection, or None if the application wants none.
 
-    def _succeed(self, protocol: IProtocol) -> None:
+        Args:
+            addr: The peer's address.
+        """
+        config = self.config
+        self.address = addr
+        if config.trace is not None:
+            config.trace(Event(Step.CONNECTED, str(getattr(addr, "host", ""))))
+        if config.creator is not None:
+            return initial_protocol(self)
+        try:
+            protocol = self.build_protocol()
+        except NoProtocol:
+            return None
+        except Exception:
+            # Told here, since it may be one of the errors for which the next address
+            # would be tried. Building none ends the connection, and the attempts.
+            self.failed(Failure())
+            return None
+        return _PlaintextClientProtocol(self, protocol)
+
+    # --- how the attempt ends ---
+
+    def connected(self, transport: TCPTransport) -> None:
+        """Set the socket's options."""
+        self._endpoint.set_options(cast(ITransport, transport))
+
+    def opened(self, protocol: IProtocol) -> None:
+        """Fire with the application's protocol."""
         done = self._end()
         if done is not None:
-            self.endpoint._succeeded()
+            self._endpoint._succeeded()
             done.callback(protocol)
 
-    def _fail_connected(self, reason: Failure) -> None:
-        """Fail the attempt although the address has answered.
+    def failed(self, reason: Failure) -> None:
+        """Fail although the address has answered.
 
         The network's part is over: an error of one of Twisted's classes is the
         application's own, of something that it does itself, and stays as it is.
         """
-        if reason.check(NoProtocol):
+        if isinstance(reason.value, NoProtocol):
             self._fail(reason)
         else:
             self._finish(reason)
 
+    def connecting_expired(self) -> None:
+        """Give the look-up or the connecting up."""
+        self._is_late = True
+        cast("Deferred[None]", self._connecting).cancel()
+
+    def _not_connected(self, reason: Failure) -> None:
+        config, error = self.config, reason.value
+        bindto = self._endpoint.bindto
+        if self._is_late:
+            reason = Failure(TransportTimeout(config.where, self.stage.value, self.total))
+        elif isinstance(error, gaierror):
+            # The reactor could not resolve the zone of the address (%eth0).
+            reason = Failure(getConnectError(error))
+        elif bindto is not None and isinstance(error, ConnectBindError):
+            reason = located_failure(reason, with_local_address(config.where, bindto))
+        self._fail(reason)
+
+    def _cancelled(self, done: Deferred[IProtocol]) -> None:
+        error = ConnectingCancelledError(self._endpoint.address)
+        self._fail(Failure(error))
+        if self.layer is None and self._connecting is not None:
+            self._connecting.cancel()
+        else:
+            self.cancel(error)
+
     def _fail(self, reason: Failure) -> None:
-        self._finish(located_failure(reason, self.endpoint.where))
+        self._finish(located_failure(reason, self.config.where))
 
     def _finish(self, reason: Failure) -> None:
         done = self._end()
         if done is not None:
-            self.endpoint._failed(cast(BaseException, reason.value))
+            self._endpoint._failed(cast(BaseException, reason.value))
             done.errback(reason)
 
     def _end(self) -> Deferred[IProtocol] | None:
-        """End the attempt, and forget the protocol.
-
-        Twisted's connector keeps our factory, and so this attempt, and a reactor
-        may keep the connector of a connection that is gone.
+        """Stop the deadline of the attempt, unless that of the close is running.
 
         Returns:
             `done`; None if that has fired already: a cancelled attempt has failed,
             and how it then ends is not told.
         """
-        self._deadline.stop()
-        self._protocol = None
+        if self.stage is not Stage.CLOSING:
+            self.stop_deadline()
         done, self.done = self.done, None
         return done
+
+
+def _forget(protocol: object) -> None:
+    """Nothing: the result of a Deferred that nobody waits for."""
 
 
 class _PlaintextClientProtocol(PendingProtocol):
     """Sets the socket's options on a plain connection, then connects the application's protocol.
 
+    It leaves the path of the bytes when it has seen the peer's first.
+
     Args:
+        attempt: The attempt.
         protocol: The application's protocol.
-        where: The endpoint, as messages name it.
-        set_options: Is given the transport; an exception fails the attempt.
-        opened: Is called with the protocol, once it is connected.
-        failed: Is called with the reason, if it cannot be connected.
     """
 
     _has_received = False
 
-    def __init__(
-        self,
-        protocol: IProtocol,
-        where: str,
-        set_options: Callable[[ITransport], object],
-        opened: Callable[[IProtocol], object],
-        failed: Callable[[Failure], object],
-    ) -> None:
+    def __init__(self, attempt: _ClientAttempt, protocol: IProtocol) -> None:
         self.expect(protocol)
-        self._where = where
-        self._set_options = set_options
-        self._opened = opened
-        self._failed = failed
+        self._attempt = attempt
 
     def connectionMade(self) -> None:
+        attempt = self._attempt
+        attempt.layer = self
         try:
-            self._set_options(cast(ITransport, self.transport))
+            attempt.connected(cast(TCPTransport, self.transport))
             self.connect_protocol()
         except Exception:
-            cast(TCPTransport, self.transport).abortConnection()
-            self._failed(Failure())
+            self.abortConnection()
+            attempt.failed(Failure())
         else:
-            self._opened(cast(IProtocol, self.protocol))
+            attempt.opened_in_plaintext(cast(IProtocol, self.protocol))
 
     def dataReceived(self, data: bytes) -> None:
         if not self._has_received:
             self._has_received = True
+            self.leave()
             if is_alert(data):
                 _log.info(
                     "{where}: the peer answered with an alert of TLS: this port wants tls://",
-                    where=self._where,
+                    where=self._attempt.config.where,
                 )
         super().dataReceived(data)
 
-    def cancel(self, reason: BaseException) -> None:
+    def abortConnection(self) -> None:
         cast(TCPTransport, self.transport).abortConnection()
-
-
-class _StageFactory(Factory):
-    """The factory that the plain endpoint gets: it tells the attempt how far it has come."""
-
-    noisy = False
-
-    def __init__(self, attempt: _Connecting) -> None:
-        self._attempt = attempt
-
-    def doStart(self) -> None:
-        # Twisted calls this when it begins to connect to an address, so the
-        # look-up is over.
-        self._attempt.stage = "connect"
-        self._attempt.factory.doStart()
-
-    def doStop(self) -> None:
-        self._attempt.factory.doStop()
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
-        return cast("Protocol | None", self._attempt.build(addr))

@@ -8,23 +8,23 @@ at each attempt, and the addresses that were found are tried (`HostnameEndpoint`
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Final, cast
 
 from attrs import frozen
 from twisted.internet.address import HostnameAddress, IPv4Address, IPv6Address, UNIXAddress
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import (
-    TCP4ClientEndpoint,
-    TCP6ClientEndpoint,
-    UNIXClientEndpoint,
-)
+from twisted.internet.error import ConnectingCancelledError, NoProtocol
 from twisted.internet.interfaces import (
     IAddress,
+    IConnector,
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
 )
+from twisted.internet.protocol import ClientFactory, Protocol
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.address import is_ipv6
@@ -42,9 +42,9 @@ __all__ = ["HostnameEndpoint", "address_of", "plaintext_endpoint"]
 
 _log: Final = Logger()
 
-# Seconds that Twisted's own timeouts are longer than our deadline, so that it
-# is the deadline that expires.
-_MARGIN = 5.0
+# The attempt has its deadline, and a second timer would be one too many. Twisted's
+# connectors take None for "no timeout"; the interface's type does not say so.
+_NO_TIMEOUT: Final = cast(float, None)
 
 _MAX_ADDRESSES: Final = 16
 """How many addresses of a name one attempt tries."""
@@ -75,11 +75,13 @@ def plaintext_endpoint(
             or the host is not allowed.
     """
     reactor = cast(Reactor, reactor)
-    timeout += _MARGIN
     if rules is not None:
         rules.refuse_host(url)
     if url.path:
-        local = UNIXClientEndpoint(reactor, socket_path(url.path), timeout=timeout)
+        path = socket_path(url.path)
+        local = AddressEndpoint(
+            lambda factory: reactor.connectUNIX(path, factory, timeout=_NO_TIMEOUT)
+        )
         return with_trace(local, url.path, trace)
     host, port, bindto = url.host, url.port, sockets.bindto
     if host == "*":
@@ -93,14 +95,94 @@ def plaintext_endpoint(
     if not url.is_literal:
         return HostnameEndpoint(reactor, url, port, timeout, bindto, trace, rules)
     refuse_other_family(host, bindto, url.location)
-    return with_trace(_address_endpoint(reactor, host, port, timeout, bindto), host, trace)
+    return with_trace(_tcp_endpoint(reactor, host, port, bindto), host, trace)
 
 
-def _address_endpoint(
-    reactor: Reactor, host: str, port: int, timeout: float, bindto: tuple[str, int] | None
-) -> IStreamClientEndpoint:
-    over = TCP6ClientEndpoint if is_ipv6(host) else TCP4ClientEndpoint
-    return over(reactor, host, port, timeout=timeout, bindAddress=bindto)
+def _tcp_endpoint(
+    reactor: Reactor, host: str, port: int, bindto: tuple[str, int] | None
+) -> AddressEndpoint:
+    return AddressEndpoint(
+        lambda factory: reactor.connectTCP(
+            host, port, factory, timeout=_NO_TIMEOUT, bindAddress=bindto
+        )
+    )
+
+
+@implementer(IStreamClientEndpoint)
+@frozen
+class AddressEndpoint:
+    """Connects to one address, and puts nothing between the transport and the protocol.
+
+    Twisted's endpoints connect a protocol of their own, which passes each event on, and
+    run a timer for each connection. The attempt that waits for ours has a deadline.
+
+    Attributes:
+        start: Begins to connect: the reactor's ``connectTCP`` or ``connectUNIX``.
+    """
+
+    start: Callable[[ClientFactory], IConnector]
+
+    def connect(self, protocolFactory: IProtocolFactory) -> Deferred[IProtocol]:
+        """Connect.
+
+        Args:
+            protocolFactory: Builds the protocol.
+
+        Returns:
+            Fires with the protocol as soon as it is built. Fails with Twisted's
+            ``ConnectError``, or with what the factory raises.
+        """
+        attempt = _AddressAttempt(protocolFactory)
+        self.start(attempt)
+        return attempt.done
+
+
+class _AddressAttempt(ClientFactory):
+    """The factory that the reactor gets for one attempt to connect to one address.
+
+    Args:
+        factory: Builds the protocol.
+
+    Attributes:
+        done: As `AddressEndpoint.connect` says.
+    """
+
+    noisy = False
+    _connector: IConnector | None = None
+
+    def __init__(self, factory: IProtocolFactory) -> None:
+        self._factory = factory
+        self.done: Deferred[IProtocol] = Deferred(self._cancelled)
+
+    def doStart(self) -> None:
+        self._factory.doStart()
+
+    def doStop(self) -> None:
+        self._factory.doStop()
+
+    def startedConnecting(self, connector: IConnector) -> None:
+        self._connector = connector
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        try:
+            protocol = self._factory.buildProtocol(cast(IAddress, addr))
+        except Exception:
+            self.done.errback(Failure())
+            return None
+        if protocol is None:
+            self.done.errback(Failure(NoProtocol()))
+        else:
+            self.done.callback(protocol)
+        return cast("Protocol | None", protocol)
+
+    def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
+        if not self.done.called:
+            self.done.errback(reason)
+
+    def _cancelled(self, done: Deferred[IProtocol]) -> None:
+        connector = cast(IConnector, self._connector)
+        done.errback(Failure(ConnectingCancelledError(connector.getDestination())))
+        connector.stopConnecting()
 
 
 @implementer(IStreamClientEndpoint)
@@ -116,7 +198,7 @@ class HostnameEndpoint:
         reactor: Looks the name up, connects and keeps time.
         url: Has the name.
         port: 1 to 65535.
-        timeout: Seconds that the look-up may take, and connecting to each address.
+        timeout: Seconds that the look-up may take.
         bindto: The local address and port, or None for any.
         trace: Is told of each address that is tried, or None.
         rules: Which addresses may be connected to, or None for all.
@@ -160,7 +242,7 @@ class HostnameEndpoint:
         hosts = hosts[:_MAX_ADDRESSES]
         endpoints = [
             with_trace(
-                _address_endpoint(self.reactor, host, self.port, self.timeout, self.bindto),
+                _tcp_endpoint(self.reactor, host, self.port, self.bindto),
                 host,
                 self.trace,
             )

@@ -35,8 +35,13 @@ from zope.interface import implementer
 from txtransport.config.resolve import represent_endpoint
 from txtransport.config.settings import ServingPolicy, SocketOptions
 from txtransport.config.url import TransportURL
-from txtransport.connection.handshake import ConnectionAttempt, HandshakeProtocol, tls_factory
-from txtransport.connection.lifetime import TLSEndpointConfig, log_failure
+from txtransport.connection.attempt import (
+    ConnectionAttempt,
+    EndpointConfig,
+    Stage,
+    log_failure,
+)
+from txtransport.connection.driver import TLSDriver
 from txtransport.connection.negotiation import NegotiationProtocol, initial_protocol
 from txtransport.connection.peers import describe_address
 from txtransport.connection.pending import PendingProtocol, log_name
@@ -236,10 +241,9 @@ class TLSServerFactory(Factory):
 
     noisy = False
 
-    def __init__(self, config: TLSEndpointConfig, factory: IProtocolFactory) -> None:
+    def __init__(self, config: EndpointConfig, factory: IProtocolFactory) -> None:
         self._config = config
         self._factory = factory
-        self._tls = tls_factory(config, factory)
         self._attempts = 0
         # How often `doStop` was called and not passed on yet.
         self._stops = 0
@@ -257,27 +261,22 @@ class TLSServerFactory(Factory):
         self._stops += 1
         self._stop_factory()
 
-    def buildProtocol(self, addr: IAddress | None) -> HandshakeProtocol | NegotiationProtocol:
+    def buildProtocol(self, addr: IAddress | None) -> TLSDriver | NegotiationProtocol:
         """The protocol that brings a new connection to TLS.
 
         Args:
             addr: The client's address.
         """
-        seconds = self._config.deadlines.handshake_timeout
         self._attempts += 1
-        attempt = ConnectionAttempt(
-            self._config,
-            self._tls,
-            self._factory,
-            addr,
-            seconds,
-            opened=lambda protocol: self._attempt_over(),
-            failed=lambda reason: self._attempt_over(addr, reason),
-        )
-        return initial_protocol(attempt, seconds)
+        return initial_protocol(_ServerAttempt(self, self._config, self._factory, addr))
 
-    def _attempt_over(self, address: IAddress | None = None, reason: Failure | None = None) -> None:
-        """Count one attempt less: it has succeeded, or failed for that reason."""
+    def attempt_over(self, address: IAddress | None = None, reason: Failure | None = None) -> None:
+        """Count one attempt less.
+
+        Args:
+            address: The client's address.
+            reason: Why the attempt has failed, or None.
+        """
         self._attempts -= 1
         if reason is not None:
             self._log(address, reason)
@@ -302,6 +301,40 @@ class TLSServerFactory(Factory):
                 "{where}: {client}: building the protocol failed", reason,
                 where=where, client=describe_address(address), peer=address,
             )  # fmt: skip
+
+
+class _ServerAttempt(ConnectionAttempt):
+    """One accepted connection, on its way to TLS.
+
+    Args:
+        tls_factory: Is told what the attempt comes to.
+        config: What the connections of the endpoint have in common.
+        factory: The application's factory.
+        address: The client's address.
+    """
+
+    def __init__(
+        self,
+        tls_factory: TLSServerFactory,
+        config: EndpointConfig,
+        factory: IProtocolFactory,
+        address: IAddress | None,
+    ) -> None:
+        super().__init__(config, config.deadlines.handshake_timeout, factory, address)
+        self.stage = Stage.CONNECT
+        self._tls_factory = tls_factory
+
+    def connected(self, transport: TCPTransport) -> None:
+        """It is this connection's turn: its time begins."""
+        self.run_deadline(self.total)
+
+    def opened(self, protocol: IProtocol) -> None:
+        """Count the attempt as over."""
+        self._tls_factory.attempt_over()
+
+    def failed(self, reason: Failure) -> None:
+        """Log why, and count the attempt as over."""
+        self._tls_factory.attempt_over(self.address, reason)
 
 
 class PlaintextServerFactory(Factory):
@@ -378,6 +411,7 @@ class _PlaintextProtocol(PendingProtocol):
     def dataReceived(self, data: bytes) -> None:
         if not self._has_received:
             self._has_received = True
+            self.leave()
             self._factory.first_bytes(cast(TCPTransport, self.transport).getPeer(), data)
         super().dataReceived(data)
 
@@ -392,13 +426,13 @@ class ServerEndpoint:
     Attributes:
         plaintext: Listens, without TLS.
         serving: How many connections may be open at once.
-        config: What the TLS connections have in common, or None for plain text.
-        where: The endpoint, as messages name it.
+        config: What the connections have in common; without TLS its ``creator`` is None.
+        where: The endpoint without its options, as messages name it.
     """
 
     plaintext: IStreamServerEndpoint
     serving: ServingPolicy
-    config: TLSEndpointConfig | None
+    config: EndpointConfig
     where: str
 
     def __repr__(self) -> str:
@@ -423,7 +457,7 @@ class ServerEndpoint:
 
     def _listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         factory: IProtocolFactory
-        if self.config is not None:
+        if self.config.creator is not None:
             factory = TLSServerFactory(self.config, protocolFactory)
         else:
             factory = PlaintextServerFactory(self.where, protocolFactory)

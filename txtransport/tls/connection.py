@@ -103,8 +103,8 @@ class TLSConnection(SSL.Connection):
     """OpenSSL's connection, with the policy it must keep and what verification saw.
 
     It decides when a handshake is complete: `do_handshake` returns only when the
-    peer is acceptable, whatever drives it (`txtransport.connection.handshake`, the
-    mixin, or Twisted itself).
+    peer is acceptable, whatever drives it (`txtransport.tls.engine`, or Twisted's TLS
+    layer after an upgrade).
 
     Args:
         context: The context that the connection is made from.
@@ -117,15 +117,10 @@ class TLSConnection(SSL.Connection):
 
     Attributes:
         first_bytes: The first bytes of the peer, `MAX_FIRST_BYTES` at the most.
-        on_close: Is called when a close_notify is sent, ours or the answer to
-            the peer's.
-        outgoing: Counts the bytes that `bio_read` has returned.
         verification: What verification saw of the peer's certificates.
         protocols: Our application protocols (ALPN), the preferred first.
         offered_protocols: On servers, those that the client has offered.
     """
-
-    on_close: Callable[[], object] | None = None
 
     def __init__(
         self,
@@ -144,49 +139,15 @@ class TLSConnection(SSL.Connection):
         self.side = side
         self.verification: VerificationResult = VerificationResult()
         self.first_bytes: bytes = b""
-        self.outgoing: OutgoingBytes = OutgoingBytes()
-        self._has_data = False
         self.protocols = protocols
         self.offered_protocols: tuple[bytes, ...] = ()
         self._is_acceptable = is_acceptable
-        if side is Side.CLIENT and protocols:
+        if side is Side.SERVER:
+            self.set_accept_state()
+            return
+        self.set_connect_state()
+        if protocols:
             self.set_alpn_protos(list(protocols))
-
-    def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
-        """Take bytes of the peer; the first of them are kept to explain a failure."""
-        missing = MAX_FIRST_BYTES - len(self.first_bytes)
-        if missing > 0:
-            self.first_bytes += bytes(buf[:missing])
-        return super().bio_write(buf)
-
-    def send(self, buf: bytes | bytearray | memoryview[int], flags: int = 0) -> int:
-        """Encrypt application data."""
-        sent = super().send(buf, flags)
-        self._has_data = True
-        return sent
-
-    def bio_read(self, bufsiz: int) -> bytes:
-        """Return all encrypted bytes for the peer, and count them.
-
-        Twisted's TLS layer reads 32 KiB once for each event and leaves the rest in
-        OpenSSL. In a handshake no event would follow: a long list of authorities, for
-        example, would never be sent whole. Later, what is left could not be told from
-        data that the application writes then.
-
-        Args:
-            bufsiz: How many bytes to read at a time; the result may be longer.
-
-        Raises:
-            SSL.WantReadError: There is nothing to send.
-        """
-        parts = [super().bio_read(bufsiz)]
-        with contextlib.suppress(SSL.WantReadError):
-            while len(parts[-1]) == bufsiz:
-                parts.append(super().bio_read(bufsiz))
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self.outgoing.add(len(data), is_data=self._has_data)
-        self._has_data = False
-        return data
 
     def do_handshake(self) -> None:
         """Go on with the handshake, and verify the peer when OpenSSL finds it complete.
@@ -207,18 +168,6 @@ class TLSConnection(SSL.Connection):
         if not self._is_acceptable(self):
             self._discard_output()
             raise SSL.Error([("txtransport", "", "the peer is not acceptable")])
-
-    def shutdown(self) -> bool:
-        """Send our close_notify.
-
-        Returns:
-            Whether both sides have sent theirs.
-        """
-        try:
-            return super().shutdown()
-        finally:
-            if self.on_close is not None:
-                self.on_close()
 
     def _discard_output(self) -> None:
         """Drop the bytes that would tell a refused peer that the handshake is complete."""
@@ -265,6 +214,80 @@ class TLSConnection(SSL.Connection):
             and not self.verification.tolerated
             and self.verification.is_leaf_accepted
         )
+
+
+class ObservedConnection(TLSConnection):
+    """A connection that Twisted's TLS layer drives: it takes note of what passes.
+
+    `txtransport.tls.engine` knows these things itself, and needs none of this.
+
+    Attributes:
+        on_close: Is called when a close_notify is sent, ours or the answer to
+            the peer's.
+        outgoing: Counts the bytes that `bio_read` has returned.
+    """
+
+    on_close: Callable[[], object] | None = None
+
+    def __init__(
+        self,
+        context: SSL.Context,
+        policy: TLSPolicy,
+        side: Side,
+        is_acceptable: Callable[[TLSConnection], bool],
+        protocols: tuple[bytes, ...] = (),
+    ) -> None:
+        super().__init__(context, policy, side, is_acceptable, protocols)
+        self.outgoing = OutgoingBytes()
+        self._has_data = False
+
+    def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
+        """Take bytes of the peer; the first of them are kept to explain a failure."""
+        missing = MAX_FIRST_BYTES - len(self.first_bytes)
+        if missing > 0:
+            self.first_bytes += bytes(buf[:missing])
+        return super().bio_write(buf)
+
+    def send(self, buf: bytes | bytearray | memoryview[int], flags: int = 0) -> int:
+        """Encrypt application data."""
+        sent = super().send(buf, flags)
+        self._has_data = True
+        return sent
+
+    def bio_read(self, bufsiz: int) -> bytes:
+        """Return all encrypted bytes for the peer, and count them.
+
+        Twisted's TLS layer reads 32 KiB once for each event and leaves the rest in
+        OpenSSL. In a handshake no event would follow: a long list of authorities, for
+        example, would never be sent whole. Later, what is left could not be told from
+        data that the application writes then.
+
+        Args:
+            bufsiz: How many bytes to read at a time; the result may be longer.
+
+        Raises:
+            SSL.WantReadError: There is nothing to send.
+        """
+        parts = [super().bio_read(bufsiz)]
+        with contextlib.suppress(SSL.WantReadError):
+            while len(parts[-1]) == bufsiz:
+                parts.append(super().bio_read(bufsiz))
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.outgoing.add(len(data), is_data=self._has_data)
+        self._has_data = False
+        return data
+
+    def shutdown(self) -> bool:
+        """Send our close_notify.
+
+        Returns:
+            Whether both sides have sent theirs.
+        """
+        try:
+            return super().shutdown()
+        finally:
+            if self.on_close is not None:
+                self.on_close()
 
 
 def select_protocol(connection: SSL.Connection, offered: list[bytes]) -> bytes | None:

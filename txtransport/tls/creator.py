@@ -18,7 +18,7 @@ import functools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final
+from typing import Final, TypeVar
 
 from attrs import evolve, field, frozen
 from OpenSSL import SSL
@@ -35,6 +35,8 @@ from txtransport.tls.session_cache import SessionCache
 from txtransport.tls.verification import verify_after_handshake
 
 __all__ = ["ConnectionCreator", "SharedContext", "connection_creator", "openssl_version"]
+
+_Connection = TypeVar("_Connection", bound=TLSConnection)
 
 # A server encrypts its tickets with a key of its context, which OpenSSL never
 # changes. With a stolen key, recorded TLS 1.2 connections can be decrypted, as
@@ -64,17 +66,24 @@ class ConnectionCreator:
     context: SharedContext = field(repr=False)
 
     def connection(self, protocols: tuple[bytes, ...] = ()) -> TLSConnection:
+        """Make a connection for one handshake, as `connection_of` does."""
+        return self.connection_of(TLSConnection, protocols)
+
+    def connection_of(
+        self, kind: type[_Connection], protocols: tuple[bytes, ...] = ()
+    ) -> _Connection:
         """Make a connection for one handshake.
 
         On clients it names the peer (SNI) and offers a cached session, which
         is then no longer in the cache.
 
         Args:
+            kind: The class of the connection.
             protocols: The application protocols (ALPN), the preferred first,
                 where the policy has no ``alpn_protocols``.
         """
         protocols = tuple(name.encode() for name in self.policy.alpn_protocols) or protocols
-        made = TLSConnection(
+        made = kind(
             self.context.current(), self.policy, self.side, verify_after_handshake, protocols
         )
         if self.side is Side.CLIENT:

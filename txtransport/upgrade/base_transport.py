@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IAddress
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 
+from txtransport.connection.driver import TLSDriver
 from txtransport.connection.peers import location_of
 from txtransport.connection.twisted_types import StartTLSTransport, TCPTransport
 from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay, UpgradeError
@@ -45,7 +46,7 @@ def base_transport(transport: object) -> Any:
         Nearly always Twisted's own connection, but possibly a transport of any
         class; `require_startable` checks that.
     """
-    while isinstance(transport, ProtocolWrapper):
+    while isinstance(transport, (ProtocolWrapper, TLSDriver)):
         transport = transport.transport
     return transport
 
@@ -116,7 +117,7 @@ def is_under_tls(transport: object) -> bool:
         if isinstance(transport, TLSMemoryBIOProtocol):
             return True
         transport = transport.transport
-    return False
+    return isinstance(transport, TLSDriver)
 
 
 def is_client(transport: object) -> bool | None:

@@ -69,7 +69,7 @@ from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
 from zope.interface import alsoProvides, directlyProvides, noLongerProvides, providedBy
 
-from txtransport.connection.lifetime import log_failure
+from txtransport.connection.attempt import log_failure
 from txtransport.connection.twisted_types import ProtocolFactory, TCPTransport
 from txtransport.errors import PeerMisbehaved, UpgradeError
 from txtransport.upgrade.base_transport import (

@@ -24,7 +24,7 @@ from twisted.internet.interfaces import IReactorTime, ITransport
 from twisted.internet.protocol import Protocol
 from twisted.python.failure import Failure
 
-from txtransport.connection.lifetime import log_failure
+from txtransport.connection.attempt import log_failure
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import AlreadySecure, ConversationOver, PeerMisbehaved, UpgradeError
 from txtransport.tls.session import Session, session_of

@@ -77,13 +77,12 @@ connection's state, the policy or the context, raises an exception and leaves th
 conversation as it was. Once the reply is written or TLS has started, every
 failure ends the connection: the parser never receives clear text again.
 
-The deadlines of handshake and close, and the explanation of the connection's
-end, are `TLSLifetime`'s, as they are where TLS is there from the start.
+The stages, the deadlines of handshake and close, and the explanation of the connection's
+end are those of a `ConnectionAttempt`, as they are where TLS is there from the start.
 """
 
 from __future__ import annotations
 
-import typing
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
@@ -101,13 +100,7 @@ from zope.interface import implementer
 from txtransport.config.options import OPTIONS
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.settings import Deadlines, tls_policy, validate_policy
-from txtransport.connection.lifetime import (
-    ForeignContext,
-    LifetimeState,
-    TLSEndpointConfig,
-    TLSLifetime,
-    TwistedConnectionCreator,
-)
+from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, is_reset
 from txtransport.connection.twisted_types import StartTLSTransport, TCPTransport
 from txtransport.errors import (
     AlreadySecure,
@@ -119,6 +112,7 @@ from txtransport.errors import (
     UpgradeError,
 )
 from txtransport.starttls.tls_record import begins_handshake
+from txtransport.tls.connection import MAX_FIRST_BYTES
 from txtransport.tls.creator import ConnectionCreator, connection_creator
 from txtransport.tls.session import Session, session_of
 from txtransport.upgrade.base_transport import (
@@ -129,6 +123,12 @@ from txtransport.upgrade.base_transport import (
     wrappers_below,
 )
 from txtransport.upgrade.buffer import MAX_HELD, InputBuffer
+from txtransport.upgrade.twisted_layer import (
+    ConnectionMaker,
+    TLSLayer,
+    observe_end,
+    observe_foreign_context,
+)
 
 __all__ = ["Policy", "TLSState", "Upgrade", "upgrade_of"]
 
@@ -139,38 +139,6 @@ Policy = TLSPolicy | Mapping[str, object] | str
 _TOO_MUCH_WAITS: Final = (
     f"more than {MAX_HELD} bytes wait, for the end of a message or for a protocol that takes none"
 )
-
-
-class _TLSLayer(typing.Protocol):
-    """What this module uses of Twisted's `TLSMemoryBIOProtocol`.
-
-    Twisted chooses the class of its TLS layer, and no subclass of ours can stand
-    there. So three methods are replaced on the instance, and stand here as
-    attributes that hold functions.
-
-    Attributes:
-        connectionLost: Is called when the TCP connection is over.
-        dataReceived: Is called with what the socket brings.
-        disconnecting: Whether the close was asked for.
-        loseConnection: Sends what is written, then a close_notify, then closes.
-        transport: The TCP connection, past ``transport.TLS``.
-        wrappedProtocol: The protocol right above.
-    """
-
-    connectionLost: Callable[[Failure], object]
-    dataReceived: Callable[[bytes], object]
-    disconnecting: bool
-    loseConnection: Callable[[], object]
-    transport: _TransportOfTLSLayer
-    wrappedProtocol: object
-
-    def abortConnection(self) -> None: ...
-    def getHandle(self) -> object: ...
-
-
-class _TransportOfTLSLayer(typing.Protocol):
-    loseConnection: Callable[[], object]
-    write: Callable[[bytes], object]
 
 
 class TLSState(Enum):
@@ -209,8 +177,9 @@ class Upgrade:
     forget: Callable[[], object]
     state: TLSState = TLSState.PLAINTEXT
     _verdict: Failure | None = None
-    _lifetime: TLSLifetime | None = None
+    _attempt: ConnectionAttempt | None = None
     _done: Deferred[Session] | None = None
+    _handle: object = None
     _is_aborted: bool = False
     _below: list[Upgrade] = field(factory=list)
 
@@ -285,9 +254,10 @@ class Upgrade:
             side = Side.CLIENT if is_tls_client else Side.SERVER
             creator, where = _connection_creator(raw, policy, side)
             deadlines = _deadlines(timeout)
-        config = TLSEndpointConfig(
-            clock or raw.reactor, where, None, creator, deadlines, is_upgrade=True
+        config = EndpointConfig(
+            clock or raw.reactor, where, None, side, creator, deadlines, is_upgrade=True
         )
+        attempt = _UpgradeAttempt(config, self._handshake_failed)
         # All checks have passed.
         left = self._take_input()
         is_hello = may_pipeline and not is_tls_client and begins_handshake(left)
@@ -300,8 +270,8 @@ class Upgrade:
         try:
             tls = self._switch(
                 raw,
-                TwistedConnectionCreator(creator, factory, where),
-                config,
+                ConnectionMaker(attempt, factory),
+                attempt,
                 normal=is_tls_client is is_tcp_client,
             )
         except Exception:
@@ -337,13 +307,14 @@ class Upgrade:
         if left:
             self._injected(left)
             return
-        creator = ForeignContext(Side.CLIENT if is_tls_client else Side.SERVER)
+        side = Side.CLIENT if is_tls_client else Side.SERVER
         clock = clock or raw.reactor
-        config = TLSEndpointConfig(
-            clock, describe_peer(raw), None, creator, Deadlines(), is_upgrade=True
+        config = EndpointConfig(
+            clock, describe_peer(raw), None, side, None, Deadlines(), is_upgrade=True
         )
+        attempt = _UpgradeAttempt(config, self._handshake_failed)
         try:
-            tls = self._switch(raw, context, config, normal=normal)
+            tls = self._switch(raw, context, attempt, normal=normal)
         except Exception as problem:
             if self.state is TLSState.FAILED:
                 return
@@ -353,7 +324,7 @@ class Upgrade:
                 # Twisted before 26.4 says by this that the context is none.
                 raise TypeError(f"startTLS() cannot use this context: {problem}") from problem
             raise
-        self._watch_foreign_context(tls)
+        observe_foreign_context(tls, attempt, attempt.remember)
 
     def _take_input(self) -> bytes:
         """Close all buffers on the way to the parser, and take what the parser did not act on.
@@ -371,8 +342,13 @@ class Upgrade:
         return self.unread() + b"".join(buffer.close() for buffer in buffers)
 
     def _switch(
-        self, raw: StartTLSTransport, context: object, config: TLSEndpointConfig, *, normal: bool
-    ) -> _TLSLayer:
+        self,
+        raw: StartTLSTransport,
+        context: object,
+        attempt: ConnectionAttempt,
+        *,
+        normal: bool,
+    ) -> TLSLayer:
         """Have Twisted put its TLS layer onto the transport, and put the listener onto that.
 
         Returns:
@@ -400,85 +376,23 @@ class Upgrade:
         # guards below learn that it is resumed, and other wrappers may ignore it.
         self.transport.resumeProducing()
         raw.resumeProducing()
-        tls = cast(_TLSLayer, raw.protocol)
+        tls = cast(TLSLayer, raw.protocol)
         tls.wrappedProtocol = _UpgradeListener(self, tls, cast(Protocol, above))
-        deadlines = config.deadlines
-        seconds = deadlines.timeout
-        if config.side is Side.SERVER:
-            seconds = deadlines.handshake_timeout
-        self._lifetime = TLSLifetime(
-            config,
-            raw,
-            tls,
-            handle=handle,
-            seconds=seconds,
-            total=seconds,
-            failed=self._handshake_failed,
-        )
-        self._watch_end(tls, self._lifetime)
+        self._attempt, self._handle = attempt, handle
+        attempt.handshaking(tls, raw)
+        attempt.run_deadline(attempt.total)
+        observe_end(tls, attempt.closing, self._plain_lost)
         return tls
 
-    def _watch_end(self, tls: _TLSLayer, lifetime: TLSLifetime) -> None:
-        """Learn from the TLS layer that we close, and how the connection below has ended."""
-        lose, end = tls.loseConnection, tls.connectionLost
-
-        def lose_connection() -> None:
-            lose()
-            lifetime.closing()
-
-        def connection_lost(reason: Failure) -> None:
-            lifetime.plain_connection_lost(reason)
-            self._is_aborted = reason.check(ConnectionAborted) is not None
-            if self.state is TLSState.HANDSHAKING and not reason.check(ConnectionClosed):
-                # Raised by the application, perhaps right behind its startTLS();
-                # the reactor ends the connection for it.
-                self._verdict = self._verdict or reason
-            end(reason)
-
-        tls.loseConnection, tls.connectionLost = lose_connection, connection_lost
-
-    def _watch_foreign_context(self, tls: _TLSLayer) -> None:
-        """Observe a connection of a foreign context, as `TLSConnection` observes itself."""
-        lifetime, receive = self._lifetime, tls.dataReceived
-        assert lifetime is not None
-        is_receiving = False
-
-        def data_received(data: bytes) -> None:
-            nonlocal is_receiving
-            is_receiving = True
-            lifetime.remember_first_bytes(data)
-            try:
-                receive(data)
-            except Exception:
-                # Twisted raises an IndexError when a close_notify arrives in the
-                # handshake. Later exceptions are those of the protocol above.
-                if self.state is not TLSState.HANDSHAKING:
-                    raise
-                lifetime.refuse(lifetime.explained(Failure()))
-            finally:
-                is_receiving = False
-
-        tls.dataReceived = data_received
-        send, lose = tls.transport.write, tls.transport.loseConnection
-
-        def write(data: bytes) -> None:
-            # After the application's close, what is sent while bytes of the peer
-            # are processed is TLS's own: close_notify, answers to KeyUpdate.
-            is_data = not (is_receiving and tls.disconnecting)
-            lifetime.count_outgoing(len(data), is_data=is_data)
-            send(data)
-
-        tls.transport.write = write
-
-        def lose_connection() -> None:
-            lose()
-            if lifetime.state is LifetimeState.SECURE:
-                lifetime.closing()
-
-        # The TLS layer calls this when the peer has sent its close_notify. The
-        # peer may not take what we have still to send; the close's deadline
-        # bounds the wait.
-        tls.transport.loseConnection = lose_connection
+    def _plain_lost(self, reason: Failure) -> None:
+        """Note why the plain connection is gone, before the TLS layer asks OpenSSL."""
+        if self._attempt is not None:
+            self._attempt.is_reset = is_reset(reason)
+        self._is_aborted = isinstance(reason.value, ConnectionAborted)
+        if self.state is TLSState.HANDSHAKING and not isinstance(reason.value, ConnectionClosed):
+            # Raised by the application, perhaps right behind its startTLS();
+            # the reactor ends the connection for it.
+            self._verdict = self._verdict or reason
 
     def refuse(self, verdict: Failure) -> None:
         """End the connection in the middle of the handshake; at other times, do nothing.
@@ -486,8 +400,8 @@ class Upgrade:
         Args:
             verdict: Why; `lost` will return it.
         """
-        if self._lifetime is not None:
-            self._lifetime.refuse(verdict)
+        if self._attempt is not None:
+            self._attempt.refuse(verdict)
 
     def end(self, error: NegotiationError, advice: str = "") -> Failure:
         """End the connection for what was done in the clear.
@@ -509,8 +423,8 @@ class Upgrade:
         if self.state is not TLSState.HANDSHAKING and self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
         self.buffer.close()
-        if self._lifetime is not None:
-            self._lifetime.closing()
+        if self._attempt is not None:
+            self._attempt.closing()
         self.transport.abortConnection()
 
     def lost(self, reason: Failure) -> Failure:
@@ -523,22 +437,22 @@ class Upgrade:
             Why, for ``connectionLost()`` of the application's protocol.
         """
         self.buffer.close()
-        if self._lifetime is not None:
-            if self._is_aborted and reason.check(ConnectionClosed):
+        if self._attempt is not None:
+            if self._is_aborted and isinstance(reason.value, ConnectionClosed):
                 # To OpenSSL our own abort looks as if the peer had cut the line.
-                self._lifetime.closing()
+                self._attempt.closing()
                 reason = Failure(ConnectionAborted())
-            reason = self._lifetime.ended(reason)
+            reason = self._attempt.ended(reason)
         if self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
         return self._verdict or reason
 
     def secured(self) -> None:
         """Note that the handshake is over, and tell the application."""
-        lifetime, done = self._lifetime, self._done
-        if lifetime is None or lifetime.is_refused:
+        attempt, done = self._attempt, self._done
+        if attempt is None or attempt.verdict is not None:
             return
-        lifetime.secured()
+        attempt.secured(self._handle)
         for upgrade in (self, *self._below):
             upgrade.state = TLSState.SECURE
         try:
@@ -611,6 +525,35 @@ def upgrade_of(protocol: object) -> Upgrade | None:
     return found if isinstance(found, Upgrade) else None
 
 
+class _UpgradeAttempt(ConnectionAttempt):
+    """The attempt of an upgrade; the application's protocol is there already.
+
+    Args:
+        config: What is known of this one connection.
+        failed: Is called with the reason, if the handshake fails.
+    """
+
+    def __init__(self, config: EndpointConfig, failed: Callable[[Failure], object]) -> None:
+        deadlines = config.deadlines
+        is_server = config.side is Side.SERVER
+        super().__init__(config, deadlines.handshake_timeout if is_server else deadlines.timeout)
+        self._failed = failed
+        self._first_bytes = b""
+
+    def failed(self, reason: Failure) -> None:
+        self._failed(reason)
+
+    @property
+    def first_bytes(self) -> bytes:
+        """The first bytes of the peer under TLS, also with a foreign context."""
+        return self._first_bytes if self.connection is None else self.connection.first_bytes
+
+    def remember(self, data: bytes) -> None:
+        """Keep the first bytes of a peer, where a foreign context does not."""
+        if len(self._first_bytes) < MAX_FIRST_BYTES:
+            self._first_bytes = (self._first_bytes + data)[:MAX_FIRST_BYTES]
+
+
 @implementer(IHandshakeListener)
 class _UpgradeListener(Protocol):
     """Stands right above the TLS layer until the handshake is over.
@@ -621,7 +564,7 @@ class _UpgradeListener(Protocol):
         above: The protocol whose place this one takes meanwhile.
     """
 
-    def __init__(self, upgrade: Upgrade, tls: _TLSLayer, above: Protocol) -> None:
+    def __init__(self, upgrade: Upgrade, tls: TLSLayer, above: Protocol) -> None:
         self._upgrade = upgrade
         self._tls = tls
         self._above = above

@@ -11,7 +11,7 @@ from twisted.python.failure import Failure
 
 from txtransport import Session
 from txtransport.cli.probe.report import FirstByte
-from txtransport.connection.handshake import starttls_outcome
+from txtransport.connection.driver import starttls_outcome
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.tls.connection import MAX_FIRST_BYTES
 from txtransport.tls.session import session_of

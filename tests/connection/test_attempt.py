@@ -1,4 +1,4 @@
-"""The lifetime of a TLS connection: every wait ends, and every end is explained."""
+"""One connection attempt: every wait ends, and every end is explained."""
 
 from __future__ import annotations
 
@@ -10,15 +10,10 @@ from typing import Any, Final, cast
 
 from OpenSSL import SSL
 from twisted.internet.error import ConnectionAborted, ConnectionDone, ConnectionLost
-from twisted.internet.interfaces import (
-    IOpenSSLClientConnectionCreator,
-    IOpenSSLServerConnectionCreator,
-)
 from twisted.internet.protocol import Factory
 from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
-from zope.interface.verify import verifyObject
 
 import txtransport
 from tests import certificates
@@ -26,14 +21,8 @@ from tests.key_updates import KeyUpdaters, attacking_client
 from tests.loopback import ClockedReactor, LoopbackTestCase, Recorder, Recorders
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.settings import Deadlines
-from txtransport.connection import lifetime as lifetime
-from txtransport.connection.lifetime import (
-    ForeignContext,
-    LifetimeState,
-    TLSEndpointConfig,
-    TLSLifetime,
-    TwistedConnectionCreator,
-)
+from txtransport.connection import attempt as module
+from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, Stage, is_reset
 from txtransport.connection.tcp_info import socket_of
 from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.tls.connection import TLSConnection
@@ -50,14 +39,10 @@ class Layer:
     Attributes:
         aborted: How often it was aborted.
         resumed: How often it was told to read on.
-        handle: The OpenSSL connection, or None.
     """
 
-    disconnecting = False
-
-    def __init__(self, handle: object = None) -> None:
+    def __init__(self) -> None:
         self.aborted = self.resumed = 0
-        self.handle = handle
 
     def abortConnection(self) -> None:
         self.aborted += 1
@@ -65,63 +50,67 @@ class Layer:
     def resumeProducing(self) -> None:
         self.resumed += 1
 
-    def getHandle(self) -> object:
-        return self.handle
+
+class ReportedAttempt(ConnectionAttempt):
+    """An attempt that collects its failures."""
+
+    def __init__(self, config: EndpointConfig, failures: list[Failure]) -> None:
+        super().__init__(config, 30)
+        self._failures = failures
+
+    def failed(self, reason: Failure) -> None:
+        self._failures.append(reason)
 
 
-class LifetimeTestCase(SynchronousTestCase):
-    """A lifetime of a connection that does nothing of its own."""
+class AttemptTestCase(SynchronousTestCase):
+    """An attempt of a connection that does nothing of its own."""
 
     def setUp(self) -> None:
         self.clock = Clock()
         self.plain, self.tls = Layer(), Layer()
         self.failures: list[Failure] = []
 
-    def lifetime(
-        self, side: Side = Side.CLIENT, *, handle: object = None, is_upgrade: bool = False
-    ) -> TLSLifetime:
-        """A lifetime, with ten of thirty seconds left for the handshake."""
-        config = TLSEndpointConfig(
-            self.clock, WHERE, 465, ForeignContext(side), DEADLINES, is_upgrade
-        )
-        return TLSLifetime(
-            config, self.plain, self.tls,
-            handle=handle, seconds=10, total=30, failed=self.failures.append,
-        )  # fmt: skip
+    def attempt(self, side: Side = Side.CLIENT, *, is_upgrade: bool = False) -> ConnectionAttempt:
+        """An attempt, with ten of thirty seconds left for the handshake, which has begun."""
+        config = EndpointConfig(self.clock, WHERE, 465, side, None, DEADLINES, is_upgrade)
+        attempt = ReportedAttempt(config, self.failures)
+        attempt.run_deadline(10)
+        attempt.handshaking(self.tls, self.plain)
+        return attempt
 
     def failure(self) -> Any:
         """The one error that was reported."""
         self.assertEqual(len(self.failures), 1)
         return self.failures[0].value
 
-    def conversation(self, side: Side = Side.CLIENT) -> TLSConnection:
+    def connection(self, side: Side = Side.CLIENT) -> TLSConnection:
         """An OpenSSL connection without a peer."""
         policy = TLSPolicy(peer_name="localhost", local_cert=certificates.site())
         return connection_creator(policy, side).connection()
 
 
-class HandshakeTests(LifetimeTestCase):
+class HandshakeTests(AttemptTestCase):
     """Until the connection is secure."""
 
     def test_a_handshake_in_time_stops_the_deadline(self) -> None:
         """Once the handshake is complete, nothing is aborted."""
-        lifetime = self.lifetime()
-        self.assertIs(lifetime.state, LifetimeState.HANDSHAKING)
+        attempt = self.attempt()
+        self.assertIs(attempt.stage, Stage.HANDSHAKE)
         self.clock.advance(9.9)
-        lifetime.secured()
+        attempt.secured(None)
         self.clock.advance(100)
-        self.assertIs(lifetime.state, LifetimeState.SECURE)
+        self.assertIs(attempt.stage, Stage.OPEN)
         self.assertEqual((self.tls.aborted, self.plain.aborted), (0, 0))
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_handshake_that_takes_too_long_is_aborted(self) -> None:
         """At the deadline it is aborted; the error tells the stage, and the time for the whole."""
-        lifetime = self.lifetime()
+        attempt = self.attempt()
         self.clock.advance(10)
-        self.assertTrue(lifetime.is_refused)
+        self.assertIsNotNone(attempt.verdict)
         self.assertEqual(self.failures, [])
         self.assertEqual((self.tls.aborted, self.plain.aborted), (1, 1))
-        reason = lifetime.ended(Failure(ConnectionAborted()))
+        reason = attempt.ended(Failure(ConnectionAborted()))
         error = self.failure()
         self.assertIs(reason.value, error)
         self.assertIsInstance(error, TransportTimeout)
@@ -132,70 +121,52 @@ class HandshakeTests(LifetimeTestCase):
 
     def test_the_first_bytes_of_the_peer_name_the_right_url(self) -> None:
         """A few bytes of a plain-text server are enough to say which URL is right."""
-        lifetime = self.lifetime()
-        lifetime.remember_first_bytes(b"22")
-        lifetime.remember_first_bytes(b"0 ")
-        self.clock.advance(10)
-        lifetime.ended(Failure(ConnectionAborted()))
-        error = self.failure()
-        self.assertEqual(error.received, b"220 ")
-        self.assertIn("starttls=smtp", str(error))
-
-    def test_no_more_than_the_first_bytes_are_kept(self) -> None:
-        """However much a peer sends, only its first bytes are kept."""
-        lifetime = self.lifetime()
-        for _ in range(10):
-            lifetime.remember_first_bytes(b"\x16" * 50)
-        self.clock.advance(10)
-        lifetime.ended(Failure(ConnectionAborted()))
-        self.assertEqual(self.failure().received, b"\x16" * 64)
-
-    def test_the_first_bytes_that_the_connection_kept_are_preferred(self) -> None:
-        """A `TLSConnection` keeps the first bytes itself, and those are shown."""
-        self.tls.handle = connection = self.conversation()
-        connection.bio_write(b"+OK")
-        lifetime = self.lifetime()
-        self.clock.advance(10)
-        lifetime.ended(Failure(ConnectionAborted()))
-        self.assertEqual(self.failure().received, b"+OK")
-        self.assertIn("starttls=pop3", str(self.failure()))
+        for received, protocol in ((b"220 ", "smtp"), (b"+OK", "pop3")):
+            self.failures.clear()
+            attempt = self.attempt()
+            attempt.connection = self.connection()
+            attempt.connection.first_bytes = received
+            self.clock.advance(10)
+            attempt.ended(Failure(ConnectionAborted()))
+            self.assertEqual(self.failure().received, received)
+            self.assertIn(f"starttls={protocol}", str(self.failure()))
 
     def test_a_timeout_after_an_upgrade_has_advice_of_its_own(self) -> None:
         """After the peer has agreed to TLS, the error does not ask whether the port speaks TLS."""
-        lifetime = self.lifetime(is_upgrade=True)
+        attempt = self.attempt(is_upgrade=True)
         self.clock.advance(10)
-        lifetime.ended(Failure(ConnectionAborted()))
+        attempt.ended(Failure(ConnectionAborted()))
         self.assertIn("did the peer switch to TLS after the go-ahead?", str(self.failure()))
 
     def test_the_first_verdict_stands(self) -> None:
         """A connection is refused once, for one reason."""
-        lifetime = self.lifetime()
-        lifetime.refuse(Failure(ValueError("first")))
-        lifetime.refuse(Failure(ValueError("second")))
+        attempt = self.attempt()
+        attempt.refuse(Failure(ValueError("first")))
+        attempt.refuse(Failure(ValueError("second")))
         self.assertEqual(self.tls.aborted, 1)
-        lifetime.ended(Failure(ConnectionAborted()))
+        attempt.ended(Failure(ConnectionAborted()))
         self.assertEqual(str(self.failure()), "first")
 
     def test_a_refused_connection_does_not_linger(self) -> None:
         """If the connection is still there at the deadline, it is cut off."""
-        lifetime = self.lifetime()
-        lifetime.refuse(Failure(ValueError("first")))
+        attempt = self.attempt()
+        attempt.refuse(Failure(ValueError("first")))
         self.clock.advance(10)
         self.assertEqual((self.tls.aborted, self.plain.aborted), (1, 1))
 
     def test_a_secure_connection_is_not_refused(self) -> None:
         """After the handshake a refusal does nothing."""
-        lifetime = self.lifetime()
-        lifetime.secured()
-        lifetime.refuse(Failure(ValueError()))
-        self.assertFalse(lifetime.is_refused)
+        attempt = self.attempt()
+        attempt.secured(None)
+        attempt.refuse(Failure(ValueError()))
+        self.assertIsNone(attempt.verdict)
         self.assertEqual(self.tls.aborted, 0)
 
     def test_an_end_in_the_handshake_is_explained(self) -> None:
         """The reason of the TLS layer is replaced by one that says what to do."""
         for side, text in ((Side.CLIENT, "Is this port for TLS?"), (Side.SERVER, "Health checks")):
             self.failures.clear()
-            reason = self.lifetime(side).ended(Failure(ConnectionLost()))
+            reason = self.attempt(side).ended(Failure(ConnectionLost()))
             error = self.failure()
             self.assertIs(reason.value, error)
             self.assertIsInstance(error, HandshakeFailed)
@@ -204,7 +175,7 @@ class HandshakeTests(LifetimeTestCase):
             self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_a_reset_is_told_from_a_close(self) -> None:
-        """The TLS layer says the same of both; what the transport said tells them apart."""
+        """To OpenSSL both are the same; what the transport said tells them apart."""
         for side in Side:
             for end, words in (
                 (ConnectionDone(), "closed the connection"),
@@ -212,16 +183,16 @@ class HandshakeTests(LifetimeTestCase):
                 (ConnectionAborted(), "closed the connection"),
             ):
                 self.failures.clear()
-                lifetime = self.lifetime(side)
-                lifetime.plain_connection_lost(Failure(end))
-                lifetime.ended(Failure(ConnectionLost()))
+                attempt = self.attempt(side)
+                attempt.is_reset = is_reset(Failure(end))
+                attempt.ended(Failure(ConnectionLost()))
                 self.assertIn(words, str(self.failure()))
 
     def test_our_own_end_is_not_the_peer_s(self) -> None:
         """After our own close in the handshake the reason is ConnectionAborted."""
-        lifetime = self.lifetime()
-        lifetime.closing()
-        lifetime.ended(Failure(ConnectionLost()))
+        attempt = self.attempt()
+        attempt.closing()
+        attempt.ended(Failure(ConnectionLost()))
         self.assertIsInstance(self.failure(), ConnectionAborted)
 
     def test_an_end_that_cannot_be_explained_is_told_as_it_is(self) -> None:
@@ -230,30 +201,30 @@ class HandshakeTests(LifetimeTestCase):
         def explain(attempt: object) -> None:
             raise ZeroDivisionError
 
-        self.patch(lifetime, "handshake_failure", explain)
+        self.patch(module, "handshake_failure", explain)
         reason = Failure(ConnectionLost())
-        self.assertIs(self.lifetime().ended(reason), reason)
+        self.assertIs(self.attempt().ended(reason), reason)
         self.assertIsInstance(self.failure(), ConnectionLost)
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
-    def test_a_stopped_lifetime_reports_nothing(self) -> None:
+    def test_an_attempt_that_was_given_up_reports_nothing(self) -> None:
         """If TLS did not begin, no failure is reported, and no timer is left."""
-        lifetime = self.lifetime()
-        lifetime.stop()
+        attempt = self.attempt()
+        attempt.give_up()
         reason = Failure(ConnectionLost())
-        self.assertIs(lifetime.ended(reason), reason)
+        self.assertIs(attempt.ended(reason), reason)
         self.assertEqual(self.failures, [])
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
 
-class CloseTests(LifetimeTestCase):
+class CloseTests(AttemptTestCase):
     """After the connection was secure."""
 
     def test_a_close_that_the_peer_ignores_is_aborted(self) -> None:
         """The peer has close_timeout to answer; then the connection is aborted."""
-        lifetime = self.lifetime()
-        lifetime.secured()
-        lifetime.closing()
+        attempt = self.attempt()
+        attempt.secured(None)
+        attempt.closing()
         self.clock.advance(4.9)
         self.assertEqual(self.tls.aborted, 0)
         self.clock.advance(0.2)
@@ -263,20 +234,20 @@ class CloseTests(LifetimeTestCase):
 
     def test_a_second_close_does_not_extend_the_deadline(self) -> None:
         """Closing again does not start the wait anew."""
-        lifetime = self.lifetime()
-        lifetime.secured()
-        lifetime.closing()
+        attempt = self.attempt()
+        attempt.secured(None)
+        attempt.closing()
         self.clock.advance(4)
-        lifetime.closing()
+        attempt.closing()
         self.clock.advance(1)
         self.assertEqual(self.tls.aborted, 1)
 
     def test_the_deadline_of_a_close_starts_after_the_handshake(self) -> None:
         """The wait begins when what was written before the close can be sent."""
-        lifetime = self.lifetime()
-        lifetime.closing()
+        attempt = self.attempt()
+        attempt.closing()
         self.clock.advance(6)
-        lifetime.secured()
+        attempt.secured(None)
         self.clock.advance(4.9)
         self.assertEqual(self.tls.aborted, 0)
         self.clock.advance(0.2)
@@ -284,43 +255,42 @@ class CloseTests(LifetimeTestCase):
 
     def test_answers_that_tls_requires_do_not_extend_the_close(self) -> None:
         """That a peer takes the answers to its own KeyUpdates does not keep the connection."""
-        self.tls.handle = connection = self.conversation()
-        self.patch(lifetime, "acknowledged", lambda handle: connection.outgoing.total)
-        watched = self.lifetime()
-        watched.secured()
-        watched.closing()
+        attempt = self.attempt()
+        self.patch(module, "acknowledged", lambda handle: attempt.outgoing.total)
+        attempt.secured(None)
+        attempt.closing()
         for _ in range(60):
-            connection.outgoing.add(2_700, is_data=False)
+            attempt.outgoing.add(2_700, is_data=False)
             self.clock.advance(1)
         self.assertEqual(self.tls.aborted, 1)
 
     def test_an_answered_close_leaves_no_timer(self) -> None:
         """When the connection is over, nothing is left to wait for."""
-        lifetime = self.lifetime()
-        lifetime.secured()
-        lifetime.closing()
-        lifetime.ended(Failure(ConnectionDone()))
+        attempt = self.attempt()
+        attempt.secured(None)
+        attempt.closing()
+        attempt.ended(Failure(ConnectionDone()))
         self.assertEqual(self.clock.getDelayedCalls(), [])
-        lifetime.closing()
+        attempt.closing()
         self.assertEqual(self.clock.getDelayedCalls(), [])
 
     def test_the_end_of_a_foreign_connection_is_told_as_it_is(self) -> None:
         """With a protocol's own context, the TLS layer's reason is handed on."""
-        lifetime = self.lifetime()
-        lifetime.secured()
+        attempt = self.attempt()
+        attempt.secured(None)
         reason = Failure(ConnectionLost())
-        self.assertIs(lifetime.ended(reason), reason)
-        self.assertIs(lifetime.state, LifetimeState.OVER)
+        self.assertIs(attempt.ended(reason), reason)
+        self.assertIs(attempt.stage, Stage.OVER)
         self.assertEqual(self.failures, [])
 
     def test_an_exception_is_handed_on_as_it_is(self) -> None:
         """An exception in the middle of a connection is the reason of its end."""
-        self.tls.handle = self.conversation()
         for error in (ValueError("a bug above"), SSL.Error([("SSL routines", "", "bad record")])):
-            lifetime = self.lifetime()
-            lifetime.secured()
+            attempt = self.attempt()
+            attempt.connection = self.connection()
+            attempt.secured(None)
             reason = Failure(error)
-            self.assertIs(lifetime.ended(reason), reason)
+            self.assertIs(attempt.ended(reason), reason)
 
 
 class SlowPeerTests(LoopbackTestCase):
@@ -489,24 +459,3 @@ class PausedReadingTests(LoopbackTestCase):
         transport.loseConnection()
         self.assertIsInstance((await server.gone()).value, ConnectionDone)
         self.assertEqual(clocked.clock.getDelayedCalls(), [])
-
-
-class ConfigTests(SynchronousTestCase):
-    """What the connections of one endpoint have in common."""
-
-    def test_the_side_is_that_of_the_creator(self) -> None:
-        """The side is stated once, by the creator."""
-        for side in Side:
-            config = TLSEndpointConfig(Clock(), WHERE, 465, ForeignContext(side), DEADLINES)
-            self.assertIs(config.side, side)
-
-    def test_a_connection_creator_for_twisted_makes_new_connections(self) -> None:
-        """Twisted's TLS layer gets a new connection for each that it asks for."""
-        policy = TLSPolicy(peer_name="localhost")
-        starting = TwistedConnectionCreator(connection_creator(policy, Side.CLIENT))
-        for interface in (IOpenSSLClientConnectionCreator, IOpenSSLServerConnectionCreator):
-            self.assertTrue(verifyObject(interface, starting))
-        one = starting.clientConnectionForTLS(object())
-        other = starting.serverConnectionForTLS(object())
-        self.assertIsNot(one, other)
-        self.assertIsInstance(one, TLSConnection)

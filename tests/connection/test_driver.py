@@ -26,16 +26,10 @@ from tests.loopback import LoopbackTestCase, Overheard, Recorders
 from tests.memory import End, carry
 from txtransport.config.policy import Side
 from txtransport.config.settings import Deadlines, tls_policy
-from txtransport.connection.handshake import (
-    ConnectionAttempt,
-    HandshakeProtocol,
-    starttls_outcome,
-    tls_factory,
-)
-from txtransport.connection.lifetime import LifetimeState, TLSEndpointConfig
+from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, Stage
+from txtransport.connection.driver import TLSDriver, starttls_outcome
 from txtransport.errors import HandshakeFailed, TransportTimeout
 from txtransport.testing.devcert import Authority, self_signed
-from txtransport.tls.connection import TLSConnection
 from txtransport.tls.creator import ConnectionCreator, connection_creator
 from txtransport.tls.session import session_of
 
@@ -108,6 +102,32 @@ class Building(Factory):
         return self._build()
 
 
+class ReportedAttempt(ConnectionAttempt):
+    """An attempt that reports to a `Party`, and has ten seconds."""
+
+    def __init__(
+        self,
+        party: Party,
+        config: EndpointConfig,
+        factory: Any,
+        address: Any,
+        set_options: Callable[[Any], object],
+    ) -> None:
+        super().__init__(config, 10, factory, address)
+        self._party = party
+        self._set_options = set_options
+
+    def connected(self, transport: Any) -> None:
+        self.run_deadline(10)
+        self._set_options(transport)
+
+    def opened(self, protocol: IProtocol) -> None:
+        self._party.opened.append(protocol)
+
+    def failed(self, reason: Failure) -> None:
+        self._party.failures.append(reason)
+
+
 class Party:
     """One side of a connection in memory.
 
@@ -116,7 +136,8 @@ class Party:
         end: The plain transport.
         opened: The protocols that the attempt was reported to have connected.
         failures: The reasons that the attempt was reported to have failed for.
-        handshake: The protocol of the plain transport.
+        attempt: The attempt.
+        driver: The protocol of the plain transport.
     """
 
     def __init__(
@@ -133,14 +154,11 @@ class Party:
         self.end = End(clock, peerAddress=address)
         self.opened: list[IProtocol] = []
         self.failures: list[Failure] = []
-        config = TLSEndpointConfig(
-            clock, "tls://localhost:465", 465, made or fit(side), Deadlines()
+        config = EndpointConfig(
+            clock, "tls://localhost:465", 465, side, made or fit(side), Deadlines()
         )
-        attempt = ConnectionAttempt(
-            config, tls_factory(config, self.factory), self.factory, address, 10,
-            self.opened.append, self.failures.append, set_options,
-        )  # fmt: skip
-        self.handshake = HandshakeProtocol(attempt, 10, **more)
+        self.attempt = ReportedAttempt(self, config, self.factory, address, set_options)
+        self.driver = TLSDriver(self.attempt, **more)
 
     @property
     def protocol(self) -> Any:
@@ -182,8 +200,8 @@ class HandshakeTestCase(SynchronousTestCase):
 
     def meet(self, client: Party, server: Party) -> None:
         """Connect them, and carry bytes until there are none."""
-        server.end.start(server.handshake)
-        client.end.start(client.handshake)
+        server.end.start(server.driver)
+        client.end.start(client.driver)
         self.go_on(client, server)
 
     def go_on(self, client: Party, server: Party) -> None:
@@ -210,8 +228,8 @@ class BuildingTests(HandshakeTestCase):
     def test_no_protocol_is_built_before_the_handshake_is_complete(self) -> None:
         """On either side only the last step of the handshake has the protocol built."""
         client, server = self.pair()
-        server.end.start(server.handshake)
-        client.end.start(client.handshake)
+        server.end.start(server.driver)
+        client.end.start(client.driver)
         server.end.hear(client.end.taken())
         self.assertEqual((client.factory.built, server.factory.built), (0, 0))
         client.end.hear(server.end.taken())
@@ -224,8 +242,8 @@ class BuildingTests(HandshakeTestCase):
     def test_data_in_the_last_handshake_segment_follows_connection_made(self) -> None:
         """The peer's first words follow connectionMade, even in the same segment."""
         client, server = self.pair()
-        server.end.start(server.handshake)
-        client.end.start(client.handshake)
+        server.end.start(server.driver)
+        client.end.start(client.driver)
         server.end.hear(client.end.taken())
         client.end.hear(server.end.taken())
         client.protocol.transport.write(b"hello")
@@ -236,8 +254,8 @@ class BuildingTests(HandshakeTestCase):
     def test_a_handshake_byte_by_byte_builds_one_protocol(self) -> None:
         """However the bytes arrive, one protocol is built, and it hears everything."""
         client, server = self.pair()
-        server.end.start(server.handshake)
-        client.end.start(client.handshake)
+        server.end.start(server.driver)
+        client.end.start(client.driver)
         while True:
             hello, answer = client.end.taken(), server.end.taken()
             if not hello and not answer:
@@ -293,25 +311,25 @@ class BuildingTests(HandshakeTestCase):
         protocol = AppProtocol()
 
         def build() -> AppProtocol:
-            client.handshake.cancel(CancelledError())
+            client.attempt.cancel(CancelledError())
             return protocol
 
         client, server = self.pair(client={"build": build})
         self.meet(client, server)
         self.assertEqual((protocol.heard, client.opened), ([], []))
         self.assertIsInstance(client.failure, CancelledError)
-        self.assertIs(client.handshake.lifetime.state, LifetimeState.OVER)
+        self.assertIs(client.attempt.stage, Stage.OVER)
         server.end.lose()
         self.assert_nothing_is_left()
 
     def test_a_refused_handshake_builds_no_protocol_when_it_completes(self) -> None:
         """After a refusal no protocol is built, even if the peer completes the handshake."""
         client, server = self.pair()
-        server.end.start(server.handshake)
-        client.end.start(client.handshake)
+        server.end.start(server.driver)
+        client.end.start(client.driver)
         server.end.hear(client.end.taken())
         client.end.hear(server.end.taken())
-        server.handshake.lifetime.refuse(Failure(ValueError("changed my mind")))
+        server.attempt.refuse(Failure(ValueError("changed my mind")))
         server.end.hear(client.end.taken())
         self.clock.advance(0)
         self.assertEqual(server.factory.built, 0)
@@ -325,7 +343,7 @@ class DeadlineTests(HandshakeTestCase):
         """On both sides a silent peer is dropped at the deadline, and no protocol is built."""
         for side in Side:
             party = Party(self.clock, side)
-            party.end.start(party.handshake)
+            party.end.start(party.driver)
             self.clock.advance(9.9)
             self.assertFalse(party.end.disconnected)
             self.clock.advance(0.2)
@@ -339,7 +357,7 @@ class DeadlineTests(HandshakeTestCase):
     def test_a_timeout_shows_what_the_peer_sent(self) -> None:
         """The error holds the bytes that the peer had sent, and says what to do."""
         party = Party(self.clock, Side.CLIENT)
-        party.end.start(party.handshake)
+        party.end.start(party.driver)
         party.end.hear(b"220 ")
         self.clock.advance(11)
         self.assertEqual(party.failure.received, b"220 ")
@@ -348,8 +366,8 @@ class DeadlineTests(HandshakeTestCase):
     def test_single_bytes_do_not_extend_the_deadline(self) -> None:
         """A peer that sends a byte now and then is dropped at the same time."""
         client, server = self.pair()
-        server.end.start(server.handshake)
-        client.end.start(client.handshake)
+        server.end.start(server.driver)
+        client.end.start(client.driver)
         for byte in client.end.taken()[:10]:
             server.end.hear(bytes([byte]))
             self.clock.advance(1)
@@ -406,7 +424,7 @@ class ExceptionTests(HandshakeTestCase):
 
     def assert_fails_at_once(self, client: Party, kind: type[BaseException]) -> None:
         """The attempt fails once when it is connected, and later bytes are ignored."""
-        client.end.start(client.handshake)
+        client.end.start(client.driver)
         self.assertIsInstance(client.failure, kind)
         client.end.hear(b"220 ")
         self.clock.advance(0)
@@ -419,7 +437,7 @@ class ExceptionTests(HandshakeTestCase):
 class Unable(ConnectionCreator):
     """Cannot make a connection."""
 
-    def connection(self, protocols: tuple[bytes, ...] = ()) -> TLSConnection:
+    def connection_of(self, kind: Any, protocols: tuple[bytes, ...] = ()) -> Any:
         raise MemoryError
 
 
@@ -496,8 +514,8 @@ class EndTests(HandshakeTestCase):
     def test_cancelling_in_the_handshake_ends_the_connection(self) -> None:
         """The attempt fails with the given reason, and the peer sees the end."""
         client, _ = self.pair()
-        client.end.start(client.handshake)
-        client.handshake.cancel(ValueError("no longer wanted"))
+        client.end.start(client.driver)
+        client.attempt.cancel(ValueError("no longer wanted"))
         self.clock.advance(0)
         self.assertEqual(str(client.failure), "no longer wanted")
         self.assertTrue(client.end.is_over)
@@ -506,7 +524,7 @@ class EndTests(HandshakeTestCase):
     def test_cancelling_after_the_handshake_aborts_the_connection(self) -> None:
         """A protocol that is connected already hears ConnectionAborted."""
         client, server = self.met()
-        client.handshake.cancel(ValueError("no longer wanted"))
+        client.attempt.cancel(ValueError("no longer wanted"))
         self.clock.advance(0)
         self.assertIsInstance(client.protocol.reason, ConnectionAborted)
         self.assertEqual(client.failures, [])

@@ -1,0 +1,697 @@
+"""TLS on a plain transport: the protocol of the one below, the transport of the one above.
+
+::
+
+      application's protocol
+          ^            |
+          | data       | write(), loseConnection(), registerProducer() …
+          |            v
+      +--------------------+
+      |     TLSDriver      |----- bytes, events ----- TLSEngine (OpenSSL in memory)
+      +--------------------+
+          ^            |
+          | encrypted  | encrypted
+          |            v
+      plain transport: TCP, a local socket, or anything else that is a transport
+
+The driver is there before the application's protocol. It runs the handshake, and only
+when the peer is verified does it ask the factory for the protocol and connect it. So no
+byte of the application is written for a peer that nobody has verified.
+
+**Writing.** Small writes are collected until the end of the reactor's turn and become one
+record, which costs a record's overhead, a system call and a packet less for each. What is
+written while the peer's data is delivered goes out when all of it was delivered; at other
+times a timer of 0 seconds ends the turn.
+
+A TCP connection of Twisted's takes the encrypted bytes at once, by its public method
+``writeSomeData()``. That is possible only while nothing waits in the transport's own
+buffer, which would be overtaken. What the socket does not take goes into that buffer, and
+from then on everything does, until the transport says that it is empty again. It says so
+to a *pull* producer, which it asks for more exactly then (`_Drain`). Another transport
+(TLS in TLS, one in memory) has only ``write()``.
+
+**Producers.** A push producer is paused while something waits below, and when it has
+written half a megabyte in one turn: the socket's peer may read as fast as it writes, and
+then no other connection would have a turn. A pull producer is asked again and again, with
+the same limit. The producer is registered with us and not with the plain transport, which
+can therefore close although the producer is still there; the producer is then stopped.
+
+**The end.** ``loseConnection()`` sends what was written and a close_notify, and waits for
+the peer's (`ConnectionAttempt.closing` has the deadline). The peer's close_notify is
+answered, and the plain transport closed. Without any close_notify the end is
+``ConnectionLost``: something may be missing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Final, cast
+
+from OpenSSL import SSL, crypto
+from twisted.internet import tcp
+from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionLost
+from twisted.internet.interfaces import (
+    IConsumer,
+    IDelayedCall,
+    IHandshakeListener,
+    INegotiated,
+    IProducer,
+    IProtocol,
+    IPullProducer,
+    IPushProducer,
+    ISSLTransport,
+    ISystemHandle,
+    ITCPTransport,
+)
+from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from zope.interface import implementer
+
+from txtransport.config.policy import Side
+from txtransport.connection.attempt import ConnectionAttempt, is_reset
+from txtransport.connection.pending import rename_in_log
+from txtransport.connection.plain_http import plain_http_answer
+from txtransport.connection.tcp_info import socket_of
+from txtransport.connection.twisted_types import TCPTransport
+from txtransport.tls.connection import TLSConnection
+from txtransport.tls.engine import Event, Signal, TLSEngine
+
+__all__ = ["TLSDriver", "starttls_outcome"]
+
+_log: Final = Logger()
+
+_MAX_GREETING: Final = 65536
+"""The most bytes that are kept back while an application's greeting has no end."""
+
+_MAX_CORKED: Final = 16384
+"""Bytes: from so many on, what was written is not collected any longer. One record."""
+
+_MAX_PER_TURN: Final = 2**19
+"""The most bytes that a producer writes in one turn of the reactor."""
+
+
+@implementer(ISSLTransport, INegotiated, ISystemHandle, IConsumer, IPushProducer)
+class TLSDriver(Protocol):
+    """One TLS connection on a plain transport.
+
+    ``ITLSTransport`` is not among what it provides: a server that sees it offers
+    STARTTLS.
+
+    Args:
+        attempt: The connection's deadlines, and what comes of it.
+        outcome: The outcome of the dialogue before TLS, if there was one.
+        greeting: Is given all that a server's application has written so far, and
+            returns how many bytes of that are its greeting, which is not sent since the
+            client had one in the clear; 0 while it is not complete. None if the
+            application's greeting is to be sent.
+        is_first: Whether the plain transport is new: no dialogue was before TLS.
+        opened: Is called with the application's protocol when that is connected and the
+            attempt knows.
+
+    Attributes:
+        outcome: As given.
+        disconnecting: Whether the close was asked for, and the end is awaited.
+        transport: The plain transport.
+    """
+
+    disconnecting = False
+    # What is None or False for most connections is an attribute of the class until then.
+    _engine: TLSEngine | None = None
+    _protocol: IProtocol | None = None
+    _direct: tcp.Connection | None = None
+    _producer: IProducer | None = None
+    _is_streaming = False
+    _is_producer_paused = False
+    _is_membrane_registered = False
+    _is_below_waiting = False
+    _is_below_full = False
+    _is_in_turn = False
+    _is_aborted = False
+    _corked_size = 0
+    _turn_size = 0
+    _end_of_turn: IDelayedCall | None = None
+    _undelivered: Iterator[Event] = iter(())
+
+    def __init__(
+        self,
+        attempt: ConnectionAttempt,
+        outcome: bytes = b"",
+        greeting: Callable[[bytes], int] | None = None,
+        *,
+        is_first: bool = True,
+        opened: Callable[[IProtocol], object] | None = None,
+    ) -> None:
+        self._opened = opened
+        self.outcome = outcome
+        self._attempt = attempt
+        self._greeting = greeting
+        self._corked: list[bytes] = []
+        self._is_first = is_first
+        # What was written before TLS may still be on its way.
+        self._is_below_waiting = not is_first
+
+    # --- the protocol of the plain transport ---
+
+    def connectionMade(self) -> None:
+        """Begin the handshake."""
+        attempt, plain = self._attempt, cast(TCPTransport, self.transport)
+        attempt.handshaking(self, plain)
+        # Twisted's wrappers have the methods of what is below them, too: to write with
+        # these would go past the wrapper, which may be another layer of TLS.
+        if isinstance(plain, tcp.Connection) and not plain.TLS and plain.producer is None:
+            self._direct = plain
+        try:
+            if self._is_first:
+                attempt.connected(plain)
+            connection = attempt.config.new_connection(TLSConnection, attempt.factory)
+            attempt.connection = connection
+            self._engine = engine = TLSEngine(connection)
+            if self._direct is not None and self._is_below_waiting:
+                self._watch_below(self._direct)
+            if attempt.config.side is Side.CLIENT:
+                engine.start()
+                self._send()
+                if engine.error is not None:
+                    self._close_below()
+        except Exception:
+            attempt.give_up()
+            self._engine = None
+            plain.abortConnection()
+            attempt.failed(Failure())
+
+    def dataReceived(self, data: bytes) -> None:
+        """Decrypt bytes of the peer, deliver what they hold, and send what that has written.
+
+        Args:
+            data: Encrypted bytes.
+        """
+        engine = self._engine
+        if engine is None or self._is_aborted:
+            return
+        if not engine.connection.first_bytes and self._attempt.config.side is Side.SERVER:
+            self._answer_plain_http(data)
+        self._is_in_turn = True
+        try:
+            self._undelivered = events = iter(engine.receive(data))
+            for event in events:
+                if event.__class__ is bytes:
+                    if not self.disconnecting or self._producer is not None:
+                        self._protocol.dataReceived(event)  # type: ignore[union-attr]
+                else:
+                    _AT_SIGNAL[event](self)  # type: ignore[index]
+        finally:
+            self._is_in_turn = False
+        self._flush()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Tell the application's protocol, or the attempt, of the end.
+
+        Args:
+            reason: Why the plain connection is gone.
+        """
+        if not self.connected:
+            return
+        self._deliver_rest()
+        self.connected = 0
+        self.disconnecting = True
+        self._stop_turn()
+        self._stop_producer()
+        self._attempt.is_reset = is_reset(reason)
+        reason = self._attempt.ended(self._reason(reason))
+        protocol, self._protocol, self._engine = self._protocol, None, None
+        if protocol is not None:
+            protocol.connectionLost(reason)
+
+    def _answer_plain_http(self, data: bytes) -> None:
+        """Answer a client that speaks plain HTTP; TLS then ends the connection."""
+        answer = plain_http_answer(data)
+        if answer:
+            self._write_below(answer)
+
+    def _deliver_rest(self) -> None:
+        """Deliver what was decrypted when the application's protocol raised an exception."""
+        for event in self._undelivered:
+            if isinstance(event, bytes) and self._protocol is not None and not self._is_aborted:
+                try:
+                    self._protocol.dataReceived(event)
+                except Exception:
+                    # The reactor would end the connection for this; it is ending already.
+                    _log.failure("{protocol} failed", protocol=self._protocol)
+
+    def _reason(self, plain: Failure) -> Failure:
+        """Why the connection is gone, given why the plain one is."""
+        engine = self._engine
+        if engine is not None and engine.error is not None:
+            return Failure(engine.error)
+        error = plain.value
+        is_cut = isinstance(error, ConnectionClosed) and not isinstance(error, ConnectionAborted)
+        if is_cut and engine is not None and engine.is_complete and not engine.is_closed_by_peer:
+            # What the peer sent last may be missing.
+            return Failure(ConnectionLost())
+        return plain
+
+    # --- what TLS says ---
+
+    def _completed(self) -> None:
+        """Build and connect the application's protocol: the peer is verified."""
+        attempt = self._attempt
+        try:
+            protocol = attempt.build_protocol()
+        except Exception:
+            attempt.refuse(Failure())
+            return
+        if attempt.verdict is not None:
+            # The attempt was cancelled while the factory was building.
+            return
+        attempt.secured(socket_of(self.transport))
+        self._protocol = protocol
+        try:
+            rename_in_log(self.transport, protocol)
+            protocol.makeConnection(self)
+            if IHandshakeListener.providedBy(protocol):
+                protocol.handshakeCompleted()
+        except Exception:
+            self.abortConnection()
+            attempt.failed(Failure())
+        else:
+            attempt.opened(protocol)
+            if self._opened is not None:
+                self._opened(protocol)
+
+    def _peer_closed(self) -> None:
+        """Answer the peer's close_notify, and close the plain transport."""
+        self._flush()
+        engine = cast(TLSEngine, self._engine)
+        engine.close()
+        self._send()
+        if self._is_below_waiting or self._direct is None:
+            # The peer may not take what is still to be sent.
+            self._attempt.closing()
+        self._close_below()
+
+    def _broken(self) -> None:
+        """Send the alert that says why, if there is one, and close the plain transport."""
+        self._send()
+        self._close_below()
+
+    def _close_below(self) -> None:
+        plain = cast(TCPTransport, self.transport)
+        if self._is_membrane_registered:
+            # Otherwise the plain transport would wait for our producer.
+            self._is_membrane_registered = False
+            cast(IConsumer, plain).unregisterProducer()
+        plain.loseConnection()
+
+    # --- the transport of the application's protocol: writing and closing ---
+
+    def write(self, data: bytes) -> None:
+        """Send data, encrypted; what is written after the close is dropped.
+
+        Args:
+            data: Plaintext of any length.
+        """
+        if not isinstance(data, bytes):
+            data = _as_bytes(data)
+        if self.disconnecting and self._producer is None:
+            return
+        if self._greeting is not None:
+            data = self._behind_greeting(self._greeting, data)
+        self._corked.append(data)
+        self._corked_size += len(data)
+        if self._corked_size >= _MAX_CORKED:
+            self._flush()
+        elif not self._is_in_turn:
+            self._wait_for_turn()
+
+    def writeSequence(self, iovec: Iterable[bytes]) -> None:
+        """Write the chunks as one.
+
+        Args:
+            iovec: Chunks of the application's data.
+        """
+        self.write(b"".join(iovec))
+
+    def loseConnection(self) -> None:
+        """Send what was written and a close_notify, and wait ``close_timeout`` for the peer's.
+
+        While a producer is registered, its data goes first.
+        """
+        if self.disconnecting or not self.connected:
+            return
+        self.disconnecting = True
+        if self._producer is None:
+            self._say_goodbye()
+        self._attempt.closing()
+
+    def abortConnection(self) -> None:
+        """End the connection at once, if it has not ended yet."""
+        if self.connected and not self._is_aborted:
+            self._is_aborted = self.disconnecting = True
+            self._corked.clear()
+            cast(TCPTransport, self.transport).abortConnection()
+
+    def _say_goodbye(self) -> None:
+        """Send a close_notify, and close the plain transport if the peer sent one before."""
+        self._flush()
+        engine = self._engine
+        if engine is None:
+            return
+        engine.close()
+        self._send()
+        if engine.is_closed_by_peer:
+            self._close_below()
+
+    def _behind_greeting(self, greeting: Callable[[bytes], int], data: bytes) -> bytes:
+        """What follows the application's greeting; nothing until that is complete."""
+        self._withheld += data
+        end = greeting(self._withheld)
+        if not end:
+            if len(self._withheld) > _MAX_GREETING:
+                self.abortConnection()
+            return b""
+        rest, self._withheld, self._greeting = self._withheld[end:], b"", None
+        return rest
+
+    _withheld = b""
+
+    # --- from the application to the plain transport ---
+
+    def _wait_for_turn(self) -> None:
+        if self._end_of_turn is None and self.connected:
+            self._end_of_turn = self._attempt.config.clock.callLater(0, self._next_turn)
+
+    def _next_turn(self) -> None:
+        """A turn of the reactor is over: send what was collected, and let a producer go on."""
+        self._end_of_turn = None
+        self._turn_size = 0
+        self._flush()
+        self._resume_producer()
+
+    def _stop_turn(self) -> None:
+        call, self._end_of_turn = self._end_of_turn, None
+        if call is not None:
+            call.cancel()
+
+    def _flush(self) -> None:
+        """Encrypt what was written, and send it with all that OpenSSL has to send."""
+        engine = self._engine
+        if engine is None or self._is_aborted:
+            return
+        if self._corked:
+            data = self._corked[0] if len(self._corked) == 1 else b"".join(self._corked)
+            self._corked.clear()
+            self._corked_size = 0
+            if data and engine.error is None and not engine.is_closed:
+                self._encrypt(engine, data)
+                self._pause_producer()
+                return
+        self._send()
+
+    def _encrypt(self, engine: TLSEngine, data: bytes) -> None:
+        size, piece = len(data), engine.piece
+        self._turn_size += size
+        try:
+            if size <= piece:
+                engine.send(data)
+                self._send(is_data=True)
+                return
+            for begin in range(0, size, piece):
+                engine.send(data[begin : begin + piece])
+                self._send(is_data=True)
+        except SSL.Error as error:
+            engine.error = error
+            self._broken()
+
+    def _send(self, *, is_data: bool = False) -> None:
+        """Send what OpenSSL has to send.
+
+        Args:
+            is_data: Whether there is data of the application among it.
+        """
+        data = cast(TLSEngine, self._engine).data_to_send()
+        if data:
+            self._attempt.outgoing.add(len(data), is_data=is_data)
+            self._write_below(data)
+
+    def _write_below(self, data: bytes) -> None:
+        """Give encrypted bytes to the plain transport, past its buffer if that is empty."""
+        direct = self._direct
+        if direct is None or self._is_below_waiting or not direct.connected:
+            cast(TCPTransport, self.transport).write(data)
+            return
+        taken = direct.writeSomeData(data)
+        if taken == len(data):
+            return
+        self._watch_below(direct)
+        # What goes wrong with the socket the reactor finds by itself, when it writes.
+        direct.write(data[taken:] if isinstance(taken, int) else data)
+
+    def _watch_below(self, direct: tcp.Connection) -> None:
+        """Learn when the plain transport's buffer is empty again."""
+        self._is_below_waiting = True
+        if direct.producer is None:
+            direct.registerProducer(_Drain(self), False)
+
+    def below_is_empty(self) -> None:
+        """The plain transport has sent all that it had."""
+        self._is_below_waiting = False
+        cast(tcp.Connection, self._direct).unregisterProducer()
+        self._resume_producer()
+
+    # --- producers ---
+
+    def registerProducer(self, producer: IProducer, streaming: bool) -> None:
+        """Let a producer write, as fast as the peer takes it.
+
+        Args:
+            producer: Is paused and resumed, or asked for data piece by piece.
+            streaming: Whether it writes of its own accord (`IPushProducer`).
+
+        Raises:
+            RuntimeError: There is one already.
+        """
+        if self._producer is not None:
+            raise RuntimeError(
+                f"Cannot register producer {producer}, because producer {self._producer} "
+                "was never unregistered."
+            )
+        if not self.connected:
+            producer.stopProducing()
+            return
+        self._producer, self._is_streaming = producer, streaming
+        self._is_producer_paused = not streaming
+        if self._direct is None:
+            self._is_membrane_registered = True
+            cast(IConsumer, self.transport).registerProducer(_Membrane(self), True)
+        if streaming:
+            self._pause_producer()
+        else:
+            self._resume_producer()
+
+    def unregisterProducer(self) -> None:
+        """Let the producer go; a close that waited for it goes on."""
+        if self._producer is None:
+            return
+        self._producer = None
+        self._is_producer_paused = False
+        if self._is_membrane_registered:
+            self._is_membrane_registered = False
+            cast(IConsumer, self.transport).unregisterProducer()
+        if self.disconnecting and self.connected and not self._is_aborted:
+            self._say_goodbye()
+
+    @property
+    def _may_produce(self) -> bool:
+        is_blocked = self._is_below_waiting if self._direct is not None else self._is_below_full
+        return not is_blocked and self._turn_size < _MAX_PER_TURN
+
+    def _pause_producer(self) -> None:
+        """Pause the push producer, if it has to wait and does not do so already."""
+        if self._producer is None or self._may_produce:
+            return
+        if self._turn_size >= _MAX_PER_TURN:
+            self._wait_for_turn()
+        if self._is_streaming and not self._is_producer_paused:
+            self._is_producer_paused = True
+            cast(IPushProducer, self._producer).pauseProducing()
+
+    def _resume_producer(self) -> None:
+        """Resume the push producer, or ask the pull producer for data while it may produce."""
+        if self._producer is None or not self.connected:
+            return
+        if self._is_streaming:
+            if self._is_producer_paused and self._may_produce:
+                self._is_producer_paused = False
+                cast(IPushProducer, self._producer).resumeProducing()
+            return
+        while self._producer is not None and self._may_produce:
+            before = self._turn_size + self._corked_size
+            cast(IPullProducer, self._producer).resumeProducing()
+            if self._turn_size + self._corked_size == before:
+                break
+        if self._producer is not None and not self._is_below_waiting:
+            # It wrote nothing, or its share of this turn.
+            self._wait_for_turn()
+
+    def _stop_producer(self) -> None:
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            producer.stopProducing()
+
+    def below_is_full(self, is_full: bool) -> None:
+        """The plain transport asks for a pause, or for more.
+
+        Args:
+            is_full: Whether for a pause.
+        """
+        self._is_below_full = is_full
+        if is_full:
+            self._pause_producer()
+        else:
+            self._resume_producer()
+
+    # --- the transport of the application's protocol: the rest ---
+
+    def pauseProducing(self) -> None:
+        """Stop reading from the peer."""
+        cast(TCPTransport, self.transport).pauseProducing()
+
+    def resumeProducing(self) -> None:
+        """Read from the peer again."""
+        cast(TCPTransport, self.transport).resumeProducing()
+
+    def stopReading(self) -> None:
+        """Stop reading from the peer, as `pauseProducing`; a name of Twisted's connections."""
+        self.pauseProducing()
+
+    def startReading(self) -> None:
+        """Read from the peer again, as `resumeProducing`; a name of Twisted's connections."""
+        self.resumeProducing()
+
+    def stopProducing(self) -> None:
+        """Close the connection."""
+        self.loseConnection()
+
+    def getHandle(self) -> TLSConnection | None:
+        """OpenSSL's connection; None when the connection is over."""
+        return None if self._engine is None else self._engine.connection
+
+    def getPeerCertificate(self) -> crypto.X509 | None:
+        """The peer's certificate, as pyOpenSSL has it; None without one."""
+        return None if self._engine is None else self._engine.connection.get_peer_certificate()
+
+    @property
+    def negotiatedProtocol(self) -> bytes | None:
+        """The application protocol that was agreed on (ALPN), or None."""
+        if self._engine is None:
+            return None
+        return self._engine.connection.get_alpn_proto_negotiated() or None
+
+    def getHost(self) -> IPv4Address | IPv6Address:
+        """Our own address; on a local socket, of its own kind."""
+        return cast(ITCPTransport, self.transport).getHost()
+
+    def getPeer(self) -> IPv4Address | IPv6Address:
+        """The peer's address; on a local socket, of its own kind."""
+        return cast(ITCPTransport, self.transport).getPeer()
+
+    def loseWriteConnection(self) -> None:
+        """Close the connection: in TLS both directions end together."""
+        self.loseConnection()
+
+    def getTcpNoDelay(self) -> bool:
+        """Whether small packets are sent at once (TCP_NODELAY)."""
+        return bool(cast(tcp.Connection, self.transport).getTcpNoDelay())
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Say whether small packets are sent at once (TCP_NODELAY)."""
+        cast(tcp.Connection, self.transport).setTcpNoDelay(enabled)
+
+    def getTcpKeepAlive(self) -> bool:
+        """Whether the system looks if a silent peer is still there (SO_KEEPALIVE)."""
+        return bool(cast(tcp.Connection, self.transport).getTcpKeepAlive())
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Say whether the system looks if a silent peer is still there (SO_KEEPALIVE)."""
+        cast(tcp.Connection, self.transport).setTcpKeepAlive(enabled)
+
+
+_AT_SIGNAL: Final = {
+    Signal.COMPLETE: TLSDriver._completed,
+    Signal.CLOSED: TLSDriver._peer_closed,
+    Signal.FAILED: TLSDriver._broken,
+}
+
+
+@implementer(IPullProducer)
+class _Drain:
+    """Tells a driver when its TCP connection has sent all that waited.
+
+    Twisted's connection asks a pull producer for more each time that its buffer is empty,
+    and once when it is registered, which is not meant.
+
+    Args:
+        driver: Is told.
+    """
+
+    __slots__ = ("_driver", "_is_asked")
+
+    def __init__(self, driver: TLSDriver) -> None:
+        self._driver = driver
+        self._is_asked = False
+
+    def resumeProducing(self) -> None:
+        if self._is_asked:
+            self._driver.below_is_empty()
+        self._is_asked = True
+
+    def stopProducing(self) -> None:
+        """Do nothing: the driver hears of the end by itself."""
+
+
+@implementer(IPushProducer)
+class _Membrane:
+    """Passes the pauses of a plain transport on to a driver.
+
+    Args:
+        driver: Is told.
+    """
+
+    __slots__ = ("_driver",)
+
+    def __init__(self, driver: TLSDriver) -> None:
+        self._driver = driver
+
+    def pauseProducing(self) -> None:
+        self._driver.below_is_full(True)
+
+    def resumeProducing(self) -> None:
+        self._driver.below_is_full(False)
+
+    def stopProducing(self) -> None:
+        """Do nothing: the driver hears of the end by itself."""
+
+
+def _as_bytes(data: object) -> bytes:
+    if isinstance(data, (bytearray, memoryview)):
+        return bytes(data)
+    raise TypeError(f"Data must be bytes, not {type(data).__name__}")
+
+
+def starttls_outcome(transport: object) -> bytes:
+    """The outcome of the dialogue before TLS (``starttls=``), for protocols that go on from it.
+
+    Args:
+        transport: The ``transport`` of the application's protocol, or of a
+            wrapper above it.
+
+    Returns:
+        What ``docs/starttls.md`` says of the protocol: for MySQL, for example,
+        the server's greeting packet. Empty where there was no dialogue.
+    """
+    while isinstance(transport, ProtocolWrapper):
+        transport = transport.transport
+    return transport.outcome if isinstance(transport, TLSDriver) else b""

@@ -1,0 +1,260 @@
+"""One TLS connection in memory: bytes go in, bytes and events come out.
+
+The engine knows no transport. Who drives it (`txtransport.connection.driver`) hands it
+what the network brings and sends what it returns. OpenSSL works on two memory BIOs::
+
+      data to send  --send()-->  +-----------+  --data_to_send()-->  to the peer
+                                 |  OpenSSL  |
+      events  <------------------+-----------+  <------receive()---  from the peer
+
+Three facts about OpenSSL shape the code:
+
+- *A memory BIO never shrinks.* It grows to 4/3 of the most that it ever held. So no more
+  than a piece is put into OpenSSL at a time: 16 KiB, which is one record, until a
+  connection has carried 1 MiB, and 64 KiB from then on, which is faster.
+- *bio_read() allocates what it is asked for*, and an empty BIO costs an exception. So the
+  engine knows how many bytes a piece becomes, and reads them with one call.
+- *What follows a close_notify in one bio_write() is lost* in OpenSSL. An engine that is
+  asked for `by_record` gives OpenSSL one record at a time, and keeps what follows in
+  `unread`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from enum import Enum
+from typing import Final
+
+from OpenSSL import SSL
+
+from txtransport.tls.connection import MAX_FIRST_BYTES, TLSConnection
+
+__all__ = ["Event", "Signal", "TLSEngine"]
+
+
+class Signal(Enum):
+    """What happened, other than that data arrived."""
+
+    COMPLETE = "complete"
+    """The handshake is complete, and the peer is verified."""
+    CLOSED = "closed"
+    """The peer sent close_notify: no data follows."""
+    FAILED = "failed"
+    """TLS is broken, and `TLSEngine.error` says why; an alert may be to be sent."""
+
+
+Event = bytes | Signal
+"""The application's data, or what else happened."""
+
+RECORD: Final = 16384
+"""The most plaintext that fits in one record (RFC 8446, section 5.1), in bytes."""
+
+_LARGE_PIECE: Final = 65536 if hasattr(SSL.Context, "clear_mode") else RECORD
+"""Bytes. A pyOpenSSL that cannot switch partial writes off encrypts one record at a time."""
+
+_SMALL_UNTIL: Final = 2**20
+"""Bytes, in both directions together, after which pieces become large."""
+
+_OVERHEAD: Final = 96
+"""More bytes than any cipher adds to a record (RFC 5246, 6.2.3: CBC adds 5 + 16 + 64 at most)."""
+
+_OWN_BYTES: Final = 4096
+"""What OpenSSL sends of its own accord is seldom more, except in a flight of certificates."""
+
+_HEADER: Final = 5
+"""The bytes of a record's header: type, version and length (RFC 8446, section 5.1)."""
+
+
+class TLSEngine:
+    """One TLS connection, driven by the bytes of its peer.
+
+    Args:
+        connection: OpenSSL's, new. It decides whether the peer is acceptable.
+        by_record: Whether OpenSSL is given one record at a time, so that what follows a
+            close_notify stays in `unread`.
+
+    Attributes:
+        connection: As given.
+        is_complete: Whether the handshake is complete and the peer verified.
+        is_closed: Whether our close_notify was made: nothing can be sent any more.
+        is_closed_by_peer: Whether the peer's close_notify was read.
+        error: Why TLS is broken, or None.
+        piece: The most bytes that `send` should be given at once.
+        unread: With `by_record`, what the peer sent behind its close_notify.
+    """
+
+    __slots__ = (
+        "_by_record",
+        "_carried",
+        "_expected",
+        "_header",
+        "_left",
+        "connection",
+        "error",
+        "is_closed",
+        "is_closed_by_peer",
+        "is_complete",
+        "piece",
+        "unread",
+    )
+
+    def __init__(self, connection: TLSConnection, *, by_record: bool = False) -> None:
+        self.connection = connection
+        self.is_complete = False
+        self.is_closed = False
+        self.is_closed_by_peer = False
+        self.error: SSL.Error | None = None
+        self.piece = RECORD
+        self.unread = b""
+        self._by_record = by_record
+        self._header = b""
+        self._left = 0
+        self._carried = 0
+        self._expected = 0
+
+    def start(self) -> None:
+        """Begin the handshake, which on clients makes the ClientHello."""
+        self._continue_handshake()
+
+    def receive(self, data: bytes) -> list[Event]:
+        """Take bytes of the peer.
+
+        Args:
+            data: What the network has brought, cut anywhere.
+
+        Returns:
+            What came of it, in order. After `Signal.CLOSED` and `Signal.FAILED`
+            nothing follows.
+        """
+        events: list[Event] = []
+        if self.error is not None or self.is_closed_by_peer:
+            self._keep(data)
+            return events
+        connection = self.connection
+        missing = MAX_FIRST_BYTES - len(connection.first_bytes)
+        if missing > 0:
+            connection.first_bytes += data[:missing]
+        if not self._by_record and len(data) <= self.piece:
+            self._receive_piece(data, events)
+        else:
+            self._receive_pieces(data, events)
+        self._count(len(data))
+        return events
+
+    def send(self, data: bytes) -> None:
+        """Encrypt data of the application; `data_to_send` then returns it.
+
+        Args:
+            data: Not empty, and `piece` bytes at the most, or OpenSSL's buffers grow.
+
+        Raises:
+            SSL.Error: TLS is broken.
+        """
+        size = len(data)
+        sent = self.connection.send(data)
+        while sent < size:
+            # A pyOpenSSL that cannot switch partial writes off: one record at a time.
+            sent += self.connection.send(data[sent:])
+        self._expected += size + _OVERHEAD * (size // RECORD + 1)
+        self._count(size)
+
+    def data_to_send(self) -> bytes:
+        """All encrypted bytes for the peer that were not returned yet; often none."""
+        size = self._expected + _OWN_BYTES
+        self._expected = 0
+        try:
+            data = self.connection.bio_read(size)
+        except SSL.WantReadError:
+            return b""
+        return data if len(data) < size else data + b"".join(self._rest(size))
+
+    def close(self) -> None:
+        """Make our close_notify, if there is none yet and TLS is not broken."""
+        if self.is_closed or self.error is not None:
+            return
+        self.is_closed = True
+        try:
+            self.connection.shutdown()
+        except SSL.Error as error:
+            self.error = error
+
+    def _rest(self, size: int) -> Iterator[bytes]:
+        try:
+            while True:
+                yield self.connection.bio_read(size)
+        except SSL.WantReadError:
+            return
+
+    def _receive_pieces(self, data: bytes, events: list[Event]) -> None:
+        """Give OpenSSL one piece after the other, until one ends the connection."""
+        pieces = self._records(data) if self._by_record else self._cut(data)
+        for piece in pieces:
+            self._receive_piece(piece, events)
+            if self.is_closed_by_peer or self.error is not None:
+                break
+        for piece in pieces:
+            self._keep(piece)
+
+    def _cut(self, data: bytes) -> Iterator[bytes]:
+        size = self.piece
+        for begin in range(0, len(data), size):
+            yield data[begin : begin + size]
+
+    def _records(self, data: bytes) -> Iterator[bytes]:
+        """The same bytes, cut where one record ends and the next begins."""
+        while data:
+            size = self._left
+            if not size:
+                missing = _HEADER - len(self._header)
+                self._header += data[:missing]
+                if len(self._header) < _HEADER:
+                    yield data
+                    return
+                size = missing + int.from_bytes(self._header[3:], "big")
+                self._header = b""
+            piece, data = data[:size], data[size:]
+            self._left = size - len(piece)
+            yield piece
+
+    def _keep(self, data: bytes) -> None:
+        if self._by_record and self.is_closed_by_peer:
+            self.unread += data
+
+    def _receive_piece(self, data: bytes, events: list[Event]) -> None:
+        connection = self.connection
+        connection.bio_write(data)
+        if not self.is_complete:
+            if not self._continue_handshake():
+                if self.error is not None:
+                    events.append(Signal.FAILED)
+                return
+            events.append(Signal.COMPLETE)
+        recv = connection.recv
+        try:
+            while True:
+                events.append(recv(RECORD))
+        except SSL.WantReadError:
+            pass
+        except SSL.ZeroReturnError:
+            self.is_closed_by_peer = True
+            events.append(Signal.CLOSED)
+        except SSL.Error as error:
+            self.error = error
+            events.append(Signal.FAILED)
+
+    def _continue_handshake(self) -> bool:
+        """Whether the handshake is complete now."""
+        try:
+            self.connection.do_handshake()
+        except SSL.WantReadError:
+            return False
+        except SSL.Error as error:
+            self.error = error
+            return False
+        self.is_complete = True
+        return True
+
+    def _count(self, size: int) -> None:
+        self._carried += size
+        if self._carried > _SMALL_UNTIL:
+            self.piece = _LARGE_PIECE
