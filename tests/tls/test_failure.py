@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Final
 
 from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from OpenSSL import SSL
@@ -238,7 +239,7 @@ class CertificateTests(DiagnosisTestCase):
                 end = arranged().client
                 problem = CertificateProblem(OF_CAUSE[cause], 10, 0, certificate)
                 end.conversation.verification.problems.append(problem)
-                end.conversation.verification.chain[0] = certificate
+                end.conversation.verification.shown[0] = certificate.public_bytes(Encoding.DER)
                 end.error = ssl_error("certificate verify failed")
                 error = self.checked(end.explained())
                 self.assertEqual(error.cause, cause, what)

@@ -717,7 +717,8 @@ class CallbackTests(SynchronousTestCase):
             (expired, ["expired"]),
         ):
             connection = arranged().client.conversation
-            self.patch(connection, "get_peer_certificate", lambda leaf=leaf, **_: leaf)
+            shown = crypto.X509.from_cryptography(leaf)
+            self.patch(connection, "get_peer_certificate", lambda shown=shown: shown)
             self.assertIs(verify_after_handshake(connection), not causes)
             found = [problem.diagnosis.cause for problem in connection.verification.problems]
             self.assertEqual(found, causes)

@@ -29,6 +29,7 @@ the host is bypassed.
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
 from ipaddress import IPv4Address, IPv6Address, IPv6Network
@@ -72,10 +73,21 @@ def find_address(text: str) -> IPv4Address | IPv6Address | None:
     Args:
         text: As for `is_address`.
     """
+    return _cached_address(text) if len(text) <= _MAX_CACHED else _address(text)
+
+
+def _address(text: str) -> IPv4Address | IPv6Address | None:
     try:
         return ipaddress.ip_address(text)
     except ValueError:
         return None
+
+
+_MAX_CACHED: Final = 255
+"""Characters; no host is longer."""
+
+# A program asks the same of the same few hosts, several times for each connection.
+_cached_address: Final = functools.lru_cache(maxsize=1024)(_address)
 
 
 def client_network(host: str) -> str:

@@ -283,10 +283,7 @@ class TLSDriver(Protocol):
 
     def _peer_closed(self) -> None:
         """Answer the peer's close_notify, and close the plain transport."""
-        self._flush()
-        engine = cast(TLSEngine, self._engine)
-        engine.close()
-        self._send()
+        self._close_engine()
         if self._is_below_waiting or self._direct is None:
             # The peer may not take what is still to be sent.
             self._attempt.closing()
@@ -355,14 +352,20 @@ class TLSDriver(Protocol):
 
     def _say_goodbye(self) -> None:
         """Send a close_notify, and close the plain transport if the peer sent one before."""
-        self._flush()
-        engine = self._engine
-        if engine is None:
-            return
+        if self._engine is not None:
+            self._close_engine()
+            if self._engine.is_closed_by_peer:
+                self._close_below()
+
+    def _close_engine(self) -> None:
+        """Send what was written, and a close_notify behind it."""
+        engine = cast(TLSEngine, self._engine)
+        has_data = self._encrypt_corked(engine)
+        if has_data:
+            # For `Delivery`, the application's data ends before the close_notify.
+            self._send(is_data=True)
         engine.close()
         self._send()
-        if engine.is_closed_by_peer:
-            self._close_below()
 
     def _behind_greeting(self, greeting: Callable[[bytes], int], data: bytes) -> bytes:
         """What follows the application's greeting; nothing until that is complete."""
@@ -398,32 +401,34 @@ class TLSDriver(Protocol):
     def _flush(self) -> None:
         """Encrypt what was written, and send it with all that OpenSSL has to send."""
         engine = self._engine
-        if engine is None or self._is_aborted:
-            return
-        if self._corked:
-            data = self._corked[0] if len(self._corked) == 1 else b"".join(self._corked)
-            self._corked.clear()
-            self._corked_size = 0
-            if data and engine.error is None and not engine.is_closed:
-                self._encrypt(engine, data)
-                self._pause_producer()
-                return
-        self._send()
+        if engine is not None and not self._is_aborted:
+            self._send(is_data=self._encrypt_corked(engine))
+            self._pause_producer()
 
-    def _encrypt(self, engine: TLSEngine, data: bytes) -> None:
+    def _encrypt_corked(self, engine: TLSEngine) -> bool:
+        """Give OpenSSL what was written; all but its last piece is sent.
+
+        Returns:
+            Whether there was anything.
+        """
+        if not self._corked:
+            return False
+        data = self._corked[0] if len(self._corked) == 1 else b"".join(self._corked)
+        self._corked.clear()
+        self._corked_size = 0
+        if not data or engine.is_closed or engine.error is not None:
+            return False
         size, piece = len(data), engine.piece
         self._turn_size += size
         try:
-            if size <= piece:
-                engine.send(data)
-                self._send(is_data=True)
-                return
-            for begin in range(0, size, piece):
+            for begin in range(0, size - piece, piece):
                 engine.send(data[begin : begin + piece])
                 self._send(is_data=True)
+            engine.send(data if size <= piece else data[-(size % piece or piece) :])
         except SSL.Error as error:
             engine.error = error
             self._broken()
+        return True
 
     def _send(self, *, is_data: bool = False) -> None:
         """Send what OpenSSL has to send.

@@ -6,15 +6,19 @@ name is an exception here, before any connection or port is opened.
 
 from __future__ import annotations
 
+import functools
 import re
 import socket
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, cast
 
+from attrs import frozen
+from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
 from txtransport.config.allowed_hosts import read_host_rules
+from txtransport.config.options import MOST_CACHED
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.resolve import (
     describe_endpoint,
@@ -84,27 +88,96 @@ def client(
         TransportUnavailable: This installation does not have the transport.
     """
     reactor = cast(Reactor, reactor)
+    plan = _plan(url, port, options)
+    transport_url, settings = plan.url, plan.settings
+    creator = None
+    try:
+        rules = read_host_rules(allow_hosts, public_only)
+        plaintext = plaintext_client.plaintext_endpoint(
+            reactor, transport_url, settings.sockets, settings.deadlines.timeout, trace, rules
+        )
+        if plan.policy is not None:
+            _warn(transport_url, plan.weaknesses)
+            creator = connection_creator(plan.policy, Side.CLIENT, plan.peer)
+    except InvalidOption as error:
+        raise error.located(transport_url.location) from error.__cause__
+    config = _endpoint_config(
+        reactor, transport_url, plan.where, Side.CLIENT, creator, settings, plan.name, trace
+    )
+    return ClientEndpoint(plaintext, plan.set_options, plan.address, config, plan.bindto)
+
+
+@frozen
+class _ClientPlan:
+    """What a URL and its options come to, for any number of endpoints and reactors.
+
+    Attributes:
+        url: The URL.
+        settings: What the options say.
+        where: The endpoint, for messages.
+        name: The peer's name.
+        peer: Under which its sessions are kept.
+        policy: The demands on TLS, or None without TLS.
+        weaknesses: What is weak about them, for warnings.
+        set_options: Sets the options of a socket.
+        address: What is connected to.
+        bindto: The local address and port, or None.
+    """
+
+    url: TransportURL
+    settings: Settings
+    where: str
+    name: str
+    peer: Hashable
+    policy: TLSPolicy | None
+    weaknesses: tuple[str, ...]
+    set_options: OptionSetter
+    address: IAddress
+    bindto: tuple[str, int] | None
+
+
+_Items = tuple[tuple[str, type, object], ...]
+
+
+def _plan(url: str | TransportURL, port: int | None, options: dict[str, object]) -> _ClientPlan:
+    """The plan for a client; that of a text that was seen before is remembered."""
+    items = tuple((name, type(value), value) for name, value in options.items())
+    if type(url) is str:
+        texts = (value for _, kind, value in items if kind is str)
+        size = len(url) + sum(map(len, cast("Iterator[str]", texts)))
+        if size <= MOST_CACHED and all(kind in _HASHED for _, kind, _ in items):
+            return _cached_plan(url, port, items)
+    return _new_plan(url, port, items)
+
+
+def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _ClientPlan:
+    options = {name: value for name, _, value in items}
     transport_url, scheme, settings = _resolve(url, port, options, "client", Kind.STREAM)
     sockets, starttls = settings.sockets, settings.starttls_options
     where = describe_endpoint(transport_url, starttls)
-    with _located(transport_url):
-        rules = read_host_rules(allow_hosts, public_only)
-        plaintext = plaintext_client.plaintext_endpoint(
-            reactor, transport_url, sockets, settings.deadlines.timeout, trace, rules
-        )
-    creator = None
+    policy, weak = None, []
     if settings.tls is not None:
         policy = policy_for_peer(transport_url, settings.tls, starttls)
-        _warn(transport_url, weaknesses(policy, Side.CLIENT, starttls))
-        peer = transport_url.path or (transport_url.host, transport_url.port)
-        creator = _connection_creator(transport_url, policy, Side.CLIENT, peer)
-    config = _endpoint_config(
-        reactor, transport_url, where, Side.CLIENT, creator, settings, transport_url.name, trace
-    )
+        weak = weaknesses(policy, Side.CLIENT, starttls)
     with _located(transport_url):
-        kind = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
-    address = plaintext_client.address_of(transport_url)
-    return ClientEndpoint(plaintext, OptionSetter(kind), address, config, sockets.bindto)
+        wanted = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
+    return _ClientPlan(
+        transport_url,
+        settings,
+        where,
+        transport_url.name,
+        transport_url.path or (transport_url.host, transport_url.port),
+        policy,
+        tuple(weak),
+        OptionSetter(wanted),
+        plaintext_client.address_of(transport_url),
+        sockets.bindto,
+    )
+
+
+# The types of options stand beside their values, since True, 1 and 1.0 are equal.
+_HASHED: Final = frozenset({str, int, float, bool, type(None)})
+_cached_plan: Final = functools.lru_cache(maxsize=512, typed=True)(_new_plan)
 
 
 def server(
@@ -249,7 +322,7 @@ _warned: dict[tuple[str, str], None] = {}
 _MAX_WARNINGS: Final = 1000
 
 
-def _warn(url: TransportURL, weaknesses: list[str]) -> None:
+def _warn(url: TransportURL, weaknesses: Iterable[str]) -> None:
     """Log a warning for each weakness, once for each endpoint.
 
     Of more endpoints than are remembered, the oldest is forgotten: its warning comes

@@ -17,6 +17,7 @@ from OpenSSL import SSL
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import Diagnosis
+from txtransport.tls.server_flight import resumes_session
 
 MAX_FIRST_BYTES: Final = 256
 """How many of a peer's first bytes are kept to explain a failure."""
@@ -61,17 +62,24 @@ class VerificationResult:
     Attributes:
         problems: The reasons for which the handshake was refused.
         tolerated: The reasons that the policy lets pass.
-        chain: The certificates that were looked at, by depth.
+        shown: The certificates that were looked at, in DER, by depth.
         is_leaf_accepted: Whether the leaf passed the checks of name, digest and key.
-        is_certificate_sent: On servers, whether the handshake showed our
-            certificate, which a resumed one does not.
     """
 
     problems: list[CertificateProblem] = Factory(list)
     tolerated: list[CertificateProblem] = Factory(list)
-    chain: dict[int, x509.Certificate] = field(factory=dict, repr=False)
+    shown: dict[int, bytes] = field(factory=dict, repr=False)
     is_leaf_accepted: bool = False
-    is_certificate_sent: bool = False
+
+    @property
+    def chain(self) -> dict[int, x509.Certificate]:
+        """The certificates that were looked at, by depth, without those that cannot be parsed."""
+        chain = {}
+        for depth, der in self.shown.items():
+            # One that cannot be parsed was refused for that.
+            with contextlib.suppress(ValueError, x509.InvalidVersion):
+                chain[depth] = x509.load_der_x509_certificate(der)
+        return chain
 
 
 @define
@@ -142,6 +150,7 @@ class TLSConnection(SSL.Connection):
         self.protocols = protocols
         self.offered_protocols: tuple[bytes, ...] = ()
         self._is_acceptable = is_acceptable
+        self._resumes: bool | None = None
         if side is Side.SERVER:
             self.set_accept_state()
             return
@@ -192,16 +201,24 @@ class TLSConnection(SSL.Connection):
 
     @property
     def is_resumed(self) -> bool:
-        """Whether the handshake resumed an earlier session.
+        """Whether the handshake resumed an earlier session; False as long as that is not known.
 
-        SSL_session_reused(3) is not public in pyOpenSSL. In a full handshake a
-        client has verified a chain and a server has sent its certificate; in a
-        resumed one neither happens.
+        A client has verified a chain, unless it resumed a session. A server's answer
+        shows it (`remember_flight`).
         """
-        evidence = self.verification
         if self.side is Side.CLIENT:
-            return not evidence.chain
-        return not evidence.is_certificate_sent
+            return not self.verification.shown
+        return bool(self._resumes)
+
+    def remember_flight(self, data: bytes) -> None:
+        """Look whether a server's answer resumes a session.
+
+        Args:
+            data: Bytes for the client, as OpenSSL has made them for one flight. Of a
+                client, and when the answer is known, nothing is done.
+        """
+        if self._resumes is None and self.side is Side.SERVER:
+            self._resumes = resumes_session(data)
 
     @property
     def is_verified(self) -> bool:
@@ -273,6 +290,7 @@ class ObservedConnection(TLSConnection):
             while len(parts[-1]) == bufsiz:
                 parts.append(super().bio_read(bufsiz))
         data = parts[0] if len(parts) == 1 else b"".join(parts)
+        self.remember_flight(data)
         self.outgoing.add(len(data), is_data=self._has_data)
         self._has_data = False
         return data

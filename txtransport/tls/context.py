@@ -17,7 +17,7 @@ from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.text import short_repr
 from txtransport.tls import pem
 from txtransport.tls.connection import select_protocol
-from txtransport.tls.verification import info_callback, verify_callback
+from txtransport.tls.verification import verify_callback
 
 __all__ = ["build_context"]
 
@@ -48,6 +48,11 @@ _SERVER_CIPHERS: Final = ":".join(
         "ECDHE-RSA-CHACHA20-POLY1305",
     )
 )
+
+
+# SSL_MODE_ENABLE_PARTIAL_WRITE (ssl.h), which pyOpenSSL sets and has no name for. With it
+# SSL_write() encrypts one record and leaves the rest to another call.
+_PARTIAL_WRITE: Final = 1
 
 
 def build_context(policy: TLSPolicy, side: Side) -> SSL.Context:
@@ -84,6 +89,8 @@ def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Con
     context.set_max_proto_version(_VERSIONS[policy.max_version])
     context.set_options(_options(policy))
     context.set_mode(SSL.MODE_RELEASE_BUFFERS)
+    if hasattr(context, "clear_mode"):
+        context.clear_mode(_PARTIAL_WRITE)
     # Tickets carry the session, so OpenSSL's own cache would only use memory.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(b"txtransport")
@@ -100,7 +107,6 @@ def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Con
                 select_protocol(connection, offered) or SSL.NO_OVERLAPPING_PROTOCOLS
             )
         )
-        context.set_info_callback(info_callback)
     return context
 
 

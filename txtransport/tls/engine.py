@@ -166,7 +166,11 @@ class TLSEngine:
             data = self.connection.bio_read(size)
         except SSL.WantReadError:
             return b""
-        return data if len(data) < size else data + b"".join(self._rest(size))
+        if len(data) == size:
+            data += b"".join(self._rest(size))
+        if not self.is_complete:
+            self.connection.remember_flight(data)
+        return data
 
     def close(self) -> None:
         """Make our close_notify, if there is none yet and TLS is not broken."""

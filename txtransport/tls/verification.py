@@ -36,8 +36,9 @@ from txtransport.tls.identity import (
     name_problem,
     pin_problem,
 )
+from txtransport.tls.verdict_cache import VerdictCache
 
-__all__ = ["info_callback", "verify_after_handshake", "verify_callback"]
+__all__ = ["verify_after_handshake", "verify_callback"]
 
 # X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT and X509_V_ERR_CERT_HAS_EXPIRED (x509_vfy.h).
 _SELF_SIGNED: Final = 18
@@ -65,22 +66,54 @@ def verify_callback(
         return False
     result = connection.verification
     try:
-        x509_certificate = certificate.to_cryptography()
-        result.chain[depth] = x509_certificate
-        if not ok:
-            return _tolerate_or_refuse(
-                connection, _problem(code, depth, x509_certificate), x509_certificate
-            )
-        no_authority = authority_problem(x509_certificate, depth)
-        if no_authority is not None:
-            return _tolerate_or_refuse(connection, no_authority, x509_certificate)
-        if depth == 0:
-            _verify_leaf(connection, x509_certificate, list(result.chain.values()))
-            return result.is_leaf_accepted
+        der = crypto.dump_certificate(crypto.FILETYPE_ASN1, certificate)
+        result.shown[depth] = der
+        if ok and depth:
+            return _verify_authority(connection, der, depth)
+        if ok:
+            return _verify_chain(connection)
+        x509_certificate = x509.load_der_x509_certificate(der)
+        problem = _problem(code, depth, x509_certificate)
+        return _tolerate_or_refuse(connection, problem, x509_certificate)
     except Exception as error:
         result.problems.append(_unexamined(code, depth, error))
         return False
+
+
+def _verify_authority(connection: TLSConnection, der: bytes, depth: int) -> bool:
+    """Accept or refuse an authority that OpenSSL accepts."""
+    if _verdicts.valid_until(_AUTHORITY, (der,)) is not None:
+        return True
+    certificate = x509.load_der_x509_certificate(der)
+    no_authority = authority_problem(certificate, depth)
+    if no_authority is not None:
+        return _tolerate_or_refuse(connection, no_authority, certificate)
+    _verdicts.accepted(_AUTHORITY, (der,))
     return True
+
+
+def _verify_chain(connection: TLSConnection) -> bool:
+    """Accept or refuse the leaf, which OpenSSL accepts with all that stands above it."""
+    result, policy = connection.verification, connection.policy
+    # From the root to the leaf, as OpenSSL asks; but where there was a problem that is
+    # tolerated, it has asked of the leaf before.
+    shown = tuple(der for _, der in sorted(result.shown.items(), reverse=True))
+    # What was tolerated, and what is pinned, is looked at each time.
+    is_plain = not result.problems and not result.tolerated and not policy.pin
+    question = policy, connection.side
+    if is_plain and _verdicts.valid_until(question, shown) is not None:
+        result.is_leaf_accepted = True
+        return True
+    chain = [x509.load_der_x509_certificate(der) for der in shown]
+    _verify_leaf(connection, chain[-1], chain)
+    if is_plain and result.is_leaf_accepted:
+        _verdicts.accepted(question, shown)
+    return result.is_leaf_accepted
+
+
+_verdicts: Final = VerdictCache()
+_AUTHORITY: Final = "authority"
+_RESUMED: Final = "resumed"
 
 
 def verify_after_handshake(connection: TLSConnection) -> bool:
@@ -94,39 +127,15 @@ def verify_after_handshake(connection: TLSConnection) -> bool:
     if result.problems or result.is_leaf_accepted:
         return not result.problems
     try:
-        leaf = connection.get_peer_certificate(as_cryptography=True)
+        leaf = connection.get_peer_certificate()
         if leaf is not None:
-            _verify_resumed(connection, leaf)
+            _verify_unseen(connection, crypto.dump_certificate(crypto.FILETYPE_ASN1, leaf))
         elif _demands_certificate(connection.policy, connection.side):
             text = "the peer showed no certificate at all"
             result.problems.append(CertificateProblem(Diagnosis("other", text), 0, 0, None))
     except Exception as error:
         result.problems.append(_unexamined(0, 0, error))
     return not result.problems
-
-
-def info_callback(connection: SSL.Connection, where: int, code: int) -> None:
-    """Record on servers that our certificate was sent; OpenSSL's info callback.
-
-    A resumed handshake does not send it. OpenSSL's own question for that,
-    SSL_session_reused(3), is not public in pyOpenSSL.
-
-    Args:
-        connection: A `TLSConnection`; nothing is recorded for any other.
-        where: What happened, bits such as ``SSL_CB_ACCEPT_LOOP``.
-        code: The alert or the result, which is not looked at.
-
-    Source: SSL_CTX_set_info_callback(3).
-    """
-    is_sending = (
-        where == SSL.SSL_CB_ACCEPT_LOOP and connection.get_state_string() == _SENDING_CERTIFICATE
-    )
-    if is_sending and isinstance(connection, TLSConnection):
-        connection.verification.is_certificate_sent = True
-
-
-# SSL_state_string_long(3), the same for every version of TLS.
-_SENDING_CERTIFICATE: Final = b"SSLv3/TLS write certificate"
 
 
 def _tolerate_or_refuse(
@@ -178,6 +187,21 @@ def _own_signature_problem(leaf: x509.Certificate, policy: TLSPolicy) -> Diagnos
     return None
 
 
+def _verify_unseen(connection: TLSConnection, der: bytes) -> None:
+    """Verify a leaf that the callback has not seen, which is that of a resumed session."""
+    policy, result = connection.policy, connection.verification
+    question = _RESUMED, policy, connection.side
+    is_plain = connection.is_resumed and not policy.allow_self_signed
+    until = _verdicts.valid_until(question, (der,)) if is_plain else None
+    if until is not None and time.time() <= until:
+        result.is_leaf_accepted = True
+        return
+    leaf = x509.load_der_x509_certificate(der)
+    _verify_resumed(connection, leaf)
+    if is_plain and result.is_leaf_accepted:
+        _verdicts.accepted(question, (der,), leaf.not_valid_after_utc.timestamp())
+
+
 def _verify_resumed(connection: TLSConnection, leaf: x509.Certificate) -> None:
     """Verify the leaf of a handshake in which OpenSSL called no callback (a resumed one)."""
     result = connection.verification
@@ -202,7 +226,8 @@ def _verify_leaf(
     Args:
         connection: Its policy says what to check; its result is extended.
         leaf: The peer's own certificate.
-        chain: The certificates whose keys may be pinned; None skips the pin.
+        chain: The verified chain, the leaf last, whose keys may be pinned; None where
+            there is none, which skips the pin.
     """
     result = connection.verification
     result.problems.extend(_leaf_problems(connection, leaf, chain))
@@ -218,7 +243,7 @@ def _leaf_problems(
         name = policy.peer_name or ""
         found.append(name_problem(leaf, name))
         if policy.verifies(connection.side) is not Verify.NO:
-            authorities = [above for depth, above in result.chain.items() if depth]
+            authorities = chain[:-1] if chain is not None else []
             found.append(excluded_name_problem(authorities, name))
     if policy.peer_fingerprint:
         found.append(fingerprint_problem(leaf, policy.peer_fingerprint))

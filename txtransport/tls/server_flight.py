@@ -1,0 +1,70 @@
+"""Whether a server's own answer to a ClientHello resumes a session, by its bytes.
+
+SSL_session_reused(3) is not public in pyOpenSSL. The first flight of a server shows it in
+the clear::
+
+    TLS 1.3   ServerHello with pre_shared_key, then encrypted      resumed
+              ServerHello without it, then encrypted               not resumed
+              HelloRetryRequest                                    the next flight shows it
+    TLS 1.2   ServerHello, (NewSessionTicket,) ChangeCipherSpec    resumed
+              ServerHello, Certificate …                           not resumed
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["resumes_session"]
+
+_HANDSHAKE: Final = 22
+_SERVER_HELLO: Final = 2
+_NEW_SESSION_TICKET: Final = 4
+_PRE_SHARED_KEY: Final = 41
+_SUPPORTED_VERSIONS: Final = 43
+
+_RETRY: Final = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+"""The random value of a HelloRetryRequest (RFC 8446, section 4.1.3)."""
+
+
+def resumes_session(flight: bytes) -> bool | None:
+    """Whether a server's flight resumes a session.
+
+    Args:
+        flight: What the server sends in answer to a ClientHello, from its first byte.
+
+    Returns:
+        None where the flight does not show it: it is a HelloRetryRequest, an alert, or
+        incomplete.
+
+    Source: RFC 8446, sections 4.1.3 and 4.2.11; RFC 5246, section 7.3; RFC 5077, section 3.1.
+    """
+    messages = _plain_handshake(flight)
+    size = int.from_bytes(messages[1:4], "big")
+    hello = messages[4 : 4 + size]
+    if messages[:1] != bytes([_SERVER_HELLO]) or len(hello) < size or hello[2:34] == _RETRY:
+        return None
+    extensions = _extension_types(hello)
+    if _SUPPORTED_VERSIONS in extensions:
+        return _PRE_SHARED_KEY in extensions
+    return messages[4 + size : 5 + size] in (b"", bytes([_NEW_SESSION_TICKET]))
+
+
+def _plain_handshake(flight: bytes) -> bytes:
+    """The handshake messages at the beginning of a flight, without their records."""
+    messages, at = b"", 0
+    while flight[at : at + 1] == bytes([_HANDSHAKE]):
+        size = int.from_bytes(flight[at + 3 : at + 5], "big")
+        messages += flight[at + 5 : at + 5 + size]
+        at += 5 + size
+    return messages
+
+
+def _extension_types(hello: bytes) -> set[int]:
+    # Version (2 bytes), random (32), session id (its length first), cipher (2),
+    # compression (1), extensions (their length first).
+    at = 35 + hello[34] + 3 if len(hello) > 34 else len(hello)
+    rest, types = hello[at + 2 :], set()
+    while len(rest) >= 4:
+        types.add(int.from_bytes(rest[:2], "big"))
+        rest = rest[4 + int.from_bytes(rest[2:4], "big") :]
+    return types
