@@ -228,18 +228,9 @@ SKIPS: Final = (
         UNDER_TLS,
     ),
     Skip(
-        "Twisted's TLS layer collects what is written in one turn: pauses come in the next",
+        "our TLS layer pauses a producer by what the socket takes, and not by the size of a "
+        "buffer, which the test sets",
         frozenset({"test_streamingProducer"}),
-        UNDER_TLS,
-    ),
-    Skip(
-        "Twisted's TLS layer asks a pull producer in turns of its own, without a first call",
-        frozenset({"test_nonStreamingProducer"}),
-        UNDER_TLS,
-    ),
-    Skip(
-        "the TypeError of Twisted's TLS layer has another text",
-        frozenset({"test_writeSequenceWithUnicodeRaisesException"}),
         UNDER_TLS,
     ),
 )  # fmt: skip

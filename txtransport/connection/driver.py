@@ -329,7 +329,11 @@ class TLSDriver(Protocol):
         Args:
             iovec: Chunks of the application's data.
         """
-        self.write(b"".join(iovec))
+        try:
+            data = b"".join(iovec)
+        except TypeError:
+            raise TypeError("Data must be bytes") from None
+        self.write(data)
 
     def loseConnection(self) -> None:
         """Send what was written and a close_notify, and wait ``close_timeout`` for the peer's.
@@ -493,8 +497,9 @@ class TLSDriver(Protocol):
             cast(IConsumer, self.transport).registerProducer(_Membrane(self), True)
         if streaming:
             self._pause_producer()
-        else:
-            self._resume_producer()
+        elif self._may_produce:
+            cast(IPullProducer, producer).resumeProducing()
+            self._wait_for_turn()
 
     def unregisterProducer(self) -> None:
         """Let the producer go; a close that waited for it goes on."""
@@ -507,6 +512,11 @@ class TLSDriver(Protocol):
             cast(IConsumer, self.transport).unregisterProducer()
         if self.disconnecting and self.connected and not self._is_aborted:
             self._say_goodbye()
+
+    def stopConsuming(self) -> None:
+        """Let the producer go and close the connection; a name of Twisted's connections."""
+        self.unregisterProducer()
+        self.loseConnection()
 
     @property
     def _may_produce(self) -> bool:
@@ -683,7 +693,7 @@ class _Membrane:
 def _as_bytes(data: object) -> bytes:
     if isinstance(data, (bytearray, memoryview)):
         return bytes(data)
-    raise TypeError(f"Data must be bytes, not {type(data).__name__}")
+    raise TypeError("Data must be bytes")
 
 
 def starttls_outcome(transport: object) -> bytes:

@@ -12,6 +12,9 @@ the clear::
 
 from __future__ import annotations
 
+import struct
+
+import struct
 from typing import Final
 
 __all__ = ["resumes_session"]
@@ -62,9 +65,15 @@ def _plain_handshake(flight: bytes) -> bytes:
 def _extension_types(hello: bytes) -> set[int]:
     # Version (2 bytes), random (32), session id (its length first), cipher (2),
     # compression (1), extensions (their length first).
-    at = 35 + hello[34] + 3 if len(hello) > 34 else len(hello)
-    rest, types = hello[at + 2 :], set()
-    while len(rest) >= 4:
-        types.add(int.from_bytes(rest[:2], "big"))
-        rest = rest[4 + int.from_bytes(rest[2:4], "big") :]
+    end = len(hello)
+    at = 40 + hello[34] if end > 34 else end
+    types = set()
+    while at + 4 <= end:
+        kind, size = _EXTENSION.unpack_from(hello, at)
+        types.add(kind)
+        at += 4 + size
     return types
+
+
+_EXTENSION: Final = struct.Struct(">HH")
+"""Type and length."""
