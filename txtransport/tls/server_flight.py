@@ -13,8 +13,6 @@ the clear::
 from __future__ import annotations
 
 import struct
-
-import struct
 from typing import Final
 
 __all__ = ["resumes_session"]
@@ -44,7 +42,8 @@ def resumes_session(flight: bytes) -> bool | None:
     messages = _plain_handshake(flight)
     size = int.from_bytes(messages[1:4], "big")
     hello = messages[4 : 4 + size]
-    if messages[:1] != bytes([_SERVER_HELLO]) or len(hello) < size or hello[2:34] == _RETRY:
+    is_whole = messages[:1] == bytes([_SERVER_HELLO]) and len(hello) == size > _BEFORE_SESSION_ID
+    if not is_whole or hello[2:34] == _RETRY:
         return None
     extensions = _extension_types(hello)
     if _SUPPORTED_VERSIONS in extensions:
@@ -63,10 +62,10 @@ def _plain_handshake(flight: bytes) -> bytes:
 
 
 def _extension_types(hello: bytes) -> set[int]:
-    # Version (2 bytes), random (32), session id (its length first), cipher (2),
-    # compression (1), extensions (their length first).
+    # Behind the session id stand cipher (2 bytes), compression (1) and the length of the
+    # extensions (2).
     end = len(hello)
-    at = 40 + hello[34] if end > 34 else end
+    at = _BEFORE_SESSION_ID + 1 + hello[_BEFORE_SESSION_ID] + 5
     types = set()
     while at + 4 <= end:
         kind, size = _EXTENSION.unpack_from(hello, at)
@@ -74,6 +73,9 @@ def _extension_types(hello: bytes) -> set[int]:
         at += 4 + size
     return types
 
+
+_BEFORE_SESSION_ID: Final = 34
+"""Bytes of a ServerHello before the length of the session id: version and random value."""
 
 _EXTENSION: Final = struct.Struct(">HH")
 """Type and length."""
