@@ -410,11 +410,8 @@ class ConnectionAttempt:
         connection = self.connection
         if stage is Stage.OVER or connection is None:
             return reason
-        late = self._explained_by(late_failure, reason)
-        if late is not None:
-            return late
         if not isinstance(reason.value, ConnectionClosed):
-            return reason
+            return self._explained_by(late_failure, reason) or reason
         # Asked before `ended`, which keeps the session and for that sets the
         # flag of a received close_notify.
         is_closed_by_peer = connection.is_ended_by_peer

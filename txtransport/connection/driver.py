@@ -47,7 +47,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, cast
 
-from OpenSSL import SSL, crypto
 from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionLost
@@ -204,7 +203,10 @@ class TLSDriver(Protocol):
                     _AT_SIGNAL[event](self)  # type: ignore[index]
         finally:
             self._is_in_turn = False
-        self._flush()
+        if self._corked:
+            self._flush()
+        elif not self._is_aborted:
+            self._send()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Tell the application's protocol, or the attempt, of the end.
@@ -364,8 +366,7 @@ class TLSDriver(Protocol):
     def _close_engine(self) -> None:
         """Send what was written, and a close_notify behind it."""
         engine = cast(TLSEngine, self._engine)
-        has_data = self._encrypt_corked(engine)
-        if has_data:
+        if self._corked and self._encrypt_corked(engine):
             # For `Delivery`, the application's data ends before the close_notify.
             self._send(is_data=True)
         engine.close()
@@ -407,7 +408,8 @@ class TLSDriver(Protocol):
         engine = self._engine
         if engine is not None and not self._is_aborted:
             self._send(is_data=self._encrypt_corked(engine))
-            self._pause_producer()
+            if self._producer is not None:
+                self._pause_producer()
 
     def _encrypt_corked(self, engine: TLSEngine) -> bool:
         """Give OpenSSL what was written; all but its last piece is sent.
@@ -424,13 +426,11 @@ class TLSDriver(Protocol):
             return False
         size, piece = len(data), engine.piece
         self._turn_size += size
-        try:
-            for begin in range(0, size - piece, piece):
-                engine.send(data[begin : begin + piece])
-                self._send(is_data=True)
-            engine.send(data if size <= piece else data[-(size % piece or piece) :])
-        except SSL.Error as error:
-            engine.error = error
+        for begin in range(0, size - piece, piece):
+            engine.send(data[begin : begin + piece])
+            self._send(is_data=True)
+        engine.send(data if size <= piece else data[-(size % piece or piece) :])
+        if engine.error is not None:
             self._broken()
         return True
 
@@ -440,9 +440,12 @@ class TLSDriver(Protocol):
         Args:
             is_data: Whether there is data of the application among it.
         """
-        data = cast(TLSEngine, self._engine).data_to_send()
+        data = self._engine.data_to_send()  # type: ignore[union-attr]
         if data:
-            self._attempt.outgoing.add(len(data), is_data=is_data)
+            outgoing = self._attempt.outgoing
+            outgoing.total += len(data)
+            if is_data:
+                outgoing.end_of_data = outgoing.total
             self._write_below(data)
 
     def _write_below(self, data: bytes) -> None:
@@ -594,7 +597,7 @@ class TLSDriver(Protocol):
         """OpenSSL's connection; None when the connection is over."""
         return None if self._engine is None else self._engine.connection
 
-    def getPeerCertificate(self) -> crypto.X509 | None:
+    def getPeerCertificate(self) -> object:
         """The peer's certificate, as pyOpenSSL has it; None without one."""
         return None if self._engine is None else self._engine.connection.get_peer_certificate()
 

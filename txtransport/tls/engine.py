@@ -127,36 +127,42 @@ class TLSEngine:
             nothing follows.
         """
         events: list[Event] = []
+        size, connection = len(data), self.connection
+        if not self.is_complete and len(connection.first_bytes) < MAX_FIRST_BYTES:
+            missing = MAX_FIRST_BYTES - len(connection.first_bytes)
+            connection.first_bytes += data[:missing]
         if self.error is not None or self.is_closed_by_peer:
             self._keep(data)
             return events
-        connection = self.connection
-        missing = MAX_FIRST_BYTES - len(connection.first_bytes)
-        if missing > 0:
-            connection.first_bytes += data[:missing]
-        if not self._by_record and len(data) <= self.piece:
+        if size <= self.piece and not self._by_record:
             self._receive_piece(data, events)
         else:
             self._receive_pieces(data, events)
-        self._count(len(data))
+        self._carried += size
+        if self._carried > _SMALL_UNTIL:
+            self.piece = _LARGE_PIECE
         return events
 
     def send(self, data: bytes) -> None:
         """Encrypt data of the application; `data_to_send` then returns it.
 
+        If TLS is broken, `error` says why from then on.
+
         Args:
             data: Not empty, and `piece` bytes at the most, or OpenSSL's buffers grow.
-
-        Raises:
-            SSL.Error: TLS is broken.
         """
-        size = len(data)
-        sent = self.connection.send(data)
-        while sent < size:
-            # A pyOpenSSL that cannot switch partial writes off: one record at a time.
-            sent += self.connection.send(data[sent:])
-        self._expected += size + _OVERHEAD * (size // RECORD + 1)
-        self._count(size)
+        size, sent = len(data), 0
+        try:
+            sent = self.connection.send(data)
+            while sent < size:
+                # A pyOpenSSL that cannot switch partial writes off: one record at a time.
+                sent += self.connection.send(data[sent:])
+        except SSL.Error as error:
+            self.error = error
+        self._expected += sent + _OVERHEAD * (size // RECORD + 1)
+        self._carried += sent
+        if self._carried > _SMALL_UNTIL:
+            self.piece = _LARGE_PIECE
 
     def data_to_send(self) -> bytes:
         """All encrypted bytes for the peer that were not returned yet; often none."""
@@ -257,8 +263,3 @@ class TLSEngine:
             return False
         self.is_complete = True
         return True
-
-    def _count(self, size: int) -> None:
-        self._carried += size
-        if self._carried > _SMALL_UNTIL:
-            self.piece = _LARGE_PIECE
