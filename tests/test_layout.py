@@ -33,7 +33,8 @@ _CONTEXTS: Final = {
 }
 
 
-def _sources() -> dict[str, str]:
+def sources() -> dict[str, str]:
+    """The text of every module of the package, by its path in it."""
     return {
         path.relative_to(PACKAGE).as_posix(): path.read_text(encoding="utf-8")
         for path in sorted(PACKAGE.rglob("*.py"))
@@ -68,12 +69,12 @@ class FewPlacesTests(SynchronousTestCase):
 
     def test_tls_is_started_in_few_places(self) -> None:
         """Clear text cannot slip past the checks, since nothing else starts TLS."""
-        starting = {path for path, source in _sources().items() if starts_tls(source)}
+        starting = {path for path, source in sources().items() if starts_tls(source)}
         self.assertEqual(starting - START_TLS, set())
 
     def test_contexts_are_built_in_one_place(self) -> None:
         """No connection goes without the verification that the context sets up."""
-        building = {path for path, source in _sources().items() if builds_a_context(source)}
+        building = {path for path, source in sources().items() if builds_a_context(source)}
         self.assertEqual(building, BUILD_CONTEXTS)
 
     def test_starting_tls_is_seen(self) -> None:
@@ -176,7 +177,7 @@ class ImportTests(SynchronousTestCase):
 def _library() -> str:
     """Every module but the programs."""
     programs = TOUCH_THE_REACTOR | {"__main__.py"}
-    return ", ".join(_module(path) for path in _sources() if path not in programs)
+    return ", ".join(_module(path) for path in sources() if path not in programs)
 
 
 def _module(path: str) -> str:
