@@ -13,7 +13,8 @@ Three rules shape the code:
 - *Most URLs are plain*: ``tls://www.example.com:443``, with a few options
   without escapes. One regular expression (`_COMMON`) reads those, two to three
   times as fast as the general parser. What it does not match, and what has
-  anything wrong with it, goes to the general parser, which alone writes messages.
+  anything wrong with it, goes to the general parser, which alone writes messages,
+  and whose results are remembered.
 - *A message begins with its place.* It is ``scheme://host:port`` as soon as those are
   read, and before that the text itself, in quotes.
 - *A URL may hold secrets*: a passphrase in its options, or the password of some
@@ -105,7 +106,10 @@ class TransportURL:
                 if options is not None:
                     parsed = cls(name, host, number, options=options)
                     return parsed if trusted else _for_strangers(parsed, scheme)
-        parsed, scheme = _parse(cls, text, port)
+        if cls is TransportURL and type(text) is str and len(text) <= MOST_CACHED:
+            parsed, scheme = _cached_parse(text, port)
+        else:
+            parsed, scheme = _parse(cls, text, port)
         return parsed if trusted else _for_strangers(parsed, scheme)
 
     def __str__(self) -> str:
@@ -230,6 +234,12 @@ def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[Transp
         if port is not None:
             url = evolve(url, port=_agreed_port(url, port))
     return evolve(url, options=_options_of(url, query, scheme)) if query else url, scheme
+
+
+# A program parses the same few URLs again and again; True is not taken for port 1.
+@functools.lru_cache(maxsize=512, typed=True)
+def _cached_parse(text: str, port: int | None) -> tuple[TransportURL, Scheme]:
+    return _parse(TransportURL, text, port)
 
 
 def _options_of(url: TransportURL, query: str, scheme: Scheme) -> tuple[tuple[str, str], ...]:

@@ -205,7 +205,7 @@ class TLSDriver(Protocol):
             self._is_in_turn = False
         if self._corked:
             self._flush()
-        elif not self._is_aborted:
+        elif self._engine is not None and not self._is_aborted:
             self._send()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -231,7 +231,9 @@ class TLSDriver(Protocol):
         """Answer a client that speaks plain HTTP; TLS then ends the connection."""
         answer = plain_http_answer(data)
         if answer:
-            self._write_below(answer)
+            cast(TCPTransport, self.transport).write(answer)
+            if self._direct is not None:
+                self._watch_below(self._direct)
 
     def _deliver_rest(self) -> None:
         """Deliver what was decrypted when the application's protocol raised an exception."""
@@ -435,31 +437,27 @@ class TLSDriver(Protocol):
         return True
 
     def _send(self, *, is_data: bool = False) -> None:
-        """Send what OpenSSL has to send.
+        """Give what OpenSSL has to send to the plain transport.
 
         Args:
             is_data: Whether there is data of the application among it.
         """
         data = self._engine.data_to_send()  # type: ignore[union-attr]
-        if data:
-            outgoing = self._attempt.outgoing
-            outgoing.total += len(data)
-            if is_data:
-                outgoing.end_of_data = outgoing.total
-            self._write_below(data)
-
-    def _write_below(self, data: bytes) -> None:
-        """Give encrypted bytes to the plain transport, past its buffer if that is empty."""
-        direct = self._direct
+        if not data:
+            return
+        size, outgoing, direct = len(data), self._attempt.outgoing, self._direct
+        outgoing.total += size
+        if is_data:
+            outgoing.end_of_data = outgoing.total
         if direct is None or self._is_below_waiting or not direct.connected:
-            cast(TCPTransport, self.transport).write(data)
+            self.transport.write(data)  # type: ignore[union-attr]
             return
+        # Past the plain transport's buffer, which is empty.
         taken = direct.writeSomeData(data)
-        if taken == len(data):
-            return
-        self._watch_below(direct)
-        # What goes wrong with the socket the reactor finds by itself, when it writes.
-        direct.write(data[taken:] if isinstance(taken, int) else data)
+        if taken != size:
+            self._watch_below(direct)
+            # What goes wrong with the socket the reactor finds by itself, when it writes.
+            direct.write(data[taken:] if isinstance(taken, int) else data)
 
     def _watch_below(self, direct: tcp.Connection) -> None:
         """Learn when the plain transport's buffer is empty again."""

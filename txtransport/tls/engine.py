@@ -134,10 +134,10 @@ class TLSEngine:
         if self.error is not None or self.is_closed_by_peer:
             self._keep(data)
             return events
-        if size <= self.piece and not self._by_record:
-            self._receive_piece(data, events)
-        else:
+        if self._by_record or size > self.piece:
             self._receive_pieces(data, events)
+        else:
+            self._receive_piece(data, events)
         self._carried += size
         if self._carried > _SMALL_UNTIL:
             self.piece = _LARGE_PIECE
