@@ -14,6 +14,7 @@ from twisted.internet.error import ConnectionAborted, ConnectionDone, Connection
 from twisted.internet.interfaces import IHandshakeListener, IProtocol
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
 from twisted.python.failure import Failure
@@ -24,6 +25,7 @@ import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Overheard, Recorders
 from tests.memory import End, carry
+from tests.memory_tcp import MemoryTCP, PolledClock
 from txtransport.config.policy import Side
 from txtransport.config.settings import Deadlines, tls_policy
 from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, Stage
@@ -147,11 +149,12 @@ class Party:
         build: Callable[[], Any] = AppProtocol,
         made: ConnectionCreator | None = None,
         set_options: Callable[[Any], object] = lambda transport: None,
+        end: Any = None,
         **more: Any,
     ) -> None:
         address = IPv4Address("TCP", "192.0.2.1", 465)
         self.factory = Building(build)
-        self.end = End(clock, peerAddress=address)
+        self.end: Any = end or End(clock, peerAddress=address)
         self.opened: list[IProtocol] = []
         self.failures: list[Failure] = []
         config = EndpointConfig(
@@ -510,6 +513,90 @@ class EndTests(HandshakeTestCase):
         self.clock.advance(0)
         self.go_on(client, server)
         self.assertEqual(server.protocol.heard, ["made", "last words", "lost"])
+
+    def test_nothing_is_delivered_after_the_applications_end(self) -> None:
+        """What came with the bytes at which a protocol has closed or aborted is not delivered."""
+
+        class Leaving(AppProtocol):
+            way = ""
+            is_failing = False
+            has_producer = False
+
+            def dataReceived(self, data: bytes) -> None:
+                super().dataReceived(data)
+                transport: Any = self.transport
+                if self.has_producer:
+                    transport.registerProducer(StringTransport(), True)
+                getattr(transport, self.way)()
+                if self.is_failing:
+                    raise RuntimeError
+
+        for way, has_producer, is_failing in (
+            ("loseConnection", False, False),
+            ("loseConnection", False, True),
+            ("abortConnection", False, False),
+            ("abortConnection", False, True),
+            ("abortConnection", True, False),
+            ("abortConnection", True, True),
+        ):
+            client, server = self.met(server={"build": Leaving})
+            one = server.protocol
+            one.way, one.has_producer, one.is_failing = way, has_producer, is_failing
+            for word in (b"one", b"two"):
+                client.protocol.transport.write(word)
+                self.clock.advance(0)
+            # With the peer's close behind it, which must not be answered after an abort.
+            client.protocol.transport.loseConnection()
+            server.end.taken()
+            try:
+                server.end.hear(client.end.taken())
+            except RuntimeError:
+                # Twisted's reactors end a connection for this.
+                server.end.lose(ConnectionLost())
+            self.assertEqual(server.end.taken() == b"", way == "abortConnection")
+            self.clock.advance(0)
+            server.end.lose()
+            self.assertEqual(one.heard, ["made", "one", "lost"], way)
+            client.end.lose()
+            self.assert_nothing_is_left()
+
+    def test_broken_tls_has_a_deadline_where_the_peer_takes_nothing(self) -> None:
+        """A peer that breaks TLS while it takes nothing keeps no connection open."""
+        clock = PolledClock()
+        self.clock = clock
+        end = MemoryTCP(clock)
+        client, server = self.pair(server={"end": end})
+        self.meet(client, server)
+        end.memory.capacity = 0
+        server.protocol.transport.write(b"x" * 100_000)
+        end.hear(b"no TLS at all")
+        self.assertTrue(end.disconnecting)
+        clock.advance(5.1)
+        clock.turn()
+        self.assertEqual(server.protocol.heard, ["made", "lost"])
+        self.assertFalse(end.memory.is_open)
+        client.end.lose()
+        self.assert_nothing_is_left()
+
+    def test_a_plain_transport_may_end_at_once(self) -> None:
+        """On a transport that ends within the call that closes it, the end is told once."""
+
+        class Abrupt(End):
+            def loseConnection(self) -> None:
+                super().loseConnection()
+                self.lose(ConnectionDone())
+
+        for ending in ("the peer", "both"):
+            client, server = self.pair(server={"end": Abrupt(self.clock)})
+            self.meet(client, server)
+            if ending == "both":
+                server.protocol.transport.loseConnection()
+            client.protocol.transport.write(b"bye")
+            client.protocol.transport.loseConnection()
+            server.end.hear(client.end.taken())
+            self.assertEqual(server.protocol.heard.count("lost"), 1)
+            client.end.lose()
+            self.assert_nothing_is_left()
 
     def test_cancelling_in_the_handshake_ends_the_connection(self) -> None:
         """The attempt fails with the given reason, and the peer sees the end."""

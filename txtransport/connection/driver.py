@@ -128,7 +128,11 @@ class TLSDriver(Protocol):
     _is_below_waiting = False
     _is_below_full = False
     _is_in_turn = False
-    _is_aborted = False
+    _is_encrypting = False
+    # Nothing can be written any more: TLS is closed or broken, or the connection is over.
+    _is_write_over = False
+    # Aborted, or the plain connection is gone: nothing is delivered or sent any more.
+    _is_over = False
     _corked_size = 0
     _turn_size = 0
     _end_of_turn: IDelayedCall | None = None
@@ -162,6 +166,8 @@ class TLSDriver(Protocol):
         # these would go past the wrapper, which may be another layer of TLS.
         if isinstance(plain, tcp.Connection) and not plain.TLS and plain.producer is None:
             self._direct = plain
+        else:
+            self._is_below_waiting = False
         try:
             if self._is_first:
                 attempt.connected(plain)
@@ -188,7 +194,7 @@ class TLSDriver(Protocol):
             data: Encrypted bytes.
         """
         engine = self._engine
-        if engine is None or self._is_aborted:
+        if engine is None or self._is_over:
             return
         if not engine.connection.first_bytes and self._attempt.config.side is Side.SERVER:
             self._answer_plain_http(data)
@@ -196,6 +202,8 @@ class TLSDriver(Protocol):
         try:
             self._undelivered = events = iter(engine.receive(data))
             for event in events:
+                if self._is_over:
+                    break
                 if event.__class__ is bytes:
                     if not self.disconnecting or self._producer is not None:
                         self._protocol.dataReceived(event)  # type: ignore[union-attr]
@@ -205,7 +213,7 @@ class TLSDriver(Protocol):
             self._is_in_turn = False
         if self._corked:
             self._flush()
-        elif self._engine is not None and not self._is_aborted:
+        elif not self._is_over:
             self._send()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -218,7 +226,7 @@ class TLSDriver(Protocol):
             return
         self._deliver_rest()
         self.connected = 0
-        self.disconnecting = True
+        self.disconnecting = self._is_write_over = self._is_over = True
         self._stop_turn()
         self._stop_producer()
         self._attempt.is_reset = is_reset(reason)
@@ -238,7 +246,9 @@ class TLSDriver(Protocol):
     def _deliver_rest(self) -> None:
         """Deliver what was decrypted when the application's protocol raised an exception."""
         for event in self._undelivered:
-            if isinstance(event, bytes) and self._protocol is not None and not self._is_aborted:
+            if self._is_over or (self.disconnecting and self._producer is None):
+                return
+            if isinstance(event, bytes) and self._protocol is not None:
                 try:
                     self._protocol.dataReceived(event)
                 except Exception:
@@ -288,17 +298,18 @@ class TLSDriver(Protocol):
     def _peer_closed(self) -> None:
         """Answer the peer's close_notify, and close the plain transport."""
         self._close_engine()
-        if self._is_below_waiting or self._direct is None:
-            # The peer may not take what is still to be sent.
-            self._attempt.closing()
         self._close_below()
 
     def _broken(self) -> None:
         """Send the alert that says why, if there is one, and close the plain transport."""
+        self._is_write_over = True
         self._send()
         self._close_below()
 
     def _close_below(self) -> None:
+        if self._is_below_waiting or self._direct is None:
+            # The peer may not take what is still to be sent.
+            self._attempt.closing()
         plain = cast(TCPTransport, self.transport)
         if self._is_membrane_registered:
             # Otherwise the plain transport would wait for our producer.
@@ -316,7 +327,7 @@ class TLSDriver(Protocol):
         """
         if not isinstance(data, bytes):
             data = _as_bytes(data)
-        if self.disconnecting and self._producer is None:
+        if self._is_write_over:
             return
         if self._greeting is not None:
             data = self._behind_greeting(self._greeting, data)
@@ -353,8 +364,8 @@ class TLSDriver(Protocol):
 
     def abortConnection(self) -> None:
         """End the connection at once, if it has not ended yet."""
-        if self.connected and not self._is_aborted:
-            self._is_aborted = self.disconnecting = True
+        if self.connected and not self._is_over:
+            self._is_over = self._is_write_over = self.disconnecting = True
             self._corked.clear()
             cast(TCPTransport, self.transport).abortConnection()
 
@@ -371,6 +382,7 @@ class TLSDriver(Protocol):
         if self._corked and self._encrypt_corked(engine):
             # For `Delivery`, the application's data ends before the close_notify.
             self._send(is_data=True)
+        self._is_write_over = True
         engine.close()
         self._send()
 
@@ -397,8 +409,14 @@ class TLSDriver(Protocol):
         """A turn of the reactor is over: send what was collected, and let a producer go on."""
         self._end_of_turn = None
         self._turn_size = 0
-        self._flush()
-        self._resume_producer()
+        try:
+            self._flush()
+            self._resume_producer()
+        except Exception:
+            # The reactor only logs what a timer raises. Where the plain transport calls a
+            # producer that raises, it ends the connection, and so it does here.
+            _log.failure("{producer} failed", producer=self._producer)
+            self.abortConnection()
 
     def _stop_turn(self) -> None:
         call, self._end_of_turn = self._end_of_turn, None
@@ -408,7 +426,7 @@ class TLSDriver(Protocol):
     def _flush(self) -> None:
         """Encrypt what was written, and send it with all that OpenSSL has to send."""
         engine = self._engine
-        if engine is not None and not self._is_aborted:
+        if engine is not None and not self._is_over:
             self._send(is_data=self._encrypt_corked(engine))
             if self._producer is not None:
                 self._pause_producer()
@@ -428,13 +446,26 @@ class TLSDriver(Protocol):
             return False
         size, piece = len(data), engine.piece
         self._turn_size += size
-        for begin in range(0, size - piece, piece):
-            engine.send(data[begin : begin + piece])
-            self._send(is_data=True)
+        if size > piece:
+            self._send_all_but_last(engine, data, piece)
         engine.send(data if size <= piece else data[-(size % piece or piece) :])
         if engine.error is not None:
             self._broken()
         return True
+
+    def _send_all_but_last(self, engine: TLSEngine, data: bytes, piece: int) -> None:
+        """Encrypt and send all pieces but the last one.
+
+        A plain transport that is full pauses our producer from within its ``write()``. Told
+        of that now, the producer might write between two pieces.
+        """
+        self._is_encrypting = True
+        try:
+            for begin in range(0, len(data) - piece, piece):
+                engine.send(data[begin : begin + piece])
+                self._send(is_data=True)
+        finally:
+            self._is_encrypting = False
 
     def _send(self, *, is_data: bool = False) -> None:
         """Give what OpenSSL has to send to the plain transport.
@@ -488,19 +519,20 @@ class TLSDriver(Protocol):
                 f"Cannot register producer {producer}, because producer {self._producer} "
                 "was never unregistered."
             )
-        if not self.connected:
+        if self._is_write_over:
             producer.stopProducing()
             return
+        if self._direct is None:
+            cast(IConsumer, self.transport).registerProducer(_Membrane(self), True)
+            self._is_membrane_registered = True
         self._producer, self._is_streaming = producer, streaming
         self._is_producer_paused = not streaming
-        if self._direct is None:
-            self._is_membrane_registered = True
-            cast(IConsumer, self.transport).registerProducer(_Membrane(self), True)
         if streaming:
             self._pause_producer()
-        elif self._may_produce:
+            return
+        if self._may_produce:
             cast(IPullProducer, producer).resumeProducing()
-            self._wait_for_turn()
+        self._ask_again()
 
     def unregisterProducer(self) -> None:
         """Let the producer go; a close that waited for it goes on."""
@@ -509,9 +541,9 @@ class TLSDriver(Protocol):
         self._producer = None
         self._is_producer_paused = False
         if self._is_membrane_registered:
-            self._is_membrane_registered = False
+            self._is_membrane_registered = self._is_below_full = False
             cast(IConsumer, self.transport).unregisterProducer()
-        if self.disconnecting and self.connected and not self._is_aborted:
+        if self.disconnecting and not self._is_over:
             self._say_goodbye()
 
     def stopConsuming(self) -> None:
@@ -520,9 +552,13 @@ class TLSDriver(Protocol):
         self.loseConnection()
 
     @property
+    def _is_blocked(self) -> bool:
+        """Whether a producer has to wait for more than the next turn."""
+        return self._is_below_waiting or self._is_below_full or self._is_write_over
+
+    @property
     def _may_produce(self) -> bool:
-        is_blocked = self._is_below_waiting if self._direct is not None else self._is_below_full
-        return not is_blocked and self._turn_size < _MAX_PER_TURN
+        return not self._is_blocked and self._turn_size < _MAX_PER_TURN
 
     def _pause_producer(self) -> None:
         """Pause the push producer, if it has to wait and does not do so already."""
@@ -536,7 +572,7 @@ class TLSDriver(Protocol):
 
     def _resume_producer(self) -> None:
         """Resume the push producer, or ask the pull producer for data while it may produce."""
-        if self._producer is None or not self.connected:
+        if self._producer is None:
             return
         if self._is_streaming:
             if self._is_producer_paused and self._may_produce:
@@ -548,14 +584,22 @@ class TLSDriver(Protocol):
             cast(IPullProducer, self._producer).resumeProducing()
             if self._turn_size + self._corked_size == before:
                 break
-        if self._producer is not None and not self._is_below_waiting:
-            # It wrote nothing, or its share of this turn.
+        self._ask_again()
+
+    def _ask_again(self) -> None:
+        """Ask a pull producer that wrote nothing, or its share of this turn, in the next one."""
+        if self._producer is not None and not self._is_blocked:
             self._wait_for_turn()
 
     def _stop_producer(self) -> None:
         producer, self._producer = self._producer, None
-        if producer is not None:
+        if producer is None:
+            return
+        try:
             producer.stopProducing()
+        except Exception:
+            # The application's protocol must hear of the end nevertheless.
+            _log.failure("{producer} failed", producer=producer)
 
     def below_is_full(self, is_full: bool) -> None:
         """The plain transport asks for a pause, or for more.
@@ -564,7 +608,10 @@ class TLSDriver(Protocol):
             is_full: Whether for a pause.
         """
         self._is_below_full = is_full
-        if is_full:
+        if self._is_encrypting:
+            # All that is being written goes first. `_flush` pauses the producer then.
+            self._wait_for_turn()
+        elif is_full:
             self._pause_producer()
         else:
             self._resume_producer()
