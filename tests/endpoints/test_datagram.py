@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from typing import Any, cast
 
@@ -9,6 +10,7 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import CannotListenError, ConnectError, DNSLookupError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.protocol import DatagramProtocol
+from twisted.internet.task import Clock
 from twisted.internet.testing import MemoryReactorClock
 from zope.interface.verify import verifyObject
 
@@ -17,7 +19,12 @@ from tests.loopback import ClockedReactor, LoopbackTestCase
 from txtransport.endpoints import datagram as datagrams
 from txtransport.endpoints import sockets
 from txtransport.endpoints.datagram import IDatagramEndpoint
-from txtransport.errors import InvalidOption, InvalidTransport, TransportTimeout
+from txtransport.errors import (
+    InvalidOption,
+    InvalidTransport,
+    TransportTimeout,
+    TransportUnavailable,
+)
 
 
 class Talker(DatagramProtocol):
@@ -314,6 +321,51 @@ class FailureTests(DatagramTestCase):
         arriving = talker.next()
         (await self.connects(f"udp://127.0.0.1:{port}", Talker())).write(b"still there?")
         self.assertEqual(await arriving, b"still there?")
+
+    async def test_no_descriptor_is_left_behind(self) -> None:
+        """Whether it listens, connects, fails to start or cannot be bound."""
+
+        class Broken(Talker):
+            def startProtocol(self) -> None:
+                raise RuntimeError("broken")
+
+        async def opened() -> None:
+            port = await self.endpoint("udp://127.0.0.1:0").listen(Talker())
+            taken = port.getHost().port
+            transport = await self.endpoint(f"udp://127.0.0.1:{taken}").connect(Talker())
+            await self.fails(
+                self.endpoint(f"udp://127.0.0.1:{taken}").listen(Talker()), CannotListenError
+            )
+            await self.fails(self.endpoint("udp://127.0.0.1:0").listen(Broken()), RuntimeError)
+            await self.fails(self.endpoint("udp://127.0.0.1:9").connect(Broken()), RuntimeError)
+            await self.fails(
+                self.endpoint("udp://255.255.255.255:9").connect(Talker()), ConnectError
+            )
+            await transport.stopListening()
+            await port.stopListening()
+
+        await opened()
+        before = open_descriptors()
+        for _ in range(20):
+            await opened()
+        # Not more; there may be fewer, since Python still closes what other tests left.
+        self.assertLessEqual(open_descriptors(), before)
+
+    async def test_a_reactor_that_cannot_watch_sockets_is_refused(self) -> None:
+        """The message says what is missing; Windows' IOCP is such a reactor."""
+        for method in ("listen", "connect"):
+            endpoint: Any = txtransport.datagram(Clock(), "udp://127.0.0.1:9")
+            error = await self.fails(getattr(endpoint, method)(Talker()), TransportUnavailable)
+            self.assertEqual(
+                str(error),
+                "udp://127.0.0.1:9: udp:// is not available: the reactor cannot watch sockets "
+                "(IReactorFDSet); use twisted.internet.selectreactor",
+            )
+
+
+def open_descriptors() -> int:
+    """How many descriptors this process has."""
+    return len(os.listdir("/dev/fd"))
 
 
 class EndpointTests(LoopbackTestCase):

@@ -308,7 +308,6 @@ class SystemErrorTests(LoopbackTestCase):
             (server, "tcp://127.0.0.1:0", 1),
             (server, f"unix://{self.socket_path()}", 0),
             (datagram, "udp://127.0.0.1:0", 0),
-            (datagram, "udp://127.0.0.1:0", 1),
         )
         for entry, url, spare in rows:
             endpoint: Any = entry(self.reactor, url)

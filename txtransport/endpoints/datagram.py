@@ -1,23 +1,21 @@
 """Datagram endpoints: from a `TransportURL` to a UDP socket, connected or listening.
 
-The sockets are made here and then given to the reactor, because Twisted's
-``listenUDP`` sets no options and does not connect a socket. The user's
-protocol is started only when its socket is ready: until then a
-`DatagramProtocol` that ignores everything stands in for it.
+The sockets are made here, because Twisted's ``listenUDP`` sets no options and does not
+connect a socket, and they are read and written by a port of our own (`DatagramPort`).
+The protocol is started only when its socket is ready.
 """
 
 from __future__ import annotations
 
 import socket
 from collections.abc import Callable
-from typing import Final, Protocol, cast
+from typing import cast
 
 from attrs import frozen
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.error import CannotListenError, getConnectError
-from twisted.internet.interfaces import IListeningPort, IUDPTransport
+from twisted.internet.interfaces import IListeningPort, IReactorFDSet, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol
-from twisted.python.failure import Failure
 from zope.interface import Interface, implementer
 
 from txtransport.config.address import is_ipv6
@@ -25,6 +23,7 @@ from txtransport.config.resolve import represent_endpoint
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.twisted_types import Reactor
+from txtransport.endpoints.datagram_port import DatagramPort, PortReactor
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import (
     IPAddress,
@@ -40,7 +39,7 @@ from txtransport.endpoints.sockets import (
     socket_address,
     with_local_address,
 )
-from txtransport.errors import InvalidOption, InvalidTransport
+from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
 
 __all__ = ["DatagramEndpoint", "IDatagramEndpoint"]
 
@@ -69,18 +68,6 @@ class IDatagramEndpoint(Interface):
         Returns:
             Fires with the port, when the protocol has been started.
         """
-
-
-class _UDPPort(Protocol):
-    """What we use of the port that Twisted makes of a UDP socket."""
-
-    protocol: DatagramProtocol
-    connectionLost: Callable[[Failure | None], None]
-
-    def connect(self, host: str, port: int) -> None: ...
-    def getHandle(self) -> socket.socket: ...
-    def startReading(self) -> None: ...
-    def stopListening(self) -> object: ...
 
 
 @implementer(IDatagramEndpoint)
@@ -166,22 +153,30 @@ class DatagramEndpoint:
 
     def _connect(self, hosts: list[str], protocol: DatagramProtocol) -> IUDPTransport:
         host, local = self._choose_addresses(hosts)
-        with self._bind(*local) as bound:
-            try:
-                bound.connect(socket_address(host, self.port, socket.SOCK_DGRAM))
-            except OSError as problem:
-                raise getConnectError(problem) from problem
-            _drain(bound)
-            port = self._adopt(bound)
-        # The kernel's socket is connected already; this tells Twisted so.
-        port.connect(host, self.port)
-        return cast(IUDPTransport, _start(port, protocol))
+        bound = self._bind(*local)
+        return cast(IUDPTransport, self._start(bound, protocol, (host, self.port)))
 
     def _listen(self, hosts: list[str], protocol: DatagramProtocol) -> IListeningPort:
         refuse_ipv6_alone(hosts[0], self.settings.sockets)
-        with self._bind(hosts[0], self.port) as bound:
-            port = self._adopt(bound)
-        return cast(IListeningPort, _start(port, protocol))
+        bound = self._bind(hosts[0], self.port)
+        return cast(IListeningPort, self._start(bound, protocol))
+
+    def _start(
+        self,
+        bound: socket.socket,
+        protocol: DatagramProtocol,
+        peer: tuple[str, int] | None = None,
+    ) -> DatagramPort:
+        """A started port on a socket, which is connected if there is a peer."""
+        try:
+            if peer is not None:
+                _connect_socket(bound, *peer)
+            port = DatagramPort(cast(PortReactor, self.reactor), bound, protocol, peer)
+            port.startListening()
+        except BaseException:
+            bound.close()
+            raise
+        return port
 
     def _choose_addresses(self, hosts: list[str]) -> tuple[str, tuple[str, int]]:
         """The address to send to, and the local address and port to send from."""
@@ -194,71 +189,30 @@ class DatagramEndpoint:
         return fitting[0], bindto
 
     def _bind(self, host: str, number: int) -> socket.socket:
+        # Of Twisted's reactors, only that of Windows' completion ports lacks it.
+        if not IReactorFDSet.providedBy(self.reactor):
+            raise TransportUnavailable(
+                "udp", "the reactor cannot watch sockets (IReactorFDSet)",
+                "use twisted.internet.selectreactor", where=self.url.location,
+            )  # fmt: skip
         try:
             return bind_socket(host, number, socket.SOCK_DGRAM, self.settings.sockets)
         except OSError as problem:
             raise CannotListenError(host, number, problem) from problem
-
-    def _adopt(self, bound: socket.socket) -> _UDPPort:
-        # The reactor duplicates the descriptor, and our caller closes ours. The
-        # protocol given here stands in for the user's until `_start`.
-        host, number = bound.getsockname()[:2]
-        try:
-            adopted = self.reactor.adoptDatagramPort(
-                bound.fileno(), bound.family, DatagramProtocol(), _MAX_DATAGRAM
-            )
-        except OSError as problem:
-            raise CannotListenError(host, number, problem) from problem
-        port = cast(_UDPPort, adopted)
-        _keep_open_when_refused(port)
-        return port
-
-
-_MAX_DATAGRAM: Final = 65536
-"""Bytes to read at once, so that a datagram of any size arrives whole."""
 
 
 def _host_names(found: list[IPAddress]) -> list[str]:
     return [host_of(address) for address in found]
 
 
-def _drain(bound: socket.socket) -> None:
-    """Drop what came between binding and connecting: it may be from any sender."""
+def _connect_socket(bound: socket.socket, host: str, port: int) -> None:
+    """Connect a socket, and drop what has come before: it may be from any sender."""
+    try:
+        bound.connect(socket_address(host, port, socket.SOCK_DGRAM))
+    except OSError as problem:
+        raise getConnectError(problem) from problem
     try:
         while True:
             bound.recv(1)
     except OSError:  # Nothing is left.
         pass
-
-
-def _keep_open_when_refused(port: _UDPPort) -> None:
-    """Make an ICMP refusal call ``connectionRefused``, and not end the port.
-
-    The kernel reports an ICMP message as an error of the connected socket
-    (udp(7)). With select(2), Twisted reads the socket, finds the error and
-    calls ``connectionRefused``. poll(2) and epoll(7) report the error as an
-    event of its own, which Twisted's reactors take for the end of the
-    connection.
-    """
-    end = port.connectionLost
-
-    def connectionLost(reason: Failure | None = None) -> None:
-        if reason is None or not port.getHandle().getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
-            end(reason)
-        else:
-            port.startReading()
-            port.protocol.connectionRefused()
-
-    port.connectionLost = connectionLost
-
-
-def _start(port: _UDPPort, protocol: DatagramProtocol) -> _UDPPort:
-    """Put the user's protocol in the place of the one that stands in, and connect it."""
-    stand_in, port.protocol = port.protocol, protocol
-    try:
-        protocol.makeConnection(cast(IUDPTransport, port))
-    except BaseException:
-        port.protocol = stand_in
-        port.stopListening()
-        raise
-    return port
