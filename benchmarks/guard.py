@@ -1,10 +1,7 @@
-"""Measures what `guard()` costs while a conversation is in the clear: CPU time for each MiB.
+"""What `guard()` costs while a conversation is in the clear: CPU time for each MiB.
 
-    python benchmarks/guard.py [rounds]
-
-The guarded protocols run in memory, without a reactor, a socket or TLS, and do
-nothing with what they receive. Prints for each parser the median CPU time in
-milliseconds, with the guard and without it, and the time that the guard adds:
+The guarded protocols run in memory, in this process, without a reactor, a socket
+or TLS, and do nothing with what they receive:
 
 - *unknown* has no parser of Twisted's, and so receives single bytes; without a
   guard it receives whole segments, as the guard also gives it after TLS;
@@ -16,17 +13,18 @@ The goal for *unknown*: under 1 s a MiB.
 
 from __future__ import annotations
 
-import statistics
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Final, cast
 
+from attrs import frozen
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import StringTransport
 from twisted.protocols.basic import Int16StringReceiver, LineOnlyReceiver
 
 import txtransport
+from benchmarks.lab.report import OURS, STOCK, Table, make_table
+from benchmarks.lab.workload import Lab, Workload
 
 SEGMENT: Final = 65536
 """How many bytes one read of the socket brings."""
@@ -56,18 +54,38 @@ class Messages(Int16StringReceiver):
         pass
 
 
-def milliseconds(build: Callable[[], Protocol], unit: bytes, rounds: int) -> float:
-    """The CPU time for a MiB: the median of `rounds`."""
+@frozen
+class Parser:
+    """A row: a protocol, and what it receives.
+
+    Attributes:
+        name: Of the table.
+        protocol: Receives.
+        boundary: For the guard.
+        unit: Is received again and again.
+    """
+
+    name: str
+    protocol: type[Protocol]
+    boundary: bytes | None
+    unit: bytes
+
+
+PARSERS: Final = (
+    Parser("unknown", Unknown, None, LINE),
+    Parser("boundary", Unknown, b"\n", LINE),
+    Parser("lines", Lines, None, LINE),
+    Parser("messages", Messages, None, MESSAGE),
+)
+
+
+def receive(build: Callable[[], Protocol], unit: bytes) -> None:
+    """A MiB, in segments."""
     segment = unit * (SEGMENT // len(unit))
-    times = []
-    for _ in range(rounds):
-        protocol = build()
-        protocol.makeConnection(StringTransport())
-        begin = time.process_time()
-        for _ in range(2**20 // SEGMENT):
-            protocol.dataReceived(segment)
-        times.append((time.process_time() - begin) * 1e3)
-    return statistics.median(times)
+    protocol = build()
+    protocol.makeConnection(StringTransport())
+    for _ in range(2**20 // SEGMENT):
+        protocol.dataReceived(segment)
 
 
 def guarded(protocol: type[Protocol], boundary: bytes | None) -> Callable[[], Protocol]:
@@ -76,19 +94,27 @@ def guarded(protocol: type[Protocol], boundary: bytes | None) -> Callable[[], Pr
     return lambda: cast(Protocol, factory.buildProtocol(None))
 
 
-def main(rounds: int) -> None:
-    """Measure and print."""
-    print(f"{'ms of CPU a MiB':18}{'guarded':>10}{'bare':>10}{'added':>10}")
-    for name, protocol, boundary, unit in (
-        ("unknown", Unknown, None, LINE),
-        ("boundary", Unknown, b"\n", LINE),
-        ("lines", Lines, None, LINE),
-        ("messages", Messages, None, MESSAGE),
-    ):
-        bare = milliseconds(protocol, unit, rounds)
-        own = milliseconds(guarded(protocol, boundary), unit, rounds)
-        print(f"{name:18}{own:10.1f}{bare:10.1f}{own - bare:10.1f}")
+def tables(lab: Lab) -> Iterator[Table]:
+    """Measure and summarise."""
+    for parser in PARSERS:
+        builders: dict[str, Callable[[], Protocol]] = {
+            OURS: guarded(parser.protocol, parser.boundary),
+            STOCK: parser.protocol,
+        }
+        turns = {
+            name: partial(lab.call, partial(receive, build, parser.unit), 1, 1e3)
+            for name, build in builders.items()
+        }
+        yield make_table(
+            f"guard, {parser.name}",
+            f"In the clear, with guard() and without: {parser.name}",
+            "ms of CPU a MiB",
+            lab.measure(turns, lab.rounds(5)),
+            base=None,  # which does next to nothing
+        )
 
+
+WORKLOAD = Workload(__doc__, tables)
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 5)
+    WORKLOAD.main()

@@ -1,0 +1,1 @@
+"""What the workloads share: `report` is pure, `processes` starts and ends, `workload` joins."""
