@@ -207,13 +207,20 @@ class TLSDriver(Protocol):
                 if event.__class__ is bytes:
                     if not self.disconnecting or self._producer is not None:
                         self._protocol.dataReceived(event)  # type: ignore[union-attr]
+                elif event is Signal.COMPLETE:
+                    self._completed()
+                elif event is Signal.CLOSED:
+                    self._peer_closed()
                 else:
-                    _AT_SIGNAL[event](self)  # type: ignore[index]
+                    self._broken()
         finally:
             self._is_in_turn = False
+        if engine.is_closed_by_peer or self._is_over:
+            # What there was to send was sent before the plain transport was closed.
+            return
         if self._corked:
             self._flush()
-        elif not self._is_over:
+        else:
             self._send()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
@@ -378,7 +385,10 @@ class TLSDriver(Protocol):
 
     def _close_engine(self) -> None:
         """Send what was written, and a close_notify behind it."""
-        engine = cast(TLSEngine, self._engine)
+        engine = self._engine
+        assert engine is not None
+        if engine.is_closed:
+            return
         if self._corked and self._encrypt_corked(engine):
             # For `Delivery`, the application's data ends before the close_notify.
             self._send(is_data=True)
@@ -680,13 +690,6 @@ class TLSDriver(Protocol):
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Say whether the system looks if a silent peer is still there (SO_KEEPALIVE)."""
         cast(tcp.Connection, self.transport).setTcpKeepAlive(enabled)
-
-
-_AT_SIGNAL: Final = {
-    Signal.COMPLETE: TLSDriver._completed,
-    Signal.CLOSED: TLSDriver._peer_closed,
-    Signal.FAILED: TLSDriver._broken,
-}
 
 
 @implementer(IPullProducer)
