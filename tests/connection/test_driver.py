@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
 from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from typing import Any, Final
@@ -419,6 +421,19 @@ class ExceptionTests(HandshakeTestCase):
         client = Party(self.clock, Side.CLIENT, set_options=set_options)
         self.assert_fails_at_once(client, OSError)
 
+    def test_an_error_that_is_kept_keeps_no_connection(self) -> None:
+        """A program that keeps its errors keeps no TLS connection with each of them."""
+        client, server = self.met(client={"made": fit(Side.CLIENT, cafile=stranger())})
+        error, driver = client.failure, weakref.ref(client.driver)
+        connection = weakref.ref(client.attempt.connection)
+        server.end.lose()
+        self.assertIsInstance(error, HandshakeFailed)
+        # Pytest and trial keep a failed test's local names, and these are such.
+        del client, server
+        gc.collect()
+        self.assertEqual((driver(), connection()), (None, None))
+        self.assertEqual(error.cause, "unknown-issuer")
+
     def test_an_exception_while_tls_is_set_up_fails_the_attempt(self) -> None:
         """If OpenSSL cannot make a connection, the attempt fails with that exception."""
         made = evolve(fit(Side.CLIENT))
@@ -435,6 +450,11 @@ class ExceptionTests(HandshakeTestCase):
         self.assertEqual(client.end.taken(), b"")
         self.assertEqual((len(client.failures), client.factory.built), (1, 0))
         self.assert_nothing_is_left()
+
+
+def stranger() -> str:
+    """A file with an authority that nobody here was certified by."""
+    return certificates.written("nobody.pem", Authority.create("nobody").pem)
 
 
 class Unable(ConnectionCreator):

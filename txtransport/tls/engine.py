@@ -158,7 +158,7 @@ class TLSEngine:
                 # A pyOpenSSL that cannot switch partial writes off: one record at a time.
                 sent += self.connection.send(data[sent:])
         except SSL.Error as error:
-            self.error = error
+            self.error = _without_frames(error)
         self._expected += sent + _OVERHEAD * (size // RECORD + 1)
         self._carried += sent
         if self._carried > _SMALL_UNTIL:
@@ -186,7 +186,7 @@ class TLSEngine:
         try:
             self.connection.shutdown()
         except SSL.Error as error:
-            self.error = error
+            self.error = _without_frames(error)
 
     def _rest(self, size: int) -> Iterator[bytes]:
         try:
@@ -249,7 +249,7 @@ class TLSEngine:
             self.is_closed_by_peer = True
             events.append(Signal.CLOSED)
         except SSL.Error as error:
-            self.error = error
+            self.error = _without_frames(error)
             events.append(Signal.FAILED)
 
     def _continue_handshake(self) -> bool:
@@ -259,7 +259,18 @@ class TLSEngine:
         except SSL.WantReadError:
             return False
         except SSL.Error as error:
-            self.error = error
+            self.error = _without_frames(error)
             return False
         self.is_complete = True
         return True
+
+
+def _without_frames(error: SSL.Error) -> SSL.Error:
+    """An error of OpenSSL's without its traceback, and what it was raised from likewise.
+
+    The frames name the connection and the driver. An application that keeps its errors
+    would keep both, with OpenSSL's 30 KiB, for each of them.
+    """
+    if error.__cause__ is not None:
+        error.__cause__.__traceback__ = None
+    return error.with_traceback(None)
