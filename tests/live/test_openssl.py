@@ -657,6 +657,27 @@ class ClientResumptionTests(ClientTestCase):
             self.assertEqual((again.version, again.verified), (version, True))
             self.assertEqual(again.peer_certificate, first.peer_certificate)
 
+    async def test_a_resumed_session_is_known_however_the_hello_arrives(self) -> None:
+        """After a second ClientHello, or in many small records, the server knows it as well."""
+        retried, split = ("-groups", "P-521:X25519", "-msg"), ("-maxfraglen", "512")
+        for flags, sign in (
+            (("-tls1_3", *retried), rb"(?s)TLS 1.3.{1,40}ServerHello.*TLS 1.3.{1,40}ServerHello"),
+            (("-tls1_3", *split), rb"."),
+            (("-tls1_3", *retried, *split), rb"(?s)ServerHello.*ServerHello"),
+            (("-tls1_2", *split), rb"."),
+        ):
+            port = await self.start_server(verify_peer="yes", cafile=certificates.cafile())
+            ticket = str(self.folder() / "ticket")
+            own = ("-cert", certificates.client(), "-key", certificates.client())
+            first = await self.session_of_client(port, *flags, *own, "-sess_out", ticket)
+            peer, protocol = await self.accept_client(port, *flags, *own, "-sess_in", ticket)
+            await peer.prints(sign)
+            again = under_tls(protocol)
+            peer.type(b"Q\n")
+            await peer.exits()
+            self.assertEqual((first.resumed, again.resumed), (False, True), flags)
+            self.assertTrue(again.verified)
+
     async def test_a_ticket_is_worthless_at_a_stricter_server(self) -> None:
         """A ticket of a server that accepts anyone does not help at one that does not."""
         locked = await self.start_server(verify_peer="yes", cafile=certificates.cafile())
