@@ -6,7 +6,7 @@ close. Both applications write at once, and would be glad of anything that arriv
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -124,7 +124,7 @@ class ManInTheMiddleTests(SynchronousTestCase):
             self.assertLessEqual(len(one.opened) + len(one.failures), 1)
             self.assertEqual(one.end.is_over, True)
             for protocol in one.opened:
-                heard = protocol.heard
+                heard = cast(Talkative, protocol).heard
                 self.assertEqual((heard[0], heard[-1], heard.count("lost")), ("made", "lost", 1))
                 said = "".join(heard[1:-1]).encode()
                 self.assertEqual(said, SECRET * (len(said) // len(SECRET)))

@@ -11,7 +11,6 @@ from tests import certificates
 from tests.tls.handshake import client, meet, server
 from txtransport.config.policy import Side, Verify
 from txtransport.testing.devcert import Authority, self_signed
-from txtransport.tls import verification
 from txtransport.tls.creator import connection_creator
 from txtransport.tls.verdict_cache import VerdictCache
 
@@ -117,7 +116,7 @@ class HandshakeTests(SynchronousTestCase):
                 meeting.part()
             later = time.time() + 3650 * A_DAY
             with self.subTest(version):
-                patch = self.patch(verification.time, "time", lambda later=later: later)
+                patch = self.patch(time, "time", lambda later=later: later)
                 refused = meet(ours, theirs)
                 patch.restore()
                 self.assertFalse(refused.client.is_secure)

@@ -187,7 +187,6 @@ class PlainTransport(Protocol):
     """What an attempt asks of the transport below TLS."""
 
     def abortConnection(self) -> None: ...
-    def resumeProducing(self) -> None: ...
 
 
 class ConnectionAttempt:
@@ -359,8 +358,10 @@ class ConnectionAttempt:
         if self.stage is Stage.OPEN:
             self.stage = Stage.CLOSING
             # An application that has paused reading would never receive the
-            # peer's close_notify.
-            cast(PlainTransport, self._plain).resumeProducing()
+            # peer's close_notify. A transport that cannot be paused has no such method.
+            resume = getattr(self._plain, "resumeProducing", None)
+            if resume is not None:
+                resume()
             if self._delivery is not None:
                 self._delivery.begin()
             self.run_deadline(self.config.deadlines.close_timeout)
