@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import socket
 import weakref
 from typing import Any, Final, cast
@@ -45,6 +46,7 @@ from tests.loopback import (
 )
 from txtransport.config.settings import SocketOptions
 from txtransport.config.url import TransportURL
+from txtransport.connection.trace import Event, Step
 from txtransport.endpoints import plaintext_client
 from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.tls.session import session_of
@@ -347,6 +349,36 @@ class CancelTests(ClientTestCase):
             connecting.append(txtransport.client(clocked, url).connect(Only(protocol)))
             await self.failure_of(connecting[0], ConnectingCancelledError)
             await protocol.gone()
+
+    async def test_cancelling_when_the_address_has_answered(self) -> None:
+        """An attempt may be cancelled while its protocol is built, or by its own trace."""
+
+        class Cancelling(Recorders):
+            def buildProtocol(self, addr: object) -> Recorder:
+                if place == "factory":
+                    connecting[0].cancel()
+                return super().buildProtocol(addr)
+
+        def trace(event: Event) -> None:
+            if place == "trace" and event.step is Step.CONNECTED:
+                connecting[0].cancel()
+
+        own = {"tls": f"?local_cert={certificates.site()}", "tcp": ""}
+        more = {"tls": f"?cafile={certificates.cafile()}", "tcp": ""}
+        for scheme, host in itertools.product(own, ("127.0.0.1", "localhost")):
+            port = await self.listening(f"{scheme}://127.0.0.1:0{own[scheme]}", Recorders())
+            for place in ("factory", "trace"):
+                factory = Cancelling()
+                connecting: list[Deferred[Any]] = []
+                endpoint = txtransport.client(
+                    self.reactor, f"{scheme}://{host}:{port}{more[scheme]}", trace=trace
+                )
+                connecting.append(endpoint.connect(factory))
+                await self.assertFailure(connecting[0], ConnectingCancelledError)
+                for _ in range(3):
+                    await self.turn()
+                self.assertEqual(factory.all, [], (scheme, host, place))
+        self.assertEqual(self.flushLoggedErrors(), [])
 
 
 class ExceptionTests(ClientTestCase):

@@ -149,6 +149,7 @@ class _AddressAttempt(ClientFactory):
 
     noisy = False
     _connector: IConnector | None = None
+    _is_connected = False
 
     def __init__(self, factory: IProtocolFactory) -> None:
         self._factory = factory
@@ -164,16 +165,20 @@ class _AddressAttempt(ClientFactory):
         self._connector = connector
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
+        self._is_connected = True
         try:
             protocol = self._factory.buildProtocol(cast(IAddress, addr))
+            if protocol is None:
+                raise NoProtocol()
         except Exception:
-            self.done.errback(Failure())
+            # The factory may have cancelled the attempt; then it has its error.
+            if not self.done.called:
+                self.done.errback(Failure())
             return None
-        if protocol is None:
-            self.done.errback(Failure(NoProtocol()))
-        else:
-            self.done.callback(protocol)
-        return cast("Protocol | None", protocol)
+        if self.done.called:
+            return None
+        self.done.callback(protocol)
+        return cast(Protocol, protocol)
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if not self.done.called:
@@ -182,7 +187,8 @@ class _AddressAttempt(ClientFactory):
     def _cancelled(self, done: Deferred[IProtocol]) -> None:
         connector = cast(IConnector, self._connector)
         done.errback(Failure(ConnectingCancelledError(connector.getDestination())))
-        connector.stopConnecting()
+        if not self._is_connected:
+            connector.stopConnecting()
 
 
 @implementer(IStreamClientEndpoint)
