@@ -49,6 +49,7 @@ from txtransport.config.url import TransportURL
 from txtransport.connection.trace import Event, Step
 from txtransport.endpoints import plaintext_client
 from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
+from txtransport.tls.connection import TLSConnection
 from txtransport.tls.session import session_of
 from txtransport.upgrade.base_transport import base_transport
 
@@ -899,6 +900,57 @@ class ReferenceTests(ClientTestCase):
                 gc.collect()
                 self.assertIsNotNone(connector)
                 self.assertIsNone(client(), url)
+
+    async def test_a_connection_is_freed_with_its_end(self) -> None:
+        """What OpenSSL keeps of a connection does not wait for the garbage collector."""
+        self.resolving(here=["127.0.0.1"])
+        self.addCleanup(gc.enable)
+        for more, host, way in itertools.product(
+            ("", "&starttls=postgres"),
+            ("127.0.0.1", "here"),
+            ("loseConnection", "abortConnection", "refuse"),
+        ):
+            port = await self.listening(
+                f"tls://127.0.0.1:0?local_cert={certificates.site()}{more}",
+                Factory.forProtocol(Protocol),
+            )
+            gc.collect()
+            gc.disable()
+            before = self.connections()
+            trust = "" if way == "refuse" else f"&cafile={certificates.cafile()}"
+            url = f"tls://{host}:{port}?peer_name=localhost{more}{trust}"
+            connecting: Any = txtransport.client(self.reactor, url).connect(
+                Factory.forProtocol(Leaving)
+            )
+            if way == "refuse":
+                await self.assertFailure(connecting, HandshakeFailed)
+            else:
+                protocol = await connecting
+                await protocol.leave(way)
+                del protocol
+            del connecting
+            await self.turn()
+            await self.turn()
+            after = self.connections()
+            gc.enable()
+            self.assertEqual(after - before, set(), (more, host, way))
+
+    def connections(self) -> set[int]:
+        """The identities of all connections of OpenSSL's."""
+        return {id(each) for each in gc.get_objects() if isinstance(each, TLSConnection)}
+
+
+class Leaving(Protocol):
+    """Ends its connection when the test says so."""
+
+    def leave(self, way: str) -> Deferred[None]:
+        """Call a method of the transport; fires when the connection is over."""
+        self.over: Deferred[None] = Deferred()
+        getattr(self.transport, way)()
+        return self.over
+
+    def connectionLost(self, reason: Any = None) -> None:
+        self.over.callback(None)
 
 
 @implementer(IHalfCloseableProtocol)

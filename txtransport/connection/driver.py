@@ -239,6 +239,7 @@ class TLSDriver(Protocol):
         self._attempt.is_reset = is_reset(reason)
         reason = self._attempt.ended(self._reason(reason))
         protocol, self._protocol, self._engine = self._protocol, None, None
+        self._opened = None
         if protocol is not None:
             protocol.connectionLost(reason)
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from socket import gaierror
-from typing import Final, TypeVar, cast
+from typing import Any, Final, TypeVar, cast
 
 from attrs import field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -142,7 +142,7 @@ class _ClientAttempt(ConnectionAttempt):
         timeout = endpoint.config.deadlines.timeout
         super().__init__(endpoint.config, timeout, factory)
         self._endpoint = endpoint
-        self._connecting: Deferred[None] | None = None
+        self._connecting: Deferred[Any] | None = None
         self._is_late = False
         self.done: Deferred[IProtocol] | None = Deferred(self._cancelled)
         self.run_deadline(timeout)
@@ -156,7 +156,8 @@ class _ClientAttempt(ConnectionAttempt):
         done = cast("Deferred[IProtocol]", self.done)
         connecting = maybeDeferred(self._endpoint.plaintext.connect, self)
         # Without a result: a Deferred that keeps the protocol would keep the attempt.
-        self._connecting = connecting.addCallbacks(_forget, self._not_connected)
+        self._connecting = connecting
+        connecting.addCallbacks(_forget, self._not_connected)
         return done
 
     # --- the factory of the plain endpoint ---
@@ -201,6 +202,7 @@ class _ClientAttempt(ConnectionAttempt):
 
     def opened(self, protocol: IProtocol) -> None:
         """Fire with the application's protocol."""
+        self._connecting = None
         done = self._end()
         if done is not None:
             self._endpoint._succeeded()
@@ -212,6 +214,7 @@ class _ClientAttempt(ConnectionAttempt):
         The network's part is over: an error of one of Twisted's classes is the
         application's own, of something that it does itself, and stays as it is.
         """
+        self._connecting = None
         if isinstance(reason.value, NoProtocol):
             self._fail(reason)
         else:
@@ -220,9 +223,10 @@ class _ClientAttempt(ConnectionAttempt):
     def connecting_expired(self) -> None:
         """Give the look-up or the connecting up."""
         self._is_late = True
-        cast("Deferred[None]", self._connecting).cancel()
+        cast("Deferred[Any]", self._connecting).cancel()
 
     def _not_connected(self, reason: Failure) -> None:
+        self._connecting = None
         config, error = self.config, reason.value
         bindto = self._endpoint.bindto
         if self._is_late:
@@ -236,9 +240,12 @@ class _ClientAttempt(ConnectionAttempt):
 
     def _cancelled(self, done: Deferred[IProtocol]) -> None:
         error = ConnectingCancelledError(self._endpoint.address)
+        # The Deferred keeps what it would cancel, which keeps this attempt: without the
+        # cycle, all that a connection has is freed with its end.
+        connecting, self._connecting = self._connecting, None
         self._fail(Failure(error))
-        if self.layer is None and self._connecting is not None:
-            self._connecting.cancel()
+        if self.layer is None and connecting is not None:
+            connecting.cancel()
         else:
             self.cancel(error)
 

@@ -152,14 +152,21 @@ class _AddressAttempt(ClientFactory):
     _is_connected = False
 
     def __init__(self, factory: IProtocolFactory) -> None:
-        self._factory = factory
+        self._factory: IProtocolFactory | None = factory
         self.done: Deferred[IProtocol] = Deferred(self._cancelled)
 
     def doStart(self) -> None:
-        self._factory.doStart()
+        cast(IProtocolFactory, self._factory).doStart()
 
     def doStop(self) -> None:
-        self._factory.doStop()
+        """Connecting has failed, or the connection is over: let go of what belongs to it.
+
+        Twisted's connector and transport keep each other and this factory, until the
+        garbage collector finds them; OpenSSL's part of the connection is too large for that.
+        """
+        factory, self._factory, self._connector = self._factory, None, None
+        if factory is not None:
+            factory.doStop()
 
     def startedConnecting(self, connector: IConnector) -> None:
         self._connector = connector
@@ -167,7 +174,8 @@ class _AddressAttempt(ClientFactory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         self._is_connected = True
         try:
-            protocol = self._factory.buildProtocol(cast(IAddress, addr))
+            factory = cast(IProtocolFactory, self._factory)
+            protocol = factory.buildProtocol(cast(IAddress, addr))
             if protocol is None:
                 raise NoProtocol()
         except Exception:
