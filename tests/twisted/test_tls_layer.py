@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Final
 
 from attrs import frozen
@@ -24,7 +25,17 @@ class Skip:
     tests: frozenset[str]
 
 
+# Twisted 24 and older end this test by counting what their own layer logs.
+_COUNTING: Final = "test_writeUnicodeRaisesTypeError"
+_IS_COUNTING: Final = not inspect.iscoroutinefunction(
+    getattr(test_tls.TLSMemoryBIOTests, _COUNTING)
+)
+
 SKIPS: Final = (
+    Skip(
+        "the test counts what Twisted's own layer logs",
+        frozenset({_COUNTING} if _IS_COUNTING else ()),
+    ),
     Skip(
         "our layer builds and connects the protocol when the peer is verified, and not before",
         frozenset({
