@@ -36,6 +36,13 @@ NOT_RUN: Final = {
     ". env/bin/activate": "the same",
     "mkdir ../try && cd ../try": "the tests work in a new folder",
     "python3 -m venv env": "needs pip; .ci/packaging does it",
+    ".venv/bin/python -m pip install --editable '.[bench]'": "needs the Internet; .ci/run does it",
+    ".venv/bin/python -m benchmarks.run --into docs": "takes ten minutes",
+    ".venv/bin/python -m benchmarks.run --quick --brief": "takes a minute or more; .ci/run does it",
+    ".venv/bin/python -m benchmarks.connect": "takes a minute; tests/benchmarks has its help",
+    ".venv/bin/python -m benchmarks.bulk --only txtransport --only 'stock Twisted' --rounds 21": (
+        "the same"
+    ),
     "pip install path/to/txtransport": "needs the Internet; .ci/packaging does it",
 }
 """Commands that are not run here, and why; with them any that begin with ``sudo``."""
@@ -141,6 +148,10 @@ class PageTests(PagesTestCase):
         """The first page has one line for each command, in the order of the help."""
         page = PAGES["README.md"].read_text(encoding="utf-8")
         self.assertEqual((*re.findall(r"^\| `txtransport (\w+)", page, re.M),), COMMANDS)
+
+    def test_performance(self) -> None:
+        """How to measure; nothing of it is run here."""
+        self.follow("performance.md")
 
     def test_no_page_is_forgotten(self) -> None:
         """A page that gets code gets a test."""
