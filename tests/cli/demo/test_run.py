@@ -25,6 +25,8 @@ class RunDemoTests(DemoTestCase):
 
     def temporary_folder(self) -> Path:
         """A folder that the demo takes for the system's temporary one."""
+        # Not within the one before, or the paths of local sockets become too long.
+        self.patch(tempfile, "tempdir", None)
         folder = self.folder()
         self.patch(tempfile, "tempdir", str(folder))
         return folder
