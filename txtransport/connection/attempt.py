@@ -221,16 +221,16 @@ class ConnectionAttempt:
         factory: IProtocolFactory | None = None,
         address: IAddress | None = None,
     ) -> None:
-        self.config = config
-        self.total = total
-        self.factory = factory
-        self.address = address
-        self.stage = Stage.LOOK_UP
+        self.config: EndpointConfig = config
+        self.total: float = total
+        self.factory: IProtocolFactory | None = factory
+        self.address: IAddress | None = address
+        self.stage: Stage = Stage.LOOK_UP
         self.verdict: Failure | None = None
-        self.is_closing = False
-        self.is_reset = False
+        self.is_closing: bool = False
+        self.is_reset: bool = False
         self.connection: TLSConnection | None = None
-        self.outgoing = OutgoingBytes()
+        self.outgoing: OutgoingBytes = OutgoingBytes()
         self.layer: Layer | None = None
         self._plain: PlainTransport | None = None
         self._delivery: Delivery | None = None

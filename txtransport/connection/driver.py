@@ -116,7 +116,7 @@ class TLSDriver(Protocol):
         transport: The plain transport.
     """
 
-    disconnecting = False
+    disconnecting: bool = False
     # What is None or False for most connections is an attribute of the class until then.
     _engine: TLSEngine | None = None
     _protocol: IProtocol | None = None
@@ -148,7 +148,7 @@ class TLSDriver(Protocol):
         opened: Callable[[IProtocol], object] | None = None,
     ) -> None:
         self._opened = opened
-        self.outcome = outcome
+        self.outcome: bytes = outcome
         self._attempt = attempt
         self._greeting = greeting
         self._corked: list[bytes] = []

@@ -93,7 +93,7 @@ class DatagramPort(FileDescriptor):
         self.protocol = protocol
         self.socket = handle
         # The socket's own attribute makes the enum's member anew, each time.
-        self.addressFamily = handle.family
+        self.addressFamily: socket.AddressFamily = handle.family
         self._number: int = handle.getsockname()[1]
         self._log_prefix = _log_prefix_of(protocol)
         self._is_reading = False

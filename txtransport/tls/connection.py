@@ -244,6 +244,7 @@ class ObservedConnection(TLSConnection):
         outgoing: Counts the bytes that `bio_read` has returned.
     """
 
+    first_bytes: bytes
     on_close: Callable[[], object] | None = None
 
     def __init__(
@@ -255,7 +256,7 @@ class ObservedConnection(TLSConnection):
         protocols: tuple[bytes, ...] = (),
     ) -> None:
         super().__init__(context, policy, side, is_acceptable, protocols)
-        self.outgoing = OutgoingBytes()
+        self.outgoing: OutgoingBytes = OutgoingBytes()
         self._has_data = False
 
     def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:

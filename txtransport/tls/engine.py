@@ -99,13 +99,13 @@ class TLSEngine:
     )
 
     def __init__(self, connection: TLSConnection, *, by_record: bool = False) -> None:
-        self.connection = connection
-        self.is_complete = False
-        self.is_closed = False
-        self.is_closed_by_peer = False
+        self.connection: TLSConnection = connection
+        self.is_complete: bool = False
+        self.is_closed: bool = False
+        self.is_closed_by_peer: bool = False
         self.error: SSL.Error | None = None
-        self.piece = RECORD
-        self.unread = b""
+        self.piece: int = RECORD
+        self.unread: bytes = b""
         self._by_record = by_record
         self._header = b""
         self._left = 0
