@@ -2,7 +2,7 @@
 
 It serves one connection at a time, each to its end, and so costs little and
 always the same. Measured itself, it shows what Python and pyOpenSSL cost without
-an event loop: the floor for every stack on them. (It verifies the chain and not the
+an event loop: the least that every stack on them costs. (It verifies the chain and not the
 name, for which pyOpenSSL has nothing.)
 """
 

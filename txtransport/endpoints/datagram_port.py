@@ -272,7 +272,7 @@ class DatagramPort(FileDescriptor):
     def write(self, packet: bytes, addr: tuple[str, int] | None = None) -> None:
         """Send a datagram.
 
-        It is lost, as any datagram may be, when the system has no room for it or the
+        It is lost, as any datagram may be, when the system has no space for it or the
         port is closed.
 
         Args:
