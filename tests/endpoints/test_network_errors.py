@@ -367,6 +367,10 @@ class SystemErrorTests(LoopbackTestCase):
             self.assertEqual(found[:2], ("refused", False))
             self.assertIn("no server listens at that local socket", found[2])
             self.assertNotIn("firewall", found[2])
+        if "Poll" not in type(self.reactor).__name__:
+            # select(2) does not tell that the queue is full: Twisted then tries again until
+            # there is space, or until the attempt's deadline.
+            return
         with socket.socket(socket.AF_UNIX) as full, socket.socket(socket.AF_UNIX) as first:
             full.bind(f"{path}-full")
             full.listen(0)
