@@ -167,6 +167,20 @@ class GoodFileTests(PemTestCase):
             self.assertIn(said, str(error))
             self.assertIn("a PEM file with the key of local_cert", str(error))
 
+    def test_a_file_of_authorities_is_parsed_once_for_each_of_its_states(self) -> None:
+        """The same certificates are given again, and new ones as soon as the file has changed."""
+        path = certificates.written("changing.pem", site().pem)
+        first, again = (pem.read_authorities("cafile", path) for _ in range(2))
+        self.assertIs(first[0], again[0])
+        first.clear()
+        self.assertEqual(len(pem.read_authorities("cafile", path)), len(again))
+        with open(path, "wb") as file:
+            file.write(other_site().pem)
+        changed = pem.read_authorities("cafile", path)
+        self.assertEqual(changed[0], other_site().certificate)
+        os.remove(path)
+        self.assertRaises(BadCertificateFile, pem.read_authorities, "cafile", path)
+
     def test_cafile_may_hold_many_authorities(self) -> None:
         """cafile may hold any number of certificates, in any order."""
         both = certificates.authority().pem + site().chain[0].public_bytes(Encoding.PEM)

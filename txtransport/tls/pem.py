@@ -9,6 +9,7 @@ and key belong together, whether the passphrase opens the key.
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import os
 import re
@@ -219,7 +220,23 @@ def read_authorities(option: str, path: str) -> list[x509.Certificate]:
         BadCertificateFile: The file is missing, empty or broken, or holds no
             certificate.
     """
-    return _File.read(option, path).certificates()
+    stamp = _file_stamp(path)
+    is_small = stamp is not None and stamp[1] <= _MAX_CACHED
+    read = _cached_authorities if is_small else _authorities
+    return list(read(option, path, stamp))
+
+
+def _authorities(
+    option: str, path: str, stamp: tuple[int, int, int] | None
+) -> tuple[x509.Certificate, ...]:
+    return tuple(_File.read(option, path).certificates())
+
+
+# Policies that differ otherwise often trust the same authorities: a context for each
+# is built of a file that is parsed once for each of its states.
+_cached_authorities: Final = functools.lru_cache(maxsize=32)(_authorities)
+_MAX_CACHED: Final = 2**20
+"""Bytes of a file; the platform's bundle of authorities has a fifth of it."""
 
 
 def read_revocations(option: str, path: str) -> list[x509.CertificateRevocationList]:
