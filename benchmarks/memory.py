@@ -23,6 +23,9 @@ STAGES: Final[Mapping[str, tuple[int, int]]] = {
 }
 """How many bytes are echoed before each look at the memory, and how many at a time."""
 
+CONNECTIONS: Final = 30
+"""More would take too long with stock Twisted, which answers a piece after 40 ms."""
+
 
 def held(lab: Lab, peer: str, count: int) -> dict[str, Sample]:
     """KiB a connection at each stage, in a new process."""
@@ -44,9 +47,8 @@ def held(lab: Lab, peer: str, count: int) -> dict[str, Sample]:
 
 def tables(lab: Lab) -> Iterator[Table]:
     """Measure and summarise."""
-    count = 30 if lab.is_quick else 100
     turns = {
-        peer: partial(held, lab, peer, count)
+        peer: partial(held, lab, peer, CONNECTIONS)
         for peer, _ in lab.candidates("listen", "memory").values()
         if peer != NEUTRAL  # which serves one connection at a time
     }
