@@ -14,7 +14,7 @@ from tests.tls.handshake import client, server
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.tls.connection import MAX_FIRST_BYTES
 from txtransport.tls.creator import connection_creator
-from txtransport.tls.engine import RECORD, Event, Signal, TLSEngine
+from txtransport.tls.engine import RECORD, Signal, TLSEngine, TLSEvent
 
 
 def engine(policy: TLSPolicy, side: Side, *, by_record: bool = False) -> TLSEngine:
@@ -54,7 +54,7 @@ class Conversation:
     def __init__(self, ends: tuple[TLSEngine, TLSEngine], sizes: Iterable[int] = (2**20,)) -> None:
         self.client, self.server = ends
         self._sizes = itertools.cycle(sizes)
-        self.events: dict[TLSEngine, list[Event]] = {self.client: [], self.server: []}
+        self.events: dict[TLSEngine, list[TLSEvent]] = {self.client: [], self.server: []}
 
     def carry(self) -> None:
         """Move bytes until there are none."""
@@ -126,7 +126,7 @@ class SegmentationTests(SynchronousTestCase):
         """Whatever a peer sends in place of TLS, the engine fails or waits for more."""
         for by_record in (False, True):
             end = engine(server(), Side.SERVER, by_record=by_record)
-            events: list[Event] = []
+            events: list[TLSEvent] = []
             for piece in cut(garbage, itertools.cycle(sizes)):
                 events += end.receive(piece)
             self.assertIn(events, ([], [Signal.FAILED]))

@@ -76,7 +76,7 @@ from txtransport.connection.plain_http import plain_http_answer
 from txtransport.connection.tcp_info import socket_of
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.tls.connection import TLSConnection
-from txtransport.tls.engine import Event, Signal, TLSEngine
+from txtransport.tls.engine import Signal, TLSEngine, TLSEvent
 
 __all__ = ["TLSDriver", "starttls_outcome"]
 
@@ -133,10 +133,11 @@ class TLSDriver(Protocol):
     _is_write_over = False
     # Aborted, or the plain connection is gone: nothing is delivered or sent any more.
     _is_over = False
+    _withheld = b""
     _corked_size = 0
     _turn_size = 0
     _end_of_turn: IDelayedCall | None = None
-    _undelivered: Iterator[Event] = iter(())
+    _undelivered: Iterator[TLSEvent] = iter(())
 
     def __init__(
         self,
@@ -407,8 +408,6 @@ class TLSDriver(Protocol):
             return b""
         rest, self._withheld, self._greeting = self._withheld[end:], b"", None
         return rest
-
-    _withheld = b""
 
     # --- from the application to the plain transport ---
 

@@ -29,7 +29,7 @@ from OpenSSL import SSL
 
 from txtransport.tls.connection import MAX_FIRST_BYTES, TLSConnection
 
-__all__ = ["Event", "Signal", "TLSEngine"]
+__all__ = ["Signal", "TLSEngine", "TLSEvent"]
 
 
 class Signal(Enum):
@@ -43,7 +43,7 @@ class Signal(Enum):
     """TLS is broken, and `TLSEngine.error` says why; an alert may be to be sent."""
 
 
-Event = bytes | Signal
+TLSEvent = bytes | Signal
 """The application's data, or what else happened."""
 
 RECORD: Final = 16384
@@ -116,7 +116,7 @@ class TLSEngine:
         """Begin the handshake, which on clients makes the ClientHello."""
         self._continue_handshake()
 
-    def receive(self, data: bytes) -> list[Event]:
+    def receive(self, data: bytes) -> list[TLSEvent]:
         """Take bytes of the peer.
 
         Args:
@@ -126,7 +126,7 @@ class TLSEngine:
             What came of it, in order. After `Signal.CLOSED` and `Signal.FAILED`
             nothing follows.
         """
-        events: list[Event] = []
+        events: list[TLSEvent] = []
         size, connection = len(data), self.connection
         if not self.is_complete and len(connection.first_bytes) < MAX_FIRST_BYTES:
             missing = MAX_FIRST_BYTES - len(connection.first_bytes)
@@ -195,7 +195,7 @@ class TLSEngine:
         except SSL.WantReadError:
             return
 
-    def _receive_pieces(self, data: bytes, events: list[Event]) -> None:
+    def _receive_pieces(self, data: bytes, events: list[TLSEvent]) -> None:
         """Give OpenSSL one piece after the other, until one ends the connection."""
         pieces = self._records(data) if self._by_record else self._cut(data)
         for piece in pieces:
@@ -230,7 +230,7 @@ class TLSEngine:
         if self._by_record and self.is_closed_by_peer:
             self.unread += data
 
-    def _receive_piece(self, data: bytes, events: list[Event]) -> None:
+    def _receive_piece(self, data: bytes, events: list[TLSEvent]) -> None:
         connection = self.connection
         connection.bio_write(data)
         if not self.is_complete:
