@@ -98,16 +98,6 @@ class DeadlineTests(SynchronousTestCase):
         self.clock.advance(10)
         self.assertEqual(self.calls, [1.0])
 
-    def test_the_seconds_left_count_down_to_zero(self) -> None:
-        """What is left of the time can be handed on, even if the timer is stopped before."""
-        deadline = Deadline(self.clock, 10, self.expired)
-        self.assertEqual(deadline.seconds_left, 10.0)
-        self.clock.advance(4)
-        deadline.stop()
-        self.assertEqual(deadline.seconds_left, 6.0)
-        self.clock.advance(100)
-        self.assertEqual(deadline.seconds_left, 0.0)
-
     def test_a_deadline_that_is_over_keeps_nothing_alive(self) -> None:
         """Its owner is freed at once, without waiting for the garbage collector."""
 

@@ -37,7 +37,6 @@ from twisted.internet.error import (
 )
 from twisted.internet.interfaces import (
     IAddress,
-    IDelayedCall,
     IProtocol,
     IProtocolFactory,
     IReactorTime,
@@ -48,6 +47,7 @@ from twisted.python.failure import Failure
 from txtransport.config.policy import Side
 from txtransport.config.settings import Deadlines, StartTLSOptions
 from txtransport.connection.application_protocols import acceptable_protocols
+from txtransport.connection.deadline import Deadline
 from txtransport.connection.delivery import Delivery
 from txtransport.connection.peers import describe_address
 from txtransport.connection.tcp_info import acknowledged
@@ -234,8 +234,7 @@ class ConnectionAttempt:
         self.layer: Layer | None = None
         self._plain: PlainTransport | None = None
         self._delivery: Delivery | None = None
-        self._timer: IDelayedCall | None = None
-        self._ends_at = 0.0
+        self._deadline: Deadline | None = None
 
     # --- what an attempt comes to ---
 
@@ -272,23 +271,14 @@ class ConnectionAttempt:
 
     def run_deadline(self, seconds: float) -> None:
         """Give the stage that begins, and those that follow, so many seconds from now."""
-        clock = self.config.clock
-        self._ends_at = clock.seconds() + seconds
-        self._timer = clock.callLater(seconds, self._expired)
+        self._deadline = Deadline(self.config.clock, seconds, self._expired)
 
     def stop_deadline(self) -> None:
         """Wait without end."""
-        timer, self._timer = self._timer, None
-        if timer is not None and timer.active():
-            timer.cancel()
-
-    @property
-    def seconds_left(self) -> float:
-        """Seconds until the deadline that was run last; 0.0 or more."""
-        return max(0.0, self._ends_at - self.config.clock.seconds())
+        if self._deadline is not None:
+            self._deadline.stop()
 
     def _expired(self) -> None:
-        self._timer = None
         _AT_DEADLINE[self.stage](self)
 
     def connecting_expired(self) -> None:

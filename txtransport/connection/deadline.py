@@ -22,11 +22,9 @@ class Deadline:
         expired: Is called without arguments; `is_running` is False by then.
     """
 
-    __slots__ = ("_call", "_clock", "_ends_at")
+    __slots__ = ("_call",)
 
     def __init__(self, clock: IReactorTime, seconds: float, expired: Callable[[], object]) -> None:
-        self._clock = clock
-        self._ends_at = clock.seconds() + seconds
         # The delayed call forgets its arguments when it is over. Kept as an
         # attribute, `expired` would hold its owner in a reference cycle.
         self._call: IDelayedCall | None = clock.callLater(seconds, self._expire, expired)
@@ -35,11 +33,6 @@ class Deadline:
     def is_running(self) -> bool:
         """Whether it has neither expired nor been stopped."""
         return self._call is not None
-
-    @property
-    def seconds_left(self) -> float:
-        """Seconds until its time has come, 0.0 from then on; `stop` does not change it."""
-        return max(0.0, self._ends_at - self._clock.seconds())
 
     def stop(self) -> None:
         """Do not call `expired` any more; without effect on a deadline that is over."""
