@@ -44,10 +44,9 @@ from tests.loopback import (
     Recorders,
     Resolver,
 )
-from txtransport.config.settings import SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.connection.trace import Event, Step
-from txtransport.endpoints import plaintext_client
+from txtransport.endpoints.plaintext_client import connect_target
 from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
 from txtransport.tls.connection import TLSConnection
 from txtransport.tls.session import session_of
@@ -151,9 +150,7 @@ class URLTests(SynchronousTestCase):
             "unix:///run/x",
         ):
             self.assertTrue(verifyObject(IStreamClientEndpoint, txtransport.client(reactor, url)))
-            plain = plaintext_client.plaintext_endpoint(
-                reactor, TransportURL.parse(url), SocketOptions(), 1.0
-            )
+            plain = connect_target(TransportURL.parse(url)).endpoint(cast("Any", reactor), 1.0)
             self.assertTrue(verifyObject(IStreamClientEndpoint, plain))
 
     def encrypted(self) -> str:

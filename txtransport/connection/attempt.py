@@ -342,16 +342,21 @@ class ConnectionAttempt:
         self.layer = None
         self.opened(protocol)
 
-    def closing(self) -> None:
-        """One side has closed: from now on, the end has a deadline."""
+    def closing(self, *, is_reading: bool = False) -> None:
+        """One side has closed: from now on, the end has a deadline.
+
+        Args:
+            is_reading: Whether the plain transport is known to be read from.
+        """
         self.is_closing = True
         if self.stage is Stage.OPEN:
             self.stage = Stage.CLOSING
-            # An application that has paused reading would never receive the
-            # peer's close_notify. A transport that cannot be paused has no such method.
-            resume = getattr(self._plain, "resumeProducing", None)
-            if resume is not None:
-                resume()
+            if not is_reading:
+                # An application that has paused reading would never receive the
+                # peer's close_notify. A transport that cannot be paused has no such method.
+                resume = getattr(self._plain, "resumeProducing", None)
+                if resume is not None:
+                    resume()
             if self._delivery is not None:
                 self._delivery.begin()
             self.run_deadline(self.config.deadlines.close_timeout)

@@ -63,6 +63,7 @@ from twisted.internet.interfaces import (
     ISystemHandle,
     ITCPTransport,
 )
+from twisted.internet.main import CONNECTION_DONE
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
@@ -116,6 +117,7 @@ class TLSDriver(Protocol):
         transport: The plain transport.
     """
 
+    transport: TCPTransport  # type: ignore[assignment]
     disconnecting: bool = False
     # What is None or False for most connections is an attribute of the class until then.
     _engine: TLSEngine | None = None
@@ -127,6 +129,8 @@ class TLSDriver(Protocol):
     _is_membrane_registered = False
     _is_below_waiting = False
     _is_below_full = False
+    # The application has paused reading.
+    _is_paused = False
     _is_in_turn = False
     _is_encrypting = False
     # Nothing can be written any more: TLS is closed or broken, or the connection is over.
@@ -137,7 +141,7 @@ class TLSDriver(Protocol):
     _corked_size = 0
     _turn_size = 0
     _end_of_turn: IDelayedCall | None = None
-    _undelivered: Iterator[TLSEvent] = iter(())
+    _undelivered: Iterator[TLSEvent] | None = None
 
     def __init__(
         self,
@@ -161,7 +165,7 @@ class TLSDriver(Protocol):
 
     def connectionMade(self) -> None:
         """Begin the handshake."""
-        attempt, plain = self._attempt, cast(TCPTransport, self.transport)
+        attempt, plain = self._attempt, self.transport
         attempt.handshaking(self, plain)
         # Twisted's wrappers have the methods of what is below them, too: to write with
         # these would go past the wrapper, which may be another layer of TLS.
@@ -214,6 +218,7 @@ class TLSDriver(Protocol):
                     self._peer_closed()
                 else:
                     self._broken()
+            self._undelivered = None
         finally:
             self._is_in_turn = False
         if engine.is_closed_by_peer or self._is_over:
@@ -232,11 +237,14 @@ class TLSDriver(Protocol):
         """
         if not self.connected:
             return
-        self._deliver_rest()
+        if self._undelivered is not None:
+            self._deliver_rest(self._undelivered)
         self.connected = 0
         self.disconnecting = self._is_write_over = self._is_over = True
-        self._stop_turn()
-        self._stop_producer()
+        if self._end_of_turn is not None:
+            self._stop_turn(self._end_of_turn)
+        if self._producer is not None:
+            self._stop_producer(self._producer)
         self._attempt.is_reset = is_reset(reason)
         reason = self._attempt.ended(self._reason(reason))
         protocol, self._protocol, self._engine = self._protocol, None, None
@@ -248,13 +256,13 @@ class TLSDriver(Protocol):
         """Answer a client that speaks plain HTTP; TLS then ends the connection."""
         answer = plain_http_answer(data)
         if answer:
-            cast(TCPTransport, self.transport).write(answer)
+            self.transport.write(answer)
             if self._direct is not None:
                 self._watch_below(self._direct)
 
-    def _deliver_rest(self) -> None:
+    def _deliver_rest(self, undelivered: Iterator[TLSEvent]) -> None:
         """Deliver what was decrypted when the application's protocol raised an exception."""
-        for event in self._undelivered:
+        for event in undelivered:
             if self._is_over or (self.disconnecting and self._producer is None):
                 return
             if isinstance(event, bytes) and self._protocol is not None:
@@ -318,13 +326,22 @@ class TLSDriver(Protocol):
     def _close_below(self) -> None:
         if self._is_below_waiting or self._direct is None:
             # The peer may not take what is still to be sent.
-            self._attempt.closing()
-        plain = cast(TCPTransport, self.transport)
+            self._attempt.closing(is_reading=not self._is_paused)
+        plain = self.transport
         if self._is_membrane_registered:
             # Otherwise the plain transport would wait for our producer.
             self._is_membrane_registered = False
             cast(IConsumer, plain).unregisterProducer()
-        plain.loseConnection()
+        direct = self._direct
+        if direct is None or self._is_below_waiting or direct.disconnecting:
+            plain.loseConnection()
+            return
+        # The system has taken all that was written. `loseConnection` would wait until the
+        # socket can be written to, and write nothing to it.
+        direct.stopReading()
+        direct.disconnecting = True
+        clock = self._attempt.config.clock
+        clock.callLater(0, direct.connectionLost, Failure(CONNECTION_DONE))
 
     # --- the transport of the application's protocol: writing and closing ---
 
@@ -369,14 +386,14 @@ class TLSDriver(Protocol):
         self.disconnecting = True
         if self._producer is None:
             self._say_goodbye()
-        self._attempt.closing()
+        self._attempt.closing(is_reading=not self._is_paused)
 
     def abortConnection(self) -> None:
         """End the connection at once, if it has not ended yet."""
         if self.connected and not self._is_over:
             self._is_over = self._is_write_over = self.disconnecting = True
             self._corked.clear()
-            cast(TCPTransport, self.transport).abortConnection()
+            self.transport.abortConnection()
 
     def _say_goodbye(self) -> None:
         """Send a close_notify, and close the plain transport if the peer sent one before."""
@@ -428,10 +445,9 @@ class TLSDriver(Protocol):
             _log.failure("{producer} failed", producer=self._producer)
             self.abortConnection()
 
-    def _stop_turn(self) -> None:
-        call, self._end_of_turn = self._end_of_turn, None
-        if call is not None:
-            call.cancel()
+    def _stop_turn(self, call: IDelayedCall) -> None:
+        self._end_of_turn = None
+        call.cancel()
 
     def _flush(self) -> None:
         """Encrypt what was written, and send it with all that OpenSSL has to send."""
@@ -491,7 +507,7 @@ class TLSDriver(Protocol):
         if is_data:
             outgoing.end_of_data = outgoing.total
         if direct is None or self._is_below_waiting or not direct.connected:
-            self.transport.write(data)  # type: ignore[union-attr]
+            self.transport.write(data)
             return
         # Past the plain transport's buffer, which is empty.
         taken = direct.writeSomeData(data)
@@ -601,10 +617,8 @@ class TLSDriver(Protocol):
         if self._producer is not None and not self._is_blocked:
             self._wait_for_turn()
 
-    def _stop_producer(self) -> None:
-        producer, self._producer = self._producer, None
-        if producer is None:
-            return
+    def _stop_producer(self, producer: IProducer) -> None:
+        self._producer = None
         try:
             producer.stopProducing()
         except Exception:
@@ -630,11 +644,13 @@ class TLSDriver(Protocol):
 
     def pauseProducing(self) -> None:
         """Stop reading from the peer."""
-        cast(TCPTransport, self.transport).pauseProducing()
+        self._is_paused = True
+        self.transport.pauseProducing()
 
     def resumeProducing(self) -> None:
         """Read from the peer again."""
-        cast(TCPTransport, self.transport).resumeProducing()
+        self._is_paused = False
+        self.transport.resumeProducing()
 
     def stopReading(self) -> None:
         """Stop reading from the peer, as `pauseProducing`; a name of Twisted's connections."""

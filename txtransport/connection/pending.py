@@ -11,7 +11,6 @@ directly.
 from __future__ import annotations
 
 import typing
-from contextlib import suppress
 from typing import Final, cast
 
 from twisted.internet.interfaces import (
@@ -40,12 +39,15 @@ def log_name(named: object) -> str:
     Returns:
         Its ``logPrefix()`` if it has one that works, else the name of its class.
     """
+    name = type(named).__name__
     if ILoggingContext.providedBy(named):
         # The application's, which may ask for the transport before there is
         # one. A name in the log is not worth a connection.
-        with suppress(Exception):
-            return str(named.logPrefix())
-    return type(named).__name__
+        try:
+            name = str(named.logPrefix())
+        except Exception:
+            return name
+    return name
 
 
 def rename_in_log(transport: object, protocol: object) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Final, cast
 
-from attrs import frozen
+from attrs import define, field
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
@@ -33,10 +33,10 @@ from txtransport.config.url import TransportURL
 from txtransport.connection.attempt import EndpointConfig
 from txtransport.connection.trace import Trace
 from txtransport.connection.twisted_types import Reactor
-from txtransport.endpoints import plaintext_client
 from txtransport.endpoints import server as servers
 from txtransport.endpoints.client import ClientEndpoint
 from txtransport.endpoints.datagram import DatagramEndpoint
+from txtransport.endpoints.plaintext_client import ConnectTarget, address_of, connect_target
 from txtransport.endpoints.server import ServerEndpoint
 from txtransport.endpoints.sockets import OptionSetter, socket_settings
 from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
@@ -87,27 +87,24 @@ def client(
             the host is not allowed.
         TransportUnavailable: This installation does not have the transport.
     """
-    reactor = cast(Reactor, reactor)
     plan = _plan(url, port, options)
-    transport_url, settings = plan.url, plan.settings
-    creator = None
+    settings = plan.settings
     try:
-        rules = read_host_rules(allow_hosts, public_only)
-        plaintext = plaintext_client.plaintext_endpoint(
-            reactor, transport_url, settings.sockets, settings.deadlines.timeout, trace, rules
-        )
-        if plan.policy is not None:
-            _warn(transport_url, plan.weaknesses)
-            creator = connection_creator(plan.policy, Side.CLIENT, plan.peer)
+        rules = None
+        if allow_hosts is not None or public_only is not False:
+            rules = read_host_rules(allow_hosts, public_only)
+        reactor = cast(Reactor, reactor)
+        plaintext = plan.target.endpoint(reactor, settings.deadlines.timeout, trace, rules)
+        creator = plan.connection_creator()
     except InvalidOption as error:
-        raise error.located(transport_url.location) from error.__cause__
+        raise error.located(plan.url.location) from error.__cause__
     config = _endpoint_config(
-        reactor, transport_url, plan.where, Side.CLIENT, creator, settings, plan.name, trace
+        reactor, plan.url, plan.where, Side.CLIENT, creator, settings, plan.name, trace
     )
-    return ClientEndpoint(plaintext, plan.set_options, plan.address, config, plan.bindto)
+    return ClientEndpoint(plaintext, plan.set_options, plan.address, config, plan.target.bindto)
 
 
-@frozen
+@define
 class _ClientPlan:
     """What a URL and its options come to, for any number of endpoints and reactors.
 
@@ -120,8 +117,8 @@ class _ClientPlan:
         policy: The demands on TLS, or None without TLS.
         weaknesses: What is weak about them, for warnings.
         set_options: Sets the options of a socket.
-        address: What is connected to.
-        bindto: The local address and port, or None.
+        address: What is connected to, as Twisted describes it.
+        target: The same, checked.
     """
 
     url: TransportURL
@@ -133,7 +130,24 @@ class _ClientPlan:
     weaknesses: tuple[str, ...]
     set_options: OptionSetter
     address: IAddress
-    bindto: tuple[str, int] | None
+    target: ConnectTarget
+    _creator: ConnectionCreator | None = field(default=None, init=False)
+
+    def connection_creator(self) -> ConnectionCreator | None:
+        """What makes the connections, or None without TLS.
+
+        Raises:
+            InvalidOption: A file that the policy names cannot be used, now.
+        """
+        if self.policy is None:
+            return None
+        if self.weaknesses:
+            _warn(self.url, self.weaknesses)
+        if self._creator is None:
+            self._creator = connection_creator(self.policy, Side.CLIENT, self.peer)
+        else:
+            self._creator.context.require_usable()
+        return self._creator
 
 
 _Items = tuple[tuple[str, type, object], ...]
@@ -141,6 +155,8 @@ _Items = tuple[tuple[str, type, object], ...]
 
 def _plan(url: str | TransportURL, port: int | None, options: dict[str, object]) -> _ClientPlan:
     """The plan for a client; that of a text that was seen before is remembered."""
+    if not options and type(url) is str and len(url) <= MOST_CACHED:
+        return _cached_plan(url, port, ())
     items = tuple((name, type(value), value) for name, value in options.items())
     if type(url) is str:
         texts = (value for _, kind, value in items if kind is str)
@@ -160,6 +176,7 @@ def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _Clie
         policy = policy_for_peer(transport_url, settings.tls, starttls)
         weak = weaknesses(policy, Side.CLIENT, starttls)
     with _located(transport_url):
+        target = connect_target(transport_url, sockets.bindto)
         wanted = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
     return _ClientPlan(
         transport_url,
@@ -170,8 +187,8 @@ def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _Clie
         policy,
         tuple(weak),
         OptionSetter(wanted),
-        plaintext_client.address_of(transport_url),
-        sockets.bindto,
+        address_of(transport_url),
+        target,
     )
 
 

@@ -1,6 +1,6 @@
 """Endpoints that connect to the address of a `TransportURL`, without TLS.
 
-`plaintext_endpoint` gives the endpoint of TCP or of a local socket that a
+A `ConnectTarget` gives the endpoint of TCP or of a local socket that a
 `txtransport.endpoints.client.ClientEndpoint` wraps. A host's name is looked up
 at each attempt, and the addresses that were found are tried (`HostnameEndpoint`).
 """
@@ -29,7 +29,6 @@ from zope.interface import implementer
 
 from txtransport.config.address import is_ipv6
 from txtransport.config.allowed_hosts import HostRules
-from txtransport.config.settings import SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.connection.trace import Trace, with_trace
 from txtransport.connection.twisted_types import Reactor
@@ -38,7 +37,7 @@ from txtransport.endpoints.resolve import IPAddress, host_of, resolve_addresses
 from txtransport.endpoints.sockets import refuse_other_family, socket_path
 from txtransport.errors import InvalidOption, InvalidTransport
 
-__all__ = ["HostnameEndpoint", "address_of", "plaintext_endpoint"]
+__all__ = ["ConnectTarget", "HostnameEndpoint", "address_of", "connect_target"]
 
 _log: Final = Logger()
 
@@ -50,40 +49,70 @@ _MAX_ADDRESSES: Final = 16
 """How many addresses of a name one attempt tries."""
 
 
-def plaintext_endpoint(
-    reactor: object,
-    url: TransportURL,
-    sockets: SocketOptions,
-    timeout: float,
-    trace: Trace | None = None,
-    rules: HostRules | None = None,
-) -> IStreamClientEndpoint:
-    """An endpoint that connects to a URL's address, without TLS.
+@frozen
+class ConnectTarget:
+    """Where a client connects to, checked once for any number of endpoints.
+
+    Attributes:
+        url: The URL; its options do not count.
+        port: The port, 1 to 65535; 0 for a local socket.
+        bindto: The local address and port, or None for any.
+        path: The path of a local socket as Twisted takes it, or empty.
+        is_literal: Whether the host is an address, and not a name to look up.
+    """
+
+    url: TransportURL
+    port: int
+    bindto: tuple[str, int] | None
+    path: str
+    is_literal: bool
+
+    def endpoint(
+        self,
+        reactor: Reactor,
+        timeout: float,
+        trace: Trace | None = None,
+        rules: HostRules | None = None,
+    ) -> IStreamClientEndpoint:
+        """An endpoint that connects there, without TLS.
+
+        Args:
+            reactor: Connects and keeps time.
+            timeout: The most seconds that the caller waits for a connection.
+            trace: Is told of each address that is tried, or None.
+            rules: Which hosts may be connected to, or None for all.
+
+        Raises:
+            InvalidOption: The host is not allowed.
+        """
+        if rules is not None:
+            rules.refuse_host(self.url)
+        host, port, bindto, path = self.url.host, self.port, self.bindto, self.path
+        if path:
+            local = AddressEndpoint(
+                lambda factory: reactor.connectUNIX(path, factory, timeout=_NO_TIMEOUT)
+            )
+            return with_trace(local, self.url.path, trace)
+        if self.is_literal:
+            return with_trace(_tcp_endpoint(reactor, host, port, bindto), host, trace)
+        return HostnameEndpoint(reactor, self.url, port, timeout, bindto, trace, rules)
+
+
+def connect_target(url: TransportURL, bindto: tuple[str, int] | None = None) -> ConnectTarget:
+    """Where a client connects to.
 
     Args:
-        reactor: Connects and keeps time.
-        url: Where to connect to; its scheme and options are ignored.
-        sockets: The options; only ``bindto`` is used here.
-        timeout: The most seconds that the caller waits for a connection.
-        trace: Is told of each address that is tried, or None.
-        rules: Which hosts may be connected to, or None for all.
+        url: Its scheme and options are ignored.
+        bindto: The local address and port, or None for any.
 
     Raises:
         InvalidTransport: The port is missing, or host or port are for servers
             only (``*``, 0).
-        InvalidOption: ``bindto`` is not of the same address family as the host,
-            or the host is not allowed.
+        InvalidOption: ``bindto`` is not of the same address family as the host.
     """
-    reactor = cast(Reactor, reactor)
-    if rules is not None:
-        rules.refuse_host(url)
     if url.path:
-        path = socket_path(url.path)
-        local = AddressEndpoint(
-            lambda factory: reactor.connectUNIX(path, factory, timeout=_NO_TIMEOUT)
-        )
-        return with_trace(local, url.path, trace)
-    host, port, bindto = url.host, url.port, sockets.bindto
+        return ConnectTarget(url, 0, None, socket_path(url.path), False)
+    host, port = url.host, url.port
     if host == "*":
         raise InvalidTransport(f"{url.location}: * is for servers; name the host to connect to")
     if port is None:
@@ -92,10 +121,9 @@ def plaintext_endpoint(
         )
     if port == 0:
         raise InvalidTransport(f"{url.location}: port 0 is for servers; write 1 to 65535")
-    if not url.is_literal:
-        return HostnameEndpoint(reactor, url, port, timeout, bindto, trace, rules)
-    refuse_other_family(host, bindto, url.location)
-    return with_trace(_tcp_endpoint(reactor, host, port, bindto), host, trace)
+    if url.is_literal:
+        refuse_other_family(host, bindto, url.location)
+    return ConnectTarget(url, port, bindto, "", url.is_literal)
 
 
 def _tcp_endpoint(

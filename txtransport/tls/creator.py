@@ -58,12 +58,28 @@ class ConnectionCreator:
         peer: Where a client connects to (host and port), the key under which
             its sessions are cached; None for no resumption.
         context: The context and the cached sessions, shared by equal policies.
+        server_name: The name that a client sends (SNI), or None.
+        protocols: The application protocols (ALPN) of the policy.
     """
 
     policy: TLSPolicy
     side: Side
     peer: Hashable
     context: SharedContext = field(repr=False)
+    server_name: bytes | None = field(init=False, repr=False, eq=False)
+    protocols: tuple[bytes, ...] = field(init=False, repr=False, eq=False)
+
+    @server_name.default
+    def _server_name(self) -> bytes | None:
+        name = self.policy.peer_name
+        # No SNI for addresses (RFC 6066, section 3).
+        if self.side is Side.SERVER or name is None or is_address(name):
+            return None
+        return name.encode("ascii") if self.policy.SNI_enabled else None
+
+    @protocols.default
+    def _protocols(self) -> tuple[bytes, ...]:
+        return tuple(name.encode() for name in self.policy.alpn_protocols)
 
     def connection(self, protocols: tuple[bytes, ...] = ()) -> TLSConnection:
         """Make a connection for one handshake, as `connection_of` does."""
@@ -82,16 +98,17 @@ class ConnectionCreator:
             protocols: The application protocols (ALPN), the preferred first,
                 where the policy has no ``alpn_protocols``.
         """
-        protocols = tuple(name.encode() for name in self.policy.alpn_protocols) or protocols
         made = kind(
-            self.context.current(), self.policy, self.side, verify_after_handshake, protocols
+            self.context.current(),
+            self.policy,
+            self.side,
+            verify_after_handshake,
+            self.protocols or protocols,
         )
-        if self.side is Side.CLIENT:
-            name = self.policy.peer_name
-            # No SNI for addresses (RFC 6066, section 3).
-            if name is not None and self.policy.SNI_enabled and not is_address(name):
-                made.set_tlsext_host_name(name.encode("ascii"))
-            session = self.context.sessions.take(self._key(made)) if self.peer else None
+        if self.server_name is not None:
+            made.set_tlsext_host_name(self.server_name)
+        if self.side is Side.CLIENT and self.peer:
+            session = self.context.sessions.take(self._key(made))
             if session is not None:
                 made.set_session(session)
         return made
@@ -210,6 +227,20 @@ class SharedContext:
             self.sessions = SessionCache()
         return self._context
 
+    def require_usable(self) -> None:
+        """Look at the files now, so that a new endpoint fails at once when one has become bad.
+
+        Endpoints that were made earlier keep the old context.
+
+        Raises:
+            InvalidOption: The latest attempt to replace the context failed.
+        """
+        self.current()
+        if self.problem is not None:
+            # The same exception is raised each time, so its traceback is reset, which
+            # would otherwise grow.
+            raise self.problem.with_traceback(None)
+
     def reload_error(self) -> InvalidOption | None:
         """Return `problem` once, for the log: None until there is another one."""
         is_reported, self._is_reported = self._is_reported, True
@@ -242,10 +273,5 @@ def _shared_context(policy: TLSPolicy, side: Side) -> SharedContext:
             _contexts.popitem(last=False)
         return shared
     _contexts.move_to_end(key)
-    shared.current()
-    if shared.problem is not None:
-        # A new endpoint fails at once when a file has become bad; endpoints
-        # made earlier keep the old context. The same exception is raised each
-        # time, so its traceback is reset, which would otherwise grow.
-        raise shared.problem.with_traceback(None)
+    shared.require_usable()
     return shared
