@@ -262,7 +262,7 @@ class ConnectionAttempt:
             Exception: What the factory raises.
         """
         assert self.factory is not None
-        protocol = self.factory.buildProtocol(cast(IAddress, self.address))
+        protocol = self.factory.buildProtocol(self.address)  # type: ignore[arg-type]
         if protocol is None:
             raise NoProtocol()
         return protocol
@@ -413,8 +413,10 @@ class ConnectionAttempt:
         is_closed_by_peer = connection.is_ended_by_peer
         if self.config.creator is not None:
             self.config.creator.ended(connection)
+        if not is_closed_by_peer or isinstance(reason.value, ConnectionDone):
+            return reason
         # After a close_notify it does not matter how the socket was closed.
-        return Failure(ConnectionDone()) if is_closed_by_peer else reason
+        return Failure(ConnectionDone())
 
     # --- explanations ---
 

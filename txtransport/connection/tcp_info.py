@@ -35,14 +35,17 @@ def acknowledged(handle: object) -> int | None:
 
     Source: ``tcpi_bytes_acked`` of Linux's ``struct tcp_info`` (tcp(7), RFC 4898).
     """
-    if not isinstance(handle, socket.socket) or not hasattr(socket, "TCP_INFO"):
+    if _TCP_INFO is None or not isinstance(handle, socket.socket):
         return None
     try:
-        info = handle.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, _ACKED.size)
-        return int(_ACKED.unpack(info)[0])
+        info = handle.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _SIZE)
+        acked: int = _ACKED.unpack(info)[0]
     except (OSError, struct.error):
         return None
+    return acked
 
 
+_TCP_INFO: Final[int | None] = getattr(socket, "TCP_INFO", None)
 _ACKED: Final = struct.Struct("120xQ")
 """The field ``tcpi_bytes_acked``, at its offset in ``struct tcp_info``."""
+_SIZE: Final = _ACKED.size

@@ -25,7 +25,6 @@ from twisted.internet.interfaces import (
     IProtocol,
     IProtocolFactory,
     IStreamClientEndpoint,
-    ITransport,
 )
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -70,7 +69,7 @@ class ClientEndpoint:
     """
 
     plaintext: IStreamClientEndpoint
-    set_options: Callable[[ITransport], object]
+    set_options: Callable[[TCPTransport], object]
     address: IAddress
     config: EndpointConfig
     bindto: tuple[str, int] | None = None
@@ -151,9 +150,10 @@ class _ClientAttempt(ConnectionAttempt):
         """Connect.
 
         Returns:
-            `done`.
+            What fires or fails as `ClientEndpoint.connect` says.
         """
-        done = cast("Deferred[IProtocol]", self.done)
+        done = self.done
+        assert done is not None
         connecting = maybeDeferred(self._endpoint.plaintext.connect, self)
         # Without a result: a Deferred that keeps the protocol would keep the attempt.
         self._connecting = connecting
@@ -165,11 +165,13 @@ class _ClientAttempt(ConnectionAttempt):
     def doStart(self) -> None:
         """Connecting to an address begins, so the look-up is over."""
         self.stage = Stage.CONNECT
-        cast(IProtocolFactory, self.factory).doStart()
+        assert self.factory is not None
+        self.factory.doStart()
 
     def doStop(self) -> None:
         """Connecting to an address has failed, or the connection is over."""
-        cast(IProtocolFactory, self.factory).doStop()
+        assert self.factory is not None
+        self.factory.doStop()
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         """The protocol for the plain connection, or None if the application wants none.
@@ -198,7 +200,7 @@ class _ClientAttempt(ConnectionAttempt):
 
     def connected(self, transport: TCPTransport) -> None:
         """Set the socket's options."""
-        self._endpoint.set_options(cast(ITransport, transport))
+        self._endpoint.set_options(transport)
 
     def opened(self, protocol: IProtocol) -> None:
         """Fire with the application's protocol."""

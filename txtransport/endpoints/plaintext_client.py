@@ -184,7 +184,8 @@ class _AddressAttempt(ClientFactory):
         self.done: Deferred[IProtocol] = Deferred(self._cancelled)
 
     def doStart(self) -> None:
-        cast(IProtocolFactory, self._factory).doStart()
+        assert self._factory is not None
+        self._factory.doStart()
 
     def doStop(self) -> None:
         """Connecting has failed, or the connection is over: let go of what belongs to it.
@@ -201,9 +202,10 @@ class _AddressAttempt(ClientFactory):
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol | None:
         self._is_connected = True
+        factory = self._factory
+        assert factory is not None
         try:
-            factory = cast(IProtocolFactory, self._factory)
-            protocol = factory.buildProtocol(cast(IAddress, addr))
+            protocol = factory.buildProtocol(addr)  # type: ignore[arg-type]
             if protocol is None:
                 raise NoProtocol()
         except Exception:
@@ -214,7 +216,7 @@ class _AddressAttempt(ClientFactory):
         if self.done.called:
             return None
         self.done.callback(protocol)
-        return cast(Protocol, protocol)
+        return protocol  # type: ignore[return-value]
 
     def clientConnectionFailed(self, connector: IConnector, reason: Failure) -> None:
         if not self.done.called:

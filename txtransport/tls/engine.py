@@ -127,10 +127,10 @@ class TLSEngine:
             nothing follows.
         """
         events: list[TLSEvent] = []
-        size, connection = len(data), self.connection
-        if not self.is_complete and len(connection.first_bytes) < MAX_FIRST_BYTES:
-            missing = MAX_FIRST_BYTES - len(connection.first_bytes)
-            connection.first_bytes += data[:missing]
+        size = len(data)
+        if not self.is_complete:
+            connection = self.connection
+            connection.first_bytes = (connection.first_bytes + data)[:MAX_FIRST_BYTES]
         if self.error is not None or self.is_closed_by_peer:
             self._keep(data)
             return events

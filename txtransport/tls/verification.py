@@ -95,15 +95,16 @@ def _verify_authority(connection: TLSConnection, der: bytes, depth: int) -> bool
 def _verify_chain(connection: TLSConnection) -> bool:
     """Accept or refuse the leaf, which OpenSSL accepts with all that stands above it."""
     result, policy = connection.verification, connection.policy
-    # From the root to the leaf, as OpenSSL asks; but where there was a problem that is
-    # tolerated, it has asked of the leaf before.
-    shown = tuple(der for _, der in sorted(result.shown.items(), reverse=True))
     # What was tolerated, and what is pinned, is looked at each time.
     is_plain = not result.problems and not result.tolerated and not policy.pin
-    question = policy, connection.side
+    # OpenSSL has asked from the root to the leaf.
+    question, shown = (policy, connection.side), tuple(result.shown.values())
     if is_plain and _verdicts.valid_until(question, shown) is not None:
         result.is_leaf_accepted = True
         return True
+    if not is_plain:
+        # Where there was a problem that is tolerated, it has asked of the leaf before.
+        shown = tuple(der for _, der in sorted(result.shown.items(), reverse=True))
     chain = [x509.load_der_x509_certificate(der) for der in shown]
     _verify_leaf(connection, chain[-1], chain)
     if is_plain and result.is_leaf_accepted:
