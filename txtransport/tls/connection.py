@@ -286,15 +286,26 @@ class ObservedConnection(TLSConnection):
         Raises:
             SSL.WantReadError: There is nothing to send.
         """
-        parts = [super().bio_read(bufsiz)]
-        with contextlib.suppress(SSL.WantReadError):
-            while len(parts[-1]) == bufsiz:
-                parts.append(super().bio_read(bufsiz))
-        data = parts[0] if len(parts) == 1 else b"".join(parts)
-        self.remember_flight(data)
-        self.outgoing.add(len(data), is_data=self._has_data)
-        self._has_data = False
+        data = super().bio_read(bufsiz)
+        size = len(data)
+        if size == bufsiz:
+            data += self._rest(bufsiz)
+            size = len(data)
+        if self._resumes is None and self.side is Side.SERVER:
+            self.remember_flight(data)
+        outgoing = self.outgoing
+        outgoing.total += size
+        if self._has_data:
+            outgoing.end_of_data = outgoing.total
+            self._has_data = False
         return data
+
+    def _rest(self, size: int) -> bytes:
+        parts = []
+        with contextlib.suppress(SSL.WantReadError):
+            while True:
+                parts.append(super().bio_read(size))
+        return b"".join(parts)
 
     def shutdown(self) -> bool:
         """Send our close_notify.

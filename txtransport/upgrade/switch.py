@@ -376,8 +376,8 @@ class Upgrade:
         # guards below learn that it is resumed, and other wrappers may ignore it.
         self.transport.resumeProducing()
         raw.resumeProducing()
-        tls = cast(TLSLayer, raw.protocol)
-        tls.wrappedProtocol = _UpgradeListener(self, tls, cast(Protocol, above))
+        tls: TLSLayer = raw.protocol  # type: ignore[assignment]
+        tls.wrappedProtocol = _UpgradeListener(self, tls, above)  # type: ignore[arg-type]
         self._attempt, self._handle = attempt, handle
         attempt.handshaking(tls, raw)
         attempt.run_deadline(attempt.total)

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable
+from typing import Final
 
 from attrs import frozen
 from twisted.internet.interfaces import (
@@ -28,7 +29,7 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
 )
 from twisted.python.failure import Failure
-from zope.interface import implementer
+from zope.interface import directlyProvides, implementer, providedBy
 
 from txtransport.connection.attempt import ConnectionAttempt, Stage
 from txtransport.tls.connection import ObservedConnection
@@ -112,6 +113,7 @@ def observe_end(
         closing: Is called when the application has called ``loseConnection()``.
         lost: Is called with the plain connection's end, before the layer hears of it.
     """
+    _keep_declarations(layer)
     lose, end = layer.loseConnection, layer.connectionLost
 
     def lose_connection() -> None:
@@ -123,6 +125,24 @@ def observe_end(
         end(reason)
 
     layer.loseConnection, layer.connectionLost = lose_connection, connection_lost
+
+
+def _keep_declarations(layer: TLSLayer) -> None:
+    """Spare zope the work of computing anew what each layer of Twisted's provides.
+
+    Twisted declares one interface of the transport after the other for the layer. zope
+    remembers such a declaration only as long as an object has it.
+    """
+    kind, declared = type(layer), providedBy(layer.transport)
+    if (kind, declared) in _kept:
+        return
+    _kept[kind, declared] = layers = []
+    for interface in declared:
+        layers.append(kind.__new__(kind))
+        directlyProvides(layers[-1], interface)
+
+
+_kept: Final[dict[tuple[type, object], list[object]]] = {}
 
 
 def observe_foreign_context(
