@@ -14,6 +14,7 @@ from tests.connection.test_driver import AppProtocol, HandshakeTestCase, Party
 from tests.memory import End
 from tests.memory_tcp import MemoryTCP, PolledClock
 from txtransport.config.policy import Side
+from txtransport.connection.plain_writer import PlainWriter
 
 BUDGET: Final = 2**19
 """Bytes that a producer may write in one turn."""
@@ -115,8 +116,8 @@ class ProducerTestCase(HandshakeTestCase):
 
     def secure(self, **more: Any) -> tuple[Any, Any, Party, Party]:
         """The client's plain transport and its TLS, and both sides, connected and secure."""
-        end = MemoryTCP(self.clock) if self.is_tcp else None
-        client = Party(self.clock, Side.CLIENT, end=end, **more)
+        more.setdefault("end", MemoryTCP(self.clock) if self.is_tcp else None)
+        client = Party(self.clock, Side.CLIENT, **more)
         server = Party(self.clock, Side.SERVER, build=Counting)
         server.end.start(server.driver)
         client.end.start(client.driver)
@@ -520,7 +521,10 @@ class PullTests(ProducerTestCase):
 
     def test_it_is_asked_after_a_dialogue_in_the_clear(self) -> None:
         """Where TLS was preceded by a dialogue, a producer is asked just the same."""
-        _, tls, client, server = self.secure(is_first=False)
+        plain: Any = MemoryTCP(self.clock) if self.is_tcp else End(self.clock)
+        writer = PlainWriter(plain)
+        writer.write_by_buffer(b"")
+        _, tls, client, server = self.secure(writer=writer, end=plain)
         rest = [b"a", b"", b"b", b"c"]
 
         def produce() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
-from typing import Any
+import gc
+import weakref
+from typing import Any, cast
 
 from twisted.internet.error import ConnectionAborted, ConnectionDone
 from twisted.internet.interfaces import (
@@ -11,9 +13,11 @@ from twisted.internet.interfaces import (
     IOpenSSLServerConnectionCreator,
 )
 from twisted.internet.task import Clock
+from twisted.internet.testing import StringTransport
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import directlyProvides, providedBy
 from zope.interface.verify import verifyObject
 
 from tests.test_layout import sources
@@ -22,7 +26,7 @@ from txtransport.config.settings import Deadlines
 from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig
 from txtransport.tls.connection import ObservedConnection
 from txtransport.tls.creator import connection_creator
-from txtransport.upgrade.twisted_layer import ConnectionMaker, observe_end
+from txtransport.upgrade.twisted_layer import ConnectionMaker, keep_declarations, observe_end
 
 REPLACING = {"upgrade/twisted_layer.py"}
 
@@ -138,3 +142,24 @@ class MakerTests(SynchronousTestCase):
         attempt.give_up()
         reason = Failure(ConnectionDone())
         self.assertIs(attempt.ended(reason), reason)
+
+
+class DeclarationTests(SynchronousTestCase):
+    """zope's declarations of what Twisted's layers provide."""
+
+    def test_they_live_as_long_as_the_process(self) -> None:
+        """A layer's declaration is the one that an earlier, forgotten layer had."""
+
+        class Layered(TLSMemoryBIOProtocol):
+            def __init__(self, transport: Any) -> None:
+                for interface in providedBy(transport):
+                    directlyProvides(self, interface)
+                self.transport = transport
+
+        first = Layered(StringTransport())
+        declaration = weakref.ref(vars(first)["__provides__"])
+        keep_declarations(cast("Any", first))
+        del first
+        gc.collect()
+        again = Layered(StringTransport())
+        self.assertIs(vars(again)["__provides__"], declaration())

@@ -23,12 +23,7 @@ record, which costs a record's overhead, a system call and a packet less for eac
 written while the peer's data is delivered goes out when all of it was delivered; at other
 times a timer of 0 seconds ends the turn.
 
-A TCP connection of Twisted's takes the encrypted bytes at once, by its public method
-``writeSomeData()``. That is possible only while nothing waits in the transport's own
-buffer, which would be overtaken. What the socket does not take goes into that buffer, and
-from then on everything does, until the transport says that it is empty again. It says so
-to a *pull* producer, which it asks for more exactly then (`_Drain`). Another transport
-(TLS in TLS, one in memory) has only ``write()``.
+A TCP connection of Twisted's takes the encrypted bytes at once (`PlainWriter`).
 
 **Producers.** A push producer is paused while something waits below, and when it has
 written half a megabyte in one turn: the socket's peer may read as fast as it writes, and
@@ -74,6 +69,7 @@ from txtransport.config.policy import Side
 from txtransport.connection.attempt import ConnectionAttempt, is_reset
 from txtransport.connection.pending import rename_in_log
 from txtransport.connection.plain_http import plain_http_answer
+from txtransport.connection.plain_writer import PlainWriter
 from txtransport.connection.tcp_info import socket_of
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.tls.connection import TLSConnection
@@ -107,7 +103,7 @@ class TLSDriver(Protocol):
             returns how many bytes of that are its greeting, which is not sent since the
             client had one in the clear; 0 while it is not complete. None if the
             application's greeting is to be sent.
-        is_first: Whether the plain transport is new: no dialogue was before TLS.
+        writer: Has written to the plain transport what came before TLS; None if nothing did.
         opened: Is called with the application's protocol when that is connected and the
             attempt knows.
 
@@ -122,12 +118,11 @@ class TLSDriver(Protocol):
     # What is None or False for most connections is an attribute of the class until then.
     _engine: TLSEngine | None = None
     _protocol: IProtocol | None = None
-    _direct: tcp.Connection | None = None
+    _writer: PlainWriter
     _producer: IProducer | None = None
     _is_streaming = False
     _is_producer_paused = False
     _is_membrane_registered = False
-    _is_below_waiting = False
     _is_below_full = False
     # The application has paused reading.
     _is_paused = False
@@ -149,7 +144,7 @@ class TLSDriver(Protocol):
         outcome: bytes = b"",
         greeting: Callable[[bytes], int] | None = None,
         *,
-        is_first: bool = True,
+        writer: PlainWriter | None = None,
         opened: Callable[[IProtocol], object] | None = None,
     ) -> None:
         self._opened = opened
@@ -157,9 +152,9 @@ class TLSDriver(Protocol):
         self._attempt = attempt
         self._greeting = greeting
         self._corked: list[bytes] = []
-        self._is_first = is_first
-        # What was written before TLS may still be on its way.
-        self._is_below_waiting = not is_first
+        self._is_first = writer is None
+        if writer is not None:
+            self._writer = writer
 
     # --- the protocol of the plain transport ---
 
@@ -167,20 +162,14 @@ class TLSDriver(Protocol):
         """Begin the handshake."""
         attempt, plain = self._attempt, self.transport
         attempt.handshaking(self, plain)
-        # Twisted's wrappers have the methods of what is below them, too: to write with
-        # these would go past the wrapper, which may be another layer of TLS.
-        if isinstance(plain, tcp.Connection) and not plain.TLS and plain.producer is None:
-            self._direct = plain
-        else:
-            self._is_below_waiting = False
         try:
             if self._is_first:
+                self._writer = PlainWriter(plain)
                 attempt.connected(plain)
+            self._writer.emptied = self._resume_producer
             connection = attempt.config.new_connection(TLSConnection, attempt.factory)
             attempt.connection = connection
             self._engine = engine = TLSEngine(connection)
-            if self._direct is not None and self._is_below_waiting:
-                self._watch_below(self._direct)
             if attempt.config.side is Side.CLIENT:
                 engine.start()
                 self._send()
@@ -247,6 +236,8 @@ class TLSDriver(Protocol):
             self._stop_producer(self._producer)
         self._attempt.is_reset = is_reset(reason)
         reason = self._attempt.ended(self._reason(reason))
+        # A cycle would keep all that the connection has until garbage is collected.
+        self._writer.emptied = None
         protocol, self._protocol, self._engine = self._protocol, None, None
         self._opened = None
         if protocol is not None:
@@ -256,9 +247,7 @@ class TLSDriver(Protocol):
         """Answer a client that speaks plain HTTP; TLS then ends the connection."""
         answer = plain_http_answer(data)
         if answer:
-            self.transport.write(answer)
-            if self._direct is not None:
-                self._watch_below(self._direct)
+            self._writer.write(answer)
 
     def _deliver_rest(self, undelivered: Iterator[TLSEvent]) -> None:
         """Deliver what was decrypted when the application's protocol raised an exception."""
@@ -324,7 +313,8 @@ class TLSDriver(Protocol):
         self._close_below()
 
     def _close_below(self) -> None:
-        if self._is_below_waiting or self._direct is None:
+        writer = self._writer
+        if writer.is_waiting or writer.direct is None:
             # The peer may not take what is still to be sent.
             self._attempt.closing(is_reading=not self._is_paused)
         plain = self.transport
@@ -332,8 +322,8 @@ class TLSDriver(Protocol):
             # Otherwise the plain transport would wait for our producer.
             self._is_membrane_registered = False
             cast(IConsumer, plain).unregisterProducer()
-        direct = self._direct
-        if direct is None or self._is_below_waiting or direct.disconnecting:
+        direct = writer.direct
+        if direct is None or writer.is_waiting or direct.disconnecting:
             plain.loseConnection()
             return
         # The system has taken all that was written. `loseConnection` would wait until the
@@ -502,31 +492,11 @@ class TLSDriver(Protocol):
         data = self._engine.data_to_send()  # type: ignore[union-attr]
         if not data:
             return
-        size, outgoing, direct = len(data), self._attempt.outgoing, self._direct
-        outgoing.total += size
+        outgoing = self._attempt.outgoing
+        outgoing.total += len(data)
         if is_data:
             outgoing.end_of_data = outgoing.total
-        if direct is None or self._is_below_waiting or not direct.connected:
-            self.transport.write(data)
-            return
-        # Past the plain transport's buffer, which is empty.
-        taken = direct.writeSomeData(data)
-        if taken != size:
-            self._watch_below(direct)
-            # What goes wrong with the socket the reactor finds by itself, when it writes.
-            direct.write(data[taken:] if isinstance(taken, int) else data)
-
-    def _watch_below(self, direct: tcp.Connection) -> None:
-        """Learn when the plain transport's buffer is empty again."""
-        self._is_below_waiting = True
-        if direct.producer is None:
-            direct.registerProducer(_Drain(self), False)
-
-    def below_is_empty(self) -> None:
-        """The plain transport has sent all that it had."""
-        self._is_below_waiting = False
-        cast(tcp.Connection, self._direct).unregisterProducer()
-        self._resume_producer()
+        self._writer.write(data)
 
     # --- producers ---
 
@@ -548,7 +518,7 @@ class TLSDriver(Protocol):
         if self._is_write_over:
             producer.stopProducing()
             return
-        if self._direct is None:
+        if self._writer.direct is None:
             cast(IConsumer, self.transport).registerProducer(_Membrane(self), True)
             self._is_membrane_registered = True
         self._producer, self._is_streaming = producer, streaming
@@ -580,7 +550,7 @@ class TLSDriver(Protocol):
     @property
     def _is_blocked(self) -> bool:
         """Whether a producer has to wait for more than the next turn."""
-        return self._is_below_waiting or self._is_below_full or self._is_write_over
+        return self._writer.is_waiting or self._is_below_full or self._is_write_over
 
     @property
     def _may_produce(self) -> bool:
@@ -706,32 +676,6 @@ class TLSDriver(Protocol):
     def setTcpKeepAlive(self, enabled: bool) -> None:
         """Say whether the system looks if a silent peer is still there (SO_KEEPALIVE)."""
         cast(tcp.Connection, self.transport).setTcpKeepAlive(enabled)
-
-
-@implementer(IPullProducer)
-class _Drain:
-    """Tells a driver when its TCP connection has sent all that waited.
-
-    Twisted's connection asks a pull producer for more each time that its buffer is empty,
-    and once when it is registered, which is not meant.
-
-    Args:
-        driver: Is told.
-    """
-
-    __slots__ = ("_driver", "_is_asked")
-
-    def __init__(self, driver: TLSDriver) -> None:
-        self._driver = driver
-        self._is_asked = False
-
-    def resumeProducing(self) -> None:
-        if self._is_asked:
-            self._driver.below_is_empty()
-        self._is_asked = True
-
-    def stopProducing(self) -> None:
-        """Do nothing: the driver hears of the end by itself."""
 
 
 @implementer(IPushProducer)

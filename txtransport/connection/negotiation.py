@@ -26,6 +26,7 @@ from txtransport.connection.attempt import ConnectionAttempt, Stage, is_reset
 from txtransport.connection.deadline import Deadline
 from txtransport.connection.driver import TLSDriver
 from txtransport.connection.pending import PendingProtocol
+from txtransport.connection.plain_writer import PlainWriter
 from txtransport.connection.trace import Event, Step
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
@@ -95,6 +96,7 @@ class NegotiationProtocol(PendingProtocol):
         """Begin the dialogue."""
         attempt, config = self._attempt, self._config
         attempt.negotiating(self)
+        self._writer = PlainWriter(self._plain_transport)
         try:
             attempt.connected(self._plain_transport)
             speaker = self._starttls.connect
@@ -159,7 +161,7 @@ class NegotiationProtocol(PendingProtocol):
             self._attempt,
             negotiation.outcome,
             self._starttls.greeting if is_server else None,
-            is_first=False,
+            writer=self._writer,
             opened=self._deliver_greeting,
         )
         self.expect(driver)
@@ -201,6 +203,7 @@ class NegotiationProtocol(PendingProtocol):
     def _continue_in_plaintext(self, error: NegotiationError, negotiation: Negotiation) -> None:
         self._stop_offer()
         self._negotiation = None
+        self._writer.leave()
         _log.warn(
             "{where}: {error}; it goes on in the clear, as starttls_policy=may allows",
             where=self._config.where, error=error,
@@ -269,7 +272,7 @@ class NegotiationProtocol(PendingProtocol):
     def _send(self, negotiation: Negotiation) -> None:
         data = negotiation.data_to_send()
         if data:
-            self._plain_transport.write(data)
+            self._writer.write(data)
 
     def _wire(self) -> Wire:
         host = self._config.host or "localhost"

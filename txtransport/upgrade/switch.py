@@ -126,6 +126,7 @@ from txtransport.upgrade.buffer import MAX_HELD, InputBuffer
 from txtransport.upgrade.twisted_layer import (
     ConnectionMaker,
     TLSLayer,
+    keep_declarations,
     observe_end,
     observe_foreign_context,
 )
@@ -381,6 +382,7 @@ class Upgrade:
         self._attempt, self._handle = attempt, handle
         attempt.handshaking(tls, raw)
         attempt.run_deadline(attempt.total)
+        keep_declarations(tls)
         observe_end(tls, attempt.closing, self._plain_lost)
         return tls
 

@@ -34,7 +34,13 @@ from zope.interface import directlyProvides, implementer, providedBy
 from txtransport.connection.attempt import ConnectionAttempt, Stage
 from txtransport.tls.connection import ObservedConnection
 
-__all__ = ["ConnectionMaker", "TLSLayer", "observe_end", "observe_foreign_context"]
+__all__ = [
+    "ConnectionMaker",
+    "TLSLayer",
+    "keep_declarations",
+    "observe_end",
+    "observe_foreign_context",
+]
 
 
 class TLSLayer(typing.Protocol):
@@ -113,7 +119,6 @@ def observe_end(
         closing: Is called when the application has called ``loseConnection()``.
         lost: Is called with the plain connection's end, before the layer hears of it.
     """
-    _keep_declarations(layer)
     lose, end = layer.loseConnection, layer.connectionLost
 
     def lose_connection() -> None:
@@ -127,11 +132,14 @@ def observe_end(
     layer.loseConnection, layer.connectionLost = lose_connection, connection_lost
 
 
-def _keep_declarations(layer: TLSLayer) -> None:
+def keep_declarations(layer: TLSLayer) -> None:
     """Spare zope the work of computing anew what each layer of Twisted's provides.
 
     Twisted declares one interface of the transport after the other for the layer. zope
     remembers such a declaration only as long as an object has it.
+
+    Args:
+        layer: Twisted's, on its transport.
     """
     kind, declared = type(layer), providedBy(layer.transport)
     if (kind, declared) in _kept:
