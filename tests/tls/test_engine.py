@@ -197,11 +197,10 @@ class PieceTests(SynchronousTestCase):
         talk = Conversation(pair())
         talk.carry()
         self.assertEqual(talk.client.piece, RECORD)
-        sent = 0
-        while sent <= 2**20:
-            data = say(talk.client, bytes(RECORD))
-            talk.server.receive(data)
-            sent += RECORD
+        for sent in range(0, 2**21, RECORD):
+            if sent == 2**20:
+                self.assertEqual((talk.client.piece, talk.server.piece), (RECORD, RECORD))
+            talk.server.receive(say(talk.client, bytes(RECORD)))
         # A pyOpenSSL without `clear_mode` encrypts one record at a time.
         expected = 65536 if hasattr(SSL.Context, "clear_mode") else RECORD
         self.assertEqual((talk.client.piece, talk.server.piece), (expected, expected))

@@ -11,7 +11,7 @@ Three facts about OpenSSL shape the code:
 
 - *A memory BIO never shrinks.* It grows to 4/3 of the most that it ever held. So no more
   than a piece is put into OpenSSL at a time: 16 KiB, which is one record, until a
-  connection has carried 1 MiB, and 64 KiB from then on, which is faster.
+  connection has carried 1 MiB in one direction, and 64 KiB from then on, which is faster.
 - *bio_read() allocates what it is asked for*, and an empty BIO costs an exception. So the
   engine knows how many bytes a piece becomes, and reads them with one call.
 - *What follows a close_notify in one bio_write() is lost* in OpenSSL. An engine that is
@@ -52,8 +52,8 @@ RECORD: Final = 16384
 _LARGE_PIECE: Final = 65536 if hasattr(SSL.Context, "clear_mode") else RECORD
 """Bytes. A pyOpenSSL that cannot switch partial writes off encrypts one record at a time."""
 
-_SMALL_UNTIL: Final = 2**20
-"""Bytes, in both directions together, after which pieces become large."""
+_SMALL_UNTIL: Final = 5 * 2**18
+"""Bytes in one direction, after which pieces become large: 1 MiB of data and what TLS adds."""
 
 _OVERHEAD: Final = 96
 """More bytes than any cipher adds to a record (RFC 5246, 6.2.3: CBC adds 5 + 16 + 64 at most)."""
@@ -85,10 +85,11 @@ class TLSEngine:
 
     __slots__ = (
         "_by_record",
-        "_carried",
         "_expected",
         "_header",
         "_left",
+        "_received",
+        "_sent",
         "connection",
         "error",
         "is_closed",
@@ -109,7 +110,7 @@ class TLSEngine:
         self._by_record = by_record
         self._header = b""
         self._left = 0
-        self._carried = 0
+        self._received = self._sent = 0
         self._expected = 0
 
     def start(self) -> None:
@@ -138,8 +139,8 @@ class TLSEngine:
             self._receive_pieces(data, events)
         else:
             self._receive_piece(data, events)
-        self._carried += size
-        if self._carried > _SMALL_UNTIL:
+        self._received += size
+        if self._received > _SMALL_UNTIL:
             self.piece = _LARGE_PIECE
         return events
 
@@ -160,8 +161,8 @@ class TLSEngine:
         except SSL.Error as error:
             self.error = _without_frames(error)
         self._expected += sent + _OVERHEAD * (size // RECORD + 1)
-        self._carried += sent
-        if self._carried > _SMALL_UNTIL:
+        self._sent += sent
+        if self._sent > _SMALL_UNTIL:
             self.piece = _LARGE_PIECE
 
     def data_to_send(self) -> bytes:
