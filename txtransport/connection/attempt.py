@@ -275,8 +275,9 @@ class ConnectionAttempt:
 
     def stop_deadline(self) -> None:
         """Wait without end."""
-        if self._deadline is not None:
-            self._deadline.stop()
+        deadline, self._deadline = self._deadline, None
+        if deadline is not None:
+            deadline.stop()
 
     def _expired(self) -> None:
         _AT_DEADLINE[self.stage](self)
@@ -330,6 +331,9 @@ class ConnectionAttempt:
         """
         self.stop_deadline()
         self.stage = Stage.OPEN
+        if self.config.side is Side.SERVER and self.connection is not None:
+            # They explain a failure, and a server's is over (`late_failure`).
+            self.connection.first_bytes = b""
         self._delivery = Delivery(self.outgoing, partial(acknowledged, handle))
         if self.is_closing:
             # What was written before the close is sent now.

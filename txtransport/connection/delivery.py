@@ -53,6 +53,8 @@ class Delivery:
             or None where that is not known.
     """
 
+    __slots__ = ("_acknowledged", "_before", "_begin", "_first", "_outgoing", "_waits")
+
     def __init__(self, outgoing: OutgoingBytes, acknowledged: Callable[[], int | None]) -> None:
         self._outgoing = outgoing
         self._acknowledged = acknowledged
