@@ -83,7 +83,10 @@ _MAX_GREETING: Final = 65536
 """The most bytes that are kept back while an application's greeting has no end."""
 
 _MAX_CORKED: Final = 16384
-"""Bytes: from so many on, what was written is not collected any longer. One record."""
+"""Bytes: from so many on, what was written is not collected any longer. One record.
+
+What a producer writes is collected until it is as much as the engine takes at once.
+"""
 
 _MAX_PER_TURN: Final = 2**19
 """The most bytes that a producer writes in one turn of the reactor."""
@@ -134,6 +137,7 @@ class TLSDriver(Protocol):
     _is_over = False
     _withheld = b""
     _corked_size = 0
+    _piece = 0
     _turn_size = 0
     _end_of_turn: IDelayedCall | None = None
     _undelivered: Iterator[TLSEvent] | None = None
@@ -348,8 +352,8 @@ class TLSDriver(Protocol):
         if self._greeting is not None:
             data = self._behind_greeting(self._greeting, data)
         self._corked.append(data)
-        self._corked_size += len(data)
-        if self._corked_size >= _MAX_CORKED:
+        self._corked_size = size = self._corked_size + len(data)
+        if size >= _MAX_CORKED and (self._producer is None or size >= self._piece):
             self._flush()
         elif not self._is_in_turn:
             self._wait_for_turn()
@@ -444,7 +448,7 @@ class TLSDriver(Protocol):
         engine = self._engine
         if engine is not None and not self._is_over:
             self._send(is_data=self._encrypt_corked(engine))
-            if self._producer is not None:
+            if self._producer is not None and not self._may_produce:
                 self._pause_producer()
 
     def _encrypt_corked(self, engine: TLSEngine) -> bool:
@@ -460,28 +464,33 @@ class TLSDriver(Protocol):
         self._corked_size = 0
         if not data or engine.is_closed or engine.error is not None:
             return False
-        size, piece = len(data), engine.piece
+        size, self._piece = len(data), engine.piece
         self._turn_size += size
-        if size > piece:
-            self._send_all_but_last(engine, data, piece)
-        engine.send(data if size <= piece else data[-(size % piece or piece) :])
+        engine.send(data if size <= engine.piece else self._send_all_but_last(engine, data))
         if engine.error is not None:
             self._broken()
         return True
 
-    def _send_all_but_last(self, engine: TLSEngine, data: bytes, piece: int) -> None:
+    def _send_all_but_last(self, engine: TLSEngine, data: bytes) -> memoryview:
         """Encrypt and send all pieces but the last one.
 
         A plain transport that is full pauses our producer from within its ``write()``. Told
         of that now, the producer might write between two pieces.
+
+        Returns:
+            The last piece.
         """
         self._is_encrypting = True
+        rest = memoryview(data)
         try:
-            for begin in range(0, len(data) - piece, piece):
-                engine.send(data[begin : begin + piece])
+            while len(rest) > engine.piece:
+                size = engine.piece
+                engine.send(rest[:size])
+                rest = rest[size:]
                 self._send(is_data=True)
         finally:
             self._is_encrypting = False
+        return rest
 
     def _send(self, *, is_data: bool = False) -> None:
         """Give what OpenSSL has to send to the plain transport.
@@ -554,7 +563,12 @@ class TLSDriver(Protocol):
 
     @property
     def _may_produce(self) -> bool:
-        return not self._is_blocked and self._turn_size < _MAX_PER_TURN
+        return not (
+            self._turn_size >= _MAX_PER_TURN
+            or self._writer.is_waiting
+            or self._is_below_full
+            or self._is_write_over
+        )
 
     def _pause_producer(self) -> None:
         """Pause the push producer, if it has to wait and does not do so already."""

@@ -144,7 +144,7 @@ class TLSEngine:
             self.piece = _LARGE_PIECE
         return events
 
-    def send(self, data: bytes) -> None:
+    def send(self, data: bytes | memoryview) -> None:
         """Encrypt data of the application; `data_to_send` then returns it.
 
         If TLS is broken, `error` says why from then on.
