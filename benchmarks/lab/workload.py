@@ -270,23 +270,29 @@ def run(
             _write_certificates(folder)
             lab = Lab(folder, options.quick, options.rounds, frozenset(options.only))
             stack.callback(lab.end)
-            tables = []
+            tables: list[Table] = []
+            failures: list[WorkerFailed] = []
             for workload in workloads:
-                for table in workload.tables(lab):
-                    tables.append(table)
-                    if not options.json:
-                        print((one_line if options.brief else plain_text)(table), flush=True)
-            notes = lab.notes()
+                try:
+                    for table in workload.tables(lab):
+                        tables.append(table)
+                        if not options.json:
+                            print((one_line if options.brief else plain_text)(table), flush=True)
+                except WorkerFailed as failure:
+                    # What the others have measured in a quarter of an hour is not lost.
+                    failures.append(failure)
+                    lab.end()
+            notes = lab.notes() + [f"Not measured: {failure}." for failure in failures]
     except KeyboardInterrupt:
         sys.exit(128 + signal.SIGINT)
-    except WorkerFailed as failure:
-        sys.exit(f"measured nothing: {failure}")
     if options.json:
         json.dump(document(tables, notes), sys.stdout, indent=1)
     else:
         print("".join(f"- {note}\n" for note in notes), end="")
-    if write is not None and options.into is not None:
+    if write is not None and options.into is not None and tables:
         write(options.into, tables, notes)
+    if failures:
+        sys.exit(f"{len(failures)} of {len(workloads)} workloads failed")
 
 
 def peer_of(row: str) -> str:

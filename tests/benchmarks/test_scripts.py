@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 from contextlib import redirect_stdout
 from functools import partial
 from pathlib import Path
@@ -17,8 +19,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from benchmarks.lab import processes, workload
 from benchmarks.lab.processes import ROOT, Worker, WorkerFailed, child_cpu_seconds
-from benchmarks.lab.report import Sample
-from benchmarks.lab.workload import Lab, peer_of, run
+from benchmarks.lab.report import Sample, Table, make_table
+from benchmarks.lab.workload import Lab, Workload, peer_of, run
 from benchmarks.peers import PEERS, Peer
 from benchmarks.run import WORKLOADS, write
 
@@ -85,6 +87,33 @@ class ScriptTests(SynchronousTestCase):
 
 class PeerTests(SynchronousTestCase):
     """The table of peers."""
+
+    def test_a_workload_that_fails_costs_only_itself(self) -> None:
+        """The others are measured and written, and the exit status says that one failed."""
+        self.addCleanup(signal.signal, signal.SIGTERM, signal.getsignal(signal.SIGTERM))
+        written: list[tuple[list[Table], list[str]]] = []
+
+        def fails(lab: Lab) -> Iterator[Table]:
+            yield make_table("half", "Half", "s", {"stock Twisted": [Sample(1.0)]})
+            raise WorkerFailed("too slow")
+
+        def works(lab: Lab) -> Iterator[Table]:
+            yield make_table("whole", "Whole", "s", {"stock Twisted": [Sample(1.0)]})
+
+        with redirect_stdout(io.StringIO()) as said:
+            ended = self.assertRaises(
+                SystemExit,
+                run,
+                [Workload("", fails), Workload("", works)],
+                "about",
+                ["--into", self.mktemp()],
+                lambda folder, tables, notes: written.append((tables, notes)),
+            )
+        self.assertEqual(str(ended), "1 of 2 workloads failed")
+        ((tables, notes),) = written
+        self.assertEqual([table.name for table in tables], ["half", "whole"])
+        self.assertIn("Not measured: too slow.", notes)
+        self.assertIn("Not measured: too slow.", said.getvalue())
 
     def test_what_is_missing_is_said(self) -> None:
         """A peer without its module or its program is left out, with what to install."""
