@@ -19,6 +19,7 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.logger import LogLevel
 from twisted.protocols.policies import ProtocolWrapper, WrappingFactory
+from twisted.python import log
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface import implementer
@@ -595,6 +596,51 @@ class EndTests(HandshakeTestCase):
         clock.turn()
         self.assertEqual(server.protocol.heard, ["made", "lost"])
         self.assertFalse(end.memory.is_open)
+        client.end.lose()
+        self.assert_nothing_is_left()
+
+    def test_a_close_does_not_wait_for_a_socket_that_has_taken_all(self) -> None:
+        """The connection ends with the turn, and what the application logs then has its name."""
+
+        class Logging(AppProtocol):
+            def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+                log.msg("the end")
+                super().connectionLost(reason)
+
+        events: list[dict[str, Any]] = []
+        log.addObserver(events.append)
+        self.addCleanup(log.removeObserver, events.append)
+        self.clock = clock = PolledClock()
+        end = MemoryTCP(clock)
+        vars(end)["logstr"] = "TLSDriver,0,192.0.2.1"
+        client, server = self.pair(server={"end": end, "build": Logging})
+        self.meet(client, server)
+        client.protocol.transport.loseConnection()
+        end.hear(client.end.taken())
+        self.assertEqual((server.protocol.heard, clock.writers), (["made"], set()))
+        self.assertFalse(end.is_reading)
+        clock.turn()
+        self.assertEqual(server.protocol.heard, ["made", "lost"])
+        self.assertIsInstance(server.protocol.reason, ConnectionDone)
+        self.assertFalse(end.memory.is_open)
+        (said,) = (event for event in events if event.get("message") == ("the end",))
+        self.assertEqual(said["system"], "Logging,0,192.0.2.1")
+        client.end.hear(end.taken())
+        client.end.lose()
+        self.assert_nothing_is_left()
+
+    def test_an_abort_behind_a_close_is_told_once(self) -> None:
+        """A protocol that aborts while its connection is ending hears of one end."""
+        self.clock = clock = PolledClock()
+        end = MemoryTCP(clock)
+        client, server = self.pair(server={"end": end})
+        self.meet(client, server)
+        client.protocol.transport.loseConnection()
+        end.hear(client.end.taken())
+        server.protocol.transport.abortConnection()
+        for _ in range(3):
+            clock.turn()
+        self.assertEqual(server.protocol.heard, ["made", "lost"])
         client.end.lose()
         self.assert_nothing_is_left()
 

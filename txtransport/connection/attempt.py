@@ -331,9 +331,6 @@ class ConnectionAttempt:
         """
         self.stop_deadline()
         self.stage = Stage.OPEN
-        if self.config.side is Side.SERVER and self.connection is not None:
-            # They explain a failure, and a server's is over (`late_failure`).
-            self.connection.first_bytes = b""
         self._delivery = Delivery(self.outgoing, partial(acknowledged, handle))
         if self.is_closing:
             # What was written before the close is sent now.

@@ -63,6 +63,7 @@ from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
+from twisted.python.log import callWithLogger
 from zope.interface import implementer
 
 from txtransport.config.policy import Side
@@ -290,6 +291,9 @@ class TLSDriver(Protocol):
         if attempt.verdict is not None:
             # The attempt was cancelled while the factory was building.
             return
+        if attempt.config.side is Side.SERVER and attempt.connection is not None:
+            # They explain a failure, which only a client can still have (`late_failure`).
+            attempt.connection.first_bytes = b""
         attempt.secured(socket_of(self.transport))
         self._protocol = protocol
         try:
@@ -335,7 +339,8 @@ class TLSDriver(Protocol):
         direct.stopReading()
         direct.disconnecting = True
         clock = self._attempt.config.clock
-        clock.callLater(0, direct.connectionLost, Failure(CONNECTION_DONE))
+        # What the application logs then has its name, as when the reactor calls.
+        clock.callLater(0, callWithLogger, direct, direct.connectionLost, Failure(CONNECTION_DONE))
 
     # --- the transport of the application's protocol: writing and closing ---
 
