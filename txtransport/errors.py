@@ -314,8 +314,8 @@ class TransportTimeout(TransportError):
         hint: What to do, in place of what is usual for the stage.
 
     Attributes:
-        stage: What was going on: ``look-up``, ``connect``, ``negotiation`` or
-            ``handshake``.
+        stage: What was going on: ``look-up``, ``connect``, ``negotiation``,
+            ``handshake`` or ``close of TLS``.
         seconds: How long the whole was allowed to take.
         received: The first bytes that had come by then, 64 at the most.
     """
@@ -358,6 +358,7 @@ _TIMEOUT_REMEDIES: Final = {
     "connect": "is a firewall dropping the packets, or the address wrong?",
     "negotiation": "a server that says nothing may wait for TLS at once: try without starttls",
     "handshake": "does this port speak TLS at once, or does it wait for plain text first?",
+    "close of TLS": "the peer sent no close_notify: did it agree to go on in the clear?",
 }
 
 

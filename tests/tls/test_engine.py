@@ -19,7 +19,9 @@ from txtransport.tls.engine import RECORD, Signal, TLSEngine, TLSEvent
 
 def engine(policy: TLSPolicy, side: Side, *, by_record: bool = False) -> TLSEngine:
     """An engine with a new connection."""
-    made = TLSEngine(connection_creator(policy, side).connection(), by_record=by_record)
+    made = TLSEngine(connection_creator(policy, side).connection())
+    if by_record:
+        made.keep_unread()
     if side is Side.CLIENT:
         made.start()
     return made

@@ -68,7 +68,7 @@ from zope.interface import implementer
 
 from txtransport.config.policy import Side
 from txtransport.connection.attempt import ConnectionAttempt, is_reset
-from txtransport.connection.pending import rename_in_log
+from txtransport.connection.pending import PendingProtocol, rename_in_log, replace_in_path
 from txtransport.connection.plain_http import plain_http_answer
 from txtransport.connection.plain_writer import PlainWriter
 from txtransport.connection.tcp_info import socket_of
@@ -141,6 +141,9 @@ class TLSDriver(Protocol):
     _piece = 0
     _turn_size = 0
     _end_of_turn: IDelayedCall | None = None
+    # Is called when TLS is off again, where that was asked for.
+    _stopped: Callable[[], object] | None = None
+    _held: list[bytes]
     _undelivered: Iterator[TLSEvent] | None = None
 
     def __init__(
@@ -241,6 +244,7 @@ class TLSDriver(Protocol):
             self._stop_producer(self._producer)
         self._attempt.is_reset = is_reset(reason)
         reason = self._attempt.ended(self._reason(reason))
+        self._stopped = None
         # A cycle would keep all that the connection has until garbage is collected.
         self._writer.emptied = None
         protocol, self._protocol, self._engine = self._protocol, None, None
@@ -278,6 +282,54 @@ class TLSDriver(Protocol):
             return Failure(ConnectionLost())
         return plain
 
+    # --- the way back to clear text ---
+
+    def keep_unread(self) -> None:
+        """Make `stop` possible later; is asked for when the protocol is connected."""
+        if self._engine is not None:
+            self._engine.keep_unread()
+
+    @property
+    def has_producer(self) -> bool:
+        """Whether a producer is registered."""
+        return self._producer is not None
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether the plain transport can be given to the application's protocol."""
+        above = getattr(self.transport, "protocol", None)
+        return above is self or isinstance(above, PendingProtocol)
+
+    def stop(self, stopped: Callable[[], object]) -> None:
+        """Close TLS on both sides, and have the application's protocol go on in the clear.
+
+        Args:
+            stopped: Is called when TLS is off, and the plain transport is that of the
+                application's protocol; clear bytes follow.
+        """
+        self._stopped, self._held = stopped, []
+        self._close_engine()
+
+    def _leave(self, stopped: Callable[[], object]) -> None:
+        """Leave the plain transport to the application's protocol: both sides have closed TLS."""
+        engine, above, plain, held = self._engine, self._protocol, self.transport, self._held
+        assert engine is not None and above is not None
+        self._attempt.ended(Failure(CONNECTION_DONE))
+        self._writer.emptied = None
+        self._writer.leave()
+        self._engine = self._protocol = self._stopped = None
+        self._is_over = self.disconnecting = True
+        self.connected = 0
+        above.transport = plain  # type: ignore[attr-defined]
+        replace_in_path(plain, self, above)
+        for data in held:
+            plain.write(data)
+        stopped()
+        # Perhaps TLS has begun anew.
+        below = getattr(plain, "protocol", None)
+        if engine.unread and below is not None:
+            below.dataReceived(engine.unread)
+
     # --- what TLS says ---
 
     def _completed(self) -> None:
@@ -310,7 +362,10 @@ class TLSDriver(Protocol):
                 self._opened(protocol)
 
     def _peer_closed(self) -> None:
-        """Answer the peer's close_notify, and close the plain transport."""
+        """Answer the peer's close_notify, and close the plain transport, or go on with it."""
+        if self._stopped is not None:
+            self._leave(self._stopped)
+            return
         self._close_engine()
         self._close_below()
 
@@ -353,6 +408,9 @@ class TLSDriver(Protocol):
         if not isinstance(data, bytes):
             data = _as_bytes(data)
         if self._is_write_over:
+            if self._stopped is not None:
+                # TLS is closing, and this is to be sent in the clear.
+                self._held.append(data)
             return
         if self._greeting is not None:
             data = self._behind_greeting(self._greeting, data)
@@ -383,6 +441,7 @@ class TLSDriver(Protocol):
         if self.disconnecting or not self.connected:
             return
         self.disconnecting = True
+        self._stopped = None
         if self._producer is None:
             self._say_goodbye()
         self._attempt.closing(is_reading=not self._is_paused)

@@ -8,7 +8,8 @@ connections that differ in these.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from attrs import Factory, define, field, frozen
@@ -17,6 +18,7 @@ from OpenSSL import SSL
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import Diagnosis
+from txtransport.tls.records import RecordCutter
 from txtransport.tls.server_flight import resumes_session
 
 MAX_FIRST_BYTES: Final = 256
@@ -242,10 +244,15 @@ class ObservedConnection(TLSConnection):
         on_close: Is called when a close_notify is sent, ours or the answer to
             the peer's.
         outgoing: Counts the bytes that `bio_read` has returned.
+        is_stopping: Whether the connection goes on in the clear after TLS. The layer,
+            which would close it, then does not learn of the peer's close_notify.
+        is_stopped: Whether, while that was so, the peer's close_notify was read.
     """
 
     first_bytes: bytes
     on_close: Callable[[], object] | None = None
+    is_stopping: bool = False
+    is_stopped: bool = False
 
     def __init__(
         self,
@@ -258,13 +265,80 @@ class ObservedConnection(TLSConnection):
         super().__init__(context, policy, side, is_acceptable, protocols)
         self.outgoing: OutgoingBytes = OutgoingBytes()
         self._has_data = False
+        # What follows a close_notify is not given to OpenSSL, which would lose it.
+        self._cutter = RecordCutter()
+        self._unfed: deque[bytes] = deque()
+        self._pieces: Iterator[bytes | memoryview] = iter(())
+        self._is_open = False
 
     def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
-        """Take bytes of the peer; the first of them are kept to explain a failure."""
+        """Take bytes of the peer; the first of them are kept to explain a failure.
+
+        When the handshake is complete, `recv` gives OpenSSL one piece after the other.
+
+        Returns:
+            How many there were.
+        """
+        data = bytes(buf)
+        if self._is_open:
+            self._unfed.append(data)
+            return len(data)
         missing = MAX_FIRST_BYTES - len(self.first_bytes)
         if missing > 0:
-            self.first_bytes += bytes(buf[:missing])
-        return super().bio_write(buf)
+            self.first_bytes += data[:missing]
+        self._cutter.skip(data)
+        return super().bio_write(data)
+
+    def do_handshake(self) -> None:
+        """Go on with the handshake, and verify the peer when OpenSSL finds it complete.
+
+        Raises:
+            SSL.WantReadError: It is the peer's turn.
+            SSL.Error: The handshake failed, or the peer is not acceptable and
+                `verification` says why.
+        """
+        super().do_handshake()
+        self._is_open = True
+
+    def recv(self, bufsiz: int, flags: int | None = None) -> bytes:
+        """Return data of the peer.
+
+        Args:
+            bufsiz: The most bytes to return.
+            flags: As pyOpenSSL has them.
+
+        Raises:
+            SSL.WantReadError: There is none yet. While `is_stopping`, also where there
+                will be none.
+            SSL.ZeroReturnError: The peer has closed.
+            SSL.Error: TLS is broken.
+        """
+        while not self.is_stopped:
+            try:
+                return super().recv(bufsiz, flags)
+            except SSL.WantReadError:
+                piece = self._next_piece()
+                if piece is None:
+                    raise
+                super().bio_write(piece)
+            except SSL.ZeroReturnError:
+                if not self.is_stopping:
+                    raise
+                self.is_stopped = True
+        raise SSL.WantReadError
+
+    def take_unread(self) -> bytes:
+        """Return what the peer has sent behind its close_notify, once."""
+        unread = b"".join((*self._pieces, *self._unfed))
+        self._unfed.clear()
+        return unread
+
+    def _next_piece(self) -> bytes | memoryview | None:
+        piece = next(self._pieces, None)
+        while piece is None and self._unfed:
+            self._pieces = self._cutter.cut(self._unfed.popleft())
+            piece = next(self._pieces, None)
+        return piece
 
     def send(self, buf: bytes | bytearray | memoryview[int], flags: int = 0) -> int:
         """Encrypt application data."""

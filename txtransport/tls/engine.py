@@ -15,8 +15,7 @@ Three facts about OpenSSL shape the code:
 - *bio_read() allocates what it is asked for*, and an empty BIO costs an exception. So the
   engine knows how many bytes a piece becomes, and reads them with one call.
 - *What follows a close_notify in one bio_write() is lost* in OpenSSL. An engine that is
-  asked for `by_record` gives OpenSSL one record at a time, and keeps what follows in
-  `unread`.
+  asked to `keep_unread` never gives OpenSSL more, and keeps what follows in `unread`.
 """
 
 from __future__ import annotations
@@ -28,6 +27,7 @@ from typing import Final
 from OpenSSL import SSL
 
 from txtransport.tls.connection import MAX_FIRST_BYTES, TLSConnection
+from txtransport.tls.records import RecordCutter
 
 __all__ = ["Signal", "TLSEngine", "TLSEvent"]
 
@@ -61,17 +61,12 @@ _OVERHEAD: Final = 96
 _OWN_BYTES: Final = 4096
 """What OpenSSL sends of its own accord is seldom more, except in a flight of certificates."""
 
-_HEADER: Final = 5
-"""The bytes of a record's header: type, version and length (RFC 8446, section 5.1)."""
-
 
 class TLSEngine:
     """One TLS connection, driven by the bytes of its peer.
 
     Args:
         connection: OpenSSL's, new. It decides whether the peer is acceptable.
-        by_record: Whether OpenSSL is given one record at a time, so that what follows a
-            close_notify stays in `unread`.
 
     Attributes:
         connection: As given.
@@ -80,14 +75,13 @@ class TLSEngine:
         is_closed_by_peer: Whether the peer's close_notify was read.
         error: Why TLS is broken, or None.
         piece: The most bytes that `send` should be given at once.
-        unread: With `by_record`, what the peer sent behind its close_notify.
+        unread: After `keep_unread`, what the peer sent behind its close_notify.
     """
 
     __slots__ = (
-        "_by_record",
+        "_cutter",
         "_expected",
-        "_header",
-        "_left",
+        "_keeps_unread",
         "_received",
         "_sent",
         "connection",
@@ -99,7 +93,7 @@ class TLSEngine:
         "unread",
     )
 
-    def __init__(self, connection: TLSConnection, *, by_record: bool = False) -> None:
+    def __init__(self, connection: TLSConnection) -> None:
         self.connection: TLSConnection = connection
         self.is_complete: bool = False
         self.is_closed: bool = False
@@ -107,11 +101,25 @@ class TLSEngine:
         self.error: SSL.Error | None = None
         self.piece: int = RECORD
         self.unread: bytes = b""
-        self._by_record = by_record
-        self._header = b""
-        self._left = 0
+        # Where in a record we are must be known from the beginning on. Only when the
+        # handshake is complete is it known whether anyone wants to know.
+        self._cutter: RecordCutter | None = RecordCutter()
+        self._keeps_unread = False
         self._received = self._sent = 0
         self._expected = 0
+
+    def keep_unread(self) -> None:
+        """Keep what the peer sends behind its close_notify in `unread`, from now on.
+
+        It may be asked for until the first bytes after those that complete the handshake.
+        Receiving costs a little more then (`RecordCutter`).
+
+        Raises:
+            RuntimeError: It is too late.
+        """
+        if self._cutter is None:
+            raise RuntimeError("where records end is not known any more")
+        self._keeps_unread = True
 
     def start(self) -> None:
         """Begin the handshake, which on clients makes the ClientHello."""
@@ -132,10 +140,14 @@ class TLSEngine:
         if not self.is_complete:
             connection = self.connection
             connection.first_bytes = (connection.first_bytes + data)[:MAX_FIRST_BYTES]
+            if self._cutter is not None and not self._keeps_unread:
+                self._cutter.skip(data)
+        elif not self._keeps_unread:
+            self._cutter = None
         if self.error is not None or self.is_closed_by_peer:
             self._keep(data)
             return events
-        if self._by_record or size > self.piece:
+        if self._keeps_unread or size > self.piece:
             self._receive_pieces(data, events)
         else:
             self._receive_piece(data, events)
@@ -198,7 +210,8 @@ class TLSEngine:
 
     def _receive_pieces(self, data: bytes, events: list[TLSEvent]) -> None:
         """Give OpenSSL one piece after the other, until one ends the connection."""
-        pieces = self._records(data) if self._by_record else self._cut(data)
+        cutter = self._cutter if self._keeps_unread else None
+        pieces = self._cut(data) if cutter is None else cutter.cut(data)
         for piece in pieces:
             self._receive_piece(piece, events)
             if self.is_closed_by_peer or self.error is not None:
@@ -211,27 +224,11 @@ class TLSEngine:
         for begin in range(0, len(data), size):
             yield data[begin : begin + size]
 
-    def _records(self, data: bytes) -> Iterator[bytes]:
-        """The same bytes, cut where one record ends and the next begins."""
-        while data:
-            size = self._left
-            if not size:
-                missing = _HEADER - len(self._header)
-                self._header += data[:missing]
-                if len(self._header) < _HEADER:
-                    yield data
-                    return
-                size = missing + int.from_bytes(self._header[3:], "big")
-                self._header = b""
-            piece, data = data[:size], data[size:]
-            self._left = size - len(piece)
-            yield piece
-
-    def _keep(self, data: bytes) -> None:
-        if self._by_record and self.is_closed_by_peer:
+    def _keep(self, data: bytes | memoryview) -> None:
+        if self._keeps_unread and self.is_closed_by_peer:
             self.unread += data
 
-    def _receive_piece(self, data: bytes, events: list[TLSEvent]) -> None:
+    def _receive_piece(self, data: bytes | memoryview, events: list[TLSEvent]) -> None:
         connection = self.connection
         connection.bio_write(data)
         if not self.is_complete:

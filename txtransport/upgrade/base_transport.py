@@ -22,6 +22,7 @@ from txtransport.errors import AlreadySecure, ConversationOver, ProducerInTheWay
 __all__ = [
     "base_transport",
     "describe_peer",
+    "driver_below",
     "is_client",
     "is_under_tls",
     "require_startable",
@@ -118,6 +119,19 @@ def is_under_tls(transport: object) -> bool:
             return True
         transport = transport.transport
     return isinstance(transport, TLSDriver)
+
+
+def driver_below(transport: object) -> TLSDriver | None:
+    """Our own layer of TLS below a protocol, or None if TLS is of another kind, or none.
+
+    Args:
+        transport: A protocol's ``transport``.
+    """
+    while isinstance(transport, ProtocolWrapper) and not isinstance(
+        transport, TLSMemoryBIOProtocol
+    ):
+        transport = transport.transport
+    return transport if isinstance(transport, TLSDriver) else None
 
 
 def is_client(transport: object) -> bool | None:

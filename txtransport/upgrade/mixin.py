@@ -28,7 +28,12 @@ from txtransport.connection.attempt import log_failure
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import AlreadySecure, ConversationOver, PeerMisbehaved, UpgradeError
 from txtransport.tls.session import Session, session_of
-from txtransport.upgrade.base_transport import describe_peer, is_client, is_under_tls
+from txtransport.upgrade.base_transport import (
+    describe_peer,
+    driver_below,
+    is_client,
+    is_under_tls,
+)
 from txtransport.upgrade.buffer import InputBuffer
 from txtransport.upgrade.framing import Held, is_paused, next_unit
 from txtransport.upgrade.switch import Policy, TLSState, Upgrade
@@ -115,6 +120,36 @@ class StartTLSMixin(Protocol):
             factory=self.factory,
         )
 
+    def stopTLS(self, *, timeout: float | None = None) -> Deferred[None]:
+        """Close TLS on both sides, and go on in the clear (RFC 4217's ``CCC``).
+
+        What was written before is sent under TLS, then a close_notify. What the protocol
+        writes before the Deferred fires is sent in the clear when TLS is off. What the peer
+        sends before its close_notify is delivered before the Deferred fires, and what
+        follows that afterwards. `forget_plaintext_state` is not called: whatever was learnt
+        under TLS is still true. From then on nothing is protected; a new `startTLS` is
+        possible.
+
+        Args:
+            timeout: Seconds to wait for the peer's close_notify, after which the
+                connection is aborted; by default 5.
+
+        Returns:
+            Fires when TLS is off. Fails with `TransportTimeout`, or with the reason that
+            ``connectionLost`` receives as well if the connection ends before: a peer that
+            ends it without a close_notify, for example. Cancelling aborts the connection.
+
+        Raises:
+            ConversationOver: The connection is closing, closed or not made yet, or TLS is
+                just beginning or ending.
+            ProducerInTheWay: A producer is registered.
+            UpgradeError: TLS is not on, or someone else has begun it.
+            InvalidOption: `timeout` is no time.
+        """
+        if self._upgrade is None:
+            raise ConversationOver("there is no connection")
+        return self._upgrade.stop(timeout=timeout, clock=self.tls_clock)
+
     @property
     def tls_state(self) -> TLSState:
         """How far the conversation has come with TLS."""
@@ -199,7 +234,11 @@ class StartTLSMixin(Protocol):
             InputBuffer(below, parse, self._next_unit, lambda: is_paused(self)),
             unread=self._unread,
             forget=self._secured,
+            resume=self._resume_plaintext,
         )
+        driver = driver_below(transport)
+        if driver is not None:
+            driver.keep_unread()
 
         def connection_lost(reason: Failure) -> None:
             self._restore_data_received()
@@ -215,6 +254,12 @@ class StartTLSMixin(Protocol):
         if not is_under_tls(transport):
             vars(self)["dataReceived"] = upgrade.received
         super().makeConnection(transport)  # type: ignore[no-untyped-call]
+
+    def _resume_plaintext(self) -> None:
+        upgrade = cast(Upgrade, self._upgrade)
+        # Where TLS was there from the start, there is another transport now.
+        upgrade.buffer.transport = cast(TCPTransport, self.transport)
+        vars(self)["dataReceived"] = upgrade.received
 
     def _secured(self) -> None:
         self._restore_data_received()

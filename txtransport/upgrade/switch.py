@@ -86,14 +86,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
+from functools import partial
 from typing import Final, cast
 
 from attrs import define, field
 from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.defer import CancelledError, Deferred, fail
-from twisted.internet.error import ConnectionAborted, ConnectionClosed
+from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol
+from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -101,6 +103,7 @@ from txtransport.config.options import OPTIONS
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.settings import Deadlines, tls_policy, validate_policy
 from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, is_reset
+from txtransport.connection.deadline import Deadline
 from txtransport.connection.twisted_types import StartTLSTransport, TCPTransport
 from txtransport.errors import (
     AlreadySecure,
@@ -109,20 +112,24 @@ from txtransport.errors import (
     NegotiationError,
     PeerMisbehaved,
     PlaintextInjected,
+    ProducerInTheWay,
+    TransportTimeout,
     UpgradeError,
 )
 from txtransport.starttls.tls_record import begins_handshake
-from txtransport.tls.connection import MAX_FIRST_BYTES
+from txtransport.tls.connection import MAX_FIRST_BYTES, ObservedConnection
 from txtransport.tls.creator import ConnectionCreator, connection_creator
 from txtransport.tls.session import Session, session_of
 from txtransport.upgrade.base_transport import (
     base_transport,
     describe_peer,
+    driver_below,
     is_client,
     require_startable,
     wrappers_below,
 )
 from txtransport.upgrade.buffer import MAX_HELD, InputBuffer
+from txtransport.upgrade.stop import LayerStop
 from txtransport.upgrade.twisted_layer import (
     ConnectionMaker,
     TLSLayer,
@@ -149,13 +156,15 @@ class TLSState(Enum):
         PLAINTEXT: In the clear; a switch to TLS is possible.
         HANDSHAKING: TLS has started; the peer is not verified yet.
         SECURE: Under TLS; the peer is verified as the policy demands.
-        FAILED: The switch to TLS failed; the connection is ending.
+        STOPPING: Both sides are closing TLS; the conversation goes on in the clear.
+        FAILED: The switch to TLS, or back, failed; the connection is ending.
         CLOSED: The connection is over, or was never made.
     """
 
     PLAINTEXT = "plaintext"
     HANDSHAKING = "handshaking"
     SECURE = "secure"
+    STOPPING = "stopping"
     FAILED = "failed"
     CLOSED = "closed"
 
@@ -170,16 +179,21 @@ class Upgrade:
             on, if it can tell; else returns ``b""``.
         forget: Is called when the conversation is secure, to void what was
             learnt in the clear.
+        resume: Is called when the conversation is in the clear again, to have its bytes
+            brought to `received`.
         state: How far the conversation has come.
     """
 
     buffer: InputBuffer
     unread: Callable[[], bytes]
     forget: Callable[[], object]
+    resume: Callable[[], object] = lambda: None
     state: TLSState = TLSState.PLAINTEXT
     _verdict: Failure | None = None
     _attempt: ConnectionAttempt | None = None
     _done: Deferred[Session] | None = None
+    _stopping: Deferred[None] | None = None
+    _deadline: Deadline | None = None
     _handle: object = None
     _is_aborted: bool = False
     _below: list[Upgrade] = field(factory=list)
@@ -195,7 +209,7 @@ class Upgrade:
         Args:
             data: Clear text, or what TLS has decrypted.
         """
-        if self.state is TLSState.SECURE:
+        if self.state is TLSState.SECURE or self.state is TLSState.STOPPING:
             self.buffer.deliver(data)
         elif self.state is TLSState.PLAINTEXT:
             self.buffer.add(data)
@@ -327,6 +341,100 @@ class Upgrade:
             raise
         observe_foreign_context(tls, attempt, attempt.remember)
 
+    # --- the way back ---
+
+    def stop(
+        self, *, timeout: float | None = None, clock: IReactorTime | None = None
+    ) -> Deferred[None]:
+        """Close TLS on both sides, and go on in the clear.
+
+        Args:
+            timeout: Seconds to wait for the peer's close_notify; by default 5.
+            clock: Runs the deadline; the transport's reactor by default.
+
+        Returns:
+            Fires when TLS is off. Fails with `TransportTimeout`, or with the end of the
+            connection, and then the connection is ending. Cancelling aborts it.
+
+        Raises:
+            UpgradeError, InvalidOption: TLS cannot be closed now, or not like this; the
+                conversation is as it was.
+        """
+        with self._located():
+            begin = self._require_stoppable()
+            seconds = Deadlines().close_timeout
+            if timeout is not None:
+                seconds = OPTIONS["close_timeout"].parse(timeout)
+        for upgrade in (self, *self._below):
+            upgrade.state = TLSState.STOPPING
+        stopping: Deferred[None] = Deferred(lambda _: self._stop_failed(CancelledError()))
+        self._stopping = stopping
+        expired = TransportTimeout(describe_peer(self.transport), "close of TLS", seconds)
+        self._deadline = Deadline(
+            clock or base_transport(self.transport).reactor,
+            seconds,
+            lambda: self._stop_failed(expired),
+        )
+        begin()
+        return stopping
+
+    def _require_stoppable(self) -> Callable[[], object]:
+        """What begins to close TLS, if that is possible now.
+
+        Raises:
+            UpgradeError: It is not.
+        """
+        driver, raw = driver_below(self.transport), base_transport(self.transport)
+        if self.state not in (TLSState.PLAINTEXT, TLSState.SECURE):
+            raise ConversationOver(f"TLS is {self.state.value}, and cannot be closed now")
+        if raw.disconnecting or self.transport.disconnecting or not raw.connected:
+            raise ConversationOver("the connection is closing")
+        if driver is not None:
+            if driver.has_producer:
+                raise ProducerInTheWay("a producer is registered; unregister it first")
+            if not driver.may_stop:
+                raise UpgradeError("TLS cannot be taken off a transport of this kind")
+            return partial(driver.stop, self._stopped)
+        connection = None if self._attempt is None else self._attempt.connection
+        layer = getattr(raw, "protocol", None)
+        if self.state is TLSState.PLAINTEXT and not getattr(raw, "TLS", False):
+            raise UpgradeError("TLS is not on")
+        if not isinstance(connection, ObservedConnection) or not isinstance(
+            layer, TLSMemoryBIOProtocol
+        ):
+            raise UpgradeError("this TLS was begun by someone else")
+        if layer.disconnecting:
+            raise ConversationOver("the connection is closing")
+        if raw.producer is not None:
+            raise ProducerInTheWay("a producer is registered; unregister it first")
+        return LayerStop(raw, cast(TLSLayer, layer), connection, self._stopped).begin
+
+    def _stopped(self) -> None:
+        """Note that TLS is off, and tell the application."""
+        stopping, self._stopping = self._stopping, None
+        self._stop_deadline()
+        if self._attempt is not None:
+            self._attempt.ended(Failure(ConnectionDone()))
+            self._attempt = None
+        for upgrade in (self, *self._below):
+            upgrade.state = TLSState.PLAINTEXT
+            upgrade.buffer.is_open = True
+        self._done, self._below = None, []
+        self.resume()
+        if stopping is not None and not stopping.called:
+            stopping.callback(None)
+
+    def _stop_failed(self, error: BaseException) -> None:
+        """End the connection, which is neither under TLS nor in the clear."""
+        self.state = TLSState.FAILED
+        self._verdict = self._verdict or Failure(error)
+        self._stop_deadline()
+        base_transport(self.transport).abortConnection()
+
+    def _stop_deadline(self) -> None:
+        if self._deadline is not None:
+            self._deadline.stop()
+
     def _take_input(self) -> bytes:
         """Close all buffers on the way to the parser, and take what the parser did not act on.
 
@@ -447,7 +555,12 @@ class Upgrade:
             reason = self._attempt.ended(reason)
         if self.state is not TLSState.FAILED:
             self.state = TLSState.CLOSED
-        return self._verdict or reason
+        verdict = self._verdict or reason
+        stopping, self._stopping = self._stopping, None
+        self._stop_deadline()
+        if stopping is not None and not stopping.called:
+            stopping.errback(verdict)
+        return verdict
 
     def secured(self) -> None:
         """Note that the handshake is over, and tell the application."""

@@ -27,11 +27,13 @@ from attrs import frozen
 from twisted.internet.interfaces import (
     IOpenSSLClientConnectionCreator,
     IOpenSSLServerConnectionCreator,
+    ISSLTransport,
 )
 from twisted.python.failure import Failure
-from zope.interface import directlyProvides, implementer, providedBy
+from zope.interface import directlyProvides, implementer, noLongerProvides, providedBy
 
 from txtransport.connection.attempt import ConnectionAttempt, Stage
+from txtransport.connection.twisted_types import StartTLSTransport
 from txtransport.tls.connection import ObservedConnection
 
 __all__ = [
@@ -40,6 +42,7 @@ __all__ = [
     "keep_declarations",
     "observe_end",
     "observe_foreign_context",
+    "take_layer_off",
 ]
 
 
@@ -151,6 +154,19 @@ def keep_declarations(layer: TLSLayer) -> None:
 
 
 _kept: Final[dict[tuple[type, object], list[object]]] = {}
+
+
+def take_layer_off(raw: StartTLSTransport, layer: TLSLayer) -> None:
+    """Undo what ``transport.startTLS()`` has done to a transport.
+
+    Args:
+        raw: The transport; what it writes is clear text from now on.
+        layer: Twisted's, which is on it.
+    """
+    raw.protocol, raw.TLS = layer.wrappedProtocol, False
+    for name in ("getHandle", "getPeerCertificate"):
+        vars(raw).pop(name, None)
+    noLongerProvides(raw, ISSLTransport)
 
 
 def observe_foreign_context(
