@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
@@ -36,6 +38,17 @@ class RecordCutterTests(SynchronousTestCase):
         self.assertEqual(pieces[-2], record(19))
         self.assertEqual(pieces[-1], b"clear text"[: len(pieces[-1])])
 
+    def test_one_whole_record_is_recognised(self) -> None:
+        """Not a part of one, not two, and not what stands in the middle of one."""
+        cutter = RecordCutter()
+        self.assertTrue(cutter.is_one_record(record(40)))
+        for data in (b"", b"\x17", record(40)[:-1], record(40) + b"x", record(40) * 2):
+            self.assertFalse(cutter.is_one_record(data), data)
+        for part in (record(40)[:3], record(40)[:20]):
+            inside = RecordCutter()
+            inside.skip(part)
+            self.assertFalse(inside.is_one_record(record(40)))
+
     def test_a_short_record_ends_a_run_of_full_ones(self) -> None:
         """The run and the short record are one piece, and what follows is another."""
         pieces = cut(RecordCutter(), record(FULL) + record(19) + record(40))
@@ -51,10 +64,14 @@ class RecordCutterTests(SynchronousTestCase):
             if size < FULL:
                 ends.add(place)
         cutter, pieces, begin = RecordCutter(), list[bytes](), 0
+        skipping = RecordCutter()
         while begin < len(data):
             step = random.choice((1, 3, 5, 30, 20000, len(data)))  # type: ignore[attr-defined]
             pieces += cut(cutter, data[begin : begin + step])
+            skipping.skip(data[begin : begin + step])
             begin += step
+            behind = data[begin:] + record(19)
+            self.assertEqual(cut(copy.copy(skipping), behind), cut(copy.copy(cutter), behind))
         self.assertEqual(b"".join(pieces), data)
         places, place = set(), 0
         for piece in pieces:

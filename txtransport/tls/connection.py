@@ -268,7 +268,7 @@ class ObservedConnection(TLSConnection):
         # What follows a close_notify is not given to OpenSSL, which would lose it.
         self._cutter = RecordCutter()
         self._unfed: deque[bytes] = deque()
-        self._pieces: Iterator[bytes | memoryview] = iter(())
+        self._pieces: Iterator[bytes | memoryview] | None = None
         self._is_open = False
 
     def bio_write(self, buf: bytes | bytearray | memoryview[int]) -> int:
@@ -281,6 +281,8 @@ class ObservedConnection(TLSConnection):
         """
         data = bytes(buf)
         if self._is_open:
+            if self._pieces is None and not self._unfed and self._cutter.is_one_record(data):
+                return super().bio_write(data)
             self._unfed.append(data)
             return len(data)
         missing = MAX_FIRST_BYTES - len(self.first_bytes)
@@ -329,16 +331,18 @@ class ObservedConnection(TLSConnection):
 
     def take_unread(self) -> bytes:
         """Return what the peer has sent behind its close_notify, once."""
-        unread = b"".join((*self._pieces, *self._unfed))
+        unread = b"".join((*(self._pieces or ()), *self._unfed))
         self._unfed.clear()
         return unread
 
     def _next_piece(self) -> bytes | memoryview | None:
-        piece = next(self._pieces, None)
-        while piece is None and self._unfed:
-            self._pieces = self._cutter.cut(self._unfed.popleft())
-            piece = next(self._pieces, None)
-        return piece
+        while self._pieces is not None or self._unfed:
+            if self._pieces is None:
+                self._pieces = self._cutter.cut(self._unfed.popleft())
+            for piece in self._pieces:
+                return piece
+            self._pieces = None
+        return None
 
     def send(self, buf: bytes | bytearray | memoryview[int], flags: int = 0) -> int:
         """Encrypt application data."""

@@ -81,7 +81,7 @@ class TLSEngine:
     __slots__ = (
         "_cutter",
         "_expected",
-        "_keeps_unread",
+        "_handshake",
         "_received",
         "_sent",
         "connection",
@@ -101,10 +101,10 @@ class TLSEngine:
         self.error: SSL.Error | None = None
         self.piece: int = RECORD
         self.unread: bytes = b""
-        # Where in a record we are must be known from the beginning on. Only when the
-        # handshake is complete is it known whether anyone wants to know.
-        self._cutter: RecordCutter | None = RecordCutter()
-        self._keeps_unread = False
+        # Where in a record we are can be told from the beginning only. What came until the
+        # handshake was complete is kept for that, until it is known that nobody asks.
+        self._handshake: list[bytes] | None = []
+        self._cutter: RecordCutter | None = None
         self._received = self._sent = 0
         self._expected = 0
 
@@ -117,9 +117,12 @@ class TLSEngine:
         Raises:
             RuntimeError: It is too late.
         """
-        if self._cutter is None:
+        if self._handshake is None:
             raise RuntimeError("where records end is not known any more")
-        self._keeps_unread = True
+        self._cutter = RecordCutter()
+        for data in self._handshake:
+            self._cutter.skip(data)
+        self._handshake = None
 
     def start(self) -> None:
         """Begin the handshake, which on clients makes the ClientHello."""
@@ -140,14 +143,14 @@ class TLSEngine:
         if not self.is_complete:
             connection = self.connection
             connection.first_bytes = (connection.first_bytes + data)[:MAX_FIRST_BYTES]
-            if self._cutter is not None and not self._keeps_unread:
-                self._cutter.skip(data)
-        elif not self._keeps_unread:
-            self._cutter = None
+            if self._handshake is not None:
+                self._handshake.append(data)
+        else:
+            self._handshake = None
         if self.error is not None or self.is_closed_by_peer:
             self._keep(data)
             return events
-        if self._keeps_unread or size > self.piece:
+        if self._cutter is not None or size > self.piece:
             self._receive_pieces(data, events)
         else:
             self._receive_piece(data, events)
@@ -210,8 +213,7 @@ class TLSEngine:
 
     def _receive_pieces(self, data: bytes, events: list[TLSEvent]) -> None:
         """Give OpenSSL one piece after the other, until one ends the connection."""
-        cutter = self._cutter if self._keeps_unread else None
-        pieces = self._cut(data) if cutter is None else cutter.cut(data)
+        pieces = self._cut(data) if self._cutter is None else self._cutter.cut(data)
         for piece in pieces:
             self._receive_piece(piece, events)
             if self.is_closed_by_peer or self.error is not None:
@@ -225,7 +227,7 @@ class TLSEngine:
             yield data[begin : begin + size]
 
     def _keep(self, data: bytes | memoryview) -> None:
-        if self._keeps_unread and self.is_closed_by_peer:
+        if self._cutter is not None and self.is_closed_by_peer:
             self.unread += data
 
     def _receive_piece(self, data: bytes | memoryview, events: list[TLSEvent]) -> None:

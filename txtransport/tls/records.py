@@ -73,5 +73,29 @@ class RecordCutter:
         Args:
             data: The next bytes of the peer.
         """
-        for _ in self.cut(data):
-            pass
+        size, place, left = len(data), 0, self._left
+        if self._header:
+            for _ in self.cut(data):
+                pass
+            return
+        while left < size - place:
+            place += left
+            if size - place < _HEADER:
+                self._header, self._left = data[place:], 0
+                return
+            left = int.from_bytes(data[place + 3 : place + _HEADER], "big")
+            self._is_full = left >= _FULL
+            place += _HEADER
+        self._left = left - (size - place)
+
+    def is_one_record(self, data: bytes) -> bool:
+        """Whether bytes are one whole record, which need not be cut or skipped.
+
+        Args:
+            data: The next bytes of the peer.
+        """
+        return (
+            not self._left
+            and not self._header
+            and int.from_bytes(data[3:_HEADER], "big") + _HEADER == len(data)
+        )
