@@ -14,6 +14,7 @@
     │   ├── PeerLeft                       the peer ended the connection before TLS
     │   └── PeerMisbehaved                 the peer broke its protocol's rules
     │       └── PlaintextInjected          plain text where TLS was to begin
+    ├── MailNotSent                        a mail was refused, or it is not known whether
     └── UpgradeError                       startTLS() was called wrongly
         ├── AlreadySecure                  TLS is on, or its handshake is going on
         ├── ConversationOver               the connection is closing, closed or was never made
@@ -56,6 +57,7 @@ __all__ = [
     "HandshakeFailed",
     "InvalidOption",
     "InvalidTransport",
+    "MailNotSent",
     "NegotiationError",
     "PeerLeft",
     "PeerMisbehaved",
@@ -315,7 +317,7 @@ class TransportTimeout(TransportError):
 
     Attributes:
         stage: What was going on: ``look-up``, ``connect``, ``negotiation``,
-            ``handshake`` or ``close of TLS``.
+            ``handshake``, ``close of TLS`` or (`txtransport.mail`) ``reply``.
         seconds: How long the whole was allowed to take.
         received: The first bytes that had come by then, 64 at the most.
     """
@@ -353,11 +355,57 @@ class TransportTimeout(TransportError):
         return self._summary
 
 
+class MailNotSent(TransportError):
+    """A mail was not sent, or it is not known whether it was.
+
+    Args:
+        where: The endpoint, for people.
+        diagnosis: Why.
+        code: As the attribute.
+        reply: As the attribute.
+        may_be_delivered: As the attribute.
+
+    Attributes:
+        code: The server's reply code, such as 550; -1 where there was none.
+        reply: The server's reply, escaped and cut; or nothing.
+        may_be_delivered: Whether the server may have the mail all the same, since the
+            connection ended when it had the whole of it.
+    """
+
+    def __init__(
+        self,
+        where: str,
+        diagnosis: Diagnosis,
+        code: int = -1,
+        reply: str = "",
+        *,
+        may_be_delivered: bool = False,
+    ) -> None:
+        said = f" ({reply})" if reply else ""
+        self._summary = f"{where}: {diagnosis.summary}{said}"
+        remedy = diagnosis.remedy
+        super().__init__(f"{self._summary}; {remedy}" if remedy else self._summary)
+        self.cause: str = diagnosis.cause
+        self.fault: str = diagnosis.fault
+        self.permanent: bool = diagnosis.permanent
+        self.remedy: str = remedy
+        self.evidence: tuple[str, ...] = (f"the server said: {reply}",) if reply else ()
+        self.code: int = code
+        self.reply: str = reply
+        self.may_be_delivered: bool = may_be_delivered
+
+    @property
+    def summary(self) -> str:
+        """What happened, without what to do."""
+        return self._summary
+
+
 _TIMEOUT_REMEDIES: Final = {
     "look-up": "is the name server reachable?",
     "connect": "is a firewall dropping the packets, or the address wrong?",
     "negotiation": "a server that says nothing may wait for TLS at once: try without starttls",
     "handshake": "does this port speak TLS at once, or does it wait for plain text first?",
+    "reply": "the server takes long; it may be busy, or scan what it gets",
     "close of TLS": "the peer sent no close_notify: did it agree to go on in the clear?",
 }
 

@@ -32,6 +32,7 @@ NAMES: Final = {
 
 WHOLE: Final = (
     "txtransport.errors",
+    "txtransport.mail",
     "txtransport.starttls.wire",
     "txtransport.starttls.negotiation",
     "txtransport.testing.devcert",

@@ -59,6 +59,7 @@ LASTING: Final = {
         "python guarded.py": 2526,
     },
     "probe.md": {"python server.py": 8443},
+    "mail.md": {"python take.py": 2525},
 }
 """Servers, which run until their page is over, and a port on which each listens."""
 
@@ -119,6 +120,10 @@ class PageTests(PagesTestCase):
     def test_starttls(self) -> None:
         """A dialogue of the reader's own, tested and used."""
         self.follow("starttls.md")
+
+    def test_mail(self) -> None:
+        """A mail is sent to a server that the page has the reader start."""
+        self.follow("mail.md")
 
     def test_untrusted(self) -> None:
         """What becomes of a stranger's URLs."""

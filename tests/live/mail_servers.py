@@ -103,6 +103,11 @@ service lmtp {{
     port = {lmtp}
   }}
 }}
+service auth {{
+  inet_listener auth-postfix {{
+    port = {auth}
+  }}
+}}
 """
 
 MAIN_CF: Final = """
@@ -123,7 +128,8 @@ virtual_transport = lmtp:inet:127.0.0.1:{lmtp}
 
 MASTER_CF: Final = """
 127.0.0.1:{smtp}  inet  n - n - - smtpd
-127.0.0.1:{smtps} inet  n - n - - smtpd -o smtpd_tls_wrappermode=yes
+127.0.0.1:{smtps} inet  n - n - - smtpd -o smtpd_tls_wrappermode=yes {login}
+127.0.0.1:{submission} inet  n - n - - smtpd -o smtpd_tls_security_level=encrypt {login}
 anvil             unix  - - n - 1 anvil
 bounce            unix  - - n - 0 bounce
 cleanup           unix  n - n - 0 cleanup
@@ -136,6 +142,13 @@ retry             unix  - - n - - error
 rewrite           unix  - - n - - trivial-rewrite
 tlsmgr            unix  - - n 1000? 1 tlsmgr
 """
+
+LOGIN: Final = (
+    "-o smtpd_sasl_auth_enable=yes -o smtpd_sasl_type=dovecot"
+    " -o smtpd_sasl_path=inet:127.0.0.1:{auth}"
+    " -o smtpd_client_restrictions=permit_sasl_authenticated,reject"
+)
+"""Options of a service of Postfix's that takes mails from those who have logged in."""
 
 START_POSTFIX: Final = """
 PATH="$PATH:/usr/sbin"
@@ -177,7 +190,7 @@ class MailServersTestCase(PeerTestCase):
             tls: Whether it offers TLS.
             pem: The file of its certificate and key; the good one by default.
         """
-        ports = _free_ports("imap", "imaps", "pop3", "pop3s", "sieve", "lmtp")
+        ports = _free_ports("imap", "imaps", "pop3", "pop3s", "sieve", "lmtp", "auth")
         folder = self._public_folder()
         shutil.chown(_made(folder / "home"), "nobody")
         conf = (DOVECOT_DIALECTS[_release()] + DOVECOT_CONF).format(
@@ -189,15 +202,19 @@ class MailServersTestCase(PeerTestCase):
         await peer.prints(rb"starting up for imap, pop3, lmtp, sieve")
         return Server(peer, ports)
 
-    async def postfix(self, lmtp: int, *, tls: bool = True, pem: str | None = None) -> Server:
+    async def postfix(
+        self, lmtp: int, *, tls: bool = True, pem: str | None = None, auth: int | None = None
+    ) -> Server:
         """Start Postfix.
 
         Args:
             lmtp: The LMTP port to which it delivers mail for example.com.
             tls: Whether it offers TLS.
             pem: The file of its certificate and key; the good one by default.
+            auth: Dovecot's port for log-ins, without which nothing is then taken at the
+                ports ``smtps`` and ``submission``; or None.
         """
-        ports = _free_ports("smtp", "smtps")
+        ports = _free_ports("smtp", "smtps", "submission")
         folder = self._public_folder()
         shutil.chown(_made(folder / "data"), "postfix")
         etc = _made(folder / "etc")
@@ -207,7 +224,8 @@ class MailServersTestCase(PeerTestCase):
         (etc / "main.cf").write_text(main)
         # Postfix waits before it reads a file that was changed in this second.
         os.utime(etc / "main.cf", (0, 0))
-        (etc / "master.cf").write_text(MASTER_CF.format(**ports))
+        login = "" if auth is None else LOGIN.format(auth=auth)
+        (etc / "master.cf").write_text(MASTER_CF.format(login=login, **ports))
         _made(folder / "queue")
         peer = self.start(
             "-c",

@@ -18,7 +18,8 @@ from tests.live.peers import under_tls
 from tests.loopback import Recorder, Recorders
 from txtransport.cli.probe.probing import probe
 from txtransport.config.url import TransportURL
-from txtransport.errors import HandshakeFailed, TLSNotOffered, TransportTimeout
+from txtransport.errors import HandshakeFailed, MailNotSent, TLSNotOffered, TransportTimeout
+from txtransport.mail import SentMail, sendmail
 from txtransport.testing.devcert import Authority
 
 GREETINGS: Final = {
@@ -222,3 +223,37 @@ class RoundTripTests(MailTestCase):
         self.addCleanup(cast(Any, protocol.transport).abortConnection)
         self.assertTrue(cast(Any, txtransport.session_of(protocol.transport)).verified)
         return protocol
+
+
+class SendMailTests(MailTestCase):
+    """`txtransport.mail.sendmail` at Postfix, with log-ins that Dovecot checks."""
+
+    def send(self, url: str, **more: Any) -> Deferred[SentMail]:
+        """Send the mail to joe@example.com."""
+        return sendmail(
+            self.reactor, url, "ann@example.org", "joe@example.com", MAIL,
+            cafile=certificates.cafile(), **more,
+        )  # fmt: skip
+
+    async def test_submission_at_both_ports(self) -> None:
+        """With a log-in a mail is taken with TLS from the start, and by STARTTLS."""
+        dovecot = await self.dovecot()
+        postfix = await self.postfix(dovecot.ports["lmtp"], auth=dovecot.ports["auth"])
+        login = {"user": "joe@example.com", "password": PASSWORD}
+        for url in (
+            f"tls://localhost:{postfix.ports['smtps']}",
+            f"tls://localhost:{postfix.ports['submission']}?starttls=smtp",
+        ):
+            sent = await self.send(url, **login)
+            self.assertEqual(sent.accepted, ("joe@example.com",))
+            self.assertIn("queued as", str(sent.reply))
+            await postfix.peer.prints(rb"to=<joe@example\.com>.* status=sent")
+            error = await self.error_of(self.send(url, user="joe@example.com", password="wrong"))
+            self.assertEqual((error.cause, error.code), ("login-refused", 535))
+            error = await self.error_of(self.send(url))
+            self.assertEqual((error.cause, error.code), ("refused", 554))
+        self.assertNotIn(PASSWORD.encode(), postfix.peer.printed)
+
+    async def error_of(self, sending: Deferred[Any]) -> Any:
+        """Why a mail is not sent."""
+        return await self.assertFailure(sending, MailNotSent)

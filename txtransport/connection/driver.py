@@ -118,6 +118,7 @@ class TLSDriver(Protocol):
     """
 
     transport: TCPTransport  # type: ignore[assignment]
+    connected: int = 0
     disconnecting: bool = False
     # What is None or False for most connections is an attribute of the class until then.
     _engine: TLSEngine | None = None

@@ -329,6 +329,19 @@ class ObservedConnection(TLSConnection):
                 self.is_stopped = True
         raise SSL.WantReadError
 
+    def close_notify(self) -> bytes:
+        """Send our close_notify, where that is not the close of the connection.
+
+        Returns:
+            The bytes for the peer; none if TLS is broken.
+        """
+        self.on_close = None
+        try:
+            super().shutdown()
+            return self.bio_read(_SOME)
+        except SSL.Error:
+            return b""
+
     def take_unread(self) -> bytes:
         """Return what the peer has sent behind its close_notify, once."""
         unread = b"".join((*(self._pieces or ()), *self._unfed))

@@ -29,7 +29,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import Final, cast
 
-from OpenSSL import SSL
 from twisted.internet.interfaces import IProducer
 from twisted.internet.protocol import Protocol
 from twisted.logger import Logger
@@ -42,8 +41,6 @@ from txtransport.upgrade.twisted_layer import TLSLayer, take_layer_off
 __all__ = ["LayerStop"]
 
 _log: Final = Logger()
-
-_SOME: Final = 2**15
 
 
 class LayerStop(Protocol):
@@ -83,15 +80,11 @@ class LayerStop(Protocol):
     def _send_close(self) -> None:
         if self._is_over:
             return
-        connection = self._connection
-        # The close of TLS is not that of the connection.
-        connection.on_close = None
-        try:
-            connection.shutdown()
-            self._layer.transport.write(connection.bio_read(_SOME))
-        except SSL.Error:
+        data = self._connection.close_notify()
+        if not data:
             self._raw.abortConnection()
             return
+        self._layer.transport.write(data)
         self._is_sent = True
         try:
             self._look()
