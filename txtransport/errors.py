@@ -12,6 +12,7 @@
     │   ├── TLSRefused                     the peer offers TLS, and refused it
     │   ├── PreAuthenticated               the peer claims that we are logged in already
     │   ├── PeerLeft                       the peer ended the connection before TLS
+    │   ├── InvalidProxyHeader             a PROXY header is missing, wrong or not wanted
     │   └── PeerMisbehaved                 the peer broke its protocol's rules
     │       └── PlaintextInjected          plain text where TLS was to begin
     ├── MailNotSent                        a mail was refused, or it is not known whether
@@ -56,6 +57,7 @@ __all__ = [
     "Diagnosis",
     "HandshakeFailed",
     "InvalidOption",
+    "InvalidProxyHeader",
     "InvalidTransport",
     "MailNotSent",
     "NegotiationError",
@@ -565,6 +567,22 @@ _WAYS_TO_LEAVE: Final[Mapping[bool | None, str]] = {
     False: "the peer closed the connection",
     True: "the connection was reset (RST)",
 }
+
+
+class InvalidProxyHeader(NegotiationError):
+    """A connection does not begin with a PROXY header that is right, and may come from there.
+
+    Args:
+        problem: What is wrong with the header: a sentence about "it".
+        remedy: What to do, in place of the usual.
+    """
+
+    cause = "proxy-header"
+    remedy = "Is it a balancer's PROXY header that arrives at this port?"
+
+    def __init__(self, problem: str, remedy: str = "") -> None:
+        super().__init__(f"the PROXY header: {problem}")
+        self.remedy = remedy or self.remedy
 
 
 class PeerMisbehaved(NegotiationError):
