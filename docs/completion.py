@@ -95,7 +95,7 @@ def without_head(script: str) -> str:
 def with_words(functions: str) -> str:
     """Functions of a shell with the words that they offer."""
     urls = [f"{scheme.name}://" for scheme in SCHEMES.values() if scheme.refusal is None]
-    names = [f"{option.name}=" for option in OPTIONS.values() if option.refusal is None]
+    names = [f"{option.name}=" for option in OPTIONS.values()]
     return functions.replace("@urls@", " ".join(urls)).replace("@names@", " ".join(names))
 
 

@@ -63,11 +63,10 @@ def transport(row: Scheme) -> tuple[str, ...]:
 def option(row: Option) -> tuple[str, ...]:
     """One option's cells."""
     sides = " ".join(side[0] for side in sorted(row.sides))
-    later = f"; {row.refusal}" if row.refusal else ""
     most = row.most_for_strangers
     upto = "" if most is None else f" up to {most:g}"
     safe = f"safe{upto}" if row.is_for_strangers else ""
-    return f"`{row.name}`", row.type.expects, row.default, sides, safe, f"{row.meaning}{later}"
+    return f"`{row.name}`", row.type.expects, row.default, sides, safe, row.meaning
 
 
 def of_php(row: PHPOption) -> tuple[str, ...]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import base64
 from decimal import Decimal
 from enum import Enum
+from ipaddress import ip_network
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -15,6 +16,7 @@ from attrs import frozen
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.policy import CertificateFiles, Verify
+from txtransport.config.proxy_sources import ProxySources
 from txtransport.config.schemes import SCHEMES
 from txtransport.config.settings import (
     Settings,
@@ -204,9 +206,24 @@ EXAMPLES: Final[dict[str, Examples]] = {
         (("must", "must", "must"), ("may", "may", "may")),
         ("", "May", "maybe", None, 1, b"may", True),
     ),
-    "proxy_protocol": FLAGS,
-    "proxy_from": TEXTS,
-    "send_proxy": TEXTS,
+    "proxy_protocol": Examples(
+        (("v1", "v1", "v1"), ("v2", "v2", "v2"), ("any", "any", "any")),
+        ("", "yes", "1", "V2", "v3", None, True, 2, b"v1"),
+    ),
+    "proxy_from": Examples(
+        (("10.0.0.0/8", ["10.0.0.0/8"], ProxySources((ip_network("10.0.0.0/8"),))),
+         ("::1,192.0.2.7,unix", ("::1", "192.0.2.7", "unix"),
+          ProxySources((ip_network("::1"), ip_network("192.0.2.7")), has_unix=True)),
+         ("unix", ProxySources(has_unix=True), ProxySources(has_unix=True))),
+        ("", ",", "10.0.0.1/8", "10.0.0.0/33", "10.0.0.0/8,", "localhost", "*", "UNIX", "fe80::1%1",
+         "10.1", "192.0.2.07", "１.2.3.4", "any", 1, None, [], [1], [b"\1\2\3\4"], b"10.0.0.0/8"),
+    ),
+    "proxy_local": Examples(
+        (("wait", "wait", "wait"), ("serve", "serve", "serve")), ("", "no", "Serve", None, 1, True)
+    ),
+    "send_proxy": Examples(
+        (("v1", "v1", "v1"), ("v2", "v2", "v2")), ("", "any", "yes", None, 2, True, b"v2")
+    ),
     "max_connections": numbers(1, 10**6),
     "max_per_ip": numbers(1, 10**6),
     "overflow": Examples(

@@ -29,11 +29,13 @@ from txtransport.errors import (
 if TYPE_CHECKING:
     from txtransport.config.url import TransportURL
     from txtransport.connection.driver import starttls_outcome
+    from txtransport.connection.proxied import proxy_header_of
     from txtransport.endpoints.api import client, datagram, server
     from txtransport.endpoints.client import ClientEndpoint
     from txtransport.endpoints.datagram import DatagramEndpoint
     from txtransport.endpoints.server import ServerEndpoint
     from txtransport.endpoints.strings import endpoint_string
+    from txtransport.proxy_protocol.header import ProxyHeader
     from txtransport.tls.session import Session, session_of
     from txtransport.upgrade.guard import guard
     from txtransport.upgrade.mixin import StartTLSMixin
@@ -48,6 +50,7 @@ __all__ = [
     "InvalidOption",
     "InvalidTransport",
     "NegotiationError",
+    "ProxyHeader",
     "ServerEndpoint",
     "Session",
     "StartTLSMixin",
@@ -64,6 +67,7 @@ __all__ = [
     "datagram",
     "endpoint_string",
     "guard",
+    "proxy_header_of",
     "server",
     "session_of",
     "starttls_outcome",
@@ -73,6 +77,7 @@ __all__ = [
 _LATER = {
     "ClientEndpoint": "txtransport.endpoints.client",
     "DatagramEndpoint": "txtransport.endpoints.datagram",
+    "ProxyHeader": "txtransport.proxy_protocol.header",
     "ServerEndpoint": "txtransport.endpoints.server",
     "Session": "txtransport.tls.session",
     "StartTLSMixin": "txtransport.upgrade.mixin",
@@ -81,6 +86,7 @@ _LATER = {
     "client": "txtransport.endpoints.api",
     "datagram": "txtransport.endpoints.api",
     "guard": "txtransport.upgrade.guard",
+    "proxy_header_of": "txtransport.connection.proxied",
     "starttls_outcome": "txtransport.connection.driver",
     "endpoint_string": "txtransport.endpoints.strings",
     "server": "txtransport.endpoints.api",

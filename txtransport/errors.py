@@ -318,8 +318,9 @@ class TransportTimeout(TransportError):
         hint: What to do, in place of what is usual for the stage.
 
     Attributes:
-        stage: What was going on: ``look-up``, ``connect``, ``negotiation``,
-            ``handshake``, ``close of TLS`` or (`txtransport.mail`) ``reply``.
+        stage: What was going on: ``look-up``, ``connect``, ``proxy-header``,
+            ``negotiation``, ``handshake``, ``close of TLS`` or (`txtransport.mail`)
+            ``reply``.
         seconds: How long the whole was allowed to take.
         received: The first bytes that had come by then, 64 at the most.
     """
@@ -337,7 +338,7 @@ class TransportTimeout(TransportError):
     ) -> None:
         received_text = f" the peer had sent only {escape_bytes(received)};" if received else ""
         silence = ", and the peer sent nothing" if received == b"" else ""
-        what = "connecting" if stage == "connect" else f"the {stage}"
+        what = _STAGES.get(stage) or f"the {stage}"
         self._summary = f"{where}: {what} took longer than {seconds:g} s{silence}"
         self.remedy: str = hint or _TIMEOUT_REMEDIES.get(
             stage, "raise the deadline if the peer is only slow"
@@ -402,9 +403,12 @@ class MailNotSent(TransportError):
         return self._summary
 
 
+_STAGES: Final = {"connect": "connecting", "proxy-header": "the PROXY header"}
+
 _TIMEOUT_REMEDIES: Final = {
     "look-up": "is the name server reachable?",
     "connect": "is a firewall dropping the packets, or the address wrong?",
+    "proxy-header": "does the balancer's line for this server have send-proxy or send-proxy-v2?",
     "negotiation": "a server that says nothing may wait for TLS at once: try without starttls",
     "handshake": "does this port speak TLS at once, or does it wait for plain text first?",
     "reply": "the server takes long; it may be busy, or scan what it gets",

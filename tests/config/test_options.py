@@ -15,9 +15,11 @@ from tests.vocabulary import (
 )
 from txtransport.config.options import OPTIONS, find_option
 from txtransport.config.policy import TLSPolicy
+from txtransport.config.proxy_sources import NO_ONE
 from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.config.settings import (
     Deadlines,
+    ProxyHeaderOptions,
     ServingPolicy,
     SocketOptions,
     StartTLSOptions,
@@ -26,6 +28,10 @@ from txtransport.config.settings import (
 from txtransport.errors import InvalidOption
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
+PARTS: Final = (
+    SocketOptions, TLSPolicy, Deadlines, ServingPolicy, StartTLSOptions, ProxyHeaderOptions
+)  # fmt: skip
+"""What has the options as fields."""
 
 
 class OptionTableTests(SynchronousTestCase):
@@ -54,21 +60,18 @@ class OptionTableTests(SynchronousTestCase):
                      "security_level", "min_version", "max_version", "SNI_enabled"):  # fmt: skip
             self.assertFalse(OPTIONS[name].is_for_strangers, name)
 
-    def test_every_option_is_a_field_or_refused(self) -> None:
+    def test_every_option_is_a_field(self) -> None:
         """No option is read and then ignored."""
-        parts = (SocketOptions, TLSPolicy, Deadlines, ServingPolicy, StartTLSOptions)
-        held = {attribute.name for part in parts for attribute in fields(part)}
-        silent = {row.name for row in OPTIONS.values() if row.refusal is None} - held
-        self.assertEqual(silent, {"capture_peer_cert"})
+        held = {attribute.name for part in PARTS for attribute in fields(part)}
+        self.assertEqual(OPTIONS.keys() - held, {"capture_peer_cert"})
         self.assertEqual(held - OPTIONS.keys(), set())
 
     def test_documented_defaults_are_the_real_ones(self) -> None:
         """The reference page's column of defaults is what the code does."""
-        holders = (SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), StartTLSOptions())
-        for holder in holders:
-            for attribute in fields(type(holder)):
-                said, held = OPTIONS[attribute.name], getattr(holder, attribute.name)
-                if held is not None and held != () and held is not False:
+        for part in PARTS:
+            for attribute in fields(part):
+                said, held = OPTIONS[attribute.name], getattr(part(), attribute.name)
+                if held not in (None, (), False, NO_ONE):
                     self.assertEqual(said.parse(said.default), held, attribute.name)
 
 
@@ -117,7 +120,7 @@ class FindOptionTests(OptionsTestCase):
             there = {row.name for row in OPTIONS.values() if row.serves(scheme)}
             is_stream, is_local = scheme.kind is Kind.STREAM, scheme.is_local
             self.assertEqual("verify_peer" in there, scheme.is_secure, scheme)
-            self.assertEqual("handshake_timeout" in there, scheme.is_secure, scheme)
+            self.assertEqual("handshake_timeout" in there, is_stream, scheme)
             self.assertEqual("bindto" in there, not is_local, scheme)
             self.assertEqual("tcp_nodelay" in there, is_stream and not is_local, scheme)
             self.assertEqual("so_broadcast" in there, not is_stream and not is_local, scheme)
@@ -141,13 +144,6 @@ class FindOptionTests(OptionsTestCase):
             for side in {"client", "server", "datagram"} - row.sides:
                 error = self.assertRaises(InvalidOption, resolve_options, scheme, (), given_, side)
                 self.assertIn(f"not of a {side}", str(error))
-
-    def test_an_option_of_a_later_release_is_refused(self) -> None:
-        """An option of a later release is refused with that reason, and never ignored."""
-        self.refused(
-            "proxy_protocol", "not part of this release", "tcp://h?proxy_protocol=1", "server"
-        )
-        self.refused("send_proxy", "not part of this release", "tcp://h", send_proxy="v2")
 
 
 class ReferencePageTests(SynchronousTestCase):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from tests.vocabulary import (
 )
 from txtransport.config.options import OPTIONS
 from txtransport.config.policy import Side, TLSPolicy, Verify
+from txtransport.config.proxy_sources import ProxySources
 from txtransport.config.schemes import SCHEMES
 from txtransport.config.settings import (
     Deadlines,
+    ProxyHeaderOptions,
     ServingPolicy,
     Settings,
     SocketOptions,
@@ -41,7 +44,14 @@ class ResolveOptionsTests(OptionsTestCase):
         """Without options all settings are the defaults; only schemes with TLS have a policy."""
         self.assertEqual(
             resolve_url("tls://h"),
-            Settings(SocketOptions(), TLSPolicy(), Deadlines(), ServingPolicy(), StartTLSOptions()),
+            Settings(
+                SocketOptions(),
+                TLSPolicy(),
+                Deadlines(),
+                ServingPolicy(),
+                StartTLSOptions(),
+                ProxyHeaderOptions(),
+            ),
         )
         self.assertIsNone(resolve_url("tcp://h").tls)
         self.assertEqual(resolve_url("tls+unix:///x").tls, TLSPolicy())
@@ -68,16 +78,19 @@ class ResolveOptionsTests(OptionsTestCase):
             "max_version": {"security_level": 0, "min_version": "1.0"},
             "starttls_name": {"starttls": "xmpp"}, "starttls_policy": {"starttls": "smtp"},
             "starttls_from": {"starttls": "xmpp-server"},
+            "proxy_protocol": {"proxy_from": "10.0.0.0/8"}, "proxy_from": {"proxy_protocol": "v2"},
+            "proxy_local": {"proxy_protocol": "v2", "proxy_from": "10.0.0.0/8"},
+            "handshake_timeout": {"proxy_protocol": "v2", "proxy_from": "10.0.0.0/8"},
         }  # fmt: skip
         for name, row in OPTIONS.items():
-            if row.refusal is not None or name == "capture_peer_cert":
+            if name == "capture_peer_cert":
                 continue
             scheme = next(scheme for scheme in SCHEMES.values() if row.serves(scheme))
             side = "client" if "client" in row.sides else min(row.sides)
             _, written, meant = EXAMPLES[name].good[0]
             resolved = resolve_options(scheme, (), {name: written, **needed.get(name, {})}, side)
             parts = (resolved.sockets, resolved.tls, resolved.deadlines, resolved.serving,
-                     resolved.starttls_options)  # fmt: skip
+                     resolved.starttls_options, resolved.proxy_header)  # fmt: skip
             held = [getattr(part, name) for part in parts if hasattr(part, name)]
             self.assertEqual(held, [meant], name)
 
@@ -190,6 +203,50 @@ class StartTLSOptionsTests(OptionsTestCase):
         TransportURL.parse("tls://h:587?starttls=smtp", trusted=False)
         for option in ("starttls_policy=may", "starttls_name=x"):
             text = f"tls://h:587?starttls=smtp&{option}"
+            self.assertRaises(InvalidOption, TransportURL.parse, text, trusted=False)
+
+
+class ProxyHeaderTests(OptionsTestCase):
+    """Options of the PROXY header."""
+
+    def test_a_header_is_taken_from_no_one_by_default(self) -> None:
+        """Without the balancers' addresses anyone could pose as any client: both or neither."""
+        for url in ("tcp://h", "tls://h", "unix:///x", "tls+unix:///x"):
+            self.refused("proxy_protocol", "proxy_from", f"{url}?proxy_protocol=any", "server")
+            self.refused("proxy_from", "proxy_protocol", f"{url}?proxy_from=::1", "server")
+            self.refused("proxy_local", "proxy_protocol", f"{url}?proxy_local=serve", "server")
+
+    def test_a_list_that_lets_no_one_connect_is_refused(self) -> None:
+        """Those who connect to a local socket are named unix, and others are not."""
+        self.refused(
+            "proxy_from", "needs unix", "unix:///x?proxy_protocol=v2&proxy_from=::1", "server"
+        )
+        self.refused(
+            "proxy_from", "needs a network", "tcp://h?proxy_protocol=v2&proxy_from=unix", "server"
+        )
+        both = "proxy_protocol=v2&proxy_from=192.0.2.7,unix"
+        for url in ("tcp://h", "unix:///x"):
+            self.assertEqual(
+                resolve_url(f"{url}?{both}", "server").proxy_header,
+                ProxyHeaderOptions("v2", ProxySources((ip_network("192.0.2.7"),), True)),
+            )
+
+    def test_what_only_a_header_gives_a_use_is_refused_without_one(self) -> None:
+        """In the clear there is no handshake, and clients of a local socket have no address."""
+        header = "proxy_protocol=any&proxy_from=::1,unix"
+        for url in ("tcp://h", "unix:///x"):
+            self.refused("handshake_timeout", "TLS", f"{url}?handshake_timeout=3", "server")
+            resolved = resolve_url(f"{url}?handshake_timeout=3&{header}", "server")
+            self.assertEqual(resolved.deadlines.handshake_timeout, 3.0)
+        for url in ("unix:///x", "tls+unix:///x"):
+            self.refused("max_per_ip", "no address", f"{url}?max_per_ip=3", "server")
+            resolved = resolve_url(f"{url}?max_per_ip=3&{header}", "server")
+            self.assertEqual(resolved.serving.max_per_ip, 3)
+
+    def test_a_stranger_cannot_name_a_balancer(self) -> None:
+        """Nor have a header sent."""
+        for query in ("send_proxy=v2", "proxy_protocol=v2&proxy_from=::1", "proxy_from=0.0.0.0/0"):
+            text = f"tls://h:1?{query}"
             self.assertRaises(InvalidOption, TransportURL.parse, text, trusted=False)
 
 

@@ -768,6 +768,10 @@ BY_NAME: Final = {
     "starttls": st.sampled_from(("smtp", "IMAP", "xmpp-server")),
     "starttls_policy": st.sampled_from(("must", "may")),
     "alpn_mismatch": st.sampled_from(("refuse", "ignore")),
+    "proxy_protocol": st.sampled_from(("v1", "v2", "any")),
+    "proxy_from": st.sampled_from(("10.0.0.0/8", "unix,::1", "2001:db8::/32,192.0.2.7")),
+    "proxy_local": st.sampled_from(("wait", "serve")),
+    "send_proxy": st.sampled_from(("v1", "v2")),
 }
 
 

@@ -122,7 +122,7 @@ class ReportedAttempt(ConnectionAttempt):
         self._party = party
         self._set_options = set_options
 
-    def connected(self, transport: Any) -> None:
+    def connected(self, transport: Any, writer: object) -> None:
         self.run_deadline(10)
         self._set_options(transport)
 

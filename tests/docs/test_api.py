@@ -24,6 +24,8 @@ NAMES: Final = {
         "starttls_protocol",
     },
     "txtransport.starttls.mysql": {"REQUEST"},
+    "txtransport.proxy_protocol.header": {"AddressKind", "ProxiedAddress", "ProxiedTLS"},
+    "txtransport.proxy_protocol.reader": {"read_header", "write_header"},
     "txtransport.connection.trace": {"Event", "Step", "Trace"},
     "txtransport.endpoints.datagram": {"IDatagramEndpoint"},
     "txtransport.config.policy": {"Side", "VERSIONS", "Verify"},

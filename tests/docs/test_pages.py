@@ -60,6 +60,7 @@ LASTING: Final = {
     },
     "probe.md": {"python server.py": 8443},
     "mail.md": {"python take.py": 2525},
+    "balancers.md": {"python server.py": 8443, "python balancer.py": 8444},
 }
 """Servers, which run until their page is over, and a port on which each listens."""
 
@@ -77,6 +78,8 @@ FAILING: Final = frozenset(
 
 SHOWN: Final = {
     ("probe.md", "mail.example.com"): "asks some forty ports of a mail server on the Internet",
+    ("balancers.md", "backend app"): "HAProxy's; tests/live runs such a configuration",
+    ("balancers.md", "frontend site"): "the same",
 }
 """Blocks that are shown and not run, by their page and first line, and why."""
 
@@ -128,6 +131,10 @@ class PageTests(PagesTestCase):
     def test_untrusted(self) -> None:
         """What becomes of a stranger's URLs."""
         self.follow("untrusted.md")
+
+    def test_balancers(self) -> None:
+        """A server behind a balancer, both ours, and a client of theirs."""
+        self.follow("balancers.md")
 
     def test_probe(self) -> None:
         """What the probe shows of a server that the page has the reader start."""

@@ -580,7 +580,8 @@ class HandshakeTests(ServerTestCase):
 
     def test_the_log_names_the_application_without_tls(self) -> None:
         """Without TLS it is the name of the application's factory alone."""
-        plain = servers.PlaintextServerFactory("tcp://127.0.0.1:0", Recorders())
+        endpoint: Any = txtransport.server(self.reactor, "tcp://127.0.0.1:0")
+        plain = servers.PlaintextServerFactory(endpoint.config, Recorders())
         self.assertEqual(plain.logPrefix(), "Recorders")
 
     async def test_a_port_scan_is_logged_for_debugging_only(self) -> None:

@@ -27,6 +27,7 @@ from txtransport.config.address import (
     is_address,
 )
 from txtransport.config.policy import CertificateFiles, Verify
+from txtransport.config.proxy_sources import read_proxy_sources
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol, starttls_protocol
 from txtransport.starttls.wire import Speaker
 
@@ -42,6 +43,7 @@ __all__ = [
     "OWNER",
     "PEM_BEGIN",
     "PINS",
+    "PROXY_SOURCES",
     "SECONDS",
     "SIZE",
     "STARTTLS",
@@ -358,6 +360,11 @@ FINGERPRINTS: Final = OptionType(
     _fingerprints,
 )
 PINS: Final = OptionType("base64 SHA-256 of a public key, several by commas", _pins)
+PROXY_SOURCES: Final = OptionType(
+    "networks and addresses (10.0.0.0/8, 2001:db8::/32) separated by commas, and unix for local "
+    "sockets",
+    read_proxy_sources,
+)
 CERTIFICATES_BY_NAME: Final = OptionType(
     "name=path pairs separated by commas, or in Python a mapping of names to paths or to "
     "{'local_cert': path, 'local_pk': path}",

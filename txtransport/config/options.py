@@ -26,6 +26,7 @@ from txtransport.config.option_types import (
     OWNER,
     PEM_BEGIN,
     PINS,
+    PROXY_SOURCES,
     SECONDS,
     SIZE,
     STARTTLS,
@@ -40,6 +41,7 @@ from txtransport.config.php_options import PHP_OPTIONS
 from txtransport.config.policy import VERSIONS
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.errors import InvalidOption
+from txtransport.proxy_protocol.reader import ACCEPTED
 from txtransport.text import short_repr
 
 __all__ = ["MOST_CACHED", "OPTIONS", "Option", "find_option"]
@@ -77,7 +79,6 @@ class Option:
         most_for_strangers: The highest number that an untrusted URL may give,
             or None where any value will do.
         is_secret: Whether the value must never be shown, in a log for example.
-        refusal: Why the option cannot be used yet, or None when it can.
     """
 
     name: str
@@ -89,7 +90,6 @@ class Option:
     is_for_strangers: bool = field(default=False, kw_only=True)
     most_for_strangers: float | None = field(default=None, kw_only=True)
     is_secret: bool = field(default=False, kw_only=True)
-    refusal: str | None = field(default=None, kw_only=True)
 
     def serves(self, scheme: Scheme) -> bool:
         """Whether this option may be given to an endpoint of `scheme`."""
@@ -132,9 +132,6 @@ _BELONGS: Final[dict[str, Callable[[Scheme], bool]]] = {
     "stream": lambda scheme: scheme.kind is Kind.STREAM,
     "all": lambda scheme: True,
 }
-
-# The refusal of options that are reserved for a later release.
-_LATER: Final = "it is known, and not part of this release"
 
 # How many seconds a stranger's URL may have a connection kept for it.
 _A_MINUTE: Final = 60.0
@@ -243,8 +240,8 @@ _ROWS: Final = (
     Option("timeout", SECONDS, "30", _CLIENT | {"datagram"}, "all",
            "one deadline over look-up, connecting, negotiation and handshake",
            is_for_strangers=True, most_for_strangers=_A_MINUTE),
-    Option("handshake_timeout", SECONDS, "10", _SERVER, "tls",
-           "the deadline of negotiation and handshake"),
+    Option("handshake_timeout", SECONDS, "10", _SERVER, "stream",
+           "the deadline of PROXY header, negotiation and handshake"),
     Option("close_timeout", SECONDS, "5", _BOTH, "tls",
            "how long a close may wait for the peer, then the connection is aborted; over TCP on "
            "Linux it waits longer for a peer that goes on taking the data that was written",
@@ -259,17 +256,25 @@ _ROWS: Final = (
            "the domain that we speak for, between servers (XMPP)"),
     Option("starttls_policy", choice("must", "may"), "must", _CLIENT, "tls",
            "may: if the peer will not start TLS, go on in the clear"),
-    Option("proxy_protocol", FLAG, "no", _SERVER, "stream",
-           "expect HAProxy's header", refusal=_LATER),
-    Option("proxy_from", TEXT, "none", _SERVER, "stream",
-           "who may send that header", refusal=_LATER),
-    Option("send_proxy", TEXT, "no", _CLIENT, "stream",
-           "send HAProxy's header", refusal=_LATER),
+    # Behind balancers.
+    Option("proxy_protocol", choice(*ACCEPTED), "none", _SERVER, "stream",
+           "each connection begins, below TLS, with HAProxy's PROXY header of this version; "
+           "getPeer() is then the client's address"),
+    Option("proxy_from", PROXY_SOURCES, "none", _SERVER, "stream",
+           "the balancers, who alone may connect when there is proxy_protocol, and whose headers "
+           "are believed"),
+    Option("proxy_local", choice("wait", "serve"), "wait", _SERVER, "stream",
+           "a balancer's own connections, such as health checks: the protocol is built at their "
+           "first byte; serve: at once, for checks that read a greeting"),
+    Option("send_proxy", choice("v1", "v2"), "none", _CLIENT, "stream",
+           "begin the connection, below TLS, with a PROXY header of this version; the keyword "
+           "proxied_for says whose connection is passed on"),
     # Serving.
     Option("max_connections", whole(1, 10**6), "unlimited", _SERVER, "stream",
            "how many connections at once"),
-    Option("max_per_ip", whole(1, 10**6), "unlimited", _SERVER, "tcp",
-           "how many connections at once from one address; of IPv6, from one /64"),
+    Option("max_per_ip", whole(1, 10**6), "unlimited", _SERVER, "stream",
+           "how many connections at once from one address; of IPv6, from one /64; with "
+           "proxy_protocol, from one client"),
     Option("overflow", choice("pause", "close"), "pause", _SERVER, "stream",
            "above max_connections: stop accepting, or close the newcomer"),
 )  # fmt: skip

@@ -18,13 +18,19 @@ from collections.abc import Mapping
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.config.schemes import SCHEMES, Kind
-from txtransport.config.settings import Settings, StartTLSOptions, resolve_options
+from txtransport.config.settings import (
+    ProxyHeaderOptions,
+    Settings,
+    StartTLSOptions,
+    resolve_options,
+)
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption, InvalidTransport
 from txtransport.text import short_text
 
 __all__ = [
     "describe_endpoint",
+    "header_weaknesses",
     "policy_for_peer",
     "represent_endpoint",
     "resolve",
@@ -102,6 +108,16 @@ def weaknesses(policy: TLSPolicy, side: Side, starttls_options: StartTLSOptions)
         weak.append("allow_self_signed=yes: anyone can pose as the peer; peer_fingerprint or pin "
                     "says which certificate is meant")  # fmt: skip
     return weak
+
+
+def header_weaknesses(proxy_header: ProxyHeaderOptions) -> list[str]:
+    """What is weak about whose PROXY headers are believed, as `weaknesses` has it.
+
+    Args:
+        proxy_header: The options of a server.
+    """
+    everyone = proxy_header.proxy_from.everyone
+    return [f"proxy_from={everyone}: anyone can pose as any client"] if everyone else []
 
 
 def with_port(url: str | TransportURL, port: int | None) -> TransportURL:

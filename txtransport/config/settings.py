@@ -40,12 +40,14 @@ from attrs import AttrsInstance, fields, frozen
 
 from txtransport.config.options import MOST_CACHED, find_option
 from txtransport.config.policy import Side, TLSPolicy, Verify
+from txtransport.config.proxy_sources import NO_ONE, ProxySources
 from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption
 from txtransport.starttls.protocols import StartTLSProtocol
 
 __all__ = [
     "Deadlines",
+    "ProxyHeaderOptions",
     "ServingPolicy",
     "Settings",
     "SocketOptions",
@@ -108,7 +110,8 @@ class Deadlines:
     Attributes:
         timeout: For clients: name look-up, connecting, negotiation and
             handshake together.
-        handshake_timeout: For servers: negotiation and handshake together.
+        handshake_timeout: For servers: PROXY header, negotiation and handshake
+            together.
         close_timeout: How long a close may wait for the peer before the
             connection is aborted. While the peer takes data that was unsent at
             the close, it gets that time again, at the most once for each 16 KiB.
@@ -156,6 +159,25 @@ class StartTLSOptions:
 
 
 @frozen
+class ProxyHeaderOptions:
+    """The PROXY header with which a balancer begins each connection.
+
+    Attributes:
+        proxy_protocol: Servers: which version is expected (``v1``, ``v2``, ``any``), or
+            None if there is no header.
+        proxy_from: Servers: who may connect, and is believed.
+        proxy_local: Servers: ``wait`` builds the protocol for a balancer's own connection
+            at its first byte, ``serve`` at once.
+        send_proxy: Clients: the version that is sent (``v1``, ``v2``), or None.
+    """
+
+    proxy_protocol: str | None = None
+    proxy_from: ProxySources = NO_ONE
+    proxy_local: str = "wait"
+    send_proxy: str | None = None
+
+
+@frozen
 class Settings:
     """The settings of one endpoint, by the part of the package that reads them.
 
@@ -165,6 +187,7 @@ class Settings:
         deadlines: How long each phase may take.
         serving: Limits of a server.
         starttls_options: What comes before TLS.
+        proxy_header: What comes before all else.
     """
 
     sockets: SocketOptions
@@ -172,6 +195,7 @@ class Settings:
     deadlines: Deadlines
     serving: ServingPolicy
     starttls_options: StartTLSOptions
+    proxy_header: ProxyHeaderOptions
 
 
 _PARTS: Final[tuple[type[AttrsInstance], ...]] = (
@@ -180,14 +204,14 @@ _PARTS: Final[tuple[type[AttrsInstance], ...]] = (
     Deadlines,
     ServingPolicy,
     StartTLSOptions,
+    ProxyHeaderOptions,
 )
 _CLASS_OF_OPTION: Final[dict[str, type[AttrsInstance]]] = {
     attribute.name: part for part in _PARTS for attribute in fields(part)
 }
 """An option's name to the class that has a field of that name.
 
-``capture_peer_cert``, which does nothing, and options that are not part of this
-release have no field.
+``capture_peer_cert``, which does nothing, has no field.
 """
 
 
@@ -234,8 +258,6 @@ def _resolve_options(
                     name, f"{name} is an option of a {' or '.join(sorted(option.sides))}, "
                     f"not of a {side}",
                 )  # fmt: skip
-            if option.refusal is not None:
-                raise InvalidOption(name, f"{name} cannot be used: {option.refusal}")
             value = option.parse(written)
             if values.setdefault(name, value) != value:
                 raise InvalidOption(
@@ -265,8 +287,7 @@ def tls_policy(options: Mapping[str, object], side: Side) -> TLSPolicy:
     """
     tls = SCHEMES["tls"]
     for name in options:
-        # An option without a field passes here: it does nothing, or
-        # `resolve_options` refuses it with its reason.
+        # An option without a field passes here: it does nothing.
         if _CLASS_OF_OPTION.get(find_option(name, tls).name, TLSPolicy) is not TLSPolicy:
             raise InvalidOption(name, f"{name} is not an option of TLS itself")
     policy = resolve_options(tls, (), options, side.value).tls
@@ -315,6 +336,8 @@ _NEEDS: Final = {
     "starttls_name": ("starttls",),
     "starttls_from": ("starttls",),
     "starttls_policy": ("starttls",),
+    "proxy_from": ("proxy_protocol",),
+    "proxy_local": ("proxy_protocol",),
 }
 """Each option that does nothing alone, and the options of which it needs one."""
 
@@ -346,6 +369,7 @@ def _combine(scheme: Scheme, values: dict[str, object], side: str) -> Settings:
             raise InvalidOption(
                 name, f"{name} needs {' or '.join(others)}, without which it does nothing"
             )
+    _refuse_proxy_contradictions(scheme, values)
     if scheme.is_secure:
         _fix_version(scheme, values)
         _refuse_contradictions(values, side)
@@ -355,6 +379,7 @@ def _combine(scheme: Scheme, values: dict[str, object], side: str) -> Settings:
         _build(Deadlines, values),
         _build(ServingPolicy, values),
         _build(StartTLSOptions, values),
+        _build(ProxyHeaderOptions, values),
     )
 
 
@@ -445,3 +470,26 @@ def _refuse_starttls_contradictions(values: Mapping[str, object], side: str) -> 
     if values.get("starttls_policy") == "may" and not protocol.may_continue:
         raise InvalidOption("starttls_policy", f"starttls={name} leaves no conversation to go on "
                             "with when TLS is refused")  # fmt: skip
+
+
+def _refuse_proxy_contradictions(scheme: Scheme, values: Mapping[str, object]) -> None:
+    """Refuse a PROXY header that anyone, or no one, could send; and what only does for one."""
+    if "proxy_protocol" not in values:
+        for name, needed, why in (
+            ("handshake_timeout", scheme.is_secure, "TLS or proxy_protocol"),
+            ("max_per_ip", not scheme.is_local, "proxy_protocol on a local socket, whose clients "
+             "have no address"),
+        ):  # fmt: skip
+            if name in values and not needed:
+                raise InvalidOption(name, f"{name} needs {why}, without which it does nothing")
+        return
+    sources = values.get("proxy_from")
+    if not isinstance(sources, ProxySources):
+        raise InvalidOption("proxy_protocol", "proxy_protocol needs proxy_from, the addresses of "
+                            "the balancers; otherwise anyone could pose as any client")  # fmt: skip
+    if scheme.is_local and not sources.has_unix:
+        raise InvalidOption("proxy_from", "proxy_from needs unix: those who connect to a local "
+                            "socket have no address")  # fmt: skip
+    if not scheme.is_local and not sources.networks:
+        raise InvalidOption("proxy_from", "proxy_from needs a network: unix is for local "
+                            "sockets, and no one could connect")  # fmt: skip

@@ -58,7 +58,7 @@ from txtransport.tls.connection import OutgoingBytes, TLSConnection
 from txtransport.tls.creator import ConnectionCreator
 from txtransport.tls.failure import FailedConnection, handshake_failure, late_failure, timeout_hint
 
-__all__ = ["ConnectionAttempt", "EndpointConfig", "Stage", "is_reset", "log_failure"]
+__all__ = ["ConnectionAttempt", "EndpointConfig", "Stage", "Writer", "is_reset", "log_failure"]
 
 _log: Final = Logger()
 
@@ -183,6 +183,12 @@ class Layer(Protocol):
     def abortConnection(self) -> None: ...
 
 
+class Writer(Protocol):
+    """What writes to a plain transport: itself, or what stands for it."""
+
+    def write(self, data: bytes) -> None: ...
+
+
 class PlainTransport(Protocol):
     """What an attempt asks of the transport below TLS."""
 
@@ -244,11 +250,12 @@ class ConnectionAttempt:
     def failed(self, reason: Failure) -> None:
         """The attempt has failed; is called at most once, and not after `opened`."""
 
-    def connected(self, transport: TCPTransport) -> None:
+    def connected(self, transport: TCPTransport, writer: Writer) -> None:
         """There is a plain connection, on which nothing was sent yet.
 
         Args:
             transport: The plain transport.
+            writer: Writes to it what comes before all else.
 
         Raises:
             Exception: The attempt fails for it.

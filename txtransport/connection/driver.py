@@ -174,7 +174,7 @@ class TLSDriver(Protocol):
         try:
             if self._is_first:
                 self._writer = PlainWriter(plain)
-                attempt.connected(plain)
+                attempt.connected(plain, self._writer)
             self._writer.emptied = self._resume_producer
             connection = attempt.config.new_connection(TLSConnection, attempt.factory)
             attempt.connection = connection

@@ -98,7 +98,7 @@ class NegotiationProtocol(PendingProtocol):
         attempt.negotiating(self)
         self._writer = PlainWriter(self._plain_transport)
         try:
-            attempt.connected(self._plain_transport)
+            attempt.connected(self._plain_transport, self._writer)
             speaker = self._starttls.connect
             if config.side is Side.SERVER:
                 speaker = self._starttls.serve or speaker

@@ -156,7 +156,8 @@ _CLIENTS: Final = (
     _client(
         rb"PROXY |\r\n\r\n\0\r\nQUIT\n",
         "a balancer that sends a PROXY header",
-        "Take send-proxy out of the balancer's line for this server",
+        "Give this server proxy_protocol=any and proxy_from=, the balancer's address, or take "
+        "send-proxy off the balancer's line",
     ),
     _client(rb"(?i:EHLO|HELO|LHLO) ", "a plain-text SMTP client", _IMPLICIT),
     _client(rb"(?i:CAPA\r|STLS\r|USER )", "a plain-text POP3 client", _IMPLICIT),

@@ -22,6 +22,7 @@ from txtransport.config.options import MOST_CACHED
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.resolve import (
     describe_endpoint,
+    header_weaknesses,
     policy_for_peer,
     resolve,
     weaknesses,
@@ -31,6 +32,7 @@ from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.attempt import EndpointConfig
+from txtransport.connection.proxied_for import header_to_send
 from txtransport.connection.trace import Trace
 from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints import server as servers
@@ -55,6 +57,7 @@ def client(
     trace: Trace | None = None,
     allow_hosts: Iterable[str] | None = None,
     public_only: bool = False,
+    proxied_for: object = None,
     **options: object,
 ) -> ClientEndpoint:
     """An endpoint that connects to a URL.
@@ -70,6 +73,9 @@ def client(
             (``docs/untrusted.md``), as is the next.
         public_only: Whether only addresses of the public Internet may be
             connected to, whatever name leads to them.
+        proxied_for: With ``send_proxy=``, the transport of a connection to us that is
+            passed on: the PROXY header has its addresses, and what is known of its TLS
+            (``docs/balancers.md``). None says that the connection is our own.
         **options: The same options as in the URL's query (``docs/options.md``).
 
     Returns:
@@ -89,7 +95,10 @@ def client(
     """
     plan = _plan(url, port, options)
     settings = plan.settings
+    header = b""
     try:
+        if proxied_for is not None or settings.proxy_header.send_proxy is not None:
+            header = header_to_send(settings.proxy_header.send_proxy, proxied_for)
         rules = None
         if allow_hosts is not None or public_only is not False:
             rules = read_host_rules(allow_hosts, public_only)
@@ -101,7 +110,9 @@ def client(
     config = _endpoint_config(
         reactor, plan.url, plan.where, Side.CLIENT, creator, settings, plan.name, trace
     )
-    return ClientEndpoint(plaintext, plan.set_options, plan.address, config, plan.target.bindto)
+    return ClientEndpoint(
+        plaintext, plan.set_options, plan.address, config, plan.target.bindto, header
+    )
 
 
 @define
@@ -230,6 +241,7 @@ def server(
             reactor, transport_url, settings.sockets, settings.deadlines.timeout
         )
     creator, host = None, ""
+    _warn(transport_url, header_weaknesses(settings.proxy_header))
     if settings.tls is not None:
         _warn(transport_url, weaknesses(settings.tls, Side.SERVER, settings.starttls_options))
         creator = _connection_creator(transport_url, settings.tls, Side.SERVER)
@@ -237,7 +249,9 @@ def server(
         host = transport_url.name if is_name else _machine_name()
     where = describe_endpoint(transport_url, settings.starttls_options)
     config = _endpoint_config(reactor, transport_url, where, Side.SERVER, creator, settings, host)
-    return ServerEndpoint(plaintext, settings.serving, config, transport_url.location)
+    return ServerEndpoint(
+        plaintext, settings.serving, config, transport_url.location, settings.proxy_header
+    )
 
 
 def datagram(

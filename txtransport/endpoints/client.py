@@ -31,7 +31,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.resolve import represent_endpoint
-from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, Stage
+from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, Stage, Writer
 from txtransport.connection.negotiation import initial_protocol
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.trace import Event, Step
@@ -66,6 +66,7 @@ class ClientEndpoint:
         address: What is connected to, for the error of a cancelled attempt.
         config: What the connections have in common; without TLS its ``creator`` is None.
         bindto: The local address and port that `plaintext` uses, or None.
+        header: The PROXY header with which each connection begins; empty if none does.
     """
 
     plaintext: IStreamClientEndpoint
@@ -73,6 +74,7 @@ class ClientEndpoint:
     address: IAddress
     config: EndpointConfig
     bindto: tuple[str, int] | None = None
+    header: bytes = b""
     # The causes of failures that are in the log since the last connection.
     _logged: set[str] = field(factory=set, init=False, eq=False)
 
@@ -198,9 +200,12 @@ class _ClientAttempt(ConnectionAttempt):
 
     # --- how the attempt ends ---
 
-    def connected(self, transport: TCPTransport) -> None:
-        """Set the socket's options."""
-        self._endpoint.set_options(transport)
+    def connected(self, transport: TCPTransport, writer: Writer) -> None:
+        """Set the socket's options, and write the PROXY header."""
+        endpoint = self._endpoint
+        endpoint.set_options(transport)
+        if endpoint.header:
+            writer.write(endpoint.header)
 
     def opened(self, protocol: IProtocol) -> None:
         """Fire with the application's protocol."""
@@ -297,7 +302,8 @@ class _PlaintextClientProtocol(PendingProtocol):
         attempt = self._attempt
         attempt.layer = self
         try:
-            attempt.connected(cast(TCPTransport, self.transport))
+            transport = cast(TCPTransport, self.transport)
+            attempt.connected(transport, transport)
             self.connect_protocol()
         except Exception:
             self.abortConnection()

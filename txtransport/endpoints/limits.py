@@ -10,7 +10,13 @@ from collections import Counter, deque
 from typing import Final, cast
 
 from twisted.internet.error import NoProtocol
-from twisted.internet.interfaces import IAddress, IProtocol, IProtocolFactory, IPushProducer
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocol,
+    IProtocolFactory,
+    IPushProducer,
+)
 from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -20,6 +26,7 @@ from txtransport.config.settings import ServingPolicy
 from txtransport.connection.peers import describe_address
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import TCPTransport
+from txtransport.endpoints.proxied_server import ProxyHeaderProtocol
 
 __all__ = ["ConnectionLimits"]
 
@@ -32,18 +39,32 @@ class _CountedProtocol(PendingProtocol):
     Args:
         limits: Is told that the connection was accepted, and that it was closed.
         address: The peer's address.
+        network: As the attribute.
 
     Attributes:
         address: The peer's address.
-        network: What of the address counts for ``max_per_ip``.
+        network: What of the client's address counts for ``max_per_ip``; None where
+            nothing does: a connection whose PROXY header is not read yet, and one that
+            is a balancer's own.
         is_waiting: Whether it waits, because ``max_connections`` are open.
     """
 
-    def __init__(self, limits: ConnectionLimits, address: IAddress | None) -> None:
+    def __init__(
+        self, limits: ConnectionLimits, address: IAddress | None, network: str | None
+    ) -> None:
         self.address = address
-        self.network: str = _network(address)
+        self.network = network
         self.is_waiting = False
         self._limits = limits
+
+    def expect(self, protocol: IProtocol) -> None:
+        """Name the protocol; one that reads a PROXY header will ask who may connect."""
+        super().expect(protocol)
+        if isinstance(protocol, ProxyHeaderProtocol):
+            protocol.is_allowed = self._is_allowed
+
+    def _is_allowed(self, client: IAddress) -> bool:
+        return self._limits.identify(self, client)
 
     def connectionMade(self) -> None:
         """Count the connection, and connect its protocol or wait."""
@@ -68,6 +89,8 @@ class ConnectionLimits(Factory):
             ``max_per_ip`` a new connection is closed; of an IPv6 address the
             first 64 bits count.
         where: The endpoint, as messages name it.
+        is_proxied: Whether a PROXY header tells the client's address, which then counts
+            for ``max_per_ip`` in place of the balancer's.
 
     Attributes:
         port: The listening port, to pause and resume; set once it listens.
@@ -77,8 +100,14 @@ class ConnectionLimits(Factory):
     port: IPushProducer | None = None
 
     def __init__(
-        self, factory: IProtocolFactory, serving: ServingPolicy, where: str = "a server"
+        self,
+        factory: IProtocolFactory,
+        serving: ServingPolicy,
+        where: str = "a server",
+        *,
+        is_proxied: bool = False,
     ) -> None:
+        self._is_proxied = is_proxied
         self._where = where
         self._factory = factory
         self._serving = serving
@@ -110,10 +139,10 @@ class ConnectionLimits(Factory):
             None, which closes the connection, if a limit is reached, or if the
             wrapped factory builds none.
         """
-        max_per_ip = self._serving.max_per_ip
-        connection = _CountedProtocol(self, addr)
-        if max_per_ip is not None and self._count_by_network[connection.network] >= max_per_ip:
+        network = None if self._is_proxied else _network(addr)
+        if network is not None and self._has_most(network):
             return None
+        connection = _CountedProtocol(self, addr, network)
         if self._is_full:
             return None if self._serving.overflow == "close" else connection
         try:
@@ -128,13 +157,43 @@ class ConnectionLimits(Factory):
         Args:
             connection: It was accepted, and has its transport.
         """
-        self._count_by_network[connection.network] += 1
+        if connection.network is not None:
+            self._count_by_network[connection.network] += 1
         if connection.protocol is not None:
             self._admit(connection)
             return
         connection.is_waiting = True
         self._waiting.append(connection)
         cast(TCPTransport, connection.transport).pauseProducing()
+
+    def identify(self, connection: _CountedProtocol, client: IAddress) -> bool:
+        """Count a connection for the client that its PROXY header tells.
+
+        Args:
+            connection: It was accepted.
+            client: The client's address.
+
+        Returns:
+            Whether ``max_per_ip`` allows one more from there; if not, nothing is counted.
+        """
+        network = _network(client)
+        if self._has_most(network):
+            return False
+        connection.network = network
+        self._count_by_network[network] += 1
+        return True
+
+    def listens(self, port: IListeningPort) -> IListeningPort:
+        """Pause and resume a port from now on.
+
+        Args:
+            port: The port.
+
+        Returns:
+            The port.
+        """
+        self.port = cast(IPushProducer, port)
+        return port
 
     def closed(self, connection: _CountedProtocol) -> None:
         """Count a connection less, and admit the one that has waited longest.
@@ -143,9 +202,10 @@ class ConnectionLimits(Factory):
             connection: It is gone.
         """
         network = connection.network
-        self._count_by_network[network] -= 1
-        if not self._count_by_network[network]:
-            del self._count_by_network[network]
+        if network is not None:
+            self._count_by_network[network] -= 1
+            if not self._count_by_network[network]:
+                del self._count_by_network[network]
         if connection.is_waiting:
             self._waiting.remove(connection)
             return
@@ -155,6 +215,10 @@ class ConnectionLimits(Factory):
         if self._has_paused and not self._is_full and self.port is not None:
             self._has_paused = False
             self.port.resumeProducing()
+
+    def _has_most(self, network: str) -> bool:
+        max_per_ip = self._serving.max_per_ip
+        return max_per_ip is not None and self._count_by_network[network] >= max_per_ip
 
     @property
     def _is_full(self) -> bool:

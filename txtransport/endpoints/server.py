@@ -14,9 +14,10 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Final, cast
 
-from attrs import evolve, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import CannotListenError, NoProtocol
 from twisted.internet.interfaces import (
@@ -24,7 +25,6 @@ from twisted.internet.interfaces import (
     IListeningPort,
     IProtocol,
     IProtocolFactory,
-    IPushProducer,
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory, ServerFactory
@@ -33,12 +33,13 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.resolve import represent_endpoint
-from txtransport.config.settings import ServingPolicy, SocketOptions
+from txtransport.config.settings import ProxyHeaderOptions, ServingPolicy, SocketOptions
 from txtransport.config.url import TransportURL
 from txtransport.connection.attempt import (
     ConnectionAttempt,
     EndpointConfig,
     Stage,
+    Writer,
     log_failure,
 )
 from txtransport.connection.driver import TLSDriver
@@ -46,10 +47,16 @@ from txtransport.connection.negotiation import NegotiationProtocol, initial_prot
 from txtransport.connection.peers import describe_address
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import ProtocolFactory, Reactor, TCPTransport
+from txtransport.endpoints.delayed_stop import DelayedStop
 from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.local import local_listener
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.port_group import PortGroup
+from txtransport.endpoints.proxied_server import (
+    FirstByteProtocol,
+    ProxiedServerFactory,
+    give_client_addresses,
+)
 from txtransport.endpoints.resolve import IPAddress, host_of, resolve_addresses_to_bind
 from txtransport.endpoints.sockets import (
     addresses_here,
@@ -244,9 +251,7 @@ class TLSServerFactory(Factory):
     def __init__(self, config: EndpointConfig, factory: IProtocolFactory) -> None:
         self._config = config
         self._factory = factory
-        self._attempts = 0
-        # How often `doStop` was called and not passed on yet.
-        self._stops = 0
+        self._stopping = DelayedStop(factory)
 
     def logPrefix(self) -> str:
         """The name of the application's factory in the log, with ``(TLS)`` added."""
@@ -254,12 +259,11 @@ class TLSServerFactory(Factory):
 
     def doStart(self) -> None:
         """Start the application's factory: the port listens."""
-        self._factory.doStart()
+        self._stopping.start()
 
     def doStop(self) -> None:
         """Stop the application's factory, once the handshakes under way are over."""
-        self._stops += 1
-        self._stop_factory()
+        self._stopping.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> TLSDriver | NegotiationProtocol:
         """The protocol that brings a new connection to TLS.
@@ -267,8 +271,22 @@ class TLSServerFactory(Factory):
         Args:
             addr: The client's address.
         """
-        self._attempts += 1
-        return initial_protocol(_ServerAttempt(self, self._config, self._factory, addr))
+        return self.proxied_protocol(addr, self._config.deadlines.handshake_timeout)
+
+    def proxied_protocol(
+        self, addr: IAddress | None, seconds: float, awaits_data: bool = False
+    ) -> TLSDriver | NegotiationProtocol:
+        """The protocol that brings a connection whose PROXY header was read to TLS.
+
+        Args:
+            addr: The client's address.
+            seconds: What is left of ``handshake_timeout``.
+            awaits_data: Whether the application's protocol is built at the first byte.
+        """
+        self._stopping.begin()
+        attempt = _ServerAttempt(self, self._config, self._factory, addr, seconds)
+        attempt.awaits_data = awaits_data
+        return initial_protocol(attempt)
 
     def attempt_over(self, address: IAddress | None = None, reason: Failure | None = None) -> None:
         """Count one attempt less.
@@ -277,17 +295,9 @@ class TLSServerFactory(Factory):
             address: The client's address.
             reason: Why the attempt has failed, or None.
         """
-        self._attempts -= 1
         if reason is not None:
             self._log(address, reason)
-        self._stop_factory()
-
-    def _stop_factory(self) -> None:
-        # A connection that was accepted before the port was closed still gets
-        # its protocol, as it would without TLS.
-        while self._stops and not self._attempts:
-            self._stops -= 1
-            self._factory.doStop()
+        self._stopping.over()
 
     def _log(self, address: IAddress | None, reason: Failure) -> None:
         where = self._config.where
@@ -311,7 +321,14 @@ class _ServerAttempt(ConnectionAttempt):
         config: What the connections of the endpoint have in common.
         factory: The application's factory.
         address: The client's address.
+        seconds: What is left of ``handshake_timeout``.
+
+    Attributes:
+        awaits_data: Whether the application's protocol is built at the first byte.
     """
+
+    awaits_data: bool = False
+    _until = 0.0
 
     def __init__(
         self,
@@ -319,18 +336,32 @@ class _ServerAttempt(ConnectionAttempt):
         config: EndpointConfig,
         factory: IProtocolFactory,
         address: IAddress | None,
+        seconds: float,
     ) -> None:
         super().__init__(config, config.deadlines.handshake_timeout, factory, address)
+        self._seconds = seconds
         self.stage = Stage.CONNECT
         self._tls_factory = tls_factory
 
-    def connected(self, transport: TCPTransport) -> None:
+    def connected(self, transport: TCPTransport, writer: Writer) -> None:
         """It is this connection's turn: its time begins."""
-        self.run_deadline(self.total)
+        self.run_deadline(self._seconds)
+        if self.awaits_data:
+            self._until = self.config.clock.seconds() + self._seconds
+
+    def build_protocol(self) -> IProtocol:
+        """Ask the application's factory for its protocol, now or at the first byte."""
+        if not self.awaits_data:
+            return super().build_protocol()
+        seconds = max(0.0, self._until - self.config.clock.seconds())
+        return FirstByteProtocol(
+            self.config, seconds, super().build_protocol, self._tls_factory.attempt_over
+        )
 
     def opened(self, protocol: IProtocol) -> None:
-        """Count the attempt as over."""
-        self._tls_factory.attempt_over()
+        """Count the attempt as over, unless the first byte is awaited."""
+        if not self.awaits_data:
+            self._tls_factory.attempt_over()
 
     def failed(self, reason: Failure) -> None:
         """Log why, and count the attempt as over."""
@@ -344,15 +375,16 @@ class PlaintextServerFactory(Factory):
     TLS on to something else.
 
     Args:
-        where: The endpoint, as messages name it.
+        config: What the connections have in common.
         factory: The application's factory.
     """
 
     noisy = False
 
-    def __init__(self, where: str, factory: IProtocolFactory) -> None:
-        self._where = where
+    def __init__(self, config: EndpointConfig, factory: IProtocolFactory) -> None:
+        self._config = config
         self._factory = factory
+        self._stopping = DelayedStop(factory)
         self._has_logged = False
 
     def logPrefix(self) -> str:
@@ -361,11 +393,11 @@ class PlaintextServerFactory(Factory):
 
     def doStart(self) -> None:
         """Start the application's factory: the port listens."""
-        self._factory.doStart()
+        self._stopping.start()
 
     def doStop(self) -> None:
-        """Stop the application's factory: the port is closed."""
-        self._factory.doStop()
+        """Stop the application's factory, once no first byte is awaited: the port is closed."""
+        self._stopping.stop()
 
     def buildProtocol(self, addr: IAddress | None) -> _PlaintextProtocol | None:
         """The protocol for a new connection, around the application's.
@@ -380,6 +412,31 @@ class PlaintextServerFactory(Factory):
         protocol = self._factory.buildProtocol(cast(IAddress, addr))
         return None if protocol is None else _PlaintextProtocol(self, protocol)
 
+    def proxied_protocol(
+        self, addr: IAddress | None, seconds: float, awaits_data: bool
+    ) -> IProtocol | None:
+        """The protocol for a connection whose PROXY header was read.
+
+        Args:
+            addr: The client's address.
+            seconds: How long the first byte may take, if that is awaited.
+            awaits_data: Whether the application's protocol is built at the first byte.
+
+        Returns:
+            None, as for `buildProtocol`.
+        """
+        if not awaits_data:
+            return self.buildProtocol(addr)
+        self._stopping.begin()
+        build = partial(self._build, addr)
+        return FirstByteProtocol(self._config, seconds, build, self._stopping.over)
+
+    def _build(self, addr: IAddress | None) -> IProtocol:
+        protocol = self.buildProtocol(addr)
+        if protocol is None:
+            raise NoProtocol()
+        return protocol
+
     def first_bytes(self, peer: object, data: bytes) -> None:
         """Look whether a client begins with TLS.
 
@@ -392,7 +449,7 @@ class PlaintextServerFactory(Factory):
             _log.info(
                 "{where}: {client}: it began with TLS, and this port is in the clear: if it gets "
                 "no answer, it wants tls:// there",
-                where=self._where, client=describe_address(peer), peer=peer,
+                where=self._config.where, client=describe_address(peer), peer=peer,
             )  # fmt: skip
 
 
@@ -428,12 +485,14 @@ class ServerEndpoint:
         serving: How many connections may be open at once.
         config: What the connections have in common; without TLS its ``creator`` is None.
         where: The endpoint without its options, as messages name it.
+        proxy_header: Whether connections begin with a PROXY header, and whose.
     """
 
     plaintext: IStreamServerEndpoint
     serving: ServingPolicy
     config: EndpointConfig
     where: str
+    proxy_header: ProxyHeaderOptions = field(factory=ProxyHeaderOptions)
 
     def __repr__(self) -> str:
         return represent_endpoint("server", self.where)
@@ -456,17 +515,27 @@ class ServerEndpoint:
         return self._listen(factory).addErrback(located_failure, self.where)
 
     def _listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
-        factory: IProtocolFactory
-        if self.config.creator is not None:
-            factory = TLSServerFactory(self.config, protocolFactory)
-        else:
-            factory = PlaintextServerFactory(self.where, protocolFactory)
+        # No Deferred is kept in a variable: that of a failure would keep, by its traceback,
+        # the socket that could not be bound.
+        factory = self._factory(protocolFactory)
+        if self.proxy_header.proxy_protocol is None:
+            return self._listen_with_limits(factory, is_proxied=False)
+        return self._listen_with_limits(factory, is_proxied=True).addCallback(give_client_addresses)
+
+    def _listen_with_limits(
+        self, factory: IProtocolFactory, *, is_proxied: bool
+    ) -> Deferred[IListeningPort]:
         if self.serving == ServingPolicy():
             return self.plaintext.listen(factory)
-        limited = ConnectionLimits(factory, self.serving, self.where)
+        limited = ConnectionLimits(factory, self.serving, self.where, is_proxied=is_proxied)
+        return self.plaintext.listen(limited).addCallback(limited.listens)
 
-        def listening(port: IListeningPort) -> IListeningPort:
-            limited.port = cast(IPushProducer, port)
-            return port
-
-        return self.plaintext.listen(limited).addCallback(listening)
+    def _factory(self, protocolFactory: IProtocolFactory) -> IProtocolFactory:
+        """The factory of the port, without its limits."""
+        kind = PlaintextServerFactory if self.config.creator is None else TLSServerFactory
+        factory = kind(self.config, protocolFactory)
+        if self.proxy_header.proxy_protocol is None:
+            return factory
+        return ProxiedServerFactory(
+            self.config, self.proxy_header, factory, factory.proxied_protocol
+        )

@@ -85,8 +85,8 @@ class ProxiedTLS:
         begin = bytes((client,)) + self.verify.to_bytes(4, "big")
         return begin + b"".join(TLV.encode(kind, value) for kind, value in self.tlvs)
 
-    @staticmethod
-    def from_bytes(value: bytes) -> ProxiedTLS | None:
+    @classmethod
+    def from_bytes(cls, value: bytes) -> ProxiedTLS | None:
         """Read the value of a TLV of type `TLV.SSL`.
 
         Args:
@@ -106,7 +106,7 @@ class ProxiedTLS:
         if not value[0] & _IS_TLS:
             return None
         has_certificate = bool(value[0] & _CERTIFICATE)
-        return ProxiedTLS(has_certificate, int.from_bytes(value[1:5], "big"), tlvs)
+        return cls(has_certificate, int.from_bytes(value[1:5], "big"), tlvs)
 
 
 @frozen

@@ -45,13 +45,6 @@ class TextTests(OptionsTestCase):
             text,
         )
 
-    def test_unavailable_option_says_so(self) -> None:
-        """An option that cannot be used yet says so."""
-        refused = [row for row in OPTIONS.values() if row.refusal is not None]
-        text = " ".join(" ".join(self.lines()).split())
-        for row in refused:
-            self.assertIn(f"{row.name} {row.meaning}; {row.refusal}.", text)
-
     def test_text_fits_any_window_whole(self) -> None:
         """In a window of any width nothing is cut and nothing is lost."""
         words = " ".join(self.lines(width=120)).split()
@@ -136,13 +129,5 @@ class DocumentTests(OptionsTestCase):
                 "sides": ["client", "server"],
                 "schemes": [row.name for row in SCHEMES.values() if row.is_secure],
                 "for_strangers": False,
-                "available": True,
-                "reason": None,
             },
         )
-
-    def test_unavailable_option_has_its_reason(self) -> None:
-        """An option that cannot be used yet has its reason, the others null."""
-        for name, row in self.rows().items():
-            self.assertEqual(row["reason"], OPTIONS[name].refusal)
-            self.assertIs(row["available"], row["reason"] is None)

@@ -89,9 +89,8 @@ def _rows(scheme: Scheme | None, sides: frozenset[str]) -> Iterator[Option]:
 
 
 def _as_row(option: Option) -> tuple[str, ...]:
-    refusal = "" if option.refusal is None else f"; {option.refusal}"
     return option.name, (
-        f"{option.meaning}{refusal}. Takes {option.type.expects}; default: {option.default}; "
+        f"{option.meaning}. Takes {option.type.expects}; default: {option.default}; "
         f"for: {', '.join(sorted(option.sides))}."
     )
 
@@ -105,6 +104,4 @@ def _as_document(option: Option) -> dict[str, object]:
         "sides": sorted(option.sides),
         "schemes": [scheme.name for scheme in SCHEMES.values() if option.serves(scheme)],
         "for_strangers": option.is_for_strangers,
-        "available": option.refusal is None,
-        "reason": option.refusal,
     }
