@@ -1,4 +1,4 @@
-"""Which kind of address a text or a host is: five questions, each with its own answer."""
+"""Which kind of address a text or a host is: six questions, each with its own answer."""
 
 # Some tests hold letters of other alphabets that look like ASCII.
 # ruff: noqa: RUF001
@@ -20,6 +20,7 @@ from txtransport.config.address import (
     client_network,
     ends_in_number,
     find_address,
+    find_peer_address,
     is_address,
     is_ipv6,
     is_ipv6_in_url,
@@ -239,6 +240,22 @@ class CanonicalTests(SynchronousTestCase):
         self.assertEqual(without_zone("fe80::1%eth0"), "fe80::1")
         for host in (*IPV4, *IPV6, *NAMES, ""):
             self.assertEqual(without_zone(host), host)
+
+
+class PeerAddressTests(SynchronousTestCase):
+    """A peer's address, to be compared."""
+
+    def test_ways_to_write_one_address_are_one(self) -> None:
+        """An IPv4-mapped address is IPv4, and a zone is ours alone."""
+        for host, address in {
+            "192.0.2.7": "192.0.2.7",
+            "::ffff:192.0.2.7": "192.0.2.7",
+            "2001:DB8:0::1": "2001:db8::1",
+            "fe80::1%eth0": "fe80::1",
+        }.items():
+            self.assertEqual(find_peer_address(host), ipaddress.ip_address(address))
+        for host in (*NAMES, *ALMOST_IPV4, ""):
+            self.assertIsNone(find_peer_address(host))
 
 
 class ClientNetworkTests(SynchronousTestCase):

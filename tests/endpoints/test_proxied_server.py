@@ -393,6 +393,29 @@ class LocalTests(BehindBalancerTestCase):
                 await self.end(balancer)
         self.assertEqual((self.factory.built, self.factory.stopped), (0, 0))
 
+    async def test_a_check_that_names_itself_builds_no_protocol(self) -> None:
+        """HAProxy's checks in version 1 tell the addresses of their own connection."""
+        url = await self.serving(max_per_ip=1)
+        for version in (1, 2):
+            for _ in range(2):
+                balancer: Any = await self.connected(url)
+                own, server = balancer.transport.getHost(), balancer.transport.getPeer()
+                pair = (own.host, own.port), (server.host, server.port)
+                balancer.say(write_header(ProxyHeader(version, *pair)))
+                await self.turn()
+                await self.turn()
+                self.assertTrue(balancer.is_connected)
+        self.assertEqual(self.factory.built, 0)
+        made = self.factory.next()
+        balancer.say(b"ping")
+        witness: Any = await made
+        self.assertEqual((witness.header.is_local, witness.header.source), (True, pair[0]))
+        # A client on the balancer's machine is one.
+        made = self.factory.next()
+        other = write_header(ProxyHeader(1, (own.host, own.port + 1), (server.host, server.port)))
+        await self.says(url, other)
+        self.assertFalse((await made).header.is_local)  # type: ignore[attr-defined]
+
     async def test_a_check_that_asks_is_answered(self) -> None:
         """The protocol is built at the first byte, with the balancer's address."""
         url = await self.serving()

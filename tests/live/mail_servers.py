@@ -77,12 +77,17 @@ log_path = /dev/stderr
 listen = 127.0.0.1
 protocols = imap pop3 lmtp sieve
 auth_mechanisms = plain login
+haproxy_trusted_networks = 127.0.0.1
 service imap-login {{
   inet_listener imap {{
     port = {imap}
   }}
   inet_listener imaps {{
     port = {imaps}
+  }}
+  inet_listener imap-proxied {{
+    port = {imap_proxied}
+    haproxy = yes
   }}
 }}
 service pop3-login {{
@@ -130,6 +135,7 @@ MASTER_CF: Final = """
 127.0.0.1:{smtp}  inet  n - n - - smtpd
 127.0.0.1:{smtps} inet  n - n - - smtpd -o smtpd_tls_wrappermode=yes {login}
 127.0.0.1:{submission} inet  n - n - - smtpd -o smtpd_tls_security_level=encrypt {login}
+127.0.0.1:{smtp_proxied} inet n - n - - smtpd -o smtpd_upstream_proxy_protocol=haproxy
 anvil             unix  - - n - 1 anvil
 bounce            unix  - - n - 0 bounce
 cleanup           unix  n - n - 0 cleanup
@@ -164,7 +170,8 @@ class Server:
     Attributes:
         peer: Its process.
         ports: Its port for each protocol. A name that ends in ``s``, such as
-            ``imaps``, is a port with TLS from the start.
+            ``imaps``, is a port with TLS from the start; one that ends in
+            ``_proxied`` expects a PROXY header.
     """
 
     peer: Peer
@@ -190,7 +197,9 @@ class MailServersTestCase(PeerTestCase):
             tls: Whether it offers TLS.
             pem: The file of its certificate and key; the good one by default.
         """
-        ports = _free_ports("imap", "imaps", "pop3", "pop3s", "sieve", "lmtp", "auth")
+        ports = _free_ports(
+            "imap", "imaps", "imap_proxied", "pop3", "pop3s", "sieve", "lmtp", "auth"
+        )
         folder = self._public_folder()
         shutil.chown(_made(folder / "home"), "nobody")
         conf = (DOVECOT_DIALECTS[_release()] + DOVECOT_CONF).format(
@@ -214,7 +223,7 @@ class MailServersTestCase(PeerTestCase):
             auth: Dovecot's port for log-ins, without which nothing is then taken at the
                 ports ``smtps`` and ``submission``; or None.
         """
-        ports = _free_ports("smtp", "smtps", "submission")
+        ports = _free_ports("smtp", "smtps", "submission", "smtp_proxied")
         folder = self._public_folder()
         shutil.chown(_made(folder / "data"), "postfix")
         etc = _made(folder / "etc")

@@ -1,6 +1,6 @@
 """Which kind of address a text or a host is, and how an address is written.
 
-Five questions sound alike, and have different answers:
+Six questions sound alike, and have different answers:
 
 ======================  ========================================  =========================
 function                what it is asked about                    what it answers
@@ -10,6 +10,7 @@ function                what it is asked about                    what it answer
                                                                   URL may carry?
 `is_ipv6`               a host that was checked before            IPv6?
 `client_network`        a client's address                        whom does a limit count?
+`find_peer_address`     a peer's address                          is it the same as another?
 `ends_in_number`        a host's name in ASCII                    would the C library read
                                                                   it as an IPv4 address?
 ======================  ========================================  =========================
@@ -42,6 +43,7 @@ __all__ = [
     "client_network",
     "ends_in_number",
     "find_address",
+    "find_peer_address",
     "is_address",
     "is_ipv6",
     "is_ipv6_in_url",
@@ -111,6 +113,22 @@ def client_network(host: str) -> str:
     if address.ipv4_mapped is not None:
         return str(address.ipv4_mapped)
     return str(IPv6Network((int(address) >> 64 << 64, 64)))
+
+
+def find_peer_address(host: str) -> IPv4Address | IPv6Address | None:
+    """The address of a peer, as it is compared with others: without zone, and IPv4 as such.
+
+    Args:
+        host: As for `client_network`; an IPv4-mapped address is how a socket of IPv6 shows
+            an IPv4 peer.
+
+    Returns:
+        None if it is no address.
+    """
+    address = find_address(without_zone(host))
+    if isinstance(address, IPv6Address):
+        return address.ipv4_mapped or address
+    return address
 
 
 def is_ipv6(host: str) -> bool:

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Network, IPv6Network
 from typing import Final, cast
 
 from attrs import frozen
 
-from txtransport.config.address import find_address, without_zone
+from txtransport.config.address import find_peer_address
 
 __all__ = ["NO_ONE", "ProxySources", "read_proxy_sources"]
 
@@ -40,10 +40,7 @@ class ProxySources:
         """
         if host is None:
             return self.has_unix
-        address = find_address(without_zone(host))
-        if isinstance(address, IPv6Address):
-            # How a socket of IPv6 shows an IPv4 peer.
-            address = address.ipv4_mapped or address
+        address = find_peer_address(host)
         return address is not None and any(address in network for network in self.networks)
 
     @property

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import socket
-from ipaddress import IPv4Address, IPv6Address, ip_address
+from ipaddress import IPv4Address, IPv6Address
 from typing import Final, cast
 
 from twisted.internet.address import UNIXAddress
 
-from txtransport.config.address import without_zone
+from txtransport.config.address import find_peer_address
 from txtransport.connection.proxied import proxy_header_of
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import InvalidOption
@@ -94,16 +94,18 @@ def _of_one_kind(
     """Both addresses as IPv4 where they stand for that, else both as IPv6."""
     if not isinstance(source, tuple) or not isinstance(destination, tuple):
         return source, destination
-    hosts = [_unmapped(host) for host, _ in (source, destination)]
+    hosts = [_address(host) for host, _ in (source, destination)]
     if not all(isinstance(host, IPv4Address) for host in hosts):
         hosts = [_mapped(host) for host in hosts]
     one, other = map(_written, hosts)
     return (one, source[1]), (other, destination[1])
 
 
-def _unmapped(host: str) -> IPv4Address | IPv6Address:
-    address = ip_address(without_zone(host))
-    return getattr(address, "ipv4_mapped", None) or address
+def _address(host: str) -> IPv4Address | IPv6Address:
+    address = find_peer_address(host)
+    if address is None:
+        raise ValueError(host)
+    return address
 
 
 def _mapped(address: IPv4Address | IPv6Address) -> IPv6Address:

@@ -10,9 +10,10 @@
         | the factory behind: TLS, or the application's
     leaves the path of the bytes
 
-A balancer's own connections (``LOCAL``, ``UNKNOWN``) get their protocol only at their first
-byte (`FirstByteProtocol`), unless ``proxy_local=serve``: most of them are health checks that
-connect, look whether TLS works, and leave.
+A balancer's own connections get their protocol only at their first byte
+(`FirstByteProtocol`), unless ``proxy_local=serve``: most of them are health checks that
+connect, look whether TLS works, and leave. Their header says ``LOCAL`` or ``UNKNOWN``; in
+version 1, HAProxy names the two addresses of the check's own connection instead.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final, cast
 
+from attrs import evolve
 from twisted.internet import tcp, unix
 from twisted.internet.address import UNIXAddress
 from twisted.internet.error import NoProtocol
@@ -34,6 +36,7 @@ from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from txtransport.config.address import find_peer_address
 from txtransport.config.settings import ProxyHeaderOptions
 from txtransport.connection.attempt import EndpointConfig, log_failure
 from txtransport.connection.deadline import Deadline
@@ -44,7 +47,7 @@ from txtransport.connection.twisted_types import TCPTransport
 from txtransport.endpoints.delayed_stop import DelayedStop
 from txtransport.endpoints.port_group import PortGroup
 from txtransport.errors import InvalidOption, InvalidProxyHeader, TransportTimeout
-from txtransport.proxy_protocol.header import ProxyHeader
+from txtransport.proxy_protocol.header import ProxiedAddress, ProxyHeader
 from txtransport.proxy_protocol.reader import read_header
 
 __all__ = [
@@ -196,8 +199,12 @@ class ProxyHeaderProtocol(PendingProtocol):
     def _proceed(self, header: ProxyHeader, rest: bytes) -> None:
         """The header is read: connect what follows."""
         transport = cast(ProxiedConnection, self.transport)
+        if _names_itself(header, transport):
+            # How checks of HAProxy begin in version 1.
+            header = evolve(header, is_local=True)
         transport.take_header(header)
-        if isinstance(header.source, tuple) and not self.is_allowed(transport.getPeer()):
+        is_counted = isinstance(header.source, tuple) and not header.is_local
+        if is_counted and not self.is_allowed(transport.getPeer()):
             self._end()
             self._plain_transport.loseConnection()
             return
@@ -241,6 +248,21 @@ class ProxyHeaderProtocol(PendingProtocol):
     @property
     def _plain_transport(self) -> TCPTransport:
         return cast(TCPTransport, self.transport)
+
+
+def _names_itself(header: ProxyHeader, transport: ProxiedConnection) -> bool:
+    """Whether a header tells the two addresses of the very connection that it came over."""
+    return _is_at(header.source, transport.getPeer()) and _is_at(
+        header.destination, transport.getHost()
+    )
+
+
+def _is_at(told: ProxiedAddress | None, address: IAddress) -> bool:
+    if not isinstance(told, tuple):
+        return False
+    host, port = told
+    own = find_peer_address(str(getattr(address, "host", "")))
+    return (find_peer_address(host), port) == (own, getattr(address, "port", None))
 
 
 def _always(address: IAddress) -> bool:

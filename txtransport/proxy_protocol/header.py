@@ -121,7 +121,9 @@ class ProxyHeader:
             of the connection itself hold.
         destination: The address that the client has connected to, of the same kind.
         is_local: Whether the connection is the balancer's own, such as a health check
-            (``LOCAL``), or, in version 1, nothing is known of it (``UNKNOWN``).
+            (``LOCAL``), or, in version 1, nothing is known of it (``UNKNOWN``). Of
+            HAProxy's checks in version 1, whose header names the addresses of their own
+            connection, servers set it.
         is_datagram: Whether the client sends datagrams to the balancer (HTTP/3).
         tlvs: Everything else (version 2), as type and value, unknown ones included;
             without checksum and padding.
