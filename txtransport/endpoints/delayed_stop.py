@@ -15,11 +15,17 @@ class DelayedStop:
 
     Args:
         factory: The factory.
+
+    Attributes:
+        under_way: How many connections are on their way to their protocol; who adds one
+            calls `over` for it.
     """
 
+    __slots__ = ("_factory", "_stops", "under_way")
+
     def __init__(self, factory: IProtocolFactory) -> None:
+        self.under_way: int = 0
         self._factory = factory
-        self._under_way = 0
         # How often `stop` was called and not passed on yet.
         self._stops = 0
 
@@ -32,16 +38,13 @@ class DelayedStop:
         self._stops += 1
         self._pass_on()
 
-    def begin(self) -> None:
-        """Count a connection that is on its way to its protocol."""
-        self._under_way += 1
-
     def over(self) -> None:
         """Count one less: it has its protocol, or will have none."""
-        self._under_way -= 1
-        self._pass_on()
+        self.under_way -= 1
+        if self._stops:
+            self._pass_on()
 
     def _pass_on(self) -> None:
-        while self._stops and not self._under_way:
+        while self._stops and not self.under_way:
             self._stops -= 1
             self._factory.doStop()

@@ -117,7 +117,7 @@ class ProxiedServerFactory(Factory):
         if not self.options.proxy_from.has(host):
             self.log_failure(addr, InvalidProxyHeader("none is taken from there", _NOT_LISTED))
             return None
-        self.stopping.begin()
+        self.stopping.under_way += 1
         return ProxyHeaderProtocol(self, addr)
 
     def log_failure(self, address: IAddress | None, error: InvalidProxyHeader) -> None:

@@ -271,10 +271,14 @@ class TLSServerFactory(Factory):
         Args:
             addr: The client's address.
         """
-        return self.proxied_protocol(addr, self._config.deadlines.handshake_timeout)
+        config = self._config
+        self._stopping.under_way += 1
+        return initial_protocol(
+            _ServerAttempt(self, config, self._factory, addr, config.deadlines.handshake_timeout)
+        )
 
     def proxied_protocol(
-        self, addr: IAddress | None, seconds: float, awaits_data: bool = False
+        self, addr: IAddress | None, seconds: float, awaits_data: bool
     ) -> TLSDriver | NegotiationProtocol:
         """The protocol that brings a connection whose PROXY header was read to TLS.
 
@@ -283,10 +287,9 @@ class TLSServerFactory(Factory):
             seconds: What is left of ``handshake_timeout``.
             awaits_data: Whether the application's protocol is built at the first byte.
         """
-        self._stopping.begin()
-        attempt = _ServerAttempt(self, self._config, self._factory, addr, seconds)
-        attempt.awaits_data = awaits_data
-        return initial_protocol(attempt)
+        kind = _AwaitingAttempt if awaits_data else _ServerAttempt
+        self._stopping.under_way += 1
+        return initial_protocol(kind(self, self._config, self._factory, addr, seconds))
 
     def attempt_over(self, address: IAddress | None = None, reason: Failure | None = None) -> None:
         """Count one attempt less.
@@ -322,13 +325,7 @@ class _ServerAttempt(ConnectionAttempt):
         factory: The application's factory.
         address: The client's address.
         seconds: What is left of ``handshake_timeout``.
-
-    Attributes:
-        awaits_data: Whether the application's protocol is built at the first byte.
     """
-
-    awaits_data: bool = False
-    _until = 0.0
 
     def __init__(
         self,
@@ -346,26 +343,33 @@ class _ServerAttempt(ConnectionAttempt):
     def connected(self, transport: TCPTransport, writer: Writer) -> None:
         """It is this connection's turn: its time begins."""
         self.run_deadline(self._seconds)
-        if self.awaits_data:
-            self._until = self.config.clock.seconds() + self._seconds
+
+    def opened(self, protocol: IProtocol) -> None:
+        """Count the attempt as over."""
+        self._tls_factory.attempt_over()
+
+    def failed(self, reason: Failure) -> None:
+        """Log why, and count the attempt as over."""
+        self._tls_factory.attempt_over(self.address, reason)
+
+
+class _AwaitingAttempt(_ServerAttempt):
+    """A balancer's own connection: the application's protocol is built at the first byte."""
+
+    _until = 0.0
+
+    def connected(self, transport: TCPTransport, writer: Writer) -> None:
+        super().connected(transport, writer)
+        self._until = self.config.clock.seconds() + self._seconds
 
     def build_protocol(self) -> IProtocol:
-        """Ask the application's factory for its protocol, now or at the first byte."""
-        if not self.awaits_data:
-            return super().build_protocol()
         seconds = max(0.0, self._until - self.config.clock.seconds())
         return FirstByteProtocol(
             self.config, seconds, super().build_protocol, self._tls_factory.attempt_over
         )
 
     def opened(self, protocol: IProtocol) -> None:
-        """Count the attempt as over, unless the first byte is awaited."""
-        if not self.awaits_data:
-            self._tls_factory.attempt_over()
-
-    def failed(self, reason: Failure) -> None:
-        """Log why, and count the attempt as over."""
-        self._tls_factory.attempt_over(self.address, reason)
+        """Wait: the attempt is over when the application's protocol is built."""
 
 
 class PlaintextServerFactory(Factory):
@@ -427,7 +431,7 @@ class PlaintextServerFactory(Factory):
         """
         if not awaits_data:
             return self.buildProtocol(addr)
-        self._stopping.begin()
+        self._stopping.under_way += 1
         build = partial(self._build, addr)
         return FirstByteProtocol(self._config, seconds, build, self._stopping.over)
 
