@@ -582,7 +582,7 @@ class InvalidProxyHeader(NegotiationError):
     """
 
     cause = "proxy-header"
-    remedy = "Is it a balancer's PROXY header that arrives at this port?"
+    remedy: str = "Is it a balancer's PROXY header that arrives at this port?"
 
     def __init__(self, problem: str, remedy: str = "") -> None:
         super().__init__(f"the PROXY header: {problem}")

@@ -47,7 +47,7 @@ class ProxiedConnection(tcp.Server):
         host = getattr(self._peer, "host", None)
         if host is not None:
             # Its name in the log, such as ``Protocol,3,192.0.2.7``.
-            self.logstr = f"{self.logstr.rpartition(',')[0]},{host}"
+            self.logstr: str = f"{self.logstr.rpartition(',')[0]},{host}"
 
     def getPeer(self) -> IPv4Address | IPv6Address:
         """The client's address; the balancer's where the header tells none."""
