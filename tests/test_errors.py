@@ -116,10 +116,11 @@ class FactsTests(SynchronousTestCase):
 
     def test_a_timeout_names_its_stage(self) -> None:
         """The error for a timeout has the stage, the seconds, and what to look at."""
-        for stage in ("look-up", "connect", "negotiation", "handshake"):
+        for stage in ("look-up", "connect", "proxy-header", "negotiation", "handshake"):
             error = TransportTimeout("tls://h:1", stage, 2.5)
             self.assertEqual((error.stage, error.seconds, error.received), (stage, 2.5, b""))
-            what = {"connect": "connecting"}.get(stage, f"the {stage}")
+            names = {"connect": "connecting", "proxy-header": "the PROXY header"}
+            what = names.get(stage, f"the {stage}")
             self.assertRegex(str(error), f"tls://h:1: {what} took .* 2.5 s; [a-z ,]+")
 
     def test_a_timeout_tells_what_had_come(self) -> None:

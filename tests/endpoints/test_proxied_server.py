@@ -26,6 +26,7 @@ from tests.loopback import (
 )
 from tests.proxy_protocol.samples import CHECK_OF_HAPROXY, CLIENT_OF_HAPROXY, HEADER, LINE
 from txtransport import proxy_header_of
+from txtransport.endpoints.proxied_server import give_client_addresses
 from txtransport.errors import InvalidOption
 from txtransport.proxy_protocol.header import ProxyHeader
 from txtransport.proxy_protocol.reader import write_header
@@ -362,16 +363,31 @@ class RefusalTests(BehindBalancerTestCase):
             self.assertEqual(event["log_level"], level)
             self.assertEqual(self.factory.built, 0)
 
-    async def test_the_wrong_kind_of_port_is_refused(self) -> None:
-        """Everyone who could name a client's address is warned of, once."""
-        heard = self.overheard()
-        for _ in range(2):
-            txtransport.server(
-                self.reactor, "tcp://127.0.0.1:0?proxy_protocol=v2&proxy_from=0.0.0.0/0"
-            )
-        (event,) = heard.events
-        self.assertEqual(event["log_level"], LogLevel.warn)
-        self.assertIn("anyone can pose as any client", event["weakness"])
+    def test_a_list_that_has_everyone_is_warned_of(self) -> None:
+        """Once for each endpoint: all addresses, and a local socket without rights."""
+        for place, sources in (
+            ("tcp://127.0.0.1:0", "0.0.0.0/0"), ("tcp://127.0.0.1:0", "::/0"),
+            ("unix://@txtransport-none", "unix"),
+        ):  # fmt: skip
+            heard = self.overheard()
+            for _ in range(2):
+                txtransport.server(self.reactor, f"{place}?proxy_protocol=v2", proxy_from=sources)
+            (event,) = heard.events
+            self.assertEqual(event["log_level"], LogLevel.warn)
+            self.assertIn("can pose as any client", event["weakness"])
+
+    def test_a_port_of_another_kind_is_refused(self) -> None:
+        """Where the client's addresses could not be given to the connections, nothing listens."""
+
+        class OtherPort:
+            is_open = True
+
+            def stopListening(self) -> None:
+                self.is_open = False
+
+        port: Any = OtherPort()
+        self.assertRaises(InvalidOption, give_client_addresses, port)
+        self.assertFalse(port.is_open)
 
     def test_the_list_is_required(self) -> None:
         """Before anything is opened."""

@@ -124,6 +124,20 @@ class SendProxyTests(LoopbackTestCase):
             self.assertTrue(str(error).startswith(f"{url}: "), error)
         self.assertRaises(InvalidOption, TransportURL.parse, "tcp://h:1?proxied_for=x")
 
+    async def test_a_connection_that_is_over_cannot_be_passed_on(self) -> None:
+        """Its addresses are not known any more: an error, before anything is opened."""
+        factory = Recorders()
+        port = await self.listening("tcp://127.0.0.1:0", factory)
+        made = factory.next()
+        await self.end(await self.connected(f"tcp://127.0.0.1:{port}"))
+        server: Any = await made
+        await server.gone()
+        error = self.assertRaises(
+            InvalidOption, txtransport.client, self.reactor, f"tcp://127.0.0.1:{port}",
+            send_proxy="v2", proxied_for=server.transport,
+        )  # fmt: skip
+        self.assertEqual(error.option, "proxied_for")
+
 
 class RelayTests(LoopbackTestCase):
     """A chain: a client, a balancer that sends headers, we who pass connections on, a server."""

@@ -110,14 +110,20 @@ def weaknesses(policy: TLSPolicy, side: Side, starttls_options: StartTLSOptions)
     return weak
 
 
-def header_weaknesses(proxy_header: ProxyHeaderOptions) -> list[str]:
+def header_weaknesses(url: TransportURL, proxy_header: ProxyHeaderOptions) -> list[str]:
     """What is weak about whose PROXY headers are believed, as `weaknesses` has it.
 
     Args:
-        proxy_header: The options of a server.
+        url: Where a server listens.
+        proxy_header: The server's options.
     """
-    everyone = proxy_header.proxy_from.everyone
-    return [f"proxy_from={everyone}: anyone can pose as any client"] if everyone else []
+    sources = proxy_header.proxy_from
+    if sources.everyone and not url.path:
+        return [f"proxy_from={sources.everyone}: anyone can pose as any client"]
+    if sources.has_unix and url.path.startswith("@"):
+        return ["proxy_from=unix: every local user may connect to an abstract name, and can pose "
+                "as any client"]  # fmt: skip
+    return []
 
 
 def with_port(url: str | TransportURL, port: int | None) -> TransportURL:

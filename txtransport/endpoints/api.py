@@ -241,7 +241,7 @@ def server(
             reactor, transport_url, settings.sockets, settings.deadlines.timeout
         )
     creator, host = None, ""
-    _warn(transport_url, header_weaknesses(settings.proxy_header))
+    _warn(transport_url, header_weaknesses(transport_url, settings.proxy_header))
     if settings.tls is not None:
         _warn(transport_url, weaknesses(settings.tls, Side.SERVER, settings.starttls_options))
         creator = _connection_creator(transport_url, settings.tls, Side.SERVER)

@@ -75,6 +75,13 @@ class ProxiedServerFactory(Factory):
         options: Which header is expected, and of whom.
         factory: The factory behind, to start and to stop.
         build: Builds the protocol for what follows the header, as `factory` would.
+
+    Attributes:
+        config: As given.
+        options: As given.
+        accepted: Which versions of the header are accepted.
+        build: As given.
+        stopping: Stops `factory`, and counts the headers that are awaited.
     """
 
     noisy = False
@@ -88,6 +95,7 @@ class ProxiedServerFactory(Factory):
     ) -> None:
         self.config: EndpointConfig = config
         self.options: ProxyHeaderOptions = options
+        self.accepted: str = cast(str, options.proxy_protocol)
         self.build: Builder = build
         self.stopping: DelayedStop = DelayedStop(factory)
         self._factory = factory
@@ -175,9 +183,7 @@ class ProxyHeaderProtocol(PendingProtocol):
             return
         self._received += data
         try:
-            found = read_header(
-                bytes(self._received), self._factory.options.proxy_protocol or "any"
-            )
+            found = read_header(bytes(self._received), self._factory.accepted)
         except InvalidProxyHeader as error:
             self._fail(error)
             return
