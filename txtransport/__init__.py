@@ -29,7 +29,7 @@ from txtransport.errors import (
 if TYPE_CHECKING:
     from txtransport.config.url import TransportURL
     from txtransport.connection.driver import starttls_outcome
-    from txtransport.connection.proxied import proxy_header_of
+    from txtransport.connection.proxy_header import proxy_header_of
     from txtransport.endpoints.api import client, datagram, server
     from txtransport.endpoints.client import ClientEndpoint
     from txtransport.endpoints.datagram import DatagramEndpoint
@@ -86,7 +86,7 @@ _LATER = {
     "client": "txtransport.endpoints.api",
     "datagram": "txtransport.endpoints.api",
     "guard": "txtransport.upgrade.guard",
-    "proxy_header_of": "txtransport.connection.proxied",
+    "proxy_header_of": "txtransport.connection.proxy_header",
     "starttls_outcome": "txtransport.connection.driver",
     "endpoint_string": "txtransport.endpoints.strings",
     "server": "txtransport.endpoints.api",

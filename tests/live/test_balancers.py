@@ -15,11 +15,11 @@ from twisted.web.server import Site
 
 import txtransport
 from tests import certificates
-from tests.endpoints.test_proxied_server import Witnesses
+from tests.endpoints.test_behind_balancer import Witnesses
 from tests.live.mail_servers import MailServersTestCase
 from tests.live.peers import CURL, PeerTestCase, Program
 from tests.loopback import Recorder
-from txtransport.connection.proxied import ProxiedConnection
+from txtransport.connection.proxy_header import ProxiedConnection
 from txtransport.proxy_protocol.header import ProxyHeader
 
 HAPROXY: Final = Program("haproxy", ("-v",), r"HAProxy version (2\.[4-9]|[3-9])")

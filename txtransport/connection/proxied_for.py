@@ -9,7 +9,7 @@ from typing import Final, cast
 from twisted.internet.address import UNIXAddress
 
 from txtransport.config.address import find_peer_address
-from txtransport.connection.proxied import proxy_header_of
+from txtransport.connection.proxy_header import proxy_header_of
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import InvalidOption
 from txtransport.proxy_protocol.header import ProxiedAddress, ProxyHeader

@@ -26,7 +26,7 @@ from txtransport.config.settings import ServingPolicy
 from txtransport.connection.peers import describe_address
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import TCPTransport
-from txtransport.endpoints.proxied_server import ProxyHeaderProtocol
+from txtransport.endpoints.behind_balancer import ProxyHeaderProtocol
 
 __all__ = ["ConnectionLimits"]
 

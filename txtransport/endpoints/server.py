@@ -47,16 +47,16 @@ from txtransport.connection.negotiation import NegotiationProtocol, initial_prot
 from txtransport.connection.peers import describe_address
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.twisted_types import ProtocolFactory, Reactor, TCPTransport
+from txtransport.endpoints.behind_balancer import (
+    FirstByteProtocol,
+    ProxyHeaderFactory,
+    give_client_addresses,
+)
 from txtransport.endpoints.delayed_stop import DelayedStop
 from txtransport.endpoints.limits import ConnectionLimits
 from txtransport.endpoints.local import local_listener
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.port_group import PortGroup
-from txtransport.endpoints.proxied_server import (
-    FirstByteProtocol,
-    ProxiedServerFactory,
-    give_client_addresses,
-)
 from txtransport.endpoints.resolve import IPAddress, host_of, resolve_addresses_to_bind
 from txtransport.endpoints.sockets import (
     addresses_here,
@@ -277,7 +277,7 @@ class TLSServerFactory(Factory):
             _ServerAttempt(self, config, self._factory, addr, config.deadlines.handshake_timeout)
         )
 
-    def proxied_protocol(
+    def protocol_behind_header(
         self, addr: IAddress | None, seconds: float, awaits_data: bool
     ) -> TLSDriver | NegotiationProtocol:
         """The protocol that brings a connection whose PROXY header was read to TLS.
@@ -416,7 +416,7 @@ class PlaintextServerFactory(Factory):
         protocol = self._factory.buildProtocol(cast(IAddress, addr))
         return None if protocol is None else _PlaintextProtocol(self, protocol)
 
-    def proxied_protocol(
+    def protocol_behind_header(
         self, addr: IAddress | None, seconds: float, awaits_data: bool
     ) -> IProtocol | None:
         """The protocol for a connection whose PROXY header was read.
@@ -540,6 +540,6 @@ class ServerEndpoint:
         factory = kind(self.config, protocolFactory)
         if self.proxy_header.proxy_protocol is None:
             return factory
-        return ProxiedServerFactory(
-            self.config, self.proxy_header, factory, factory.proxied_protocol
+        return ProxyHeaderFactory(
+            self.config, self.proxy_header, factory, factory.protocol_behind_header
         )

@@ -42,7 +42,7 @@ from txtransport.connection.attempt import EndpointConfig, log_failure
 from txtransport.connection.deadline import Deadline
 from txtransport.connection.driver import TLSDriver
 from txtransport.connection.pending import PendingProtocol, log_name
-from txtransport.connection.proxied import ProxiedConnection, ProxiedLocalConnection
+from txtransport.connection.proxy_header import ProxiedConnection, ProxiedLocalConnection
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.endpoints.delayed_stop import DelayedStop
 from txtransport.endpoints.port_group import PortGroup
@@ -52,7 +52,7 @@ from txtransport.proxy_protocol.reader import read_header
 
 __all__ = [
     "FirstByteProtocol",
-    "ProxiedServerFactory",
+    "ProxyHeaderFactory",
     "ProxyHeaderProtocol",
     "give_client_addresses",
 ]
@@ -67,7 +67,7 @@ application's protocol, and whether that is built only at the first byte.
 """
 
 
-class ProxiedServerFactory(Factory):
+class ProxyHeaderFactory(Factory):
     """The factory of a port at which balancers pass connections on.
 
     Args:
@@ -154,7 +154,7 @@ class ProxyHeaderProtocol(PendingProtocol):
             more connection from there is allowed.
     """
 
-    def __init__(self, factory: ProxiedServerFactory, address: IAddress | None) -> None:
+    def __init__(self, factory: ProxyHeaderFactory, address: IAddress | None) -> None:
         self.is_allowed: Callable[[IAddress], bool] = _always
         self._factory = factory
         self._address = address

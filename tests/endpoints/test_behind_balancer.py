@@ -26,7 +26,7 @@ from tests.loopback import (
 )
 from tests.proxy_protocol.samples import CHECK_OF_HAPROXY, CLIENT_OF_HAPROXY, HEADER, LINE
 from txtransport import proxy_header_of
-from txtransport.endpoints.proxied_server import give_client_addresses
+from txtransport.endpoints.behind_balancer import give_client_addresses
 from txtransport.errors import InvalidOption
 from txtransport.proxy_protocol.header import ProxyHeader
 from txtransport.proxy_protocol.reader import write_header
