@@ -27,6 +27,7 @@ from txtransport.errors import (
     PlaintextInjected,
     PreAuthenticated,
     ProducerInTheWay,
+    ProxyRefused,
     TLSNotOffered,
     TLSRefused,
     TransportError,
@@ -80,7 +81,7 @@ class TreeTests(SynchronousTestCase):
 
     def test_a_refusal_is_told_from_a_breach(self) -> None:
         """A peer that refuses TLS is told apart from one that breaks the protocol's rules."""
-        for kind in (TLSNotOffered, TLSRefused, PreAuthenticated):
+        for kind in (TLSNotOffered, TLSRefused, PreAuthenticated, ProxyRefused):
             self.assertTrue(issubclass(kind, NegotiationError), kind)
             self.assertFalse(issubclass(kind, PeerMisbehaved), kind)
         self.assertTrue(issubclass(PlaintextInjected, PeerMisbehaved))
@@ -190,7 +191,9 @@ class DiagnosisTests(SynchronousTestCase):
 
     def test_every_error_has_a_diagnosis(self) -> None:
         """Every error has a cause, a fault and texts that are fit for a log."""
-        for error in (*WITH_PEER_TEXT, PeerLeft(FLOOD), PreAuthenticated("x"), UpgradeError("x"),
+        for error in (*WITH_PEER_TEXT, PeerLeft(FLOOD),
+                      ProxyRefused("HTTP status", 502, FLOOD), PreAuthenticated("x"),
+                      UpgradeError("x"),
                       InvalidTransport("x"), InvalidOption("ciphers", "x"),
                       TransportUnavailable("sslv2", "x")):  # fmt: skip
             diagnosis = error.diagnosis
@@ -240,6 +243,7 @@ SAMPLES: Final = (
     NegotiationError("x"),
     TLSNotOffered(b"x").located("tls://h:587?starttls=smtp", "Ask the owner"),
     PreAuthenticated("x"),
+    ProxyRefused("HTTP status", 407, b"x", ("Basic",)),
     PeerLeft(b"x"),
     InvalidProxyHeader("x", "y"),
     PeerMisbehaved("x"),

@@ -11,6 +11,7 @@
     │   ├── TLSNotOffered                  the peer does not offer TLS
     │   ├── TLSRefused                     the peer offers TLS, and refused it
     │   ├── PreAuthenticated               the peer claims that we are logged in already
+    │   ├── ProxyRefused                   a proxy will not, or cannot, connect us
     │   ├── PeerLeft                       the peer ended the connection before TLS
     │   ├── InvalidProxyHeader             a PROXY header is missing, wrong or not wanted
     │   └── PeerMisbehaved                 the peer broke its protocol's rules
@@ -66,6 +67,7 @@ __all__ = [
     "PlaintextInjected",
     "PreAuthenticated",
     "ProducerInTheWay",
+    "ProxyRefused",
     "TLSNotOffered",
     "TLSRefused",
     "TransportError",
@@ -546,6 +548,49 @@ class PreAuthenticated(NegotiationError):
     )
 
 
+class ProxyRefused(NegotiationError):
+    """A proxy will not, or cannot, connect us to where we want to go.
+
+    `txtransport.diagnosis.proxy_refusals` says what each code means, whose fault it is,
+    and what to do.
+
+    Attributes:
+        kind: What kind of code it is: ``HTTP status``, ``SOCKS reply``, ``SOCKS login``
+            or ``SOCKS method``.
+        code: The proxy's code: 407, or 5 for a reply of SOCKS, for example.
+        text: What the proxy said, unauthenticated, 200 bytes at the most; SOCKS has no
+            words.
+        schemes: The ways to log in that an HTTP proxy offers: ``Basic``, ``NTLM`` …
+    """
+
+    remedy = "Look at the proxy's log"
+
+    def __init__(
+        self, kind: str, code: int, text: bytes = b"", schemes: tuple[str, ...] = ()
+    ) -> None:
+        said = f": {escape_bytes(text, 200)}" if text else ""
+        super().__init__(f"the proxy refused to connect us ({kind} {code}){said}")
+        self.cause: str = "proxy-refused"
+        self.kind = kind
+        self.code = code
+        self.text: bytes = text[:200]
+        self.schemes = schemes
+        self.evidence: tuple[str, ...] = (f"{kind} {code}{said}",)
+
+    def explained(self, diagnosis: Diagnosis) -> ProxyRefused:
+        """This error, with what its code means.
+
+        Args:
+            diagnosis: Of the code; its evidence is not used.
+        """
+        said = f": {escape_bytes(self.text, 200)}" if self.text else ""
+        self.args: tuple[str] = (f"{diagnosis.summary} ({self.kind} {self.code}{said})",)
+        self.cause = diagnosis.cause
+        self.fault: str = diagnosis.fault
+        self.permanent: bool = diagnosis.permanent
+        return self
+
+
 class PeerLeft(NegotiationError):
     """The peer ended the connection, or said that it will, before TLS began.
 
@@ -553,15 +598,26 @@ class PeerLeft(NegotiationError):
         received: What the peer had said last, 64 bytes at the most.
         is_reset: Whether TCP was reset (RST) instead of closed (FIN); None when the
             peer has only said that it leaves.
+
+    Args:
+        received: What the peer had said last.
+        is_reset: As the attribute.
+        before: What was to come, the rest of a sentence.
     """
 
     cause = "peer-left"
     permanent = False
     remedy = "Look at the peer's log: it may have no time now, or not want this client"
 
-    def __init__(self, received: bytes = b"", *, is_reset: bool | None = None) -> None:
+    def __init__(
+        self,
+        received: bytes = b"",
+        *,
+        is_reset: bool | None = None,
+        before: str = "TLS began",
+    ) -> None:
         last = f"; it had said {escape_bytes(received, 200)}" if received else ""
-        super().__init__(f"{_WAYS_TO_LEAVE[is_reset]} before TLS began{last}")
+        super().__init__(f"{_WAYS_TO_LEAVE[is_reset]} before {before}{last}")
         self.received: bytes = received[:64]
         self.is_reset: bool | None = is_reset
 

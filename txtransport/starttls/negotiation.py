@@ -121,7 +121,9 @@ class Negotiation:
             outcome = end.value or b""
         else:
             if self._total > TOTAL:
-                raise PeerMisbehaved(f"the peer has sent {self._total} bytes, and not come to TLS")
+                raise PeerMisbehaved(
+                    f"the peer has sent {self._total} bytes, and the dialogue is not over"
+                )
             self._dialogue = dialogue
             return
         # An early ClientHello is not counted: TLS has bounds of its own.

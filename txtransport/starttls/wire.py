@@ -171,7 +171,9 @@ class Wire:
             raise PeerMisbehaved(f"a line is longer than {limit} bytes: {begin}")
         self.lines += 1
         if self.lines > LINES:
-            raise PeerMisbehaved(f"the peer has sent more than {LINES} lines, and not come to TLS")
+            raise PeerMisbehaved(
+                f"the peer has sent more than {LINES} lines, and the dialogue is not over"
+            )
         return self.take(end + 1)[:-1].removesuffix(b"\r")
 
     def command(self) -> Dialogue[tuple[bytes, bytes]]:
