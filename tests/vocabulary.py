@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.policy import CertificateFiles, Verify
 from txtransport.config.proxy_sources import ProxySources
+from txtransport.config.proxy_url import ProxyURL
 from txtransport.config.schemes import SCHEMES
 from txtransport.config.settings import (
     Settings,
@@ -24,12 +25,17 @@ from txtransport.config.settings import (
 )
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption
+from txtransport.proxy.target import Credentials
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
 
 HEX: Final = "0123456789abcdef" * 4
 COLONS: Final = ":".join(HEX[place : place + 2].upper() for place in range(0, 64, 2))
 PIN: Final = base64.b64encode(bytes(range(32))).decode()
 SLASHED: Final = base64.b64encode(b"\xff" * 32).decode()
+PROXIES: Final = (
+    ProxyURL("socks5h", "2001:db8::1", 1080, Credentials("u:", "p,")),
+    ProxyURL("https", "p", 443, None, (("cafile", "/a"),)),
+)
 
 
 class Word(str, Enum):
@@ -205,6 +211,21 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "starttls_policy": Examples(
         (("must", "must", "must"), ("may", "may", "may")),
         ("", "May", "maybe", None, 1, b"may", True),
+    ),
+    "proxy": Examples(
+        (("env", "env", "env"),
+         ("http://p.example:3128", ["http://p.example:3128"],
+          (ProxyURL("http", "p.example", 3128),)),
+         ("SOCKS5H://u%3A:p%2C@[2001:DB8::1]:1080/", PROXIES[:1], PROXIES[:1]),
+         ("socks5h://u%3A:p%2C@[2001:db8::1]:1080,https://p:443?cafile=/a", PROXIES, PROXIES)),
+        ("", "ENV", "none", "p:3128", "http://p", "http://p:0", "http://p:65536", "http://p:x",
+         "http://:3128", "http://p:3128/x", "http://a@b@p:1", "http://@p:1", "http://u:p:q@p:1",
+         "http://u:p%zz@p:1", "http://u:%ff@p:1", "http://u:%0a@p:1", "http://u:p @p:1",
+         "http://u%3Aa:p@p:1", "http://p:1?cafile=a", "http://2001:db8::1:1", "http://*:1",
+         "http://[192.0.2.7]:1", "https://p:1?", "https://p:1?cafile", "https://p:1?a=b&a=c",
+         "socks5://u@p:1", "socks5://:p@p:1", f"socks5://u:{'p' * 256}@p:1", "socks://p:1",
+         "socks4://p:1", "socks4a://p:1", "tls://p:1", "smtp://p:1", "http://p:1,", ",",
+         ",".join(["http://p:1"] * 9), [], [1], [b"http://p:1"], b"http://p:1", None, 1, True),
     ),
     "proxy_protocol": Examples(
         (("v1", "v1", "v1"), ("v2", "v2", "v2"), ("any", "any", "any")),

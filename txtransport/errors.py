@@ -320,9 +320,9 @@ class TransportTimeout(TransportError):
         hint: What to do, in place of what is usual for the stage.
 
     Attributes:
-        stage: What was going on: ``look-up``, ``connect``, ``proxy-header``,
-            ``negotiation``, ``handshake``, ``close of TLS`` or (`txtransport.mail`)
-            ``reply``.
+        stage: What was going on: ``look-up``, ``connect``, ``proxy``,
+            ``proxy-header``, ``negotiation``, ``handshake``, ``close of TLS`` or
+            (`txtransport.mail`) ``reply``.
         seconds: How long the whole was allowed to take.
         received: The first bytes that had come by then, 64 at the most.
     """
@@ -412,6 +412,7 @@ _TIMEOUT_REMEDIES: Final = {
     "connect": "is a firewall dropping the packets, or the address wrong?",
     "proxy-header": "does the balancer's line for this server have send-proxy or send-proxy-v2?",
     "negotiation": "a server that says nothing may wait for TLS at once: try without starttls",
+    "proxy": "does it speak the protocol that its URL says, and can it reach the target?",
     "handshake": "does this port speak TLS at once, or does it wait for plain text first?",
     "reply": "the server takes long; it may be busy, or scan what it gets",
     "close of TLS": "the peer sent no close_notify: did it agree to go on in the clear?",
@@ -577,6 +578,11 @@ class ProxyRefused(NegotiationError):
         self.schemes = schemes
         self.evidence: tuple[str, ...] = (f"{kind} {code}{said}",)
 
+    @property
+    def is_of_address(self) -> bool:
+        """Whether the proxy may well connect to another address of the same name."""
+        return (self.kind, self.code) in _OF_ADDRESS
+
     def explained(self, diagnosis: Diagnosis) -> ProxyRefused:
         """This error, with what its code means.
 
@@ -589,6 +595,11 @@ class ProxyRefused(NegotiationError):
         self.fault: str = diagnosis.fault
         self.permanent: bool = diagnosis.permanent
         return self
+
+
+# General failure, no route, no answer, refused, out of time, no such kind of address
+# (RFC 1928, section 6).
+_OF_ADDRESS: Final = frozenset(("SOCKS reply", code) for code in (1, 3, 4, 5, 6, 8))
 
 
 class PeerLeft(NegotiationError):

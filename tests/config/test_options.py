@@ -20,6 +20,7 @@ from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.config.settings import (
     Deadlines,
     ProxyHeaderOptions,
+    ProxyOptions,
     ServingPolicy,
     SocketOptions,
     StartTLSOptions,
@@ -29,7 +30,8 @@ from txtransport.errors import InvalidOption
 
 DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 PARTS: Final = (
-    SocketOptions, TLSPolicy, Deadlines, ServingPolicy, StartTLSOptions, ProxyHeaderOptions
+    SocketOptions, TLSPolicy, Deadlines, ServingPolicy, StartTLSOptions, ProxyHeaderOptions,
+    ProxyOptions,
 )  # fmt: skip
 """What has the options as fields."""
 

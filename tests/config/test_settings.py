@@ -90,7 +90,8 @@ class ResolveOptionsTests(OptionsTestCase):
             _, written, meant = EXAMPLES[name].good[0]
             resolved = resolve_options(scheme, (), {name: written, **needed.get(name, {})}, side)
             parts = (resolved.sockets, resolved.tls, resolved.deadlines, resolved.serving,
-                     resolved.starttls_options, resolved.proxy_header)  # fmt: skip
+                     resolved.starttls_options, resolved.proxy_header,
+                     resolved.proxying)  # fmt: skip
             held = [getattr(part, name) for part in parts if hasattr(part, name)]
             self.assertEqual(held, [meant], name)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import pickle
+import re
 import time
 import tracemalloc
 from collections.abc import Callable
@@ -737,7 +738,7 @@ PORTS: Final = st.one_of(st.just(""), st.integers(0, 65535).map(":{}".format), s
 # another option's value, since it looks misplaced there.
 PRINTABLE: Final = st.text(
     st.characters(exclude_categories=("C", "Z")), min_size=1, max_size=15
-).filter(lambda text: "passphrase=" not in text.lower())
+).filter(lambda text: not re.search("(passphrase|proxy)=", text, re.IGNORECASE))
 PATHS: Final = st.builds("{}{}".format, st.sampled_from("/@"), PRINTABLE).filter(
     lambda path: not path.endswith("/") and len(path.encode()) <= 107
 )
@@ -772,7 +773,11 @@ BY_NAME: Final = {
     "proxy_from": st.sampled_from(("10.0.0.0/8", "unix,::1", "2001:db8::/32,192.0.2.7")),
     "proxy_local": st.sampled_from(("wait", "serve")),
     "send_proxy": st.sampled_from(("v1", "v2")),
-}
+    "proxy": st.sampled_from((
+        "env", "http://p:1", "socks5://u:p@p:1,https://[::1]:2?cafile=%2Fa&pin=x",
+        "socks5h://a%40b:%2C%252C@p.example:9050",
+    )),
+}  # fmt: skip
 
 
 def values(name: str) -> st.SearchStrategy[str]:
@@ -883,6 +888,8 @@ class AnyTextTests(SynchronousTestCase):
                 ("tls://user:", "@h:1"), ("http://user:", "@h/x?y=z"), ("user:", "@h"),
                 ("tls://h:1?passphrase=", ""), ("tls://h:1?passphrase=", "&timeout=1"),
                 ("tls://h:1?timeout=1&passphrase=", "&local_cert=a"),
+                ("tls://h:1?proxy=http://user:", "@p:1"),
+                ("tls://h:1?timeout=1&proxy=socks5h%3A//user%3A", "@p%3A1&local_cert=a"),
             ))
         )  # fmt: skip
         stray = data.draw(st.one_of(st.sampled_from(":/?#@[]%&= \0\u202e"), st.characters()))
@@ -915,6 +922,30 @@ class AnyTextTests(SynchronousTestCase):
     ) -> None:
         """What follows ``passphrase=`` is not shown, whatever stands in place of ? and &."""
         text = f"{before}{separator}passphrase={start}{SECRET}{end}"
+        for trusted, port in ((True, None), (False, None), (True, 80)):
+            try:
+                url = parse(text, port, trusted)
+                said = f"{url!r} {url.location}"
+            except TransportError as error:
+                said = str(error)
+            self.assertNotIn(SECRET, said, text)
+
+    @MORE_EXAMPLES
+    @given(
+        st.sampled_from((
+            "tls://h:1", "tsl://h", "h", "[::1]:1", "tls:/h:1", "tls+unix:///run/x", "unix:run/x",
+            "tls://h:1?timeout=1", "tls://h:1?local_cert=a", "tls://h:1?",
+        )),
+        st.sampled_from(("?", "&", ";", ",", " ", "#", "%3F", "%26", "/", "%", "=", "@", ":")),
+        st.sampled_from(("http://", "socks5h://", "socks5h%3A//", "http:/", "", "sock5://", "//")),
+        st.sampled_from(("u:", "u%3A", "u", ":", "a@b:", "u:%2", "u:a,", "u/")),
+        st.sampled_from(("@p:1", "@p", "%40p:1", "@p:1?a=b", "@p:1,http://q:1", "/@p:1")),
+    )  # fmt: skip
+    def test_no_mistyped_proxy_reveals_a_password(
+        self, before: str, separator: str, scheme: str, user: str, end: str
+    ) -> None:
+        """What may be a secret of a proxy is not shown, whatever is wrong around it."""
+        text = f"{before}{separator}proxy={scheme}{user}{SECRET}{end}"
         for trusted, port in ((True, None), (False, None), (True, 80)):
             try:
                 url = parse(text, port, trusted)

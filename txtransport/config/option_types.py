@@ -28,6 +28,7 @@ from txtransport.config.address import (
 )
 from txtransport.config.policy import CertificateFiles, Verify
 from txtransport.config.proxy_sources import read_proxy_sources
+from txtransport.config.proxy_url import PROXY_SCHEMES, ProxyURL, parse_proxies
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS, StartTLSProtocol, starttls_protocol
 from txtransport.starttls.wire import Speaker
 
@@ -43,6 +44,7 @@ __all__ = [
     "OWNER",
     "PEM_BEGIN",
     "PINS",
+    "PROXIES",
     "PROXY_SOURCES",
     "SECONDS",
     "SIZE",
@@ -338,6 +340,14 @@ def _starttls(given: object) -> StartTLSProtocol:
     return StartTLSProtocol(getattr(given, "__name__", "dialogue"), dialogue, dialogue, None)
 
 
+def _proxies(given: object) -> tuple[ProxyURL, ...] | str:
+    try:
+        return parse_proxies(given)
+    except ValueError as problem:
+        # Quotes nothing, since any part of the value may be a password.
+        raise RefusedValue(str(problem)) from None
+
+
 FLAG: Final = OptionType("yes or no", _flag)
 TEXT: Final = OptionType("text without control characters", _text)
 FILE: Final = OptionType("the path of a file", _path)
@@ -350,6 +360,11 @@ STARTTLS: Final = OptionType(
     f"one of {', '.join(STARTTLS_PROTOCOLS)}, or in Python a dialogue",
     _starttls,
     tuple(STARTTLS_PROTOCOLS),
+)
+PROXIES: Final = OptionType(
+    f"{', '.join(f'{name}://' for name in PROXY_SCHEMES)} with [user:password@]host:port, several "
+    "by commas, or env",
+    _proxies,
 )
 ADDRESS: Final = OptionType("address:port of this machine, [::1]:0 for IPv6", _address)
 VERIFY: Final = OptionType("yes, no or optional", _verify)

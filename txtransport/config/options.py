@@ -26,6 +26,7 @@ from txtransport.config.option_types import (
     OWNER,
     PEM_BEGIN,
     PINS,
+    PROXIES,
     PROXY_SOURCES,
     SECONDS,
     SIZE,
@@ -39,6 +40,7 @@ from txtransport.config.option_types import (
 )
 from txtransport.config.php_options import PHP_OPTIONS
 from txtransport.config.policy import VERSIONS
+from txtransport.config.proxy_url import redacted_proxies
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.errors import InvalidOption
 from txtransport.proxy_protocol.reader import ACCEPTED
@@ -79,6 +81,7 @@ class Option:
         most_for_strangers: The highest number that an untrusted URL may give,
             or None where any value will do.
         is_secret: Whether the value must never be shown, in a log for example.
+        hide: What is shown of a secret value.
     """
 
     name: str
@@ -90,10 +93,19 @@ class Option:
     is_for_strangers: bool = field(default=False, kw_only=True)
     most_for_strangers: float | None = field(default=None, kw_only=True)
     is_secret: bool = field(default=False, kw_only=True)
+    hide: Callable[[str], str] = field(default=lambda text: "***", kw_only=True)
 
     def serves(self, scheme: Scheme) -> bool:
         """Whether this option may be given to an endpoint of `scheme`."""
         return _BELONGS[self.belongs](scheme)
+
+    def redacted(self, text: str) -> str:
+        """The value as it may be shown.
+
+        Args:
+            text: The value, as in a URL, percent-decoded.
+        """
+        return self.hide(text) if self.is_secret else text
 
     # Any, since the type differs from row to row, which a table cannot tell mypy.
     def parse(self, given: object) -> Any:
@@ -256,6 +268,11 @@ _ROWS: Final = (
            "the domain that we speak for, between servers (XMPP)"),
     Option("starttls_policy", choice("must", "may"), "must", _CLIENT, "tls",
            "may: if the peer will not start TLS, go on in the clear"),
+    Option("proxy", PROXIES,
+           "none", _CLIENT, "stream",
+           "the proxy to connect through, or a chain of them, the nearest first; env: what "
+           "HTTPS_PROXY, ALL_PROXY and NO_PROXY say",
+           is_secret=True, hide=redacted_proxies),
     # Behind balancers.
     Option("proxy_protocol", choice(*ACCEPTED), "none", _SERVER, "stream",
            "each connection begins, below TLS, with HAProxy's PROXY header of this version; "
@@ -321,10 +338,13 @@ def _nearest(name: str, scheme: Scheme) -> str:
 def _seen(given: object) -> str:
     """``, not …`` with what was given for an option; or nothing, where it may hold a secret.
 
-    Two mistakes put a secret into an option that takes none: the text of a PEM file is
-    given in place of its path, and a passphrase beside the files of a name.
+    Three mistakes put a secret into an option that takes none: the text of a PEM file is
+    given in place of its path, a passphrase beside the files of a name, and a proxy in
+    place of anything else.
     """
     shown = short_repr(given)
+    if "://" in shown and "@" in str(given):
+        return ", not a URL with a user"
     if PEM_BEGIN in shown:
         return ", not the text of a PEM file: write that to a file, and give its path"
     if isinstance(given, Mapping) and any(isinstance(each, Mapping) for each in given.values()):

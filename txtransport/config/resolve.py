@@ -72,13 +72,16 @@ def describe_endpoint(url: TransportURL, starttls_options: StartTLSOptions) -> s
     return f"{url.location}?starttls={protocol.name}"
 
 
-def represent_endpoint(side: str, where: str) -> str:
+def represent_endpoint(side: str, where: str, proxy: str = "") -> str:
     """The ``repr`` of an endpoint, of less than 120 characters and without a secret.
 
     Args:
         side: ``client``, ``server`` or ``datagram``.
         where: As `describe_endpoint` has it, which shows no other option.
+        proxy: The proxies in between, without their secrets.
     """
+    if proxy:
+        where = f"{short_text(where, 45)} through {proxy}"
     return f"<txtransport {side} {short_text(where, 90)}>"
 
 

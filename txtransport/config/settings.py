@@ -38,9 +38,11 @@ from typing import Final, TypeVar, cast
 
 from attrs import AttrsInstance, fields, frozen
 
+from txtransport.config.address import without_zone
 from txtransport.config.options import MOST_CACHED, find_option
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.config.proxy_sources import NO_ONE, ProxySources
+from txtransport.config.proxy_url import FROM_ENVIRONMENT, ProxyURL
 from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.errors import InvalidOption
 from txtransport.starttls.protocols import StartTLSProtocol
@@ -48,10 +50,12 @@ from txtransport.starttls.protocols import StartTLSProtocol
 __all__ = [
     "Deadlines",
     "ProxyHeaderOptions",
+    "ProxyOptions",
     "ServingPolicy",
     "Settings",
     "SocketOptions",
     "StartTLSOptions",
+    "proxy_policy",
     "resolve_options",
     "tls_policy",
     "validate_policy",
@@ -178,6 +182,17 @@ class ProxyHeaderOptions:
 
 
 @frozen
+class ProxyOptions:
+    """What is between us and the peer.
+
+    Attributes:
+        proxy: The proxies to connect through, the nearest first; or `FROM_ENVIRONMENT`.
+    """
+
+    proxy: tuple[ProxyURL, ...] | str = ()
+
+
+@frozen
 class Settings:
     """The settings of one endpoint, by the part of the package that reads them.
 
@@ -188,6 +203,7 @@ class Settings:
         serving: Limits of a server.
         starttls_options: What comes before TLS.
         proxy_header: What comes before all else.
+        proxying: What is between us and the peer.
     """
 
     sockets: SocketOptions
@@ -195,7 +211,8 @@ class Settings:
     deadlines: Deadlines
     serving: ServingPolicy
     starttls_options: StartTLSOptions
-    proxy_header: ProxyHeaderOptions
+    proxy_header: ProxyHeaderOptions = ProxyHeaderOptions()
+    proxying: ProxyOptions = ProxyOptions()
 
 
 _PARTS: Final[tuple[type[AttrsInstance], ...]] = (
@@ -205,6 +222,7 @@ _PARTS: Final[tuple[type[AttrsInstance], ...]] = (
     ServingPolicy,
     StartTLSOptions,
     ProxyHeaderOptions,
+    ProxyOptions,
 )
 _CLASS_OF_OPTION: Final[dict[str, type[AttrsInstance]]] = {
     attribute.name: part for part in _PARTS for attribute in fields(part)
@@ -373,6 +391,9 @@ def _combine(scheme: Scheme, values: dict[str, object], side: str) -> Settings:
     if scheme.is_secure:
         _fix_version(scheme, values)
         _refuse_contradictions(values, side)
+    proxies = values.get("proxy", ())
+    if proxies != FROM_ENVIRONMENT:
+        _refuse_proxies(scheme, cast("tuple[ProxyURL, ...]", proxies))
     return Settings(
         _build(SocketOptions, values),
         _build(TLSPolicy, values) if scheme.is_secure else None,
@@ -380,7 +401,34 @@ def _combine(scheme: Scheme, values: dict[str, object], side: str) -> Settings:
         _build(ServingPolicy, values),
         _build(StartTLSOptions, values),
         _build(ProxyHeaderOptions, values),
+        _build(ProxyOptions, values),
     )
+
+
+def _refuse_proxies(scheme: Scheme, proxies: tuple[ProxyURL, ...]) -> None:
+    """Refuse proxies that cannot be meant, and options of theirs that are wrong."""
+    if proxies and scheme.is_local:
+        raise InvalidOption("proxy", f"{scheme.name}:// is of this machine, and behind no proxy")
+    for proxy in proxies:
+        proxy_policy(proxy)
+
+
+def proxy_policy(proxy: ProxyURL) -> TLSPolicy | None:
+    """What is demanded of TLS with a proxy; None for one that is spoken to in the clear.
+
+    Args:
+        proxy: Its host is the name that its certificate must be for, unless its options
+            have another.
+
+    Raises:
+        InvalidOption: One of the proxy's own options is wrong.
+    """
+    if not proxy.kind.is_secure:
+        return None
+    try:
+        return tls_policy(dict(proxy.options), Side.CLIENT).for_peer(without_zone(proxy.host))
+    except InvalidOption as problem:
+        raise InvalidOption("proxy", f"the proxy {proxy.redacted()}: {problem}") from None
 
 
 def _build(part: Callable[..., _T], values: Mapping[str, object]) -> _T:

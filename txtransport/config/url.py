@@ -17,8 +17,8 @@ Three rules shape the code:
   and whose results are remembered.
 - *A message begins with its place.* It is ``scheme://host:port`` as soon as those are
   read, and before that the text itself, in quotes.
-- *A URL may hold secrets*: a passphrase in its options, or the password of some
-  other URL that was pasted by mistake. A message shows the text only after
+- *A URL may hold secrets*: a passphrase or the password for a proxy in its options, or
+  that of some other URL that was pasted by mistake. A message shows the text only after
   `_without_secrets`, which must not fail on a text that is broken anywhere.
 
 Options are checked here one by one and kept as text, so that a URL can be
@@ -119,7 +119,10 @@ class TransportURL:
         return f"<TransportURL {self.redacted()}>"
 
     def redacted(self) -> str:
-        """The canonical URL with ``***`` for each secret, fit for logs and messages."""
+        """The canonical URL with ``***`` for each secret, fit for logs and messages.
+
+        Of a proxy the password is hidden, and what it is told about TLS.
+        """
         return self._written(secrets=False)
 
     @property
@@ -144,9 +147,7 @@ class TransportURL:
 
     def _written(self, secrets: bool) -> str:
         query = "&".join(
-            f"{name}={quote(text, safe=_SAFE)}"
-            if secrets or not OPTIONS[name].is_secret
-            else f"{name}=***"
+            f"{name}={quote(text if secrets else OPTIONS[name].redacted(text), safe=_SAFE)}"
             for name, text in self.options
         )
         return f"{self.location}?{query}" if query else self.location
@@ -175,7 +176,7 @@ _BAD_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})").search
 _OPTION: Final = re.compile("[&=]").search
 # The same, also in the path of a local socket, and escaped as in its canonical form.
 _HIDDEN: Final = re.compile("[&=]|%(?:26|3[DdFf])").search
-# No path and no value of another option has a passphrase in it: the user mistyped
+# No path and no value of another option has a secret in it: the user mistyped
 # the separator before it.
 _MISPLACED_SECRET: Final = re.compile(
     "(?:" + "|".join(name for name, row in OPTIONS.items() if row.is_secret) + ")=", re.IGNORECASE
@@ -411,9 +412,10 @@ def _options(query: str, scheme: Scheme) -> tuple[tuple[str, str], ...]:
             raise ValueError(
                 f"option {len(options) + 1} is not written name=value; & in a value is %26"
             )
-        if name not in OPTIONS and any(OPTIONS[before].is_secret for before in options):
-            # A raw & may have cut a passphrase in two: the name is not shown.
-            raise ValueError("what follows the passphrase is no option; & in a value is %26")
+        secret = next((before for before in options if OPTIONS[before].is_secret), None)
+        if name not in OPTIONS and secret is not None:
+            # A raw & may have cut a secret in two: the name is not shown.
+            raise ValueError(f"what follows the {secret} is no option; & in a value is %26")
         if "?" in raw or ";" in raw:
             raise ValueError(
                 f"option {len(options) + 1} holds a raw ? or ;: options are separated by &, and in "

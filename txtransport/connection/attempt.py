@@ -3,9 +3,9 @@
 Everything about one connection that others may want to know or to end stands in one
 object, for clients, servers and upgrades alike::
 
-    LOOK_UP -> CONNECT -> NEGOTIATION -> HANDSHAKE -> OPEN -> CLOSING -> OVER
-    `--- clients ----'    starttls=                   the application's
-                                                      protocol exists
+    LOOK_UP -> CONNECT -> PROXY -> NEGOTIATION -> HANDSHAKE -> OPEN -> CLOSING -> OVER
+    `--- clients ----'    proxy=   starttls=                   the application's
+                                                               protocol exists
 
 A stage may be left out, and any stage may be followed by OVER. There is one timer, and
 what it means depends on the stage:
@@ -72,6 +72,8 @@ class Stage(Enum):
     """Clients: the host's name is looked up."""
     CONNECT = "connect"
     """Clients: the network connects. Servers: the connection waits for its turn."""
+    PROXY = "proxy"
+    """Clients: a proxy is connected to, and asked for what is behind it."""
     NEGOTIATION = "negotiation"
     """The dialogue of ``starttls=`` is going on, in the clear."""
     HANDSHAKE = "handshake"
@@ -100,6 +102,7 @@ class EndpointConfig:
         starttls_options: The dialogue before TLS, if there is one.
         host: The peer's name (clients) or ours (servers), as the dialogue says it.
         trace: Is told of each step of an attempt, or None.
+        proxy: The proxies in between, without their secrets; empty if there are none.
     """
 
     clock: IReactorTime
@@ -112,6 +115,7 @@ class EndpointConfig:
     starttls_options: StartTLSOptions = field(factory=StartTLSOptions)
     host: str = ""
     trace: Trace | None = field(default=None, repr=False)
+    proxy: str = ""
 
     def new_connection(self, kind: type[_Connection], factory: object) -> _Connection:
         """A TLS connection for one handshake.
@@ -481,11 +485,14 @@ class _Negotiating(Protocol):
     def expired(self) -> None: ...
 
 
-_NOT_OPEN_YET: Final = frozenset({Stage.LOOK_UP, Stage.CONNECT, Stage.NEGOTIATION, Stage.HANDSHAKE})
+_NOT_OPEN_YET: Final = frozenset(
+    {Stage.LOOK_UP, Stage.CONNECT, Stage.PROXY, Stage.NEGOTIATION, Stage.HANDSHAKE}
+)
 
 _AT_DEADLINE: Final[Mapping[Stage, Callable[[ConnectionAttempt], None]]] = {
     Stage.LOOK_UP: lambda attempt: attempt.connecting_expired(),
     Stage.CONNECT: lambda attempt: attempt.connecting_expired(),
+    Stage.PROXY: lambda attempt: attempt.connecting_expired(),
     Stage.NEGOTIATION: ConnectionAttempt._negotiation_expired,
     Stage.HANDSHAKE: ConnectionAttempt._handshake_expired,
     Stage.CLOSING: ConnectionAttempt._close_expired,

@@ -165,6 +165,15 @@ class TLSDriver(Protocol):
         if writer is not None:
             self._writer = writer
 
+    @property
+    def protocol(self) -> IProtocol | None:
+        """What hears the data; the name of Twisted's connections (`replace_in_path`)."""
+        return self._protocol
+
+    @protocol.setter
+    def protocol(self, protocol: IProtocol) -> None:
+        self._protocol = protocol
+
     # --- the protocol of the plain transport ---
 
     def connectionMade(self) -> None:

@@ -52,6 +52,9 @@ _log: Final = Logger()
 _USE_IMPLICIT_TLS: Final = "This port speaks TLS from the start: leave starttls out"
 _TRY_IMPLICIT_TLS: Final = "If this port speaks TLS from the start, leave starttls out"
 
+# Behind a proxy the server does not see our own address, which would tell it where we are.
+_UNKNOWN_ADDRESS: Final = "[127.0.0.1]"
+
 # A greeting that fits the protocol of starttls= is no sign of another one. Words
 # and names in a greeting of 220 decide nothing: mail.example can be an FTP server.
 _SAME_GREETING: Final = {
@@ -279,7 +282,9 @@ class NegotiationProtocol(PendingProtocol):
         if self._config.side is Side.SERVER:
             return Wire(local_name=host)
         starttls_options = self._config.starttls_options
-        local_name = starttls_options.starttls_from or _address_literal(self._plain_transport)
+        local_name = starttls_options.starttls_from or (
+            _UNKNOWN_ADDRESS if self._config.proxy else _address_literal(self._plain_transport)
+        )
         return Wire(local_name=local_name, host=host, name=starttls_options.starttls_name or host)
 
     def _stop_offer(self) -> None:

@@ -25,7 +25,9 @@ class Step(Enum):
     FAILED = "failed"
     """Connecting to that address failed, or was given up for another address."""
     CONNECTED = "connected"
-    """TCP, or the local socket, is connected; nothing is encrypted yet."""
+    """TCP, or the local socket, is connected, perhaps to a proxy; nothing is encrypted yet."""
+    PROXIED = "proxied"
+    """The proxy has connected us; of several proxies, the last."""
     NEGOTIATED = "negotiated"
     """The dialogue of ``starttls=`` is complete, and the handshake begins."""
 

@@ -7,6 +7,7 @@ name is an exception here, before any connection or port is opened.
 from __future__ import annotations
 
 import functools
+import os
 import re
 import socket
 from collections.abc import Hashable, Iterable, Iterator
@@ -17,7 +18,7 @@ from attrs import define, field
 from twisted.internet.interfaces import IAddress
 from twisted.logger import Logger
 
-from txtransport.config.allowed_hosts import read_host_rules
+from txtransport.config.allowed_hosts import HostRules, read_host_rules
 from txtransport.config.options import MOST_CACHED
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.resolve import (
@@ -39,6 +40,7 @@ from txtransport.endpoints import server as servers
 from txtransport.endpoints.client import ClientEndpoint
 from txtransport.endpoints.datagram import DatagramEndpoint
 from txtransport.endpoints.plaintext_client import ConnectTarget, address_of, connect_target
+from txtransport.endpoints.proxied import Route, proxies_for
 from txtransport.endpoints.server import ServerEndpoint
 from txtransport.endpoints.sockets import OptionSetter, socket_settings
 from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
@@ -103,6 +105,8 @@ def client(
         if allow_hosts is not None or public_only is not False:
             rules = read_host_rules(allow_hosts, public_only)
         reactor = cast(Reactor, reactor)
+        if settings.proxying.proxy:
+            return _client_behind_proxies(reactor, plan, trace, rules)
         plaintext = plan.target.endpoint(reactor, settings.deadlines.timeout, trace, rules)
         creator = plan.connection_creator()
     except InvalidOption as error:
@@ -113,6 +117,35 @@ def client(
     return ClientEndpoint(
         plaintext, plan.set_options, plan.address, config, plan.target.bindto, header
     )
+
+
+def _client_behind_proxies(
+    reactor: Reactor, plan: _ClientPlan, trace: Trace | None, rules: HostRules | None
+) -> ClientEndpoint:
+    """The endpoint for a URL with ``proxy=``; with ``env`` there may be no proxy.
+
+    Raises:
+        InvalidOption: As for `client`.
+    """
+    url, settings, set_options = plan.url, plan.settings, plan.set_options
+    bindto, creator, description = settings.sockets.bindto, None, ""
+    proxies = proxies_for(url, settings, os.environ)
+    if proxies:
+        route = Route(reactor, url, proxies, settings, plan.where, set_options, trace, rules)
+        _warn(url, route.weaknesses())
+        plaintext, description = route.endpoint(), route.description
+        set_options, bindto = OptionSetter(()), None
+    else:
+        target = connect_target(url, bindto)
+        plaintext = target.endpoint(reactor, settings.deadlines.timeout, trace, rules)
+    if plan.policy is not None:
+        _warn(url, plan.weaknesses)
+        # Sessions belong to the way as well: a proxy keeps its users apart.
+        creator = connection_creator(plan.policy, Side.CLIENT, (plan.peer, proxies))
+    config = _endpoint_config(
+        reactor, url, plan.where, Side.CLIENT, creator, settings, plan.name, trace, description
+    )
+    return ClientEndpoint(plaintext, set_options, plan.address, config, bindto)
 
 
 @define
@@ -187,7 +220,9 @@ def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _Clie
         policy = policy_for_peer(transport_url, settings.tls, starttls)
         weak = weaknesses(policy, Side.CLIENT, starttls)
     with _located(transport_url):
-        target = connect_target(transport_url, sockets.bindto)
+        # With a proxy it is the connection to that which is bound.
+        bindto = None if settings.proxying.proxy else sockets.bindto
+        target = connect_target(transport_url, bindto)
         wanted = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
     return _ClientPlan(
         transport_url,
@@ -333,6 +368,7 @@ def _endpoint_config(
     settings: Settings,
     host: str,
     trace: Trace | None = None,
+    proxy: str = "",
 ) -> EndpointConfig:
     return EndpointConfig(
         reactor,
@@ -345,6 +381,7 @@ def _endpoint_config(
         starttls_options=settings.starttls_options,
         host=host,
         trace=trace,
+        proxy=proxy,
     )
 
 

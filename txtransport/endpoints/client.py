@@ -30,6 +30,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
+from txtransport.config.proxy_url import ProxyURL
 from txtransport.config.resolve import represent_endpoint
 from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, Stage, Writer
 from txtransport.connection.negotiation import initial_protocol
@@ -46,7 +47,7 @@ from txtransport.endpoints.sockets import with_local_address
 from txtransport.errors import TransportTimeout
 from txtransport.starttls.tls_record import is_alert
 
-__all__ = ["ClientEndpoint"]
+__all__ = ["ClientAttempt", "ClientEndpoint"]
 
 _log: Final = Logger()
 
@@ -79,7 +80,7 @@ class ClientEndpoint:
     _logged: set[str] = field(factory=set, init=False, eq=False)
 
     def __repr__(self) -> str:
-        return represent_endpoint("client", self.config.where)
+        return represent_endpoint("client", self.config.where, self.config.proxy)
 
     def connect(self, protocolFactory: ProtocolFactory[_P]) -> Deferred[_P]:
         """Connect and, under TLS, verify the peer; only then build the protocol.
@@ -96,7 +97,7 @@ class ClientEndpoint:
         """
         # The factory is Twisted's in all but its type, and what it builds is the result.
         factory = cast(IProtocolFactory, protocolFactory)
-        return cast("Deferred[_P]", _ClientAttempt(self, factory).begin())
+        return cast("Deferred[_P]", ClientAttempt(self, factory).begin())
 
     def _succeeded(self) -> None:
         """Note that an attempt has succeeded: from now on each cause is new again."""
@@ -126,7 +127,7 @@ class ClientEndpoint:
 
 
 @implementer(IProtocolFactory)
-class _ClientAttempt(ConnectionAttempt):
+class ClientAttempt(ConnectionAttempt):
     """One attempt of a `ClientEndpoint`, and the factory that the plain endpoint gets.
 
     Its deadline runs from the moment that it is made.
@@ -138,6 +139,9 @@ class _ClientAttempt(ConnectionAttempt):
     Attributes:
         done: Fires or fails as `ClientEndpoint.connect` says; None from then on.
     """
+
+    # The proxy that was connected to last, for messages.
+    _proxy_place = ""
 
     def __init__(self, endpoint: ClientEndpoint, factory: IProtocolFactory) -> None:
         timeout = endpoint.config.deadlines.timeout
@@ -175,6 +179,19 @@ class _ClientAttempt(ConnectionAttempt):
         assert self.factory is not None
         self.factory.doStop()
 
+    def proxying(self, proxy: ProxyURL, address: IAddress) -> None:
+        """A proxy is connected to, and is asked for what is behind it.
+
+        Args:
+            proxy: Which one.
+            address: Its address.
+        """
+        trace = self.config.trace
+        if trace is not None and self.stage is not Stage.PROXY:
+            trace(Event(Step.CONNECTED, str(getattr(address, "host", ""))))
+        self.stage = Stage.PROXY
+        self._proxy_place = proxy.redacted()
+
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
         """The protocol for the plain connection, or None if the application wants none.
 
@@ -184,7 +201,8 @@ class _ClientAttempt(ConnectionAttempt):
         config = self.config
         self.address = addr
         if config.trace is not None:
-            config.trace(Event(Step.CONNECTED, str(getattr(addr, "host", ""))))
+            step = Step.PROXIED if self.stage is Stage.PROXY else Step.CONNECTED
+            config.trace(Event(step, str(getattr(addr, "host", ""))))
         if config.creator is not None:
             return initial_protocol(self)
         try:
@@ -237,7 +255,8 @@ class _ClientAttempt(ConnectionAttempt):
         config, error = self.config, reason.value
         bindto = self._endpoint.bindto
         if self._is_late:
-            reason = Failure(TransportTimeout(config.where, self.stage.value, self.total))
+            where = f"{config.where}: {self._proxy_place}" if self._proxy_place else config.where
+            reason = Failure(TransportTimeout(where, self.stage.value, self.total))
         elif isinstance(error, gaierror):
             # The reactor could not resolve the zone of the address (%eth0).
             reason = Failure(getConnectError(error))
@@ -294,7 +313,7 @@ class _PlaintextClientProtocol(PendingProtocol):
 
     _has_received = False
 
-    def __init__(self, attempt: _ClientAttempt, protocol: IProtocol) -> None:
+    def __init__(self, attempt: ClientAttempt, protocol: IProtocol) -> None:
         self.expect(protocol)
         self._attempt = attempt
 

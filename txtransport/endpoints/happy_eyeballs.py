@@ -31,6 +31,7 @@ from twisted.python.failure import Failure
 
 from txtransport.config.address import is_ipv6
 from txtransport.connection.deadline import Deadline
+from txtransport.errors import ProxyRefused
 
 __all__ = ["DELAY", "HappyEyeballs", "interleave_families"]
 
@@ -41,6 +42,14 @@ DELAY: Final = 0.25
 # Errors that another address may not have. Any other comes from building the
 # protocol, and trying the next address would only repeat it.
 _ADDRESS_ERRORS: Final = (ConnectError, TimeoutError)
+
+
+def _is_of_address(reason: Failure) -> bool:
+    """Whether another address may not have the problem."""
+    error = reason.value
+    if isinstance(error, ProxyRefused):
+        return error.is_of_address
+    return isinstance(error, _ADDRESS_ERRORS)
 
 
 def interleave_families(hosts: Iterable[str]) -> list[str]:
@@ -104,9 +113,9 @@ class HappyEyeballs:
         if not isinstance(result, Failure):
             self._end()
             self.done.callback(result)
-        elif self.endpoints and result.check(*_ADDRESS_ERRORS):
+        elif self.endpoints and _is_of_address(result):
             self._next()
-        elif not self._running or not result.check(*_ADDRESS_ERRORS):
+        elif not self._running or not _is_of_address(result):
             self._end()
             self.done.errback(result)
 

@@ -284,15 +284,13 @@ class HostnameEndpoint:
         if not hosts:
             refuse_other_family(allowed[0], self.bindto, self.url.location)
         hosts = hosts[:_MAX_ADDRESSES]
-        endpoints = [
-            with_trace(
-                _tcp_endpoint(self.reactor, host, self.port, self.bindto),
-                host,
-                self.trace,
-            )
-            for host in hosts
-        ]
+        endpoints = [self._endpoint_of(host) for host in hosts]
         return HappyEyeballs(self.reactor, deque(endpoints), factory).start()
+
+    def _endpoint_of(self, host: str) -> IStreamClientEndpoint:
+        """What connects to one of the addresses."""
+        tcp = _tcp_endpoint(self.reactor, host, self.port, self.bindto)
+        return with_trace(tcp, host, self.trace)
 
     def _allowed(self, hosts: list[str]) -> list[str]:
         """The addresses that may be connected to; the refusal if there is none."""

@@ -14,6 +14,7 @@ from twisted.internet.endpoints import quoteStringArgument
 
 from txtransport.config.address import is_ipv6
 from txtransport.config.application_schemes import refuse_application_url
+from txtransport.config.options import OPTIONS
 from txtransport.config.url import TransportURL
 from txtransport.endpoints import api as endpoints
 from txtransport.endpoints.client import ClientEndpoint
@@ -113,10 +114,11 @@ def url_from_parts(
         TransportURL.parse(text.partition("?")[0])
         url = TransportURL.parse(text)
     except InvalidTransport as problem:
-        if "passphrase=" in text:
-            # Any part of the text may be the rest of the passphrase.
+        secret = next((name for name in _SECRETS if f"{name}=" in text), None)
+        if secret is not None:
+            # Any part of the text may be the rest of the secret.
             raise InvalidTransport(
-                f"the endpoint string is no URL, and not shown for its passphrase: {_ADVICE}"
+                f"the endpoint string is no URL, and not shown for its {secret}: {_ADVICE}"
             ) from None
         raise InvalidTransport(f"{problem} ({_ADVICE})") from problem
     if parts and pairs and is_ipv6(url.host) and url.port is None:
@@ -126,6 +128,7 @@ def url_from_parts(
     return url
 
 
+_SECRETS = tuple(name for name, option in OPTIONS.items() if option.is_secret)
 _ADVICE = (
     "in an endpoint string a : or \\ inside an option's value is written %3A or %5C, "
     "or the whole as txtransport.endpoint_string(url) gives it"

@@ -63,6 +63,10 @@ class Negotiation:
         is_complete: Whether the dialogue has returned, and TLS is next.
         outcome: What the dialogue returned, once it is complete (`Speaker`).
         early_client_hello: The first bytes of TLS, if they have come already.
+        keeps_leftover: Whether bytes may stand behind the dialogue's last message; to be set
+            before it is complete. It is for proxies, behind whose answer are the bytes of
+            somewhere else.
+        leftover: Those bytes.
 
     Raises:
         NegotiationError: The dialogue failed before it needed a byte.
@@ -74,6 +78,8 @@ class Negotiation:
     is_complete: bool = field(default=False, init=False)
     outcome: bytes = field(default=b"", init=False)
     early_client_hello: bytes = field(default=b"", init=False)
+    keeps_leftover: bool = field(default=False, init=False)
+    leftover: bytes = field(default=b"", init=False)
     _total: int = field(default=0, init=False)
     _dialogue: Dialogue[bytes] | None = field(default=None, init=False)
 
@@ -126,8 +132,11 @@ class Negotiation:
                 )
             self._dialogue = dialogue
             return
-        # An early ClientHello is not counted: TLS has bounds of its own.
-        self.early_client_hello = self._take_leftover()
+        # What is left is not counted: who takes it has bounds of its own.
+        if self.keeps_leftover:
+            self.leftover = self.wire.take(len(self.wire.received))
+        else:
+            self.early_client_hello = self._take_leftover()
         self.is_complete, self.outcome = True, outcome
 
     def _take_leftover(self) -> bytes:
