@@ -88,6 +88,7 @@ class DocumentTests(SynchronousTestCase):
             {
                 "look_up": 2.0,
                 "connect": 12.0,
+                "proxy": None,
                 "negotiation": 6.0,
                 "handshake": 20.0,
                 "first_byte": 3.5,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import datetime, timezone
 from typing import Any
 
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
@@ -12,8 +14,12 @@ import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
 from txtransport import InvalidOption, InvalidTransport, TransportURL
+from txtransport.cli.probe.document import as_document
 from txtransport.cli.probe.probing import probe
 from txtransport.cli.probe.report import AddressOutcome, ProbeReport, ProbeStage
+from txtransport.cli.probe.text import as_text
+from txtransport.cli.terminal import TerminalStyle
+from txtransport.testing.proxy import TestProxy
 from txtransport.tls.connection import MAX_FIRST_BYTES
 
 
@@ -52,7 +58,8 @@ class ProbingTests(LoopbackTestCase):
         assert report.session is not None
         self.assertEqual((report.session.version, report.session.resumed), ("TLSv1.3", False))
         self.assertEqual([each.subject for each in report.chain], ["CN=localhost"])
-        self.assertEqual([span.stage for span in report.spans], [*ProbeStage])
+        stages = [stage for stage in ProbeStage if stage is not ProbeStage.PROXY]
+        self.assertEqual([span.stage for span in report.spans], stages)
         ends = [span.end for span in report.spans]
         self.assertEqual(ends, sorted(ends))
         # Where localhost is ::1, too, that is tried first, and nothing listens there.
@@ -61,6 +68,39 @@ class ProbingTests(LoopbackTestCase):
         messages = [doing for doing in self.messages if doing != "connecting to ::1"]
         self.assertEqual(messages[:4], ["looking up localhost", "connecting to 127.0.0.1",
                                     "negotiating", "shaking hands"])  # fmt: skip
+
+    async def test_a_proxy_is_a_stage_of_its_own(self) -> None:
+        """The addresses are the proxy's, and neither report nor progress has its password."""
+        url = await self.serving("?starttls=smtp")
+        port = url.partition("?")[0].rpartition(":")[2]
+        proxy = TestProxy(
+            self.reactor, {"user": "hunter2"}, {f"mail.example:{port}": ("127.0.0.1", int(port))}
+        )
+        self.addCleanup(proxy.end)
+        at = await self.listening("tcp://127.0.0.1:0", proxy)
+        for login, failed in (("user:hunter2", None), ("user:wrong", ProbeStage.PROXY)):
+            report = await self.probed(
+                f"tls://mail.example:{port}?starttls=smtp", cafile=certificates.cafile(),
+                peer_name="localhost", proxy=f"http://{login}@127.0.0.1:{at}",
+            )  # fmt: skip
+            self.assertIs(report.failed_stage, failed, report.diagnosis)
+            self.assertEqual(report.is_verified, failed is None)
+            self.assertEqual(report.is_silent, failed is not None)
+            self.assertEqual([each.host for each in report.addresses], ["127.0.0.1"])
+            now = datetime.now(timezone.utc)
+            texts = (
+                as_text(report, TerminalStyle(), now),
+                json.dumps(as_document(report, now)),
+                " ".join(self.messages),
+            )
+            for text in texts:
+                for secret in ("hunter2", "wrong"):
+                    self.assertNotIn(secret, text)
+            self.assertIn(f"addresses of the proxy http://user:***@127.0.0.1:{at}", texts[0])
+            self.assertIn(f'"proxy": "http://user:***@127.0.0.1:{at}"', texts[1])
+            self.assertEqual(self.messages[:2], ["connecting to 127.0.0.1", "asking the proxy"])
+            if failed is None:
+                self.assertEqual([span.stage for span in report.spans], [*ProbeStage])
 
     async def test_first_bytes_are_the_peer_s_and_bounded(self) -> None:
         """The first bytes are the peer's, without the outcome of STARTTLS, up to a bound."""

@@ -16,6 +16,7 @@ from txtransport import InvalidOption
 from txtransport.cli.probe.report import Survey
 from txtransport.cli.probe.survey import CANDIDATES, MAX_CONNECTIONS, Candidate, survey
 from txtransport.starttls.protocols import STARTTLS_PROTOCOLS
+from txtransport.testing.proxy import TestProxy
 
 
 class CandidateTests(SynchronousTestCase):
@@ -116,6 +117,26 @@ class SurveyTests(LoopbackTestCase):
         self.assertEqual((most, len(seen.answering)), (MAX_CONNECTIONS, MAX_CONNECTIONS * 2))
         causes = {report.diagnosis.cause for report in seen.answering if report.diagnosis}
         self.assertEqual(causes, {"timeout"})
+
+    async def test_behind_a_proxy_the_name_is_not_looked_up_here(self) -> None:
+        """What the proxy cannot connect to is silent; the proxy looks the name up."""
+        self.resolving()
+        port = await self.listening(
+            "tls://127.0.0.1:0", Factory.forProtocol(Silent), local_cert=certificates.site()
+        )
+        proxy = TestProxy(self.reactor, routes={
+            f"mail.example:{port}": ("127.0.0.1", port),
+            "mail.example:1": ("127.0.0.1", self.free_port()),
+        })  # fmt: skip
+        self.addCleanup(proxy.end)
+        at = await self.listening("tcp://127.0.0.1:0", proxy)
+        for kind in ("http", "socks5h"):
+            found = await self.surveyed(
+                Candidate("https", port), Candidate("smtp", 1, "smtp"),
+                host="mail.example", proxy=f"{kind}://127.0.0.1:{at}", peer_name="localhost",
+            )  # fmt: skip
+            self.assertEqual([report.url.port for report in found.working], [port])
+            self.assertEqual([url.port for url in found.silent], [1])
 
     async def test_unknown_name_is_reported_once(self) -> None:
         """A name without an address is reported once, and not for every port."""

@@ -37,6 +37,7 @@ def as_document(report: ProbeReport, now: datetime) -> dict[str, object]:
         "session": _session(report),
         "resumption": report.is_resumed,
         "speaks_tls": report.speaks_tls,
+        "proxy": report.proxy or None,
         "addresses": [_address(address) for address in report.addresses],
         "timing": _timing(report),
         "first_bytes": _first_bytes(report),

@@ -16,7 +16,7 @@ from typing import Any, Final, cast
 from attrs import evolve
 from twisted.internet.defer import CancelledError
 from twisted.internet.error import ConnectingCancelledError
-from twisted.internet.interfaces import IReactorTime, IStreamClientEndpoint
+from twisted.internet.interfaces import IReactorTime
 
 import txtransport
 from txtransport import TransportURL
@@ -72,6 +72,7 @@ async def probe(
         endpoint = client_endpoint(reactor, url, options, recorder.record)
     except TransportUnavailable as error:
         return ProbeReport(url, diagnosis=diagnosis_of(error))
+    recorder.proxy = endpoint.config.proxy
     recorder.is_negotiated = "starttls" in {*dict(url.options), *options}
     recorder.begin()
     began = clock.seconds()
@@ -108,7 +109,7 @@ def _may_wait_for_tls(url: TransportURL, first_byte: FirstByte) -> bool:
 
 def client_endpoint(
     reactor: object, url: TransportURL, options: Mapping[str, object], trace: Trace | None = None
-) -> IStreamClientEndpoint:
+) -> txtransport.ClientEndpoint:
     """`txtransport.client`, with options by name, as a command line has them.
 
     Args:

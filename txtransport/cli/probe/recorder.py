@@ -52,12 +52,14 @@ class ProbeRecorder:
         url: What is probed.
         on_progress: Is told what is going on.
         is_negotiated: Whether a STARTTLS dialogue comes before TLS.
+        proxy: The proxies in between, without their secrets; empty if there are none.
     """
 
     clock: IReactorTime
     url: TransportURL
     on_progress: ProgressCallback
     is_negotiated: bool = False
+    proxy: str = ""
     _began: float = 0.0
     # Both in milliseconds from the start of the attempt.
     _stage_ends: dict[ProbeStage, float] = field(factory=dict)
@@ -67,7 +69,7 @@ class ProbeRecorder:
     def begin(self) -> None:
         """Start the clock, just before the endpoint connects."""
         self._began = self.clock.seconds()
-        if not (self.url.is_literal or self.url.path):
+        if not (self.url.is_literal or self.url.path or self.proxy):
             self.on_progress(f"looking up {self.url.host}")
 
     def record(self, event: Event) -> None:
@@ -84,7 +86,7 @@ class ProbeRecorder:
 
     def failure_report(self, error: BaseException) -> ProbeReport:
         """The report of an attempt that failed."""
-        stages = stages_of(self.url, self.is_negotiated)
+        stages = self._stages()
         unfinished = (stage for stage in stages if stage not in self._stage_ends)
         self._end_stage(next(unfinished, stages[-1]))
         chain = error.chain if isinstance(error, HandshakeFailed) else ()
@@ -96,6 +98,7 @@ class ProbeRecorder:
             chain_problems=chain_problems(chain),
             diagnosis=diagnosis_of(error, self.url.location),
             hint="" if self.is_negotiated else _usual_protocol_hint(self.url, error),
+            proxy=self.proxy,
         )
 
     def connected_report(
@@ -118,6 +121,7 @@ class ProbeRecorder:
             first_byte,
             chain_problems=chain_problems(chain),
             hint="" if session is not None else _plaintext_hint(self.url, first_byte.data),
+            proxy=self.proxy,
         )
         if first_byte.data or reason is None or isinstance(reason, ConnectionDone):
             return report
@@ -164,14 +168,21 @@ class ProbeRecorder:
         self._add_result(host, AddressOutcome.CONNECTED)
         self._announce_stage_after(ProbeStage.CONNECT)
 
+    def _proxied(self, event: Event) -> None:
+        self._end_stage(ProbeStage.PROXY)
+        self._announce_stage_after(ProbeStage.PROXY)
+
     def _negotiated(self, event: Event) -> None:
         self._end_stage(ProbeStage.NEGOTIATION)
         self._announce_stage_after(ProbeStage.NEGOTIATION)
 
     def _announce_stage_after(self, stage: ProbeStage) -> None:
-        stages = stages_of(self.url, self.is_negotiated)
+        stages = self._stages()
         for following in stages[stages.index(stage) + 1 :][:1]:
             self.on_progress(_PROGRESS_WORDS[following])
+
+    def _stages(self) -> tuple[ProbeStage, ...]:
+        return stages_of(self.url, is_negotiated=self.is_negotiated, is_proxied=bool(self.proxy))
 
     def _add_result(
         self, host: str, outcome: AddressOutcome, error: BaseException | None = None
@@ -204,6 +215,7 @@ class ProbeRecorder:
 
 
 _PROGRESS_WORDS: Final = {
+    ProbeStage.PROXY: "asking the proxy",
     ProbeStage.NEGOTIATION: "negotiating",
     ProbeStage.HANDSHAKE: "shaking hands",
 }
@@ -212,6 +224,7 @@ _EVENT_HANDLERS: Final = {
     Step.TRYING: ProbeRecorder._trying,
     Step.FAILED: ProbeRecorder._address_failed,
     Step.CONNECTED: ProbeRecorder._address_connected,
+    Step.PROXIED: ProbeRecorder._proxied,
     Step.NEGOTIATED: ProbeRecorder._negotiated,
 }
 

@@ -31,11 +31,14 @@ class ProbeStage(Enum):
 
     LOOK_UP = "look-up"
     CONNECT = "connect"
+    PROXY = "proxy"
     NEGOTIATION = "negotiation"
     HANDSHAKE = "handshake"
 
 
 _IN_THE_CLEAR: Final = (ProbeStage.LOOK_UP, ProbeStage.CONNECT)
+_BEFORE_PEER: Final = (*_IN_THE_CLEAR, ProbeStage.PROXY)
+"""The stages in which the peer has said nothing."""
 
 
 class AddressOutcome(Enum):
@@ -127,7 +130,7 @@ class ProbeReport:
 
     Attributes:
         url: What was probed.
-        addresses: Those that were tried, in order.
+        addresses: Those that were tried, in order; with a proxy, its own.
         spans: The stages that were begun; the last one may have failed.
         session: The TLS session, or None where there was none.
         chain: The certificates that the peer sent, leaf first, even if they
@@ -146,6 +149,7 @@ class ProbeReport:
             sentence each, without a full stop.
         warn_days: With how many days left, or more, a certificate is good
             enough; None when any is that has not expired.
+        proxy: The proxies in between, without their secrets; empty if there are none.
     """
 
     url: TransportURL
@@ -161,6 +165,7 @@ class ProbeReport:
     versions: tuple[VersionResult, ...] | None = None
     chain_problems: tuple[str, ...] = ()
     warn_days: int | None = None
+    proxy: str = ""
 
     def expiring(self, now: datetime) -> tuple[CertificateSummary, ...]:
         """The certificates that have too few days left, those with the fewest first.
@@ -201,7 +206,7 @@ class ProbeReport:
     @property
     def is_silent(self) -> bool:
         """Whether the attempt failed before there was a connection."""
-        return self.failed_stage in _IN_THE_CLEAR
+        return self.failed_stage in _BEFORE_PEER
 
     @property
     def milliseconds(self) -> float:
@@ -267,14 +272,18 @@ class Survey:
         )
 
 
-def stages_of(url: TransportURL, is_negotiated: bool) -> tuple[ProbeStage, ...]:
+def stages_of(
+    url: TransportURL, *, is_negotiated: bool = False, is_proxied: bool = False
+) -> tuple[ProbeStage, ...]:
     """The stages that an attempt goes through, in order.
 
     Args:
         url: What is probed.
         is_negotiated: Whether a STARTTLS dialogue comes before TLS.
+        is_proxied: Whether there is a proxy in between.
     """
+    clear = _BEFORE_PEER if is_proxied else _IN_THE_CLEAR
     if not SCHEMES[url.scheme].is_secure:
-        return _IN_THE_CLEAR
+        return clear
     dialogue = (ProbeStage.NEGOTIATION,) if is_negotiated else ()
-    return (*_IN_THE_CLEAR, *dialogue, ProbeStage.HANDSHAKE)
+    return (*clear, *dialogue, ProbeStage.HANDSHAKE)

@@ -110,12 +110,14 @@ async def survey(
     """
     options = {"timeout": TIMEOUT, **options}
     urls = [candidate.url_for(host) for candidate in candidates]
-    for url in urls:
-        # Raises for a wrong option, before anything is opened.
-        client_endpoint(reactor, url, options)
-    on_progress(f"looking up {host}")
-    if urls and not urls[0].is_literal:
-        # One look-up for all: a name that does not exist is reported once.
+    # Raises for a wrong option, before anything is opened.
+    endpoints = [client_endpoint(reactor, url, options) for url in urls]
+    is_proxied = any(endpoint.config.proxy for endpoint in endpoints)
+    if not is_proxied:
+        on_progress(f"looking up {host}")
+    if urls and not urls[0].is_literal and not is_proxied:
+        # One look-up for all: a name that does not exist is reported once. A proxy may be
+        # there so that the name is not looked up here.
         try:
             seconds = float(cast("float | str", options["timeout"]))
             await resolve_addresses(reactor, host, 0, "TCP", seconds=seconds, where=host)

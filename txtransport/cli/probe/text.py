@@ -20,7 +20,7 @@ from txtransport.cli.probe.report import (
     StageTime,
 )
 from txtransport.cli.probe.verdict import brief_lines, headline, verdict_lines, verdict_of
-from txtransport.cli.terminal import TerminalStyle
+from txtransport.cli.terminal import TerminalStyle, wrap
 from txtransport.text import escape_bytes, escape_text
 
 __all__ = ["as_text"]
@@ -61,7 +61,9 @@ def as_text(
 def _addresses(report: ProbeReport, style: TerminalStyle) -> Iterator[str]:
     if not report.addresses:
         return
-    yield style.painted("addresses", "heading")
+    title = f"addresses of the proxy {report.proxy}" if report.proxy else "addresses"
+    for line in wrap(escape_text(title), style.width):
+        yield style.painted(line, "heading")
     column = max(len(address.host) for address in report.addresses)
     for address in report.addresses:
         text = f"{escape_text(address.host):{column}}  {_result(address)}"
@@ -113,7 +115,7 @@ def _timeline(report: ProbeReport, style: TerminalStyle) -> Iterator[str]:
 
 def _is_literal(report: ProbeReport) -> bool:
     """Whether there was nothing to look up: the URL has an address or a path."""
-    return report.url.is_literal or bool(report.url.path)
+    return not report.proxy and (report.url.is_literal or bool(report.url.path))
 
 
 def _bar(span: StageTime, total: float, width: int, style: TerminalStyle) -> str:
