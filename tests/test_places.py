@@ -84,6 +84,8 @@ class ConfigurationTests(PlaceTestCase):
             ("", {"allow_hosts": 3}), ("", {"allow_hosts": ["*"]}), ("", {"public_only": 3}),
             ("", {"allow_hosts": ["g"]}), ("proxy_from=x", {}), ("cafile=/no", {}),
             ("ciphers=foo", {}), ("", {"peer_name": "a b"}),
+            ("proxy=http://p", {}), ("", {"proxy": "https://p:1?cafile=/no"}),
+            ("", {"proxy": "https://p:1?foo=1"}), ("proxy=http://p:1,http://[fe80::1%2525e]:1", {}),
         ):  # fmt: skip
             url = f"{place}?{query}" if query else place
             self.at(place, txtransport.client, reactor, url, **keywords)

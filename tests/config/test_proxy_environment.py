@@ -106,6 +106,11 @@ class ExceptionTests(SynchronousTestCase):
             for host in ("192.0.3.7", "[2001:db9::7]", "h.example"):
                 self.assertFalse(self.excepted(f"tls://{host}:1", entry), (host, entry))
 
+    def test_a_zone_is_no_name(self) -> None:
+        """An IPv6 address is of no domain, whatever its zone ends in (CVE-2025-22870)."""
+        for entry in ("example.com", ".example.com", "%.example.com"):
+            self.assertFalse(self.excepted("tls://[2001:db8::2%25.example.com]:1", entry), entry)
+
     def test_a_port_narrows_an_entry(self) -> None:
         """With a port an entry is about that port alone."""
         for entry, host in (("h.example:443", "h.example"), ("[2001:db8::7]:443", "[2001:db8::7]"),

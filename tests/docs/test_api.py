@@ -10,7 +10,7 @@ from importlib import import_module
 from types import GenericAlias
 from typing import Final
 
-from twisted.internet.protocol import Protocol
+from twisted.internet.protocol import Factory, Protocol
 from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
@@ -38,6 +38,7 @@ WHOLE: Final = (
     "txtransport.starttls.wire",
     "txtransport.starttls.negotiation",
     "txtransport.testing.devcert",
+    "txtransport.testing.proxy",
 )
 """The modules whose ``__all__`` is public as a whole."""
 
@@ -92,7 +93,8 @@ def members(made: object) -> Iterator[str]:
         return
     for name, member in vars(made).items():
         is_code = inspect.isfunction(member) or isinstance(member, classmethod | property)
-        if is_code and not name.startswith("_") and not hasattr(Protocol, name):
+        is_twisted_s = hasattr(Protocol, name) or hasattr(Factory, name)
+        if is_code and not name.startswith("_") and not is_twisted_s:
             yield name
 
 

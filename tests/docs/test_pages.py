@@ -43,6 +43,7 @@ NOT_RUN: Final = {
     ".venv/bin/python -m benchmarks.bulk --only txtransport --only 'stock Twisted' --rounds 21": (
         "the same"
     ),
+    "ssh -N -D 127.0.0.1:1080 user@shell.example.com": "tests/live/test_proxies.py does it",
     "pip install path/to/txtransport": "needs the Internet; .ci/packaging does it",
 }
 """Commands that are not run here, and why; with them any that begin with ``sudo``."""
@@ -61,6 +62,7 @@ LASTING: Final = {
     "probe.md": {"python server.py": 8443},
     "mail.md": {"python take.py": 2525},
     "balancers.md": {"python server.py": 8443, "python balancer.py": 8444},
+    "proxies.md": {"python servers.py": 8443},
 }
 """Servers, which run until their page is over, and a port on which each listens."""
 
@@ -135,6 +137,10 @@ class PageTests(PagesTestCase):
     def test_balancers(self) -> None:
         """A server behind a balancer, both ours, and a client of theirs."""
         self.follow("balancers.md")
+
+    def test_proxies(self) -> None:
+        """A server that is reached through each kind of proxy, and not without."""
+        self.follow("proxies.md")
 
     def test_probe(self) -> None:
         """What the probe shows of a server that the page has the reader start."""

@@ -8,8 +8,8 @@ saves the look-up of a name that no answer could make acceptable. `require_allow
 asked about each address just before it is tried, and it is this answer that counts:
 between the two, what a name leads to can change.
 
-Whatever leaves the look-up to someone else, a proxy for instance, gives no address to
-judge, and must refuse both keywords.
+Whatever leaves the look-up to someone else, such as most kinds of proxy, gives no address
+to judge, and must refuse both keywords.
 """
 
 from __future__ import annotations

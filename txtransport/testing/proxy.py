@@ -74,8 +74,7 @@ class TestProxy(Factory):
     users: Mapping[str, str] | None = None
     routes: Mapping[str, tuple[str, int]] = default(dict)
     requests: list[ProxyRequest] = default(list)
-    _connections: set[Protocol] = default(set)
-    _ended: list[Deferred[None]] = default(list)
+    _open: _Connections = default(lambda: _Connections())
 
     def end(self) -> Deferred[None]:
         """End all connections, to clients and to targets.
@@ -83,31 +82,43 @@ class TestProxy(Factory):
         Returns:
             Fires when they are over, so that a test may end.
         """
+        return self._open.end()
+
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
+        """The protocol of one client."""
+        return _Client(self, self._open)
+
+
+class _Connections:
+    """The connections of a proxy that are open now."""
+
+    def __init__(self) -> None:
+        self._all: set[Protocol] = set()
+        self._ended: list[Deferred[None]] = []
+
+    def add(self, connection: Protocol) -> None:
+        """A connection was made."""
+        self._all.add(connection)
+
+    def discard(self, connection: Protocol) -> None:
+        """A connection is over."""
+        self._all.discard(connection)
+        self._look_whether_ended()
+
+    def end(self) -> Deferred[None]:
+        """End all; fires when they are over."""
         ended: Deferred[None] = Deferred()
         self._ended.append(ended)
-        for connection in list(self._connections):
+        for connection in list(self._all):
             cast(TCPTransport, connection.transport).abortConnection()
         self._look_whether_ended()
         return ended
 
-    def began(self, connection: Protocol) -> None:
-        """A connection was made."""
-        self._connections.add(connection)
-
-    def lost(self, connection: Protocol) -> None:
-        """A connection is over."""
-        self._connections.discard(connection)
-        self._look_whether_ended()
-
     def _look_whether_ended(self) -> None:
-        if not self._connections:
+        if not self._all:
             waiting, self._ended = self._ended, []
             for each in waiting:
                 each.callback(None)
-
-    def buildProtocol(self, addr: IAddress | None) -> Protocol:
-        """The protocol of one client."""
-        return _Client(self)
 
 
 class _Client(Protocol):
@@ -115,13 +126,15 @@ class _Client(Protocol):
 
     Args:
         proxy: The proxy.
+        connections: Those of the proxy.
 
     Attributes:
-        proxy: As given.
+        connections: As given.
     """
 
-    def __init__(self, proxy: TestProxy) -> None:
-        self.proxy = proxy
+    def __init__(self, proxy: TestProxy, connections: _Connections) -> None:
+        self.connections = connections
+        self._proxy = proxy
         self._negotiation: Negotiation | None = None
         self._protocol = ""
         self._target: Target | None = None
@@ -129,7 +142,7 @@ class _Client(Protocol):
         self._is_over = False
 
     def connectionMade(self) -> None:
-        self.proxy.began(self)
+        self.connections.add(self)
 
     def dataReceived(self, data: bytes) -> None:
         if self._other is not None:
@@ -153,24 +166,24 @@ class _Client(Protocol):
         self._is_over = True
         if self._other is not None:
             self._other.loseConnection()
-        self.proxy.lost(self)
+        self.connections.discard(self)
 
     def _request(self, wire: Wire) -> Dialogue[bytes]:
         module = socks5 if self._protocol == "SOCKS" else http_connect
-        self._target = yield from module.request(wire, self.proxy.users)
+        self._target = yield from module.request(wire, self._proxy.users)
         return b""
 
     def _connect(self) -> None:
         target = self._target
         assert target is not None
-        self.proxy.requests.append(ProxyRequest(self._protocol, str(target)))
-        host, port = self.proxy.routes.get(str(target), (target.host, target.port))
+        self._proxy.requests.append(ProxyRequest(self._protocol, str(target)))
+        host, port = self._proxy.routes.get(str(target), (target.host, target.port))
         kind: type[HostnameEndpoint] | type[TCP6ClientEndpoint] | type[TCP4ClientEndpoint]
         # An address is not for the reactor's resolver, which may be the test's own.
         kind = TCP6ClientEndpoint if is_ipv6(host) else TCP4ClientEndpoint
         if not is_address(host):
             kind = HostnameEndpoint
-        connecting = kind(self.proxy.reactor, host, port).connect(
+        connecting = kind(self._proxy.reactor, host, port).connect(
             Factory.forProtocol(partial(_Target, self))
         )
         connecting.addErrback(self._not_connected)
@@ -221,7 +234,7 @@ class _Target(Protocol):
         self._client = client
 
     def connectionMade(self) -> None:
-        self._client.proxy.began(self)
+        self._client.connections.add(self)
         self._client.reached(self)
 
     def dataReceived(self, data: bytes) -> None:
@@ -230,4 +243,4 @@ class _Target(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         cast(IConsumer, self.transport).unregisterProducer()
         self._client.target_lost()
-        self._client.proxy.lost(self)
+        self._client.connections.discard(self)
