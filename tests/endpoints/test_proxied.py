@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import itertools
 import os
 from typing import Any, Final
 
@@ -13,7 +15,7 @@ from twisted.internet.error import (
     DNSLookupError,
 )
 from twisted.internet.interfaces import IStreamClientEndpoint
-from twisted.internet.protocol import Factory
+from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent
 from twisted.trial.unittest import SynchronousTestCase
@@ -21,7 +23,9 @@ from zope.interface.verify import verifyObject
 
 import txtransport
 from tests import certificates
+from tests.endpoints.test_client import Leaving
 from tests.loopback import ClockedReactor, LoopbackTestCase, Recorder, Recorders, Resolver
+from txtransport.config.policy import Side
 from txtransport.connection.trace import Event, Step
 from txtransport.errors import (
     HandshakeFailed,
@@ -32,6 +36,7 @@ from txtransport.errors import (
 )
 from txtransport.proxy import socks5
 from txtransport.testing.proxy import ProxyRequest, TestProxy
+from txtransport.tls.connection import TLSConnection
 from txtransport.tls.session import session_of
 
 USERS: Final = {"user": "hunter2"}
@@ -261,6 +266,49 @@ class LookUpTests(ProxyCase):
             error = await self.failure(self.client(proxies), DNSLookupError)
             self.assertIn(place, str(error))
             self.assertTrue(str(error).startswith("tls://mail.example.com:1: "))
+
+
+class ReferenceTests(ProxyCase):
+    """A connection that is over leaves nothing behind."""
+
+    async def test_a_connection_is_freed_with_its_end(self) -> None:
+        """Neither TLS with the target nor TLS with a proxy waits for the garbage collector."""
+        self.resolving(localhost=["127.0.0.1"], **{"mail.example.com": ["127.0.0.1"]})
+        self.addCleanup(gc.enable)
+        for kind, way in itertools.product(
+            KINDS, ("loseConnection", "abortConnection", "refused", "wrong name")
+        ):
+            # Not recorders, which keep themselves.
+            site = certificates.issued("mail.pem", "mail.example.com")
+            port = await self.listening(
+                f"tls://127.0.0.1:0?local_cert={site}", Factory.forProtocol(Protocol)
+            )
+            login = "user:wrong@" if way == "refused" else LOGIN
+            proxy, url = await self.proxy(kind, port, users=USERS, login=login)
+            options = {"peer_name": "other.example"} if way == "wrong name" else {}
+            gc.collect()
+            gc.disable()
+            before = tls_connections()
+            connecting = self.client(url, **options).connect(Factory.forProtocol(Leaving))
+            if options or way == "refused":
+                await self.assertFailure(connecting, ProxyRefused, HandshakeFailed)
+            else:
+                client: Any = await connecting
+                await client.leave(way)
+                del client
+            del connecting
+            await proxy.end()
+            await self.turn()
+            await self.turn()
+            after = tls_connections()
+            gc.enable()
+            self.assertEqual(after - before, set(), (kind, way))
+
+
+def tls_connections() -> set[int]:
+    """The identities of all connections of OpenSSL's that are a client's."""
+    found = (each for each in gc.get_objects() if isinstance(each, TLSConnection))
+    return {id(each) for each in found if each.side is Side.CLIENT}
 
 
 class FailureTests(ProxyCase):

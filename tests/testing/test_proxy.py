@@ -67,6 +67,17 @@ class TestProxyTests(LoopbackTestCase):
         self.assertIn(b" 407 ", client.received)
         self.assertEqual(proxy.requests, [])
 
+    async def test_what_follows_a_request_ends_the_connection(self) -> None:
+        """A client waits for the answer; what it sends before may be for nobody."""
+        request = b"CONNECT a.example:1 HTTP/1.1\r\n\r\n"
+        for segments in ([request + b"more"], [request, b"more"]):
+            _, client = await self.serving()
+            for segment in segments:
+                client.say(segment)
+                await self.turn()
+            await client.gone()
+            self.assertNotIn(b"more", b"".join(each.received for each in self.servers.all))
+
     async def test_all_ends_at_once(self) -> None:
         """A test that ends leaves no connection of the proxy in the reactor."""
         proxy, client = await self.serving()

@@ -250,6 +250,9 @@ class TunnelProtocol(PendingProtocol):
             negotiation.receive_data(data)
             self._continue(negotiation)
         except NegotiationError as error:
+            # Its frames would keep the connection, and with it TLS with the proxy, for as
+            # long as an application or a log keeps the error.
+            error = error.with_traceback(None)
             self._fail(Failure(self._tunnel.explained(error, self._first_bytes)))
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]

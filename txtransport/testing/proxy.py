@@ -148,18 +148,23 @@ class _Client(Protocol):
         if self._other is not None:
             self._other.write(data)
             return
+        if self._is_over or self._target is not None:
+            # More than the request, before its answer.
+            self._end()
+            return
         negotiation = self._negotiation
         try:
             if negotiation is None:
                 self._protocol = "SOCKS" if data[:1] == _SOCKS else "HTTP"
                 negotiation = self._negotiation = Negotiation(self._request)
             negotiation.receive_data(data)
-        except (NegotiationError, RuntimeError):
+        except NegotiationError:
             self._say(b"" if negotiation is None else negotiation.data_to_send())
             self._end()
             return
         self._say(negotiation.data_to_send())
         if negotiation.is_complete:
+            self._negotiation = None
             self._connect()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -220,6 +225,7 @@ class _Client(Protocol):
             cast(ITransport, self.transport).write(data)
 
     def _end(self) -> None:
+        self._is_over = True
         cast(ITransport, self.transport).loseConnection()
 
 
