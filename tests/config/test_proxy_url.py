@@ -87,7 +87,9 @@ class GrammarTests(SynchronousTestCase):
             ("socks4a://p:1", "SOCKS 4"),
             ("socks://p:1", "write socks5h://"),
             ("http://p:1?cafile=secret", "has no options"),
-            ("http://p:1/secret", "no port"),
+            ("http://p:1/secret", "no path"),
+            ("sock5h://secret@p:1", "did you mean socks5h://?"),
+            ("ftp://secret@p:1", "there are http://"),
         ):
             said = self.refusal(text)
             self.assertIn(reason, said)

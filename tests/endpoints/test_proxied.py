@@ -343,6 +343,23 @@ class FailureTests(ProxyCase):
             self.assertFalse(error.permanent)
             self.assertNotIn("hunter2", str(error))
 
+    async def test_an_https_proxy_without_tls_is_told_how_to_be_written(self) -> None:
+        """It hangs up, or says something else; no URL of a transport is suggested for it."""
+        greeting = Recorders()
+        arriving = greeting.next()
+        speaking = await self.listening("tcp://127.0.0.1:0", greeting)
+        _, closing = await self.proxy("http", 1)
+        urls = f"https://127.0.0.1:{speaking}", closing.replace("http:", "https:")
+        for url, cause in zip(urls, ("plaintext-peer", "closed"), strict=True):
+            connecting = self.client(url).connect(Recorders())
+            if cause == "plaintext-peer":
+                (await arriving).say(b"220 mx ESMTP\r\n")
+            error: Any = await self.assertFailure(connecting, HandshakeFailed)
+            self.assertEqual(error.cause, cause)
+            self.assertIn("in the clear write http://", error.remedy)
+            self.assertTrue(str(error).startswith(f"tls://mail.example.com:1: the proxy {url}: "))
+            self.assertNotIn("starttls", str(error))
+
     async def test_one_deadline_over_all(self) -> None:
         """A proxy that never answers, in its TLS or to its question, ends at ``timeout``."""
         silent = Recorders()

@@ -362,8 +362,8 @@ STARTTLS: Final = OptionType(
     tuple(STARTTLS_PROTOCOLS),
 )
 PROXIES: Final = OptionType(
-    f"{', '.join(f'{name}://' for name in PROXY_SCHEMES)} with [user:password@]host:port, several "
-    "by commas, or env",
+    f"scheme://[user:password@]host:port, with one of {', '.join(PROXY_SCHEMES)} as the scheme, "
+    "several by commas, or env",
     _proxies,
 )
 ADDRESS: Final = OptionType("address:port of this machine, [::1]:0 for IPv6", _address)

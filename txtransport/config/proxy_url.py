@@ -14,6 +14,7 @@ A text that is no proxy is never shown, since any part of it may be the password
 
 from __future__ import annotations
 
+import difflib
 import re
 from collections.abc import Iterable
 from typing import Final, cast
@@ -188,7 +189,7 @@ def parse_proxy(text: str) -> ProxyURL:
         raise ValueError(f"a proxy's URL begins with one of {_KNOWN}")
     scheme = PROXY_SCHEMES.get(name.lower())
     if scheme is None:
-        raise ValueError(_REFUSED.get(name.lower(), f"there are {_KNOWN} and no others"))
+        raise ValueError(_REFUSED.get(name.lower(), f"{_nearest(name)}there are {_KNOWN}"))
     head, question, query = rest.partition("?")
     if question and not scheme.is_secure:
         raise ValueError(
@@ -198,6 +199,12 @@ def parse_proxy(text: str) -> ProxyURL:
     credentials = _credentials(user, scheme) if at else None
     host, port = _host_and_port(authority)
     return ProxyURL(scheme.name, host, port, credentials, _options(query) if question else ())
+
+
+def _nearest(name: str) -> str:
+    """``did you mean …? `` with the scheme nearest to `name`, or nothing if none is near."""
+    close = difflib.get_close_matches(name[:40].lower(), PROXY_SCHEMES, n=1)
+    return f"did you mean {close[0]}://? " if close else ""
 
 
 def _credentials(text: str, scheme: ProxyScheme) -> Credentials:
@@ -222,6 +229,8 @@ def _credentials(text: str, scheme: ProxyScheme) -> Credentials:
 
 
 def _host_and_port(authority: str) -> tuple[str, int]:
+    if "/" in authority:
+        raise ValueError("it has no path; a / in a user's name or password is %2F")
     # What is wrong with a host may quote it, and without the @ it may be a password.
     literal, bracket, tail = authority.removeprefix("[").partition("]")
     host, colon, digits = ("", tail[:1], tail[1:]) if bracket else authority.partition(":")

@@ -18,7 +18,7 @@ from txtransport.diagnosis.rule import Rule, indexed
 from txtransport.errors import Diagnosis, ProxyRefused
 from txtransport.starttls.tls_record import is_tls
 
-__all__ = ["PROXY_REFUSALS", "explain_refusal", "remedy_of_protocol"]
+__all__ = ["PLAINTEXT_PROXY", "PROXY_REFUSALS", "explain_refusal", "remedy_of_protocol"]
 
 _TARGET: Final = "…"
 _SPELLING: Final = "Is … spelt rightly, and does it run? The proxy cannot tell more"
@@ -222,6 +222,12 @@ def _diagnosis(error: ProxyRefused, *, has_login: bool) -> Diagnosis:
         permanent=is_permanent,
     )
 
+
+PLAINTEXT_PROXY: Final = (
+    "Is this a port for TLS? For a proxy that speaks in the clear write http://, or socks5h:// if "
+    "it speaks SOCKS"
+)
+"""What to do about an ``https://`` proxy that does not speak TLS."""
 
 # What a proxy says first, the name of its protocol, and how the schemes of those that speak
 # it begin.

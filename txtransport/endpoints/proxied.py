@@ -18,7 +18,7 @@ Only the first proxy's name, and names for proxies of ``socks5``, are looked up 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TypeVar, cast
+from typing import Final, TypeVar, cast
 
 from attrs import evolve, field, frozen
 from twisted.internet.address import IPv4Address, IPv6Address
@@ -44,6 +44,7 @@ from txtransport.connection.attempt import EndpointConfig
 from txtransport.connection.trace import Trace
 from txtransport.connection.tunnel import Tunnel, TunnelAttempt, TunnelUser
 from txtransport.connection.twisted_types import ProtocolFactory, Reactor, TCPTransport
+from txtransport.diagnosis.proxy_refusals import PLAINTEXT_PROXY
 from txtransport.endpoints.client import ClientAttempt, ClientEndpoint
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.plaintext_client import (
@@ -52,7 +53,7 @@ from txtransport.endpoints.plaintext_client import (
     connect_target,
 )
 from txtransport.endpoints.sockets import OptionSetter
-from txtransport.errors import InvalidOption
+from txtransport.errors import HandshakeFailed, InvalidOption
 from txtransport.proxy.target import Target
 from txtransport.tls.creator import ConnectionCreator, connection_creator
 
@@ -255,6 +256,10 @@ class _ProxyEndpoint(ClientEndpoint):
         """Leave it to the endpoint behind the proxies to log the failure."""
 
 
+_WITHOUT_TLS: Final = ("plaintext-peer", "closed")
+"""The causes of a failed handshake with a proxy that may speak in the clear."""
+
+
 class _ProxyAttempt(ClientAttempt):
     """One attempt to connect to a proxy.
 
@@ -274,6 +279,26 @@ class _ProxyAttempt(ClientAttempt):
         """Set the socket's options, and pass on that the proxy is connected to."""
         super().connected(transport)
         cast(TunnelUser, self.factory).proxying(self._proxy, transport.getPeer())
+
+    def explained(self, reason: Failure) -> Failure:
+        """Why the handshake failed, with the scheme to write if the proxy has no TLS."""
+        failure = super().explained(reason)
+        error = failure.value
+        if not isinstance(error, HandshakeFailed) or error.cause not in _WITHOUT_TLS:
+            return failure
+        # The remedies for servers have URLs of transports in them.
+        return Failure(
+            HandshakeFailed(
+                error.summary,
+                cause=error.cause,
+                permanent=error.permanent,
+                remedy=PLAINTEXT_PROXY,
+                fault=error.fault,
+                evidence=error.evidence,
+                original=error.original,
+                received=error.received,
+            )
+        )
 
     def proxying(self, proxy: ProxyURL, address: IAddress) -> None:
         """Pass on that a proxy before this one is connected to."""
