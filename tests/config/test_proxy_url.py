@@ -66,6 +66,14 @@ class GrammarTests(SynchronousTestCase):
         self.assertEqual((policy.cafile, policy.verify_depth, policy.peer_name), ("/a", 3, "p"))
         self.assertEqual((settings_.tls.cafile, settings_.tls.verify_depth), (None, 5))
 
+    def test_a_proxy_is_verified_by_its_own_name(self) -> None:
+        """Without the dot that ends it and without a zone, as the URL's host is."""
+        for host, name in (("p.example.", "p.example"), ("[fe80::1%25eth0]", "fe80::1")):
+            policy = proxy_policy(parse_proxy(f"https://{host}:1"))
+            assert policy is not None
+            self.assertEqual(policy.peer_name, name)
+        self.assertIsNone(proxy_policy(parse_proxy("http://p:1")))
+
     def test_the_text_in_python_and_in_a_url_is_the_same(self) -> None:
         """As a keyword the value is written as in a URL, but for the escapes of that."""
         for given_ in (TOR, [TOR], (TOR,), parse_proxy(TOR), [parse_proxy(TOR)]):

@@ -200,6 +200,11 @@ class RefusalTests(TunnelCase):
             self.assertIn(words, str(told))
             self.assertIn("before it had connected us; it had said b'\\x05'", str(told))
             self.assertNotIn("TLS began", str(told))
+            self.assertIn("is mail.example.com:465 spelt rightly", told.remedy)
+        self.setUp()
+        done = self.tunnel("socks5h://p:1")
+        self.end.lose(ConnectionDone())
+        self.assertIn("does it want a login", self.failed(done, PeerLeft).remedy)
 
     def test_what_tls_with_the_proxy_says_is_kept(self) -> None:
         """A proxy that refuses our certificate does so after its handshake (TLS 1.3)."""

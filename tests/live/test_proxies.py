@@ -186,6 +186,14 @@ class SSHTests(ProxiesTestCase):
             await self.behind(f"{scheme}://127.0.0.1:{port}")
         await self.behind(f"socks5h://127.0.0.1:{port}", "tcp", "127.0.0.1")
 
+    async def test_a_target_that_is_not_there_is_answered_by_hanging_up(self) -> None:
+        """``ssh -D`` has no reply for that, and the error says so."""
+        port = await self.ssh()
+        url = f"tls://localhost:{self.free_port()}"
+        endpoint: Any = txtransport.client(self.reactor, url, proxy=f"socks5h://127.0.0.1:{port}")
+        error: Any = await self.assertFailure(endpoint.connect(Recorders()), PeerLeft)
+        self.assertIn("hang up when they cannot connect: is localhost:", str(error))
+
     async def test_a_login_is_refused_by_hanging_up(self) -> None:
         """It knows no users, and says so by closing; the error has what to look at."""
         port = await self.ssh()

@@ -426,7 +426,8 @@ def proxy_policy(proxy: ProxyURL) -> TLSPolicy | None:
     if not proxy.kind.is_secure:
         return None
     try:
-        return tls_policy(dict(proxy.options), Side.CLIENT).for_peer(without_zone(proxy.host))
+        policy = tls_policy(dict(proxy.options), Side.CLIENT)
+        return policy.for_peer(without_zone(proxy.host).removesuffix("."))
     except InvalidOption as problem:
         raise InvalidOption("proxy", f"the proxy {proxy.redacted()}: {problem}") from None
 

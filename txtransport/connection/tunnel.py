@@ -63,6 +63,10 @@ _LOG_IN_OR_NOT: Final = (
     "Is it a proxy of that kind, and does it want a login, or none? One that speaks TLS is "
     "written https://"
 )
+_CANNOT_CONNECT: Final = (
+    "Some proxies, such as ssh -D, hang up when they cannot connect: is {} spelt rightly, and "
+    "does it run?"
+)
 
 
 class TunnelUser(Protocol):
@@ -117,7 +121,8 @@ class Tunnel:
             diagnosis = explain_refusal(error, str(self.target), has_login=has_login)
             return error.explained(diagnosis).located(self.where, advice or diagnosis.remedy)
         if isinstance(error, PeerLeft):
-            advice = advice or _LOG_IN_OR_NOT
+            # Behind its first answer a login that it does not know is no reason any more.
+            advice = advice or (_CANNOT_CONNECT.format(self.target) if received else _LOG_IN_OR_NOT)
         return error.located(self.where, advice)
 
 

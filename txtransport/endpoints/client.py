@@ -189,7 +189,7 @@ class ClientAttempt(ConnectionAttempt):
         trace = self.config.trace
         if trace is not None and self.stage is not Stage.PROXY:
             trace(Event(Step.CONNECTED, str(getattr(address, "host", ""))))
-        self.stage = Stage.PROXY
+        self.stage: Stage = Stage.PROXY
         self._proxy_place = proxy.redacted()
 
     def buildProtocol(self, addr: IAddress | None) -> IProtocol | None:
