@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import itertools
 import os
+from io import BytesIO
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred
@@ -14,17 +15,18 @@ from twisted.internet.error import (
     ConnectionRefusedError,
     DNSLookupError,
 )
-from twisted.internet.interfaces import IStreamClientEndpoint
+from twisted.internet.interfaces import ISSLTransport, IStreamClientEndpoint, ITCPTransport
 from twisted.internet.protocol import Factory, Protocol
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent
+from twisted.protocols.basic import FileSender, LineReceiver
 from twisted.trial.unittest import SynchronousTestCase
 from zope.interface.verify import verifyObject
 
 import txtransport
 from tests import certificates
 from tests.endpoints.test_client import Leaving
-from tests.loopback import ClockedReactor, LoopbackTestCase, Recorder, Recorders, Resolver
+from tests.loopback import ClockedReactor, LoopbackTestCase, Only, Recorder, Recorders, Resolver
 from txtransport.config.policy import Side
 from txtransport.connection.trace import Event, Step
 from txtransport.errors import (
@@ -33,6 +35,7 @@ from txtransport.errors import (
     PeerMisbehaved,
     ProxyRefused,
     TransportTimeout,
+    UpgradeError,
 )
 from txtransport.proxy import socks5
 from txtransport.testing.proxy import ProxyRequest, TestProxy
@@ -55,6 +58,10 @@ class Asked(Resolver):
         self.names.append(hostName)
         self._names[hostName] = ("127.0.0.1",)
         return super().resolveHostName(resolutionReceiver, hostName, *args, **kw)
+
+
+class Upgrading(txtransport.StartTLSMixin, LineReceiver):
+    """A protocol that may start TLS."""
 
 
 class ProxyCase(LoopbackTestCase):
@@ -485,6 +492,47 @@ class PartyTests(ProxyCase):
         error = await self.failure(endpoint, HandshakeFailed)
         self.assertEqual(error.cause, "unknown-issuer")
         self.assertNotIn("the proxy", str(error))
+
+    async def test_tls_with_a_proxy_is_not_taken_for_tls_with_the_peer(self) -> None:
+        """Behind an https proxy plain TCP is plain: no session, and no mail client logs in."""
+        self.resolving(localhost=["127.0.0.1"])
+        servers, port = await self.served("tcp")
+        for kind in ("http", "https"):
+            _, url = await self.proxy(kind, port)
+            client: Any = await self.conversation(self.client(url, "tcp"), servers)
+            self.assertIsNone(session_of(client.transport), kind)
+            # A TCP connection of Twisted's provides it always (`is_secure` is what to ask).
+            if kind == "https":
+                self.assertFalse(ISSLTransport.providedBy(client.transport))
+                self.assertTrue(verifyObject(ITCPTransport, client.transport))
+                client.transport.setTcpNoDelay(True)
+                client.transport.setTcpKeepAlive(True)
+                self.assertTrue(client.transport.getTcpNoDelay())
+                self.assertTrue(client.transport.getTcpKeepAlive())
+                self.assertEqual(client.transport.getHost().host, "127.0.0.1")
+            upgrading = Upgrading()
+            await self.client(url, "tcp").connect(Only(upgrading))
+            self.assertFalse(upgrading.is_secure)
+            if kind == "https":
+                error = self.assertRaises(UpgradeError, upgrading.startTLS, "mail.example.com")
+                self.assertIn("ClearTransport cannot start TLS", str(error))
+            upgrading.abort()
+
+    async def test_a_producer_behind_an_https_proxy_is_paused(self) -> None:
+        """In the clear and under TLS: it writes as fast as the proxy takes it, and all arrives."""
+        self.resolving(localhost=["127.0.0.1"])
+        for scheme in ("tcp", "tls"):
+            servers, port = await self.served(scheme)
+            _, url = await self.proxy("https", port)
+            arriving = servers.next()
+            client: Any = await self.client(url, scheme).connect(Factory.forProtocol(Recorder))
+            self.addCleanup(self.end, client)
+            server = await arriving
+            sending = FileSender().beginFileTransfer(BytesIO(b"." * 5_000_000), client.transport)
+            await server.grown(5_000_000)
+            await sending
+            client.transport.loseConnection()
+            await server.gone()
 
     async def test_sessions_belong_to_a_proxy_and_its_user(self) -> None:
         """A session that was kept for one user is not shown by another, or without a proxy."""

@@ -39,6 +39,8 @@ from zope.interface import implementer
 
 from txtransport.config.proxy_url import ProxyURL
 from txtransport.connection.attempt import is_reset
+from txtransport.connection.clear_transport import ClearTransport
+from txtransport.connection.driver import TLSDriver
 from txtransport.connection.pending import PendingProtocol
 from txtransport.connection.plain_writer import PlainWriter
 from txtransport.connection.twisted_types import TCPTransport
@@ -232,6 +234,9 @@ class TunnelProtocol(PendingProtocol):
 
     def connectionMade(self) -> None:
         """Begin the dialogue."""
+        if isinstance(self.transport, TLSDriver):
+            # What is behind the tunnel must not take TLS with the proxy for TLS with the peer.
+            self.transport = ClearTransport(self.transport)
         self._writer = PlainWriter(self._plain_transport)
         try:
             self._attempt.proxying(self._tunnel.proxy, self._plain_transport.getPeer())
