@@ -20,6 +20,7 @@ from txtransport.proxy_protocol.header import ProxyHeader
 from txtransport.proxy_protocol.reader import read_header, write_header
 from txtransport.proxy_protocol.tlv import TLV
 from txtransport.starttls.tls_record import begins_handshake
+from txtransport.testing.proxy import TestProxy
 
 CLIENT: Final = IPv4Address("TCP", "192.0.2.7", 56324)
 PASSED_ON: Final = StringTransport(
@@ -71,6 +72,48 @@ class SendProxyTests(LoopbackTestCase):
         await server.heard(b"EHLO")
         self.assertTrue(server.received.startswith(b"PROXY UNKNOWN\r\nEHLO "))
         connecting.addErrback(lambda reason: None).cancel()
+
+    async def test_it_is_for_the_target_and_not_for_a_proxy(self) -> None:
+        """Through proxies it comes first behind the last one, which has not seen it before."""
+        factory = Recorders()
+        target = await self.listening("tcp://127.0.0.1:0", factory)
+        seen: list[bytes] = []
+
+        class Listening(TestProxy):
+            def buildProtocol(self, addr: Any) -> Any:
+                protocol: Any = super().buildProtocol(addr)
+                receive = protocol.dataReceived
+
+                def data_received(data: bytes) -> None:
+                    seen.append(data)
+                    receive(data)
+
+                protocol.dataReceived = data_received
+                return protocol
+
+        port = await self.listening("tcp://127.0.0.1:0", Listening(self.reactor))
+        for proxy in (f"http://127.0.0.1:{port}", f"socks5://127.0.0.1:{port}"):
+            for scheme in ("tcp", "tls"):
+                seen.clear()
+                made = factory.next()
+                connecting = txtransport.client(
+                    self.reactor,
+                    f"{scheme}://127.0.0.1:{target}",
+                    proxy=proxy,
+                    send_proxy="v1",
+                    proxied_for=PASSED_ON,
+                ).connect(Factory.forProtocol(Recorder))
+                server = await made
+                header = b"PROXY TCP4 192.0.2.7 198.51.100.1 56324 443\r\n"
+                await server.heard(header)
+                self.assertTrue(server.received.startswith(header))
+                self.assertNotIn(b"PROXY", seen[0])
+                if scheme == "tcp":
+                    self.addCleanup(self.end, await connecting)
+                else:
+                    await server.grown(100)
+                    self.assertTrue(begins_handshake(server.received[len(header) :]))
+                    connecting.addErrback(lambda reason: None).cancel()
 
     async def test_each_connection_begins_with_it(self) -> None:
         """An endpoint that connects again (ClientService) sends it again."""

@@ -106,7 +106,7 @@ def client(
             rules = read_host_rules(allow_hosts, public_only)
         reactor = cast(Reactor, reactor)
         if settings.proxying.proxy:
-            return _client_behind_proxies(reactor, plan, trace, rules)
+            return _client_behind_proxies(reactor, plan, trace, rules, header)
         plaintext = plan.target.endpoint(reactor, settings.deadlines.timeout, trace, rules)
         creator = plan.connection_creator()
     except InvalidOption as error:
@@ -120,9 +120,15 @@ def client(
 
 
 def _client_behind_proxies(
-    reactor: Reactor, plan: _ClientPlan, trace: Trace | None, rules: HostRules | None
+    reactor: Reactor,
+    plan: _ClientPlan,
+    trace: Trace | None,
+    rules: HostRules | None,
+    header: bytes,
 ) -> ClientEndpoint:
     """The endpoint for a URL with ``proxy=``; with ``env`` there may be no proxy.
+
+    The PROXY header is for the target: it is sent when the last proxy has connected there.
 
     Raises:
         InvalidOption: As for `client`.
@@ -145,7 +151,7 @@ def _client_behind_proxies(
     config = _endpoint_config(
         reactor, url, plan.where, Side.CLIENT, creator, settings, plan.name, trace, description
     )
-    return ClientEndpoint(plaintext, set_options, plan.address, config, bindto)
+    return ClientEndpoint(plaintext, set_options, plan.address, config, bindto, header)
 
 
 @define

@@ -40,7 +40,7 @@ from txtransport.config.proxy_url import ProxyURL
 from txtransport.config.resolve import weaknesses
 from txtransport.config.settings import Settings, StartTLSOptions, proxy_policy
 from txtransport.config.url import TransportURL
-from txtransport.connection.attempt import EndpointConfig
+from txtransport.connection.attempt import EndpointConfig, Writer
 from txtransport.connection.trace import Trace
 from txtransport.connection.tunnel import Tunnel, TunnelAttempt, TunnelUser
 from txtransport.connection.twisted_types import ProtocolFactory, Reactor, TCPTransport
@@ -275,9 +275,9 @@ class _ProxyAttempt(ClientAttempt):
         super().__init__(endpoint, factory)
         self._proxy = proxy
 
-    def connected(self, transport: TCPTransport) -> None:
+    def connected(self, transport: TCPTransport, writer: Writer) -> None:
         """Set the socket's options, and pass on that the proxy is connected to."""
-        super().connected(transport)
+        super().connected(transport, writer)
         cast(TunnelUser, self.factory).proxying(self._proxy, transport.getPeer())
 
     def explained(self, reason: Failure) -> Failure:
