@@ -86,6 +86,7 @@ class LegacyEngine(ABC):
         cipher: The cipher suite, by OpenSSL's name; empty until it is agreed on.
         bits: The strength of the cipher, in bits, or 0.
         peer_chain: The certificates that the peer has shown, in DER, leaf first.
+        is_certificate_requested: Clients: whether the server has asked for a certificate.
     """
 
     version: ClassVar[str]
@@ -101,6 +102,7 @@ class LegacyEngine(ABC):
         self.cipher: str = ""
         self.bits: int = 0
         self.peer_chain: tuple[bytes, ...] = ()
+        self.is_certificate_requested: bool = False
         self._by_record = by_record
 
     @abstractmethod
