@@ -35,11 +35,11 @@ completion: .venv/.installed-dev
 
 .venv/.installed: setup.cfg pyproject.toml
 	$(PYTHON) -m venv .venv
-	$(PIP) install --editable '.[test]'
+	$(PIP) install --editable '.[test,legacy]'
 	touch $@
 
 .venv/.installed-dev: .venv/.installed
-	$(PIP) install --editable '.[test,dev]'
+	$(PIP) install --editable '.[test,legacy,dev]'
 	touch $@
 
 clean:

@@ -18,5 +18,5 @@ PYTHONS = ["3.10", "3.11", "3.12", "3.13"]
 def tests(session: nox.Session, dependencies: str) -> None:
     """Run the tests; those that need foreign peers only where they are named."""
     constraints = f"constraints/{dependencies}.txt"
-    session.install("--editable", ".[test]", "--constraint", constraints)
+    session.install("--editable", ".[test,legacy]", "--constraint", constraints)
     session.run("python", "-m", "pytest", *(session.posargs or ["--ignore=tests/live"]))

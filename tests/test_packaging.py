@@ -118,8 +118,13 @@ def settings() -> ConfigParser:
 
 
 def requirements() -> dict[str, str]:
-    """The oldest version of each direct dependency that setup.cfg allows, by its name."""
-    lines = settings()["options"]["install_requires"].strip().splitlines()
+    """The oldest version of each direct dependency that setup.cfg allows, by its name.
+
+    Those of the extra ``legacy`` are among them, which users install as well.
+    """
+    setup = settings()
+    needed = setup["options"]["install_requires"] + setup["options.extras_require"]["legacy"]
+    lines = needed.strip().splitlines()
     parts = (re.sub(r"\[\w+\]", "", line).split(">=") for line in lines)
     return {canonical(name): version for name, version in parts}
 
