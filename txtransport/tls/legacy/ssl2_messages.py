@@ -22,6 +22,7 @@ __all__ = [
     "ClientMasterKey",
     "ErrorCode",
     "MessageType",
+    "NewerProtocolError",
     "RequestCertificate",
     "SSL2Error",
     "ServerHello",
@@ -40,8 +41,6 @@ NONCE_SIZES: Final = range(16, 33)
 
 SESSION_ID_SIZES: Final = (0, 16)
 KIND_SIZE: Final = 3
-
-NEWER_PROTOCOL: Final = "peer speaks ssl 3.0 or tls"
 
 
 class MessageType(IntEnum):
@@ -85,6 +84,24 @@ class SSL2Error(Exception):
         self.reason = reason
         self.code = code
 
+
+class NewerProtocolError(SSL2Error):
+    """The peer speaks SSL 3.0 or TLS.
+
+    Args:
+        minor: The second byte of its version, of which the first is 3.
+
+    Attributes:
+        alert: What tells it so in its own protocol: in SSL 3.0 "handshake failure" (RFC 6101,
+            section 5.4.2), in TLS "protocol version" (RFC 5246, section 7.2.2), both fatal.
+    """
+
+    def __init__(self, minor: int) -> None:
+        super().__init__("peer speaks ssl 3.0 or tls")
+        self.alert: bytes = b"\x15\x03\x01\x00\x02\x02\x46" if minor else _SSL3_ALERT
+
+
+_SSL3_ALERT: Final = b"\x15\x03\x00\x00\x02\x02\x28"
 
 _PEER_ERRORS: Final = {
     ErrorCode.NO_CIPHER: "peer error no cipher",
@@ -136,8 +153,8 @@ class ClientHello:
                 speak SSL 3.0 or TLS as well sends the same message with that version
                 (RFC 5246, appendix E.2).
         """
-        _check_version(message[1:3])
         kinds, session_id, challenge = _split(message, 3, 3)
+        _check_version(message[1:3])
         _check_size(session_id, SESSION_ID_SIZES)
         _check_size(challenge, NONCE_SIZES)
         return cls(_kinds(kinds), challenge)
@@ -303,8 +320,10 @@ def _check_size(field: bytes, sizes: range | tuple[int, ...]) -> None:
 
 
 def _check_version(version: bytes) -> None:
+    if version[:1] == b"\x03":
+        raise NewerProtocolError(version[1])
     if version != VERSION:
-        raise SSL2Error(NEWER_PROTOCOL if version[:1] == b"\x03" else "unsupported protocol")
+        raise SSL2Error("unsupported protocol")
 
 
 def _kinds(field: bytes) -> tuple[bytes, ...]:
