@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import sys
 from collections.abc import Callable, Iterable, Iterator
@@ -149,6 +150,17 @@ def connected(*ciphers: str, **options: Any) -> Conversation:
     talk = Conversation(client(*ciphers), server(*ciphers, **options)).carry()
     assert talk.client.is_complete and talk.server.is_complete
     return talk
+
+
+def drawn(label: str) -> Callable[[int], bytes]:
+    """What makes random bytes that are the same each time, for a label."""
+    count = itertools.count()
+
+    def draw(size: int) -> bytes:
+        made = hashlib.sha256(f"{label} {next(count)}".encode()).digest()
+        return made[:size]
+
+    return draw
 
 
 def records(data: bytes) -> list[bytes]:
