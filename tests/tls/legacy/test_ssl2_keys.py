@@ -103,6 +103,12 @@ class EncryptTests(SynchronousTestCase):
             error = self.assertRaises(SSL2Error, encrypt_secret, der, bytes(16))
             self.assertEqual(error.reason, "bad certificate")
 
+    def test_a_certificate_of_no_version_is_refused(self) -> None:
+        """cryptography has an exception of its own for these, which is no ValueError."""
+        der = site().chain[0].replace(b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x06", 1)
+        error = self.assertRaises(SSL2Error, encrypt_secret, der, bytes(16))
+        self.assertEqual(error.reason, "bad certificate")
+
     def test_a_key_must_have_room_for_the_secret(self) -> None:
         """Of a key that is too short for it, nothing is sent."""
         error = self.assertRaises(SSL2Error, encrypt_secret, site().chain[0], bytes(SIZE))
