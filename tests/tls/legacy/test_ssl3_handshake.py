@@ -157,6 +157,7 @@ class ServerTests(SynchronousTestCase):
             (b"", 23),
             (extension(10, b"\x00\x04\x00\x18\x00\x17"), 23),
             (extension(10, b"\x00\x02\x00\x19"), 25),
+            (extension(10, b"\x00\x02\x00\x1d"), 29),
         ):
             end = self.server(hello(CURVE, AES, extensions=groups), server_config(*NO_RC4))
             self.assertEqual(end.cipher, ECDHE.name)

@@ -261,6 +261,12 @@ class ECDHTests(SynchronousTestCase):
             secret, public = answer(ours.share, os.urandom)
             self.assertEqual(ours.agree(public), secret)
 
+    def test_a_point_of_x25519_that_makes_the_secret_known_is_refused(self) -> None:
+        """Points of a small order lead to zeros (RFC 7748, section 6.1)."""
+        ours = ECDHSecret(29)
+        for point in (bytes(32), b"\x01" + bytes(31), bytes(31), bytes(33), b""):
+            self.assertRaises(SSL3Fault, ours.agree, point)
+
     def test_what_is_no_point_of_the_curve_is_refused(self) -> None:
         """Points of other curves, the infinite one and changed ones (invalid curve attacks)."""
         ours = ECDHSecret()
@@ -271,7 +277,7 @@ class ECDHTests(SynchronousTestCase):
 
     def test_other_curves_are_refused(self) -> None:
         """A curve that we do not have, such as one of the small binary ones."""
-        for curve in (0, 1, 22, 26, 29, 0xFFFF):
+        for curve in (0, 1, 22, 26, 30, 0xFFFF):
             fault = self.assertRaises(SSL3Fault, answer, ECDHShare(curve, b""), os.urandom)
             self.assertEqual(fault.reason, "wrong curve")
 

@@ -15,6 +15,10 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec, utils
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import (
+    X25519PrivateKey,
+    X25519PublicKey,
+)
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from OpenSSL import crypto
 
@@ -219,12 +223,17 @@ def _number(value: int) -> bytes:
     return value.to_bytes((value.bit_length() + 7) // 8, "big")
 
 
-CURVES: Final[dict[int, ec.EllipticCurve]] = {
+CURVES: Final[dict[int, ec.EllipticCurve | None]] = {
     23: ec.SECP256R1(),
     24: ec.SECP384R1(),
     25: ec.SECP521R1(),
+    29: None,
 }
-"""The elliptic curves, by their numbers (RFC 4492, section 5.1.1), the preferred first."""
+"""The curves, by their numbers (RFC 8422, section 5.1.1), the preferred first.
+
+29 is X25519, for which `cryptography` has classes of its own. It is younger than SSL 3.0, but
+Java's server takes it for every client that names no curves.
+"""
 
 
 class ECDHSecret:
@@ -239,11 +248,22 @@ class ECDHSecret:
     """
 
     def __init__(self, curve: int = 23) -> None:
-        self._curve = CURVES[curve]
-        self._key = ec.generate_private_key(self._curve)
-        self.public: bytes = self._key.public_key().public_bytes(
-            Encoding.X962, PublicFormat.UncompressedPoint
-        )
+        named = CURVES[curve]
+        self._exchange: Callable[[bytes], bytes]
+        if named is None:
+            on_25519 = X25519PrivateKey.generate()
+            self._exchange = lambda point: on_25519.exchange(
+                X25519PublicKey.from_public_bytes(point)
+            )
+            self.public: bytes = on_25519.public_key().public_bytes_raw()
+        else:
+            on_curve = ec.generate_private_key(named)
+            self._exchange = lambda point: on_curve.exchange(
+                ec.ECDH(), ec.EllipticCurvePublicKey.from_encoded_point(named, point)
+            )
+            self.public = on_curve.public_key().public_bytes(
+                Encoding.X962, PublicFormat.UncompressedPoint
+            )
         self.share: ECDHShare = ECDHShare(curve, self.public)
 
     def agree(self, public: bytes) -> bytes:
@@ -253,11 +273,10 @@ class ECDHSecret:
             public: The peer's point.
 
         Raises:
-            SSL3Fault: It is not a point of the curve.
+            SSL3Fault: It is not a point of the curve, or makes the secret known to everybody.
         """
         try:
-            key = ec.EllipticCurvePublicKey.from_encoded_point(self._curve, public)
-            return self._key.exchange(ec.ECDH(), key)
+            return self._exchange(public)
         except ValueError as error:
             raise _illegal("bad ecpoint") from error
 
