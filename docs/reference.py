@@ -57,7 +57,12 @@ def page() -> Iterator[str]:
 
 def transport(row: Scheme) -> tuple[str, ...]:
     """One transport's cells."""
-    return f"`{row.name}`", row.meaning, f"no: {row.reason}" if row.reason else "yes"
+    if row.refusal is None:
+        return f"`{row.name}`", row.meaning, "yes"
+    # Whether the extra is installed here says nothing of the reader's machine.
+    extra = "with `txtransport[legacy]` and `allow_broken_ssl=yes`: [legacy.md](legacy.md)"
+    reason = f"{row.refusal.summary}; {row.refusal.remedy}"
+    return f"`{row.name}`", row.meaning, extra if row.is_broken else f"no: {reason}"
 
 
 def option(row: Option) -> tuple[str, ...]:
@@ -82,7 +87,7 @@ def places() -> list[str]:
 def heading(belongs: str) -> str:
     """The schemes that have what belongs there, of those that can be had."""
     one = next(row for row in OPTIONS.values() if row.belongs == belongs)
-    there = [scheme for scheme in SCHEMES.values() if scheme.refusal is None]
+    there = [row for row in SCHEMES.values() if row.refusal is None or row.is_broken]
     having = [scheme.name for scheme in there if one.serves(scheme)]
     return "Every transport" if len(having) == len(there) else ", ".join(having)
 

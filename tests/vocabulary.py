@@ -183,6 +183,7 @@ EXAMPLES: Final[dict[str, Examples]] = {
     ),
     "min_version": VERSIONS,
     "max_version": VERSIONS,
+    "allow_broken_ssl": FLAGS,
     "ciphers": TEXTS,
     "security_level": numbers(0, 5),
     "alpn_protocols": Examples(

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Final
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.config.schemes import SCHEMES, Kind, available_schemes
+from txtransport.config import schemes
+from txtransport.config.schemes import BROKEN_VERSIONS, SCHEMES, Kind, available_schemes
 
-REFUSED: Final = {"sslv2", "sslv3", "udg", "dtls"}
+BROKEN: Final = {"sslv2", "sslv3"}
+"""To be had with the extra ``txtransport[legacy]`` alone."""
+
+REFUSED: Final = {"udg", "dtls"}
 """Known by name, and not to be had."""
 
 
@@ -35,9 +41,11 @@ class SchemeTableTests(SynchronousTestCase):
 
     def test_a_version_in_the_name_is_the_version_spoken(self) -> None:
         """tlsv1.2 is TLS 1.2 and nothing else; other schemes leave the version to the policy."""
+        ssl = {"sslv2": "SSLv2", "sslv3": "SSLv3"}
         for name, row in SCHEMES.items():
-            expected = name.removeprefix("tlsv") if name.startswith("tlsv") else None
+            expected = name.removeprefix("tlsv") if name.startswith("tlsv") else ssl.get(name)
             self.assertEqual(row.version, expected, name)
+        self.assertEqual({*ssl.values()}, {*BROKEN_VERSIONS})
 
     def test_deprecated_versions_are_marked(self) -> None:
         """TLS 1.0 and 1.1 are marked as weak (RFC 8996)."""
@@ -60,16 +68,41 @@ class SchemeTableTests(SynchronousTestCase):
 class AvailableSchemesTests(SynchronousTestCase):
     """available_schemes() says of each scheme whether it can be used, or why not."""
 
+    def with_extra(self, *, is_installed: bool) -> dict[str, str | None]:
+        """The schemes, as they are with or without the extra."""
+        self.patch(schemes, "is_legacy_installed", lambda: is_installed)
+        return available_schemes()
+
     def test_an_unavailable_scheme_says_why(self) -> None:
         """A scheme that is not available has the reason, and what to use instead."""
-        self.assertEqual({name for name, why in available_schemes().items() if why}, REFUSED)
-        for name in REFUSED:
-            self.assertRegex(available_schemes()[name] or "", "; use (tls|unix)://", name)
+        available = self.with_extra(is_installed=False)
+        self.assertEqual({name for name, why in available.items() if why}, REFUSED | BROKEN)
+        for name in REFUSED | BROKEN:
+            self.assertRegex(available[name] or "", "; use (tls|unix)://", name)
 
-    def test_ssl_is_refused_with_its_rfc(self) -> None:
-        """SSL 2.0 and 3.0 are refused with the RFC that forbids each."""
-        self.assertIn("RFC 6176", available_schemes()["sslv2"] or "")
-        self.assertIn("RFC 7568", available_schemes()["sslv3"] or "")
+    def test_ssl_is_refused_with_its_rfc_and_how_to_get_it(self) -> None:
+        """SSL 2.0 and 3.0 are refused with the RFC that forbids each, and name the extra."""
+        available = self.with_extra(is_installed=False)
+        self.assertIn("RFC 6176", available["sslv2"] or "")
+        self.assertIn("RFC 7568", available["sslv3"] or "")
+        for name in BROKEN:
+            self.assertIn("pip install 'txtransport[legacy]'", available[name] or "")
+
+    def test_the_extra_makes_ssl_available(self) -> None:
+        """Who installs the extra has consented to SSL 2.0 and 3.0 being there."""
+        available = self.with_extra(is_installed=True)
+        self.assertEqual({name for name, why in available.items() if why}, REFUSED)
+
+    def test_the_extra_is_found_without_an_import(self) -> None:
+        """Looking whether the extra is there does not import its package."""
+        code = (
+            "import sys; from txtransport.config.schemes import available_schemes, "
+            "is_legacy_installed; available_schemes(); print('tlslite' in sys.modules)"
+        )
+        found = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True
+        )
+        self.assertEqual(found.stdout, "False\n")
 
     def test_every_scheme_is_listed(self) -> None:
         """available_schemes() lists every scheme that a URL may have."""

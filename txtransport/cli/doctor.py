@@ -134,7 +134,7 @@ def _versions_of_tls() -> CheckResult:
     supported, refused = [], {}
     for scheme in SCHEMES.values():
         policy = resolve_options(scheme, (), {}, "client").tls
-        if scheme.version is None or policy is None:
+        if scheme.version is None or scheme.is_broken or policy is None:
             continue
         reason = refusal(policy)
         if reason is None:

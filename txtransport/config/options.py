@@ -74,7 +74,7 @@ class Option:
         sides: The endpoints that have the option: ``client``, ``server``,
             ``datagram``.
         belongs: The group of schemes that have the option: ``ip``, ``local``,
-            ``tcp``, ``udp``, ``tls``, ``stream`` or ``all``.
+            ``tcp``, ``udp``, ``secure``, ``tls``, ``broken``, ``stream`` or ``all``.
         meaning: One line for the reference page.
         is_for_strangers: Whether an untrusted URL may carry the option. Such
             an option neither names a file nor weakens a check.
@@ -140,7 +140,9 @@ _BELONGS: Final[dict[str, Callable[[Scheme], bool]]] = {
     "local": lambda scheme: scheme.is_local and scheme.kind is Kind.STREAM,
     "tcp": lambda scheme: not scheme.is_local and scheme.kind is Kind.STREAM,
     "udp": lambda scheme: not scheme.is_local and scheme.kind is Kind.DATAGRAM,
-    "tls": lambda scheme: scheme.is_secure,
+    "secure": lambda scheme: scheme.is_secure,
+    "tls": lambda scheme: scheme.is_secure and not scheme.is_broken,
+    "broken": lambda scheme: scheme.is_broken,
     "stream": lambda scheme: scheme.kind is Kind.STREAM,
     "all": lambda scheme: True,
 }
@@ -183,42 +185,42 @@ _ROWS: Final = (
            "the group of the socket's file"),
     # TLS: which peers to trust.
     Option("verify_peer", VERIFY,
-           "yes for clients, no for servers", _BOTH, "tls",
+           "yes for clients, no for servers", _BOTH, "secure",
            "the peer must show a certificate that we trust; optional, for servers: "
            "if it shows one at all"),
-    Option("verify_peer_name", FLAG, "yes for clients, no for servers", _BOTH, "tls",
+    Option("verify_peer_name", FLAG, "yes for clients, no for servers", _BOTH, "secure",
            "the certificate must be for peer_name"),
-    Option("peer_name", TEXT, "the URL's host", _BOTH, "tls",
+    Option("peer_name", TEXT, "the URL's host", _BOTH, "secure",
            "the name that the certificate must be for; clients send it as SNI"),
-    Option("allow_self_signed", FLAG, "no", _BOTH, "tls",
+    Option("allow_self_signed", FLAG, "no", _BOTH, "secure",
            "accept a self-signed leaf: its own key has signed it, and no authority"),
-    Option("cafile", FILE, "the platform's", _BOTH, "tls",
+    Option("cafile", FILE, "the platform's", _BOTH, "secure",
            "PEM file of the authorities to trust, roots or not, instead of the platform's; "
            "with pin, roots only"),
-    Option("capath", FOLDER, "the platform's", _BOTH, "tls",
+    Option("capath", FOLDER, "the platform's", _BOTH, "secure",
            "OpenSSL hashed folder of authorities to trust, instead of the platform's"),
-    Option("verify_depth", whole(0, 100), "9", _BOTH, "tls",
+    Option("verify_depth", whole(0, 100), "9", _BOTH, "secure",
            "how many authorities may stand between leaf and root"),
-    Option("x509_strict", FLAG, "no", _BOTH, "tls",
+    Option("x509_strict", FLAG, "no", _BOTH, "secure",
            "refuse certificates that break rules of RFC 5280 which OpenSSL otherwise lets pass"),
     Option("peer_fingerprint",
            FINGERPRINTS,
-           "any", _BOTH, "tls",
+           "any", _BOTH, "secure",
            "the peer's certificate must have this digest, beside the other checks"),
     Option("pin", PINS,
-           "any", _BOTH, "tls",
+           "any", _BOTH, "secure",
            "a public key (SPKI) of the peer's chain must have this digest, beside the other "
            "checks"),
-    Option("crl", FILE, "none", _BOTH, "tls",
+    Option("crl", FILE, "none", _BOTH, "secure",
            "PEM file of revocation lists in which the leaf is looked up"),
     # TLS: our own certificate.
-    Option("local_cert", FILE, "none", _BOTH, "tls",
+    Option("local_cert", FILE, "none", _BOTH, "secure",
            "PEM file of our certificate and its chain, leaf first; servers need one"),
-    Option("local_pk", FILE, "in local_cert", _BOTH, "tls",
+    Option("local_pk", FILE, "in local_cert", _BOTH, "secure",
            "PEM file of the certificate's key"),
-    Option("passphrase", TEXT, "none", _BOTH, "tls",
+    Option("passphrase", TEXT, "none", _BOTH, "secure",
            "the passphrase of that key", is_secret=True),
-    Option("passphrase_file", FILE, "none", _BOTH, "tls",
+    Option("passphrase_file", FILE, "none", _BOTH, "secure",
            "file whose first line is the passphrase"),
     Option("SNI_enabled", FLAG, "yes", _CLIENT, "tls",
            "name the peer in the hello, so that it can choose its certificate"),
@@ -229,11 +231,14 @@ _ROWS: Final = (
     # TLS: versions, ciphers and extensions.
     Option("min_version", choice(*VERSIONS), "1.2", _BOTH, "tls", "the oldest version of TLS"),
     Option("max_version", choice(*VERSIONS), "1.3", _BOTH, "tls", "the newest version of TLS"),
+    Option("allow_broken_ssl", FLAG, "no", _BOTH, "broken",
+           "speak SSL 2.0 or SSL 3.0, both of which can be broken, with a device that has nothing "
+           "else (docs/legacy.md); needs the extra txtransport[legacy]"),
     Option("ciphers", TEXT,
            "OpenSSL's; on servers without TLS 1.0 and 1.1 Mozilla's intermediate profile",
-           _BOTH, "tls",
+           _BOTH, "secure",
            "OpenSSL cipher list for TLS 1.2 and older"),
-    Option("security_level", whole(0, 5), "OpenSSL's", _BOTH, "tls",
+    Option("security_level", whole(0, 5), "OpenSSL's", _BOTH, "secure",
            "OpenSSL's security level; 0 for the schemes tlsv1.0 and tlsv1.1"),
     Option("alpn_protocols", ALPN_PROTOCOLS,
            "the factory's", _BOTH, "tls",
@@ -241,11 +246,11 @@ _ROWS: Final = (
     Option("alpn_mismatch", choice("refuse", "ignore"), "refuse", _SERVER, "tls",
            "a client that offers only other application protocols is refused (alert 120); "
            "ignore: go on without one"),
-    Option("honor_cipher_order", FLAG, "yes", _SERVER, "tls",
+    Option("honor_cipher_order", FLAG, "yes", _SERVER, "secure",
            "servers choose ciphers by their own order"),
     Option("no_ticket", FLAG, "no", _BOTH, "tls",
            "no session tickets, hence no resumption", is_for_strangers=True),
-    Option("capture_peer_cert", FLAG, "yes", _BOTH, "tls",
+    Option("capture_peer_cert", FLAG, "yes", _BOTH, "secure",
            "accepted for PHP's sake; session_of() always has the certificate",
            is_for_strangers=True),
     # Time.
@@ -254,19 +259,19 @@ _ROWS: Final = (
            is_for_strangers=True, most_for_strangers=_A_MINUTE),
     Option("handshake_timeout", SECONDS, "10", _SERVER, "stream",
            "the deadline of PROXY header, negotiation and handshake"),
-    Option("close_timeout", SECONDS, "5", _BOTH, "tls",
+    Option("close_timeout", SECONDS, "5", _BOTH, "secure",
            "how long a close may wait for the peer, then the connection is aborted; over TCP on "
            "Linux it waits longer for a peer that goes on taking the data that was written",
            is_for_strangers=True, most_for_strangers=_A_MINUTE),
     # What comes before TLS.
     Option("starttls", STARTTLS,
-           "none", _BOTH, "tls",
+           "none", _BOTH, "secure",
            "the protocol whose own dialogue leads to TLS", is_for_strangers=True),
-    Option("starttls_name", TEXT, "the URL's host", _CLIENT, "tls",
+    Option("starttls_name", TEXT, "the URL's host", _CLIENT, "secure",
            "the domain that the dialogue asks for and the certificate is for (XMPP)"),
-    Option("starttls_from", TEXT, "none", _CLIENT, "tls",
+    Option("starttls_from", TEXT, "none", _CLIENT, "secure",
            "the domain that we speak for, between servers (XMPP)"),
-    Option("starttls_policy", choice("must", "may"), "must", _CLIENT, "tls",
+    Option("starttls_policy", choice("must", "may"), "must", _CLIENT, "secure",
            "may: if the peer will not start TLS, go on in the clear"),
     Option("proxy", PROXIES,
            "none", _CLIENT, "stream",
@@ -320,9 +325,8 @@ def find_option(name: str, scheme: Scheme) -> Option:
         hint = f"; {of_php.advice}" if of_php is not None else _nearest(written[:80], scheme)
         raise InvalidOption(written, f"there is no option {short_repr(name)}{hint}")
     if not option.serves(scheme):
-        having = [
-            row.name for row in SCHEMES.values() if row.refusal is None and option.serves(row)
-        ]
+        serving = [row for row in SCHEMES.values() if option.serves(row)]
+        having = [row.name for row in serving if row.refusal is None or option.belongs == "broken"]
         raise InvalidOption(
             name, f"{scheme.name}:// has no option {name}; it belongs to {', '.join(having)}"
         )

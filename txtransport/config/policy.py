@@ -114,9 +114,13 @@ class TLSPolicy:
         ciphers: OpenSSL list for TLS 1.2 and older; None is OpenSSL's default and,
             on servers of TLS 1.2 or newer, Mozilla's intermediate profile.
         security_level: OpenSSL's security level, 0 to 5; None is OpenSSL's
-            default.
-        min_version: Oldest version of TLS to speak, one of `VERSIONS`.
-        max_version: Newest version of TLS to speak, one of `VERSIONS`.
+            default. SSL 2.0 and SSL 3.0 have 0 alone, with `peer_fingerprint` or `pin`.
+        min_version: Oldest version of TLS to speak, one of `VERSIONS`; or ``SSLv2`` or
+            ``SSLv3``, which is then `max_version` as well.
+        max_version: Newest version of TLS to speak, one of `VERSIONS`; or ``SSLv2`` or
+            ``SSLv3``.
+        allow_broken_ssl: Whether SSL 2.0 or SSL 3.0 may be spoken; both versions must
+            name it as well.
         alpn_protocols: Names of application protocols (ALPN), the preferred
             first; without any, those of the application's factory.
         alpn_mismatch: What a server does with a client that offers only other
@@ -153,6 +157,7 @@ class TLSPolicy:
     security_level: int | None = None
     min_version: str = "1.2"
     max_version: str = "1.3"
+    allow_broken_ssl: bool = False
     alpn_protocols: tuple[str, ...] = field(default=(), converter=_as_tuple)
     alpn_mismatch: str = "refuse"
     SNI_enabled: bool = True

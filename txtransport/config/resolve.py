@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
-from txtransport.config.schemes import SCHEMES, Kind
+from txtransport.config.schemes import BROKEN_VERSIONS, SCHEMES, Kind
 from txtransport.config.settings import (
     ProxyHeaderOptions,
     Settings,
@@ -96,7 +96,10 @@ def weaknesses(policy: TLSPolicy, side: Side, starttls_options: StartTLSOptions)
     weak = []
     if starttls_options.starttls_policy == "may":
         weak.append("starttls_policy=may: anyone in between can keep the peer from TLS")
-    if policy.min_version < "1.2":
+    broken = BROKEN_VERSIONS.get(policy.min_version)
+    if broken is not None and broken.danger is not None:
+        weak.append(broken.danger.summary)
+    elif policy.min_version < "1.2":
         weak.append(f"TLS {policy.min_version} is deprecated (RFC 8996) and can be broken")
     if side is Side.SERVER or policy.peer_fingerprint:
         # The rest is about a client that checks its server. With a fingerprint the

@@ -5,6 +5,8 @@ A row says what a scheme stands for, and not how an endpoint of it is made.
 
 from __future__ import annotations
 
+import functools
+import importlib.util
 from enum import Enum
 from typing import Final
 
@@ -12,7 +14,14 @@ from attrs import frozen
 
 from txtransport.errors import Diagnosis
 
-__all__ = ["SCHEMES", "Kind", "Scheme", "available_schemes"]
+__all__ = [
+    "BROKEN_VERSIONS",
+    "SCHEMES",
+    "Kind",
+    "Scheme",
+    "available_schemes",
+    "is_legacy_installed",
+]
 
 
 class Kind(Enum):
@@ -34,11 +43,14 @@ class Scheme:
         is_local: Whether a URL of the scheme has a path, and neither host nor
             port.
         version: The only version of TLS that the scheme speaks, one of
-            `txtransport.config.policy.VERSIONS`; or None when the policy
-            decides.
+            `txtransport.config.policy.VERSIONS`, ``SSLv2`` or ``SSLv3``; or None
+            when the policy decides.
         is_weak: Whether RFC 8996 deprecates that version.
         refusal: Why the scheme is not available and what to use instead, or
             None when it is available.
+        danger: What is broken about the version, and what to try first, if the scheme
+            serves devices that speak nothing else: the extra ``txtransport[legacy]``
+            makes it available, and its endpoints then need ``allow_broken_ssl``.
     """
 
     name: str
@@ -49,17 +61,53 @@ class Scheme:
     version: str | None = None
     is_weak: bool = False
     refusal: Diagnosis | None = None
+    danger: Diagnosis | None = None
+
+    @property
+    def is_broken(self) -> bool:
+        """Whether the version is SSL 2.0 or SSL 3.0, which can be broken."""
+        return self.danger is not None
+
+    @property
+    def is_available(self) -> bool:
+        """Whether this installation has the scheme."""
+        return self.refusal is None or (self.is_broken and is_legacy_installed())
 
     @property
     def reason(self) -> str | None:
         """Why the scheme is not available and what to use instead, or None when it is."""
-        if self.refusal is None:
+        if self.is_available or self.refusal is None:
             return None
         return f"{self.refusal.summary}; {self.refusal.remedy}"
 
 
+@functools.cache
+def is_legacy_installed() -> bool:
+    """Whether the extra ``txtransport[legacy]`` is installed, which has SSL 2.0 and SSL 3.0.
+
+    SSL 2.0 needs nothing of the package that the extra brings (tlslite-ng): the extra is
+    the consent of the one who installs. Looked for and not imported.
+    """
+    return importlib.util.find_spec("tlslite") is not None
+
+
 def _unavailable(summary: str, remedy: str) -> Diagnosis:
     return Diagnosis("unavailable", summary, remedy, fault="ours")
+
+
+_EXTRA: Final = (
+    "for a device that speaks nothing else, docs/legacy.md and pip install 'txtransport[legacy]'"
+)
+
+
+def _broken(summary: str) -> Diagnosis:
+    return Diagnosis(
+        "unavailable",
+        summary,
+        "try tlsv1.0:// first, which the peer may speak as well; if it speaks nothing else, and "
+        "nobody can get between it and you, allow_broken_ssl=yes allows this (docs/legacy.md)",
+        fault="ours",
+    )
 
 
 _ROWS: Final = (
@@ -77,7 +125,13 @@ _ROWS: Final = (
         is_secure=True,
         refusal=_unavailable(
             "RFC 6176 prohibits SSL 2.0, which anyone can break, and OpenSSL removed it in 1.1.0",
-            "use tls:// with a peer that speaks TLS 1.2 or newer",
+            f"use tls:// with a peer that speaks TLS 1.2 or newer; {_EXTRA}",
+        ),
+        version="SSLv2",
+        danger=_broken(
+            "SSL 2.0 is broken: those in between can choose the cipher, cut the connection "
+            "unnoticed, and decrypt with it what TLS protects with the same key (DROWN, "
+            "CVE-2016-0800); RFC 6176 prohibits it"
         ),
     ),
     Scheme(
@@ -87,7 +141,12 @@ _ROWS: Final = (
         is_secure=True,
         refusal=_unavailable(
             "RFC 7568 prohibits SSL 3.0 (POODLE, CVE-2014-3566), and OpenSSL is built without it",
-            "use tls://, or tlsv1.0:// for a peer that cannot be renewed",
+            f"use tls://, or tlsv1.0:// for a peer that cannot be renewed; {_EXTRA}",
+        ),
+        version="SSLv3",
+        danger=_broken(
+            "SSL 3.0 is broken: those in between can decrypt what is sent again and again, such "
+            "as passwords and cookies (POODLE, CVE-2014-3566); RFC 7568 prohibits it"
         ),
     ),
     Scheme("unix", Kind.STREAM, "local stream socket", is_local=True),
@@ -113,6 +172,9 @@ _ROWS: Final = (
 
 SCHEMES: Final = {row.name: row for row in _ROWS}
 """Every scheme, by its name."""
+
+BROKEN_VERSIONS: Final = {row.version: row for row in _ROWS if row.is_broken}
+"""``SSLv2`` and ``SSLv3``, to their schemes; each is spoken by its scheme and no other."""
 
 
 def available_schemes() -> dict[str, str | None]:

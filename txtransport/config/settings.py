@@ -43,7 +43,7 @@ from txtransport.config.options import MOST_CACHED, find_option
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.config.proxy_sources import NO_ONE, ProxySources
 from txtransport.config.proxy_url import FROM_ENVIRONMENT, ProxyURL
-from txtransport.config.schemes import SCHEMES, Scheme
+from txtransport.config.schemes import BROKEN_VERSIONS, SCHEMES, Scheme
 from txtransport.errors import InvalidOption
 from txtransport.starttls.protocols import StartTLSProtocol
 
@@ -303,14 +303,38 @@ def tls_policy(options: Mapping[str, object], side: Side) -> TLSPolicy:
         InvalidOption: An option is not one of TLS itself (``timeout`` is not);
             or for the reasons of `resolve_options`.
     """
-    tls = SCHEMES["tls"]
+    scheme, options = _scheme_of(options)
     for name in options:
         # An option without a field passes here: it does nothing.
-        if _CLASS_OF_OPTION.get(find_option(name, tls).name, TLSPolicy) is not TLSPolicy:
+        if _CLASS_OF_OPTION.get(find_option(name, scheme).name, TLSPolicy) is not TLSPolicy:
             raise InvalidOption(name, f"{name} is not an option of TLS itself")
-    policy = resolve_options(tls, (), options, side.value).tls
+    policy = resolve_options(scheme, (), options, side.value).tls
     assert policy is not None
     return policy
+
+
+_BOTH_VERSIONS: Final = ("min_version", "max_version")
+
+
+def _scheme_of(options: Mapping[str, object]) -> tuple[Scheme, Mapping[str, object]]:
+    """The scheme whose rules options without a URL keep, and the options that it then has.
+
+    It is ``tls``, unless both versions are SSL 2.0 or SSL 3.0, and that is allowed.
+
+    Raises:
+        InvalidOption: Such a version is named, and not allowed, or not named by both.
+    """
+    named = [options[name] for name in _BOTH_VERSIONS if name in options]
+    broken = [each for each in named if isinstance(each, str) and each in BROKEN_VERSIONS]
+    if not broken:
+        return SCHEMES["tls"], options
+    scheme = BROKEN_VERSIONS[broken[0]]
+    if broken != [scheme.version] * len(_BOTH_VERSIONS):
+        raise InvalidOption(
+            "min_version", f"{scheme.version} is spoken alone: min_version and max_version both "
+            "name it",
+        )  # fmt: skip
+    return scheme, {name: given for name, given in options.items() if name not in _BOTH_VERSIONS}
 
 
 # A program uses the same policy for one connection after the other.
@@ -441,6 +465,10 @@ def _build(part: Callable[..., _T], values: Mapping[str, object]) -> _T:
 
 def _fix_version(scheme: Scheme, values: dict[str, object]) -> None:
     """Add the version that the scheme stands for, and refuse versions that cannot be spoken."""
+    if scheme.is_broken:
+        values["min_version"] = values["max_version"] = scheme.version
+        _refuse_unpinned_weakness(scheme, values)
+        return
     if scheme.version is not None:
         for name in ("min_version", "max_version"):
             if values.setdefault(name, scheme.version) != scheme.version:
@@ -466,6 +494,25 @@ def _fix_version(scheme: Scheme, values: dict[str, object]) -> None:
         )
     if low > "1.2" and "ciphers" in values:
         raise InvalidOption("ciphers", f"ciphers is for TLS 1.2 and older, not for TLS {low}")
+
+
+def _refuse_unpinned_weakness(scheme: Scheme, values: Mapping[str, object]) -> None:
+    """Refuse a ``security_level`` that would accept certificates which anyone can forge.
+
+    The engines of SSL 2.0 and SSL 3.0 know no levels: without the option, certificates are
+    held to what OpenSSL's default demands.
+    """
+    level = values.get("security_level")
+    if level is None:
+        return
+    if level != 0:
+        raise InvalidOption("security_level", f"{scheme.name}:// has only security_level=0, which "
+                            "accepts weak certificates; leave it out to demand strong "
+                            "ones")  # fmt: skip
+    if not values.get("peer_fingerprint") and not values.get("pin"):
+        raise InvalidOption("security_level", "security_level=0 needs peer_fingerprint or pin on "
+                            f"{scheme.name}://: anyone can forge a certificate of MD5, SHA-1 or a "
+                            "short key")  # fmt: skip
 
 
 def _refuse_contradictions(values: Mapping[str, object], side: str) -> None:

@@ -452,7 +452,7 @@ def _for_strangers(parsed: TransportURL, scheme: Scheme) -> TransportURL:
     """The URL as it is, if an untrusted source may give it; an error otherwise."""
     if scheme.is_local:
         raise _wrong(parsed, "a URL from a stranger may not name a local socket")
-    if scheme.is_weak:
+    if scheme.is_weak or scheme.is_broken:
         raise _wrong(parsed, f"a URL from a stranger may not ask for {scheme.meaning}")
     for name, text in parsed.options:
         option = OPTIONS[name]

@@ -6,6 +6,7 @@ import json
 import os
 
 from tests.cli.test_main import MainTestCase
+from txtransport.config import schemes
 from txtransport.config.schemes import SCHEMES
 
 
@@ -29,6 +30,7 @@ class TransportsTests(MainTestCase):
 
     def test_unavailable_transport_says_why(self) -> None:
         """An unavailable transport says why, and what to use."""
+        self.patch(schemes, "is_legacy_installed", lambda: False)
         text = " ".join(" ".join(self.lines(80)).split())
         for row in SCHEMES.values():
             if row.refusal is not None:

@@ -72,7 +72,7 @@ def run(chosen: argparse.Namespace) -> int:
         return 0
     width = shutil.get_terminal_size().columns
     lines = [*table_lines([*map(_as_row, rows)], width)]
-    if scheme is not None and scheme.refusal is not None:
+    if scheme is not None and not scheme.is_available:
         lines += ["", *wrap(f"{scheme.name}:// is not available: {scheme.reason}", width)]
     write_output("\n".join(lines) + "\n")
     return 0

@@ -40,7 +40,9 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 def _as_row(scheme: Scheme) -> tuple[str, ...]:
-    answer = "yes" if scheme.refusal is None else f"no: {scheme.reason}"
+    answer = f"no: {scheme.reason}"
+    if scheme.is_available:
+        answer = "with allow_broken_ssl=yes" if scheme.is_broken else "yes"
     return scheme.name, scheme.meaning, answer
 
 
@@ -48,7 +50,7 @@ def _as_document(scheme: Scheme) -> dict[str, object]:
     return {
         "name": scheme.name,
         "meaning": scheme.meaning,
-        "available": scheme.refusal is None,
+        "available": scheme.is_available,
         "reason": scheme.reason,
         "kind": scheme.kind.value,
         "secure": scheme.is_secure,
