@@ -29,6 +29,7 @@ from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig
 from txtransport.connection.driver import TLSDriver
 from txtransport.tls.connection import TLSConnection
 from txtransport.tls.creator import ConnectionCreator
+from txtransport.tls.engine import TLSEngine
 
 
 @frozen
@@ -54,6 +55,14 @@ class Foreign:
     def context(self) -> Foreign:
         """It stands for a `SharedContext` as well."""
         return self
+
+    @property
+    def problem(self) -> None:
+        """There are no files."""
+
+    def new_engine(self, protocols: tuple[bytes, ...] = ()) -> TLSEngine:
+        """The engine of a new connection."""
+        return TLSEngine(self.connection_of(TLSConnection, protocols))
 
     def connection_of(self, kind: Any, protocols: tuple[bytes, ...] = ()) -> TLSConnection:
         """A new connection, whose peer the context judges."""

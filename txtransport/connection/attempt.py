@@ -25,7 +25,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from enum import Enum
 from functools import partial
-from typing import Final, Protocol, TypeVar, cast
+from typing import Final, Protocol, cast
 
 from attrs import field, frozen
 from twisted.internet.error import (
@@ -54,15 +54,14 @@ from txtransport.connection.tcp_info import acknowledged
 from txtransport.connection.trace import Trace
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import HandshakeFailed, NegotiationError, PeerLeft, TransportTimeout
-from txtransport.tls.connection import OutgoingBytes, TLSConnection
-from txtransport.tls.creator import ConnectionCreator
+from txtransport.tls.connection import LayeredConnection, OutgoingBytes, SecureConnection
+from txtransport.tls.creator import Creator
+from txtransport.tls.engine import Engine
 from txtransport.tls.failure import FailedConnection, handshake_failure, late_failure, timeout_hint
 
 __all__ = ["ConnectionAttempt", "EndpointConfig", "Stage", "Writer", "is_reset", "log_failure"]
 
 _log: Final = Logger()
-
-_Connection = TypeVar("_Connection", bound=TLSConnection)
 
 
 class Stage(Enum):
@@ -109,7 +108,7 @@ class EndpointConfig:
     where: str
     port: int | None
     side: Side
-    creator: ConnectionCreator | None
+    creator: Creator | None
     deadlines: Deadlines
     is_upgrade: bool = False
     starttls_options: StartTLSOptions = field(factory=StartTLSOptions)
@@ -117,25 +116,41 @@ class EndpointConfig:
     trace: Trace | None = field(default=None, repr=False)
     proxy: str = ""
 
-    def new_connection(self, kind: type[_Connection], factory: object) -> _Connection:
-        """A TLS connection for one handshake.
+    def new_engine(self, factory: object) -> Engine:
+        """The engine of a connection, for one handshake.
 
         Args:
-            kind: The connection's class.
             factory: The application's factory, which is asked for its application
                 protocols (ALPN) where the policy names none.
         """
         creator = self.creator
         assert creator is not None, "there is no TLS here"
         names = () if creator.policy.alpn_protocols else acceptable_protocols(factory)
-        connection = creator.connection_of(kind, names)
+        engine = creator.new_engine(names)
+        if creator.context.problem is not None:
+            self._log_reload(creator)
+        return engine
+
+    def new_layered_connection(self, factory: object) -> LayeredConnection:
+        """A connection for one handshake, which Twisted's TLS layer drives.
+
+        Args:
+            factory: As for `new_engine`.
+        """
+        creator = self.creator
+        assert creator is not None, "there is no TLS here"
+        names = () if creator.policy.alpn_protocols else acceptable_protocols(factory)
+        connection = creator.new_layered_connection(names)
+        self._log_reload(creator)
+        return connection
+
+    def _log_reload(self, creator: Creator) -> None:
         problem = creator.context.reload_error()
         if problem is not None:
             _log.error(
                 "{where}: a certificate file changed and cannot be used; the one from before goes "
                 "on: {problem}", where=self.where, problem=problem,
             )  # fmt: skip
-        return connection
 
 
 def is_reset(reason: Failure) -> bool:
@@ -239,7 +254,7 @@ class ConnectionAttempt:
         self.verdict: Failure | None = None
         self.is_closing: bool = False
         self.is_reset: bool = False
-        self.connection: TLSConnection | None = None
+        self.connection: SecureConnection | None = None
         self.outgoing: OutgoingBytes = OutgoingBytes()
         self.layer: Layer | None = None
         self._plain: PlainTransport | None = None

@@ -73,8 +73,8 @@ from txtransport.connection.plain_http import plain_http_answer
 from txtransport.connection.plain_writer import PlainWriter
 from txtransport.connection.tcp_info import socket_of
 from txtransport.connection.twisted_types import TCPTransport
-from txtransport.tls.connection import TLSConnection
-from txtransport.tls.engine import Signal, TLSEngine, TLSEvent
+from txtransport.tls.connection import SecureConnection
+from txtransport.tls.engine import Engine, Signal, TLSEvent
 
 __all__ = ["TLSDriver", "starttls_outcome"]
 
@@ -121,7 +121,7 @@ class TLSDriver(Protocol):
     connected: int = 0
     disconnecting: bool = False
     # What is None or False for most connections is an attribute of the class until then.
-    _engine: TLSEngine | None = None
+    _engine: Engine | None = None
     _protocol: IProtocol | None = None
     _writer: PlainWriter
     _producer: IProducer | None = None
@@ -185,9 +185,8 @@ class TLSDriver(Protocol):
                 self._writer = PlainWriter(plain)
                 attempt.connected(plain, self._writer)
             self._writer.emptied = self._resume_producer
-            connection = attempt.config.new_connection(TLSConnection, attempt.factory)
-            attempt.connection = connection
-            self._engine = engine = TLSEngine(connection)
+            self._engine = engine = attempt.config.new_engine(attempt.factory)
+            attempt.connection = engine.connection
             if attempt.config.side is Side.CLIENT:
                 engine.start()
                 self._send()
@@ -307,6 +306,8 @@ class TLSDriver(Protocol):
     @property
     def may_stop(self) -> bool:
         """Whether the plain transport can be given to the application's protocol."""
+        if self._engine is None or not self._engine.keeps_unread:
+            return False
         above = getattr(self.transport, "protocol", None)
         return above is self or isinstance(above, PendingProtocol)
 
@@ -525,7 +526,7 @@ class TLSDriver(Protocol):
             if self._producer is not None and not self._may_produce:
                 self._pause_producer()
 
-    def _encrypt_corked(self, engine: TLSEngine) -> bool:
+    def _encrypt_corked(self, engine: Engine) -> bool:
         """Give OpenSSL what was written; all but its last piece is sent.
 
         Returns:
@@ -545,7 +546,7 @@ class TLSDriver(Protocol):
             self._broken()
         return True
 
-    def _send_all_but_last(self, engine: TLSEngine, data: bytes) -> memoryview:
+    def _send_all_but_last(self, engine: Engine, data: bytes) -> memoryview:
         """Encrypt and send all pieces but the last one.
 
         A plain transport that is full pauses our producer from within its ``write()``. Told
@@ -722,8 +723,8 @@ class TLSDriver(Protocol):
         """Close the connection."""
         self.loseConnection()
 
-    def getHandle(self) -> TLSConnection | None:
-        """OpenSSL's connection; None when the connection is over."""
+    def getHandle(self) -> SecureConnection | None:
+        """OpenSSL's connection, or what stands for it; None when the connection is over."""
         return None if self._engine is None else self._engine.connection
 
     def getPeerCertificate(self) -> object:

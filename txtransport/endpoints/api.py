@@ -43,8 +43,8 @@ from txtransport.endpoints.plaintext_client import ConnectTarget, address_of, co
 from txtransport.endpoints.proxied import Route, proxies_for
 from txtransport.endpoints.server import ServerEndpoint
 from txtransport.endpoints.sockets import OptionSetter, socket_settings
-from txtransport.errors import InvalidOption, InvalidTransport, TransportUnavailable
-from txtransport.tls.creator import ConnectionCreator, connection_creator, openssl_version
+from txtransport.errors import Diagnosis, InvalidOption, InvalidTransport, TransportUnavailable
+from txtransport.tls.creator import Creator, creator_for, openssl_version
 
 __all__ = ["client", "datagram", "server"]
 
@@ -147,7 +147,7 @@ def _client_behind_proxies(
     if plan.policy is not None:
         _warn(url, plan.weaknesses)
         # Sessions belong to the way as well: a proxy keeps its users apart.
-        creator = connection_creator(plan.policy, Side.CLIENT, (plan.peer, proxies))
+        creator = creator_for(plan.policy, Side.CLIENT, (plan.peer, proxies))
     config = _endpoint_config(
         reactor, url, plan.where, Side.CLIENT, creator, settings, plan.name, trace, description
     )
@@ -181,9 +181,9 @@ class _ClientPlan:
     set_options: OptionSetter
     address: IAddress
     target: ConnectTarget
-    _creator: ConnectionCreator | None = field(default=None, init=False)
+    _creator: Creator | None = field(default=None, init=False)
 
-    def connection_creator(self) -> ConnectionCreator | None:
+    def connection_creator(self) -> Creator | None:
         """What makes the connections, or None without TLS.
 
         Raises:
@@ -194,7 +194,7 @@ class _ClientPlan:
         if self.weaknesses:
             _warn(self.url, self.weaknesses)
         if self._creator is None:
-            self._creator = connection_creator(self.policy, Side.CLIENT, self.peer)
+            self._creator = creator_for(self.policy, Side.CLIENT, self.peer)
         else:
             self._creator.context.require_usable()
         return self._creator
@@ -334,20 +334,24 @@ def _resolve(
 ) -> tuple[TransportURL, Scheme, Settings]:
     transport_url = with_port(url, port)
     scheme = SCHEMES[transport_url.scheme]
-    if scheme.refusal is not None:
-        why = scheme.refusal
-        linked = f"linked here: {openssl_version()}"
-        raise TransportUnavailable(
-            scheme.name, why.summary, why.remedy, linked, transport_url.location
-        )
-    return transport_url, scheme, resolve(transport_url, options, side, kind)
+    if scheme.refusal is not None and not scheme.is_available:
+        raise _unavailable(scheme, scheme.refusal, transport_url)
+    settings = resolve(transport_url, options, side, kind)
+    if scheme.danger is not None and not (settings.tls and settings.tls.allow_broken_ssl):
+        raise _unavailable(scheme, scheme.danger, transport_url)
+    return transport_url, scheme, settings
+
+
+def _unavailable(scheme: Scheme, why: Diagnosis, url: TransportURL) -> TransportUnavailable:
+    linked = f"linked here: {openssl_version()}"
+    return TransportUnavailable(scheme.name, why.summary, why.remedy, linked, url.location)
 
 
 def _connection_creator(
     url: TransportURL, policy: TLSPolicy, side: Side, peer: Hashable = None
-) -> ConnectionCreator:
+) -> Creator:
     with _located(url):
-        return connection_creator(policy, side, peer)
+        return creator_for(policy, side, peer)
 
 
 @contextmanager
@@ -370,7 +374,7 @@ def _endpoint_config(
     url: TransportURL,
     where: str,
     side: Side,
-    creator: ConnectionCreator | None,
+    creator: Creator | None,
     settings: Settings,
     host: str,
     trace: Trace | None = None,

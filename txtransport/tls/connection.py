@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import Factory, define, field, frozen
 from cryptography import x509
-from OpenSSL import SSL
+from OpenSSL import SSL, crypto
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import Diagnosis
@@ -109,7 +109,88 @@ class OutgoingBytes:
             self.end_of_data = self.total
 
 
-class TLSConnection(SSL.Connection):
+class Verifying(Protocol):
+    """What verification needs of a connection, or of what verifies the peer for one.
+
+    Attributes:
+        policy: What the peer must be.
+        side: Whether we are the client or the server.
+        verification: What was seen so far of the peer's certificates.
+    """
+
+    policy: TLSPolicy
+    side: Side
+    verification: VerificationResult
+
+
+class SecureConnection:
+    """What is known of a connection, be it OpenSSL's or one of SSL 2.0 or SSL 3.0.
+
+    Those are `TLSConnection` and `txtransport.tls.legacy.connection.LegacyConnection`;
+    what describes a connection, or explains its end, knows no more of it than this. What
+    has the name of a method of pyOpenSSL's does what that does.
+
+    Attributes:
+        policy: What the peer must be.
+        side: Whether this is the client's or the server's end.
+        verification: What verification saw of the peer's certificates.
+        first_bytes: The first bytes of the peer, `MAX_FIRST_BYTES` at the most.
+        protocols: Our application protocols (ALPN), the preferred first.
+        offered_protocols: On servers, those that the client has offered.
+    """
+
+    policy: TLSPolicy
+    side: Side
+    verification: VerificationResult
+    first_bytes: bytes
+    protocols: tuple[bytes, ...]
+    offered_protocols: tuple[bytes, ...]
+
+    if TYPE_CHECKING:
+
+        @property
+        def is_complete(self) -> bool: ...
+        @property
+        def shown_chain(self) -> tuple[x509.Certificate, ...]: ...
+        @property
+        def is_ended_by_peer(self) -> bool: ...
+        @property
+        def is_resumed(self) -> bool: ...
+        def get_alpn_proto_negotiated(self) -> bytes: ...
+        def get_cipher_bits(self) -> int | None: ...
+        def get_cipher_name(self) -> str | None: ...
+        def get_peer_certificate(self) -> object: ...
+        def get_client_ca_list(self) -> Sequence[crypto.X509Name]: ...
+        def get_protocol_version_name(self) -> str: ...
+        def get_servername(self) -> bytes | None: ...
+
+    @property
+    def is_verified(self) -> bool:
+        """Whether the peer's chain and, on clients, its name were verified."""
+        policy, side = self.policy, self.side
+        return (
+            policy.verifies(side) is not Verify.NO
+            and (side is Side.SERVER or policy.verifies_name(side))
+            and not self.verification.problems
+            and not self.verification.tolerated
+            and self.verification.is_leaf_accepted
+        )
+
+
+class LayeredConnection(SecureConnection):
+    """A connection that Twisted's TLS layer drives, which keeps what the layer does not tell.
+
+    Attributes:
+        on_close: Is called when a close_notify is sent, ours or the answer to
+            the peer's.
+        outgoing: Counts the bytes that `bio_read` has returned.
+    """
+
+    on_close: Callable[[], object] | None = None
+    outgoing: OutgoingBytes
+
+
+class TLSConnection(SSL.Connection, SecureConnection):
     """OpenSSL's connection, with the policy it must keep and what verification saw.
 
     It decides when a handshake is complete: `do_handshake` returns only when the
@@ -222,35 +303,19 @@ class TLSConnection(SSL.Connection):
         if self._resumes is None and self.side is Side.SERVER:
             self._resumes = resumes_session(data)
 
-    @property
-    def is_verified(self) -> bool:
-        """Whether the peer's chain and, on clients, its name were verified."""
-        policy, side = self.policy, self.side
-        return (
-            policy.verifies(side) is not Verify.NO
-            and (side is Side.SERVER or policy.verifies_name(side))
-            and not self.verification.problems
-            and not self.verification.tolerated
-            and self.verification.is_leaf_accepted
-        )
 
-
-class ObservedConnection(TLSConnection):
+class ObservedConnection(TLSConnection, LayeredConnection):
     """A connection that Twisted's TLS layer drives: it takes note of what passes.
 
     `txtransport.tls.engine` knows these things itself, and needs none of this.
 
     Attributes:
-        on_close: Is called when a close_notify is sent, ours or the answer to
-            the peer's.
-        outgoing: Counts the bytes that `bio_read` has returned.
         is_stopping: Whether the connection goes on in the clear after TLS. The layer,
             which would close it, then does not learn of the peer's close_notify.
         is_stopped: Whether, while that was so, the peer's close_notify was read.
     """
 
     first_bytes: bytes
-    on_close: Callable[[], object] | None = None
     is_stopping: bool = False
     is_stopped: bool = False
 

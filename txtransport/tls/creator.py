@@ -18,25 +18,40 @@ import functools
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from typing import Final, TypeVar
+from typing import Any, Final, Generic, Protocol, TypeVar, overload
 
 from attrs import evolve, field, frozen
 from OpenSSL import SSL
 
 from txtransport.config.address import is_address
 from txtransport.config.policy import Side, TLSPolicy
+from txtransport.config.schemes import BROKEN_VERSIONS
 from txtransport.errors import InvalidOption
 from txtransport.text import short_repr
 from txtransport.tls import pem
-from txtransport.tls.connection import TLSConnection
+from txtransport.tls.connection import (
+    LayeredConnection,
+    ObservedConnection,
+    SecureConnection,
+    TLSConnection,
+)
 from txtransport.tls.context import build_context
+from txtransport.tls.engine import Engine, TLSEngine
 from txtransport.tls.identity import expected_name
 from txtransport.tls.session_cache import SessionCache
 from txtransport.tls.verification import verify_after_handshake
 
-__all__ = ["ConnectionCreator", "SharedContext", "connection_creator", "openssl_version"]
+__all__ = [
+    "ConnectionCreator",
+    "Creator",
+    "SharedContext",
+    "connection_creator",
+    "creator_for",
+    "openssl_version",
+]
 
 _Connection = TypeVar("_Connection", bound=TLSConnection)
+_Context = TypeVar("_Context")
 
 # A server encrypts its tickets with a key of its context, which OpenSSL never
 # changes. With a stolen key, recorded TLS 1.2 connections can be decrypted, as
@@ -47,9 +62,46 @@ _RETRY_INTERVAL: Final = 60.0
 _MAX_CONTEXTS: Final = 256
 
 
+class Reloading(Protocol):
+    """What is asked of a `SharedContext`, whatever it holds.
+
+    Attributes:
+        problem: Why the latest attempt to replace the context failed, or None.
+    """
+
+    problem: InvalidOption | None
+
+    def reload_error(self) -> InvalidOption | None:
+        """Return `problem` once, for the log."""
+
+    def require_usable(self) -> None:
+        """Raise why a new endpoint cannot be made, if its files have become bad."""
+
+
+class Creator(Protocol):
+    """Makes the connections of one endpoint, of TLS or of SSL 2.0 or SSL 3.0."""
+
+    @property
+    def policy(self) -> TLSPolicy:
+        """What the peer must be."""
+
+    @property
+    def context(self) -> Reloading:
+        """What is shared by the endpoints of equal policies."""
+
+    def new_engine(self, protocols: tuple[bytes, ...] = ()) -> Engine:
+        """Make the engine of one connection."""
+
+    def new_layered_connection(self, protocols: tuple[bytes, ...] = ()) -> LayeredConnection:
+        """Make a connection that Twisted's TLS layer drives."""
+
+    def ended(self, connection: SecureConnection) -> None:
+        """Take note of the end of a connection that was complete."""
+
+
 @frozen
 class ConnectionCreator:
-    """Makes the connections of one endpoint.
+    """Makes the connections of one endpoint of TLS.
 
     Attributes:
         policy: The policy; its `peer_name` is in the form that certificates
@@ -65,7 +117,7 @@ class ConnectionCreator:
     policy: TLSPolicy
     side: Side
     peer: Hashable
-    context: SharedContext = field(repr=False)
+    context: SharedContext[SSL.Context] = field(repr=False)
     server_name: bytes | None = field(init=False, repr=False, eq=False)
     protocols: tuple[bytes, ...] = field(init=False, repr=False, eq=False)
 
@@ -80,6 +132,14 @@ class ConnectionCreator:
     @protocols.default
     def _protocols(self) -> tuple[bytes, ...]:
         return tuple(name.encode() for name in self.policy.alpn_protocols)
+
+    def new_engine(self, protocols: tuple[bytes, ...] = ()) -> TLSEngine:
+        """Make the engine of one connection, as `connection_of` makes the connection."""
+        return TLSEngine(self.connection_of(TLSConnection, protocols))
+
+    def new_layered_connection(self, protocols: tuple[bytes, ...] = ()) -> ObservedConnection:
+        """Make a connection that Twisted's TLS layer drives, as `connection_of` does."""
+        return self.connection_of(ObservedConnection, protocols)
 
     def connection(self, protocols: tuple[bytes, ...] = ()) -> TLSConnection:
         """Make a connection for one handshake, as `connection_of` does."""
@@ -113,7 +173,7 @@ class ConnectionCreator:
                 made.set_session(session)
         return made
 
-    def ended(self, connection: TLSConnection) -> None:
+    def ended(self, connection: SecureConnection) -> None:
         """Cache the session of a client's connection for a later one.
 
         Nothing is kept of a connection whose context has been replaced since:
@@ -126,6 +186,7 @@ class ConnectionCreator:
             self.peer
             and self.side is Side.CLIENT
             and not self.policy.no_ticket
+            and isinstance(connection, TLSConnection)
             and connection.get_context() is self.context.current()
         ):
             self.context.sessions.keep(self._key(connection), connection)
@@ -134,8 +195,29 @@ class ConnectionCreator:
         return self.peer, self.policy.peer_name, connection.protocols
 
 
+def creator_for(policy: TLSPolicy, side: Side, peer: Hashable = None) -> Creator:
+    """Return the creator for a policy, of TLS or of the SSL that it allows.
+
+    Args:
+        policy: As for `connection_creator`.
+        side: Whether the connections are a client's or a server's.
+        peer: As for `connection_creator`.
+
+    Raises:
+        BadCertificateFile, InvalidOption: As for `connection_creator`; or SSL 2.0 or SSL
+            3.0 is not allowed, or not installed.
+    """
+    if policy.min_version not in BROKEN_VERSIONS and policy.max_version not in BROKEN_VERSIONS:
+        return connection_creator(policy, side, peer)
+    # Imported by those alone who have asked for it.
+    from txtransport.tls.legacy.creator import LegacyConnectionCreator, read_legacy_context
+
+    policy = _for_expected_peer(policy, side)
+    return LegacyConnectionCreator(policy, side, _shared(policy, side, read_legacy_context))
+
+
 def connection_creator(policy: TLSPolicy, side: Side, peer: Hashable = None) -> ConnectionCreator:
-    """Return the creator for a policy; build its context unless an equal policy has one.
+    """Return the creator for a policy of TLS; build its context unless an equal policy has one.
 
     Args:
         policy: With `peer_name`, unless it does not verify names.
@@ -148,13 +230,19 @@ def connection_creator(policy: TLSPolicy, side: Side, peer: Hashable = None) -> 
         InvalidOption: OpenSSL does not accept an option (`build_context`), or
             `peer_name` is missing or is not a name.
     """
+    policy = _for_expected_peer(policy, side)
+    return ConnectionCreator(policy, side, peer, _shared(policy, side, build_context))
+
+
+def _for_expected_peer(policy: TLSPolicy, side: Side) -> TLSPolicy:
+    """The policy, with the peer's name in the form that certificates use."""
     name = policy.peer_name
     if name is not None:
-        policy = policy.without_peer.for_peer(_expected(name))
-    elif policy.verifies_name(side):
+        return policy.without_peer.for_peer(_expected(name))
+    if policy.verifies_name(side):
         raise InvalidOption("peer_name", "peer_name is missing: without it no certificate "
                             "can be checked")  # fmt: skip
-    return ConnectionCreator(policy, side, peer, _shared_context(policy, side))
+    return policy
 
 
 def _expected(name: str) -> str:
@@ -172,13 +260,14 @@ def openssl_version() -> str:
     return SSL.OpenSSL_version(SSL.OPENSSL_VERSION).decode("ascii", "replace")[:40]
 
 
-class SharedContext:
+class SharedContext(Generic[_Context]):
     """The current context for a policy and a side; replaced when its files change.
 
     Args:
         policy: Without what each connection keeps.
         side: Whether the context is for clients or for servers.
         clock: Returns seconds that never run backwards.
+        build: Makes a context of the policy and its files, for the side.
 
     Attributes:
         sessions: The sessions that clients can resume with the current
@@ -190,8 +279,30 @@ class SharedContext:
         InvalidOption: The first context cannot be built.
     """
 
+    @overload
     def __init__(
-        self, policy: TLSPolicy, side: Side, clock: Callable[[], float] = time.monotonic
+        self: SharedContext[SSL.Context],
+        policy: TLSPolicy,
+        side: Side,
+        clock: Callable[[], float] = ...,
+    ) -> None: ...
+    @overload
+    def __init__(
+        self,
+        policy: TLSPolicy,
+        side: Side,
+        clock: Callable[[], float] = ...,
+        *,
+        build: Callable[[TLSPolicy, Side], _Context],
+    ) -> None: ...
+
+    def __init__(
+        self,
+        policy: TLSPolicy,
+        side: Side,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        build: Callable[[TLSPolicy, Side], Any] = build_context,
     ) -> None:
         self.policy = policy
         self.side = side
@@ -202,9 +313,10 @@ class SharedContext:
         self._files = pem.policy_files(policy)
         self._stamp = pem.file_stamps(self._files)
         self._due = clock() + _MAX_AGE
-        self._context = build_context(policy, side)
+        self._build = build
+        self._context: _Context = build(policy, side)
 
-    def current(self) -> SSL.Context:
+    def current(self) -> _Context:
         """Return the context, a new one if a file has changed or a day has passed.
 
         When a new context cannot be built, the old one stays in use and
@@ -218,7 +330,7 @@ class SharedContext:
             return self._context
         self._stamp = stamp
         try:
-            self._context = build_context(self.policy, self.side)
+            self._context = self._build(self.policy, self.side)
         except InvalidOption as problem:
             self._is_reported = self._is_reported and str(problem) == str(self.problem)
             self.problem, self._due = problem, now + _RETRY_INTERVAL
@@ -261,14 +373,17 @@ def _of_context(policy: TLSPolicy, side: Side) -> TLSPolicy:
     return evolve(policy, peer_name=name, alpn_protocols=(), alpn_mismatch="refuse")
 
 
-_contexts: OrderedDict[tuple[TLSPolicy, Side], SharedContext] = OrderedDict()
+# What a context is made by is settled by the policy's versions.
+_contexts: OrderedDict[tuple[TLSPolicy, Side], SharedContext[Any]] = OrderedDict()
 
 
-def _shared_context(policy: TLSPolicy, side: Side) -> SharedContext:
+def _shared(
+    policy: TLSPolicy, side: Side, build: Callable[[TLSPolicy, Side], _Context]
+) -> SharedContext[_Context]:
     key = _of_context(policy, side), side
     shared = _contexts.get(key)
     if shared is None:
-        shared = _contexts[key] = SharedContext(*key)
+        shared = _contexts[key] = SharedContext(*key, build=build)
         if len(_contexts) > _MAX_CONTEXTS:
             _contexts.popitem(last=False)
         return shared

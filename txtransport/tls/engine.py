@@ -22,14 +22,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import Enum
-from typing import Final
+from typing import ClassVar, Final, Protocol
 
 from OpenSSL import SSL
 
-from txtransport.tls.connection import MAX_FIRST_BYTES, TLSConnection
+from txtransport.tls.connection import MAX_FIRST_BYTES, SecureConnection, TLSConnection
 from txtransport.tls.records import RecordCutter
 
-__all__ = ["Signal", "TLSEngine", "TLSEvent"]
+__all__ = ["Engine", "Signal", "TLSEngine", "TLSEvent"]
 
 
 class Signal(Enum):
@@ -45,6 +45,37 @@ class Signal(Enum):
 
 TLSEvent = bytes | Signal
 """The application's data, or what else happened."""
+
+
+class Engine(Protocol):
+    """What a driver asks of an engine: `TLSEngine` has it, and what speaks SSL 2.0 or SSL 3.0.
+
+    All is as `TLSEngine` says it.
+    """
+
+    @property
+    def connection(self) -> SecureConnection: ...
+    @property
+    def is_complete(self) -> bool: ...
+    @property
+    def is_closed(self) -> bool: ...
+    @property
+    def is_closed_by_peer(self) -> bool: ...
+    @property
+    def error(self) -> SSL.Error | None: ...
+    @property
+    def piece(self) -> int: ...
+    @property
+    def unread(self) -> bytes: ...
+    @property
+    def keeps_unread(self) -> bool: ...
+    def keep_unread(self) -> None: ...
+    def start(self) -> None: ...
+    def receive(self, data: bytes) -> list[TLSEvent]: ...
+    def send(self, data: bytes) -> object: ...
+    def data_to_send(self) -> bytes: ...
+    def close(self) -> None: ...
+
 
 RECORD: Final = 16384
 """The most plaintext that fits in one record (RFC 8446, section 5.1), in bytes."""
@@ -76,8 +107,10 @@ class TLSEngine:
         error: Why TLS is broken, or None.
         piece: The most bytes that `send` should be given at once.
         unread: After `keep_unread`, what the peer sent behind its close_notify.
+        keeps_unread: Whether that can be asked for.
     """
 
+    keeps_unread: ClassVar[bool] = True
     __slots__ = (
         "_cutter",
         "_expected",

@@ -34,7 +34,7 @@ from txtransport.tls.connection import (
     CLOSE_NOTIFY,
     MAX_FIRST_BYTES,
     CertificateProblem,
-    TLSConnection,
+    SecureConnection,
 )
 from txtransport.tls.identity import certificate_names, issuer_place
 from txtransport.tls.pem import display_issuer, display_subject
@@ -52,7 +52,7 @@ class FailedConnection:
         port: The peer's port (clients) or ours (servers), or None.
         received: The first bytes of the peer, `MAX_FIRST_BYTES` (256) at the most.
         error: The exception that ended the connection.
-        connection: The TLS connection, or None when there was none yet.
+        connection: The connection, or None when there was none yet.
         is_upgrade: Whether the connection had begun in the clear (STARTTLS).
         is_reset: Whether TCP was reset (RST), and not closed by the peer (FIN) or by us.
     """
@@ -62,7 +62,7 @@ class FailedConnection:
     port: int | None
     received: bytes
     error: BaseException
-    connection: TLSConnection | None
+    connection: SecureConnection | None
     is_upgrade: bool = False
     is_reset: bool = False
 

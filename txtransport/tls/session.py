@@ -7,13 +7,14 @@ While the handshake runs, `TLSConnection` records what verification saw.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from attrs import field, frozen
 from cryptography import x509
 from OpenSSL import SSL
 
 from txtransport.text import decode_text
-from txtransport.tls.connection import TLSConnection, _chain, _is_finished
+from txtransport.tls.connection import SecureConnection, _chain, _is_finished
 from txtransport.tls.pem import display_subject
 
 __all__ = ["Session", "session_of"]
@@ -33,7 +34,7 @@ class Session:
     """What client and server agreed on, and whom the peer proved to be.
 
     Attributes:
-        version: ``TLSv1.2``, ``TLSv1.3`` …
+        version: ``TLSv1.2``, ``TLSv1.3`` …; ``SSLv2`` or ``SSLv3``, where that was allowed.
         cipher: The cipher suite, by OpenSSL's name.
         bits: The strength of the cipher, in bits.
         group: The group of the key exchange, such as ``X25519MLKEM768``; None
@@ -73,11 +74,14 @@ def session_of(transport: object) -> Session | None:
         complete, or the connection is over.
     """
     handle = getattr(transport, "getHandle", None)
-    connection = handle() if handle is not None else None
-    ours = connection if isinstance(connection, TLSConnection) else None
-    if not isinstance(connection, SSL.Connection) or not (
-        ours.is_complete if ours else _is_finished(connection)
-    ):
+    # One that is not OpenSSL's has the same methods (`SecureConnection`).
+    connection: Any = handle() if handle is not None else None
+    ours = connection if isinstance(connection, SecureConnection) else None
+    if ours is not None:
+        is_complete = ours.is_complete
+    else:
+        is_complete = isinstance(connection, SSL.Connection) and _is_finished(connection)
+    if not is_complete:
         return None
     leaf = _leaf(connection)
     chain = _chain(connection)

@@ -29,7 +29,7 @@ from txtransport.diagnosis.x509_errors import OF_CAUSE, diagnosis_of_x509
 from txtransport.errors import Diagnosis
 from txtransport.text import ascii_repr
 from txtransport.tls.authority import authority_problem
-from txtransport.tls.connection import CertificateProblem, TLSConnection
+from txtransport.tls.connection import CertificateProblem, TLSConnection, Verifying
 from txtransport.tls.identity import (
     excluded_name_problem,
     fingerprint_problem,
@@ -140,7 +140,7 @@ def verify_after_handshake(connection: TLSConnection) -> bool:
 
 
 def _tolerate_or_refuse(
-    connection: TLSConnection, problem: CertificateProblem, certificate: x509.Certificate
+    connection: Verifying, problem: CertificateProblem, certificate: x509.Certificate
 ) -> bool:
     """Record the problem of a certificate; whether the policy accepts it nevertheless."""
     policy, result = connection.policy, connection.verification
@@ -220,7 +220,7 @@ def _verify_resumed(connection: TLSConnection, leaf: x509.Certificate) -> None:
 
 
 def _verify_leaf(
-    connection: TLSConnection, leaf: x509.Certificate, chain: list[x509.Certificate] | None
+    connection: Verifying, leaf: x509.Certificate, chain: list[x509.Certificate] | None
 ) -> None:
     """Check the leaf's name and digest, and the pin against the keys of the chain.
 
@@ -236,7 +236,7 @@ def _verify_leaf(
 
 
 def _leaf_problems(
-    connection: TLSConnection, leaf: x509.Certificate, chain: list[x509.Certificate] | None
+    connection: Verifying, leaf: x509.Certificate, chain: list[x509.Certificate] | None
 ) -> list[CertificateProblem]:
     policy, result = connection.policy, connection.verification
     found: list[Diagnosis | None] = []

@@ -117,8 +117,8 @@ from txtransport.errors import (
     UpgradeError,
 )
 from txtransport.starttls.tls_record import begins_handshake
-from txtransport.tls.connection import MAX_FIRST_BYTES, ObservedConnection
-from txtransport.tls.creator import ConnectionCreator, connection_creator
+from txtransport.tls.connection import MAX_FIRST_BYTES, ObservedConnection, SecureConnection
+from txtransport.tls.creator import Creator, creator_for
 from txtransport.tls.session import Session, session_of
 from txtransport.upgrade.base_transport import (
     base_transport,
@@ -399,6 +399,10 @@ class Upgrade:
         layer = getattr(raw, "protocol", None)
         if self.state is TLSState.PLAINTEXT and not getattr(raw, "TLS", False):
             raise UpgradeError("TLS is not on")
+        if isinstance(connection, SecureConnection) and not isinstance(
+            connection, ObservedConnection
+        ):
+            raise UpgradeError("SSL 2.0 and SSL 3.0 cannot be taken off")
         if not isinstance(connection, ObservedConnection) or not isinstance(
             layer, TLSMemoryBIOProtocol
         ):
@@ -704,9 +708,7 @@ def _deadlines(timeout: float | None) -> Deadlines:
     return Deadlines(timeout=seconds, handshake_timeout=seconds)
 
 
-def _connection_creator(
-    raw: StartTLSTransport, given: Policy, side: Side
-) -> tuple[ConnectionCreator, str]:
+def _connection_creator(raw: StartTLSTransport, given: Policy, side: Side) -> tuple[Creator, str]:
     """The creator of the TLS connection, and the peer's description for messages."""
     policy = _tls_policy(given, side)
     peer = raw.getPeer()
@@ -714,7 +716,7 @@ def _connection_creator(
     # peer from another.
     place = (peer.host, peer.port) if isinstance(peer, (IPv4Address, IPv6Address)) else None
     name = policy.peer_name if side is Side.CLIENT else None
-    return connection_creator(policy, side, place), describe_peer(raw, name)
+    return creator_for(policy, side, place), describe_peer(raw, name)
 
 
 def _tls_policy(given: Policy, side: Side) -> TLSPolicy:

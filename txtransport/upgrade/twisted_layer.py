@@ -34,7 +34,7 @@ from zope.interface import directlyProvides, implementer, noLongerProvides, prov
 
 from txtransport.connection.attempt import ConnectionAttempt, Stage
 from txtransport.connection.twisted_types import StartTLSTransport
-from txtransport.tls.connection import ObservedConnection
+from txtransport.tls.connection import LayeredConnection
 
 __all__ = [
     "ConnectionMaker",
@@ -89,17 +89,23 @@ class ConnectionMaker:
     attempt: ConnectionAttempt
     factory: object = None
 
-    def clientConnectionForTLS(self, tlsProtocol: object) -> ObservedConnection:
+    # What is returned has the methods of OpenSSL's connection that the layer calls.
+
+    def clientConnectionForTLS(  # type: ignore[override]
+        self, tlsProtocol: object
+    ) -> LayeredConnection:
         """A new connection; Twisted calls this for TLS's client."""
         return self._new_connection(tlsProtocol)
 
-    def serverConnectionForTLS(self, tlsProtocol: object) -> ObservedConnection:
+    def serverConnectionForTLS(  # type: ignore[override]
+        self, tlsProtocol: object
+    ) -> LayeredConnection:
         """A new connection; Twisted calls this for TLS's server."""
         return self._new_connection(tlsProtocol)
 
-    def _new_connection(self, layer: object) -> ObservedConnection:
+    def _new_connection(self, layer: object) -> LayeredConnection:
         attempt = self.attempt
-        connection = attempt.config.new_connection(ObservedConnection, self.factory)
+        connection = attempt.config.new_layered_connection(self.factory)
         attempt.connection, attempt.outgoing = connection, connection.outgoing
 
         def close_notify_sent() -> None:
