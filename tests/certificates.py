@@ -46,6 +46,24 @@ def site() -> str:
 
 
 @functools.cache
+def rsa_site() -> str:
+    """As `site`, with an RSA key, which SSL 2.0 and SSL 3.0 demand."""
+    return issued("rsa-site.pem", *NAMES, key="rsa")
+
+
+@functools.cache
+def ssl2_site() -> str:
+    """As `rsa_site`, for SSL 2.0 alone: its key belongs to no other server."""
+    return issued("ssl2-site.pem", *NAMES, key="rsa")
+
+
+@functools.cache
+def rsa_client() -> str:
+    """As `client`, with an RSA key."""
+    return issued("rsa-client.pem", "client.example", purpose="client", key="rsa")
+
+
+@functools.cache
 def client() -> str:
     """The path of a good client's PEM file: its certificate and key."""
     return issued("good-client.pem", "client.example", purpose="client")

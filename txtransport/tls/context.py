@@ -8,6 +8,7 @@ that is in use.
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from typing import Final
 
 from OpenSSL import SSL, crypto
@@ -17,9 +18,10 @@ from txtransport.errors import BadCertificateFile, InvalidOption
 from txtransport.text import short_repr
 from txtransport.tls import pem
 from txtransport.tls.connection import select_protocol
+from txtransport.tls.key_use import KeyUse, claim_keys
 from txtransport.tls.verification import verify_callback
 
-__all__ = ["build_context"]
+__all__ = ["build_context", "build_trust", "store_flags"]
 
 _VERSIONS: Final = {
     "1.0": SSL.TLS1_VERSION,
@@ -68,17 +70,41 @@ def build_context(policy: TLSPolicy, side: Side) -> SSL.Context:
         A new context; its certificate, trust and callbacks are set.
 
     Raises:
-        BadCertificateFile: A file that the policy names cannot be used.
+        BadCertificateFile: A file that the policy names cannot be used, or its key
+            belongs to a server of SSL 2.0.
         InvalidOption: OpenSSL does not accept the cipher list, cannot read
             the platform's trust store, or a server has no certificate.
     """
     own = pem.identity(policy)
+    named = {
+        name: pem.read_identity(policy, "SNI_server_certs", files)
+        for name, files in policy.SNI_server_certs
+    }
     context = _context(policy, side, own)
     if side is Side.SERVER:
         if own is None and not policy.SNI_server_certs:
             raise InvalidOption("local_cert", "a TLS server needs local_cert, the PEM file of "
                                 "its certificate, chain and key (or SNI_server_certs)")  # fmt: skip
-        _serve_names(context, policy)
+        _serve_names(context, policy, named)
+    claim_keys(filter(None, [own, *named.values()]), KeyUse.OTHER)
+    return context
+
+
+def build_trust(policy: TLSPolicy, side: Side) -> SSL.Context:
+    """Build a context that makes no connection, for its store of authorities.
+
+    OpenSSL has the loaders of the platform's authorities, and of folders, on contexts alone.
+
+    Args:
+        policy: Names the authorities and the revocation lists.
+        side: Whether they are for a client's peers or for a server's.
+
+    Raises:
+        BadCertificateFile: A file that the policy names cannot be used.
+        InvalidOption: The platform's trust store cannot be read.
+    """
+    context = SSL.Context(SSL.TLS_CLIENT_METHOD)
+    _load_trust(context, policy, side)
     return context
 
 
@@ -173,10 +199,11 @@ def _load_trust(context: SSL.Context, policy: TLSPolicy, side: Side) -> None:
             ) from problem  # fmt: skip
     if policy.crl is not None:
         _load_lists(store, policy.crl)
-    store.set_flags(_store_flags(policy))
+    store.set_flags(store_flags(policy))
 
 
-def _store_flags(policy: TLSPolicy) -> int:
+def store_flags(policy: TLSPolicy) -> int:
+    """The flags of a store (`crypto.X509StoreFlags`) that hold a chain to the policy."""
     flags = 0
     if not policy.pin:
         # Any certificate of the file ends a chain, be it a root or not, as in Go,
@@ -220,7 +247,9 @@ def _reasons(problem: SSL.Error | crypto.Error) -> str:
     return ", ".join(reasons)[:200]
 
 
-def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
+def _serve_names(
+    context: SSL.Context, policy: TLSPolicy, identities: Mapping[str, pem.Identity]
+) -> None:
     """Choose the certificate by the name that the client sends (SNI: RFC 6066, section 3).
 
     Each entry of `SNI_server_certs` gets a context of its own, and the
@@ -228,10 +257,7 @@ def _serve_names(context: SSL.Context, policy: TLSPolicy) -> None:
     for any other name the connection keeps the first context, with
     `local_cert`.
     """
-    named = {
-        name: _context(policy, Side.SERVER, pem.read_identity(policy, "SNI_server_certs", files))
-        for name, files in policy.SNI_server_certs
-    }
+    named = {name: _context(policy, Side.SERVER, own) for name, own in identities.items()}
     if not named:
         return
 

@@ -105,6 +105,11 @@ class LegacyEngine(ABC):
         self.is_certificate_requested: bool = False
         self._by_record = by_record
 
+    @property
+    def has_close_notify(self) -> bool:
+        """Whether the version has a message that says that no data follows."""
+        return self.version != "SSLv2"
+
     @abstractmethod
     def start(self) -> None:
         """Begin the handshake, which on clients makes the first message."""
