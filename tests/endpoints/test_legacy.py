@@ -1,13 +1,14 @@
 """SSL 2.0 and SSL 3.0 for those who ask for it: endpoints, STARTTLS, mixin, guard, and consent.
 
 An engine for tests speaks here in place of the real ones, so that what is said of endpoints
-holds whatever an engine does.
+holds whatever an engine does; then the real ones do, where the extra is installed.
 """
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Any, ClassVar, Final, cast
+from unittest import skipIf
 
 from OpenSSL import crypto
 from twisted.internet.defer import Deferred
@@ -24,7 +25,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Overheard, Recorder, Recorders
-from tests.tls.legacy.fake import install_fakes
+from tests.tls.legacy.fake import forget_process, install_fakes
 from txtransport.config import schemes
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.settings import tls_policy, validate_policy
@@ -39,6 +40,9 @@ from txtransport.errors import (
 )
 from txtransport.tls.creator import creator_for
 
+NEEDS_EXTRA: Final = skipIf(
+    not schemes.is_legacy_installed(), "the extra txtransport[legacy] is not installed"
+)
 BROKEN: Final = ("sslv2", "sslv3")
 ALLOWED: Final = "allow_broken_ssl=yes"
 PIN: Final = f"{'A' * 43}="
@@ -174,11 +178,13 @@ class LegacyTestCase(LoopbackTestCase):
     """A client and a server of one version, on loopback."""
 
     scheme: ClassVar[str] = "sslv3"
+    is_real: ClassVar[bool] = False
 
     def setUp(self) -> None:
-        install_fakes(self)
+        (forget_process if self.is_real else install_fakes)(self)
         self.servers = Recorders()
-        self.site = certificates.rsa_site()
+        is_ssl2 = self.scheme == "sslv2"
+        self.site = certificates.ssl2_site() if is_ssl2 else certificates.rsa_site()
 
     async def serve(self, query: str = "", **options: Any) -> str:
         """Start a server; its URL for clients."""
@@ -238,7 +244,9 @@ class EndpointTests(LegacyTestCase):
         transport = cast(Any, client.transport)
         self.assertTrue(ISSLTransport.providedBy(transport))
         self.assertIsInstance(transport.getPeerCertificate(), crypto.X509)
-        self.assertEqual(transport.getHandle().get_cipher_name(), "STRONG")
+        session = txtransport.session_of(transport)
+        assert session is not None
+        self.assertEqual(transport.getHandle().get_cipher_name(), session.cipher)
         self.assertIsNone(transport.negotiatedProtocol)
 
     async def test_an_unknown_authority_is_refused(self) -> None:
@@ -354,9 +362,20 @@ class SSL2EndpointTests(EndpointTests):
 
     scheme = "sslv2"
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.site = certificates.ssl2_site()
+
+@NEEDS_EXTRA
+class RealEndpointTests(EndpointTests):
+    """The same, with the real engine of SSL 3.0."""
+
+    is_real = True
+
+
+@NEEDS_EXTRA
+class RealSSL2EndpointTests(EndpointTests):
+    """The same, with the real engine of SSL 2.0."""
+
+    scheme = "sslv2"
+    is_real = True
 
 
 class UpgradeTests(LegacyTestCase):
@@ -417,9 +436,20 @@ class SSL2UpgradeTests(UpgradeTests):
 
     scheme = "sslv2"
 
-    def setUp(self) -> None:
-        super().setUp()
-        self.site = certificates.ssl2_site()
+
+@NEEDS_EXTRA
+class RealUpgradeTests(UpgradeTests):
+    """The same, with the real engine of SSL 3.0."""
+
+    is_real = True
+
+
+@NEEDS_EXTRA
+class RealSSL2UpgradeTests(UpgradeTests):
+    """The same, with the real engine of SSL 2.0."""
+
+    scheme = "sslv2"
+    is_real = True
 
 
 class _Line(txtransport.StartTLSMixin, LineReceiver):
