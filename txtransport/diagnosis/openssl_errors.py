@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from txtransport.diagnosis.rule import Rule, indexed
+from txtransport.diagnosis.ssl2_errors import SSL2_RULES
 from txtransport.errors import Diagnosis
 
 __all__ = ["ALERT_RULES", "OF_ALERT", "OF_REASON", "REASON_RULES"]
@@ -121,7 +122,7 @@ REASON_RULES: Final = (
 )
 """By the reason that OpenSSL gives on this side of the handshake (ssl_err.c)."""
 
-OF_REASON: Final = indexed(REASON_RULES)
+OF_REASON: Final = indexed((*REASON_RULES, *SSL2_RULES))
 
 ALERT_RULES: Final = (
     Rule(

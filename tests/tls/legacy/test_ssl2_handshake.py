@@ -311,7 +311,7 @@ class ClientTests(SynchronousTestCase):
             there = HostileServer(client("RC4-MD5"))
             there.switch()
             self.assertEqual(there.say(early), FAILED)
-            self.assertEqual(reason(there.end), "unexpected message")
+            self.assertEqual(reason(there.end), "read wrong packet type")
             self.assertFalse(there.end.is_complete)
 
     def test_a_certificate_is_asked_for_once(self) -> None:
@@ -321,7 +321,7 @@ class ClientTests(SynchronousTestCase):
         there.say(b"\x05" + there.hello.challenge)
         self.assertEqual(there.say(b"\x07\x01" + bytes(16)), [])
         self.assertEqual(there.say(b"\x07\x01" + bytes(16)), FAILED)
-        self.assertEqual(reason(there.end), "unexpected message")
+        self.assertEqual(reason(there.end), "read wrong packet type")
 
     def test_another_way_to_prove_a_key_is_answered_with_no_certificate(self) -> None:
         """We know one way alone; the server may go on without."""
@@ -354,7 +354,7 @@ class ClientTests(SynchronousTestCase):
     def test_a_certificate_that_is_none_gets_no_key(self) -> None:
         """Even where the policy finds any certificate acceptable."""
         there = HostileServer(client("RC4-MD5"), b"\x30\x00")
-        self.assertEqual(reason(there.end), "bad certificate")
+        self.assertEqual(reason(there.end), "unreadable certificate")
         self.assertEqual(there.flight, [b"\x80\x03\x00\x00\x04"])
 
     def test_errors_of_the_server_are_put_into_words(self) -> None:
@@ -417,7 +417,7 @@ class CertificateTests(SynchronousTestCase):
         verdict = Verdict()
         end = server("RC4-MD5", certificate=Verify.YES, verify=verdict)
         talk = Conversation(client("RC4-MD5", identity=stolen), end).carry()
-        self.assertEqual(reason(end), "bad signature")
+        self.assertEqual(reason(end), "bad checksum")
         self.assertEqual(reason(talk.client), "peer error certificate")
         self.assertEqual(verdict.asked, [])
 

@@ -99,8 +99,8 @@ class ClearTests(SynchronousTestCase):
             (b"220 mail.example.com ESMTP\r\n", other),
             (b"\x00", other),
             (b"\x80\x2e", ""),
-            (b"\x80\x2e\x09", "unexpected message"),
-            (b"\xff\xfd\x18", "unexpected message"),
+            (b"\x80\x2e\x09", "read wrong packet type"),
+            (b"\xff\xfd\x18", "read wrong packet type"),
         ):
             self.assertEqual(refusal(RecordReader(), data), reason, data)
 
@@ -204,7 +204,7 @@ class PaddingTests(SynchronousTestCase):
         self.assertEqual(refusal(reader, longer), "bad mac decode")
 
     def test_a_padding_is_less_than_a_block(self) -> None:
-        """An attacker may cut off 7 bytes of a record of 3DES, and no more."""
+        """An attacker may cut 7 bytes off a record of 3DES, or add its padding, and no more."""
         for padding in (8, 16, 24, 255):
             data = bytes(-padding % 8) + b"12345678" * 40
             self.assertEqual(

@@ -155,7 +155,7 @@ class ClientHandshake(Handshake):
             self._show_certificate(message, keys, hello.certificate)
             message = yield
         if len(_expect(message, MessageType.SERVER_FINISHED)) > _SESSION_ID_SIZE + 1:
-            raise SSL2Error("length mismatch")
+            raise SSL2Error("read wrong packet length")
 
     def _choose(self, kinds: tuple[bytes, ...]) -> Suite:
         """The suite that we prefer of those that the server has."""
@@ -241,7 +241,7 @@ def _expect(message: bytes, kind: MessageType) -> bytes:
         SSL2Error: It is of another.
     """
     if message[:1] != bytes((kind,)):
-        raise SSL2Error(peer_error(message) or "unexpected message")
+        raise SSL2Error(peer_error(message) or "read wrong packet type")
     return message
 
 

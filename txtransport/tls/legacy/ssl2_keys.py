@@ -103,7 +103,7 @@ def check_response(
     try:
         key.verify(response, material + challenge + server, PKCS1v15(), MD5())
     except InvalidSignature:
-        raise SSL2Error("bad signature", ErrorCode.BAD_CERTIFICATE) from None
+        raise SSL2Error("bad checksum", ErrorCode.BAD_CERTIFICATE) from None
 
 
 def _public_key(certificate: bytes) -> RSAPublicKey:
@@ -113,7 +113,7 @@ def _public_key(certificate: bytes) -> RSAPublicKey:
             warnings.simplefilter("ignore")
             key = x509.load_der_x509_certificate(certificate).public_key()
     except (ValueError, TypeError, UnsupportedAlgorithm, x509.InvalidVersion):
-        raise SSL2Error("bad certificate", ErrorCode.BAD_CERTIFICATE) from None
+        raise SSL2Error("unreadable certificate", ErrorCode.BAD_CERTIFICATE) from None
     if not isinstance(key, RSAPublicKey):
         raise SSL2Error("public key is not rsa", ErrorCode.UNSUPPORTED_CERTIFICATE_TYPE)
     return key

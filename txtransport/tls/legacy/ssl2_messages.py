@@ -306,7 +306,7 @@ def _split(message: bytes, head: int, count: int) -> list[bytes]:
     at = head + 2 * count
     sizes = [int.from_bytes(message[i : i + 2], "big") for i in range(head, at, 2)]
     if len(message) != at + sum(sizes):
-        raise SSL2Error("length mismatch")
+        raise SSL2Error("read wrong packet length")
     fields = []
     for size in sizes:
         fields.append(message[at : at + size])
@@ -316,7 +316,7 @@ def _split(message: bytes, head: int, count: int) -> list[bytes]:
 
 def _check_size(field: bytes, sizes: range | tuple[int, ...]) -> None:
     if len(field) not in sizes:
-        raise SSL2Error("length mismatch")
+        raise SSL2Error("read wrong packet length")
 
 
 def _check_version(version: bytes) -> None:
@@ -328,5 +328,5 @@ def _check_version(version: bytes) -> None:
 
 def _kinds(field: bytes) -> tuple[bytes, ...]:
     if len(field) % KIND_SIZE:
-        raise SSL2Error("length mismatch")
+        raise SSL2Error("read wrong packet length")
     return tuple(field[i : i + KIND_SIZE] for i in range(0, len(field), KIND_SIZE))

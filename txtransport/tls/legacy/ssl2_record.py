@@ -13,9 +13,10 @@ What that means for what is checked here:
 
 - *The header is not in the MAC.* The data is, together with the padding, but not where one
   ends and the other begins: someone between the two can change the third byte of a header
-  and cut bytes off the end of the data (Wagner and Schneier, "Analysis of the SSL 3.0
-  Protocol", 1996, section 3). So a padding is less than a block, and none with a stream
-  cipher, which closes the hole for RC4. With 3DES 7 bytes of each record stay within reach.
+  and cut bytes off the end of the data, or have the padding read as data (Wagner and
+  Schneier, "Analysis of the SSL 3.0 Protocol", 1996, section 3). So a padding is less than a
+  block, and none with a stream cipher, which closes the hole for RC4. With 3DES 7 bytes at
+  the end of each record stay within reach.
 - *The MAC comes first*, so the first blocks of a record cannot be foreseen by whoever
   chooses the data: BEAST has nothing to work on, though the vector of a record is the last
   block of the one before.
@@ -232,7 +233,7 @@ def _check_clear(start: bytes) -> None:
         return
     if start[0] & 0x80:
         if start[2:] > bytes((max(MessageType),)):
-            raise SSL2Error("unexpected message")
+            raise SSL2Error("read wrong packet type")
         return
     begin = zip(start[:2], (_TLS_RECORDS, _TLS_MAJOR), strict=False)
     if not all(byte in expected for byte, expected in begin):
