@@ -54,6 +54,18 @@ class SeveralLinesTests(SynchronousTestCase):
             self.causes("[SSL: NO_SHARED_CIPHER] no shared cipher"), ["no-common-cipher"]
         )
 
+    def test_old_devices_are_told_of(self) -> None:
+        """What a device that speaks SSL 3.0 at most leads to names the schemes to try."""
+        for line in (
+            "error:0A000102:SSL routines::unsupported protocol",
+            "ssl.SSLError: [SSL: WRONG_SSL_VERSION] wrong ssl version (_ssl.c:600)",
+            "error:14094410:SSL routines:ssl3_read_bytes:sslv3 alert handshake failure",
+            "curl: (35) OpenSSL/3.0.11: error:0A000410:SSL routines::sslv3 alert handshake failure",
+        ):
+            remedy = explain(line)[0].diagnosis.remedy
+            for word in ("tlsv1.0://", "sslv3://", "docs/legacy.md"):
+                self.assertIn(word, remedy, line)
+
     def test_a_code_without_words_is_explained(self) -> None:
         """The error of a program that has not loaded OpenSSL's words is known by its number."""
         self.assertEqual(self.causes("error:0A00010B:lib(20)::reason(267)"), ["plaintext-peer"])

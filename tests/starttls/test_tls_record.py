@@ -11,6 +11,8 @@ from txtransport.starttls.tls_record import (
     begins_handshake,
     begins_hello,
     is_alert,
+    is_ssl2,
+    is_ssl3,
     is_tls,
 )
 
@@ -31,6 +33,28 @@ class RecordTests(SynchronousTestCase):
         """What protocols in the clear begin with, and SSL 2.0, is no record."""
         for said in (b"", b"220 ", b"EHLO x\r\n", b"\x80\x2e\x01\x00\x02", b"\x00\x00", b"\x03"):
             self.assertFalse(is_tls(said) or begins_handshake(said) or is_alert(said), said)
+
+    def test_what_speaks_ssl3_at_most(self) -> None:
+        """An alert or hello of SSL 3.0 is known, a hello of TLS in such a record is not."""
+        for said in (b"\x15\x03\0\0\x02\x02\x28", b"\x16\x03\0\0\x4a\x02\0\0\x46\x03\0",
+                     b"\x16\x03\0\0\x4a\x01\0\0\x46\x03\0"):  # fmt: skip
+            self.assertTrue(is_ssl3(said), said)
+        for said in (CLIENT_HELLO, ALERT, b"\x16\x03\0\0\x4a\x01\0\0\x46\x03\x01", b"\x16\x03\0",
+                     b"\x80\x2e\x01\0\x02", b""):  # fmt: skip
+            self.assertFalse(is_ssl3(said), said)
+
+    def test_messages_of_ssl2_are_no_plain_text(self) -> None:
+        """A hello or an error of SSL 2.0 is known; what protocols say in the clear is none."""
+        for kind in (0, 1, 4):
+            self.assertTrue(is_ssl2(b"\x80\x2e" + bytes([kind])))
+        for said in (
+            b"220 mail",
+            b"EHLO",
+            b"\x16\x03\x01",
+            b"\xff\xfb\x01\xff"[:1] + b"\xfb\x20",
+            b"",
+        ):
+            self.assertFalse(is_ssl2(said), said)
 
     def test_one_byte_may_be_a_record(self) -> None:
         """A peer may send one byte at a time; its first byte alone rules nothing out."""

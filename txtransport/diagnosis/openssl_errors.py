@@ -15,6 +15,10 @@ from txtransport.errors import Diagnosis
 __all__ = ["ALERT_RULES", "OF_ALERT", "OF_REASON", "REASON_RULES"]
 
 _VERSIONS: Final = "Compare the versions of both: min_version and max_version here"
+_OLD: Final = (
+    f"{_VERSIONS}; an old device may speak tlsv1.0:// or sslv3:// and nothing newer "
+    "(docs/legacy.md)"
+)
 _CIPHERS: Final = "Look at ciphers and security_level"
 _PROTOCOLS: Final = "Look at alpn_protocols on both sides"
 _NO_GROUP: Final = Diagnosis(
@@ -24,11 +28,16 @@ _NO_GROUP: Final = Diagnosis(
 REASON_RULES: Final = (
     Rule(
         "unsupported protocol",
-        Diagnosis("no-common-version", "the two sides have no version of TLS in common", _VERSIONS),
+        Diagnosis("no-common-version", "the two sides have no version of TLS in common", _OLD),
     ),
     Rule(
         "version too low",
         Diagnosis("no-common-version", "the peer's version of TLS is too old", _VERSIONS),
+    ),
+    # OpenSSL before 1.1.1, of a record of another version than the one agreed on.
+    Rule(
+        "wrong ssl version",
+        Diagnosis("no-common-version", "the peer speaks another version of SSL or TLS", _OLD),
     ),
     # OpenSSL says the same of plain text, which txtransport.tls.failure recognises first.
     Rule(

@@ -10,7 +10,15 @@ from __future__ import annotations
 import re
 from typing import Final
 
-__all__ = ["alert_number", "begins_handshake", "begins_hello", "is_alert", "is_tls"]
+__all__ = [
+    "alert_number",
+    "begins_handshake",
+    "begins_hello",
+    "is_alert",
+    "is_ssl2",
+    "is_ssl3",
+    "is_tls",
+]
 
 _ALERT: Final = b"\x15"
 _HANDSHAKE: Final = b"\x16"
@@ -37,6 +45,28 @@ def begins_handshake(received: bytes | bytearray) -> bool:
         received: The first bytes; of a single byte only the type is known.
     """
     return received[:1] == _HANDSHAKE and received[1:2] in (b"", _MAJOR)
+
+
+def is_ssl2(received: bytes | bytearray) -> bool:
+    """Whether a peer's first bytes may be a message of SSL 2.0, which no record surrounds.
+
+    Args:
+        received: The first bytes: a length of two bytes, and the kind of the message: an
+            error, a hello of a client or one of a server.
+    """
+    return received[:1] >= b"\x80" and received[2:3] in (b"", b"\x00", b"\x01", b"\x04")
+
+
+def is_ssl3(received: bytes | bytearray) -> bool:
+    """Whether a peer's first message says that it speaks SSL 3.0, and perhaps nothing newer.
+
+    Args:
+        received: The first bytes. A client of TLS may send its hello in a record of SSL 3.0;
+            what counts is the version in the hello.
+    """
+    if received[1:3] != b"\x03\x00":
+        return False
+    return is_alert(received) or (begins_hello(received) and received[9:11] == b"\x03\x00")
 
 
 def begins_hello(received: bytes | bytearray) -> bool:

@@ -20,13 +20,21 @@ from cryptography import x509
 from OpenSSL import SSL
 
 from txtransport.config.policy import Side
+from txtransport.config.schemes import BROKEN_VERSIONS
 from txtransport.diagnosis.alerts import Alert, alert_of_reason, alert_of_record
 from txtransport.diagnosis.banners import recognise_plaintext, remedy_at
 from txtransport.diagnosis.openssl_errors import OF_ALERT, OF_REASON
 from txtransport.diagnosis.x509_errors import diagnosis_at_depth
 from txtransport.diagnosis.x509_symbols import x509_reason
 from txtransport.errors import Diagnosis, HandshakeFailed
-from txtransport.starttls.tls_record import alert_number, begins_handshake, begins_hello, is_tls
+from txtransport.starttls.tls_record import (
+    alert_number,
+    begins_handshake,
+    begins_hello,
+    is_ssl2,
+    is_ssl3,
+    is_tls,
+)
 from txtransport.text import escape_bytes, first_words, short_repr, short_text
 from txtransport.tls.certificate import validity
 from txtransport.tls.chain import wrong_issuer
@@ -82,6 +90,12 @@ class FailedConnection:
             return ""
 
     @property
+    def speaks_broken_version(self) -> str | None:
+        """``SSLv2`` or ``SSLv3``, if the connection speaks that."""
+        version = "" if self.connection is None else self.connection.policy.min_version
+        return version if version in BROKEN_VERSIONS else None
+
+    @property
     def has_certificate(self) -> bool:
         """Whether our policy has a certificate of our own (``local_cert``)."""
         return self.connection is not None and self.connection.policy.local_cert is not None
@@ -97,6 +111,7 @@ def handshake_failure(failed: FailedConnection) -> HandshakeFailed:
         The error that the application gets; its ``__cause__`` is the original one.
     """
     diagnosis = next(filter(None, (diagnose(failed) for diagnose in _DIAGNOSES)))
+    diagnosis = _with_scheme(failed, diagnosis)
     error = HandshakeFailed(
         f"{failed.where}: {diagnosis.summary}",
         cause=diagnosis.cause,
@@ -111,6 +126,39 @@ def handshake_failure(failed: FailedConnection) -> HandshakeFailed:
     )
     error.__cause__ = failed.error
     return error
+
+
+def _with_scheme(failed: FailedConnection, diagnosis: Diagnosis) -> Diagnosis:
+    """Name the schemes to try, where one of the two sides speaks SSL 2.0 or SSL 3.0."""
+    if diagnosis.cause not in ("no-common-version", "no-common-cipher", "peer-alert"):
+        return diagnosis
+    if failed.speaks_broken_version is not None:
+        if diagnosis.cause == "no-common-version":
+            return evolve(diagnosis, remedy=_NEWER)
+        return evolve(diagnosis, remedy=_CIPHERS_OR_NEWER)
+    if is_ssl3(failed.received):
+        if failed.side is Side.SERVER:
+            return evolve(diagnosis, remedy=_OLD_CLIENT)
+        connection = failed.connection
+        has_tried = connection is not None and connection.policy.min_version == "1.0"
+        return evolve(diagnosis, remedy=_OLD_SERVER.format("" if has_tried else _TRY_OLD_TLS))
+    return diagnosis
+
+
+_NEWER: Final = "Try tls:// first, then tlsv1.0://"
+_CIPHERS_OR_NEWER: Final = (
+    "The peer may speak another version: try tls:// first, then tlsv1.0://. Otherwise compare "
+    "ciphers, and look whether a server demands a client certificate (local_cert)"
+)
+_OLD_SERVER: Final = (
+    "It answers in SSL 3.0, and may speak nothing newer: {}sslv3:// is for a device that cannot be "
+    "renewed (docs/legacy.md)"
+)
+_TRY_OLD_TLS: Final = "try tlsv1.0:// first; "
+_OLD_CLIENT: Final = (
+    "Its newest version is SSL 3.0, which can be broken: it must be renewed; a server of sslv3:// "
+    "for such devices alone is in docs/legacy.md"
+)
 
 
 def late_failure(failed: FailedConnection) -> HandshakeFailed | None:
@@ -293,7 +341,8 @@ def _quoted(failed: FailedConnection) -> str:
 def _plaintext(failed: FailedConnection) -> Diagnosis | None:
     """The peer's first bytes are plain text."""
     received, peer = failed.received, failed.peer
-    if not received or is_tls(received):
+    is_own = failed.speaks_broken_version == "SSLv2" and is_ssl2(received)
+    if not received or is_own or is_tls(received):
         return None
     quoted = _quoted(failed)
     if failed.is_upgrade:

@@ -54,7 +54,8 @@ _OF_ALERT: Final = {
         "the other side found nothing acceptable in what this one offers: ciphers, groups, "
         "signatures or versions",
         "Compare ciphers, min_version and security_level of both; a server that wants a client "
-        "certificate (local_cert), or a name that it serves (peer_name), may say the same",
+        "certificate (local_cert) or another name (peer_name) says the same, and so does a device "
+        "that speaks tlsv1.0:// or sslv3:// alone (docs/legacy.md)",
     ),
     42: _OWN_CERTIFICATE,
     43: _OWN_CERTIFICATE,
