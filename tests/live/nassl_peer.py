@@ -1,11 +1,13 @@
 """OpenSSL 1.0.2, which still has SSL 2.0 and SSL 3.0, as a client and as a server.
 
     python nassl_peer.py client PORT VERSION CIPHER [--cert PEM] [--size N] [--wait]
+        [--no-tls] [--renegotiate] [--close]
     python nassl_peer.py server VERSION CIPHER --cert PEM [--cafile PEM]
 
-A program of its own: it imports nassl, which has the AGPL, and nothing of txtransport, and
-is for tests alone. VERSION is SSLV2 or SSLV3. The client sends random bytes and expects
-them back; the server takes one connection and sends back what it gets.
+A program of its own: it imports nassl, which has the AGPL, and nothing of txtransport,
+and is for tests alone. VERSION is SSLV2, SSLV3 or one that nassl has besides. The
+client sends random bytes and expects them back; the server takes one connection and
+sends back what it gets.
 
 nassl is a client's library. Its SSL and SSL_CTX are OpenSSL's, though, of a method that
 can do both, and the wheel is not stripped: two functions that are missing are found by
@@ -25,9 +27,12 @@ from pathlib import Path
 from typing import Any
 
 from nassl import _nassl_legacy
-from nassl._nassl import WantReadError
+from nassl._nassl import OpenSSLError, WantReadError
 from nassl.legacy_ssl_client import LegacySslClient
 from nassl.ssl_client import BaseSslClient, OpenSslVerifyEnum, OpenSslVersionEnum
+
+NO_TLS = 0x1C000000
+"""OpenSSL's options SSL_OP_NO_TLSv1, _1_1 and _1_2 (ssl.h of version 1.0)."""
 
 CHUNK = 8000
 """Bytes that are written at once: the pipe between OpenSSL and us holds 17 KiB."""
@@ -88,6 +93,8 @@ def client(options: argparse.Namespace) -> None:
     verify = OpenSslVerifyEnum.PEER if options.cafile else OpenSslVerifyEnum.NONE
     made = LegacySslClient(sock, options.version, verify, options.cafile, **own)
     made.set_cipher_list(options.cipher)
+    if options.no_tls:
+        made._ssl.set_options(NO_TLS)
     if options.wait:
         # Its own handshake for SSL 2.0 waits for SERVER-VERIFY before CLIENT-FINISHED.
         made.do_handshake()
@@ -104,6 +111,17 @@ def client(options: argparse.Namespace) -> None:
                 raise AssertionError("other bytes came back")
             data = data[len(part) :]
     say(f"echoed {options.size}")
+    if options.renegotiate:
+        made._ssl.renegotiate()
+        channel.do(made._ssl.do_handshake)
+        say("another handshake")
+    if options.close:
+        made._ssl.shutdown()
+        try:
+            channel.read()
+        except OpenSSLError as error:
+            # What nassl says of a close_notify (SSL_ERROR_ZERO_RETURN).
+            say("closed" if "was shut down by peer" in str(error) else f"broken: {error}")
 
 
 def server(options: argparse.Namespace) -> None:
@@ -201,7 +219,8 @@ def main() -> None:
         one.add_argument("--cert", type=Path)
         one.add_argument("--cafile", type=Path)
         one.add_argument("--size", type=int, default=1000)
-        one.add_argument("--wait", action="store_true")
+        for option in ("--wait", "--no-tls", "--renegotiate", "--close"):
+            one.add_argument(option, action="store_true")
     options = parser.parse_args()
     try:
         options.role(options)

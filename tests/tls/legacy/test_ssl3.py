@@ -16,6 +16,8 @@ from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
+from tests.tls.handshake import client as tls_client
+from tests.tls.handshake import server as tls_server
 from tests.tls.legacy.ssl3_pair import (
     Conversation,
     Judge,
@@ -26,6 +28,7 @@ from tests.tls.legacy.ssl3_pair import (
     reason,
     server_config,
 )
+from tests.tls.test_engine import engine
 from txtransport.config.policy import Side, Verify
 from txtransport.diagnosis.alerts import ALERTS, alert_of_reason
 from txtransport.tls.engine import Signal, TLSEvent
@@ -280,6 +283,35 @@ class AlertTests(SynchronousTestCase):
 def sealed(end: SSL3Engine, kind: int, data: bytes) -> bytes:
     """A record of any kind, encrypted as an end would do it."""
     return end._writer._record(ContentType(kind), data)
+
+
+class TLSPeerTests(SynchronousTestCase):
+    """A peer that speaks TLS alone, which is OpenSSL: no side moves the other one."""
+
+    def test_a_server_of_tls_is_told_from_others(self) -> None:
+        """It refuses our client with the alert 70, "protocol version"."""
+        for version in ("1.2", "1.3"):
+            tls = engine(tls_server(max_version=version), Side.SERVER)
+            end = SSL3Engine(client_config())
+            end.start()
+            self.assertEqual(tls.receive(end.data_to_send()), [Signal.FAILED])
+            self.assertEqual(end.receive(tls.data_to_send()), [Signal.FAILED])
+            self.assertEqual(reason(end), "tlsv1 alert protocol version")
+
+    def test_a_client_of_tls_is_told_from_others(self) -> None:
+        """One of TLS 1.3 lists its versions; one of TLS 1.2 refuses our answer."""
+        for version, expected in (
+            ("1.3", "unsupported protocol"),
+            ("1.2", "tlsv1 alert protocol version"),
+        ):
+            tls = engine(tls_client(max_version=version), Side.CLIENT)
+            end = SSL3Engine(server_config())
+            end.receive(tls.data_to_send())
+            tls.receive(end.data_to_send())
+            end.receive(tls.data_to_send())
+            self.assertEqual(reason(end), expected)
+            self.assertFalse(tls.is_complete or end.is_complete)
+            self.assertIsNotNone(tls.error)
 
 
 class RepeatedHandshakeTests(SynchronousTestCase):
