@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import itertools
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from attrs import evolve
@@ -30,6 +31,7 @@ __all__ = [
     "Judge",
     "client_config",
     "cut",
+    "drawn",
     "identity",
     "pair",
     "server_config",
@@ -96,6 +98,12 @@ def server_config(*ciphers: str, **changes: object) -> LegacyConfig:
     """
     made = LegacyConfig(Side.SERVER, ciphers or SSL3_CIPHERS, Judge(), identity())
     return evolve(made, **changes)  # type: ignore[arg-type]
+
+
+def drawn(label: str) -> Callable[[int], bytes]:
+    """What makes random bytes that are the same each time, for a label."""
+    count = itertools.count()
+    return lambda size: hashlib.shake_128(f"{label} {next(count)}".encode()).digest(size)
 
 
 def cut(data: bytes, sizes: Iterator[int]) -> Iterator[bytes]:
