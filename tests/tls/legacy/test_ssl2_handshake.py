@@ -22,6 +22,7 @@ from tests.tls.legacy.ssl2_ends import (
 )
 from txtransport.config.policy import Verify
 from txtransport.tls.engine import Signal
+from txtransport.tls.legacy.engine import LegacyIdentity
 from txtransport.tls.legacy.ssl2 import SSL2Engine
 from txtransport.tls.legacy.ssl2_keys import decrypt_secret
 from txtransport.tls.legacy.ssl2_messages import (
@@ -413,13 +414,23 @@ class CertificateTests(SynchronousTestCase):
 
     def test_a_certificate_without_its_key_is_refused(self) -> None:
         """Anyone can show a certificate; the policy is not even asked."""
-        stolen = type(person())(person().chain, site().key)
+        stolen = LegacyIdentity(person().chain, site().key)
         verdict = Verdict()
         end = server("RC4-MD5", certificate=Verify.YES, verify=verdict)
         talk = Conversation(client("RC4-MD5", identity=stolen), end).carry()
         self.assertEqual(reason(end), "bad checksum")
         self.assertEqual(reason(talk.client), "peer error certificate")
         self.assertEqual(verdict.asked, [])
+
+    def test_our_certificate_must_have_room_in_a_record(self) -> None:
+        """A message is one record: with a certificate that is too large nothing is sent."""
+        for size in (33000, 70000):
+            huge = LegacyIdentity((bytes(size),), site().key)
+            end = server(identity=huge)
+            self.assertEqual(end.receive(client().data_to_send()), FAILED)
+            self.assertEqual((reason(end), end.data_to_send()), ("message too long", b""))
+            talk = Conversation(client(identity=huge), server(certificate=Verify.YES)).carry()
+            self.assertEqual(reason(talk.client), "message too long")
 
     def test_an_exception_of_the_verdict_is_a_refusal(self) -> None:
         """It is raised, and the connection is broken whoever catches it."""

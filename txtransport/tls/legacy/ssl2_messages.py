@@ -103,7 +103,7 @@ class NewerProtocolError(SSL2Error):
 
 _SSL3_ALERT: Final = b"\x15\x03\x00\x00\x02\x02\x28"
 
-_PEER_ERRORS: Final = {
+_PEER_ERRORS: Final[dict[int, str]] = {
     ErrorCode.NO_CIPHER: "peer error no cipher",
     ErrorCode.NO_CERTIFICATE: "peer error no certificate",
     ErrorCode.BAD_CERTIFICATE: "peer error certificate",
@@ -124,7 +124,7 @@ def peer_error(message: bytes) -> str:
     """
     if len(message) != 3 or message[0] != MessageType.ERROR:
         return ""
-    return _PEER_ERRORS.get(int.from_bytes(message[1:], "big"), "peer error")  # type: ignore[call-overload,no-any-return]
+    return _PEER_ERRORS.get(int.from_bytes(message[1:], "big"), "peer error")
 
 
 @frozen
@@ -288,6 +288,8 @@ class ClientCertificate:
 
 
 def _join(head: bytes, *fields: bytes) -> bytes:
+    if max(map(len, fields)) > 0xFFFF:
+        raise SSL2Error("message too long")
     lengths = b"".join(len(field).to_bytes(2, "big") for field in fields)
     return b"".join((head, lengths, *fields))
 

@@ -113,17 +113,17 @@ class RecordWriter:
             if len(data) > _MAX_CLEAR:
                 raise SSL2Error("message too long")
             self._mac.skip()
-            return _header(len(data), 0) + data
+            return _encode_header(len(data), 0) + data
         if len(data) > MAX_DATA:
             raise SSL2Error("message too long")
         padding = -len(data) % self._block
         if padding:
             data += bytes(padding)
         body = self._mac.next(data) + data
-        return _header(len(body), padding) + self._cipher.update(body)
+        return _encode_header(len(body), padding) + self._cipher.update(body)
 
 
-def _header(size: int, padding: int) -> bytes:
+def _encode_header(size: int, padding: int) -> bytes:
     if padding:
         return bytes((size >> 8, size & 0xFF, padding))
     return bytes((0x80 | size >> 8, size & 0xFF))
