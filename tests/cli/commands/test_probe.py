@@ -183,7 +183,8 @@ class StatusTests(ProbeTestCase):
         self.assertIn("  TLSv1.3  accepted\n", ended.output)
         ended = await self.does(url, "--versions", "--json", "-o", TRUST)
         versions = json.loads(ended.output)["versions"]
-        self.assertEqual([each["accepted"] for each in versions], [False, False, True, True])
+        accepted = [each["version"] for each in versions if each["accepted"]]
+        self.assertEqual(accepted, ["TLSv1.2", "TLSv1.3"])
 
     async def test_host_is_probed_at_the_usual_ports(self) -> None:
         """A bare host is probed at the usual ports; when none answers the status is 1."""

@@ -21,6 +21,7 @@ from txtransport.cli.probe.report import (
 )
 from txtransport.cli.probe.verdict import brief_lines, headline, verdict_lines, verdict_of
 from txtransport.cli.terminal import TerminalStyle, wrap
+from txtransport.config.schemes import BROKEN_VERSIONS
 from txtransport.text import escape_bytes, escape_text
 
 __all__ = ["as_text"]
@@ -148,7 +149,8 @@ def _session(report: ProbeReport, style: TerminalStyle) -> Iterator[str]:
     rows = [*_facts(session), ("resumption", _RESUMED[report.is_resumed])]
     column = max(len(name) for name, _ in rows)
     for name, value in rows:
-        yield from indented_lines(f"{name:{column}}  {value}", style)
+        colour = "bad" if value in BROKEN_VERSIONS else None
+        yield from indented_lines(f"{name:{column}}  {value}", style, colour)
 
 
 _RESUMED: Final = {
@@ -174,5 +176,7 @@ def _versions(report: ProbeReport, style: TerminalStyle) -> Iterator[str]:
         text = "accepted" if version.is_accepted else "refused"
         if version.diagnosis is not None:
             text += f" ({version.diagnosis.cause}): {version.diagnosis.summary}"
-        colour = None if version.is_accepted else "aside"
+        is_broken = version.name in BROKEN_VERSIONS
+        accepted = "bad" if is_broken else None
+        colour = accepted if version.is_accepted else "aside"
         yield from indented_lines(f"{version.name}  {text}", style, colour)

@@ -19,6 +19,7 @@ from txtransport import Session, TransportURL
 from txtransport.cli.indented import INDENT, copied_lines, indented_lines
 from txtransport.cli.probe.report import ProbeReport
 from txtransport.cli.terminal import TerminalStyle
+from txtransport.config.schemes import BROKEN_VERSIONS
 from txtransport.errors import Diagnosis
 from txtransport.text import escape_bytes, escape_text
 
@@ -76,6 +77,11 @@ def verdict_of(report: ProbeReport, now: datetime) -> Verdict:
         return Verdict("connected, NOT verified", "bad", reason, advice, report.chain_problems)
     if report.expiring(now):
         return _expiring(report, now)
+    broken = BROKEN_VERSIONS.get(report.session.version)
+    if broken is not None and broken.danger is not None:
+        why = broken.danger
+        told = f"connected by {report.session.version}, which is broken"
+        return Verdict(told, "bad", why.summary, (_RENEW_DEVICE,), report.chain_problems)
     reason = _agreed(report, report.session, now)
     return Verdict("connected, verified", "good", reason, notes=report.chain_problems)
 
@@ -90,6 +96,9 @@ def _expiring(report: ProbeReport, now: datetime) -> Verdict:
     )
 
 
+_RENEW_DEVICE: Final = (
+    "Try tlsv1.0:// and newer (--versions); renew the device, or keep it in a network of its own"
+)
 _RENEW: Final = (
     "The peer must renew it, and load the new file; if it is renewed by a program, look why that "
     "did not run"

@@ -9,6 +9,7 @@ extra must be installed.
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -165,8 +166,11 @@ def _ssl2() -> Speaker:
 
 
 def _ssl3() -> Speaker:
-    from txtransport.tls.legacy.ssl3 import SSL3Engine
-    from txtransport.tls.legacy.ssl3_suites import SSL3_CIPHERS
+    with warnings.catch_warnings():
+        # tlslite-ng imports asyncore, of which nothing here is used, where Python has it.
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from txtransport.tls.legacy.ssl3 import SSL3Engine
+        from txtransport.tls.legacy.ssl3_suites import SSL3_CIPHERS
 
     return Speaker(SSL3Engine, SSL3_CIPHERS)
 
