@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, cast
+from unittest import skipIf
 
 from attrs import evolve
 from twisted.internet.defer import CancelledError, Deferred
@@ -13,9 +14,11 @@ import txtransport
 from tests.cli.demo.samples import DemoTestCase
 from tests.cli.demo.test_servers import NOWHERE
 from txtransport import TransportURL
+from txtransport.cli.demo import table
 from txtransport.cli.demo.report import PLAIN, Form, RowOutcome
 from txtransport.cli.demo.servers import DemoPeer, DemoServers
 from txtransport.cli.demo.table import MORE, PHP, try_form, try_forms
+from txtransport.config import schemes
 from txtransport.config.schemes import SCHEMES
 
 
@@ -49,7 +52,7 @@ class TableTests(DemoTestCase):
     async def test_every_row_is_right(self) -> None:
         """Every row connects or is refused, as it should."""
         rows = await try_forms(self.servers())
-        self.assertEqual([row.form for row in rows], [*PHP, *MORE])
+        self.assertEqual([row.form.asked for row in rows], [form.asked for form in (*PHP, *MORE)])
         self.assertEqual([row for row in rows if not row.is_right], [])
 
     async def test_bare_ipv6_address_is_tcp(self) -> None:
@@ -88,10 +91,28 @@ class TableTests(DemoTestCase):
         self.assertEqual((first.session.resumed, second.session.resumed), (False, True))
 
     async def test_refused_transport_is_not_dialled(self) -> None:
-        """SSL 3.0 is refused, with the reason, and nothing is dialled."""
-        row = await try_form(self.servers(), Form("sslv3://www.example.com", "refused"))
+        """Without the extra SSL 3.0 is refused with how to get it, and nothing is dialled."""
+        for module in (schemes, table):
+            self.patch(module, "is_legacy_installed", lambda: False)
+        row = await try_form(
+            self.servers(), Form("sslv3://www.example.com", "SSLv3", is_broken=True)
+        )
+        self.assertTrue(row.is_right)
+        self.assertIn("pip install 'txtransport[legacy]'", row.reason)
         self.assertEqual((row.outcome, row.dialled), (RowOutcome.REFUSED, None))
         self.assertIn("RFC 7568", row.reason)
+
+    @skipIf(not schemes.is_legacy_installed(), "the extra txtransport[legacy] is not installed")
+    async def test_with_the_extra_ssl_connects(self) -> None:
+        """With the extra, both are connected and verified, each with a key of its own."""
+        servers = self.servers()
+        for form in (form for form in PHP if form.is_broken):
+            row = await try_form(servers, form)
+            self.assertEqual((row.outcome, row.result), (RowOutcome.CONNECTED, form.expected))
+            assert row.session is not None
+            self.assertTrue(row.session.verified)
+        keys = {(servers.folder / f"{name}.pem").read_bytes() for name in ("sslv2", "sslv3")}
+        self.assertEqual(len(keys), 2)
 
     async def test_rows_without_ipv6_are_skipped(self) -> None:
         """On a machine without IPv6 its rows say why they are skipped, and nothing is wrong."""

@@ -9,17 +9,20 @@ from attrs import frozen
 
 from txtransport import Session, TransportURL
 
-__all__ = ["PLAIN", "DemoReport", "Form", "Line", "MailExample", "Row", "RowOutcome"]
+__all__ = ["PLAIN", "REFUSED", "DemoReport", "Form", "Line", "MailExample", "Row", "RowOutcome"]
 
 PLAIN: Final = "plain"
 """The result of a form that connects without TLS."""
+
+REFUSED: Final = "refused"
+"""The result of a form that this installation does not have."""
 
 
 class RowOutcome(Enum):
     """What happened when a form was tried."""
 
     CONNECTED = "connected"
-    REFUSED = "refused"
+    REFUSED = REFUSED
     """txtransport does not have the transport, and says why."""
     FAILED = "failed"
     SKIPPED = "skipped"
@@ -32,13 +35,16 @@ class Form:
 
     Attributes:
         asked: A transport, as a user writes it.
-        expected: `PLAIN`, ``refused``, or the version of TLS.
+        expected: `PLAIN`, `REFUSED`, or the version of TLS.
         is_resumed: Whether the session of an earlier connection should be resumed.
+        is_broken: Whether it is one of SSL 2.0 or SSL 3.0, which the extra
+            ``txtransport[legacy]`` has, and which is then dialled with ``allow_broken_ssl``.
     """
 
     asked: str
     expected: str
     is_resumed: bool = False
+    is_broken: bool = False
 
 
 @frozen

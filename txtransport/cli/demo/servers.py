@@ -29,6 +29,7 @@ from twisted.python.failure import Failure
 import txtransport
 from txtransport import TransportURL
 from txtransport.config.address import is_ipv6
+from txtransport.config.schemes import SCHEMES
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.testing.devcert import Authority, write_private
 
@@ -157,6 +158,7 @@ class DemoServers:
     total: float = 7.0
     _clock: IReactorTime = field(init=False)
     _ends_at: float = field(init=False)
+    _authority: Authority = field(init=False)
     _served: dict[TransportURL, TransportURL] = field(init=False, factory=dict)
     _ports: list[IListeningPort] = field(init=False, factory=list)
     _factories: list[DemoPeerFactory] = field(init=False, factory=list)
@@ -165,6 +167,7 @@ class DemoServers:
         self._clock = cast(IReactorTime, self.reactor)
         self._ends_at = self._clock.seconds() + self.total
         authority = Authority.create("txtransport demo CA")
+        self._authority = authority
         write_private(self.cafile, authority.pem)
         write_private(self.local_cert, authority.issue(*NAMES).pem)
 
@@ -219,7 +222,8 @@ class DemoServers:
         """The options with which a client on loopback verifies the peer that was asked for."""
         if asked.scheme in IN_THE_CLEAR:
             return {}
-        return {"cafile": self.cafile, "peer_name": asked.name or NAMES[0]}
+        allowed = {"allow_broken_ssl": "yes"} if SCHEMES[asked.scheme].is_broken else {}
+        return {"cafile": self.cafile, "peer_name": asked.name or NAMES[0], **allowed}
 
     def client(self, asked: TransportURL, dialled: TransportURL) -> IStreamClientEndpoint:
         """An endpoint that connects here, and demands the peer that was asked for.
@@ -291,10 +295,20 @@ class DemoServers:
     async def _listen(
         self, local: TransportURL, build: Callable[[], DemoPeer] = Echo
     ) -> TransportURL:
-        is_clear = local.scheme in IN_THE_CLEAR
-        options = {} if is_clear else {"local_cert": self.local_cert}
-        endpoint = txtransport.server(self.reactor, local, None, **options)
+        endpoint = txtransport.server(self.reactor, local, None, **self._own_options(local.scheme))
         return await self._listening(local, endpoint.listen(self.peer_factory(build)))
+
+    def _own_options(self, scheme: str) -> dict[str, str]:
+        """The options of a server, with its certificate if it is one of TLS."""
+        if scheme in IN_THE_CLEAR:
+            return {}
+        if not SCHEMES[scheme].is_available or not SCHEMES[scheme].is_broken:
+            return {"local_cert": self.local_cert}
+        # They know keys of RSA alone, and the one of SSL 2.0 must be no other server's.
+        own = self.folder / f"{scheme}.pem"
+        if not own.exists():
+            write_private(own, self._authority.issue(*NAMES, key="rsa").pem)
+        return {"local_cert": str(own), "allow_broken_ssl": "yes"}
 
     async def _listen_for_datagrams(self, local: TransportURL) -> TransportURL:
         endpoint = txtransport.datagram(self.reactor, local)

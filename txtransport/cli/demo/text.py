@@ -101,7 +101,8 @@ def _location(dialled: TransportURL | None) -> str:
 def _note(row: Row) -> str:
     parts = [row.reason] if row.reason else []
     if row.session is not None:
-        parts.append(_session_facts(row.session))
+        allowed = "with allow_broken_ssl=yes: " if row.form.is_broken else ""
+        parts.append(allowed + _session_facts(row.session))
     if not row.is_right:
         parts.insert(0, f"NOT AS IT SHOULD BE: {_expected(row)} was expected;")
     return " ".join(parts)
