@@ -13,10 +13,12 @@ A message is a letter, the length of what follows in four bytes, and that.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any, ClassVar, Final, Protocol
 
 from txtransport.config import schemes
 from txtransport.config.policy import Side, Verify
+from txtransport.endpoints import api
 from txtransport.tls import creator, key_use
 from txtransport.tls.engine import Signal, TLSEvent
 from txtransport.tls.legacy import creator as legacy_creator
@@ -131,6 +133,7 @@ class FakeSSL2(FakeSSL3):
 
 class _Patching(Protocol):
     def patch(self, on: Any, name: str, value: object) -> object: ...
+    def addCleanup(self, function: Callable[[], object]) -> object: ...
 
 
 def install_fakes(test: _Patching) -> None:
@@ -151,6 +154,8 @@ def install_fakes(test: _Patching) -> None:
 
 
 def forget_process(test: _Patching) -> None:
-    """Share neither contexts nor the uses of keys with other tests."""
+    """Share neither contexts nor the uses of keys with other tests, nor clients' plans."""
+    test.addCleanup(api._cached_plan.cache_clear)
+    api._cached_plan.cache_clear()
     test.patch(creator, "_contexts", OrderedDict())
     test.patch(key_use, "_uses", key_use.KeyUses())

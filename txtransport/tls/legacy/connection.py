@@ -126,9 +126,9 @@ class LegacyConnection(SecureConnection):
             engine.error = legacy_error(_NO_CERTIFICATE)
         return events
 
-    def send(self, data: bytes) -> object:
+    def send(self, data: bytes | memoryview) -> object:
         """Encrypt data of the application; `error` says so if that cannot be done."""
-        return self.engine.send(data)
+        return self.engine.send(bytes(data))
 
     def data_to_send(self) -> bytes:
         """All bytes for the peer that were not returned yet; often none."""
