@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Final, Protocol
 
 from attrs import Factory, define, field, frozen
 from cryptography import x509
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 
 from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.errors import Diagnosis
@@ -156,11 +156,12 @@ class SecureConnection:
         def is_ended_by_peer(self) -> bool: ...
         @property
         def is_resumed(self) -> bool: ...
+        @property
+        def is_certificate_requested(self) -> bool: ...
         def get_alpn_proto_negotiated(self) -> bytes: ...
         def get_cipher_bits(self) -> int | None: ...
         def get_cipher_name(self) -> str | None: ...
         def get_peer_certificate(self) -> object: ...
-        def get_client_ca_list(self) -> Sequence[crypto.X509Name]: ...
         def get_protocol_version_name(self) -> str: ...
         def get_servername(self) -> bytes | None: ...
 
@@ -281,6 +282,11 @@ class TLSConnection(SSL.Connection, SecureConnection):
     def is_ended_by_peer(self) -> bool:
         """Whether the peer sent close_notify, so that nothing of what it sent is missing."""
         return bool(self.get_shutdown() & SSL.RECEIVED_SHUTDOWN)
+
+    @property
+    def is_certificate_requested(self) -> bool:
+        """Clients: whether the server has named authorities of which a certificate may be."""
+        return bool(self.get_client_ca_list())
 
     @property
     def is_resumed(self) -> bool:

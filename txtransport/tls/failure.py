@@ -502,15 +502,14 @@ def _handshake_failure(failed: FailedConnection, alert_text: str) -> Diagnosis:
     """What the alert "handshake failure" (40) means here.
 
     Before TLS 1.3 a server that demands a client certificate ends the handshake with
-    this alert as well. Its request, which came before, names the authorities that it
-    accepts: from that list it can be told which of the two happened.
+    this alert as well. Its request, which came before, tells which of the two happened.
     """
     connection = failed.connection
     if (
         failed.side is Side.CLIENT
         and connection is not None
         and not failed.has_certificate
-        and connection.get_client_ca_list()
+        and connection.is_certificate_requested
     ):
         return _with_alert(OF_ALERT[_CERTIFICATE_REQUIRED], alert_text)
     return Diagnosis(

@@ -9,13 +9,14 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 import txtransport
+from tests import certificates
 from tests.tls.handshake import client as tls_client
 from tests.tls.handshake import server as tls_server
 from tests.tls.legacy.ssl3_pair import (
@@ -29,9 +30,11 @@ from tests.tls.legacy.ssl3_pair import (
     server_config,
 )
 from tests.tls.test_engine import engine
-from txtransport.config.policy import Side, Verify
+from txtransport.config.policy import Side, TLSPolicy, Verify
 from txtransport.diagnosis.alerts import ALERTS, alert_of_reason
+from txtransport.tls.creator import creator_for
 from txtransport.tls.engine import Signal, TLSEvent
+from txtransport.tls.failure import FailedConnection, handshake_failure
 from txtransport.tls.legacy.ssl3 import SSL3_CIPHERS, SSL3Engine
 from txtransport.tls.legacy.ssl3_messages import MessageType
 from txtransport.tls.legacy.ssl3_records import ContentType
@@ -585,6 +588,33 @@ class VerdictTests(SynchronousTestCase):
         for suite in SSL3_CIPHERS:
             talk = Conversation(client_config(suite), server_config(identity=stolen)).carry()
             self.assertFalse(talk.client.is_complete or talk.server.is_complete, suite)
+
+
+class DiagnosisTests(SynchronousTestCase):
+    """What a user is told of a handshake that failed."""
+
+    def cause(self, **server: object) -> str:
+        """Why a client does not connect to a server."""
+        policy = TLSPolicy(
+            min_version="SSLv3",
+            max_version="SSLv3",
+            allow_broken_ssl=True,
+            peer_name="good.example",
+            cafile=certificates.cafile(),
+        )
+        made: Any = creator_for(policy, Side.CLIENT)
+        ours, theirs = made.new_engine(), SSL3Engine(server_config(**server))
+        ours.start()
+        for _ in range(3):
+            theirs.receive(ours.data_to_send())
+            ours.receive(theirs.data_to_send())
+        failed = FailedConnection("here", Side.CLIENT, None, b"", ours.error, ours)
+        return str(handshake_failure(failed).cause)
+
+    def test_a_certificate_that_is_missing_is_told_from_no_suite_in_common(self) -> None:
+        """Both end with the alert "handshake failure"; before one of them was a request."""
+        self.assertEqual(self.cause(certificate=Verify.YES), "client-certificate-required")
+        self.assertEqual(self.cause(ciphers=()), "no-common-cipher")
 
 
 class DependencyTests(SynchronousTestCase):

@@ -159,6 +159,11 @@ class LegacyConnection(SecureConnection):
         """Never: sessions are not resumed."""
         return False
 
+    @property
+    def is_certificate_requested(self) -> bool:
+        """Whether the server has asked us for a certificate."""
+        return self.engine.is_certificate_requested
+
     def get_peer_certificate(
         self, *, as_cryptography: bool = False
     ) -> crypto.X509 | x509.Certificate | None:
@@ -198,10 +203,6 @@ class LegacyConnection(SecureConnection):
     def get_servername(self) -> bytes | None:
         """None: SNI is younger."""
         return None
-
-    def get_client_ca_list(self) -> list[crypto.X509Name]:
-        """None that is known: what a server asked for is not kept."""
-        return []
 
     def get_group_name(self) -> str | None:
         """None that is known."""
