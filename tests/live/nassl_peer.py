@@ -34,6 +34,9 @@ from nassl.ssl_client import BaseSslClient, OpenSslVerifyEnum, OpenSslVersionEnu
 NO_TLS = 0x1C000000
 """OpenSSL's options SSL_OP_NO_TLSv1, _1_1 and _1_2 (ssl.h of version 1.0)."""
 
+CLOSE_NOTIFY = "was shut down by peer"
+"""What nassl says of a close_notify (SSL_ERROR_ZERO_RETURN)."""
+
 CHUNK = 8000
 """Bytes that are written at once: the pipe between OpenSSL and us holds 17 KiB."""
 
@@ -120,8 +123,7 @@ def client(options: argparse.Namespace) -> None:
         try:
             channel.read()
         except OpenSSLError as error:
-            # What nassl says of a close_notify (SSL_ERROR_ZERO_RETURN).
-            say("closed" if "was shut down by peer" in str(error) else f"broken: {error}")
+            say("closed" if CLOSE_NOTIFY in str(error) else f"broken: {error}")
 
 
 def server(options: argparse.Namespace) -> None:
@@ -153,6 +155,12 @@ def server(options: argparse.Namespace) -> None:
         while True:
             channel.write(channel.read())
     except EOFError:
+        say("closed")
+    except OpenSSLError as error:
+        if CLOSE_NOTIFY not in str(error):
+            raise
+        ssl.shutdown()
+        channel.flush()
         say("closed")
 
 

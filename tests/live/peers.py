@@ -159,15 +159,16 @@ class Peer(ProcessProtocol):
         self._is_over = False
         self._waits: dict[Deferred[Any], Callable[[], Any]] = {}
 
-    def prints(self, pattern: bytes) -> Deferred[re.Match[bytes]]:
+    def prints(self, pattern: bytes, patience: float = PATIENCE) -> Deferred[re.Match[bytes]]:
         """Fires with the match, once the output contains the pattern.
 
         Args:
             pattern: A regular expression. ``^`` and ``$`` match at lines, and
                 ``$`` also at the end of the output so far.
+            patience: The most seconds to wait.
         """
         search = re.compile(pattern, re.MULTILINE).search
-        return self._wait(f"print {pattern!r}", lambda: search(self.printed))
+        return self._wait(f"print {pattern!r}", lambda: search(self.printed), patience)
 
     async def exits(self, patience: float = PATIENCE) -> int | None:
         """Wait until the program has ended.

@@ -26,7 +26,6 @@ from tests.live.test_ssl3 import (
     JAVA_PEER,
     NASSL_PEER,
     OPENSSL_NAMES,
-    is_known,
     pem,
     pkcs12,
 )
@@ -46,7 +45,7 @@ def with_client(peer: str, suite: str, certificate: Verify) -> dict[str, Any]:
         certificate: Whether the client's certificate is asked for.
     """
     name = f"{peer}'s client, {suite}, {certificate.value}"
-    config = server_config(suite, verify=is_known, certificate=certificate)
+    config = server_config(suite, certificate=certificate)
     ours = SSL3Engine(config, entropy=drawn(name))
     with socket.create_server(("127.0.0.1", 0)) as listening:
         port = str(listening.getsockname()[1])
@@ -66,7 +65,7 @@ def with_server(suite: str, certificate: Verify) -> dict[str, Any]:
     name = f"Java's server, {suite}, {certificate.value}"
     demand = {Verify.NO: "none", Verify.OPTIONAL: "want", Verify.YES: "need"}[certificate]
     own = identity("client") if certificate is Verify.YES else None
-    config = client_config(suite, verify=is_known, identity=own)
+    config = client_config(suite, identity=own)
     ours = SSL3Engine(config, entropy=drawn(name))
     command = ["java", JAVA_PEER, "server", pkcs12(identity()), cafile(), demand]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as peer:

@@ -1,4 +1,4 @@
-"""Our engine of SSL 3.0 with OpenSSL 1.0 and with Java, each as client and as server.
+"""``sslv3://`` with OpenSSL 1.0.2 and with Java, each as client and as server.
 
 OpenSSL is nassl's (`tests.live.nassl_peer`), in a process of its own; Java is a program of
 one file (SSL3Peer.java), which switches SSL 3.0 on.
@@ -7,9 +7,8 @@ one file (SSL3Peer.java), which switches SSL 3.0 on.
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import (
@@ -19,22 +18,19 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 from cryptography.hazmat.primitives.serialization.pkcs12 import serialize_key_and_certificates
-from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ClientEndpoint, TCP4ServerEndpoint
-from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.python.failure import Failure
+from twisted.internet.error import ConnectionDone
+from twisted.internet.protocol import Factory
 
-from tests import certificates
-from tests.live.peers import Peer, PeerTestCase, Program
-from tests.tls.legacy.ssl3_pair import client_config, identity, reason, server_config
-from txtransport.config.policy import Verify
-from txtransport.tls.engine import Signal
-from txtransport.tls.legacy.engine import LegacyConfig, LegacyIdentity
-from txtransport.tls.legacy.ssl3 import SSL3_CIPHERS, SSL3Engine
+import txtransport
+from tests.certificates import cafile, written
+from tests.live.peers import Peer, PeerTestCase, Program, under_tls
+from tests.live.test_ssl2 import NASSL, Echoes
+from tests.loopback import Recorder
+from tests.tls.legacy.ssl3_pair import identity
+from txtransport.errors import HandshakeFailed
+from txtransport.tls.legacy.engine import LegacyIdentity
+from txtransport.tls.legacy.ssl3_suites import SSL3_CIPHERS, SUITES
 
-NASSL: Final = Program(
-    sys.executable, ("-c", "import nassl._nassl_legacy; print('OpenSSL 1.0.2')"), "OpenSSL 1.0.2"
-)
 JAVA: Final = Program("java", ("--list-modules",), r"(?m)^jdk\.compiler@(1[1-9]|2\d)\b")
 NASSL_PEER: Final = str(Path(__file__).with_name("nassl_peer.py"))
 JAVA_PEER: Final = str(Path(__file__).with_name("SSL3Peer.java"))
@@ -64,96 +60,12 @@ def size_of(suite: str) -> int:
     return 2**18 if "CBC3" in suite else 2**22
 
 
-class EngineProtocol(Protocol):
-    """An engine on a transport.
-
-    Args:
-        engine: The engine.
-        greeting: What is sent first and expected back; a server without one sends back
-            what it gets.
-
-    Attributes:
-        engine: As given.
-        over: Fires when the connection is over.
-    """
-
-    transport: Any
-
-    def __init__(self, engine: SSL3Engine, greeting: bytes = b"") -> None:
-        self.engine = engine
-        self.received = b""
-        self.over: Deferred[EngineProtocol] = Deferred()
-        self._greeting = greeting
-
-    def connectionMade(self) -> None:
-        """Begin the handshake."""
-        self.engine.start()
-        self._flush()
-
-    def dataReceived(self, data: bytes) -> None:
-        """Let the engine read; a close is answered by a close."""
-        for event in self.engine.receive(data):
-            if event is Signal.COMPLETE:
-                self._say(self._greeting)
-            elif event is Signal.CLOSED:
-                self.engine.close()
-            elif isinstance(event, bytes):
-                self._heard(event)
-        self._flush()
-        if self.engine.error is not None or self.engine.is_closed_by_peer:
-            self.transport.loseConnection()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """Tell the test."""
-        self.over.callback(self)
-
-    def _heard(self, data: bytes) -> None:
-        self.received += data
-        if not self._greeting:
-            self._say(data)
-        elif len(self.received) == len(self._greeting):
-            self.engine.close()
-
-    def _say(self, data: bytes) -> None:
-        for begin in range(0, len(data), self.engine.piece):
-            self.engine.send(data[begin : begin + self.engine.piece])
-
-    def _flush(self) -> None:
-        self.transport.write(self.engine.data_to_send())
-
-
-class Engines(Factory):
-    """Makes servers, and keeps them.
-
-    Attributes:
-        made: The servers.
-    """
-
-    noisy = False
-
-    def __init__(self, config: LegacyConfig) -> None:
-        self._config = config
-        self.made: list[EngineProtocol] = []
-
-    def buildProtocol(self, addr: object) -> EngineProtocol:
-        """A server with a new engine."""
-        made = EngineProtocol(SSL3Engine(self._config))
-        self.made.append(made)
-        return made
-
-
-def is_known(chain: tuple[bytes, ...]) -> bool:
-    """Whether a peer has shown one of the two certificates, or none."""
-    return not chain or chain[0] in {identity().chain[0], identity("client").chain[0]}
-
-
 def pem(owner: LegacyIdentity) -> str:
     """The path of a PEM file with a key and its certificates."""
     key = owner.key.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
     chain = [x509.load_der_x509_certificate(der) for der in owner.chain]
-    name = f"ssl3-{chain[0].serial_number}.pem"
     content = key + b"".join(certificate.public_bytes(Encoding.PEM) for certificate in chain)
-    return certificates.written(name, content)
+    return written(f"ssl3-{chain[0].serial_number}.pem", content)
 
 
 def pkcs12(owner: LegacyIdentity) -> str:
@@ -161,36 +73,56 @@ def pkcs12(owner: LegacyIdentity) -> str:
     leaf, *rest = (x509.load_der_x509_certificate(der) for der in owner.chain)
     encryption = BestAvailableEncryption(b"changeit")
     content = serialize_key_and_certificates(b"own", owner.key, leaf, rest, encryption)
-    return certificates.written(f"ssl3-{leaf.serial_number}.p12", content)
+    return written(f"ssl3-{leaf.serial_number}.p12", content)
 
 
 class SSL3TestCase(PeerTestCase):
     """A test with a foreign implementation of SSL 3.0."""
 
-    timeout = 60
-    patience = 30.0
+    timeout = 90
+    patience = 40.0
 
-    async def serve(self, **changes: Any) -> tuple[Engines, str]:
-        """Serve on a port; returns the servers and the port."""
-        engines = Engines(server_config(verify=is_known, **changes))
-        endpoint = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
-        port: Any = await endpoint.listen(engines)
+    async def listen(self, **options: Any) -> tuple[Echoes, str]:
+        """Serve on a port; returns the factory and the port."""
+        factory = Echoes()
+        options = {"local_cert": pem(identity()), "allow_broken_ssl": True, **options}
+        endpoint = txtransport.server(self.reactor, "sslv3://127.0.0.1:0", **options)
+        port: Any = await endpoint.listen(cast(Any, factory))
         self.addCleanup(port.stopListening)
-        return engines, str(port.getHost().port)
+        return factory, str(port.getHost().port)
 
-    async def connect(self, port: str, greeting: bytes, config: LegacyConfig) -> EngineProtocol:
-        """Connect, have the greeting sent back, and close; returns when that is over."""
-        made = EngineProtocol(SSL3Engine(config), greeting)
-        factory = Factory.forProtocol(lambda: made)
+    async def connect(self, port: str, **options: Any) -> Recorder:
+        """Connect to a port."""
+        options = {"cafile": cafile(), "peer_name": "good.example", **options}
+        endpoint = txtransport.client(
+            self.reactor, f"sslv3://127.0.0.1:{port}", allow_broken_ssl=True, **options
+        )
+        factory = Factory.forProtocol(Recorder)
         factory.noisy = False
-        await TCP4ClientEndpoint(self.reactor, "127.0.0.1", int(port)).connect(factory)
-        return await made.over
+        recorder = cast(Recorder, await endpoint.connect(cast(Any, factory)))
+        self.addCleanup(lambda: recorder.is_connected and recorder.transport.abortConnection())  # type: ignore[union-attr]
+        return recorder
 
-    def assert_closed(self, end: EngineProtocol) -> None:
-        """Both sides have sent close_notify, and nothing was wrong."""
-        self.assertIsNone(end.engine.error)
-        self.assertTrue(end.engine.is_complete)
-        self.assertTrue(end.engine.is_closed and end.engine.is_closed_by_peer)
+    async def refused(self, port: str, **options: Any) -> HandshakeFailed:
+        """Why we do not connect."""
+        try:
+            await self.connect(port, **options)
+        except HandshakeFailed as failed:
+            return failed
+        raise AssertionError("connected")
+
+    async def echo(self, recorder: Recorder, size: int) -> None:
+        """Have random bytes sent back, and close; the peer must close by close_notify, too."""
+        sent = os.urandom(size)
+        recorder.say(sent)
+        await recorder.grown(size)
+        self.assertTrue(recorder.received == sent)
+        recorder.transport.loseConnection()  # type: ignore[union-attr]
+        self.assertIsInstance((await recorder.gone()).value, ConnectionDone)
+
+    async def assert_closed(self, recorder: Recorder) -> None:
+        """The peer has closed by close_notify: what is cut off is ConnectionLost."""
+        self.assertIsInstance((await recorder.gone()).value, ConnectionDone)
 
 
 class OpenSSLClientTests(SSL3TestCase):
@@ -205,57 +137,84 @@ class OpenSSLClientTests(SSL3TestCase):
 
     async def test_every_suite(self) -> None:
         """Megabytes arrive unchanged there and back, and both sides close by close_notify."""
-        engines, port = await self.serve()
+        factory, port = await self.listen()
         for suite in SSL3_CIPHERS:
+            made = factory.next()
             peer = self.client(port, suite, "--size", str(size_of(suite)), "--close")
+            recorder = await made
+            session = under_tls(recorder)
+            self.assertEqual((session.version, session.cipher), ("SSLv3", suite))
+            self.assertEqual(session.bits, SUITES[suite].cipher.bits)
             self.assertEqual(await peer.exits(self.patience), 0, peer.transcript())
             self.assertIn(b"closed", peer.printed)
-            self.assertEqual(engines.made[-1].engine.cipher, suite)
-            self.assert_closed(engines.made[-1])
+            await self.assert_closed(recorder)
+
+    async def test_the_client_finds_our_certificate_good(self) -> None:
+        """OpenSSL verifies the chain of what we show."""
+        _, port = await self.listen()
+        peer = self.client(port, "AES128-SHA", "--cafile", cafile())
+        self.assertEqual(await peer.exits(self.patience), 0, peer.transcript())
 
     async def test_a_client_s_certificate(self) -> None:
         """It is asked for, proved and verified with every kind of key exchange."""
-        engines, port = await self.serve(certificate=Verify.YES)
+        factory, port = await self.listen(verify_peer="yes", cafile=cafile())
         for suite in ("RC4-SHA", "DHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA"):
+            made = factory.next()
             peer = self.client(port, suite, "--cert", pem(identity("client")))
+            shown = under_tls(await made).peer_certificate
+            assert shown is not None
+            self.assertEqual(shown.public_bytes(Encoding.DER), identity("client").chain[0])
             self.assertEqual(await peer.exits(self.patience), 0, peer.transcript())
-            self.assertEqual(engines.made[-1].engine.peer_chain[0], identity("client").chain[0])
 
     async def test_a_client_without_a_certificate(self) -> None:
         """With optional it comes in; a server that demands one says why it does not."""
-        for certificate, code in ((Verify.OPTIONAL, 0), (Verify.YES, 1)):
-            engines, port = await self.serve(certificate=certificate)
-            peer = self.client(port, "AES128-SHA")
-            self.assertEqual(await peer.exits(self.patience), code, peer.transcript())
-        end = (await engines.made[-1].over).engine
-        self.assertEqual(reason(end), "peer did not return a certificate")
-        self.assertIn(b"sslv3 alert handshake failure", peer.printed)
+        _, port = await self.listen(verify_peer="optional", cafile=cafile())
+        peer = self.client(port, "AES128-SHA")
+        self.assertEqual(await peer.exits(self.patience), 0, peer.transcript())
+        factory, port = await self.listen(verify_peer="yes", cafile=cafile())
+        refused = self.refusal()
+        peer = self.client(port, "AES128-SHA")
+        self.assertEqual((await refused).cause, "client-certificate-required")
+        await peer.prints(b"sslv3 alert handshake failure")
+        self.assertEqual(factory.built, 0)
+
+    async def test_a_client_whose_certificate_is_not_good(self) -> None:
+        """One that is for servers is refused with its cause."""
+        factory, port = await self.listen(verify_peer="yes", cafile=cafile())
+        refused = self.refusal()
+        peer = self.client(port, "AES128-SHA", "--cert", pem(identity()))
+        self.assertEqual((await refused).cause, "wrong-purpose")
+        # What nassl says of the alert "bad certificate".
+        await peer.prints(b"^failed: ClientCertificateRequested")
+        self.assertEqual(factory.built, 0)
 
     async def test_a_client_that_begins_as_in_ssl2(self) -> None:
         """A client with every version since SSL 2.0 sends a ClientHello of that form."""
-        _engines, port = await self.serve()
+        factory, port = await self.listen()
+        made = factory.next()
         suites = "ALL:SSLv2:@STRENGTH"
         peer = self.start(NASSL_PEER, "client", port, "SSLV23", suites, "--no-tls")
+        self.assertEqual(under_tls(await made).version, "SSLv3")
         self.assertEqual(await peer.exits(self.patience), 0, peer.transcript())
 
     async def test_a_client_of_tls_alone(self) -> None:
         """It refuses our answer, and OpenSSL 1.0 closes without a word."""
         for version in ("TLSV1", "TLSV1_2"):
-            engines, port = await self.serve()
+            factory, port = await self.listen()
+            refused = self.refusal()
             peer = self.start(NASSL_PEER, "client", port, version, "AES128-SHA")
-            self.assertEqual(await peer.exits(self.patience), 1, peer.transcript())
-            self.assertIn(b"wrong version number", peer.printed)
-            end = (await engines.made[-1].over).engine
-            self.assertFalse(end.is_complete, version)
-            self.assertEqual(end.cipher, "AES128-SHA")
+            await peer.prints(b"wrong version number")
+            self.assertEqual((await refused).cause, "closed")
+            self.assertEqual(factory.built, 0)
 
     async def test_another_handshake_is_refused(self) -> None:
         """A client that wants to renegotiate loses the connection."""
-        engines, port = await self.serve()
+        factory, port = await self.listen()
+        made = factory.next()
         peer = self.client(port, "AES128-SHA", "--renegotiate")
         self.assertEqual(await peer.exits(self.patience), 1, peer.transcript())
-        end = (await engines.made[-1].over).engine
-        self.assertEqual(reason(end), "no renegotiation")
+        reason = await (await made).gone()
+        self.assertIn("no renegotiation", str(reason.value))
 
 
 class OpenSSLServerTests(SSL3TestCase):
@@ -265,41 +224,46 @@ class OpenSSLServerTests(SSL3TestCase):
 
     async def server(self, suites: str, *options: str, version: str = "SSLV3") -> tuple[Peer, str]:
         """Run it; returns its port."""
-        peer = self.start(
-            NASSL_PEER, "server", version, suites, "--cert", pem(identity()), *options
-        )
+        own = pem(identity())
+        peer = self.start(NASSL_PEER, "server", version, suites, "--cert", own, *options)
         return peer, (await peer.prints(rb"^port (\d+)$"))[1].decode()
 
     async def test_every_suite(self) -> None:
         """Those with a temporary key are not there: that server has none."""
-        for suite in ("RC4-SHA", "RC4-MD5", "AES256-SHA", "AES128-SHA", "DES-CBC3-SHA"):
-            _peer, port = await self.server(suite)
-            data = os.urandom(size_of(suite))
-            end = await self.connect(port, data, client_config(suite, verify=is_known))
-            self.assertEqual(end.engine.cipher, suite)
-            self.assertTrue(end.received == data)
-            self.assertEqual(end.engine.peer_chain, identity().chain)
+        for suite in SSL3_CIPHERS:
+            if "DHE" not in suite:
+                peer, port = await self.server(suite)
+                recorder = await self.connect(port)
+                self.assertEqual(under_tls(recorder).cipher, suite)
+                await self.echo(recorder, size_of(suite))
+                await peer.prints(b"^closed$")
 
     async def test_our_certificate(self) -> None:
         """It is shown when the server asks for one, and accepted."""
-        _peer, port = await self.server("AES128-SHA", "--cafile", certificates.cafile())
-        config = client_config(verify=is_known, identity=identity("client"))
-        end = await self.connect(port, b"hello", config)
-        self.assertEqual(end.received, b"hello")
-        self.assertTrue(end.engine.is_certificate_requested)
+        _, port = await self.server("AES128-SHA", "--cafile", cafile())
+        recorder = await self.connect(port, local_cert=pem(identity("client")))
+        await self.echo(recorder, 100)
 
     async def test_a_server_that_demands_a_certificate(self) -> None:
-        """Its refusal reads as a handshake failure, and the engine knows that it asked."""
-        _peer, port = await self.server("AES128-SHA", "--cafile", certificates.cafile())
-        end = await self.connect(port, b"hello", client_config(verify=is_known))
-        self.assertEqual(reason(end.engine), "sslv3 alert handshake failure")
-        self.assertTrue(end.engine.is_certificate_requested)
+        """Its refusal is an alert that may mean anything; it is told what is missing."""
+        _, port = await self.server("AES128-SHA", "--cafile", cafile())
+        self.assertEqual((await self.refused(port)).cause, "client-certificate-required")
+
+    async def test_a_server_that_we_do_not_trust_gets_nothing(self) -> None:
+        """No key is sent, and the server learns that its certificate was bad."""
+        peer, port = await self.server("AES128-SHA")
+        self.assertEqual((await self.refused(port, peer_name="b.example")).cause, "wrong-name")
+        await peer.prints(b"sslv3 alert bad certificate")
+
+    async def test_no_suite_in_common(self) -> None:
+        """It is explained."""
+        _, port = await self.server("CAMELLIA128-SHA")
+        self.assertEqual((await self.refused(port)).cause, "no-common-cipher")
 
     async def test_a_server_of_tls_alone(self) -> None:
         """It refuses our hello; OpenSSL 1.0 has an alert for it that says little."""
-        _peer, port = await self.server("AES128-SHA", version="TLSV1")
-        end = await self.connect(port, b"hello", client_config(verify=is_known))
-        self.assertEqual(reason(end.engine), "sslv3 alert handshake failure")
+        _, port = await self.server("AES128-SHA", version="TLSV1")
+        self.assertEqual((await self.refused(port)).cause, "no-common-cipher")
 
 
 class JavaClientTests(SSL3TestCase):
@@ -309,32 +273,30 @@ class JavaClientTests(SSL3TestCase):
 
     def client(self, port: str, size: int, *suites: str) -> Peer:
         """Run it; it connects once with each suite."""
-        own, authority = pkcs12(identity("client")), certificates.cafile()
+        own = pkcs12(identity("client"))
         names = [JAVA_NAMES[suite] for suite in suites]
-        return self.start(JAVA_PEER, "client", own, authority, port, str(size), *names)
+        return self.start(JAVA_PEER, "client", own, cafile(), port, str(size), *names)
 
     async def test_every_suite(self) -> None:
         """Megabytes arrive unchanged there and back, and both sides close by close_notify."""
-        engines, port = await self.serve()
+        factory, port = await self.listen()
         for is_slow in (False, True):
             suites = [suite for suite in SSL3_CIPHERS if ("CBC3" in suite) is is_slow]
             peer = self.client(port, size_of(suites[0]), *suites)
             self.assertEqual(await peer.exits(self.patience), 0, peer.transcript())
             expected = "".join(f"SSLv3 {JAVA_NAMES[suite]} good\n" for suite in suites)
             self.assertEqual(peer.printed.decode(), expected)
-            for suite, end in zip(suites, engines.made[-len(suites) :], strict=True):
-                self.assertEqual(end.engine.cipher, suite)
-                self.assert_closed(end)
+            for recorder in factory.all[-len(suites) :]:
+                await self.assert_closed(recorder)
 
     async def test_both_sides_show_certificates(self) -> None:
         """Java verifies ours, and we Java's."""
-        engines, port = await self.serve(certificate=Verify.YES)
+        factory, port = await self.listen(verify_peer="yes", cafile=cafile())
         suites = ("RC4-SHA", "DHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA")
         peer = self.client(port, 1000, *suites)
         self.assertEqual(await peer.exits(self.patience), 0, peer.transcript())
         self.assertEqual(peer.printed.count(b" good\n"), len(suites))
-        for end in engines.made:
-            self.assertEqual(end.engine.peer_chain[0], identity("client").chain[0])
+        self.assertEqual(factory.built, len(suites))
 
 
 class JavaServerTests(SSL3TestCase):
@@ -344,36 +306,35 @@ class JavaServerTests(SSL3TestCase):
 
     async def server(self, demand: str) -> tuple[Peer, str]:
         """Run it; returns its port."""
-        own, authority = pkcs12(identity()), certificates.cafile()
-        peer = self.start(JAVA_PEER, "server", own, authority, demand)
-        return peer, (await peer.prints(rb"^port (\d+)$"))[1].decode()
+        peer = self.start(JAVA_PEER, "server", pkcs12(identity()), cafile(), demand)
+        return peer, (await peer.prints(rb"^port (\d+)$", self.patience))[1].decode()
 
     async def test_every_suite(self) -> None:
         """Megabytes arrive unchanged there and back, and both sides close by close_notify."""
         peer, port = await self.server("none")
         for suite in SSL3_CIPHERS:
-            data = os.urandom(size_of(suite))
-            end = await self.connect(port, data, client_config(suite, verify=is_known))
-            self.assertTrue(end.received == data, suite)
-            self.assert_closed(end)
+            recorder = await self.connect(port, ciphers=suite)
+            await self.echo(recorder, size_of(suite))
             await peer.prints(rb"^suite SSLv3 %b nobody\nclosed$" % JAVA_NAMES[suite].encode())
 
     async def test_both_sides_show_certificates(self) -> None:
         """Java demands ours, and we verify Java's; without one, it refuses."""
         peer, port = await self.server("need")
         for suite in ("RC4-SHA", "DHE-RSA-AES128-SHA", "ECDHE-RSA-AES256-SHA"):
-            config = client_config(suite, verify=is_known, identity=identity("client"))
-            end = await self.connect(port, b"hello", config)
-            self.assertEqual(end.received, b"hello")
-            self.assert_closed(end)
+            recorder = await self.connect(port, ciphers=suite, local_cert=pem(identity("client")))
+            await self.echo(recorder, 100)
             await peer.prints(rb"^suite SSLv3 %b CN=client" % JAVA_NAMES[suite].encode())
-        end = await self.connect(port, b"hello", client_config("RC4-SHA", verify=is_known))
-        self.assertIsNotNone(end.engine.error)
-        self.assertFalse(end.engine.is_complete)
+        error = await self.refused(port)
+        self.assertIn("certificate", str(error))
 
     async def test_a_certificate_that_is_wanted_but_not_there(self) -> None:
         """Java goes on after the alert "no certificate"."""
-        _peer, port = await self.server("want")
-        end = await self.connect(port, b"hello", client_config("RC4-SHA", verify=is_known))
-        self.assertEqual(end.received, b"hello")
-        self.assertTrue(end.engine.is_certificate_requested)
+        peer, port = await self.server("want")
+        await self.echo(await self.connect(port), 100)
+        await peer.prints(rb"^suite SSLv3 \w+ nobody\nclosed$")
+
+    async def test_a_name_that_is_not_the_server_s(self) -> None:
+        """Java's server is refused before it has said everything."""
+        peer, port = await self.server("none")
+        self.assertEqual((await self.refused(port, peer_name="b.example")).cause, "wrong-name")
+        await peer.prints(b"^failed ")
