@@ -37,7 +37,7 @@ ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = {path.name: path for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]}
 """Every page by the name of its file."""
 
-PORTS: Final = (2525, 2526, 4321, 5587, 8443, 8444, 9999)
+PORTS: Final = (2525, 2526, 4321, 5587, 8443, 8444, 8445, 9999)
 """The ports on which programs of the pages listen."""
 
 PATIENCE: Final = 60.0

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 from typing import Final
+from unittest import skipIf
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -24,6 +25,7 @@ from tests.docs.pages import (
 )
 from tests.live.peers import REQUIRE, demand
 from txtransport.__main__ import COMMANDS
+from txtransport.config.schemes import is_legacy_installed
 from txtransport.errors import InvalidTransport
 
 KINDS: Final = {"python", "console", "urls", "text"}
@@ -63,6 +65,7 @@ LASTING: Final = {
     "mail.md": {"python take.py": 2525},
     "balancers.md": {"python server.py": 8443, "python balancer.py": 8444},
     "proxies.md": {"python servers.py": 8443},
+    "legacy.md": {"python device.py": 8443},
 }
 """Servers, which run until their page is over, and a port on which each listens."""
 
@@ -71,6 +74,7 @@ FAILING: Final = frozenset(
         "txtransport probe --quiet --warn-days 99 tls://localhost:8443 -o cafile=certs/ca.pem",
         "txtransport probe --quiet localhost:8443",
         "txtransport probe --quiet tls://localhost:8443",
+        "txtransport probe --quiet sslv3://localhost:8443",
         "txtransport probe tls://localhost:5587",
         "txtransport inspect site.p12",
         "txtransport inspect --name www.example.com certs/localhost.pem",
@@ -158,9 +162,15 @@ class PageTests(PagesTestCase):
         """What is said of files that the page has the reader make."""
         self.follow("inspect.md")
 
+    @skipIf(not is_legacy_installed(), "the extra txtransport[legacy] is not installed")
     def test_demo(self) -> None:
         """What the demo shows."""
         self.follow("demo.md")
+
+    @skipIf(not is_legacy_installed(), "the extra txtransport[legacy] is not installed")
+    def test_legacy(self) -> None:
+        """A device that speaks SSL 3.0, and what it takes to talk to it."""
+        self.follow("legacy.md")
 
     def test_every_command_is_in_the_readme(self) -> None:
         """The first page has one line for each command, in the order of the help."""
