@@ -180,7 +180,11 @@ def reason(engine: SSL2Engine) -> str:
 
 
 def operations(work: Callable[[], object]) -> list[str]:
-    """The functions that are called, in order, Python's and those of C."""
+    """The functions that are called, in order, Python's and those of C.
+
+    Without those by which isinstance() asks abstract classes: their answers are kept, and
+    cryptography 43 does not ask for an empty buffer.
+    """
     calls: list[str] = []
 
     def note(frame: FrameType, event: str, function: Any) -> None:
@@ -195,4 +199,4 @@ def operations(work: Callable[[], object]) -> list[str]:
         work()
     finally:
         sys.setprofile(before)
-    return calls
+    return [name for name in calls if "instancecheck" not in name and "subclasscheck" not in name]
