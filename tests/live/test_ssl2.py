@@ -245,7 +245,8 @@ class DrownTests(ServingTestCase):
     async def test_no_hole_is_found(self) -> None:
         """It asks for suites that were not offered, and sends clear bytes of keys."""
         _, port = await self.listen()
-        peer = self.start("-n", "-Pn", "-p", port, "--script", "sslv2,sslv2-drown", "127.0.0.1")
+        scripts = ("--script", "sslv2,sslv2-drown")
+        peer = self.start("--unprivileged", "-n", "-Pn", "-p", port, *scripts, "127.0.0.1")
         self.assertEqual(await peer.exits(30), 0)
         self.assertIn(b"SSLv2 supported", peer.printed)
         self.assertIn(b"sslv2-drown:", peer.printed)
