@@ -239,8 +239,8 @@ _ROWS: Final = (
            _BOTH, "secure",
            "OpenSSL cipher list for TLS 1.2 and older; sslv2 and sslv3 take names of their suites"),
     Option("security_level", whole(0, 5), "OpenSSL's", _BOTH, "secure",
-           "OpenSSL's security level; 0 for the schemes tlsv1.0 and tlsv1.1; sslv2 and sslv3 have 0 "
-           "alone, with peer_fingerprint or pin"),
+           "OpenSSL's security level; 0 for the schemes tlsv1.0 and tlsv1.1; sslv2 and sslv3 have "
+           "0 alone, with peer_fingerprint or pin"),
     Option("alpn_protocols", ALPN_PROTOCOLS,
            "the factory's", _BOTH, "tls",
            "application protocols (ALPN), the preferred first", is_for_strangers=True),
