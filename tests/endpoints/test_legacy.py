@@ -37,6 +37,7 @@ from txtransport.errors import (
     PlaintextInjected,
     TransportTimeout,
     TransportUnavailable,
+    UpgradeError,
 )
 from txtransport.tls.creator import creator_for
 
@@ -396,6 +397,41 @@ class UpgradeTests(LegacyTestCase):
         expected = ConnectionDone if self.scheme == "sslv3" else ConnectionLost
         self.assertTrue(reasons[1][0].check(expected), reasons)
 
+    async def test_an_upgrade_is_warned_of(self) -> None:
+        """The log has a warning for each connection that is moved to such a version."""
+        overheard = self.overheard()
+        client, server = await self.upgraded()
+        await client.secured
+        await server.secured
+        said = [formatEvent(event) or "" for event in overheard.events]
+        self.assertTrue(any("is broken" in line for line in said), said)
+
+    async def test_there_is_no_way_back_to_the_clear(self) -> None:
+        """stopTLS() is refused, and the conversation goes on."""
+        client, server = await self.upgraded()
+        await client.secured
+        await server.secured
+        self.assertRaises(UpgradeError, client.stopTLS)
+        client.sendLine(b"still here")
+        self.assertEqual(await server.line, b"still here")
+
+    async def test_guard_on_both_sides(self) -> None:
+        """A guard with such a policy moves protocols that are not ours, and injects nothing."""
+        servers, clients = GuardedLines(b""), GuardedLines(b"STARTTLS")
+        own = policy_of(self.scheme, local_cert=self.site)
+        port = await self.listening("tcp://127.0.0.1:0", txtransport.guard(servers, policy=own))
+        trusting = policy_of(self.scheme, peer_name="localhost", cafile=certificates.cafile())
+        endpoint = txtransport.client(self.reactor, f"tcp://127.0.0.1:{port}")
+        await endpoint.connect(txtransport.guard(clients, policy=trusting))
+        self.assertEqual(await servers.line, b"secret")
+        session = txtransport.session_of(servers.built[0].transport)
+        assert session is not None
+        self.assertEqual(session.version, schemes.SCHEMES[self.scheme].version)
+        for protocol in (*servers.built, *clients.built):
+            cast(Any, protocol.transport).abortConnection()
+        for factory in (servers, clients):
+            await factory.lost
+
     async def test_an_untrusted_server_is_refused(self) -> None:
         """The mixin's client verifies the server, and its connection is over otherwise."""
         client, _ = await self.upgraded(trusted={})
@@ -495,6 +531,52 @@ class Answering(_Line):
             self.startTLS(self._policy, reply=b"220 go ahead\r\n").chainDeferred(self.secured)
         else:
             self.line.callback(line)
+
+
+class _GuardedLine(LineReceiver):
+    """Somebody else's protocol, which switches by its transport's startTLS()."""
+
+    factory: GuardedLines
+
+    def connectionMade(self) -> None:
+        if self.factory.first:
+            self.sendLine(self.factory.first)
+
+    def lineReceived(self, line: bytes) -> None:
+        transport = cast(Any, self.transport)
+        if line == b"STARTTLS":
+            self.sendLine(b"go ahead")
+            transport.startTLS(None)
+        elif line == b"go ahead":
+            transport.startTLS(None)
+            self.sendLine(b"secret")
+        else:
+            self.factory.line.callback(line)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.factory.lost.callback(None)
+
+
+class GuardedLines(Factory):
+    """Builds them.
+
+    Args:
+        first: What a client says first.
+    """
+
+    protocol = _GuardedLine  # type: ignore[assignment]
+
+    def __init__(self, first: bytes) -> None:
+        self.first = first
+        self.line: Deferred[bytes] = Deferred()
+        self.lost: Deferred[None] = Deferred()
+        self.built: list[Protocol] = []
+
+    def buildProtocol(self, addr: object) -> Protocol | None:
+        protocol = super().buildProtocol(cast(Any, addr))
+        assert protocol is not None
+        self.built.append(cast(Protocol, protocol))
+        return cast(Protocol, protocol)
 
 
 class Greeting(Protocol):

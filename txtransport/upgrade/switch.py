@@ -95,12 +95,14 @@ from twisted.internet.defer import CancelledError, Deferred, fail
 from twisted.internet.error import ConnectionAborted, ConnectionClosed, ConnectionDone
 from twisted.internet.interfaces import IHandshakeListener, IReactorTime
 from twisted.internet.protocol import Protocol
+from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOProtocol
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.options import OPTIONS
 from txtransport.config.policy import Side, TLSPolicy
+from txtransport.config.schemes import BROKEN_VERSIONS
 from txtransport.config.settings import Deadlines, tls_policy, validate_policy
 from txtransport.connection.attempt import ConnectionAttempt, EndpointConfig, is_reset
 from txtransport.connection.deadline import Deadline
@@ -139,6 +141,8 @@ from txtransport.upgrade.twisted_layer import (
 )
 
 __all__ = ["Policy", "TLSState", "Upgrade", "upgrade_of"]
+
+_log: Final = Logger()
 
 Policy = TLSPolicy | Mapping[str, object] | str
 """The demands on TLS: a policy, a mapping of TLS options, or (clients) the peer's name."""
@@ -711,6 +715,9 @@ def _deadlines(timeout: float | None) -> Deadlines:
 def _connection_creator(raw: StartTLSTransport, given: Policy, side: Side) -> tuple[Creator, str]:
     """The creator of the TLS connection, and the peer's description for messages."""
     policy = _tls_policy(given, side)
+    broken = BROKEN_VERSIONS.get(policy.min_version)
+    if broken is not None and broken.danger is not None:
+        _log.warn("{where}: {danger}", where=describe_peer(raw), danger=broken.danger.summary)
     peer = raw.getPeer()
     # Sessions are kept by address and port. Local sockets have none to tell one
     # peer from another.
