@@ -82,7 +82,7 @@ class TransportURL:
             port: The port, when `text` has none; 0 to 65535.
             trusted: False for a URL from an untrusted source: options that
                 name files or weaken checks are refused, and so are local
-                sockets, deprecated versions of TLS and waits of more than 60
+                sockets, SSL, deprecated versions of TLS and waits of more than 60
                 seconds. Where the URL leads is not looked at
                 (``docs/untrusted.md``).
 

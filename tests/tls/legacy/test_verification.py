@@ -267,6 +267,19 @@ class SameAsTLSTests(SynchronousTestCase):
         for name in (DIGITAL, ENCIPHER, AGREE, SIGN, "content_commitment", "data_encipherment"):
             self.same(name, trusting(top), Made("leaf", top, extensions=[usage(name)]))
 
+    def test_the_type_of_netscape(self) -> None:
+        """Certificates of the nineties say by nsCertType what they are for."""
+        top = root()
+        for bits in (0x80, 0x40, 0xC0, 0x20, 0x04, 0x00):
+            extension = x509.UnrecognizedExtension(
+                x509.ObjectIdentifier("2.16.840.1.113730.1.1"), bytes([3, 2, 0, bits])
+            )
+            self.same(f"{bits:x}", trusting(top), Made("leaf", top, extensions=[extension]))
+            between = Made(
+                "between", top, number=2, authority=True, names=(), extensions=[extension]
+            )
+            self.same(f"above {bits:x}", trusting(top), Made("leaf", between), between)
+
     def test_options(self) -> None:
         """What options let pass, or refuse, is what they do in TLS."""
         top, alone = root(), Made("leaf", number=4)

@@ -6,8 +6,8 @@ its key may be. Here the chain is built by OpenSSL's ``X509StoreContext``, which
 signatures, dates, constraints and revocation lists as it does there, but knows neither a
 purpose nor a security level. So both are looked at here, over the chain that it returns:
 
-- *purpose*: key usage and extended key usage, of the leaf and of all that stands above it
-  (RFC 5280, sections 4.2.1.3 and 4.2.1.12);
+- *purpose*: key usage and Netscape's type of the leaf, extended key usage of the leaf and of
+  all that stands above it (RFC 5280, sections 4.2.1.3 and 4.2.1.12);
 - *strength*, which is that of OpenSSL's security level 2: no signature of MD5 or SHA-1 but the
   last certificate's own, which is trusted for itself; no key of RSA under 2048 bits.
 
@@ -235,10 +235,12 @@ class _Purpose:
     Attributes:
         extended: The extended key usages of which it must have one, if it has any.
         usages: The key usages of which a leaf must have one, if it has any.
+        netscape: The bit that a leaf of Netscape's time must have in its type, if it has one.
     """
 
     extended: frozenset[x509.ObjectIdentifier]
     usages: Callable[[x509.KeyUsage], Iterable[bool]]
+    netscape: int
 
 
 # By our side. As OpenSSL has it (X509_check_purpose(3)): the step-up usages of Netscape and
@@ -253,10 +255,12 @@ _PURPOSES: Final = {
             }
         ),
         lambda usage: (usage.digital_signature, usage.key_encipherment, usage.key_agreement),
+        0x40,
     ),
     Side.SERVER: _Purpose(
         frozenset({ExtendedKeyUsageOID.CLIENT_AUTH}),
         lambda usage: (usage.digital_signature, usage.key_agreement),
+        0x80,
     ),
 }
 
@@ -274,11 +278,27 @@ def _is_for(purpose: _Purpose, certificate: x509.Certificate, *, is_leaf: bool) 
     if not is_leaf:
         # Whether its key may sign certificates OpenSSL has looked at.
         return True
+    if not _netscape_type(certificate) & purpose.netscape:
+        return False
     try:
         usage = extensions.get_extension_for_class(x509.KeyUsage).value
     except x509.ExtensionNotFound:
         return True
     return any(purpose.usages(usage))
+
+
+_NETSCAPE_TYPE: Final = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
+_ANY_TYPE: Final = 0xFF
+
+
+def _netscape_type(certificate: x509.Certificate) -> int:
+    """The bits of nsCertType, by which certificates once said their purpose."""
+    for extension in certificate.extensions:
+        if extension.oid == _NETSCAPE_TYPE:
+            assert isinstance(extension.value, x509.UnrecognizedExtension)
+            # A bit string of one byte, in DER (X.690, section 8.6).
+            return extension.value.value[3] if len(extension.value.value) == 4 else 0
+    return _ANY_TYPE
 
 
 _SHORTEST: Final = 2048
