@@ -83,6 +83,10 @@ SSL2_RULES: Final = (
     Rule("read wrong packet length", _BROKEN),
     Rule("read wrong packet type", _BROKEN),
     Rule(
+        "record too small",
+        Diagnosis("other", "the peer sends records without data, one after another", _LOOK),
+    ),
+    Rule(
         "ssl session id is different",
         Diagnosis("other", "the server goes on with a session that this client has not", _LOOK),
     ),

@@ -89,6 +89,17 @@ class DataTests(SynchronousTestCase):
         self.assertEqual(talk.server.receive(empty), [])
         self.assertEqual(talk.server.receive(said(talk.client, b"more")), [b"more"])
 
+    def test_records_without_data_have_an_end(self) -> None:
+        """A peer that sends nothing else keeps us at work for 32 of them."""
+        talk = connected()
+        seal = talk.client._handshake.writer.seal
+        self.assertEqual(talk.server.receive(seal(b"") + seal(b"data")), [b"data"])
+        many = b"".join(seal(b"") for _ in range(32))
+        self.assertEqual(talk.server.receive(many + seal(b"data")), [b"data"])
+        many = b"".join(seal(b"") for _ in range(33))
+        self.assertEqual(talk.server.receive(many + seal(b"data")), FAILED)
+        self.assertEqual(reason(talk.server), "record too small")
+
     def test_what_looks_like_a_message_is_data(self) -> None:
         """After the handshake nothing tells them apart, so nothing is taken for a message."""
         talk = connected()

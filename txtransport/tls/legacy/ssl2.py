@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from secrets import token_bytes
-from typing import ClassVar
+from typing import ClassVar, Final
 
 from txtransport.config.policy import Side
 from txtransport.tls.engine import Signal, TLSEvent
@@ -38,6 +38,10 @@ from txtransport.tls.legacy.ssl2_suites import (
 )
 
 __all__ = ["SSL2_CIPHERS", "SSL2_EXPORT_CIPHERS", "SSL2Engine"]
+
+
+_MAX_EMPTY_RECORDS: Final = 32
+"""In a row, as OpenSSL has it for TLS."""
 
 
 class SSL2Engine(LegacyEngine):
@@ -69,6 +73,7 @@ class SSL2Engine(LegacyEngine):
         self._handshake = kind(config, random)
         self._messages = self._handshake.run()
         self._is_started = False
+        self._empty_records = 0
 
     def start(self) -> None:
         """Begin the handshake, which on clients makes the CLIENT-HELLO."""
@@ -98,7 +103,10 @@ class SSL2Engine(LegacyEngine):
                 if not self.is_complete:
                     self._continue_handshake(record, events)
                 elif record:
+                    self._empty_records = 0
                     events.append(record)
+                else:
+                    self._count_empty()
         except SSL2Error as error:
             self._fail(error)
             events.append(Signal.FAILED)
@@ -152,6 +160,12 @@ class SSL2Engine(LegacyEngine):
         if is_over:
             self.is_complete = True
             events.append(Signal.COMPLETE)
+
+    def _count_empty(self) -> None:
+        """Bound the records without data, which keep us at work and say nothing."""
+        self._empty_records += 1
+        if self._empty_records > _MAX_EMPTY_RECORDS:
+            raise SSL2Error("record too small")
 
     def _fail(self, error: SSL2Error) -> None:
         """Break the connection, and tell the peer why if there is a message for it."""
