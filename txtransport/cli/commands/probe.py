@@ -58,7 +58,9 @@ def add(commands: CommandParsers) -> None:
         help="for the whole attempt; of a host, for each port (5)",
     )
     parser.add_argument(
-        "--versions", action="store_true", help="offer each version of TLS alone, too"
+        "--versions",
+        action="store_true",
+        help="offer each version of TLS alone, too, and SSL where txtransport[legacy] is installed",
     )
     parser.add_argument(
         "--warn-days",

@@ -98,7 +98,7 @@ _shtab_txtransport_probe_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "*"{-o,--option}"[an option of the transport, such as cafile\=ca.pem\; may be given several times]:NAME=VALUE:_txtransport_names"
   "--timeout[for the whole attempt\; of a host, for each port (5)]:SECONDS:"
-  "--versions[offer each version of TLS alone, too]"
+  "--versions[offer each version of TLS alone, too, and SSL where txtransport\[legacy\] is installed]"
   "--warn-days[exit with 1, too, when a certificate that the peer sent has fewer days left]:N:"
   "--json[write one object of JSON]"
   "--quiet[write the verdict alone (of a host\: the URLs that work), and no progress]"
