@@ -33,7 +33,7 @@ import hmac
 from abc import ABC, abstractmethod
 from collections.abc import Generator
 from enum import Enum
-from typing import Final
+from typing import ClassVar, Final
 
 from attrs import frozen
 
@@ -60,7 +60,12 @@ from txtransport.tls.legacy.ssl3_messages import (
     ServerChoice,
     Transcript,
 )
-from txtransport.tls.legacy.ssl3_records import ContentType, RecordReader, RecordWriter
+from txtransport.tls.legacy.ssl3_records import (
+    ContentType,
+    DirectionKeys,
+    RecordReader,
+    RecordWriter,
+)
 from txtransport.tls.legacy.ssl3_suites import KeyExchange, Suite, suites_named
 
 __all__ = [
@@ -120,7 +125,9 @@ class Handshake(ABC):
         ValueError: SSL 3.0 has no such cipher suite.
     """
 
-    side: Side
+    side: ClassVar[Side]
+    _suite: Suite
+    _keys: dict[Side, DirectionKeys]
 
     def __init__(
         self, engine: LegacyEngine, reader: RecordReader, writer: RecordWriter, entropy: Entropy
