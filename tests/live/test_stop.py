@@ -65,6 +65,7 @@ class FTPServer(txtransport.StartTLSMixin, LineReceiver):
     """
 
     transport: Any
+    waits: bool = False
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, TLSState]] = []
@@ -85,7 +86,7 @@ class FTPServer(txtransport.StartTLSMixin, LineReceiver):
             self.startTLS(policy, reply=b"234 go ahead\r\n").addErrback(lambda reason: None)
         elif command == "CCC":
             self.sendLine(b"200 in the clear")
-            self.stopped = self.stopTLS()
+            self.stopped = self.stopTLS(wait_for_peer=self.waits)
         else:
             self.sendLine(ANSWERS.get(command.split()[0], b"200 fine"))
 
@@ -102,12 +103,15 @@ ANSWERS: Final = {
 class _Serving(PeerTestCase):
     """Listens with `FTPServer`."""
 
+    waits = False
+
     async def serve(self) -> tuple[int, list[FTPServer]]:
         """The port, and the servers that were built."""
         built: list[FTPServer] = []
 
         def build() -> FTPServer:
             built.append(FTPServer())
+            built[-1].waits = self.waits
             return built[-1]
 
         factory: Factory[Any] = Factory.forProtocol(build)
@@ -123,9 +127,14 @@ class _Serving(PeerTestCase):
 
 
 class LFTPTests(_Serving):
-    """lftp closes TLS when it is logged in (``ftp:ssl-use-ccc``)."""
+    """lftp closes TLS when it is logged in (``ftp:ssl-use-ccc``).
+
+    A close_notify that arrives together with the answer to CCC is the end of the
+    connection to it.
+    """
 
     program = LFTP
+    waits = True
 
     async def test_it_goes_on_in_the_clear(self) -> None:
         """The password came under TLS, and what follows CCC in the clear."""

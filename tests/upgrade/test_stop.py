@@ -49,6 +49,7 @@ class Talker(txtransport.StartTLSMixin, LineReceiver):
 
     transport: Any
     say_at_stop: bytes = b""
+    waits: bool = False
 
     def __init__(self) -> None:
         self.heard: list[tuple[bytes, TLSState]] = []
@@ -85,7 +86,7 @@ class Talker(txtransport.StartTLSMixin, LineReceiver):
 
     def stop(self) -> None:
         """Call stopTLS, and write at once what is to be sent in the clear."""
-        self.stopped = self.stopTLS()
+        self.stopped = self.stopTLS(wait_for_peer=self.waits)
         if self.say_at_stop:
             self.sendLine(self.say_at_stop)
 
@@ -343,6 +344,15 @@ class StopTests(StopTestCase):
         )
         self.assertIn((b"say first", CLEAR), server.heard)
 
+    async def test_one_side_may_wait_for_the_other(self) -> None:
+        """The order of the two close_notify does not matter, nor does who waits."""
+        for waits in ("server", "client"):
+            client, server = await self.secure()
+            (server if waits == "server" else client).waits = True
+            client.say_at_stop, server.say_at_stop = b"say first", b"banner"
+            await self.there_and_back(client, server)
+            self.assertIn((b"banner", CLEAR), client.heard)
+
     async def test_much_data_arrives_before(self) -> None:
         """What was sent under TLS is delivered under TLS, however much it is."""
         client, server = await self.secure()
@@ -428,6 +438,21 @@ class ForeignStopTests(StopTestCase):
         foreign.recorder.say(foreign.encrypted(close=True))
         await foreign.recorder.heard(b"banner\r\n")
         await server.stopped
+
+    async def test_a_side_that_waits_sends_nothing_before(self) -> None:
+        """The peer's close_notify comes first, and then ours and clear text."""
+        foreign, server = await self.peers()
+        server.waits, server.say_at_stop = True, b"banner"
+        foreign.recorder.say(foreign.encrypted(b"CCC"))
+        self.assertEqual(await foreign.line(), b"200")
+        for _ in range(5):
+            await self.turn()
+        size = len(foreign.recorder.received)
+        foreign.recorder.say(foreign.encrypted(b"say still", close=True) + b"say here\r\n")
+        await foreign.recorder.heard(b"banner\r\nsaid still\r\nsaid here\r\n")
+        self.assertEqual(foreign._read, size)
+        await foreign.closed()
+        self.assertIn((b"say still", STOPPING), server.heard)
 
     async def test_an_end_without_close_notify_fails(self) -> None:
         """A cut line is not the end of TLS: the Deferred fails, and the connection is over."""

@@ -311,15 +311,20 @@ class TLSDriver(Protocol):
         above = getattr(self.transport, "protocol", None)
         return above is self or isinstance(above, PendingProtocol)
 
-    def stop(self, stopped: Callable[[], object]) -> None:
+    def stop(self, stopped: Callable[[], object], *, waits: bool = False) -> None:
         """Close TLS on both sides, and have the application's protocol go on in the clear.
 
         Args:
             stopped: Is called when TLS is off, and the plain transport is that of the
                 application's protocol; clear bytes follow.
+            waits: Whether our close_notify is the answer to the peer's.
         """
         self._stopped, self._held = stopped, []
-        self._close_engine()
+        if waits:
+            self._flush()
+            self._is_write_over = True
+        else:
+            self._close_engine()
 
     def _leave(self, stopped: Callable[[], object]) -> None:
         """Leave the plain transport to the application's protocol: both sides have closed TLS."""
@@ -375,6 +380,7 @@ class TLSDriver(Protocol):
     def _peer_closed(self) -> None:
         """Answer the peer's close_notify, and close the plain transport, or go on with it."""
         if self._stopped is not None:
+            self._close_engine()
             self._leave(self._stopped)
             return
         self._close_engine()

@@ -120,7 +120,9 @@ class StartTLSMixin(Protocol):
             factory=self.factory,
         )
 
-    def stopTLS(self, *, timeout: float | None = None) -> Deferred[None]:
+    def stopTLS(
+        self, *, wait_for_peer: bool = False, timeout: float | None = None
+    ) -> Deferred[None]:
         """Close TLS on both sides, and go on in the clear (RFC 4217's ``CCC``).
 
         What was written before is sent under TLS, then a close_notify. What the protocol
@@ -131,6 +133,9 @@ class StartTLSMixin(Protocol):
         possible.
 
         Args:
+            wait_for_peer: Whether our close_notify is sent when the peer's has come, and
+                not at once. A client such as lftp takes one that arrives together with the
+                answer to its request for the end of the connection.
             timeout: Seconds to wait for the peer's close_notify, after which the
                 connection is aborted; by default 5.
 
@@ -148,7 +153,7 @@ class StartTLSMixin(Protocol):
         """
         if self._upgrade is None:
             raise ConversationOver("there is no connection")
-        return self._upgrade.stop(timeout=timeout, clock=self.tls_clock)
+        return self._upgrade.stop(waits=wait_for_peer, timeout=timeout, clock=self.tls_clock)
 
     @property
     def tls_state(self) -> TLSState:

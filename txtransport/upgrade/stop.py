@@ -51,6 +51,7 @@ class LayerStop(Protocol):
         layer: The layer.
         connection: The layer's connection.
         stopped: Is called when TLS is off; clear bytes follow.
+        waits: Whether our close_notify is the answer to the peer's.
     """
 
     def __init__(
@@ -59,33 +60,31 @@ class LayerStop(Protocol):
         layer: TLSLayer,
         connection: ObservedConnection,
         stopped: Callable[[], object],
+        *,
+        waits: bool,
     ) -> None:
         self._raw = raw
         self._layer = layer
         self._connection = connection
         self._stopped = stopped
         self._held: list[bytes] = []
+        self._waits = waits
+        self._may_send = False
         self._is_sent = False
         self._is_over = False
 
     def begin(self) -> None:
-        """Send what was written and a close_notify, and wait for the peer's."""
+        """Send what was written, and a close_notify now or when the peer's has come."""
         self._connection.is_stopping = True
         self._raw.protocol = self
         # The layer may have collected what was written, until the next turn of the reactor.
         # Of two timers that are due at once, either may be the first.
         later = self._raw.reactor.callLater
-        later(0, lambda: later(0, self._send_close))
+        later(0, lambda: later(0, self._turns_over))
 
-    def _send_close(self) -> None:
-        if self._is_over:
-            return
-        data = self._connection.close_notify()
-        if not data:
-            self._raw.abortConnection()
-            return
-        self._layer.transport.write(data)
-        self._is_sent = True
+    def _turns_over(self) -> None:
+        """All that was written is sent."""
+        self._may_send = True
         try:
             self._look()
         except Exception:
@@ -94,8 +93,18 @@ class LayerStop(Protocol):
             self._raw.abortConnection()
 
     def _look(self) -> None:
-        """Take TLS off, if both sides have closed it."""
-        if self._is_over or not self._is_sent or not self._connection.is_stopped:
+        """Close TLS, if it is our turn, and take it off, if both sides have closed it."""
+        if self._is_over or not self._may_send:
+            return
+        if not self._is_sent and (self._connection.is_stopped or not self._waits):
+            self._is_sent = True
+            data = self._connection.close_notify()
+            if not data:
+                self._is_over = True
+                self._raw.abortConnection()
+                return
+            self._layer.transport.write(data)
+        if not self._is_sent or not self._connection.is_stopped:
             return
         self._is_over = True
         raw, unread = self._raw, self._connection.take_unread()

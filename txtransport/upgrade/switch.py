@@ -348,11 +348,16 @@ class Upgrade:
     # --- the way back ---
 
     def stop(
-        self, *, timeout: float | None = None, clock: IReactorTime | None = None
+        self,
+        *,
+        waits: bool = False,
+        timeout: float | None = None,
+        clock: IReactorTime | None = None,
     ) -> Deferred[None]:
         """Close TLS on both sides, and go on in the clear.
 
         Args:
+            waits: Whether our close_notify is the answer to the peer's.
             timeout: Seconds to wait for the peer's close_notify; by default 5.
             clock: Runs the deadline; the transport's reactor by default.
 
@@ -365,7 +370,7 @@ class Upgrade:
                 conversation is as it was.
         """
         with self._located():
-            begin = self._require_stoppable()
+            begin = self._require_stoppable(waits=waits)
             seconds = Deadlines().close_timeout
             if timeout is not None:
                 seconds = OPTIONS["close_timeout"].parse(timeout)
@@ -382,8 +387,11 @@ class Upgrade:
         begin()
         return stopping
 
-    def _require_stoppable(self) -> Callable[[], object]:
+    def _require_stoppable(self, *, waits: bool) -> Callable[[], object]:
         """What begins to close TLS, if that is possible now.
+
+        Args:
+            waits: As for `stop`.
 
         Raises:
             UpgradeError: It is not.
@@ -398,7 +406,7 @@ class Upgrade:
                 raise ProducerInTheWay("a producer is registered; unregister it first")
             if not driver.may_stop:
                 raise UpgradeError("TLS cannot be taken off a transport of this kind")
-            return partial(driver.stop, self._stopped)
+            return partial(driver.stop, self._stopped, waits=waits)
         connection = None if self._attempt is None else self._attempt.connection
         layer = getattr(raw, "protocol", None)
         if self.state is TLSState.PLAINTEXT and not getattr(raw, "TLS", False):
@@ -415,7 +423,7 @@ class Upgrade:
             raise ConversationOver("the connection is closing")
         if raw.producer is not None:
             raise ProducerInTheWay("a producer is registered; unregister it first")
-        return LayerStop(raw, cast(TLSLayer, layer), connection, self._stopped).begin
+        return LayerStop(raw, cast(TLSLayer, layer), connection, self._stopped, waits=waits).begin
 
     def _stopped(self) -> None:
         """Note that TLS is off, and tell the application."""
