@@ -23,6 +23,7 @@ from twisted.internet.error import (
 from twisted.internet.interfaces import (
     IAddress,
     IHalfCloseableProtocol,
+    IListeningPort,
     IProtocol,
     IStreamClientEndpoint,
 )
@@ -1057,6 +1058,41 @@ class LogTests(ClientTestCase):
             )
             await self.end(await endpoint.connect(Recorders()))
             await self.stop(port)
+
+    async def test_a_certificate_refused_after_the_handshake_is_logged_once(self) -> None:
+        """In TLS 1.3 the server's no comes when we are connected; the log and a trace have it."""
+        number = self.free_port()
+        url, events = f"tlsv1.3://127.0.0.1:{number}", cast(list[Event], [])
+        cafile = certificates.cafile()
+        endpoint = txtransport.client(self.reactor, url, cafile=cafile, trace=events.append)
+        told = self.overheard("txtransport.endpoints.client")
+        for count in (1, 2):
+            demanding = await self.demanding_certificates(url)
+            for _ in range(3):
+                client = cast(Recorder, await endpoint.connect(Factory.forProtocol(Recorder)))
+                error = (await client.gone()).value
+                self.assertIsInstance(error, HandshakeFailed)
+                refused = [event for event in events if event.step is Step.REFUSED]
+                self.assertIs(refused[-1].error, error)
+            self.assertEqual(len(refused), 3 * count)
+            await self.stop(demanding)
+            self.assertEqual(
+                [event["cause"] for event in told.events], ["client-certificate-required"] * count
+            )
+            self.assertIn(f"{url}: refused after the handshake: ", formatEvent(told.events[-1]))
+            # After a connection that ended in another way, each cause is new again.
+            any_client = txtransport.server(self.reactor, url, local_cert=certificates.site())
+            open_to_all = await any_client.listen(Recorders())
+            await self.end(cast(Recorder, await endpoint.connect(Factory.forProtocol(Recorder))))
+            await self.stop(open_to_all)
+
+    async def demanding_certificates(self, url: str) -> IListeningPort:
+        """A server there that demands a certificate of its clients."""
+        server = txtransport.server(
+            self.reactor, url,
+            local_cert=certificates.site(), verify_peer="yes", cafile=certificates.cafile(),
+        )  # fmt: skip
+        return await server.listen(Recorders())
 
     async def test_a_cancelled_attempt_is_not_logged(self) -> None:
         """The program has given it up itself, and knows."""

@@ -18,7 +18,7 @@ __all__ = ["Event", "Step", "Trace", "TracedEndpoint", "with_trace"]
 
 
 class Step(Enum):
-    """What was done; the end of the handshake is no step, since it is the end of the attempt."""
+    """What was done; the end of the handshake is no step, since the attempt's Deferred tells it."""
 
     TRYING = "trying"
     """The look-up is over, and connecting to an address begins."""
@@ -30,6 +30,9 @@ class Step(Enum):
     """The proxy has connected us; of several proxies, the last."""
     NEGOTIATED = "negotiated"
     """The dialogue of ``starttls=`` is complete, and the handshake begins."""
+    REFUSED = "refused"
+    """The server has refused our certificate after the handshake, as TLS 1.3 allows; the
+    connection is over."""
 
 
 @frozen
@@ -40,7 +43,8 @@ class Event:
         step: What was done.
         host: The address that the step is about, or the path of a local socket;
             empty for a step without an address.
-        error: Why connecting to the address failed; None for other steps.
+        error: Why connecting to the address failed, or why the server refused our
+            certificate; None for other steps.
     """
 
     step: Step

@@ -44,7 +44,7 @@ from txtransport.endpoints.network_errors import (
     undiagnosed,
 )
 from txtransport.endpoints.sockets import with_local_address
-from txtransport.errors import TransportTimeout
+from txtransport.errors import Diagnosis, HandshakeFailed, TransportTimeout
 from txtransport.starttls.tls_record import is_alert
 
 __all__ = ["ClientAttempt", "ClientEndpoint"]
@@ -76,8 +76,10 @@ class ClientEndpoint:
     config: EndpointConfig
     bindto: tuple[str, int] | None = None
     header: bytes = b""
-    # The causes of failures that are in the log since the last connection.
+    # The causes of failures that are in the log since the last connection, and those of
+    # refusals after the handshake since the last connection that ended in another way.
     _logged: set[str] = field(factory=set, init=False, eq=False)
+    _logged_late: set[str] = field(factory=set, init=False, eq=False)
 
     def __repr__(self) -> str:
         return represent_endpoint("client", self.config.where, self.config.proxy)
@@ -115,13 +117,36 @@ class ClientEndpoint:
         where = self.config.where
         is_foreign = located(error, where) is not error
         found = (undiagnosed if is_foreign else diagnosis_of)(error, where)
-        if found.cause in self._logged or isinstance(error, ConnectingCancelledError):
+        if not isinstance(error, ConnectingCancelledError):
+            self._log_once(found, error, self._logged, "not connected")
+
+    def _ended(self, error: BaseException) -> None:
+        """Log why a connection ended, if the server has refused our certificate.
+
+        Under TLS 1.3 that comes after the handshake, so that a service would connect and
+        lose the connection again and again, and tell no one why.
+
+        Args:
+            error: What the application's protocol is told.
+        """
+        if not isinstance(error, HandshakeFailed):
+            self._logged_late.clear()
             return
-        self._logged.add(found.cause)
+        self._log_once(error.diagnosis, error, self._logged_late, "refused after the handshake")
+        if self.config.trace is not None:
+            self.config.trace(Event(Step.REFUSED, error=error))
+
+    def _log_once(
+        self, found: Diagnosis, error: BaseException, logged: set[str], what: str
+    ) -> None:
+        if found.cause in logged:
+            return
+        logged.add(found.cause)
+        where = self.config.where
         text = f"{found.summary}. {found.remedy}" if found.remedy else found.summary
         _log.info(
-            "{where}: not connected: {text}",
-            text=text.removeprefix(f"{where}: "),
+            "{where}: {what}: {text}",
+            what=what, text=text.removeprefix(f"{where}: "),
             error=error, cause=found.cause, diagnosis=found, where=where,
         )  # fmt: skip
 
@@ -244,6 +269,14 @@ class ClientAttempt(ConnectionAttempt):
             self._fail(reason)
         else:
             self._finish(reason)
+
+    def ended(self, reason: Failure) -> Failure:
+        """Explain the end, and tell the endpoint that of an open connection."""
+        is_open = self.stage in (Stage.OPEN, Stage.CLOSING)
+        told = super().ended(reason)
+        if is_open:
+            self._endpoint._ended(cast(BaseException, told.value))
+        return told
 
     def connecting_expired(self) -> None:
         """Give the look-up or the connecting up."""

@@ -176,6 +176,9 @@ class ProbeRecorder:
         self._end_stage(ProbeStage.NEGOTIATION)
         self._announce_stage_after(ProbeStage.NEGOTIATION)
 
+    def _refused(self, event: Event) -> None:
+        """Nothing: the protocol is told of the refusal as well."""
+
     def _announce_stage_after(self, stage: ProbeStage) -> None:
         stages = self._stages()
         for following in stages[stages.index(stage) + 1 :][:1]:
@@ -226,6 +229,7 @@ _EVENT_HANDLERS: Final = {
     Step.CONNECTED: ProbeRecorder._address_connected,
     Step.PROXIED: ProbeRecorder._proxied,
     Step.NEGOTIATED: ProbeRecorder._negotiated,
+    Step.REFUSED: ProbeRecorder._refused,
 }
 
 
