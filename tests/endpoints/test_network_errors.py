@@ -243,8 +243,13 @@ class SystemErrorTests(LoopbackTestCase):
         self.assertEqual(await self.cause(f"tcp://127.0.0.1:{self.free_port()}"), "refused")
 
     async def test_a_missing_local_socket_is_named(self) -> None:
-        """A local socket that does not exist has a cause of its own."""
-        self.assertEqual(await self.cause(f"unix://{self.socket_path()}"), "no-such-socket")
+        """A local socket that does not exist has a cause of its own, and may come with a server."""
+        path = self.socket_path()
+        Path(f"{path}-file").write_text("precious")
+        for place, is_permanent in ((path, False), (f"{path}-file/below", True)):
+            endpoint = txtransport.client(self.reactor, f"unix://{place}")
+            error: Any = await self.assertFailure(endpoint.connect(Recorders()), NetworkError)
+            self.assertEqual((error.cause, error.permanent), ("no-such-socket", is_permanent))
 
     async def test_a_name_without_an_address_is_named(self) -> None:
         """A name that has no address has a cause of its own."""

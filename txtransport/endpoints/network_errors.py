@@ -263,12 +263,20 @@ NETWORK_ERRORS: Final = (
     ),
     Rule(ErrorKind((NoRouteError,)), _UNREACHABLE),
     Rule(ErrorKind((ConnectError,), _NO_ROUTE), _UNREACHABLE),
+    # Many servers remove the file when they stop, so that it is back with the server.
+    _rule(
+        (ConnectError,),
+        "no-such-socket", "peer", False,
+        "there is no such local socket",
+        "Is the server running, and is the path right?",
+        frozenset({errno.ENOENT}),
+    ),
     _rule(
         (ConnectError,),
         "no-such-socket", "ours", True,
-        "there is no such local socket",
-        "Is the server running, and is the path right?",
-        frozenset({errno.ENOENT, errno.ENOTDIR, errno.ENOTSOCK}),
+        "there is no such local socket: the path leads to something else",
+        "Is the path right?",
+        frozenset({errno.ENOTDIR, errno.ENOTSOCK}),
     ),
     _rule(
         (ConnectError,),
