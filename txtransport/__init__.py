@@ -27,6 +27,7 @@ from txtransport.errors import (
 )
 
 if TYPE_CHECKING:
+    from txtransport.client_service import ReconnectingService, service
     from txtransport.config.url import TransportURL
     from txtransport.connection.driver import starttls_outcome
     from txtransport.connection.proxy_header import proxy_header_of
@@ -51,6 +52,7 @@ __all__ = [
     "InvalidTransport",
     "NegotiationError",
     "ProxyHeader",
+    "ReconnectingService",
     "ServerEndpoint",
     "Session",
     "StartTLSMixin",
@@ -69,6 +71,7 @@ __all__ = [
     "guard",
     "proxy_header_of",
     "server",
+    "service",
     "session_of",
     "starttls_outcome",
 ]
@@ -78,6 +81,7 @@ _LATER = {
     "ClientEndpoint": "txtransport.endpoints.client",
     "DatagramEndpoint": "txtransport.endpoints.datagram",
     "ProxyHeader": "txtransport.proxy_protocol.header",
+    "ReconnectingService": "txtransport.client_service",
     "ServerEndpoint": "txtransport.endpoints.server",
     "Session": "txtransport.tls.session",
     "StartTLSMixin": "txtransport.upgrade.mixin",
@@ -90,6 +94,7 @@ _LATER = {
     "starttls_outcome": "txtransport.connection.driver",
     "endpoint_string": "txtransport.endpoints.strings",
     "server": "txtransport.endpoints.api",
+    "service": "txtransport.client_service",
     "session_of": "txtransport.tls.session",
 }
 

@@ -66,6 +66,7 @@ LASTING: Final = {
     "balancers.md": {"python server.py": 8443, "python balancer.py": 8444},
     "proxies.md": {"python servers.py": 8443},
     "legacy.md": {"python device.py": 8443},
+    "services.md": {"python clock.py": 8443},
 }
 """Servers, which run until their page is over, and a port on which each listens."""
 
@@ -145,6 +146,10 @@ class PageTests(PagesTestCase):
     def test_proxies(self) -> None:
         """A server that is reached through each kind of proxy, and not without."""
         self.follow("proxies.md")
+
+    def test_services(self) -> None:
+        """A service at a server that the page has the reader start, and what it waits for."""
+        self.follow("services.md")
 
     def test_probe(self) -> None:
         """What the probe shows of a server that the page has the reader start."""

@@ -114,6 +114,19 @@ class Owner:
         protocol = await connecting
         return protocol.count
 
+    async def stay_connected(self, reactor: object) -> int:
+        urls = ["tls://a.example:443", "tls://b.example:443"]
+        service = txtransport.service(
+            reactor, urls, EchoFactory(), cafile="ca.pem", on_permanent="stop"
+        )
+        assert_type(service, txtransport.ReconnectingService[Echo])
+        assert_type(service.error, BaseException | None)
+        assert_type(service.whenConnected(), Deferred[Echo])
+        service.startService()
+        protocol = await service.whenConnected(failAfterFailures=1)
+        await service.stopService()
+        return protocol.count
+
     def call_any(self) -> None:
         self.calling.connect(Factory.forProtocol(Echo))
         self.calling.connect(Factory.forProtocol(LineReceiver))
