@@ -27,6 +27,7 @@ from txtransport.errors import (
 )
 
 if TYPE_CHECKING:
+    from txtransport import mail, web
     from txtransport.client_service import ReconnectingService, service
     from txtransport.config.url import TransportURL
     from txtransport.connection.driver import starttls_outcome
@@ -69,11 +70,13 @@ __all__ = [
     "datagram",
     "endpoint_string",
     "guard",
+    "mail",
     "proxy_header_of",
     "server",
     "service",
     "session_of",
     "starttls_outcome",
+    "web",
 ]
 
 # OpenSSL and Twisted's endpoints take a quarter of a second to import.
@@ -98,11 +101,15 @@ _LATER = {
     "session_of": "txtransport.tls.session",
 }
 
+# Modules that are public as a whole.
+_MODULES = frozenset({"mail", "web"})
 
 # A type checker that saw this would take any name, also a misspelt one, for an object.
 if not TYPE_CHECKING:
 
     def __getattr__(name: str) -> object:
+        if name in _MODULES:
+            return import_module(f"txtransport.{name}")
         module = _LATER.get(name)
         if module is None:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -26,6 +26,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -183,8 +184,7 @@ class Reader:
             self._compare(command, output)
 
     def _do(self, command: Command) -> None:
-        wanted = {"curl", "openssl"} & set(re.findall(r"(?:^|\| )(\w+)", command.line))
-        lacking = {program for program in wanted if shutil.which(program) is None}
+        lacking = self._lacking(command.line)
         self.missing |= lacking
         if lacking or command.line in self.plan.not_run:
             return
@@ -192,6 +192,16 @@ class Reader:
             self._start(command)
         else:
             self._run(command)
+
+    def _lacking(self, line: str) -> set[str]:
+        """What a command needs that need not be installed here, and is not."""
+        wanted = {"curl", "openssl"} & set(re.findall(r"(?:^|\| )(\w+)", line))
+        lacking = {program for program in wanted if shutil.which(program) is None}
+        script = re.match(r"python (\w+\.py)", line)
+        if script and find_spec("treq") is None:
+            text = (self.folder / script[1]).read_text(encoding="utf-8")
+            lacking |= {"treq"} & set(re.findall(r"^import (\w+)", text, re.MULTILINE))
+        return lacking
 
     def _run(self, command: Command) -> None:
         process = self._process(command)

@@ -39,6 +39,7 @@ WHOLE: Final = (
     "txtransport.starttls.negotiation",
     "txtransport.testing.devcert",
     "txtransport.testing.proxy",
+    "txtransport.web",
 )
 """The modules whose ``__all__`` is public as a whole."""
 

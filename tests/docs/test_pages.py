@@ -67,6 +67,7 @@ LASTING: Final = {
     "proxies.md": {"python servers.py": 8443},
     "legacy.md": {"python device.py": 8443},
     "services.md": {"python clock.py": 8443},
+    "http.md": {"python greeter.py": 8443},
 }
 """Servers, which run until their page is over, and a port on which each listens."""
 
@@ -150,6 +151,10 @@ class PageTests(PagesTestCase):
     def test_services(self) -> None:
         """A service at a server that the page has the reader start, and what it waits for."""
         self.follow("services.md")
+
+    def test_http(self) -> None:
+        """Requests of treq and of Twisted's agent, at a server that the reader starts."""
+        self.follow("http.md")
 
     def test_probe(self) -> None:
         """What the probe shows of a server that the page has the reader start."""

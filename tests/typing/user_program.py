@@ -14,6 +14,7 @@ from twisted.internet.interfaces import IAddress, IListeningPort, IUDPTransport
 from twisted.internet.protocol import DatagramProtocol, Factory, Protocol, connectionDone
 from twisted.protocols.basic import LineReceiver
 from twisted.python.failure import Failure
+from twisted.web.client import Agent, HTTPConnectionPool
 from typing_extensions import assert_type
 
 import txtransport
@@ -126,6 +127,14 @@ class Owner:
         protocol = await service.whenConnected(failAfterFailures=1)
         await service.stopService()
         return protocol.count
+
+    async def fetch(self, reactor: object) -> int:
+        agent = txtransport.web.agent(
+            reactor, hosts=["example.org"], local_cert="me.pem", pool=HTTPConnectionPool(reactor)
+        )
+        assert_type(agent, Agent)
+        response = await agent.request(b"GET", b"https://example.org/")
+        return response.code if isinstance(response.code, int) else 0
 
     def call_any(self) -> None:
         self.calling.connect(Factory.forProtocol(Echo))
