@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Final, cast
 
+from hypothesis import given, strategies
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
@@ -392,6 +393,15 @@ class HostTests(SynchronousTestCase):
             self.assertIn("port", self.refusal(self.uri(b"h", port)))
         self.assertEqual((self.reactor.tcpClients, self.reactor.getDelayedCalls()), ([], []))
 
+    @given(strategies.binary(max_size=40) | strategies.text("a.-:[]%?&=/@\\1*", max_size=12))
+    def test_no_text_is_more_than_a_host(self, given: bytes | str) -> None:
+        """Whatever stands for a host is refused, or is a name or an address and nothing else."""
+        host = given.encode() if isinstance(given, str) else given
+        factory = AgentEndpointFactory(self.reactor)
+        shown = repr(factory.endpointForURI(self.uri(host)))
+        if "_Refused" not in shown:
+            self.assertRegex(shown, r"^<txtransport client tls://[a-z0-9._:%\[\]-]+:443>$")
+
     def test_what_is_a_host_is_connected_to(self) -> None:
         """Names and addresses of both families, with or without a zone."""
         factory = AgentEndpointFactory(self.reactor)
@@ -449,6 +459,7 @@ class BadInputTests(SynchronousTestCase):
             ({"socket": "run/app.sock", "hosts": ["h"]}, "socket", "whole path"),
             ({"socket": 3, "hosts": ["h"]}, "socket", "whole path"),
             ({"socket": "/run/app.sock"}, "socket", "name them, hosts="),
+            ({"socket": "/run/app.sock", "hosts": ["h"], "public_only": True}, "socket", "beside"),
         )
         for options, name, text in rows:
             reactor = MemoryReactorClock()

@@ -240,7 +240,13 @@ class AgentEndpointFactory:
             if name in _NOT_FOR_HTTP:
                 raise InvalidOption(name, f"{name} is not for HTTP, which has TLS from the start")
         allow_hosts = options.pop("allow_hosts", None)
-        read_host_rules(allow_hosts, options.pop("public_only", False))
+        rules = read_host_rules(allow_hosts, options.pop("public_only", False))
+        if rules is not None and self._socket is not None:
+            raise InvalidOption(
+                "socket",
+                "socket cannot stand beside public_only or allow_hosts, which allow no local "
+                "socket: make an agent for each",
+            )
         url = TransportURL("tls", "host.invalid", 443)
         try:
             endpoint = _connect_to(self._reactor, url, **options)

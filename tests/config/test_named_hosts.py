@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from hypothesis import given, strategies
 from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.config.named_hosts import read_named_hosts
@@ -55,10 +56,20 @@ class NamedHostsTests(SynchronousTestCase):
             self.assertEqual(error.option, "hosts")
             self.assertIn("hosts takes a list", str(error))
 
+    @given(strategies.text("aé.*-:[]%?/@1", max_size=12))
+    def test_what_is_accepted_names_itself(self, entry: str) -> None:
+        """Any text is refused as an entry, or names the host that it is as part of a URL."""
+        try:
+            named = read_named_hosts([entry])
+        except InvalidOption:
+            return
+        url = TransportURL.parse(f"tcp://{entry.replace('*', 'star', 1)}")
+        self.assertTrue(named.includes(url), entry)
+
     def test_a_text_is_no_list(self) -> None:
         """One host in place of a list would be a list of letters."""
-        for given in ("example.com", b"example.com", None, 3):
-            self.assertRaises(InvalidOption, read_named_hosts, given)
+        for listed in ("example.com", b"example.com", None, 3):
+            self.assertRaises(InvalidOption, read_named_hosts, listed)
 
     def test_an_empty_list_names_none(self) -> None:
         """Then nothing is for some hosts alone."""
