@@ -273,7 +273,9 @@ def _served(url: TransportURL, options: Mapping[str, object]) -> dict[str, objec
     return {
         name: value
         for name, value in options.items()
-        if name not in OPTIONS or OPTIONS[name].serves(scheme)
+        # A local socket is behind no proxy, and would refuse the one that others go through.
+        if (name not in OPTIONS or OPTIONS[name].serves(scheme))
+        and not (scheme.is_local and name == "proxy")
     }
 
 
