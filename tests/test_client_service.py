@@ -217,7 +217,7 @@ class StopTests(InMemoryTestCase):
     """on_permanent="stop", and stopping by hand."""
 
     def test_what_does_not_pass_ends_the_service(self) -> None:
-        """Whoever waits for a connection gets the error, at once and later."""
+        """Those who wait for a connection get the error, at once and later."""
         service = self.started(on_permanent="stop")
         waiting = service.whenConnected()
         self.fail_attempt(NOT_PERMITTED)

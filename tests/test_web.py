@@ -263,6 +263,16 @@ class NamedHostsTests(WebTestCase):
         await self.error(RedirectAgent(asking), f"{url}/away", HandshakeFailed)
         self.assertEqual(there.sessions, [])
 
+    async def test_what_is_weak_is_said_of_its_host(self) -> None:
+        """The log warns of a host when that is connected to, and of none that is not there."""
+        _, port = await self.served("tls://127.0.0.1:0")
+        told = self.overheard("txtransport.endpoints.api")
+        asking = agent(self.reactor, hosts=["localhost"], verify_peer=False)
+        self.assertEqual(told.events, [])
+        await self.get(asking, f"https://localhost:{port}/")
+        (event,) = told.events
+        self.assertIn(f"tls://localhost:{port}: verify_peer=no", formatEvent(event))
+
     async def test_what_demands_tls_is_not_asked_for_in_the_clear(self) -> None:
         """A redirect to http does not take from a host what was demanded of it."""
         clear, port = await self.served("tcp://127.0.0.1:0")
@@ -300,7 +310,7 @@ class NamedHostsTests(WebTestCase):
 
 
 def certificates_pin() -> str:
-    """The digest of the key of `certificates.site`, whoever the issuer is."""
+    """The digest of the key of `certificates.site`."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
@@ -451,6 +461,8 @@ class BadInputTests(SynchronousTestCase):
             ({"cafil": "x"}, "cafil", "did you mean cafile?"),
             ({"cafile": "/nonexistent"}, "cafile", "cafile=/nonexistent: "),
             ({"timeout": -1}, "timeout", "timeout"),
+            ({"port": 8080}, "port", "there is no option 'port'"),
+            ({"url": "tls://h:1"}, "url", "there is no option 'url'"),
             ({"starttls": "smtp"}, "starttls", "not for HTTP"),
             ({"public_only": 1}, "public_only", "True or False"),
             ({"allow_hosts": "h"}, "allow_hosts", "takes a list"),

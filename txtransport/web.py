@@ -16,6 +16,7 @@ import copy
 import functools
 import os
 from collections.abc import Callable, Iterable, Mapping
+from inspect import signature
 from typing import Final, Protocol, cast
 from urllib.parse import quote
 from weakref import WeakKeyDictionary
@@ -32,13 +33,16 @@ from zope.interface import implementer
 from txtransport.config.allowed_hosts import read_host_rules
 from txtransport.config.named_hosts import read_named_hosts
 from txtransport.config.options import OPTIONS
-from txtransport.config.schemes import SCHEMES
+from txtransport.config.policy import Side, TLSPolicy
+from txtransport.config.resolve import resolve
+from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.config.url import TransportURL
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.endpoints.api import client
 from txtransport.endpoints.client import ClientEndpoint
 from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportError
 from txtransport.text import escape_text, short_repr
+from txtransport.tls.creator import connection_creator
 from txtransport.tls.session import session_of
 
 __all__ = ["FOR_HOSTS", "AgentEndpointFactory", "ConnectionPool", "agent"]
@@ -247,16 +251,10 @@ class AgentEndpointFactory:
                 "socket cannot stand beside public_only or allow_hosts, which allow no local "
                 "socket: make an agent for each",
             )
-        url = TransportURL("tls", "host.invalid", 443)
-        try:
-            endpoint = _connect_to(self._reactor, url, **options)
-        except InvalidOption as error:
-            made = copy.copy(error)
-            made.args = (str(error).removeprefix(f"{url.location}: "),)
-            raise made from error.__cause__
-        creator = endpoint.config.creator
-        assert creator is not None
-        unspoken = [name for name in creator.policy.alpn_protocols if name not in _HTTP_1]
+        for name in _KEYWORDS & options.keys():
+            del options[name]
+        policy = _read_policy(options)
+        unspoken = [name for name in policy.alpn_protocols if name not in _HTTP_1]
         if unspoken:
             _log.warn(
                 "alpn_protocols offers {names}, which Twisted's Agent does not speak: a server "
@@ -265,6 +263,27 @@ class AgentEndpointFactory:
 
 
 _connect_to: Final = cast(Callable[..., ClientEndpoint], client)
+# Those of `client` that are no options: ``trace``, ``public_only`` and the like.
+_KEYWORDS: Final = frozenset(
+    name for name, each in signature(client).parameters.items() if each.kind is each.KEYWORD_ONLY
+)
+
+
+def _read_policy(options: Mapping[str, object]) -> TLSPolicy:
+    """What options come to for any host, their files read as well.
+
+    An endpoint is not made, which would warn of what is weak for a host that is none.
+    """
+    url = TransportURL("tls", "host.invalid", 443)
+    try:
+        policy = resolve(url, options, "client", Kind.STREAM).tls
+    except InvalidOption as error:
+        made = copy.copy(error)
+        made.args = (str(error).removeprefix(f"{url.location}: "),)
+        raise made from error.__cause__
+    assert policy is not None, "the scheme is one of TLS"
+    connection_creator(policy.for_peer(url.name), Side.CLIENT)
+    return policy
 
 
 def _served(url: TransportURL, options: Mapping[str, object]) -> dict[str, object]:
