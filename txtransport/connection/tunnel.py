@@ -236,7 +236,7 @@ class TunnelProtocol(PendingProtocol):
         """Begin the dialogue."""
         if isinstance(self.transport, TLSDriver):
             # What is behind the tunnel must not take TLS with the proxy for TLS with the peer.
-            self.transport = ClearTransport(self.transport)
+            vars(self)["transport"] = ClearTransport(self.transport)
         self._writer = PlainWriter(self._plain_transport)
         try:
             self._attempt.proxying(self._tunnel.proxy, self._plain_transport.getPeer())

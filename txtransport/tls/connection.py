@@ -403,10 +403,11 @@ class ObservedConnection(TLSConnection, LayeredConnection):
     def close_notify(self) -> bytes:
         """Send our close_notify, where that is not the close of the connection.
 
+        `on_close` is not called for it.
+
         Returns:
             The bytes for the peer; none if TLS is broken.
         """
-        self.on_close = None
         try:
             super().shutdown()
             return self.bio_read(_SOME)

@@ -110,6 +110,10 @@ class LegacyEngine(ABC):
         """Whether the version has a message that says that no data follows."""
         return self.version != "SSLv2"
 
+    def _break(self, reason: str) -> None:
+        """The connection is broken, for a reason as `legacy_error` takes it."""
+        self.error = legacy_error(reason)
+
     @abstractmethod
     def start(self) -> None:
         """Begin the handshake, which on clients makes the first message."""

@@ -27,7 +27,7 @@ from typing import ClassVar, Final
 
 from txtransport.config.policy import Side
 from txtransport.tls.engine import Signal, TLSEvent
-from txtransport.tls.legacy.engine import LegacyConfig, LegacyEngine, legacy_error
+from txtransport.tls.legacy.engine import LegacyConfig, LegacyEngine
 from txtransport.tls.legacy.ssl2_handshake import ClientHandshake, ServerHandshake
 from txtransport.tls.legacy.ssl2_messages import NewerProtocolError, SSL2Error, encode_error
 from txtransport.tls.legacy.ssl2_record import MAX_DATA
@@ -153,10 +153,11 @@ class SSL2Engine(LegacyEngine):
         except StopIteration:
             is_over = True
         finally:
-            self.peer_chain = handshake.chain
-            self.is_certificate_requested = handshake.is_certificate_requested
+            self.peer_chain: tuple[bytes, ...] = handshake.chain
+            self.is_certificate_requested: bool = handshake.is_certificate_requested
             if handshake.suite is not None:
-                self.cipher, self.bits = handshake.suite.name, handshake.suite.bits
+                self.cipher: str = handshake.suite.name
+                self.bits: int = handshake.suite.bits
         if is_over:
             self.is_complete = True
             events.append(Signal.COMPLETE)
@@ -169,7 +170,7 @@ class SSL2Engine(LegacyEngine):
 
     def _fail(self, error: SSL2Error) -> None:
         """Break the connection, and tell the peer why if there is a message for it."""
-        self.error = legacy_error(error.reason)
+        self._break(error.reason)
         to_send = self._handshake.to_send
         if error.code is not None:
             to_send.append(self._handshake.writer.seal(encode_error(error.code)))

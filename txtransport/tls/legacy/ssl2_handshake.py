@@ -136,7 +136,8 @@ class ClientHandshake(Handshake):
         self.send(ClientHello(kinds, challenge).encode())
 
         hello = ServerHello.decode(_expect((yield), MessageType.SERVER_HELLO))
-        self.suite = suite = self._choose(hello.kinds)
+        suite = self._choose(hello.kinds)
+        self.suite: Suite | None = suite
         self.verify(hello.certificate)
 
         master, argument = self.random(suite.key_size), self.random(suite.argument_size)
@@ -189,7 +190,8 @@ class ServerHandshake(Handshake):
         self.send(ServerHello(identity.chain[0], kinds, connection_id).encode())
 
         chosen = ClientMasterKey.decode(_expect((yield), MessageType.CLIENT_MASTER_KEY))
-        self.suite = suite = _chosen(chosen, offered, key_bytes(identity.key))
+        suite = _chosen(chosen, offered, key_bytes(identity.key))
+        self.suite: Suite | None = suite
         secret = decrypt_secret(identity.key, chosen.encrypted, suite.secret_size)
         nonces = hello.challenge + connection_id
         keys = SessionKeys.derive(suite, chosen.clear + secret, nonces, chosen.argument)

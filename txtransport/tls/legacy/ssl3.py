@@ -20,7 +20,7 @@ from typing import ClassVar, Final
 from txtransport.config.policy import Side
 from txtransport.tls.connection import CLOSE_NOTIFY
 from txtransport.tls.engine import Signal, TLSEvent
-from txtransport.tls.legacy.engine import LegacyConfig, LegacyEngine, legacy_error
+from txtransport.tls.legacy.engine import LegacyConfig, LegacyEngine
 from txtransport.tls.legacy.ssl3_fault import (
     Alert,
     SSL3Fault,
@@ -119,7 +119,8 @@ class SSL3Engine(LegacyEngine):
             events.append(Signal.FAILED)
         if self.is_closed_by_peer:
             rest = self._reader.take_rest()
-            self.unread += rest if self._by_record else b""
+            if self._by_record:
+                self.unread: bytes = self.unread + rest
         return events
 
     def send(self, data: bytes) -> None:
@@ -133,7 +134,7 @@ class SSL3Engine(LegacyEngine):
         if self.error is not None:
             return
         if self.is_closed:
-            self.error = legacy_error("protocol is shutdown")
+            self._break("protocol is shutdown")
         elif not self.is_complete:
             self._break("uninitialized")
         else:
@@ -272,7 +273,7 @@ class SSL3Engine(LegacyEngine):
 
     def _break(self, reason: str) -> None:
         """Nothing can be received or sent from now on, but for what is made already."""
-        self.error = legacy_error(reason)
+        self._break(reason)
         self._dialogue.close()
         self._message.clear()
         self._reader.take_rest()
