@@ -131,6 +131,9 @@ EXAMPLES: Final[dict[str, Examples]] = {
     ),
     "user": OWNERS,
     "group": OWNERS,
+    "over": Examples(
+        (("tcp:host:80", "tcp:host:80", "tcp:host:80"), ("x y", "x y", "x y")), TEXTS.bad
+    ),
     "verify_peer": Examples(
         (("yes", True, Verify.YES), ("0", False, Verify.NO), ("no", Verify.NO, Verify.NO),
          ("optional", "optional", Verify.OPTIONAL), ("Optional", Verify.OPTIONAL, Verify.OPTIONAL)),

@@ -9,10 +9,17 @@ from typing import Any, Final, cast
 
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from twisted.internet import endpoints as twisted_endpoints
 from twisted.internet.endpoints import clientFromString, quoteStringArgument, serverFromString
-from twisted.internet.interfaces import IStreamClientEndpoint, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IStreamClientEndpoint,
+    IStreamClientEndpointStringParserWithReactor,
+    IStreamServerEndpoint,
+)
 from twisted.internet.testing import MemoryReactorClock
+from twisted.plugin import IPlugin
 from twisted.trial.unittest import SynchronousTestCase
+from zope.interface import implementer
 
 import txtransport
 from tests import certificates
@@ -342,6 +349,33 @@ class PrefixTests(StringsTestCase):
         """``tcp:h:80`` is what it always was."""
         endpoint = clientFromString(MemoryReactorClock(), "tcp:h:80")
         self.assertNotIn("txtransport", type(endpoint).__module__)
+
+    @AT_LEISURE
+    @given(TRANSPORTS)
+    def test_a_nested_string_comes_through_another_parser(self, url: TransportURL) -> None:
+        """nested=True is one part of another string, by position and behind a name."""
+        nested = txtransport.endpoint_string(url, nested=True)
+        found: list[object] = []
+
+        @implementer(IPlugin, IStreamClientEndpointStringParserWithReactor)
+        class Wrapping:
+            prefix = "wrapping"
+
+            def parseStreamClient(self, reactor: object, *args: Any, **kwargs: Any) -> Any:
+                found.append((args, kwargs))
+
+        self.patch(twisted_endpoints, "getPlugins", lambda interface: [Wrapping()])
+        clientFromString(cast(Any, None), f"wrapping:{nested}:x=1")
+        clientFromString(cast(Any, None), f"wrapping:endpoint={nested}")
+        plain = txtransport.endpoint_string(url)
+        self.assertEqual(found, [((plain,), {"x": "1"}), ((), {"endpoint": plain})])
+
+    def test_tls_of_twisted_takes_a_nested_string(self) -> None:
+        """tls:host:port:endpoint=… of Twisted connects to our URL."""
+        reactor = MemoryReactorClock()
+        nested = txtransport.endpoint_string("tcp://192.0.2.7:1080?tcp_nodelay=yes", nested=True)
+        clientFromString(reactor, f"tls:example.com:443:endpoint={nested}").connect(Recorders())
+        self.assertEqual(reactor.tcpClients[0][:2], ("192.0.2.7", 1080))
 
     def test_endpoint_string_takes_urls_only(self) -> None:
         """What is no URL is not made into an endpoint string."""

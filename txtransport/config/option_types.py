@@ -36,6 +36,7 @@ __all__ = [
     "ADDRESS",
     "ALPN_PROTOCOLS",
     "CERTIFICATES_BY_NAME",
+    "ENDPOINT",
     "FILE",
     "FILE_MODE",
     "FINGERPRINTS",
@@ -140,6 +141,13 @@ def _text(given: object) -> str:
     if not given or not given.isprintable():
         raise ValueError(given)
     return given
+
+
+def _endpoint(given: object) -> object:
+    # Which of the two an endpoint must be depends on the side, which is not known here.
+    if callable(getattr(given, "connect", None)) or callable(getattr(given, "listen", None)):
+        return given
+    return _text(given)
 
 
 def _path(given: object) -> str:
@@ -375,6 +383,9 @@ FINGERPRINTS: Final = OptionType(
     _fingerprints,
 )
 PINS: Final = OptionType("base64 SHA-256 of a public key, several by commas", _pins)
+ENDPOINT: Final = OptionType(
+    "the description of one of Twisted's endpoints, or in Python the endpoint itself", _endpoint
+)
 PROXY_SOURCES: Final = OptionType(
     "networks and addresses (10.0.0.0/8, 2001:db8::/32) separated by commas, and unix for local "
     "sockets",

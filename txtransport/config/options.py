@@ -18,6 +18,7 @@ from txtransport.config.option_types import (
     ADDRESS,
     ALPN_PROTOCOLS,
     CERTIFICATES_BY_NAME,
+    ENDPOINT,
     FILE,
     FILE_MODE,
     FINGERPRINTS,
@@ -183,6 +184,10 @@ _ROWS: Final = (
     Option("user", OWNER, "the process's", _SERVER, "local", "whom the socket's file belongs to"),
     Option("group", OWNER, "the process's", _SERVER, "local",
            "the group of the socket's file"),
+    Option("over", ENDPOINT, "a socket of our own", _BOTH, "tcp",
+           "the endpoint that brings the connections; the URL's host is then only the name to "
+           "verify. Never shown, since a description may hold secrets of any kind",
+           is_secret=True),
     # TLS: which peers to trust.
     Option("verify_peer", VERIFY,
            "yes for clients, no for servers", _BOTH, "secure",

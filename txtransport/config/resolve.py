@@ -54,8 +54,15 @@ def policy_for_peer(
     return policy.for_peer(name) if name else policy
 
 
-def describe_endpoint(url: TransportURL, starttls_options: StartTLSOptions) -> str:
+def describe_endpoint(
+    url: TransportURL, starttls_options: StartTLSOptions, *, needs_port: bool = True
+) -> str:
     """An endpoint in a few words, for messages: the URL with no option but ``starttls``.
+
+    Args:
+        url: The URL.
+        starttls_options: What comes before TLS.
+        needs_port: Whether the port is part of where the endpoint leads.
 
     Raises:
         InvalidTransport: The URL has a host and no port, and ``starttls`` names
@@ -64,7 +71,7 @@ def describe_endpoint(url: TransportURL, starttls_options: StartTLSOptions) -> s
     protocol = starttls_options.starttls
     if protocol is None:
         return url.location
-    if url.host and url.port is None and protocol.port is not None:
+    if needs_port and url.host and url.port is None and protocol.port is not None:
         raise InvalidTransport(
             f"{url.location}: the port is missing; the usual one of {protocol.name} "
             f"is {protocol.port}"

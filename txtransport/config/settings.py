@@ -87,6 +87,8 @@ class SocketOptions:
         mode: The rights of a local socket's file; None is 0600.
         user: The name or number of the file's owner.
         group: The name or number of the file's group.
+        over: What brings the connections in place of a socket of ours: an endpoint,
+            or the description of one.
     """
 
     bindto: tuple[str, int] | None = None
@@ -105,6 +107,7 @@ class SocketOptions:
     mode: int | None = None
     user: str | None = None
     group: str | None = None
+    over: object = None
 
 
 @frozen
@@ -412,6 +415,8 @@ def _combine(scheme: Scheme, values: dict[str, object], side: str) -> Settings:
                 name, f"{name} needs {' or '.join(others)}, without which it does nothing"
             )
     _refuse_proxy_contradictions(scheme, values)
+    if "over" in values:
+        _refuse_beside_over(values)
     if scheme.is_secure:
         _fix_version(scheme, values)
         _refuse_contradictions(values, side)
@@ -427,6 +432,23 @@ def _combine(scheme: Scheme, values: dict[str, object], side: str) -> Settings:
         _build(ProxyHeaderOptions, values),
         _build(ProxyOptions, values),
     )
+
+
+_OF_A_SOCKET: Final = (
+    *(attribute.name for attribute in fields(SocketOptions) if attribute.name != "over"),
+    "proxy",
+    "srv",
+)
+"""Options about how a socket is opened, which do nothing where someone else opens it."""
+
+
+def _refuse_beside_over(values: Mapping[str, object]) -> None:
+    for name in _OF_A_SOCKET:
+        # The default of tcp_nodelay holds for the sockets of others, too.
+        if name in values and not (name == "tcp_nodelay" and values[name]):
+            raise InvalidOption(
+                name, f"{name} belongs to a socket of our own, and over= says what is used instead"
+            )
 
 
 def _refuse_proxies(scheme: Scheme, proxies: tuple[ProxyURL, ...]) -> None:

@@ -412,10 +412,11 @@ def _options(query: str, scheme: Scheme) -> tuple[tuple[str, str], ...]:
             raise ValueError(
                 f"option {len(options) + 1} is not written name=value; & in a value is %26"
             )
-        secret = next((before for before in options if OPTIONS[before].is_secret), None)
-        if name not in OPTIONS and secret is not None:
-            # A raw & may have cut a secret in two: the name is not shown.
-            raise ValueError(f"what follows the {secret} is no option; & in a value is %26")
+        if name not in OPTIONS:
+            secret = next((before for before in options if OPTIONS[before].is_secret), None)
+            if secret is not None:
+                # A raw & may have cut a secret in two: the name is not shown.
+                raise ValueError(f"what follows the {secret} is no option; & in a value is %26")
         if "?" in raw or ";" in raw:
             raise ValueError(
                 f"option {len(options) + 1} holds a raw ? or ;: options are separated by &, and in "

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Final, cast
 
 from attrs import define, field
-from twisted.internet.interfaces import IAddress
+from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
 from twisted.logger import Logger
 
 from txtransport.config.allowed_hosts import HostRules, read_host_rules
@@ -39,10 +39,11 @@ from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints import server as servers
 from txtransport.endpoints.client import ClientEndpoint
 from txtransport.endpoints.datagram import DatagramEndpoint
+from txtransport.endpoints.over import OverTarget, over_listener, over_target
 from txtransport.endpoints.plaintext_client import ConnectTarget, address_of, connect_target
 from txtransport.endpoints.proxied import Route, proxies_for
 from txtransport.endpoints.server import ServerEndpoint
-from txtransport.endpoints.sockets import OptionSetter, socket_settings
+from txtransport.endpoints.sockets import OptionSetter, SocketSetting, socket_settings
 from txtransport.errors import Diagnosis, InvalidOption, InvalidTransport, TransportUnavailable
 from txtransport.tls.creator import Creator, creator_for, openssl_version
 
@@ -180,7 +181,7 @@ class _ClientPlan:
     weaknesses: tuple[str, ...]
     set_options: OptionSetter
     address: IAddress
-    target: ConnectTarget
+    target: ConnectTarget | OverTarget
     _creator: Creator | None = field(default=None, init=False)
 
     def connection_creator(self) -> Creator | None:
@@ -220,22 +221,29 @@ def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _Clie
     options = {name: value for name, _, value in items}
     transport_url, scheme, settings = _resolve(url, port, options, "client", Kind.STREAM)
     sockets, starttls = settings.sockets, settings.starttls_options
-    where = describe_endpoint(transport_url, starttls)
+    where = describe_endpoint(transport_url, starttls, needs_port=sockets.over is None)
     policy, weak = None, []
     if settings.tls is not None:
         policy = policy_for_peer(transport_url, settings.tls, starttls)
         weak = weaknesses(policy, Side.CLIENT, starttls)
+    peer: Hashable = transport_url.path or (transport_url.host, transport_url.port)
+    target: ConnectTarget | OverTarget
+    wanted: tuple[SocketSetting, ...] = ()
     with _located(transport_url):
-        # With a proxy it is the connection to that which is bound.
-        bindto = None if settings.proxying.proxy else sockets.bindto
-        target = connect_target(transport_url, bindto)
-        wanted = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
+        if sockets.over is not None:
+            target = over_target(transport_url, sockets.over)
+            peer = target.peer
+        else:
+            # With a proxy it is the connection to that which is bound.
+            bindto = None if settings.proxying.proxy else sockets.bindto
+            target = connect_target(transport_url, bindto)
+            wanted = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
     return _ClientPlan(
         transport_url,
         settings,
         where,
         transport_url.name,
-        transport_url.path or (transport_url.host, transport_url.port),
+        peer,
         policy,
         tuple(weak),
         OptionSetter(wanted),
@@ -278,9 +286,7 @@ def server(
     reactor = cast(Reactor, reactor)
     transport_url, _, settings = _resolve(url, port, options, "server", Kind.STREAM)
     with _located(transport_url):
-        plaintext = servers.plaintext_endpoint(
-            reactor, transport_url, settings.sockets, settings.deadlines.timeout
-        )
+        plaintext = _plaintext_listener(reactor, transport_url, settings)
     creator, host = None, ""
     _warn(transport_url, header_weaknesses(transport_url, settings.proxy_header))
     if settings.tls is not None:
@@ -288,11 +294,21 @@ def server(
         creator = _connection_creator(transport_url, settings.tls, Side.SERVER)
         is_name = transport_url.name not in ("", "*") and not transport_url.is_literal
         host = transport_url.name if is_name else _machine_name()
-    where = describe_endpoint(transport_url, settings.starttls_options)
+    needs_port = settings.sockets.over is None
+    where = describe_endpoint(transport_url, settings.starttls_options, needs_port=needs_port)
     config = _endpoint_config(reactor, transport_url, where, Side.SERVER, creator, settings, host)
     return ServerEndpoint(
         plaintext, settings.serving, config, transport_url.location, settings.proxy_header
     )
+
+
+def _plaintext_listener(
+    reactor: Reactor, url: TransportURL, settings: Settings
+) -> IStreamServerEndpoint:
+    sockets = settings.sockets
+    if sockets.over is not None:
+        return over_listener(reactor, url, sockets.over, settings.serving)
+    return servers.plaintext_endpoint(reactor, url, sockets, settings.deadlines.timeout)
 
 
 def datagram(

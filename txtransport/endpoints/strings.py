@@ -9,6 +9,7 @@ refused: nothing is guessed about where a server listens.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 from twisted.internet.endpoints import quoteStringArgument
 
@@ -28,22 +29,27 @@ PREFIX = "transport"
 """The prefix of endpoint strings that takes any URL."""
 
 
-def endpoint_string(url: str | TransportURL) -> str:
+def endpoint_string(url: str | TransportURL, *, nested: bool = False) -> str:
     """A URL as an endpoint string, with everything quoted that Twisted would split.
 
     Args:
         url: For example ``tls://[::1]?local_cert=C:/site.pem``.
+        nested: Whether the string is to stand in another one, whose parser splits it
+            before ours does: ``autobahn:STRING:url=…``, ``tls:host:443:endpoint=STRING``.
 
     Returns:
         ``transport:`` and the canonical URL with every ``:`` and ``\\`` quoted,
-        for anything that takes an endpoint string.
+        for anything that takes an endpoint string; if nested, quoted once more, and
+        with every ``=`` quoted as well.
 
     Raises:
         InvalidTransport: The URL is not one of a transport.
         InvalidOption: The URL has an option that cannot be used.
     """
     parsed = url if isinstance(url, TransportURL) else TransportURL.parse(url)
-    return f"{PREFIX}:{quoteStringArgument(str(parsed))}"
+    string = f"{PREFIX}:{quoteStringArgument(str(parsed))}"
+    # At the first place of a part, a raw = would make it a name and a value.
+    return quoteStringArgument(string).replace("=", r"\=") if nested else string
 
 
 def parse_client(
@@ -128,7 +134,8 @@ def url_from_parts(
     return url
 
 
-_SECRETS = tuple(name for name, option in OPTIONS.items() if option.is_secret)
+_SECRETS: Final = tuple(name for name, row in OPTIONS.items() if row.is_secret)
+
 _ADVICE = (
     "in an endpoint string a : or \\ inside an option's value is written %3A or %5C, "
     "or the whole as txtransport.endpoint_string(url) gives it"
