@@ -18,8 +18,9 @@ HEAD = """\
 # Transports and options
 
 A transport is written `[scheme://]host[:port][?name=value&…]`, a local socket \
-`scheme:///path[?…]`. An option has one name: in the URL, as a Python keyword and here. \
-In a URL its value is percent-encoded UTF-8, and `&` within it is `%26`.
+`scheme:///path[?…]`, a socket that was open before us `fd://number[?…]` or \
+`systemd://name[?…]` ([sockets.md](sockets.md)). An option has one name: in the URL, as a \
+Python keyword and here. In a URL its value is percent-encoded UTF-8, and `&` within it is `%26`.
 
 As the host of a server, `*` is every address: a socket of IPv6 and one of IPv4, with the \
 same port number. `[::]` is one socket, at which the system writes IPv4 clients as IPv6 \

@@ -29,6 +29,9 @@ from txtransport.cli.completion import SHELLS
 
 ROOT: Final = Path(__file__).resolve().parents[1]
 OUR_PREFIXES: Final = {
+    "fd",
+    "tls+fd",
+    "tls+systemd",
     "transport",
     "tlsv1.0",
     "tlsv1.1",

@@ -20,6 +20,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Only, Recorders
+from tests.vocabulary import place_in
 from txtransport.config.options import OPTIONS
 from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.errors import TransportError
@@ -64,7 +65,7 @@ class ConfigurationTests(PlaceTestCase):
         for scheme in SCHEMES.values():
             if scheme.refusal is not None:
                 continue
-            place = f"{scheme.name}:///run/x" if scheme.is_local else f"{scheme.name}://192.0.2.7:1"
+            place = f"{scheme.name}://{place_in(scheme, '192.0.2.7:1')}"
             sides = ("datagram",) if scheme.kind is Kind.DATAGRAM else ("client", "server")
             for name in (*OPTIONS, "foo", "crypto_method"):
                 for side in sides:

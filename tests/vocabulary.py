@@ -18,7 +18,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from txtransport.config.policy import CertificateFiles, Verify
 from txtransport.config.proxy_sources import ProxySources
 from txtransport.config.proxy_url import ProxyURL
-from txtransport.config.schemes import SCHEMES
+from txtransport.config.schemes import SCHEMES, Scheme
 from txtransport.config.settings import (
     Settings,
     resolve_options,
@@ -43,6 +43,18 @@ class Word(str, Enum):
 
     CLOSE = "close"
     PATH = "/etc/site.pem"
+
+
+def place_in(scheme: Scheme, host: str = "h:1") -> str:
+    """What may stand behind ``://`` in a URL of a scheme.
+
+    Args:
+        scheme: The scheme.
+        host: Host and port, for schemes that have them.
+    """
+    if scheme.is_inherited:
+        return {"descriptor": "3", "name": "web.socket"}[scheme.inherited_by]
+    return "/run/socket" if scheme.is_local else host
 
 
 @frozen

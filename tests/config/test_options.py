@@ -122,12 +122,18 @@ class FindOptionTests(OptionsTestCase):
             there = {row.name for row in OPTIONS.values() if row.serves(scheme)}
             is_stream, is_local = scheme.kind is Kind.STREAM, scheme.is_local
             self.assertEqual("verify_peer" in there, scheme.is_secure, scheme)
-            self.assertEqual("handshake_timeout" in there, is_stream, scheme)
-            self.assertEqual("bindto" in there, not is_local, scheme)
-            self.assertEqual("tcp_nodelay" in there, is_stream and not is_local, scheme)
-            self.assertEqual("so_broadcast" in there, not is_stream and not is_local, scheme)
-            self.assertEqual("backlog" in there, is_stream, scheme)
-            self.assertIn("timeout", there)
+            is_opened = not scheme.is_inherited
+            is_remote = not is_local and is_opened
+            self.assertEqual("bindto" in there, is_remote, scheme)
+            self.assertEqual("tcp_nodelay" in there, is_stream and is_remote, scheme)
+            self.assertEqual("over" in there, is_stream and is_remote, scheme)
+            self.assertEqual("so_broadcast" in there, not is_stream and is_remote, scheme)
+            self.assertEqual("backlog" in there, is_stream and is_opened, scheme)
+            may_be_stream = scheme.kind is not Kind.DATAGRAM
+            self.assertEqual("max_connections" in there, may_be_stream, scheme)
+            self.assertEqual("max_per_ip" in there, may_be_stream, scheme)
+            self.assertEqual("handshake_timeout" in there, may_be_stream, scheme)
+            self.assertEqual("timeout" in there, is_opened, scheme)
 
     def test_an_option_of_the_other_side_is_refused(self) -> None:
         """An option that does nothing on this side is refused; the message names its side."""

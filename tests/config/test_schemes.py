@@ -53,14 +53,18 @@ class SchemeTableTests(SynchronousTestCase):
         self.assertEqual(weak, {"tlsv1.0", "tlsv1.1"})
 
     def test_all_other_schemes_are_encrypted(self) -> None:
-        """Only these four carry clear text; every other scheme has TLS."""
+        """Only these six carry clear text; every other scheme has TLS."""
         clear = {name for name, row in SCHEMES.items() if not row.is_secure}
-        self.assertEqual(clear, {"tcp", "udp", "unix", "udg"})
+        self.assertEqual(clear, {"tcp", "udp", "unix", "udg", "fd", "systemd"})
 
     def test_local_and_datagram_schemes_are_marked(self) -> None:
-        """The table marks the schemes that have a path, and those of datagrams."""
+        """The table marks the schemes that have a path or no place, and those of datagrams."""
         local = {name for name, row in SCHEMES.items() if row.is_local}
         datagrams = {name for name, row in SCHEMES.items() if row.kind is Kind.DATAGRAM}
+        inherited = {name for name, row in SCHEMES.items() if row.is_inherited}
+        hosts = {name for name, row in SCHEMES.items() if row.has_host}
+        self.assertEqual(inherited, {"fd", "tls+fd", "systemd", "tls+systemd"})
+        self.assertEqual(hosts, SCHEMES.keys() - local - inherited)
         self.assertEqual(local, {"unix", "tls+unix", "udg"})
         self.assertEqual(datagrams, {"udp", "udg", "dtls"})
 

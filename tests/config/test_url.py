@@ -21,6 +21,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
+from tests.vocabulary import place_in
 from txtransport.config.options import OPTIONS
 from txtransport.config.schemes import SCHEMES
 from txtransport.config.settings import resolve_options
@@ -140,7 +141,7 @@ class SchemeTests(UrlTestCase):
     def test_every_scheme_is_read(self) -> None:
         """Every scheme in the table has URLs, also a scheme that is not available."""
         for name, row in SCHEMES.items():
-            rest = "/run/socket" if row.is_local else "h:1"
+            rest = place_in(row)
             self.assertEqual(str(parse(f"{name}://{rest}")), f"{name}://{rest}")
 
     def test_an_unknown_scheme_lists_the_known(self) -> None:
@@ -601,8 +602,8 @@ class UntrustedURLTests(UrlTestCase):
 
     def test_an_untrusted_url_names_no_local_socket(self) -> None:
         """An untrusted URL does not reach sockets that have a path on this machine."""
-        texts = "unix:///run/x tls+unix://@x udg:///x"
-        self.refused("may not name a local socket", texts, trusted=False)
+        texts = "unix:///run/x tls+unix://@x udg:///x fd://3 systemd://web"
+        self.refused("may not name a socket of this machine", texts, trusted=False)
 
     def test_an_untrusted_url_chooses_no_weak_version(self) -> None:
         """An untrusted URL does not choose TLS 1.0 or 1.1."""
@@ -743,6 +744,11 @@ PATHS: Final = st.builds("{}{}".format, st.sampled_from("/@"), PRINTABLE).filter
     lambda path: not path.endswith("/") and len(path.encode()) <= 107
 )
 
+INHERITED: Final = {
+    "descriptor": ("0", "3", "007", "123456789"),
+    "name": ("web", "web.socket", "web@1.socket", "a%20b", "%3F/%26"),
+}
+
 VALUES: Final = {
     "yes or no": st.sampled_from(("yes", "no", "ON", "false", "1", "0")),
     "yes, no or optional": st.sampled_from(("yes", "no", "Optional")),
@@ -806,6 +812,8 @@ def urls(draw: Callable[..., Any]) -> str:
     scheme = SCHEMES[draw(st.sampled_from(sorted(SCHEMES)))]
     if scheme.is_local:
         place = draw(escaped(draw(PATHS)))
+    elif scheme.is_inherited:
+        place = draw(st.sampled_from(INHERITED[scheme.inherited_by]))
     else:
         place = draw(HOSTS) + draw(PORTS) + draw(st.sampled_from(("", "/")))
     there = sorted(name for name, row in OPTIONS.items() if row.serves(scheme))

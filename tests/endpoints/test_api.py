@@ -13,6 +13,7 @@ from twisted.trial.unittest import SynchronousTestCase
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorders
+from tests.vocabulary import place_in
 from txtransport.config import schemes
 from txtransport.config.schemes import SCHEMES
 from txtransport.config.url import TransportURL
@@ -56,9 +57,9 @@ class KindTests(ApiTestCase):
         """Streams make Twisted's endpoints, datagrams have an interface of their own."""
         cert = certificates.site()
         for scheme in SCHEMES.values():
-            if scheme.refusal is not None:
+            if scheme.refusal is not None or scheme.is_inherited:
                 continue
-            url = f"{scheme.name}://{'/run/socket' if scheme.is_local else 'h:1'}"
+            url = f"{scheme.name}://{place_in(scheme)}"
             ours = {"local_cert": cert} if scheme.is_secure else {}
             theirs = {"peer_name": "h"} if scheme.is_secure and scheme.is_local else {}
             if scheme.kind.value == "datagram":
@@ -85,7 +86,7 @@ class KindTests(ApiTestCase):
         for scheme in SCHEMES.values():
             if scheme.refusal is None:
                 continue
-            url = f"{scheme.name}://{'/run/socket' if scheme.is_local else 'h:1'}"
+            url = f"{scheme.name}://{place_in(scheme)}"
             for side in ENTRY_POINTS:
                 error = self.refusal(side, url, TransportUnavailable)
                 self.assertEqual(error.scheme, scheme.name)

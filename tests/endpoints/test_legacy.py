@@ -26,6 +26,7 @@ import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Overheard, Recorder, Recorders
 from tests.tls.legacy.fake import forget_process, install_fakes
+from tests.vocabulary import place_in
 from txtransport.config import schemes
 from txtransport.config.policy import Side, TLSPolicy
 from txtransport.config.settings import tls_policy, validate_policy
@@ -94,7 +95,7 @@ class ConsentTests(SynchronousTestCase):
         for name, row in schemes.SCHEMES.items():
             if not row.is_secure or row.is_broken or row.refusal is not None:
                 continue
-            place = f"{name}:///x" if row.is_local else f"{name}://h:1"
+            place = f"{name}://{place_in(row)}"
             for query in (
                 ALLOWED, "min_version=SSLv3", "min_version=SSLv2&max_version=SSLv2",
                 f"{ALLOWED}&max_version=SSLv3", "min_version=3.0", "ciphers=RC4-MD5&min_version=0",

@@ -74,8 +74,7 @@ class Option:
             reference page.
         sides: The endpoints that have the option: ``client``, ``server``,
             ``datagram``.
-        belongs: The group of schemes that have the option: ``ip``, ``local``,
-            ``tcp``, ``udp``, ``secure``, ``tls``, ``broken``, ``stream`` or ``all``.
+        belongs: The group of schemes that have the option, a key of `_BELONGS`.
         meaning: One line for the reference page.
         is_for_strangers: Whether an untrusted URL may carry the option. Such
             an option neither names a file nor weakens a check.
@@ -137,15 +136,18 @@ class Option:
 
 # Which schemes belong to each group that a row's `belongs` can name.
 _BELONGS: Final[dict[str, Callable[[Scheme], bool]]] = {
-    "ip": lambda scheme: not scheme.is_local,
+    "ip": lambda scheme: scheme.has_host,
     "local": lambda scheme: scheme.is_local and scheme.kind is Kind.STREAM,
-    "tcp": lambda scheme: not scheme.is_local and scheme.kind is Kind.STREAM,
-    "udp": lambda scheme: not scheme.is_local and scheme.kind is Kind.DATAGRAM,
+    "tcp": lambda scheme: scheme.has_host and scheme.kind is Kind.STREAM,
+    "udp": lambda scheme: scheme.has_host and scheme.kind is Kind.DATAGRAM,
     "secure": lambda scheme: scheme.is_secure,
     "tls": lambda scheme: scheme.is_secure and not scheme.is_broken,
     "broken": lambda scheme: scheme.is_broken,
-    "stream": lambda scheme: scheme.kind is Kind.STREAM,
-    "all": lambda scheme: True,
+    "stream": lambda scheme: scheme.carries(Kind.STREAM),
+    # Streams whose socket is opened here.
+    "opened": lambda scheme: scheme.kind is Kind.STREAM and not scheme.is_inherited,
+    # Where there is something to look up or to connect to.
+    "reached": lambda scheme: not scheme.is_inherited,
 }
 
 # How many seconds a stranger's URL may have a connection kept for it.
@@ -156,7 +158,7 @@ _ROWS: Final = (
     Option("bindto", ADDRESS,
            "any", _CLIENT | {"datagram"}, "ip",
            "the local address and port to connect from; a failure is fatal"),
-    Option("backlog", whole(1, 65535), "50", _SERVER, "stream",
+    Option("backlog", whole(1, 65535), "50", _SERVER, "opened",
            "how many connections may wait to be accepted"),
     Option("ipv6_v6only", FLAG, "no", _SERVER | {"datagram"}, "ip",
            "an IPv6 listener refuses IPv4"),
@@ -260,7 +262,7 @@ _ROWS: Final = (
            "accepted for PHP's sake; session_of() always has the certificate",
            is_for_strangers=True),
     # Time.
-    Option("timeout", SECONDS, "30", _CLIENT | {"datagram"}, "all",
+    Option("timeout", SECONDS, "30", _CLIENT | {"datagram"}, "reached",
            "one deadline over look-up, connecting, negotiation and handshake",
            is_for_strangers=True, most_for_strangers=_A_MINUTE),
     Option("handshake_timeout", SECONDS, "10", _SERVER, "stream",

@@ -173,7 +173,12 @@ def resolve(url: TransportURL, options: Mapping[str, object], side: str, kind: K
         InvalidOption: An option cannot be used; the message names the URL.
     """
     scheme = SCHEMES[url.scheme]
-    if scheme.kind is not kind:
+    if scheme.is_inherited and side == "client":
+        raise InvalidTransport(
+            f"{url.location}: {scheme.name} is for sockets that listen, hence for servers; "
+            "a client over a connected socket is made with over="
+        )
+    if not scheme.carries(kind):
         right = "datagram(…)" if scheme.kind is Kind.DATAGRAM else "client(…) or server(…)"
         raise InvalidTransport(
             f"{url.location}: {scheme.name} is made of {scheme.kind.value}s; "

@@ -10,7 +10,7 @@ import importlib.util
 from enum import Enum
 from typing import Final
 
-from attrs import frozen
+from attrs import field, frozen
 
 from txtransport.errors import Diagnosis
 
@@ -25,10 +25,11 @@ __all__ = [
 
 
 class Kind(Enum):
-    """What travels over a transport: a stream of bytes, or separate datagrams."""
+    """What travels over a transport: a stream of bytes, separate datagrams, or as it comes."""
 
     STREAM = "stream"
     DATAGRAM = "datagram"
+    EITHER = "stream or datagram"
 
 
 @frozen
@@ -37,7 +38,7 @@ class Scheme:
 
     Attributes:
         name: What stands before ``://`` in a URL, in lower case.
-        kind: Stream or datagrams.
+        kind: Stream or datagrams; either, where the socket decides.
         meaning: One line for the reference page.
         is_secure: Whether TLS (or DTLS) is part of the scheme.
         is_local: Whether a URL of the scheme has a path, and neither host nor
@@ -45,6 +46,10 @@ class Scheme:
         version: The only version of TLS that the scheme speaks, one of
             `txtransport.config.policy.VERSIONS`, ``SSLv2`` or ``SSLv3``; or None
             when the policy decides.
+        inherited_by: What a URL of the scheme has in place of host and port, to name a
+            socket that was open before this process began: ``descriptor`` or ``name``.
+            Empty for any other scheme.
+        has_host: Whether a URL of the scheme has a host and a port.
         is_weak: Whether RFC 8996 deprecates that version.
         refusal: Why the scheme is not available and what to use instead, or
             None when it is available.
@@ -62,6 +67,13 @@ class Scheme:
     is_weak: bool = False
     refusal: Diagnosis | None = None
     danger: Diagnosis | None = None
+    inherited_by: str = field(default="", kw_only=True)
+    # An attribute, since it is asked for each URL that is parsed.
+    has_host: bool = field(init=False)
+
+    @has_host.default
+    def _has_host(self) -> bool:
+        return not self.is_local and not self.inherited_by
 
     @property
     def is_broken(self) -> bool:
@@ -72,6 +84,19 @@ class Scheme:
     def is_available(self) -> bool:
         """Whether this installation has the scheme."""
         return self.refusal is None or (self.is_broken and is_legacy_installed())
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether a URL of the scheme names a socket that was open before."""
+        return bool(self.inherited_by)
+
+    def carries(self, kind: Kind) -> bool:
+        """Whether the scheme is for streams, or for datagrams.
+
+        Args:
+            kind: One of the two.
+        """
+        return self.kind in (kind, Kind.EITHER)
 
     @property
     def reason(self) -> str | None:
@@ -152,6 +177,20 @@ _ROWS: Final = (
     Scheme("unix", Kind.STREAM, "local stream socket", is_local=True),
     Scheme("tls+unix", Kind.STREAM, "TLS over a local stream socket", True, True),
     Scheme("udp", Kind.DATAGRAM, "UDP datagrams"),
+    Scheme(
+        "fd",
+        Kind.EITHER,
+        "listening socket, by number",
+        inherited_by="descriptor",
+    ),
+    Scheme("tls+fd", Kind.STREAM, "TLS over such a socket", True, inherited_by="descriptor"),
+    Scheme(
+        "systemd",
+        Kind.EITHER,
+        "systemd's sockets, by name",
+        inherited_by="name",
+    ),
+    Scheme("tls+systemd", Kind.STREAM, "TLS over such sockets", True, inherited_by="name"),
     Scheme(
         "udg",
         Kind.DATAGRAM,

@@ -608,6 +608,6 @@ def _refuse_proxy_contradictions(scheme: Scheme, values: Mapping[str, object]) -
     if scheme.is_local and not sources.has_unix:
         raise InvalidOption("proxy_from", "proxy_from needs unix: those who connect to a local "
                             "socket have no address")  # fmt: skip
-    if not scheme.is_local and not sources.networks:
+    if scheme.has_host and "over" not in values and not sources.networks:
         raise InvalidOption("proxy_from", "proxy_from needs a network: unix is for local "
                             "sockets, and no one could connect")  # fmt: skip

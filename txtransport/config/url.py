@@ -1,9 +1,10 @@
 """The parser of URLs: from text to `TransportURL`, and back.
 
-The grammar has two forms, one for hosts and one for local sockets::
+The grammar has a form for hosts, and two for sockets of this machine::
 
     [scheme://]host[:port][?name=value&…]
     scheme:///path[?name=value&…]            or scheme://@name for Linux's abstract names
+    scheme://number[?…], scheme://name[?…]   a socket that was there before: fd, systemd
 
 A text outside the grammar is refused with the reason. Nothing is guessed, since
 a wrong guess would connect to another place than the user meant.
@@ -58,10 +59,11 @@ class TransportURL:
     Attributes:
         scheme: What stands before ``://``, in lower case; a key of `SCHEMES`.
         host: A name (in ASCII, IDNA applied), an address without brackets, or
-            ``*``. Empty for a local socket.
+            ``*``. Empty for a local socket, and for one that was open before.
         port: 0 to 65535, or None when the URL has none.
         path: The path of a local socket. Begins with ``/``, or with ``@`` for
-            Linux's abstract names. Empty for any other scheme.
+            Linux's abstract names. Of a socket that was open before, the descriptor or
+            the name. Empty for any other scheme.
         options: The URL's options as ``(name, text)``, in the URL's order,
             percent-decoded.
     """
@@ -98,7 +100,7 @@ class TransportURL:
         if found is not None:
             name, host, digits, query = found.groups()
             scheme, number = SCHEMES.get(name), int(digits)
-            if scheme is not None and not scheme.is_local and number <= 65535:
+            if scheme is not None and scheme.has_host and number <= 65535:
                 options: tuple[tuple[str, str], ...] | None = ()
                 if query is not None:
                     read = _cached_options if len(query) <= MOST_CACHED else _common_options
@@ -170,6 +172,7 @@ _COMMON: Final = re.compile(
 _AVAILABLE: Final = [row.name for row in SCHEMES.values() if row.refusal is None]
 _SCHEME: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*").fullmatch
 _PORT: Final = re.compile("[0-9]{1,5}").fullmatch
+_DESCRIPTOR: Final = re.compile("[0-9]{1,9}").fullmatch
 _FORBIDDEN: Final = re.compile(r"[\x00-\x20\x7f-\xa0]|\s").search
 _BAD_PERCENT: Final = re.compile("%(?![0-9A-Fa-f]{2})").search
 # Signs of an option, which no host and no port contains.
@@ -213,15 +216,15 @@ def _parse(cls: type[TransportURL], text: str, port: int | None) -> tuple[Transp
     if scheme is None:
         raise _invalid(text, f"there is no transport {short_repr(name, 40)}; "
                        f"{_nearest(name)}there are {', '.join(_AVAILABLE)}")  # fmt: skip
-    if not scheme.is_local and ("@" in rest or _is_password(query)):
+    if scheme.has_host and ("@" in rest or _is_password(query)):
         raise _invalid(text, "a transport has no user name and no password; the protocol "
                        "above it authenticates")  # fmt: skip
-    if not scheme.is_local and _OPTION(rest):
+    if scheme.has_host and _OPTION(rest):
         raise _invalid(text, "what follows is neither host nor port; options begin with ?")
     if "#" in text:
         raise _invalid(text, "a transport has no fragment; a # in an option's value is %23")
-    if scheme.is_local:
-        url = cls(scheme.name, path=_local(rest, text))
+    if not scheme.has_host:
+        url = cls(scheme.name, path=_PATHS[scheme.inherited_by](rest, text))
         if port is not None:
             raise _wrong(url, f"{scheme.name}:// has no port")
     else:
@@ -383,6 +386,36 @@ def _local(rest: str, text: str) -> str:
     return path
 
 
+def _descriptor(rest: str, text: str) -> str:
+    """The number of a descriptor, without leading zeros."""
+    if not _DESCRIPTOR(rest):
+        raise _invalid(text, "a descriptor is a number from 0 on, as in fd://3, and nothing "
+                       f"follows it; {_SEPARATORS}")  # fmt: skip
+    return str(int(rest))
+
+
+def _systemd_name(rest: str, text: str) -> str:
+    """The name of sockets of systemd, percent-decoded.
+
+    It is what systemd takes for one (``FileDescriptorName=``, systemd.socket(5)): 1 to 255
+    characters of ASCII that can be shown, and no colon.
+    """
+    try:
+        name = _decoded(rest)
+    except ValueError as problem:
+        raise _invalid(text, str(problem)) from None
+    if _MISPLACED_SECRET(name):
+        raise _invalid(text, f"the name holds an option; {_SEPARATORS}")
+    if not 0 < len(name) <= 255 or not name.isascii() or ":" in name:
+        raise _invalid(text, "a name of systemd's (FileDescriptorName=) has 1 to 255 characters of "
+                       "ASCII, and no colon; there is no port")  # fmt: skip
+    return name
+
+
+_PATHS: Final = {"": _local, "descriptor": _descriptor, "name": _systemd_name}
+"""What reads the part behind ``://`` where that is no host, by `Scheme.inherited_by`."""
+
+
 def _common_options(query: str, name: str) -> tuple[tuple[str, str], ...] | None:
     """The options of a query without escapes, or None if one is wrong.
 
@@ -451,8 +484,8 @@ def _decoded(raw: str) -> str:
 
 def _for_strangers(parsed: TransportURL, scheme: Scheme) -> TransportURL:
     """The URL as it is, if an untrusted source may give it; an error otherwise."""
-    if scheme.is_local:
-        raise _wrong(parsed, "a URL from a stranger may not name a local socket")
+    if not scheme.has_host:
+        raise _wrong(parsed, "a URL from a stranger may not name a socket of this machine")
     if scheme.is_weak or scheme.is_broken:
         raise _wrong(parsed, f"a URL from a stranger may not ask for {scheme.meaning}")
     for name, text in parsed.options:

@@ -39,6 +39,7 @@ from txtransport.connection.twisted_types import Reactor
 from txtransport.endpoints import server as servers
 from txtransport.endpoints.client import ClientEndpoint
 from txtransport.endpoints.datagram import DatagramEndpoint
+from txtransport.endpoints.inherited import inherited_datagram_sockets, inherited_listener
 from txtransport.endpoints.over import OverTarget, over_listener, over_target
 from txtransport.endpoints.plaintext_client import ConnectTarget, address_of, connect_target
 from txtransport.endpoints.proxied import Route, proxies_for
@@ -308,6 +309,8 @@ def _plaintext_listener(
     sockets = settings.sockets
     if sockets.over is not None:
         return over_listener(reactor, url, sockets.over, settings.serving)
+    if SCHEMES[url.scheme].is_inherited:
+        return inherited_listener(reactor, url, settings)
     return servers.plaintext_endpoint(reactor, url, sockets, settings.deadlines.timeout)
 
 
@@ -335,7 +338,10 @@ def datagram(
         InvalidOption: An option cannot be used.
         TransportUnavailable: This installation does not have the transport.
     """
-    transport_url, _, settings = _resolve(url, port, options, "datagram", Kind.DATAGRAM)
+    transport_url, scheme, settings = _resolve(url, port, options, "datagram", Kind.DATAGRAM)
+    if scheme.is_inherited:
+        found = inherited_datagram_sockets(transport_url)
+        return DatagramEndpoint(cast(Reactor, reactor), transport_url, 0, settings, found)
     if transport_url.port is None:
         where = transport_url.location
         raise InvalidTransport(

@@ -23,7 +23,9 @@ from txtransport.config.resolve import represent_endpoint
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.twisted_types import Reactor
+from txtransport.endpoints.datagram_group import DatagramPortGroup
 from txtransport.endpoints.datagram_port import DatagramPort, PortReactor
+from txtransport.endpoints.inherited import InheritedSocket
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.resolve import (
     IPAddress,
@@ -82,12 +84,14 @@ class DatagramEndpoint:
         url: The address; the host ``*`` is for listening only.
         port: The port of the URL; 0, which is any, is for listening only.
         settings: The options of the URL.
+        inherited: The sockets to receive with, if they were open before.
     """
 
     reactor: Reactor
     url: TransportURL
     port: int
     settings: Settings
+    inherited: tuple[InheritedSocket, ...] = ()
 
     def __repr__(self) -> str:
         return represent_endpoint("datagram", self.url.location)
@@ -108,6 +112,9 @@ class DatagramEndpoint:
             the URL names no single host and port.
         """
         where, host = self.url.location, self.url.host
+        if self.inherited:
+            error = InvalidTransport(f"{where}: a socket that was open before is for listening")
+            return fail(error)
         if host == "*" or not self.port:
             error = InvalidTransport(f"{where}: a host and a port from 1 to 65535 are needed")
             return fail(error)
@@ -129,6 +136,9 @@ class DatagramEndpoint:
             ``ipv6_v6only`` without IPv6; otherwise as `connect` does.
         """
         host = self.url.host
+        if self.inherited:
+            adopted = maybeDeferred(self._listen_inherited, protocol)
+            return adopted.addErrback(located_failure, self.url.location)
         if self._bindto is not None:
             text = "bindto is where to send from; to listen there, put it into the URL"
             return fail(InvalidOption("bindto", text))
@@ -161,6 +171,29 @@ class DatagramEndpoint:
         bound = self._bind(hosts[0], self.port)
         return cast(IListeningPort, self._start(bound, protocol))
 
+    def _listen_inherited(self, protocol: DatagramProtocol) -> IListeningPort:
+        self._require_watching()
+        for each in self.inherited:
+            each.require_same()
+        reactor = cast(PortReactor, self.reactor)
+        made: list[socket.socket] = []
+        try:
+            for each in self.inherited:
+                made.append(each.duplicate())
+            port: DatagramPort | DatagramPortGroup
+            if len(made) == 1:
+                port = DatagramPort(reactor, made[0], protocol)
+            else:
+                port = DatagramPortGroup(reactor, made, protocol)
+            port.startListening()
+        except BaseException:
+            for one in made:
+                one.close()
+            raise
+        for each in self.inherited:
+            each.close()
+        return cast(IListeningPort, port)
+
     def _start(
         self,
         bound: socket.socket,
@@ -188,13 +221,16 @@ class DatagramEndpoint:
             refuse_other_family(hosts[0], bindto, self.url.location)
         return fitting[0], bindto
 
-    def _bind(self, host: str, number: int) -> socket.socket:
+    def _require_watching(self) -> None:
         # Of Twisted's reactors, only that of Windows' completion ports lacks it.
         if not IReactorFDSet.providedBy(self.reactor):
             raise TransportUnavailable(
                 "udp", "the reactor cannot watch sockets (IReactorFDSet)",
                 "use twisted.internet.selectreactor", where=self.url.location,
             )  # fmt: skip
+
+    def _bind(self, host: str, number: int) -> socket.socket:
+        self._require_watching()
         try:
             return bind_socket(host, number, socket.SOCK_DGRAM, self.settings.sockets)
         except OSError as problem:

@@ -115,6 +115,7 @@ def _rule(
 # link-local ones (unicast and multicast) without one.
 _LOCAL: Final = re.compile(r"(tls\+)?unix:")
 _LOCAL_FILE: Final = re.compile(r"(tls\+)?unix:///")
+_INHERITED: Final = re.compile(r"(tls\+)?(fd|systemd):")
 _TCP: Final = re.compile(r"tcp:")
 _UDP: Final = re.compile(r"udp:")
 _ZONE: Final = re.compile(r"[\w.+]+://\[[^\]]*%")
@@ -209,6 +210,15 @@ NETWORK_ERRORS: Final = (
         "Who may write to the folder of the socket? Take one that only its server may write to",
         frozenset({errno.ENOTSOCK}),
         _LOCAL_FILE,
+    ),
+    _rule(
+        (CannotListenError,),
+        "cannot-listen", "ours", True,
+        "the socket that was passed to this process is not there any more",
+        "It can be listened at once, by one endpoint: keep the port that listen() gave, and "
+        "close no descriptor that is not yours",
+        frozenset({errno.EBADF}),
+        _INHERITED,
     ),
     _rule(
         (CannotListenError,),

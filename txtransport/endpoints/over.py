@@ -20,6 +20,7 @@ Whom the endpoint leads to it decides alone: the name is verified, and nothing e
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Hashable
 from contextlib import suppress
@@ -57,7 +58,7 @@ from twisted.internet.interfaces import (
     ITransport,
 )
 from twisted.internet.protocol import Factory, Protocol
-from twisted.internet.stdio import PipeAddress
+from twisted.internet.stdio import PipeAddress, StandardIO
 from twisted.python.failure import Failure
 from zope.interface import implementer
 
@@ -379,6 +380,8 @@ class OverServerEndpoint:
             able to pause and is not.
         """
         factory = _OverFactory(protocolFactory, self.clock)
+        if isinstance(self.endpoint, StandardIOEndpoint):
+            factory.on_end = _close_standard_io
         listening = maybeDeferred(self.endpoint.listen, factory)
         return listening.addCallbacks(self._listening, self._failed, callbackArgs=(factory,))
 
@@ -411,11 +414,15 @@ class _OverFactory(Factory):
     Args:
         factory: Builds the protocols.
         clock: Keeps time.
+
+    Attributes:
+        on_end: Is called when a connection is over.
     """
 
     noisy = False
 
     def __init__(self, factory: IProtocolFactory, clock: IReactorTime) -> None:
+        self.on_end: Callable[[], object] = _nothing
         self._factory = factory
         self._clock = clock
         self._is_started = False
@@ -463,12 +470,17 @@ class _OverFactory(Factory):
 
     def _over(self, protocol: OverProtocol, reason: Failure) -> None:
         self._open.discard(protocol)
+        self.on_end()
         self._stop_if_alone()
 
     def _stop_if_alone(self) -> None:
         # An endpoint that never starts a factory does not stop it either.
         if not self._is_started:
             self._factory.doStop()
+
+
+def _nothing() -> None:
+    """Nothing is to be done."""
 
 
 @implementer(IListeningPort)
@@ -561,7 +573,24 @@ class OverProtocol(PendingProtocol):
 
 
 def _abort(transport: Any) -> None:
-    getattr(transport, "abortConnection", transport.loseConnection)()
+    """End a connection at once, as far as its transport can."""
+    if isinstance(transport, StandardIO):
+        # Its only way to end without waiting for the reader of standard output.
+        cast(Any, transport).connectionLost(Failure(ConnectionAborted()))
+    else:
+        getattr(transport, "abortConnection", transport.loseConnection)()
+
+
+def _close_standard_io() -> None:
+    """Leave the connection of standard input and output, which Twisted leaves open for ever.
+
+    The peer would not see the end before the process ends, and would get in the clear what
+    the program prints after TLS is over.
+    """
+    null = os.open(os.devnull, os.O_RDWR)
+    for number in (0, 1):
+        os.dup2(null, number)
+    os.close(null)
 
 
 _METHODS: Final = (
@@ -690,8 +719,11 @@ class CompletedTransport(Protocol):
             return
         self._is_aborted = self.disconnecting = True
         self._held = b""
-        self._clock.callLater(0, self.connectionLost, Failure(ConnectionAborted()))
+        self._clock.callLater(0, self._end_now)
+
+    def _end_now(self) -> None:
         _abort(self.transport)
+        self.connectionLost(Failure(ConnectionAborted()))
 
     def getPeer(self) -> IAddress:
         """The peer's address, if the transport knows one."""
@@ -704,6 +736,23 @@ class CompletedTransport(Protocol):
     def _address(self, name: str) -> IAddress:
         ask = getattr(self.transport, name, PipeAddress)
         return cast(IAddress, ask())
+
+    # Applications of Twisted's (its web server) set these on any transport. As for Twisted's
+    # local sockets, they do nothing where there is no TCP.
+
+    def getTcpNoDelay(self) -> bool:
+        """False: there is no TCP that is known."""
+        return False
+
+    def setTcpNoDelay(self, enabled: bool) -> None:
+        """Nothing: there is no TCP that is known."""
+
+    def getTcpKeepAlive(self) -> bool:
+        """False: there is no TCP that is known."""
+        return False
+
+    def setTcpKeepAlive(self, enabled: bool) -> None:
+        """Nothing: there is no TCP that is known."""
 
     # --- producers ---
 

@@ -117,7 +117,7 @@ class BashTests(MainTestCase):
     def test_values(self) -> None:
         """What an option takes, where that is known."""
         self.assertEqual(self.offers("inspect", "--as", ""), [*OPTIONS])
-        self.assertEqual(self.offers("options", "tls+"), ["tls+unix"])
+        self.assertEqual(self.offers("options", "tls+"), ["tls+unix", "tls+fd", "tls+systemd"])
         self.assertEqual(self.offers("completion", ""), [*SHELLS])
         self.assertEqual(self.offers("probe", "tlsv1.3"), ["tlsv1.3://"])
         self.assertNotIn("sslv3://", self.offers("probe", ""))

@@ -7,9 +7,10 @@ import os
 from typing import Any
 
 from tests.cli.test_main import MainTestCase
+from txtransport.cli.commands.options import SIDES
 from txtransport.config import schemes
 from txtransport.config.options import OPTIONS
-from txtransport.config.schemes import SCHEMES, Kind
+from txtransport.config.schemes import SCHEMES
 
 
 class OptionsTestCase(MainTestCase):
@@ -69,7 +70,7 @@ class ChoiceTests(OptionsTestCase):
     def test_transport_lists_the_options_of_its_urls(self) -> None:
         """A transport has the options that a URL of it may carry, and no others."""
         for name, scheme in SCHEMES.items():
-            ends = {"datagram"} if scheme.kind is Kind.DATAGRAM else {"client", "server"}
+            ends = SIDES[scheme.kind] - ({"client"} if scheme.is_inherited else set())
             expected = [
                 row.name for row in OPTIONS.values() if row.serves(scheme) and row.sides & ends
             ]

@@ -26,7 +26,7 @@ class TransportsTests(MainTestCase):
         self.assertEqual(
             [line.split()[0] for line in lines if not line.startswith(" ")], [*SCHEMES]
         )
-        self.assertIn("tls       TLS over TCP, 1.2 or newer      yes", lines)
+        self.assertIn("tls          TLS over TCP, 1.2 or newer      yes", lines)
 
     def test_unavailable_transport_says_why(self) -> None:
         """An unavailable transport says why, and what to use."""

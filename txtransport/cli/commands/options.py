@@ -22,8 +22,9 @@ __all__ = ["SIDES", "add", "run"]
 SIDES: Final = {
     Kind.STREAM: frozenset({"client", "server"}),
     Kind.DATAGRAM: frozenset({"datagram"}),
+    Kind.EITHER: frozenset({"client", "server", "datagram"}),
 }
-"""The sides that a transport can have, by its kind."""
+"""The sides that a transport can have, by its kind; no client has a socket from before."""
 
 _EVERY_SIDE: Final = frozenset[str]().union(*SIDES.values())
 
@@ -63,7 +64,7 @@ def run(chosen: argparse.Namespace) -> int:
         SystemExit: The transport does not have that side (2).
     """
     scheme = None if chosen.scheme is None else SCHEMES[chosen.scheme]
-    sides = SIDES[scheme.kind] if scheme else _EVERY_SIDE
+    sides = _sides(scheme) if scheme else _EVERY_SIDE
     if chosen.side is not None and chosen.side not in sides:
         chosen.refuse(f"{chosen.scheme}:// has no {chosen.side}, but {' and '.join(sorted(sides))}")
     rows = [*_rows(scheme, sides & {chosen.side or side for side in sides})]
@@ -76,6 +77,10 @@ def run(chosen: argparse.Namespace) -> int:
         lines += ["", *wrap(f"{scheme.name}:// is not available: {scheme.reason}", width)]
     write_output("\n".join(lines) + "\n")
     return 0
+
+
+def _sides(scheme: Scheme) -> frozenset[str]:
+    return SIDES[scheme.kind] - ({"client"} if scheme.is_inherited else frozenset())
 
 
 def _rows(scheme: Scheme | None, sides: frozenset[str]) -> Iterator[Option]:

@@ -24,7 +24,7 @@ _shtab_txtransport_inspect___passphrase_file_COMPGEN=_shtab_compgen_files
 _shtab_txtransport_devcert_pos_0_COMPGEN=_shtab_compgen_dirs
 
 _shtab_txtransport_inspect___as_choices=(local_cert local_pk cafile crl capath)
-_shtab_txtransport_options_pos_0_choices=(tcp tls ssl tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 sslv2 sslv3 unix tls+unix udp udg dtls)
+_shtab_txtransport_options_pos_0_choices=(tcp tls ssl tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 sslv2 sslv3 unix tls+unix udp fd tls+fd systemd tls+systemd udg dtls)
 _shtab_txtransport_options___side_choices=(client datagram server)
 _shtab_txtransport_completion_pos_0_choices=(bash zsh)
 _shtab_txtransport_pos_0_choices=(demo probe inspect transports options devcert doctor explain completion)
@@ -68,7 +68,7 @@ _shtab_txtransport___version_nargs=0
 
 
 # Custom Preamble
-_txtransport_urls() { compgen -W "tcp:// tls:// ssl:// tlsv1.0:// tlsv1.1:// tlsv1.2:// tlsv1.3:// unix:// tls+unix:// udp://" -- "$1"; }
+_txtransport_urls() { compgen -W "tcp:// tls:// ssl:// tlsv1.0:// tlsv1.1:// tlsv1.2:// tlsv1.3:// unix:// tls+unix:// udp:// fd:// tls+fd:// systemd:// tls+systemd://" -- "$1"; }
 _txtransport_names() { compgen -W "bindto= backlog= ipv6_v6only= so_reuseport= so_broadcast= tcp_nodelay= so_keepalive= tcp_keepidle= tcp_keepintvl= tcp_keepcnt= so_linger= so_rcvbuf= so_sndbuf= mode= user= group= over= verify_peer= verify_peer_name= peer_name= allow_self_signed= cafile= capath= verify_depth= x509_strict= peer_fingerprint= pin= crl= local_cert= local_pk= passphrase= passphrase_file= SNI_enabled= SNI_server_certs= min_version= max_version= allow_broken_ssl= ciphers= security_level= alpn_protocols= alpn_mismatch= honor_cipher_order= no_ticket= capture_peer_cert= timeout= handshake_timeout= close_timeout= starttls= starttls_name= starttls_from= starttls_policy= proxy= proxy_protocol= proxy_from= proxy_local= send_proxy= max_connections= max_per_ip= overflow=" -- "$1"; }
 # End Custom Preamble
 

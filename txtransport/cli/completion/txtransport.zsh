@@ -88,7 +88,7 @@ _shtab_txtransport_options_options=(
   "(- : *)"{-h,--help}"[show this help message and exit]"
   "--side[only those of this side]:side:(client datagram server)"
   "--json[write one object of JSON]"
-  ":only those of this transport, such as tls:(tcp tls ssl tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 sslv2 sslv3 unix tls+unix udp udg dtls)"
+  ":only those of this transport, such as tls:(tcp tls ssl tlsv1.0 tlsv1.1 tlsv1.2 tlsv1.3 sslv2 sslv3 unix tls+unix udp fd tls+fd systemd tls+systemd udg dtls)"
 )
 
 # guard to ensure default positional specs are added only once per session
@@ -149,7 +149,7 @@ _shtab_txtransport() {
 }
 
 # Custom Preamble
-_txtransport_urls() { compadd -S '' -- tcp:// tls:// ssl:// tlsv1.0:// tlsv1.1:// tlsv1.2:// tlsv1.3:// unix:// tls+unix:// udp:// }
+_txtransport_urls() { compadd -S '' -- tcp:// tls:// ssl:// tlsv1.0:// tlsv1.1:// tlsv1.2:// tlsv1.3:// unix:// tls+unix:// udp:// fd:// tls+fd:// systemd:// tls+systemd:// }
 _txtransport_names() { compadd -S '' -- bindto= backlog= ipv6_v6only= so_reuseport= so_broadcast= tcp_nodelay= so_keepalive= tcp_keepidle= tcp_keepintvl= tcp_keepcnt= so_linger= so_rcvbuf= so_sndbuf= mode= user= group= over= verify_peer= verify_peer_name= peer_name= allow_self_signed= cafile= capath= verify_depth= x509_strict= peer_fingerprint= pin= crl= local_cert= local_pk= passphrase= passphrase_file= SNI_enabled= SNI_server_certs= min_version= max_version= allow_broken_ssl= ciphers= security_level= alpn_protocols= alpn_mismatch= honor_cipher_order= no_ticket= capture_peer_cert= timeout= handshake_timeout= close_timeout= starttls= starttls_name= starttls_from= starttls_policy= proxy= proxy_protocol= proxy_from= proxy_local= send_proxy= max_connections= max_per_ip= overflow= }
 # End Custom Preamble
 
