@@ -18,6 +18,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shlex
 import shutil
 import signal
 import socket
@@ -43,6 +44,9 @@ PORTS: Final = (2525, 2526, 4321, 5587, 8443, 8444, 8445, 9999)
 
 PATIENCE: Final = 60.0
 """Seconds that a command has to end, or a server to listen."""
+
+_FOREIGN: Final = {"curl", "openssl", "systemd-socket-activate"}
+"""Programs of others that pages use."""
 
 _PROGRAMS: Final = {
     "python": '"$PYTHON"',
@@ -195,7 +199,7 @@ class Reader:
 
     def _lacking(self, line: str) -> set[str]:
         """What a command needs that need not be installed here, and is not."""
-        wanted = {"curl", "openssl"} & set(re.findall(r"(?:^|\| )(\w+)", line))
+        wanted = _FOREIGN & set(re.findall(r"(?:^|\| )([\w-]+)", line))
         lacking = {program for program in wanted if shutil.which(program) is None}
         script = re.match(r"python (\w+\.py)", line)
         if script and find_spec("treq") is None:
@@ -315,5 +319,8 @@ def _install(folder: Path) -> None:
     folder.mkdir()
     for name, line in _PROGRAMS.items():
         program = folder / name
-        program.write_text(f'#!/bin/sh\nexec {line} "$@"\n', encoding="utf-8")
+        # systemd-socket-activate clears the environment of what it starts.
+        known = f"PYTHON={shlex.quote(sys.executable)} PYTHONPATH={shlex.quote(str(ROOT))}"
+        script = f'#!/bin/sh\n{known}\nexport PYTHONPATH\nexec {line} "$@"\n'
+        program.write_text(script, encoding="utf-8")
         program.chmod(0o755)

@@ -68,6 +68,14 @@ LASTING: Final = {
     "legacy.md": {"python device.py": 8443},
     "services.md": {"python clock.py": 8443},
     "http.md": {"python greeter.py": 8443},
+    "sockets.md": {
+        "twistd -n web --path public --listen "
+        "'transport:tls://localhost:8443?local_cert=certs/localhost.pem'": 8443,
+        "systemd-socket-activate --fdname=web -l 127.0.0.1:8444 twistd -n --pidfile= web "
+        "--path public --listen 'tls+systemd://web?local_cert=certs/localhost.pem'": 8444,
+        "python parent.py": 4321,
+        "systemd-socket-activate --accept --inetd -l 127.0.0.1:9999 python greet.py": 9999,
+    },
 }
 """Servers, which run until their page is over, and a port on which each listens."""
 
@@ -85,6 +93,9 @@ FAILING: Final = frozenset(
 """Commands that exit with 1, as their page says."""
 
 SHOWN: Final = {
+    ("sockets.md", "# /etc/systemd/system/web.socket"): "tests/live/test_sockets.py runs it",
+    ("sockets.md", "# /etc/systemd/system/web.service"): "the same",
+    ("sockets.md", "# /etc/inetd.conf"): "the same",
     ("probe.md", "mail.example.com"): "asks some forty ports of a mail server on the Internet",
     ("balancers.md", "backend app"): "HAProxy's; tests/live runs such a configuration",
     ("balancers.md", "frontend site"): "the same",
@@ -171,6 +182,10 @@ class PageTests(PagesTestCase):
     def test_inspect(self) -> None:
         """What is said of files that the page has the reader make."""
         self.follow("inspect.md")
+
+    def test_sockets(self) -> None:
+        """Over other endpoints, and with sockets that systemd and other parents pass."""
+        self.follow("sockets.md")
 
     @skipIf(not is_legacy_installed(), "the extra txtransport[legacy] is not installed")
     def test_demo(self) -> None:

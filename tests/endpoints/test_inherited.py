@@ -173,7 +173,7 @@ class StreamTests(InheritedTestCase):
         ours.say(b"hello")
         await self.stop(port)
         self.assertTrue(os.path.exists(path))
-        # Whoever passed it goes on listening, for the next start of the service.
+        # The parent goes on listening, for the next start of the service.
         made.settimeout(5)
         with socket.socket(socket.AF_UNIX) as client:
             client.connect(path)
@@ -425,7 +425,7 @@ class DatagramTests(InheritedTestCase):
         self.assertIn("2 sockets for datagrams have that name", text)
 
     def test_a_connected_socket_is_refused(self) -> None:
-        """It receives from one peer, whoever that is."""
+        """It receives from one peer alone."""
         made = self.udp()
         made.connect(self.udp().getsockname())
         text = self.refusal(f"fd://{self.passed(made)}", txtransport.datagram)

@@ -1,4 +1,4 @@
-"""``over=``: TLS, deadlines and limits on an endpoint that someone else made."""
+"""``over=``: TLS, deadlines and limits on an endpoint of any kind."""
 
 from __future__ import annotations
 
@@ -118,7 +118,7 @@ class Counted(Recorders):
 
 @implementer(IListeningPort)
 class Port:
-    """A port of someone else's that cannot pause."""
+    """A port of another kind that cannot pause."""
 
     is_stopped = False
 
@@ -659,6 +659,14 @@ class CompletedTransportTests(OverTestCase):
         self.assertRaises(RuntimeError, ours.transport.registerProducer, object(), False)
         ours.transport.stopProducing()
         self.assertTrue(pipe.is_closed and ours.transport.disconnecting)
+
+    def test_what_belongs_to_tcp_does_nothing(self) -> None:
+        """Twisted's web server sets TCP_NODELAY on any transport."""
+        ours, _ = self.connected()
+        ours.transport.setTcpNoDelay(True)
+        ours.transport.setTcpKeepAlive(True)
+        self.assertEqual((ours.transport.getTcpNoDelay(), ours.transport.getTcpKeepAlive()),
+                         (False, False))  # fmt: skip
 
     def test_half_a_close_is_told(self) -> None:
         """A protocol that closes by halves hears of the halves."""

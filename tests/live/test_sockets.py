@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import socket
 import stat
 import sys
@@ -21,6 +22,7 @@ from twisted.internet.threads import deferToThread
 
 import txtransport
 from tests import certificates
+from tests.docs.pages import PAGES, blocks
 from tests.endpoints.test_over import SocketEndpoint
 from tests.live.peers import PATIENCE, Peer, PeerTestCase, Program, demand, under_tls
 from tests.loopback import Recorder
@@ -31,18 +33,13 @@ ACTIVATE: Final = Program(
 SH: Final = Program("sh", (), "")
 ROOT: Final = Path(__file__).resolve().parents[2]
 
-ECHO: Final = """
-from twisted.internet import reactor
-from twisted.internet.protocol import DatagramProtocol
-import txtransport
+RUN: Final = "from twisted.scripts.twistd import run; run()"
 
-class Echo(DatagramProtocol):
-    def datagramReceived(self, datagram, addr):
-        self.transport.write(datagram, addr)
-
-txtransport.datagram(reactor, "systemd://echo").listen(Echo())
-reactor.run()
-"""
+PAGE: Final = {
+    block.first_line: block.text
+    for block in blocks(PAGES["sockets.md"].read_text(encoding="utf-8"))
+}
+"""The blocks of the page about sockets, whose files are used here as they are."""
 
 NOBODY: Final = """
 import os, pwd
@@ -80,10 +77,19 @@ class SocketsTestCase(PeerTestCase):
 
     def twistd(self, url: str, *options: str) -> list[str]:
         """The command of a web server that listens at an endpoint string."""
-        run = "from twisted.scripts.twistd import run; run()"
         # Its log is its standard output, unless that is the connection.
-        return [sys.executable, "-c", run, "-n", "--pidfile=", *options,
+        return [sys.executable, "-c", RUN, "-n", "--pidfile=", *options,
                 "web", "--path", str(self.files), "--listen", url]  # fmt: skip
+
+    def as_on_the_page(self, command: str) -> list[str]:
+        """A command of the page, with what this machine has in place of the page's paths."""
+        program, *arguments = command.split()
+        self.assertEqual(program, "/usr/bin/twistd")
+        log = f"--logfile={self.files}/log"
+        here = {"/srv/web": str(self.files), "--logfile=/var/log/web.log": log}
+        found = [here.get(each, each) for each in arguments]
+        found[-1] = re.sub(r"=[^=]*/site\.pem$", f"={certificates.site()}", found[-1])
+        return [sys.executable, "-c", RUN, *found]
 
     def url(self, scheme_and_place: str, **options: str) -> str:
         """A URL with the certificate of the tests."""
@@ -193,6 +199,16 @@ class ByHandTests(SocketsTestCase):
         # systemd listens on, and starts the service for the next client.
         await self.connected(f"unix://{path}")
 
+    async def test_the_page_s_line_for_inetd(self) -> None:
+        """wait in inetd.conf, word for word."""
+        line = PAGE["# /etc/inetd.conf"].splitlines()[1].split(" ", 6)
+        self.assertEqual(line[1:4], ["stream", "tcp", "wait"])
+        self.assertEqual(line[6].split()[0], "twistd")
+        made = self.parent_s()
+        command = self.as_on_the_page(f"{line[5]} {line[6].partition(' ')[2]}")
+        self.spawn(command, {0: made.fileno(), 1: made.fileno(), 2: made.fileno()})
+        self.assertIn(b"200 OK", await self.page(made.getsockname()[1]))
+
     async def test_standard_input_is_a_connection(self) -> None:
         """inetd's nowait: TLS on standard input and output, by an endpoint string of Twisted's."""
         ours, theirs = socket.socketpair()
@@ -226,6 +242,30 @@ class ByHandTests(SocketsTestCase):
         self.assertIn("Server Shut Down", ended)
         self.assertNotIn("Traceback", ended)
 
+    async def test_nothing_is_printed_in_the_clear_behind_tls(self) -> None:
+        """A program of the page prints when TLS is over: its peer gets none of it."""
+        ours, theirs = socket.socketpair()
+        self.addCleanup(ours.close)
+        program = PAGE["# greet.py"].replace(
+            "reactor.callLater", "print('secret'); reactor.callLater"
+        )
+        self.assertIn("secret", program)
+        program = program.replace("certs/localhost.pem", certificates.site())
+        peer = self.spawn(
+            [sys.executable, "-u", "-c", program], dict.fromkeys((0, 1), theirs.fileno())
+        )
+        theirs.close()
+        copy = ours.dup()
+        copy.setblocking(False)
+        client = await self.over(ours)
+        await client.heard(b"hello under TLS\n")
+        await client.lost
+        self.assertEqual(await peer.exits(), 0)
+        # What is left in the socket behind the close_notify of TLS: nothing but its end.
+        self.assertEqual(copy.recv(100), b"")
+        copy.close()
+        self.assertNotIn(b"secret", client.received)
+
     async def over(self, connected: socket.socket) -> Recorder:
         """A client of ours over a socket that is connected already."""
         here = SocketEndpoint(self.reactor, connected)
@@ -251,11 +291,30 @@ class ActivateTests(SocketsTestCase):
         for port in ports:
             self.assertIn(b"200 OK", await self.page(port))
 
+    async def test_the_page_s_units(self) -> None:
+        """The socket unit's names are those of the service, whose command works as it is."""
+        unit = PAGE["# /etc/systemd/system/web.socket"]
+        service = PAGE["# /etc/systemd/system/web.service"]
+        names = re.findall(r"^FileDescriptorName=(.*)$", unit, re.M)
+        found = re.search(r"^ExecStart=(.*)$", service, re.M)
+        assert found is not None
+        command = self.as_on_the_page(found[1])
+        port = self.free_port()
+        peer = self.activate(f"--fdname={names[0]}", "-l", f"127.0.0.1:{port}", *command)
+        await peer.prints(rb"Listening on .* as 3")
+        self.assertIn(b"200 OK", await self.page(port))
+
     async def test_datagrams(self) -> None:
         """--datagram: a UDP socket by its name; the answer comes from its address."""
         port = self.free_port()
         peer = self.activate(
-            "--datagram", "--fdname=echo", "-l", f"127.0.0.1:{port}", sys.executable, "-c", ECHO
+            "--datagram",
+            "--fdname=echo",
+            "-l",
+            f"127.0.0.1:{port}",
+            sys.executable,
+            "-c",
+            PAGE["# echo.py"],
         )
         await peer.prints(rb"Listening on .* as 3")
         heard: Any = Recorder()

@@ -403,7 +403,7 @@ class InheritedListener:
 
 
 class InheritedLocalPort(unix.Port):
-    """A port at a local socket whose file, rights and queue are someone else's.
+    """A port at a local socket whose file, rights and queue are the parent's.
 
     Args:
         listening: The socket, which listens already.

@@ -134,7 +134,7 @@ class SSL3Engine(LegacyEngine):
         if self.error is not None:
             return
         if self.is_closed:
-            self._break("protocol is shutdown")
+            super()._break("protocol is shutdown")
         elif not self.is_complete:
             self._break("uninitialized")
         else:
@@ -273,7 +273,7 @@ class SSL3Engine(LegacyEngine):
 
     def _break(self, reason: str) -> None:
         """Nothing can be received or sent from now on, but for what is made already."""
-        self._break(reason)
+        super()._break(reason)
         self._dialogue.close()
         self._message.clear()
         self._reader.take_rest()
