@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 from urllib.parse import quote
 
 from twisted.internet.defer import ensureDeferred
+from twisted.internet.endpoints import ProcessEndpoint
 from twisted.internet.protocol import DatagramProtocol
 from twisted.internet.threads import deferToThread
 
@@ -26,6 +27,7 @@ from tests.docs.pages import PAGES, blocks
 from tests.endpoints.test_over import SocketEndpoint
 from tests.live.peers import PATIENCE, Peer, PeerTestCase, Program, demand, under_tls
 from tests.loopback import Recorder
+from txtransport import TransportTimeout
 
 ACTIVATE: Final = Program(
     "systemd-socket-activate", ("--version",), "systemd", "/lib/systemd:/usr/lib/systemd"
@@ -265,6 +267,35 @@ class ByHandTests(SocketsTestCase):
         self.assertEqual(copy.recv(100), b"")
         copy.close()
         self.assertNotIn(b"secret", client.received)
+
+    async def test_a_program_is_the_way(self) -> None:
+        """TLS through the pipes of a child process, as with ssh: over= on both sides."""
+        program = PAGE["# greet.py"].replace("certs/localhost.pem", certificates.site())
+        way = self.process(sys.executable, "-c", program)
+        client = await self.connected("tls://localhost", over=way, cafile=certificates.cafile())
+        await client.heard(b"hello under TLS\n")
+        await client.lost
+
+    async def test_a_program_that_says_nothing_is_killed_at_the_deadline(self) -> None:
+        """A program whose input is closed need not end, so it would stay for ever."""
+        ends, held = os.pipe()
+        self.addCleanup(os.close, ends)
+        way = self.process(
+            "/bin/sh", "-c", "exec sleep 60", childFDs={0: "w", 1: "r", 2: "r", 5: held}
+        )
+        attempt = ensureDeferred(
+            self.connected("tls://localhost", over=way, cafile=certificates.cafile(), timeout=1)
+        )
+        os.close(held)
+        with self.assertRaises(TransportTimeout):
+            await attempt
+        # The end of the pipe: nobody holds it any more.
+        self.assertEqual(await deferToThread(os.read, ends, 1), b"")
+
+    def process(self, *command: str, **keywords: Any) -> ProcessEndpoint:
+        """An endpoint that starts a program for each connection."""
+        environ = {**os.environ, "PYTHONPATH": str(ROOT)}
+        return ProcessEndpoint(self.reactor, command[0], command, environ, **keywords)
 
     async def over(self, connected: socket.socket) -> Recorder:
         """A client of ours over a socket that is connected already."""

@@ -41,6 +41,7 @@ from twisted.internet.error import (
     ConnectionAborted,
     ConnectionLost,
     NoProtocol,
+    ProcessExitedAlready,
 )
 from twisted.internet.interfaces import (
     IAddress,
@@ -48,6 +49,7 @@ from twisted.internet.interfaces import (
     IHalfCloseableProtocol,
     IHandshakeListener,
     IListeningPort,
+    IProcessTransport,
     IProducer,
     IProtocol,
     IProtocolFactory,
@@ -577,6 +579,11 @@ def _abort(transport: Any) -> None:
     if isinstance(transport, StandardIO):
         # Its only way to end without waiting for the reader of standard output.
         cast(Any, transport).connectionLost(Failure(ConnectionAborted()))
+    elif IProcessTransport.providedBy(transport):
+        # A program whose input is closed need not end.
+        with suppress(ProcessExitedAlready):
+            transport.signalProcess("KILL")
+        transport.loseConnection()
     else:
         getattr(transport, "abortConnection", transport.loseConnection)()
 

@@ -399,6 +399,7 @@ class CommandTests(SynchronousTestCase):
             ["a.example", "--versions"],
             ["tcp://a.example:1", "--versions"],
             ["a.example:1", "--warn-days", "9"],
+            ["a.example", "-o", "over=tcp:a.example:1"],
             *(["tls://a.example:1", "--warn-days", days] for days in WRONG_DAYS),
         ):
             status, output, complaints = self.does(*arguments)

@@ -131,12 +131,15 @@ def _probe_host(
     style: TerminalStyle,
     on_progress: ProgressCallback,
 ) -> tuple[bool, dict[str, object], str]:
+    from txtransport import InvalidOption
     from txtransport.cli.probe.document import as_survey_document
     from txtransport.cli.probe.survey import survey
     from txtransport.cli.probe.survey_text import as_survey_text
     from txtransport.cli.reactor import run_until_complete
 
     options = _options(chosen, place)
+    if "over" in options:
+        raise InvalidOption("over", f"{place.location}: over= is for a URL, and a host has many")
     found = run_until_complete(
         lambda reactor: survey(reactor, place.host, options, on_progress=on_progress)
     ).with_warn_days(chosen.warn_days)
