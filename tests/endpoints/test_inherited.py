@@ -133,6 +133,27 @@ class StreamTests(InheritedTestCase):
         assert session is not None
         self.assertTrue(session.verified)
 
+    async def test_a_balancer_s_header(self) -> None:
+        """Behind a balancer the client's address is known, on local sockets as well."""
+        local, path = self.local(0o600)
+        remote = self.tcp()
+        for made, url in (
+            (local, f"unix://{path}"),
+            (remote, f"tcp://127.0.0.1:{remote.getsockname()[1]}"),
+        ):
+            factory = Recorders()
+            serving = factory.next()
+            await self.serve(
+                f"fd://{self.passed(made)}", factory,
+                proxy_protocol="v1", proxy_from="unix,127.0.0.1", max_per_ip=5,
+            )  # fmt: skip
+            ours = await self.connected(url)
+            ours.say(b"PROXY TCP4 192.0.2.9 192.0.2.10 1 2\r\nhello")
+            served = await serving
+            await served.heard(b"hello")
+            plain: Any = served.transport
+            self.assertEqual(plain.getPeer().host, "192.0.2.9")
+
     async def test_sockets_of_one_name_listen_together(self) -> None:
         """systemd://NAME is every socket of that name, and of no other."""
         mine, yours = [self.tcp(), self.tcp()], self.tcp()

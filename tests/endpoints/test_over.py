@@ -295,6 +295,18 @@ class RefusalTests(OverTestCase):
                 text = self.refused(name, side, "tls://h", over=Elsewhere(), **{name: value})
                 self.assertIn(f"tls://h: {name} belongs to a socket of our own", text)
 
+    def test_standard_input_has_no_balancer(self) -> None:
+        """What comes there is one connection, whose other end has no address to look up."""
+        options = {"proxy_protocol": "any", "proxy_from": "unix"}
+        text = self.refused("proxy_protocol", "server", "tls://h", over="stdio:", **options)
+        self.assertIn("standard input is a connection", text)
+
+    def test_a_proxy_belongs_to_a_socket_of_ours(self) -> None:
+        """Two ways to the peer, of which one would not be taken."""
+        self.refused(
+            "proxy", "client", "tls://h:1", over=Elsewhere(), proxy="socks5h://127.0.0.1:1"
+        )
+
     def test_the_default_of_tcp_nodelay_may_be_written(self) -> None:
         """tcp_nodelay=yes is what holds anyway."""
         self.client(over=Elsewhere(), tcp_nodelay="yes")
@@ -735,6 +747,21 @@ class LoopbackTests(LoopbackTestCase):
             plain = each.transport.transport  # type: ignore[union-attr]
             self.assertTrue(plain.getTcpNoDelay())
         await self.exchange(ours, served)
+
+    async def test_a_balancer_s_header(self) -> None:
+        """The client's address is known over another endpoint's port as well."""
+        factory = Recorders()
+        serving = factory.next()
+        there = TCP4ServerEndpoint(self.reactor, 0, interface="127.0.0.1")
+        number = await self.listening(
+            "tcp://x", factory, over=there, proxy_protocol="any", proxy_from="127.0.0.1"
+        )
+        ours = await self.connected(f"tcp://127.0.0.1:{number}")
+        ours.say(b"PROXY TCP4 192.0.2.9 192.0.2.10 1 2\r\nhello")
+        served = await serving
+        await served.heard(b"hello")
+        plain: Any = served.transport
+        self.assertEqual(plain.getPeer().host, "192.0.2.9")
 
     async def test_a_socketpair(self) -> None:
         """Both sides of TLS over two connected sockets."""

@@ -308,7 +308,7 @@ def _plaintext_listener(
 ) -> IStreamServerEndpoint:
     sockets = settings.sockets
     if sockets.over is not None:
-        return over_listener(reactor, url, sockets.over, settings.serving)
+        return over_listener(reactor, url, settings)
     if SCHEMES[url.scheme].is_inherited:
         return inherited_listener(reactor, url, settings)
     return servers.plaintext_endpoint(reactor, url, sockets, settings.deadlines.timeout)

@@ -65,7 +65,7 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.allowed_hosts import HostRules
-from txtransport.config.settings import ServingPolicy
+from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.pending import PendingProtocol, log_name
 from txtransport.connection.tcp_info import socket_of
@@ -151,22 +151,25 @@ def over_target(url: TransportURL, over: object) -> OverTarget:
     return OverTarget(url, over, (url.host, url.port, over if isinstance(over, str) else object()))
 
 
-def over_listener(
-    reactor: Reactor, url: TransportURL, over: object, serving: ServingPolicy
-) -> OverServerEndpoint:
+def over_listener(reactor: Reactor, url: TransportURL, settings: Settings) -> OverServerEndpoint:
     """An endpoint that listens over another one, without TLS.
 
     Args:
         reactor: Keeps time, and listens if the other endpoint is only described.
         url: For messages.
-        over: The endpoint, or its description.
-        serving: Whether what listens must be able to pause.
+        settings: The options of the URL; ``over`` is the endpoint, or its description.
 
     Raises:
         InvalidOption: The endpoint is none for servers, or has one connection, which
-            ``overflow=pause`` would stop reading.
+            ``overflow=pause`` would stop reading, or whose addresses are not known.
     """
+    over, serving = settings.sockets.over, settings.serving
     endpoint = _endpoint(reactor, over, serverFromString, IStreamServerEndpoint)
+    if settings.proxy_header.proxy_protocol and isinstance(endpoint, StandardIOEndpoint):
+        raise InvalidOption(
+            "proxy_protocol", "proxy_protocol needs a port that balancers connect to, and standard "
+            "input is a connection",
+        )  # fmt: skip
     must_pause = serving.max_connections is not None and serving.overflow == "pause"
     if must_pause and isinstance(endpoint, StandardIOEndpoint):
         raise _cannot_pause("standard input and output")
