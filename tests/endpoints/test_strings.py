@@ -295,6 +295,9 @@ class ApplicationURLTests(StringsTestCase):
             "transport:https://u:hunter2=b@h:8443/hunter2",
             "transport:https://hunter2=a:b:c@h",
             "transport:https://a=b:hunter2@h:c=hunter2:d/hunter2",
+            # Of two parts of one name Twisted keeps the last: the @ is in the other.
+            "transport:https://hunter2:a=p@h:a=/1",
+            "transport:https://a\\hunter2:=:=p@h:=:/1",
         ):
             said = self.refusal(description)
             self.assertIn("write tls://HOST:443", said)

@@ -8,6 +8,7 @@ refused: nothing is guessed about where a server listens.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -155,11 +156,16 @@ def _application_refusal(parts: list[str], pairs: list[tuple[str, str]]) -> str 
     begin = [*parts[1:2], *(name for name, _ in pairs[:1])]
     if not parts or not any(part.startswith("//") for part in begin):
         return None
-    is_in_order = begin[0].startswith("//") and not any(
-        "@" in each for pair in pairs for each in pair
+    # Of two parts with one name Twisted keeps the last, so that an @ may be lost with the
+    # other. Behind a sign that ends the authority (RFC 3986, 3.2) that makes no difference.
+    is_in_order = begin[0].startswith("//") and all(
+        "@" not in name + value and _ENDS_AUTHORITY(name) for name, value in pairs
     )
     rest = ":".join([*parts[1:], *(f"{name}={value}" for name, value in pairs)])
     return refuse_application_url(f"{parts[0]}:{rest if is_in_order else '//'}")
+
+
+_ENDS_AUTHORITY: Final = re.compile("[/?#]").search
 
 
 def _ambiguous(text: str) -> InvalidTransport:
