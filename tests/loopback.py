@@ -230,10 +230,14 @@ class Resolver:
     Args:
         names: The addresses of each name; None for a name whose look-up ends
             only when the test calls `answer`.
+
+    Attributes:
+        hosts: What was looked up, in that order.
     """
 
     def __init__(self, names: Mapping[str, Iterable[str] | None]) -> None:
         self._names = dict(names)
+        self.hosts: list[str] = []
         self._asked: list[tuple[IResolutionReceiver, str, int, str]] = []
 
     def resolveHostName(
@@ -246,6 +250,7 @@ class Resolver:
     ) -> IHostResolution:
         resolution = _Resolution(hostName)
         resolutionReceiver.resolutionBegan(resolution)
+        self.hosts.append(hostName)
         self._asked.append((resolutionReceiver, hostName, portNumber, transportSemantics))
         addresses = self._names.get(hostName, ())
         if addresses is not None:

@@ -124,6 +124,13 @@ EXAMPLES: Final[dict[str, Examples]] = {
          ("127.0.0.1",), (2130706433, 0), (b"\x7f\0\0\1", 0), ("127.0.0.1", -1),
          ("127.0.0.1", None), ("fe80::1%\0", 0), ["::1", 0]),
     ),
+    "srv": Examples(
+        (("xmpps-client", "xmpps-client", "xmpps-client"),
+         ("sipfederationtls", "SIPfederationTLS", "sipfederationtls"),
+         ("x", "X", "x"), ("4-2-x", "4-2-x", "4-2-x")),
+        ("", "_xmpps-client", "_xmpps-client._tcp", "a.b", "-a", "a-", "a--b", "a_b", "5", "a b",
+         "ä", "a\0", "x" * 63, None, b"x", 5, True, ["x"]),
+    ),
     "backlog": numbers(1, 65535),
     "ipv6_v6only": FLAGS,
     "so_reuseport": FLAGS,

@@ -768,6 +768,7 @@ BY_NAME: Final = {
     ),
     "SNI_server_certs": st.sampled_from(("a=/b", "a.example=/b:c\\d,*.b.example=x=y")),
     "mode": st.sampled_from(("0600", "660", "000")),
+    "srv": st.sampled_from(("xmpps-client", "IMAPS")),
     "pin": st.sampled_from((PIN, f"sha256/{PIN}", f"sha256//{PIN},{PIN}")),
     "min_version": st.sampled_from(("1.0", "1.3")),
     "max_version": st.sampled_from(("1.0", "1.3")),

@@ -143,6 +143,10 @@ class PageTests(PagesTestCase):
         """A dialogue of the reader's own, tested and used."""
         self.follow("starttls.md")
 
+    def test_srv(self) -> None:
+        """A client of a service that the DNS knows, whose first target does not answer."""
+        self.follow("srv.md")
+
     def test_mail(self) -> None:
         """A mail is sent to a server that the page has the reader start."""
         self.follow("mail.md")

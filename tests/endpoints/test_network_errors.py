@@ -27,6 +27,12 @@ from txtransport.endpoints.network_errors import (
     diagnosis_of,
     located,
 )
+from txtransport.endpoints.srv_records import (
+    BadTarget,
+    NoServiceRecord,
+    NoSuchService,
+    ServiceLookUpError,
+)
 from txtransport.errors import FAULTS, TLSNotOffered, TransportError
 
 
@@ -60,6 +66,10 @@ class TableTests(SynchronousTestCase):
         causes = [
             (twisted.DNSLookupError("no"), "no-such-name"),
             (twisted.UnknownHostError(), "no-such-name"),
+            (NoServiceRecord(), "no-srv-record"),
+            (NoSuchService(), "no-such-service"),
+            (ServiceLookUpError(), "srv-look-up"),
+            (BadTarget(), "bad-srv-target"),
             (twisted.ConnectBindError(errno.EADDRINUSE), "bind-failed"),
             (twisted.CannotListenError("", 1, OSError(errno.EADDRINUSE, "")), "port-taken"),
             (twisted.CannotListenError("", 1, OSError(errno.EACCES, "")), "not-permitted"),

@@ -19,7 +19,7 @@ from collections.abc import Iterable
 from ipaddress import IPv4Network, IPv6Network
 from typing import Final
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from txtransport.config.address import find_address, without_zone
 from txtransport.config.public_address import embedded, judged_addresses, why_not_public
@@ -85,6 +85,18 @@ class HostRules:
             raise InvalidOption(_PUBLIC_ONLY, f"{where}: public_only: {shown} {why}")
         if not self._is_named(url) and not self._has(address):
             raise InvalidOption(_ALLOW_HOSTS, f"{where}: allow_hosts does not have {shown}")
+
+    def for_targets_of(self, url: TransportURL) -> HostRules:
+        """The rules for the hosts that the DNS names as those of a URL's service (``srv=``).
+
+        They are the choice of the owner of the URL's host, as its addresses are: where that
+        is allowed by its name, their names do not count, and where it is not, they allow
+        nothing. Their addresses are judged as any host's.
+
+        Args:
+            url: The URL, whose host is a name.
+        """
+        return evolve(self, names=None if self._is_named(url) else frozenset())
 
     def _is_named(self, url: TransportURL) -> bool:
         if self.names is None:

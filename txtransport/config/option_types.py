@@ -48,6 +48,7 @@ __all__ = [
     "PROXIES",
     "PROXY_SOURCES",
     "SECONDS",
+    "SERVICE",
     "SIZE",
     "STARTTLS",
     "TEXT",
@@ -180,6 +181,23 @@ def _owner(given: object) -> str:
     name = _text(given)
     if name.isascii() and name.isdigit():
         return str(_number(name, 0, 2**32 - 2))
+    return name
+
+
+_SERVICE: Final = re.compile("[a-z0-9](?:-?[a-z0-9])*").fullmatch
+
+
+def _service(given: object) -> str:
+    """The name of a service (RFC 6335, section 5.1), in lower case.
+
+    Names in use are longer than the 15 characters that are registered
+    (``sipfederationtls``); a label of the DNS has 63, of which one is the underscore.
+    """
+    name = _text(given).lower()
+    if name.startswith("_"):
+        raise RefusedValue("leave the underscore and what follows the service out")
+    if len(name) > 62 or not _SERVICE(name) or name.isdigit():
+        raise ValueError(given)
     return name
 
 
@@ -363,6 +381,7 @@ FILE_MODE: Final = OptionType("octal digits, such as 0660 (in Python the number 
 OWNER: Final = OptionType("a name or a number", _owner)
 FOLDER: Final = OptionType("the path of a folder", _path)
 SECONDS: Final = OptionType("seconds, more than 0 and at most 86400", _seconds)
+SERVICE: Final = OptionType("the name of a service, such as xmpps-client", _service)
 SIZE: Final = whole(1, 2**31 - 1)
 STARTTLS: Final = OptionType(
     f"one of {', '.join(STARTTLS_PROTOCOLS)}, or in Python a dialogue",

@@ -30,6 +30,7 @@ from txtransport.config.option_types import (
     PROXIES,
     PROXY_SOURCES,
     SECONDS,
+    SERVICE,
     SIZE,
     STARTTLS,
     TEXT,
@@ -158,6 +159,10 @@ _ROWS: Final = (
     Option("bindto", ADDRESS,
            "any", _CLIENT | {"datagram"}, "ip",
            "the local address and port to connect from; a failure is fatal"),
+    Option("srv", SERVICE, "none", _CLIENT, "tcp",
+           "the service, such as xmpps-client, whose SRV records in the DNS say on which hosts "
+           "and ports it is; the URL's host stays the peer's name, and is connected to, at the "
+           "URL's port, if there are no records"),
     Option("backlog", whole(1, 65535), "50", _SERVER, "opened",
            "how many connections may wait to be accepted"),
     Option("ipv6_v6only", FLAG, "no", _SERVER | {"datagram"}, "ip",

@@ -55,13 +55,18 @@ def policy_for_peer(
 
 
 def describe_endpoint(
-    url: TransportURL, starttls_options: StartTLSOptions, *, needs_port: bool = True
+    url: TransportURL,
+    starttls_options: StartTLSOptions,
+    srv: str | None = None,
+    *,
+    needs_port: bool = True,
 ) -> str:
-    """An endpoint in a few words, for messages: the URL with no option but ``starttls``.
+    """An endpoint in a few words, for messages: the URL with its ``starttls`` and ``srv``.
 
     Args:
-        url: The URL.
-        starttls_options: What comes before TLS.
+        url: The URL, whose other options are not shown.
+        starttls_options: Have the protocol.
+        srv: The service that the DNS is asked for, or None.
         needs_port: Whether the port is part of where the endpoint leads.
 
     Raises:
@@ -69,6 +74,8 @@ def describe_endpoint(
             a protocol with a usual port, which the message suggests.
     """
     protocol = starttls_options.starttls
+    if srv is not None:
+        return f"{url.location}?srv={srv}" + (f"&starttls={protocol.name}" if protocol else "")
     if protocol is None:
         return url.location
     if needs_port and url.host and url.port is None and protocol.port is not None:

@@ -66,11 +66,12 @@ _T = TypeVar("_T")
 
 @frozen
 class SocketOptions:
-    """Options of the socket. None leaves the system's default.
+    """Options of the socket, and where it is connected to. None is the system's default.
 
     Attributes:
         bindto: Local IP address and port to connect from; port 0 lets the
             system choose one.
+        srv: The service whose SRV records say where to connect to, or None.
         backlog: How many connections may wait to be accepted.
         ipv6_v6only: Whether an IPv6 listener refuses IPv4.
         so_reuseport: Whether several processes may listen on the same port.
@@ -92,6 +93,7 @@ class SocketOptions:
     """
 
     bindto: tuple[str, int] | None = None
+    srv: str | None = None
     backlog: int = 50
     ipv6_v6only: bool | None = None
     so_reuseport: bool = False

@@ -45,6 +45,7 @@ from txtransport.endpoints.plaintext_client import ConnectTarget, address_of, co
 from txtransport.endpoints.proxied import Route, proxies_for
 from txtransport.endpoints.server import ServerEndpoint
 from txtransport.endpoints.sockets import OptionSetter, SocketSetting, socket_settings
+from txtransport.endpoints.srv import ServiceResolver, ServiceTarget, service_target, with_resolver
 from txtransport.errors import Diagnosis, InvalidOption, InvalidTransport, TransportUnavailable
 from txtransport.tls.creator import Creator, creator_for, openssl_version
 
@@ -62,6 +63,7 @@ def client(
     allow_hosts: Iterable[str] | None = None,
     public_only: bool = False,
     proxied_for: object = None,
+    resolver: ServiceResolver | None = None,
     **options: object,
 ) -> ClientEndpoint:
     """An endpoint that connects to a URL.
@@ -80,6 +82,8 @@ def client(
         proxied_for: With ``send_proxy=``, the transport of a connection to us that is
             passed on: the PROXY header has its addresses, and what is known of its TLS
             (``docs/balancers.md``). None says that the connection is our own.
+        resolver: Looks up the records of ``srv=``, in place of the system's name
+            servers: one of Twisted's ``IResolver`` (``docs/srv.md``).
         **options: The same options as in the URL's query (``docs/options.md``).
 
     Returns:
@@ -108,8 +112,9 @@ def client(
             rules = read_host_rules(allow_hosts, public_only)
         reactor = cast(Reactor, reactor)
         if settings.proxying.proxy:
-            return _client_behind_proxies(reactor, plan, trace, rules, header)
-        plaintext = plan.target.endpoint(reactor, settings.deadlines.timeout, trace, rules)
+            return _client_behind_proxies(reactor, plan, trace, rules, header, resolver)
+        target = plan.target if resolver is None else with_resolver(plan.target, resolver)
+        plaintext = target.endpoint(reactor, settings.deadlines.timeout, trace, rules)
         creator = plan.connection_creator()
     except InvalidOption as error:
         raise error.located(plan.url.location) from error.__cause__
@@ -127,6 +132,7 @@ def _client_behind_proxies(
     trace: Trace | None,
     rules: HostRules | None,
     header: bytes,
+    resolver: ServiceResolver | None,
 ) -> ClientEndpoint:
     """The endpoint for a URL with ``proxy=``; with ``env`` there may be no proxy.
 
@@ -138,13 +144,15 @@ def _client_behind_proxies(
     url, settings, set_options = plan.url, plan.settings, plan.set_options
     bindto, creator, description = settings.sockets.bindto, None, ""
     proxies = proxies_for(url, settings, os.environ)
+    target = _target(url, settings, plan.where, None if proxies else bindto)
+    if resolver is not None:
+        target = with_resolver(target, resolver)
     if proxies:
         route = Route(reactor, url, proxies, settings, plan.where, set_options, trace, rules)
         _warn(url, route.weaknesses())
-        plaintext, description = route.endpoint(), route.description
+        plaintext, description = route.endpoint_of(target), route.description
         set_options, bindto = OptionSetter(()), None
     else:
-        target = connect_target(url, bindto)
         plaintext = target.endpoint(reactor, settings.deadlines.timeout, trace, rules)
     if plan.policy is not None:
         _warn(url, plan.weaknesses)
@@ -182,7 +190,7 @@ class _ClientPlan:
     weaknesses: tuple[str, ...]
     set_options: OptionSetter
     address: IAddress
-    target: ConnectTarget | OverTarget
+    target: ConnectTarget | OverTarget | ServiceTarget
     _creator: Creator | None = field(default=None, init=False)
 
     def connection_creator(self) -> Creator | None:
@@ -222,13 +230,13 @@ def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _Clie
     options = {name: value for name, _, value in items}
     transport_url, scheme, settings = _resolve(url, port, options, "client", Kind.STREAM)
     sockets, starttls = settings.sockets, settings.starttls_options
-    where = describe_endpoint(transport_url, starttls, needs_port=sockets.over is None)
+    where = describe_endpoint(transport_url, starttls, sockets.srv, needs_port=sockets.over is None)
     policy, weak = None, []
     if settings.tls is not None:
         policy = policy_for_peer(transport_url, settings.tls, starttls)
         weak = weaknesses(policy, Side.CLIENT, starttls)
-    peer: Hashable = transport_url.path or (transport_url.host, transport_url.port)
-    target: ConnectTarget | OverTarget
+    peer: Hashable = transport_url.path or (transport_url.host, transport_url.port, sockets.srv)
+    target: ConnectTarget | OverTarget | ServiceTarget
     wanted: tuple[SocketSetting, ...] = ()
     with _located(transport_url):
         if sockets.over is not None:
@@ -237,7 +245,7 @@ def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _Clie
         else:
             # With a proxy it is the connection to that which is bound.
             bindto = None if settings.proxying.proxy else sockets.bindto
-            target = connect_target(transport_url, bindto)
+            target = _target(transport_url, settings, where, bindto)
             wanted = () if scheme.is_local else socket_settings(sockets, socket.SOCK_STREAM)
     return _ClientPlan(
         transport_url,
@@ -251,6 +259,18 @@ def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _Clie
         address_of(transport_url),
         target,
     )
+
+
+def _target(
+    url: TransportURL, settings: Settings, where: str, bindto: tuple[str, int] | None
+) -> ConnectTarget | ServiceTarget:
+    """What a client connects to.
+
+    Raises:
+        InvalidTransport, InvalidOption: As for `client`.
+    """
+    srv = settings.sockets.srv
+    return connect_target(url, bindto) if srv is None else service_target(url, srv, where, bindto)
 
 
 # The types of options stand beside their values, since True, 1 and 1.0 are equal.

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from socket import gaierror
 from typing import Any, Final, TypeVar, cast
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.error import (
     ConnectBindError,
@@ -240,6 +240,10 @@ class ClientAttempt(ConnectionAttempt):
             self.failed(Failure())
             return None
         return _PlaintextClientProtocol(self, protocol)
+
+    def trying_target(self, where: str, port: int) -> None:
+        """Name a target of ``srv=`` in messages, as `txtransport.endpoints.srv` says."""
+        self.config = evolve(self.config, where=where, port=port)
 
     # --- how the attempt ends ---
 

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable
 from itertools import zip_longest
-from typing import Final
+from typing import Final, cast
 
 from attrs import Factory, define
 from twisted.internet.defer import Deferred
@@ -33,7 +33,7 @@ from txtransport.config.address import is_ipv6
 from txtransport.connection.deadline import Deadline
 from txtransport.errors import ProxyRefused
 
-__all__ = ["DELAY", "HappyEyeballs", "interleave_families"]
+__all__ = ["DELAY", "HappyEyeballs", "interleave_families", "is_of_address"]
 
 # RFC 8305, section 5: between 100 ms and 2 s, 250 ms recommended.
 DELAY: Final = 0.25
@@ -44,9 +44,12 @@ DELAY: Final = 0.25
 _ADDRESS_ERRORS: Final = (ConnectError, TimeoutError)
 
 
-def _is_of_address(reason: Failure) -> bool:
-    """Whether another address may not have the problem."""
-    error = reason.value
+def is_of_address(error: BaseException) -> bool:
+    """Whether another address may not have the problem.
+
+    Args:
+        error: What connecting to one address failed with.
+    """
     if isinstance(error, ProxyRefused):
         return error.is_of_address
     return isinstance(error, _ADDRESS_ERRORS)
@@ -113,9 +116,9 @@ class HappyEyeballs:
         if not isinstance(result, Failure):
             self._end()
             self.done.callback(result)
-        elif self.endpoints and _is_of_address(result):
+        elif self.endpoints and is_of_address(cast(BaseException, result.value)):
             self._next()
-        elif not self._running or not _is_of_address(result):
+        elif not self._running or not is_of_address(cast(BaseException, result.value)):
             self._end()
             self.done.errback(result)
 

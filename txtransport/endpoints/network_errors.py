@@ -42,6 +42,12 @@ from twisted.internet.error import (
 from twisted.python.failure import Failure
 
 from txtransport.diagnosis.rule import Rule, first_match
+from txtransport.endpoints.srv_records import (
+    BadTarget,
+    NoServiceRecord,
+    NoSuchService,
+    ServiceLookUpError,
+)
 from txtransport.errors import Diagnosis, TransportError
 from txtransport.text import describe_error
 
@@ -162,6 +168,31 @@ NETWORK_ERRORS: Final = (
         "Add the interface to the address, as in [fe80::1%25eth0]",
         frozenset({errno.EINVAL}),
         _LINK_LOCAL,
+    ),
+    _rule(
+        (NoServiceRecord,),
+        "no-srv-record", "ours", False,
+        "the domain has no SRV record of that service, and the URL no port of the domain itself",
+        "Check how service and domain are spelt, or add the port to the URL",
+    ),
+    _rule(
+        (NoSuchService,),
+        "no-such-service", "peer", True,
+        "the domain says that it does not have that service: its SRV record has no target (.)",
+        "Check how service and domain are spelt; the domain itself must not be tried (RFC 2782)",
+    ),
+    _rule(
+        (ServiceLookUpError,),
+        "srv-look-up", "network", False,
+        "no name server could say which SRV records the service has",
+        "Can the name servers of this machine (/etc/resolv.conf) be reached, and do those of the "
+        "domain answer?",
+    ),
+    _rule(
+        (BadTarget,),
+        "bad-srv-target", "peer", True,
+        "the SRV record has no host's name for its target, or port 0",
+        "Tell those who keep the domain's records: a target is a name, never an address",
     ),
     # Twisted's resolver does not say whether the name does not exist or the name
     # server did not answer.

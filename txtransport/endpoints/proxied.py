@@ -48,11 +48,13 @@ from txtransport.diagnosis.proxy_refusals import PLAINTEXT_PROXY
 from txtransport.endpoints.client import ClientAttempt, ClientEndpoint
 from txtransport.endpoints.network_errors import located_failure
 from txtransport.endpoints.plaintext_client import (
+    ConnectTarget,
     HostnameEndpoint,
     address_of,
     connect_target,
 )
 from txtransport.endpoints.sockets import OptionSetter
+from txtransport.endpoints.srv import ServiceTarget
 from txtransport.errors import HandshakeFailed, InvalidOption
 from txtransport.proxy.target import Target
 from txtransport.tls.creator import ConnectionCreator, connection_creator
@@ -137,6 +139,34 @@ class Route:
             if not is_last and self.proxies[number].kind.is_secure:
                 endpoint = self._secured(number, endpoint)
         return endpoint
+
+    def endpoint_of(self, target: ConnectTarget | ServiceTarget) -> IStreamClientEndpoint:
+        """The endpoint that connects to a host, or to the targets of a service, without TLS.
+
+        Args:
+            target: What the URL leads to.
+
+        Raises:
+            InvalidOption: As for `endpoint`; or the proxy is to look names up, and SRV
+                records are looked up here.
+        """
+        if not isinstance(target, ServiceTarget):
+            return self.endpoint()
+        proxy = self.proxies[-1]
+        if not proxy.kind.looks_up_here:
+            raise InvalidOption(
+                "srv", f"srv asks the name servers of this machine, and {proxy.redacted()} is to "
+                "look names up, so that they do not hear of it; with socks5:// names are looked "
+                "up here",
+            )  # fmt: skip
+
+        def endpoint_of(url: TransportURL, rules: HostRules | None) -> IStreamClientEndpoint:
+            where = f"{self.where}: {url.host}:{url.port}"
+            return evolve(self, url=url, where=where, rules=rules).endpoint()
+
+        return target.endpoint_by(
+            endpoint_of, self.reactor, self.settings.deadlines.timeout, self.rules
+        )
 
     def _refuse_unreachable(self) -> None:
         """Refuse what no proxy can be asked for, and what the rules cannot be held against."""
