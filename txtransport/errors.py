@@ -17,6 +17,7 @@
     │   └── PeerMisbehaved                 the peer broke its protocol's rules
     │       └── PlaintextInjected          plain text where TLS was to begin
     ├── MailNotSent                        a mail was refused, or it is not known whether
+    ├── NoChannelBinding                   the channel binding is not defined here
     └── UpgradeError                       startTLS() was called wrongly
         ├── AlreadySecure                  TLS is on, or its handshake is going on
         ├── ConversationOver               the connection is closing, closed or was never made
@@ -62,6 +63,7 @@ __all__ = [
     "InvalidTransport",
     "MailNotSent",
     "NegotiationError",
+    "NoChannelBinding",
     "PeerLeft",
     "PeerMisbehaved",
     "PlaintextInjected",
@@ -682,6 +684,24 @@ class PlaintextInjected(PeerMisbehaved):
             "behind its upgrade command, which the protocol forbids"
         )
         self.received: bytes = received[:64]
+
+
+class NoChannelBinding(TransportError):
+    """A channel binding does not exist for a connection; the connection goes on as it was.
+
+    Args:
+        kind: As the attribute.
+        problem: Why there is none, a sentence about the type.
+
+    Attributes:
+        kind: The type that was asked for, such as ``tls-exporter``.
+    """
+
+    cause = "no-channel-binding"
+
+    def __init__(self, kind: str, problem: str) -> None:
+        super().__init__(f"no channel binding {short_repr(kind, 40)}: {problem}")
+        self.kind = kind
 
 
 class UpgradeError(TransportError):

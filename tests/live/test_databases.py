@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import hmac
 import os
 import shutil
 from pathlib import Path
@@ -53,20 +55,54 @@ def row(value: bytes) -> bytes:
     return message(b"D", b"\0\1" + len(value).to_bytes(4, "big") + value)
 
 
+class ScramClient:
+    """A login by SCRAM-SHA-256-PLUS, which is bound to the TLS connection (RFC 7677, RFC 5802).
+
+    Args:
+        binding: The binding of the type tls-server-end-point, the only one of PostgreSQL's.
+    """
+
+    HEADER: Final = b"p=tls-server-end-point,,"
+    NONCE: Final = b"fyko+d2lbbFgONRv9qkxdawL"
+
+    def __init__(self, binding: bytes) -> None:
+        self._binding = binding
+
+    def first(self) -> bytes:
+        """The first message, with the mechanism."""
+        said = self.HEADER + b"n=,r=" + self.NONCE
+        return message(b"p", b"SCRAM-SHA-256-PLUS\0" + len(said).to_bytes(4, "big") + said)
+
+    def final(self, challenge: bytes) -> bytes:
+        """The answer to the server's message, which proves the password and names the channel."""
+        given = dict(part.split(b"=", 1) for part in challenge.split(b","))
+        bare = b"c=" + base64.b64encode(self.HEADER + self._binding) + b",r=" + given[b"r"]
+        salted = hashlib.pbkdf2_hmac(
+            "sha256", PASSWORD, base64.b64decode(given[b"s"]), int(given[b"i"])
+        )
+        key = hmac.digest(salted, b"Client Key", "sha256")
+        signed = b",".join((b"n=,r=" + self.NONCE, challenge, bare))
+        signature = hmac.digest(hashlib.sha256(key).digest(), signed, "sha256")
+        proof = bytes(one ^ other for one, other in zip(key, signature, strict=True))
+        return message(b"p", bare + b",p=" + base64.b64encode(proof))
+
+
 class PostgresTests(ServerTestCase):
     """A client of ours connects to PostgreSQL."""
 
     program = POSTGRES
     protocol = "postgres"
 
-    async def start_server(self, *, tls: bool = True) -> int:
-        """Start it with a new database and no passwords; return its port."""
+    async def start_server(self, *, tls: bool = True, auth: str = "trust") -> int:
+        """Start it with a new database and, by default, no passwords; return its port."""
         folder, port = self.folder(), self.free_port()
         pem = shutil.copy(certificates.site(), folder)
-        for each in () if os.geteuid() else (folder, pem):
+        password = folder / "password"
+        password.write_bytes(PASSWORD)
+        for each in () if os.geteuid() else (folder, pem, password):
             shutil.chown(each, NOBODY)
         data = f"{folder}/data"
-        options = ("--no-sync", "--auth=trust", f"--username={NOBODY}")
+        options = ("--no-sync", f"--auth={auth}", f"--username={NOBODY}", f"--pwfile={password}")
         made = self.start("-D", data, *options, program=INITDB, user=NOBODY)
         self.assertEqual(await made.exits(), 0)
         settings = {
@@ -92,6 +128,31 @@ class PostgresTests(ServerTestCase):
         self.assertTrue(under_tls(client).verified)
         self.assertEqual(client.received, b"")
         await self.assert_answered(client, tls=b"TLSv1.3")
+
+    async def test_a_login_is_bound_to_the_tls_connection(self) -> None:
+        """SCRAM-SHA-256-PLUS succeeds with our binding, whatever the version of TLS."""
+        port = await self.start_server(auth="scram-sha-256")
+        for version in ("1.2", "1.3"):
+            client = await self.connect(port, max_version=version)
+            scram = ScramClient(under_tls(client).channel_binding("tls-server-end-point"))
+            self.assertEqual(await self.log_in(client, scram), b"R")
+            await client.heard(READY)
+
+    async def test_a_login_that_is_bound_to_another_connection_is_refused(self) -> None:
+        """As that of a client whose connection ends at somebody in the middle."""
+        client = await self.connect(await self.start_server(auth="scram-sha-256"))
+        other = hashlib.sha256(b"the certificate of somebody in the middle").digest()
+        self.assertEqual(await self.log_in(client, ScramClient(other)), b"E")
+        await client.heard(b"channel binding check failed")
+
+    async def log_in(self, client: Recorder, scram: ScramClient) -> bytes:
+        """Log in; the kind of the server's answer."""
+        await self.ask(client, STARTUP, b"SCRAM-SHA-256-PLUS\0SCRAM-SHA-256\0\0")
+        challenge = await self.ask(client, scram.first(), b",i=4096")
+        client.received = b""
+        client.say(scram.final(challenge[9:]))
+        await client.grown(1)
+        return client.received[:1]
 
     async def test_implicit_tls_is_advised_to_use_starttls(self) -> None:
         """The server closes without a word; on its usual port the error says how to connect."""

@@ -6,6 +6,7 @@ While the handshake runs, `TLSConnection` records what verification saw.
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,9 @@ from attrs import field, frozen
 from cryptography import x509
 from OpenSSL import SSL
 
+from txtransport.errors import NoChannelBinding
 from txtransport.text import decode_text
+from txtransport.tls.channel_binding import channel_binding
 from txtransport.tls.connection import SecureConnection, _chain, _is_finished
 from txtransport.tls.pem import display_subject
 
@@ -61,6 +64,32 @@ class Session:
     peer_certificate: x509.Certificate | None = field(repr=_certificate_repr)
     peer_chain: tuple[x509.Certificate, ...] = field(repr=_chain_repr)
     verified: bool
+    # Weak, so that whoever keeps a session does not keep OpenSSL's part of the connection.
+    _connection: weakref.ref[SSL.Connection] | None = field(
+        default=None, repr=False, eq=False, kw_only=True
+    )
+
+    def channel_binding(self, kind: str) -> bytes:
+        """What binds a login to this TLS connection, the same at both ends.
+
+        Args:
+            kind: ``tls-exporter`` (TLS 1.3), ``tls-unique`` (TLS 1.2), or
+                ``tls-server-end-point``, the digest of the server's certificate.
+
+        Returns:
+            The bytes, without the prefix that SCRAM puts before them
+            (``p=tls-exporter,,``).
+
+        Raises:
+            NoChannelBinding: There is no such type, it is not defined for this connection,
+                or the connection is over.
+
+        Source: RFC 9266; RFC 5929.
+        """
+        connection = self._connection() if self._connection is not None else None
+        if connection is None:
+            raise NoChannelBinding(kind, "the connection is over")
+        return channel_binding(connection, kind)
 
 
 def session_of(transport: object) -> Session | None:
@@ -100,6 +129,7 @@ def session_of(transport: object) -> Session | None:
         peer_certificate=leaf,
         peer_chain=chain,
         verified=ours.is_verified if ours else False,
+        connection=weakref.ref(connection),
     )
 
 
