@@ -69,7 +69,7 @@ class ConfigurationTests(PlaceTestCase):
             sides = ("datagram",) if scheme.kind is Kind.DATAGRAM else ("client", "server")
             for name in (*OPTIONS, "foo", "crypto_method"):
                 for side in sides:
-                    self.at(place, SIDES[side], reactor, f"{place}?{name}=%E2%82%AC,")
+                    self.at(place, SIDES[side], reactor, f"{place}?{name}=/no/%E2%82%AC,")
                     self.at(place, SIDES[side], reactor, place, **{name: object()})
 
     def test_contradictions_are_placed(self) -> None:

@@ -221,6 +221,7 @@ EXAMPLES: Final[dict[str, Examples]] = {
     "honor_cipher_order": FLAGS,
     "no_ticket": FLAGS,
     "capture_peer_cert": FLAGS,
+    "keylog": PATHS,
     "timeout": SECONDS,
     "handshake_timeout": SECONDS,
     "close_timeout": SECONDS,

@@ -96,6 +96,7 @@ SHOWN: Final = {
     ("sockets.md", "# /etc/systemd/system/web.socket"): "tests/live/test_sockets.py runs it",
     ("sockets.md", "# /etc/systemd/system/web.service"): "the same",
     ("sockets.md", "# /etc/inetd.conf"): "the same",
+    ("keys.md", "$ tcpdump -i any -w capture.pcap port 8443"): "tests/live/test_tshark.py does it",
     ("probe.md", "mail.example.com"): "asks some forty ports of a mail server on the Internet",
     ("balancers.md", "backend app"): "HAProxy's; tests/live runs such a configuration",
     ("balancers.md", "frontend site"): "the same",
@@ -142,6 +143,10 @@ class PageTests(PagesTestCase):
     def test_starttls(self) -> None:
         """A dialogue of the reader's own, tested and used."""
         self.follow("starttls.md")
+
+    def test_keys(self) -> None:
+        """A channel binding, the same at both ends."""
+        self.follow("keys.md")
 
     def test_srv(self) -> None:
         """A client of a service that the DNS knows, whose first target does not answer."""

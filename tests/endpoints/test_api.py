@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any, Final
 
@@ -321,6 +323,22 @@ class WarningTests(LoopbackTestCase):
             told = self.warnings(f"tls://weak.example:{number}{query}")
             self.assertEqual([text.partition(":")[0].partition(" and")[0] for text in told],
                              expected, query)  # fmt: skip
+
+    def test_a_key_log_is_told_once_and_not_for_strangers(self) -> None:
+        """Whoever reads the file can read the connections, of clients and of servers."""
+        folder = tempfile.mkdtemp(prefix="txtransport-")
+        self.addCleanup(shutil.rmtree, folder)
+        query = f"?keylog={folder}/keys.log"
+        given: tuple[tuple[int, dict[str, Any]], ...] = (
+            (1, {}), (2, {"local_cert": certificates.site()})
+        )  # fmt: skip
+        for port, options in given:
+            (told,) = self.warnings(f"tls://logged.example:{port}{query}", **options)
+            self.assertIn("keylog: whoever reads that file", told)
+        error = self.assertRaises(
+            InvalidOption, TransportURL.parse, f"tls://logged.example:3{query}", trusted=False
+        )
+        self.assertEqual(error.option, "keylog")
 
     def test_new_weaknesses_are_logged_however_many_there_were(self) -> None:
         """Of many endpoints the oldest is forgotten, and would be logged again; none is silent."""

@@ -266,6 +266,9 @@ _ROWS: Final = (
     Option("capture_peer_cert", FLAG, "yes", _BOTH, "secure",
            "accepted for PHP's sake; session_of() always has the certificate",
            is_for_strangers=True),
+    Option("keylog", FILE, "none", _BOTH, "tls",
+           "file to which the secrets of each connection are appended (SSLKEYLOGFILE's format), "
+           "to decrypt captures of it; made with the rights 0600"),
     # Time.
     Option("timeout", SECONDS, "30", _CLIENT | {"datagram"}, "reached",
            "one deadline over look-up, connecting, negotiation and handshake",

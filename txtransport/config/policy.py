@@ -139,6 +139,7 @@ class TLSPolicy:
             order of preference, and not by the client's.
         no_ticket: No session tickets, hence no resumption of sessions.
         crl: PEM file of revocation lists, in which the leaf is looked up.
+        keylog: File to which the secrets of each connection are appended.
     """
 
     verify_peer: Verify | None = None
@@ -169,6 +170,7 @@ class TLSPolicy:
     honor_cipher_order: bool = True
     no_ticket: bool = False
     crl: str | None = None
+    keylog: str | None = None
 
     def for_peer(self, name: str) -> TLSPolicy:
         """This policy with `name` as its `peer_name`, unless it has a `peer_name` already."""

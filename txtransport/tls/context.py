@@ -19,6 +19,7 @@ from txtransport.text import short_repr
 from txtransport.tls import pem
 from txtransport.tls.connection import select_protocol
 from txtransport.tls.key_use import KeyUse, claim_keys
+from txtransport.tls.keylog import KeyLog
 from txtransport.tls.verification import verify_callback
 
 __all__ = ["build_context", "build_trust", "store_flags"]
@@ -80,12 +81,13 @@ def build_context(policy: TLSPolicy, side: Side) -> SSL.Context:
         name: pem.read_identity(policy, "SNI_server_certs", files)
         for name, files in policy.SNI_server_certs
     }
-    context = _context(policy, side, own)
+    log = None if policy.keylog is None else KeyLog(policy.keylog)
+    context = _context(policy, side, own, log)
     if side is Side.SERVER:
         if own is None and not policy.SNI_server_certs:
             raise InvalidOption("local_cert", "a TLS server needs local_cert, the PEM file of "
                                 "its certificate, chain and key (or SNI_server_certs)")  # fmt: skip
-        _serve_names(context, policy, named)
+        _serve_names(context, policy, named, log)
     claim_keys(filter(None, [own, *named.values()]), KeyUse.OTHER)
     return context
 
@@ -108,7 +110,9 @@ def build_trust(policy: TLSPolicy, side: Side) -> SSL.Context:
     return context
 
 
-def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Context:
+def _context(
+    policy: TLSPolicy, side: Side, own: pem.Identity | None, log: KeyLog | None
+) -> SSL.Context:
     is_client = side is Side.CLIENT
     context = SSL.Context(SSL.TLS_CLIENT_METHOD if is_client else SSL.TLS_SERVER_METHOD)
     context.set_min_proto_version(_VERSIONS[policy.min_version])
@@ -120,6 +124,8 @@ def _context(policy: TLSPolicy, side: Side, own: pem.Identity | None) -> SSL.Con
     # Tickets carry the session, so OpenSSL's own cache would only use memory.
     context.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     context.set_session_id(b"txtransport")
+    if log is not None:
+        context.set_keylog_callback(log.write)
     _set_ciphers(context, policy, side)
     if own is not None:
         _use_certificate(context, own)
@@ -248,7 +254,10 @@ def _reasons(problem: SSL.Error | crypto.Error) -> str:
 
 
 def _serve_names(
-    context: SSL.Context, policy: TLSPolicy, identities: Mapping[str, pem.Identity]
+    context: SSL.Context,
+    policy: TLSPolicy,
+    identities: Mapping[str, pem.Identity],
+    log: KeyLog | None,
 ) -> None:
     """Choose the certificate by the name that the client sends (SNI: RFC 6066, section 3).
 
@@ -257,7 +266,7 @@ def _serve_names(
     for any other name the connection keeps the first context, with
     `local_cert`.
     """
-    named = {name: _context(policy, Side.SERVER, own) for name, own in identities.items()}
+    named = {name: _context(policy, Side.SERVER, own, log) for name, own in identities.items()}
     if not named:
         return
 

@@ -9,8 +9,10 @@ import os
 import pty
 import re
 import shlex
+import shutil
 import struct
 import sys
+import tempfile
 import termios
 from contextlib import redirect_stderr, redirect_stdout
 from datetime import datetime, timedelta, timezone
@@ -103,7 +105,7 @@ class ProbeTestCase(LoopbackTestCase):
         clean = {
             name: value
             for name, value in os.environ.items()
-            if name not in ("COLUMNS", "NO_COLOR", "TERM")
+            if name not in ("COLUMNS", "NO_COLOR", "SSLKEYLOGFILE", "TERM")
         }
         environment = {**clean, "TERM": "xterm", "PYTHONIOENCODING": "utf-8", **environment}
         terminal: Any = False
@@ -162,6 +164,30 @@ class StatusTests(ProbeTestCase):
         self.assertIn(": not connected (unknown-issuer)\n", ended.output)
         self.assertIn("CN=localhost", ended.output)
         self.assertIn("What to do: ", ended.output)
+
+    async def test_the_key_log_of_the_environment_is_honoured(self) -> None:
+        """As by curl and browsers; an option goes before it, and clear text has no keys."""
+        url = await self.serving()
+        folder = tempfile.mkdtemp(prefix="txtransport-")
+        self.addCleanup(shutil.rmtree, folder)
+        first, second, third = (f"{folder}/{number}" for number in range(3))
+        ended = await self.does(url, "-o", TRUST, SSLKEYLOGFILE=first)
+        self.assertEqual(ended.status, 0, ended)
+        await self.does(url, "-o", TRUST, "-o", f"keylog={second}", SSLKEYLOGFILE=third)
+        await self.does(f"{url}?keylog={second}", "-o", TRUST, SSLKEYLOGFILE=third)
+        await self.does(url.replace("tls", "tcp"), SSLKEYLOGFILE=third)
+        self.assertEqual(sorted(os.listdir(folder)), ["0", "1"])
+        for path, connections in ((first, 2), (second, 4)):
+            with open(path, encoding="ascii") as file:
+                written = file.read()
+            self.assertEqual(written.count("CLIENT_HANDSHAKE_TRAFFIC_SECRET "), connections)
+
+    async def test_a_key_log_that_cannot_be_used_is_an_error(self) -> None:
+        """A user who wants the keys and gets none hears of it before anything is opened."""
+        url = await self.serving()
+        ended = await self.does(url, "-o", TRUST, SSLKEYLOGFILE="/nonexistent/keys")
+        self.assertEqual((ended.status, ended.output), (2, ""))
+        self.assertIn("keylog=/nonexistent/keys: it cannot be opened", ended.complaints)
 
     async def test_json_has_one_object_and_the_same_status(self) -> None:
         """With --json the output is one object, with the same status."""

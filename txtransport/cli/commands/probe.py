@@ -215,7 +215,7 @@ def _whole_days(text: str) -> int:
 
 
 def _options(chosen: argparse.Namespace, url: TransportURL) -> dict[str, str]:
-    """The transport's options that the command line gives, by their names.
+    """The transport's options that the command line and SSLKEYLOGFILE give, by their names.
 
     Args:
         chosen: Has `option` and `timeout`.
@@ -224,10 +224,15 @@ def _options(chosen: argparse.Namespace, url: TransportURL) -> dict[str, str]:
     Raises:
         InvalidOption: An option is unknown, or given twice.
     """
+    from txtransport.config.schemes import SCHEMES
     from txtransport.errors import InvalidOption
 
+    from_environment = os.environ.get("SSLKEYLOGFILE")
+    options = {}
+    if from_environment and SCHEMES[url.scheme].is_secure and "keylog" not in dict(url.options):
+        options["keylog"] = from_environment
     try:
-        return dict(_named_options(chosen, url.scheme))
+        return {**options, **dict(_named_options(chosen, url.scheme))}
     except InvalidOption as wrong:
         raise wrong.located(url.location) from None
 
