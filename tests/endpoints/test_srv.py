@@ -33,7 +33,14 @@ from txtransport.cli.probe.probing import probe
 from txtransport.endpoints.client import ClientEndpoint
 from txtransport.endpoints.network_errors import LookUpFailed, NetworkError
 from txtransport.endpoints.srv import ServiceEndpoint
-from txtransport.errors import HandshakeFailed, InvalidOption, InvalidTransport, TransportTimeout
+from txtransport.errors import (
+    HandshakeFailed,
+    InvalidOption,
+    InvalidTransport,
+    ProxyRefused,
+    TransportTimeout,
+)
+from txtransport.testing.proxy import TestProxy
 
 NAME = "_imaps._tcp.example.com"
 URL = "tcp://example.com?srv=imaps"
@@ -135,6 +142,19 @@ class URLTests(ServiceTestCase):
         """A resolver without ``srv=`` would not be asked."""
         self.assertIn("resolver needs srv", self.refused("tls://example.com:1"))
         self.assertIn("IResolver", self.refused(URL, resolver="8.8.8.8"))
+
+    def test_a_proxy_that_looks_names_up_is_refused(self) -> None:
+        """Our own name servers would hear what the user hides from them."""
+        for proxy in (
+            "socks5h://127.0.0.1:9050", "http://user:hunter2@proxy.example:3128",
+            "https://proxy.example:443", "socks5://127.0.0.1:1,socks5h://127.0.0.1:2",
+        ):  # fmt: skip
+            for url in (URL, "tls://example.com:993?srv=imaps"):
+                told = self.refused(url, proxy=proxy)
+                self.assertIn("srv asks the name servers of this machine", told)
+                self.assertNotIn("hunter2", told)
+        with mock.patch.dict("os.environ", {"ALL_PROXY": "socks5h://127.0.0.1:9050"}):
+            self.assertIn("srv asks", self.refused(URL, proxy="env"))
 
     def test_a_system_without_name_servers_needs_a_resolver(self) -> None:
         """Windows has no resolv.conf: nothing is guessed."""
@@ -466,6 +486,41 @@ class LoopbackTests(NameServerTestCase):
         _, dns_port = self.name_server({"_imaps._tcp": [srv("mail.hosting.example", port)]})
         resolver = TwistedResolver(servers=[("127.0.0.1", dns_port)], reactor=self.reactor)
         await self.reach(self.client([], resolver=resolver), peers)
+
+    async def proxied(self) -> tuple[TestProxy, str]:
+        """A SOCKS proxy that is asked for addresses, and its URL."""
+        proxy = TestProxy(self.reactor)
+        self.addCleanup(proxy.end)
+        return proxy, f"socks5://127.0.0.1:{await self.listening('tcp://127.0.0.1:0', proxy)}"
+
+    async def test_targets_are_reached_through_a_proxy_that_looks_nothing_up(self) -> None:
+        """A target to which the proxy cannot connect is followed by the next."""
+        port, peers = await self.served("example.com")
+        closed = self.free_port()
+        proxy, url = await self.proxied()
+        target = "mail.hosting.example"
+        records = [srv(target, closed, 1), srv(target, port, 2)]
+        await self.reach(self.client(records, proxy=url), peers)
+        asked = [request.target for request in proxy.requests]
+        self.assertEqual(asked, [f"127.0.0.1:{closed}", f"127.0.0.1:{port}"])
+        connecting = self.client([srv(target, closed)], proxy=url).connect(Recorders())
+        failed: Any = await self.assertFailure(connecting, ProxyRefused)
+        self.assertIn(f"tls://example.com?srv=imaps: {target}:{closed}: the proxy", str(failed))
+
+    async def test_rules_hold_through_a_proxy(self) -> None:
+        """An address of a target is judged before the proxy is asked for it."""
+        proxy, url = await self.proxied()
+        endpoint = self.client([srv("mail.hosting.example", 1)], proxy=url, public_only=True)
+        failed: Any = await self.assertFailure(endpoint.connect(Recorders()), InvalidOption)
+        self.assertIn("public_only: 127.0.0.1", str(failed))
+        self.assertEqual(proxy.requests, [])
+
+    async def test_a_proxy_of_the_environment_may_be_none(self) -> None:
+        """Then the targets are connected to as without ``proxy=``."""
+        port, peers = await self.served("example.com")
+        with mock.patch.dict("os.environ", {"ALL_PROXY": "socks5h://127.0.0.1:1", "NO_PROXY": "*"}):
+            endpoint = self.client([srv("mail.hosting.example", port)], proxy="env")
+        await self.reach(endpoint, peers)
 
     async def test_a_domain_without_records_is_reached_by_its_port(self) -> None:
         """And verified as ever."""
