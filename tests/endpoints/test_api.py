@@ -334,7 +334,7 @@ class WarningTests(LoopbackTestCase):
         )  # fmt: skip
         for port, options in given:
             (told,) = self.warnings(f"tls://logged.example:{port}{query}", **options)
-            self.assertIn("keylog: whoever reads that file", told)
+            self.assertIn("keylog: all who can read that file", told)
         error = self.assertRaises(
             InvalidOption, TransportURL.parse, f"tls://logged.example:3{query}", trusted=False
         )

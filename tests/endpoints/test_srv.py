@@ -343,7 +343,7 @@ class PlainHostTests(ServiceTestCase):
         self.assertEqual(self.tried, [])
 
     def test_a_failure_of_the_name_server_is_no_answer(self) -> None:
-        """Somebody who can only disturb the look-up does not choose where we connect to."""
+        """An attacker who can only disturb the look-up does not choose where we connect to."""
         strange = header("_imaps._tcp.evil.example", srv("evil.example", 1))
         for resolver in (
             *(
@@ -455,7 +455,7 @@ class LoopbackTests(NameServerTestCase):
         self.assertEqual((session.server_name, session.verified), ("example.com", True))
 
     async def test_a_certificate_of_the_target_is_refused(self) -> None:
-        """Whoever can forge an answer of the DNS has a certificate of that name, too."""
+        """An attacker who forges an answer of the DNS has a certificate of that name, too."""
         port, peers = await self.served("mail.hosting.example")
         connecting = self.client([srv("mail.hosting.example", port)]).connect(Recorders())
         failed: Any = await self.assertFailure(connecting, HandshakeFailed)

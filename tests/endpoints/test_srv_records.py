@@ -81,7 +81,7 @@ class AnswerTests(SynchronousTestCase):
         self.assertEqual(len(read(srv("", 0), srv("a.example", 1))), 1)
 
     def test_a_record_of_another_name_is_not_used(self) -> None:
-        """Whoever answers for one name cannot say where another one is."""
+        """An answer for one name cannot say where another one is."""
         strange = header("_imaps._tcp.evil.example", srv("evil.example", 1))
         self.assertRaises(ServiceLookUpError, read, strange)
         self.assertEqual(len(read(strange, srv("a.example", 1))), 1)

@@ -139,9 +139,9 @@ class PostgresTests(ServerTestCase):
             await client.heard(READY)
 
     async def test_a_login_that_is_bound_to_another_connection_is_refused(self) -> None:
-        """As that of a client whose connection ends at somebody in the middle."""
+        """As that of a client whose connection ends at an attacker in the middle."""
         client = await self.connect(await self.start_server(auth="scram-sha-256"))
-        other = hashlib.sha256(b"the certificate of somebody in the middle").digest()
+        other = hashlib.sha256(b"the certificate of the attacker").digest()
         self.assertEqual(await self.log_in(client, ScramClient(other)), b"E")
         await client.heard(b"channel binding check failed")
 

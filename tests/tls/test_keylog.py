@@ -133,7 +133,7 @@ class FileTests(KeyLogTestCase):
         KeyLog(str(self.path))
 
     def test_no_link_is_followed(self) -> None:
-        """Neither to a file nor to nothing: somebody else may have put it there."""
+        """Neither to a file nor to nothing: another user may have put it there."""
         aim = self.folder / "aim"
         self.path.symlink_to(aim)
         self.assertIn("symbolic link", str(self.refused(self.path)))

@@ -116,7 +116,7 @@ def weaknesses(policy: TLSPolicy, side: Side, starttls_options: StartTLSOptions)
     elif policy.min_version < "1.2":
         weak.append(f"TLS {policy.min_version} is deprecated (RFC 8996) and can be broken")
     if policy.keylog is not None:
-        weak.append("keylog: whoever reads that file can decrypt the connections")
+        weak.append("keylog: all who can read that file can decrypt the connections")
     if side is Side.SERVER or policy.peer_fingerprint:
         # The rest is about a client that checks its server. With a fingerprint the
         # client accepts one certificate only, so that its issuer and its names do

@@ -11,7 +11,7 @@
     ClientEndpoint     TLS with example.com, as without srv=
 
 **Who the peer must be.** Records say where to connect to, and not to whom: without DNSSEC
-anybody between us and the name server can write them. Name and SNI stay the URL's host
+an attacker between us and the name server can write them. Name and SNI stay the URL's host
 (RFC 6120, section 13.7.2), whatever the targets are called.
 
 **What does not lead to the plain host.** Only an answer that there are no records does

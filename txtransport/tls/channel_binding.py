@@ -1,7 +1,7 @@
 """What binds an authentication to the TLS connection that it runs in (RFC 5056).
 
 A login that names the channel (SCRAM-SHA-256-PLUS, for example) succeeds only if client
-and server see the same one, and so not through somebody in the middle who has a TLS
+and server see the same one, and so not through an attacker in the middle who has a TLS
 connection with each, be it with a certificate that the client trusts.
 
 ===================== ============================================ =====================

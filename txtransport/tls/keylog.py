@@ -1,7 +1,7 @@
 """Writes the secrets of connections into a file, for programs that decrypt captures.
 
 The format is that of the environment variable SSLKEYLOGFILE, which browsers, curl and
-Wireshark know (RFC 9850). Whoever has the file and a capture can read the connections, and
+Wireshark know (RFC 9850). A reader of the file who has a capture can read the connections, and
 write into those that are still open; so the file must be its user's alone, and an existing one
 that is not is refused.
 """
@@ -40,8 +40,8 @@ class KeyLog:
         path: The file; it is made, with the rights 0600, if it is not there.
 
     Raises:
-        BadCertificateFile: It cannot be opened, is no regular file, a link, somebody
-            else's, or others may read it or write to it.
+        BadCertificateFile: It cannot be opened, is no regular file, a link, another
+            user's, or others may read it or write to it.
     """
 
     def __init__(self, path: str) -> None:

@@ -64,7 +64,7 @@ class Session:
     peer_certificate: x509.Certificate | None = field(repr=_certificate_repr)
     peer_chain: tuple[x509.Certificate, ...] = field(repr=_chain_repr)
     verified: bool
-    # Weak, so that whoever keeps a session does not keep OpenSSL's part of the connection.
+    # Weak, so that a program that keeps a session does not keep OpenSSL's part of the connection.
     _connection: weakref.ref[SSL.Connection] | None = field(
         default=None, repr=False, eq=False, kw_only=True
     )
