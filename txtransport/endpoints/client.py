@@ -243,7 +243,7 @@ class ClientAttempt(ConnectionAttempt):
 
     def trying_target(self, where: str, port: int) -> None:
         """Name a target of ``srv=`` in messages, as `txtransport.endpoints.srv` says."""
-        self.config = evolve(self.config, where=where, port=port)
+        self.config: EndpointConfig = evolve(self.config, where=where, port=port)
 
     # --- how the attempt ends ---
 

@@ -422,7 +422,7 @@ class InheritedLocalPort(unix.Port):
         log.msg(f"{log_name(self.factory)} starting on {self._name!r}")
         cast(ServerFactory, self.factory).doStart()
         self.connected = True
-        self.socket = self._listening
+        self.socket: socket.socket = self._listening
         self.fileno: Callable[[], int] = self._listening.fileno
         self.numberAccepts = 100
         self.reactor.addReader(self)

@@ -727,7 +727,8 @@ class CompletedTransport(Protocol):
         """
         if self._is_aborted or self._is_over:
             return
-        self._is_aborted = self.disconnecting = True
+        self._is_aborted = True
+        self.disconnecting = True
         self._held = b""
         self._clock.callLater(0, self._end_now)
 
