@@ -649,7 +649,7 @@ class CompletedTransport(Protocol):
     """
 
     transport: Any
-    disconnecting = False
+    disconnecting: bool = False
     _is_paused = False
     # Aborted: nothing is delivered or written any more.
     _is_aborted = False
