@@ -27,6 +27,7 @@ from txtransport.errors import (
     TransportTimeout,
 )
 from txtransport.mail import SentMail, _body, sendmail
+from txtransport.testing.proxy import TestProxy
 
 ME: Final = "me@example.com"
 YOU: Final = "you@example.org"
@@ -196,6 +197,20 @@ class SentTests(MailTestCase):
         _, servers = await self.serve({b"auth": AUTH, b"AUTH": login}, f"unix://{path}")
         await self.send(0, f"unix://{path}", user="me", password=PASSWORD)
         self.assertEqual(servers[0].mails, [MESSAGE + b".\r\n"])
+
+    async def test_through_a_proxy(self) -> None:
+        """A relay that is behind a proxy is reached through it, with TLS from either side."""
+        proxy = TestProxy(self.reactor)
+        through = await self.listening("tcp://127.0.0.1:0", proxy)
+        for scheme in ("socks5", "http"):
+            for query in ("", "?starttls=smtp"):
+                port, servers = await self.serve(url=f"tls://127.0.0.1:0{query}")
+                url = f"tls://127.0.0.1:PORT{query}"
+                await self.send(
+                    port, url, proxy=f"{scheme}://127.0.0.1:{through}", peer_name="localhost"
+                )
+                self.assertEqual(servers[0].mails, [MESSAGE + b".\r\n"])
+                self.assertEqual(proxy.requests[-1].target, f"127.0.0.1:{port}")
 
     async def test_with_a_log_in(self) -> None:
         """Name and password are sent under TLS, and appear in no log and no representation."""
