@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.internet import tcp
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.endpoints import ProcessEndpoint
 from twisted.internet.error import ConnectError
 from twisted.internet.protocol import Factory
 from twisted.logger import ILogObserver, LogEvent, globalLogPublisher
@@ -349,6 +350,15 @@ class NotSentTests(MailTestCase):
             InvalidOption, self.send, 25, "tcp://localhost:PORT", user="me", password=PASSWORD
         )
         self.assertIn("under TLS", str(error))
+        # Neither has a port, as a local socket has none; both lead anywhere.
+        for url, options in (
+            ("tcp://example.com?srv=submission", {}),
+            ("tcp://example.com", {"over": ProcessEndpoint(self.reactor, "/nonexistent")}),
+        ):
+            error = self.assertRaises(
+                InvalidOption, self.send, 25, url, user="me", password=PASSWORD, **options
+            )
+            self.assertIn("under TLS", str(error))
         port, servers = await self.serve({b"auth": AUTH}, "tcp://127.0.0.1:0")
         error = await self.failure_of(
             self.send(

@@ -38,6 +38,8 @@ from twisted.internet.interfaces import IStreamClientEndpoint
 from twisted.internet.protocol import Factory
 from twisted.python.failure import Failure
 
+from txtransport.config.resolve import with_port
+from txtransport.config.schemes import SCHEMES
 from txtransport.config.url import TransportURL
 from txtransport.endpoints.api import client
 from txtransport.endpoints.client import ClientEndpoint
@@ -134,6 +136,8 @@ def sendmail(
         InvalidOption, InvalidTransport, TransportUnavailable: As `client`; or the envelope
             or the log-in cannot be used.
     """
+    url = with_port(url, None)
+    is_local = SCHEMES[url.scheme].is_local
     endpoint = client(reactor, url, None, **cast("dict[str, Any]", options))
     where = endpoint.config.where
     try:
@@ -141,8 +145,9 @@ def sendmail(
             _address("sender", sender) if sender else b"",
             _recipients(recipients),
             _body(message),
-            _login(user, password, endpoint),
+            _login(user, password, endpoint, is_local=is_local),
             _helo(helo),
+            is_local,
         )
         if not 0 < reply_timeout < float("inf"):
             raise InvalidOption("reply_timeout", "reply_timeout is a number of seconds")
@@ -161,6 +166,8 @@ class _Envelope:
         body: The message with its dots doubled.
         login: Name and password, or None.
         helo: What we call ourselves.
+        is_local: Whether it goes to a local socket, over which a password may go in the clear.
+            What over= leads to has no port either, and may be anywhere.
     """
 
     sender: bytes
@@ -168,6 +175,7 @@ class _Envelope:
     body: bytes
     login: tuple[bytes, bytes] | None
     helo: bytes
+    is_local: bool
 
 
 class _Sending:
@@ -268,8 +276,8 @@ class _Sender(_SMTPClient):
     def connectionMade(self) -> None:
         """Begin, unless a password would go over a connection that has no TLS."""
         sending, transport = self._sending, cast(Any, self.transport)
-        is_local = not hasattr(transport.getPeer(), "port")
-        if self.requireAuthentication and session_of(transport) is None and not is_local:
+        is_in_the_clear = session_of(transport) is None and not sending.envelope.is_local
+        if self.requireAuthentication and is_in_the_clear:
             # The server has no TLS, and starttls_policy=may has let that pass.
             sending.refused(_NO_TLS, Reply(-1, ""))
             transport.loseConnection()
@@ -500,13 +508,14 @@ def _recipients(given: object) -> tuple[bytes, ...]:
     return tuple(_address("recipients", text) for text in texts)
 
 
-def _login(user: object, password: object, endpoint: ClientEndpoint) -> tuple[bytes, bytes] | None:
+def _login(
+    user: object, password: object, endpoint: ClientEndpoint, *, is_local: bool
+) -> tuple[bytes, bytes] | None:
     if user is None and password is None:
         return None
     if not isinstance(user, str) or not isinstance(password, str):
         raise InvalidOption("user", "user and password belong together, and are texts")
-    config = endpoint.config
-    if config.creator is None and config.port is not None:
+    if endpoint.config.creator is None and not is_local:
         raise InvalidOption(
             "password",
             "a password is sent under TLS only: use tls://HOST:465, or "
