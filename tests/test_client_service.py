@@ -396,6 +396,26 @@ class SeveralTests(InMemoryTestCase):
             self.assertIn("tcp://192.0.2.2:25: it is in the clear", str(error))
         self.started(["unix:///run/app.sock", "tls://192.0.2.1:465"])
 
+    def test_none_is_a_way_to_weaker_tls(self) -> None:
+        """Nobody can have SSL, clear text or another server by keeping us from the better URL."""
+        rows = (
+            ("sslv3://192.0.2.2:465?allow_broken_ssl=yes", "SSL 3.0"),
+            ("tlsv1.0://192.0.2.2:465", "TLS 1.0 is deprecated"),
+            ("tls://192.0.2.2:25?starttls=smtp&starttls_policy=may", "starttls_policy=may"),
+            ("tls://192.0.2.2:465?verify_peer=no", "verify_peer=no"),
+        )
+        for weak, why in rows:
+            error = self.assertRaises(
+                InvalidTransport, txtransport.service, self.reactor,
+                ["tls://192.0.2.1:465", weak], self.factory,
+            )  # fmt: skip
+            self.assertIn(why, str(error))
+            self.assertIn("in place of tls://192.0.2.1:465", str(error))
+        # All alike, no one gains by it.
+        self.started([rows[2][0], "tls://192.0.2.3:25?starttls=smtp&starttls_policy=may"])
+        self.started(["tls://192.0.2.1:1", "tls://192.0.2.2:2"], verify_peer=False)
+        self.started(["tls://192.0.2.1:1", "tls+unix:///run/x?verify_peer=no&verify_peer_name=no"])
+
     def test_the_endpoint_s_repr_names_all(self) -> None:
         """The line that ClientService logs at each wait says what is connected to."""
         self.started(self.urls[:2])

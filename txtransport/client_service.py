@@ -19,11 +19,11 @@ What is wrong is in the log once for each cause, by the endpoints themselves.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from random import random
 from typing import Final, Generic, TypeVar, cast
 
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 from twisted.application.internet import ClientService, backoffPolicy
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.error import ConnectingCancelledError, NoProtocol
@@ -39,8 +39,10 @@ from twisted.python.failure import Failure
 from zope.interface import implementer
 
 from txtransport.config.option_types import SECONDS
-from txtransport.config.resolve import represent_endpoint, with_port
-from txtransport.config.schemes import SCHEMES
+from txtransport.config.options import OPTIONS
+from txtransport.config.policy import Side
+from txtransport.config.resolve import represent_endpoint, resolve, weaknesses, with_port
+from txtransport.config.schemes import SCHEMES, Kind
 from txtransport.config.url import TransportURL
 from txtransport.connection.trace import Event, Step, Trace
 from txtransport.connection.twisted_types import ProtocolFactory
@@ -104,7 +106,7 @@ def service(
 
     Raises:
         InvalidTransport: A URL cannot be connected to, or there is none, or one is in
-            the clear beside one with TLS.
+            the clear, or weak (SSL 3.0, ``verify_peer=no``), beside one that is not.
         InvalidOption: An option, or a file that it names, cannot be used.
         TransportUnavailable: This installation does not have the transport.
     """
@@ -126,9 +128,9 @@ def service(
             trace(event)
 
     connect_to = cast(Callable[..., ClientEndpoint], client)
-    endpoints = [
-        connect_to(reactor, each, trace=traced, **options) for each in _read_urls(url, port)
-    ]
+    urls = _read_urls(url, port)
+    endpoints = [connect_to(reactor, each, trace=traced, **options) for each in urls]
+    _refuse_weaker(urls, options)
     endpoint = _FirstThatConnects(tuple(endpoints), pace)
     return ReconnectingService(endpoint, factory, pace, clock, on_permanent == "stop")
 
@@ -180,6 +182,33 @@ def _read_urls(
                 f"place of {secure[0].location}; give all URLs TLS, or none"
             )
     return urls
+
+
+def _refuse_weaker(urls: Iterable[TransportURL], options: Mapping[str, object]) -> None:
+    """Refuse a URL whose TLS is weak beside one whose TLS is not.
+
+    Else anyone who keeps us from the one would choose SSL 3.0, TLS 1.0, a server that is not
+    verified or, with ``starttls_policy=may``, clear text.
+
+    Raises:
+        InvalidTransport: The URLs are not alike.
+    """
+    given = {name: value for name, value in options.items() if name in OPTIONS}
+    weak: dict[TransportURL, list[str]] = {}
+    for url in urls:
+        settings = resolve(url, given, "client", Kind.STREAM)
+        # A local socket is on no network.
+        if settings.tls is not None and not SCHEMES[url.scheme].is_local:
+            # Those who may read the key log are on this machine, and not in between.
+            policy = evolve(settings.tls, keylog=None)
+            weak[url] = weaknesses(policy, Side.CLIENT, settings.starttls_options)
+    strong = next((url for url, found in weak.items() if not found), None)
+    for url, found in weak.items():
+        if strong is not None and found:
+            raise InvalidTransport(
+                f"{url.location}: {found[0]}; and anyone between could have it used in place of "
+                f"{strong.location}: give all URLs the same strength"
+            )
 
 
 @define
