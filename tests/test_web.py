@@ -8,9 +8,10 @@ from typing import Any, Final, cast
 from hypothesis import given, strategies
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
+from twisted.internet.endpoints import TCP4ClientEndpoint
 from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 from twisted.internet.protocol import Factory, Protocol, connectionDone
-from twisted.internet.testing import MemoryReactorClock
+from twisted.internet.testing import MemoryReactorClock, StringTransport
 from twisted.logger import LogLevel, formatEvent
 from twisted.protocols.tls import TLSMemoryBIOFactory
 from twisted.python.failure import Failure
@@ -487,6 +488,37 @@ class BadInputTests(SynchronousTestCase):
             error = self.assertRaises(InvalidOption, agent, MemoryReactorClock(), **{name: "x"})
             self.assertEqual(error.option, name)
             self.assertIn(f"{name} is for some hosts and no others", str(error))
+
+    def test_another_endpoint_stands_beside_nothing_that_it_would_ignore(self) -> None:
+        """Where over= leads is known to no rule, and a local socket would be used in its place."""
+        over = TCP4ClientEndpoint(MemoryReactorClock(), "127.0.0.1", 1)
+        for name, value in (("socket", "/run/app.sock"), ("public_only", True)):
+            error = self.assertRaises(
+                InvalidOption, agent, MemoryReactorClock(), over=over, hosts=["h"],
+                **cast("dict[str, Any]", {name: value}),
+            )  # fmt: skip
+            self.assertEqual(error.option, "over")
+            self.assertIn(name, str(error))
+
+    def test_a_header_and_an_endpoint_go_to_the_named_hosts_alone(self) -> None:
+        """A redirect takes neither a client's address nor a request to where it should not be."""
+        reactor = MemoryReactorClock()
+        over = TCP4ClientEndpoint(reactor, "127.0.0.1", 1)
+        rows: tuple[tuple[dict[str, Any], str], ...] = (
+            ({"over": over}, "127.0.0.1"),
+            ({"send_proxy": "v1"}, "192.0.2.1"),
+        )
+        for options, told in rows:
+            factory = AgentEndpointFactory(reactor, hosts=["192.0.2.1"], **options)
+            for host, place in ((b"192.0.2.1", told), (b"192.0.2.2", "192.0.2.2")):
+                endpoint = factory.endpointForURI(URI.fromBytes(b"http://" + host + b"/"))
+                connecting = endpoint.connect(Factory.forProtocol(Protocol))
+                self.assertEqual(reactor.tcpClients[-1][0], place)
+                asked = StringTransport()
+                cast(Any, reactor.tcpClients[-1][2].buildProtocol(None)).makeConnection(asked)
+                is_told = host == b"192.0.2.1" and "send_proxy" in options
+                self.assertEqual(asked.value(), b"PROXY UNKNOWN\r\n" if is_told else b"")
+                self.successResultOf(connecting)
 
     def test_a_pool_belongs_to_one_agent(self) -> None:
         """A connection that was not verified is not given to an agent that verifies."""

@@ -49,7 +49,7 @@ __all__ = ["FOR_HOSTS", "AgentEndpointFactory", "ConnectionPool", "agent"]
 
 _log: Final = Logger()
 
-FOR_HOSTS: Final = (
+_DEMANDING_TLS: Final = (
     "local_cert",
     "local_pk",
     "passphrase",
@@ -58,6 +58,8 @@ FOR_HOSTS: Final = (
     "peer_name",
     "pin",
 )
+
+FOR_HOSTS: Final = (*_DEMANDING_TLS, "over", "proxied_for", "send_proxy")
 """The options that are for the hosts of ``hosts=`` alone, and an error without it."""
 
 _WEAKENING: Final = ("allow_self_signed", "verify_peer", "verify_peer_name")
@@ -174,7 +176,7 @@ class AgentEndpointFactory:
             if name in options
         }
         self._for_all = {"alpn_protocols": ("http/1.1",), **options}
-        self._demanding_tls = [name for name in FOR_HOSTS if name in self._for_hosts]
+        self._demanding_tls = [name for name in _DEMANDING_TLS if name in self._for_hosts]
         self._require_hosts()
         self._check_options()
         # Kept, so that the log has each new cause of a failure once, and not once a request.
@@ -228,7 +230,9 @@ class AgentEndpointFactory:
 
     def _require_hosts(self) -> None:
         """Refuse what would go to any host that a redirect leads to."""
-        needing = [*self._demanding_tls, *(["socket"] if self._socket is not None else [])]
+        needing = [name for name in FOR_HOSTS if name in self._for_hosts]
+        if self._socket is not None:
+            needing.append("socket")
         if needing and not self._hosts:
             name = needing[0]
             raise InvalidOption(
@@ -245,6 +249,12 @@ class AgentEndpointFactory:
                 raise InvalidOption(name, f"{name} is not for HTTP, which has TLS from the start")
         allow_hosts = options.pop("allow_hosts", None)
         rules = read_host_rules(allow_hosts, options.pop("public_only", False))
+        if options.get("over") is not None and (rules is not None or self._socket is not None):
+            raise InvalidOption(
+                "over",
+                "over cannot stand beside socket, public_only or allow_hosts: it alone says what "
+                "is connected to",
+            )
         if rules is not None and self._socket is not None:
             raise InvalidOption(
                 "socket",
