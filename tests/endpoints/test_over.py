@@ -7,7 +7,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from attrs import define, field
-from twisted.internet.address import IPv4Address
+from twisted.internet.address import IPv4Address, UNIXAddress
 from twisted.internet.defer import Deferred, fail, succeed
 from twisted.internet.endpoints import (
     StandardIOEndpoint,
@@ -141,6 +141,13 @@ class PausingPort(Port):
 
     def resumeProducing(self) -> None:
         self.is_paused = False
+
+
+class LocalPort(Port):
+    """A port of a local socket."""
+
+    def getHost(self) -> Any:
+        return UNIXAddress("/run/x")
 
 
 def session(protocol: Any) -> txtransport.Session:
@@ -592,6 +599,18 @@ class PausingTests(OverTestCase):
         self.assertTrue(port.is_paused)
         end.lose()
         self.assertFalse(port.is_paused)
+
+    def test_clients_without_addresses_are_not_counted_as_one(self) -> None:
+        """``max_per_ip`` would let so many in as may come from one address: all are from none."""
+        self.refused("max_per_ip", "server", "tcp://h", over="stdio:", max_per_ip=2)
+        there, port, theirs = Elsewhere(), LocalPort(), Recorders()
+        there.result = Deferred()
+        listening = self.server("tcp://h", over=there, max_per_ip=2).listen(theirs)
+        there.result.callback(port)
+        error = self.failureResultOf(listening, InvalidOption).value
+        self.assertEqual(error.option, "max_per_ip")
+        self.assertTrue(port.is_stopped)
+        self.assertIsNone(there.factory.buildProtocol(None))
 
     def test_close_needs_no_port(self) -> None:
         """With overflow=close any endpoint will do."""

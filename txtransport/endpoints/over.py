@@ -28,6 +28,7 @@ from socket import AF_INET, AF_INET6, IPPROTO_TCP, SOCK_STREAM, TCP_NODELAY, soc
 from typing import Any, Final, cast
 
 from attrs import frozen
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.internet.endpoints import (
     StandardIOEndpoint,
@@ -173,7 +174,13 @@ def over_listener(reactor: Reactor, url: TransportURL, settings: Settings) -> Ov
     must_pause = serving.max_connections is not None and serving.overflow == "pause"
     if must_pause and isinstance(endpoint, StandardIOEndpoint):
         raise _cannot_pause("standard input and output")
-    return OverServerEndpoint(endpoint, reactor, url.location, must_pause)
+    # A PROXY header has the clients' addresses.
+    needs_addresses = (
+        serving.max_per_ip is not None and settings.proxy_header.proxy_protocol is None
+    )
+    if needs_addresses and isinstance(endpoint, StandardIOEndpoint):
+        raise _no_addresses("standard input and output")
+    return OverServerEndpoint(endpoint, reactor, url.location, must_pause, needs_addresses)
 
 
 def _endpoint(
@@ -214,6 +221,12 @@ def _cannot_pause(what: str) -> InvalidOption:
         "overflow", f"overflow=pause cannot be: {what} cannot pause accepting connections; "
         "write overflow=close",
     )  # fmt: skip
+
+
+def _no_addresses(what: str) -> InvalidOption:
+    return InvalidOption(
+        "max_per_ip", f"max_per_ip needs addresses, and clients of {what} have none"
+    )
 
 
 # --- clients ---------------------------------------------------------------------
@@ -366,12 +379,14 @@ class OverServerEndpoint:
         clock: Keeps time.
         where: Ours, for messages.
         must_pause: Whether what listens has to be paused at times.
+        needs_addresses: Whether its clients are told apart by their addresses.
     """
 
     endpoint: IStreamServerEndpoint
     clock: IReactorTime
     where: str
     must_pause: bool = False
+    needs_addresses: bool = False
 
     def listen(self, protocolFactory: IProtocolFactory) -> Deferred[IListeningPort]:
         """Listen.
@@ -382,7 +397,7 @@ class OverServerEndpoint:
         Returns:
             Fires with the port. Fails with a `NetworkError` that is Twisted's
             ``CannotListenError`` as well, or with `InvalidOption` if what listens must be
-            able to pause and is not.
+            able to pause and is not, or is a local socket whose clients have no address.
         """
         factory = _OverFactory(protocolFactory, self.clock)
         if isinstance(self.endpoint, StandardIOEndpoint):
@@ -393,11 +408,16 @@ class OverServerEndpoint:
     def _listening(self, found: object, factory: _OverFactory) -> IListeningPort:
         is_port = IListeningPort.providedBy(found)
         can_pause = is_port and all(hasattr(found, name) for name in _PAUSES)
+        problem = None
         if self.must_pause and not can_pause:
+            problem = _cannot_pause(type(found).__name__)
+        elif self.needs_addresses and is_port and _is_local(cast(IListeningPort, found)):
+            problem = _no_addresses("a local socket")
+        if problem is not None:
             factory.refuse()
             if is_port:
                 maybeDeferred(cast(IListeningPort, found).stopListening)
-            raise _cannot_pause(type(found).__name__).located(self.where)
+            raise problem.located(self.where)
         return cast(IListeningPort, found) if is_port else ConnectionPort(found)
 
     def _failed(self, reason: Failure) -> Failure:
@@ -408,6 +428,13 @@ class OverServerEndpoint:
         made.interface = made.port = None
         made.socketError = cast(OSError, error)
         return Failure(_caused_by(error, made))
+
+
+def _is_local(port: IListeningPort) -> bool:
+    # An endpoint of anyone's may have a port that says nothing of the kind.
+    with suppress(Exception):
+        return isinstance(port.getHost(), UNIXAddress)
+    return False
 
 
 _PAUSES: Final = ("pauseProducing", "resumeProducing")
