@@ -176,6 +176,9 @@ class StatusTests(ProbeTestCase):
         await self.does(url, "-o", TRUST, "-o", f"keylog={second}", SSLKEYLOGFILE=third)
         await self.does(f"{url}?keylog={second}", "-o", TRUST, SSLKEYLOGFILE=third)
         await self.does(url.replace("tls", "tcp"), SSLKEYLOGFILE=third)
+        # SSL 3.0 has no key log: it is probed, and not refused for the variable's sake.
+        ended = await self.does("sslv3://127.0.0.1:1?allow_broken_ssl=yes", SSLKEYLOGFILE=third)
+        self.assertEqual((ended.status, ended.complaints), (1, ""), ended)
         self.assertEqual(sorted(os.listdir(folder)), ["0", "1"])
         for path, connections in ((first, 2), (second, 4)):
             with open(path, encoding="ascii") as file:

@@ -224,12 +224,14 @@ def _options(chosen: argparse.Namespace, url: TransportURL) -> dict[str, str]:
     Raises:
         InvalidOption: An option is unknown, or given twice.
     """
+    from txtransport.config.options import OPTIONS
     from txtransport.config.schemes import SCHEMES
     from txtransport.errors import InvalidOption
 
     from_environment = os.environ.get("SSLKEYLOGFILE")
     options = {}
-    if from_environment and SCHEMES[url.scheme].is_secure and "keylog" not in dict(url.options):
+    has_keylog = OPTIONS["keylog"].serves(SCHEMES[url.scheme])
+    if from_environment and has_keylog and "keylog" not in dict(url.options):
         options["keylog"] = from_environment
     try:
         return {**options, **dict(_named_options(chosen, url.scheme))}
