@@ -12,7 +12,7 @@ import re
 import socket
 from collections.abc import Hashable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from attrs import define, field
 from twisted.internet.interfaces import IAddress, IStreamServerEndpoint
@@ -33,21 +33,21 @@ from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.config.settings import Settings
 from txtransport.config.url import TransportURL
 from txtransport.connection.attempt import EndpointConfig
-from txtransport.connection.proxied_for import header_to_send
 from txtransport.connection.trace import Trace
 from txtransport.connection.twisted_types import Reactor
-from txtransport.endpoints import server as servers
 from txtransport.endpoints.client import ClientEndpoint
-from txtransport.endpoints.datagram import DatagramEndpoint
-from txtransport.endpoints.inherited import inherited_datagram_sockets, inherited_listener
-from txtransport.endpoints.over import OverTarget, over_listener, over_target
 from txtransport.endpoints.plaintext_client import ConnectTarget, address_of, connect_target
-from txtransport.endpoints.proxied import Route, proxies_for
-from txtransport.endpoints.server import ServerEndpoint
 from txtransport.endpoints.sockets import OptionSetter, SocketSetting, socket_settings
-from txtransport.endpoints.srv import ServiceResolver, ServiceTarget, service_target, with_resolver
 from txtransport.errors import Diagnosis, InvalidOption, InvalidTransport, TransportUnavailable
 from txtransport.tls.creator import Creator, creator_for, openssl_version
+
+# A module is imported where an endpoint needs it: to import all of them takes 20 ms, and
+# most programs need few.
+if TYPE_CHECKING:
+    from txtransport.endpoints.datagram import DatagramEndpoint
+    from txtransport.endpoints.over import OverTarget
+    from txtransport.endpoints.server import ServerEndpoint
+    from txtransport.endpoints.srv import ServiceResolver, ServiceTarget
 
 __all__ = ["client", "datagram", "server"]
 
@@ -106,6 +106,8 @@ def client(
     header = b""
     try:
         if proxied_for is not None or settings.proxy_header.send_proxy is not None:
+            from txtransport.connection.proxied_for import header_to_send
+
             header = header_to_send(settings.proxy_header.send_proxy, proxied_for)
         rules = None
         if allow_hosts is not None or public_only is not False:
@@ -113,7 +115,7 @@ def client(
         reactor = cast(Reactor, reactor)
         if settings.proxying.proxy:
             return _client_behind_proxies(reactor, plan, trace, rules, header, resolver)
-        target = plan.target if resolver is None else with_resolver(plan.target, resolver)
+        target = plan.target if resolver is None else _with_resolver(plan.target, resolver)
         plaintext = target.endpoint(reactor, settings.deadlines.timeout, trace, rules)
         creator = plan.connection_creator()
     except InvalidOption as error:
@@ -143,10 +145,12 @@ def _client_behind_proxies(
     """
     url, settings, set_options = plan.url, plan.settings, plan.set_options
     bindto, creator, description = settings.sockets.bindto, None, ""
+    from txtransport.endpoints.proxied import Route, proxies_for
+
     proxies = proxies_for(url, settings, os.environ)
     target = _target(url, settings, plan.where, None if proxies else bindto)
     if resolver is not None:
-        target = with_resolver(target, resolver)
+        target = _with_resolver(target, resolver)
     if proxies:
         route = Route(reactor, url, proxies, settings, plan.where, set_options, trace, rules)
         _warn(url, route.weaknesses())
@@ -240,6 +244,8 @@ def _new_plan(url: str | TransportURL, port: int | None, items: _Items) -> _Clie
     wanted: tuple[SocketSetting, ...] = ()
     with _located(transport_url):
         if sockets.over is not None:
+            from txtransport.endpoints.over import over_target
+
             target = over_target(transport_url, sockets.over)
             peer = target.peer
         else:
@@ -270,7 +276,17 @@ def _target(
         InvalidTransport, InvalidOption: As for `client`.
     """
     srv = settings.sockets.srv
-    return connect_target(url, bindto) if srv is None else service_target(url, srv, where, bindto)
+    if srv is None:
+        return connect_target(url, bindto)
+    from txtransport.endpoints.srv import service_target
+
+    return service_target(url, srv, where, bindto)
+
+
+def _with_resolver(target: object, resolver: object) -> ServiceTarget:
+    from txtransport.endpoints.srv import with_resolver
+
+    return with_resolver(target, resolver)
 
 
 # The types of options stand beside their values, since True, 1 and 1.0 are equal.
@@ -304,6 +320,8 @@ def server(
         InvalidOption: An option, or a file that it names, cannot be used.
         TransportUnavailable: This installation does not have the transport.
     """
+    from txtransport.endpoints.server import ServerEndpoint
+
     reactor = cast(Reactor, reactor)
     transport_url, _, settings = _resolve(url, port, options, "server", Kind.STREAM)
     with _located(transport_url):
@@ -328,10 +346,16 @@ def _plaintext_listener(
 ) -> IStreamServerEndpoint:
     sockets = settings.sockets
     if sockets.over is not None:
+        from txtransport.endpoints.over import over_listener
+
         return over_listener(reactor, url, settings)
     if SCHEMES[url.scheme].is_inherited:
+        from txtransport.endpoints.inherited import inherited_listener
+
         return inherited_listener(reactor, url, settings)
-    return servers.plaintext_endpoint(reactor, url, sockets, settings.deadlines.timeout)
+    from txtransport.endpoints.server import plaintext_endpoint
+
+    return plaintext_endpoint(reactor, url, sockets, settings.deadlines.timeout)
 
 
 def datagram(
@@ -358,8 +382,12 @@ def datagram(
         InvalidOption: An option cannot be used.
         TransportUnavailable: This installation does not have the transport.
     """
+    from txtransport.endpoints.datagram import DatagramEndpoint
+
     transport_url, scheme, settings = _resolve(url, port, options, "datagram", Kind.DATAGRAM)
     if scheme.is_inherited:
+        from txtransport.endpoints.inherited import inherited_datagram_sockets
+
         found = inherited_datagram_sockets(transport_url)
         return DatagramEndpoint(cast(Reactor, reactor), transport_url, 0, settings, found)
     if transport_url.port is None:
