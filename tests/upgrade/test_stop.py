@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any, Final, cast
+from urllib.parse import quote
 
 from OpenSSL import SSL
 from twisted.internet.defer import CancelledError, Deferred
@@ -26,6 +27,7 @@ from txtransport.errors import (
     TransportTimeout,
     UpgradeError,
 )
+from txtransport.testing.proxy import TestProxy
 from txtransport.upgrade.switch import TLSState
 
 CLEAR: Final = TLSState.PLAINTEXT
@@ -303,18 +305,51 @@ class StopTests(StopTestCase):
 
     async def test_where_tls_was_there_from_the_start(self) -> None:
         """So can one whose endpoint began with TLS, with and without limits."""
-        for limits in ({}, {"max_connections": 5}):
+        cases: tuple[tuple[str, dict[str, Any]], ...] = (
+            ("", {}),
+            ("", {"max_connections": 5}),
+            ("?starttls=ldap", {}),
+            ("?starttls=ldap", {"max_connections": 5}),
+            ("", {"proxy_protocol": "any", "proxy_from": "127.0.0.1"}),
+        )
+        for query, serving in cases:
             port, servers = await self.serve(
-                "tls://127.0.0.1:0", local_cert=certificates.site(), **limits
+                f"tls://127.0.0.1:0{query}", local_cert=certificates.site(), **serving
             )
             client = await self.connect(
-                f"tls://localhost:{port}", cafile=certificates.cafile(), bindto="127.0.0.1:0"
+                f"tls://localhost:{port}{query}",
+                cafile=certificates.cafile(),
+                bindto="127.0.0.1:0",
+                **({"send_proxy": "v2"} if "proxy_protocol" in serving else {}),
             )
             await client.ask(b"say secret", b"said secret")
             self.assertIs(client.tls_state, SECURE)
             await self.there_and_back(client, servers[0])
             client.transport.loseConnection()
             self.assertIsInstance(await self.reason_of(servers[0]), ConnectionDone)
+
+    async def test_through_proxies(self) -> None:
+        """Behind a proxy it is the same; of TLS within TLS the inner one is left."""
+        proxy = TestProxy(self.reactor)
+        plain = await self.listening("tcp://127.0.0.1:0", proxy)
+        secure = await self.listening("tls://127.0.0.1:0", proxy, local_cert=certificates.site())
+        trust = quote(certificates.cafile(), safe="")
+        port, servers = await self.serve("tls://127.0.0.1:0", local_cert=certificates.site())
+        url, trusted = f"tls://localhost:{port}", certificates.cafile()
+        for place in (f"http://127.0.0.1:{plain}", f"socks5://127.0.0.1:{plain}"):
+            client = await self.connect(url, cafile=trusted, proxy=place)
+            await client.ask(b"say secret", b"said secret")
+            await self.there_and_back(client, servers[-1])
+        place = f"https://localhost:{secure}?cafile={trust}"
+        client = await self.connect(url, cafile=trusted, proxy=place)
+        await client.ask(b"say secret", b"said secret")
+        await client.ask(b"CCC", b"200")
+        await client.stopped
+        await client.ask(b"say clear", b"said clear")
+        self.assertIsNone(txtransport.session_of(client.transport))
+        self.assertIs(servers[-1].tls_state, CLEAR)
+        self.assertRaises(UpgradeError, client.startTLS, client_policy())
+        await client.ask(b"say still", b"said still")
 
     async def test_on_local_sockets(self) -> None:
         """On a local socket it is the same, on either layer of TLS."""

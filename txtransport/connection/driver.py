@@ -54,6 +54,7 @@ from twisted.internet.interfaces import (
     IProtocol,
     IPullProducer,
     IPushProducer,
+    IReactorTime,
     ISSLTransport,
     ISystemHandle,
     ITCPTransport,
@@ -297,6 +298,11 @@ class TLSDriver(Protocol):
         """Make `stop` possible later; is asked for when the protocol is connected."""
         if self._engine is not None:
             self._engine.keep_unread()
+
+    @property
+    def clock(self) -> IReactorTime:
+        """Keeps the connection's deadlines."""
+        return self._attempt.config.clock
 
     @property
     def has_producer(self) -> bool:

@@ -378,9 +378,12 @@ class Upgrade:
             upgrade.state = TLSState.STOPPING
         stopping: Deferred[None] = Deferred(lambda _: self._stop_failed(CancelledError()))
         self._stopping = stopping
+        if clock is None:
+            driver = driver_below(self.transport)
+            clock = base_transport(self.transport).reactor if driver is None else driver.clock
         expired = TransportTimeout(describe_peer(self.transport), "close of TLS", seconds)
         self._deadline = Deadline(
-            clock or base_transport(self.transport).reactor,
+            clock,
             seconds,
             lambda: self._stop_failed(expired),
         )
@@ -399,7 +402,9 @@ class Upgrade:
         driver, raw = driver_below(self.transport), base_transport(self.transport)
         if self.state not in (TLSState.PLAINTEXT, TLSState.SECURE):
             raise ConversationOver(f"TLS is {self.state.value}, and cannot be closed now")
-        if raw.disconnecting or self.transport.disconnecting or not raw.connected:
+        # What is below a driver need not be a connection of Twisted's.
+        carrier = raw if driver is None else driver
+        if carrier.disconnecting or self.transport.disconnecting or not carrier.connected:
             raise ConversationOver("the connection is closing")
         if driver is not None:
             if driver.has_producer:
