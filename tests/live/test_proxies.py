@@ -24,6 +24,7 @@ from tests.live.proxies import (
 )
 from tests.loopback import Recorder, Recorders
 from txtransport.errors import PeerLeft, ProxyRefused
+from txtransport.mail import sendmail
 
 WRONG: Final = "user:wrong@"
 
@@ -241,3 +242,20 @@ class MailTests(MailServersTestCase, ProxyServersTestCase):
             )
         imap.say(b"b STATUS INBOX (MESSAGES)\r\n")
         self.assertIn(b"MESSAGES 2", await imap.heard(b"b OK"))
+
+    async def test_sendmail_logs_in_through_a_socks_proxy(self) -> None:
+        """`sendmail` submits with TLS from the start, and by STARTTLS, as a relay would."""
+        dovecot = await self.dovecot()
+        postfix = await self.postfix(dovecot.ports["lmtp"], auth=dovecot.ports["auth"])
+        port = await self.microsocks(has_users=True)
+        for url in (
+            f"tls://localhost:{postfix.ports['smtps']}",
+            f"tls://localhost:{postfix.ports['submission']}?starttls=smtp",
+        ):
+            sent = await sendmail(
+                self.reactor, url, "joe@example.com", "ann@example.com", b"Subject: x\n\ny\n",
+                user="joe@example.com", password=MAIL_PASSWORD, cafile=certificates.cafile(),
+                proxy=f"socks5h://{LOGIN}127.0.0.1:{port}",
+            )  # fmt: skip
+            self.assertEqual(sent.accepted, ("ann@example.com",))
+        self.assertNotIn(MAIL_PASSWORD.encode(), postfix.peer.printed)
