@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from txtransport.endpoints.datagram import DatagramEndpoint
     from txtransport.endpoints.server import ServerEndpoint
     from txtransport.endpoints.strings import endpoint_string
-    from txtransport.proxy_protocol.header import ProxyHeader
+    from txtransport.proxy.proxy_protocol.header import ProxyHeader
     from txtransport.tls.session import Session, session_of
     from txtransport.upgrade.guard import guard
     from txtransport.upgrade.mixin import StartTLSMixin
@@ -83,7 +83,7 @@ __all__ = [
 _LATER = {
     "ClientEndpoint": "txtransport.endpoints.client",
     "DatagramEndpoint": "txtransport.endpoints.datagram",
-    "ProxyHeader": "txtransport.proxy_protocol.header",
+    "ProxyHeader": "txtransport.proxy.proxy_protocol.header",
     "ReconnectingService": "txtransport.client_service",
     "ServerEndpoint": "txtransport.endpoints.server",
     "Session": "txtransport.tls.session",

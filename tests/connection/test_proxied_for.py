@@ -10,8 +10,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from txtransport.connection.proxied_for import header_to_send
 from txtransport.errors import InvalidOption
-from txtransport.proxy_protocol.header import ProxyHeader
-from txtransport.proxy_protocol.reader import read_header
+from txtransport.proxy.proxy_protocol.header import ProxyHeader
+from txtransport.proxy.proxy_protocol.reader import read_header
 
 ONE: Final = IPv4Address("TCP", "192.0.2.7", 56324)
 OTHER: Final = IPv4Address("TCP", "198.51.100.1", 443)

@@ -24,12 +24,12 @@ from tests.loopback import (
     Recorder,
     Recorders,
 )
-from tests.proxy_protocol.samples import CHECK_OF_HAPROXY, CLIENT_OF_HAPROXY, HEADER, LINE
+from tests.proxy.proxy_protocol.samples import CHECK_OF_HAPROXY, CLIENT_OF_HAPROXY, HEADER, LINE
 from txtransport import proxy_header_of
 from txtransport.endpoints.behind_balancer import give_client_addresses
 from txtransport.errors import InvalidOption
-from txtransport.proxy_protocol.header import ProxyHeader
-from txtransport.proxy_protocol.reader import write_header
+from txtransport.proxy.proxy_protocol.header import ProxyHeader
+from txtransport.proxy.proxy_protocol.reader import write_header
 from txtransport.starttls.tls_record import begins_handshake
 from txtransport.tls.in_memory import client_hello
 

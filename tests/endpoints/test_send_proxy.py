@@ -13,12 +13,12 @@ from twisted.internet.testing import StringTransport
 import txtransport
 from tests import certificates
 from tests.loopback import LoopbackTestCase, Recorder, Recorders
-from tests.proxy_protocol.samples import CLIENT_OF_HAPROXY
+from tests.proxy.proxy_protocol.samples import CLIENT_OF_HAPROXY
 from txtransport.config.url import TransportURL
 from txtransport.errors import InvalidOption
-from txtransport.proxy_protocol.header import ProxyHeader
-from txtransport.proxy_protocol.reader import read_header, write_header
-from txtransport.proxy_protocol.tlv import TLV
+from txtransport.proxy.proxy_protocol.header import ProxyHeader
+from txtransport.proxy.proxy_protocol.reader import read_header, write_header
+from txtransport.proxy.proxy_protocol.tlv import TLV
 from txtransport.starttls.tls_record import begins_handshake
 from txtransport.testing.proxy import TestProxy
 

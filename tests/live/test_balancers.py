@@ -20,7 +20,7 @@ from tests.live.mail_servers import MailServersTestCase
 from tests.live.peers import CURL, PeerTestCase, Program
 from tests.loopback import Recorder
 from txtransport.connection.proxy_header import ProxiedConnection
-from txtransport.proxy_protocol.header import ProxyHeader
+from txtransport.proxy.proxy_protocol.header import ProxyHeader
 
 HAPROXY: Final = Program("haproxy", ("-v",), r"HAProxy version (2\.[4-9]|[3-9])")
 

@@ -9,8 +9,8 @@ from cryptography.x509 import Certificate
 from twisted.trial.unittest import SynchronousTestCase
 
 from tests import certificates
-from txtransport.proxy_protocol.header import ProxiedTLS
-from txtransport.proxy_protocol.tlv import TLV, value_of
+from txtransport.proxy.proxy_protocol.header import ProxiedTLS
+from txtransport.proxy.proxy_protocol.tlv import TLV, value_of
 from txtransport.tls.proxied_session import session_tlvs
 from txtransport.tls.session import Session
 

@@ -45,7 +45,7 @@ from txtransport.config.policy import VERSIONS
 from txtransport.config.proxy_url import redacted_proxies
 from txtransport.config.schemes import SCHEMES, Kind, Scheme
 from txtransport.errors import InvalidOption
-from txtransport.proxy_protocol.reader import ACCEPTED
+from txtransport.proxy.proxy_protocol.reader import ACCEPTED
 from txtransport.text import short_repr
 
 __all__ = ["MOST_CACHED", "OPTIONS", "Option", "find_option"]

@@ -12,9 +12,9 @@ from txtransport.config.address import find_peer_address
 from txtransport.connection.proxy_header import proxy_header_of
 from txtransport.connection.twisted_types import TCPTransport
 from txtransport.errors import InvalidOption
-from txtransport.proxy_protocol.header import ProxiedAddress, ProxyHeader
-from txtransport.proxy_protocol.reader import write_header
-from txtransport.proxy_protocol.tlv import TLV, TLVs
+from txtransport.proxy.proxy_protocol.header import ProxiedAddress, ProxyHeader
+from txtransport.proxy.proxy_protocol.reader import write_header
+from txtransport.proxy.proxy_protocol.tlv import TLV, TLVs
 from txtransport.text import short_repr
 from txtransport.tls.proxied_session import session_tlvs
 from txtransport.tls.session import session_of

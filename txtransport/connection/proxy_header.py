@@ -17,7 +17,7 @@ from twisted.internet.interfaces import IAddress, IReactorTime, ITCPTransport
 from twisted.protocols.policies import ProtocolWrapper
 
 from txtransport.connection.driver import TLSDriver
-from txtransport.proxy_protocol.header import ProxiedAddress, ProxyHeader
+from txtransport.proxy.proxy_protocol.header import ProxiedAddress, ProxyHeader
 
 __all__ = ["ProxiedConnection", "ProxiedLocalConnection", "proxy_header_of"]
 

@@ -47,8 +47,8 @@ from txtransport.connection.twisted_types import TCPTransport
 from txtransport.endpoints.delayed_stop import DelayedStop
 from txtransport.endpoints.port_group import PortGroup
 from txtransport.errors import InvalidOption, InvalidProxyHeader, TransportTimeout
-from txtransport.proxy_protocol.header import ProxiedAddress, ProxyHeader
-from txtransport.proxy_protocol.reader import read_header
+from txtransport.proxy.proxy_protocol.header import ProxiedAddress, ProxyHeader
+from txtransport.proxy.proxy_protocol.reader import read_header
 
 __all__ = [
     "FirstByteProtocol",

@@ -8,8 +8,8 @@ from typing import Final
 from cryptography import x509
 from cryptography.x509.oid import NameOID
 
-from txtransport.proxy_protocol.header import ProxiedTLS
-from txtransport.proxy_protocol.tlv import TLV, TLVs
+from txtransport.proxy.proxy_protocol.header import ProxiedTLS
+from txtransport.proxy.proxy_protocol.tlv import TLV, TLVs
 from txtransport.tls.session import Session
 
 __all__ = ["session_tlvs"]

@@ -16,7 +16,7 @@ import socket
 from typing import Final, cast
 
 from txtransport.errors import InvalidProxyHeader
-from txtransport.proxy_protocol.header import AddressKind, ProxyHeader
+from txtransport.proxy.proxy_protocol.header import AddressKind, ProxyHeader
 from txtransport.text import escape_bytes
 
 __all__ = ["SIGNATURE", "read", "write"]

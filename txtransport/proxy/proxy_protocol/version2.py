@@ -21,14 +21,14 @@ from typing import Final, cast
 from attrs import frozen
 
 from txtransport.errors import InvalidProxyHeader
-from txtransport.proxy_protocol.crc32c import crc32c
-from txtransport.proxy_protocol.header import (
+from txtransport.proxy.proxy_protocol.crc32c import crc32c
+from txtransport.proxy.proxy_protocol.header import (
     AddressKind,
     ProxiedAddress,
     ProxiedTLS,
     ProxyHeader,
 )
-from txtransport.proxy_protocol.tlv import TLV, TLVs, read_tlvs, refuse_twice, value_of
+from txtransport.proxy.proxy_protocol.tlv import TLV, TLVs, read_tlvs, refuse_twice, value_of
 
 __all__ = ["MOST", "SIGNATURE", "read", "write"]
 

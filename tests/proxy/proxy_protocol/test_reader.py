@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from tests.proxy_protocol.samples import (
+from tests.proxy.proxy_protocol.samples import (
     CHECK_OF_HAPROXY,
     CLIENT_OF_HAPROXY,
     HEADER,
@@ -17,10 +17,10 @@ from tests.proxy_protocol.samples import (
     with_tlvs,
 )
 from txtransport.errors import InvalidProxyHeader
-from txtransport.proxy_protocol.header import AddressKind, ProxiedTLS, ProxyHeader
-from txtransport.proxy_protocol.reader import ACCEPTED, read_header, write_header
-from txtransport.proxy_protocol.tlv import TLV
-from txtransport.proxy_protocol.version2 import MOST, SIGNATURE
+from txtransport.proxy.proxy_protocol.header import AddressKind, ProxiedTLS, ProxyHeader
+from txtransport.proxy.proxy_protocol.reader import ACCEPTED, read_header, write_header
+from txtransport.proxy.proxy_protocol.tlv import TLV
+from txtransport.proxy.proxy_protocol.version2 import MOST, SIGNATURE
 
 PORTS: Final = st.integers(0, 65535)
 SIX: Final = st.sampled_from(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from txtransport.proxy_protocol.crc32c import crc32c
+from txtransport.proxy.proxy_protocol.crc32c import crc32c
 
 
 class ChecksumTests(SynchronousTestCase):

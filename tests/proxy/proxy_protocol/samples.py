@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from txtransport.proxy_protocol.header import ProxyHeader
-from txtransport.proxy_protocol.tlv import TLV
-from txtransport.proxy_protocol.version2 import SIGNATURE
+from txtransport.proxy.proxy_protocol.header import ProxyHeader
+from txtransport.proxy.proxy_protocol.tlv import TLV
+from txtransport.proxy.proxy_protocol.version2 import SIGNATURE
 
 CHECK_OF_HAPROXY: Final = bytes.fromhex(
     "0d0a0d0a000d0a515549540a2000000f030004889da1df2000050000000000"

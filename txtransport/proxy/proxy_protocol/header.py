@@ -8,7 +8,7 @@ from typing import Final
 from attrs import field, frozen
 
 from txtransport.errors import InvalidProxyHeader
-from txtransport.proxy_protocol.tlv import TLV, TLVs, read_tlvs, refuse_twice, value_of
+from txtransport.proxy.proxy_protocol.tlv import TLV, TLVs, read_tlvs, refuse_twice, value_of
 from txtransport.text import decode_text
 
 __all__ = ["AddressKind", "ProxiedAddress", "ProxiedTLS", "ProxyHeader"]

@@ -13,8 +13,8 @@ from typing import Final
 from attrs import frozen
 
 from txtransport.errors import InvalidProxyHeader
-from txtransport.proxy_protocol import version1, version2
-from txtransport.proxy_protocol.header import ProxyHeader
+from txtransport.proxy.proxy_protocol import version1, version2
+from txtransport.proxy.proxy_protocol.header import ProxyHeader
 from txtransport.text import first_words
 
 __all__ = ["ACCEPTED", "read_header", "write_header"]
